@@ -1,0 +1,226 @@
+//! `#[lithops::function]`: the checks, and the registration it writes.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::{
+    Error, FnArg, GenericParam, Ident, ItemFn, LitInt, LitStr, Path, Result, ReturnType, Token, Type,
+    parse::{Parse, ParseStream},
+    spanned::Spanned,
+};
+
+/// What stands in the attribute's parentheses.
+pub(crate) struct Options {
+    name: Option<LitStr>,
+    timeout_ms: Option<u64>,
+    retries: u32,
+    at_most_once: bool,
+    krate: Path,
+}
+
+impl Parse for Options {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let mut options = Self {
+            name: None,
+            timeout_ms: None,
+            retries: 0,
+            at_most_once: false,
+            krate: syn::parse_quote!(::lithops),
+        };
+        while !input.is_empty() {
+            if input.peek(Token![crate]) {
+                input.parse::<Token![crate]>()?;
+                input.parse::<Token![=]>()?;
+                options.krate = input.parse::<LitStr>()?.parse()?;
+            } else {
+                let key: Ident = input.parse()?;
+                match key.to_string().as_str() {
+                    "at_most_once" => options.at_most_once = true,
+                    "name" => {
+                        input.parse::<Token![=]>()?;
+                        let name: LitStr = input.parse()?;
+                        if name.value().is_empty() {
+                            return Err(Error::new(name.span(), "the name is empty"));
+                        }
+                        options.name = Some(name);
+                    }
+                    "timeout" => {
+                        input.parse::<Token![=]>()?;
+                        options.timeout_ms = Some(milliseconds(&input.parse()?)?);
+                    }
+                    "retries" => {
+                        input.parse::<Token![=]>()?;
+                        options.retries = input.parse::<LitInt>()?.base10_parse()?;
+                    }
+                    other => {
+                        return Err(Error::new(
+                            key.span(),
+                            format!("unknown option `{other}`: `name`, `timeout`, `retries`, `at_most_once` and `crate` exist"),
+                        ));
+                    }
+                }
+            }
+            if !input.is_empty() {
+                input.parse::<Token![,]>()?;
+            }
+        }
+        if options.at_most_once && options.retries > 0 {
+            return Err(Error::new(Span::call_site(), "`at_most_once` and `retries` exclude each other"));
+        }
+        Ok(options)
+    }
+}
+
+fn milliseconds(text: &LitStr) -> Result<u64> {
+    let value = text.value();
+    let digits = value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &value[digits.len()..] {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => 0,
+    };
+    let parsed = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).filter(|number| *number > 0);
+    parsed.ok_or_else(|| {
+        Error::new(text.span(), format!("`{value}` is not a timeout: write a whole number and a unit, such as \"30s\", \"500ms\" or \"2m\""))
+    })
+}
+
+/// The registration of a function, or what is wrong with it.
+pub(crate) fn expand(options: &Options, function: &ItemFn) -> Result<TokenStream> {
+    let parameters = check(function)?;
+    let krate = &options.krate;
+    let name = &function.sig.ident;
+    let returned: Type = match &function.sig.output {
+        ReturnType::Default => syn::parse_quote!(()),
+        ReturnType::Type(_, returned) => (**returned).clone(),
+    };
+    let values: Vec<_> = (0..parameters.len()).map(|index| format_ident!("__a{index}")).collect();
+    let reserved: Vec<_> =
+        parameters.iter().map(|ty| quote_spanned!(ty.span()=> { __l::Probe::<#ty>::RESERVED })).collect();
+    let takes = parameters.iter().zip(&reserved).zip(&values).map(|((ty, reserved), value)| {
+        quote_spanned!(ty.span()=> let #value = <#ty as __l::Take<#reserved>>::take(__scope, &mut __arguments)?;)
+    });
+    let checks = parameters.iter().zip(&reserved).map(|(ty, reserved)| {
+        quote_spanned!(ty.span()=> __l::check_parameter::<#ty, #reserved>();)
+    });
+    let result = quote_spanned!(returned.span()=> { __l::Probe::<#returned>::RESULT });
+    let check_return = quote_spanned!(returned.span()=> __l::check_return::<#returned, #result>(););
+    let call = quote!(#name(#(#values),*));
+    let finish = |call: TokenStream| {
+        quote! {
+            #[allow(unused_imports, reason = "written by a macro: not every function needs each of them")]
+            use __l::{NotReserved as _, NotResult as _, ViaBoxed as _, ViaDisplay as _, ViaStdError as _};
+            let mut __arguments = __l::Arguments::new(__input, __INPUTS)?;
+            #(#takes)*
+            match <#returned as __l::Return<#result>>::split(#call) {
+                ::core::result::Result::Ok(__value) => __l::encode(&__value, __out),
+                ::core::result::Result::Err(__error) => {
+                    ::core::result::Result::Err((&&&__l::ErrorProbe::new(__error)).call_error())
+                }
+            }
+        }
+    };
+    let (signature, body, variant) = if function.sig.asyncness.is_some() {
+        let body = finish(quote!(#call.await));
+        (
+            quote!(::core::pin::Pin<::std::boxed::Box<dyn ::core::future::Future<Output = __l::CallOutcome> + 'a>>),
+            quote!(::std::boxed::Box::pin(async move { #body })),
+            quote!(Async),
+        )
+    } else {
+        (quote!(__l::CallOutcome), finish(call), quote!(Sync))
+    };
+    let explicit = options.name.as_ref().map_or(quote!(::core::option::Option::None), |name| quote!(::core::option::Option::Some(#name)));
+    let timeout = options.timeout_ms.map_or(quote!(::core::option::Option::None), |ms| quote!(::core::option::Option::Some(#ms)));
+    let (retries, at_most_once) = (options.retries, options.at_most_once);
+    let text = name.to_string();
+    let position = quote_spanned!(name.span()=> __l::Location { file: ::core::file!(), line: ::core::line!(), column: ::core::column!() });
+    Ok(quote! {
+        #[allow(clippy::all, clippy::pedantic, unreachable_code, unused_variables, unused_mut, non_snake_case, deprecated, reason = "written by a macro")]
+        const _: () = {
+            use #krate::__private as __l;
+            #[allow(unused_imports, reason = "written by a macro: not every function needs each of them")]
+            use __l::{NotReserved as _, NotResult as _};
+            fn __check() {
+                #(#checks)*
+                #check_return
+            }
+            const __INPUTS: usize = 0 #(+ !#reserved as usize)*;
+            fn __run<'a>(__scope: &'a __l::Scope<'a>, __input: &'a [u8], __out: &'a mut ::std::vec::Vec<u8>) -> #signature {
+                #body
+            }
+            static __ENTRY: __l::Entry = __l::Entry {
+                path: ::core::concat!(::core::module_path!(), "::", #text),
+                name: #explicit,
+                at: #position,
+                timeout_ms: #timeout,
+                retries: #retries,
+                at_most_once: #at_most_once,
+                uses_storage: false #(|| __l::Probe::<#parameters>::STORAGE)*,
+                type_id: || { let _ = __check; __l::type_id_of(&#name) },
+                run: __l::Run::#variant(__run),
+            };
+            __l::inventory::submit! { __l::Registered(&__ENTRY) }
+        };
+    })
+}
+
+/// The types of the parameters, or the first thing that cannot be run in another process.
+fn check(function: &ItemFn) -> Result<Vec<&Type>> {
+    let signature = &function.sig;
+    if let Some(parameter) = signature.generics.params.iter().find(|one| !matches!(one, GenericParam::Lifetime(_))) {
+        return Err(Error::new(
+            parameter.span(),
+            "a lithops function cannot be generic: another process must find it by name; write one function per type",
+        ));
+    }
+    if let Some(unsafety) = &signature.unsafety {
+        return Err(Error::new(unsafety.span(), "a lithops function cannot be `unsafe`: wrap it in a safe one"));
+    }
+    if let Some(variadic) = &signature.variadic {
+        return Err(Error::new(variadic.span(), "a lithops function cannot be variadic"));
+    }
+    if let ReturnType::Type(_, returned) = &signature.output {
+        no_reference(returned, "results")?;
+        if let Some(future) = impl_trait(returned) {
+            return Err(Error::new(future, "a lithops function returns a type with a name, not `impl Trait`: use `async fn` or write the type"));
+        }
+    }
+    let mut types = Vec::new();
+    for input in &signature.inputs {
+        match input {
+            FnArg::Receiver(receiver) => {
+                return Err(Error::new(
+                    receiver.span(),
+                    "a method cannot be a lithops function: write a free function and pass the value as an argument",
+                ));
+            }
+            FnArg::Typed(parameter) => {
+                no_reference(&parameter.ty, "arguments")?;
+                if let Some(span) = impl_trait(&parameter.ty) {
+                    return Err(Error::new(span, "an argument of a lithops function has a type with a name, not `impl Trait`"));
+                }
+                types.push(&*parameter.ty);
+            }
+        }
+    }
+    if types.len() > 12 {
+        return Err(Error::new(signature.inputs.span(), "a lithops function has at most 12 parameters: use a struct"));
+    }
+    Ok(types)
+}
+
+fn no_reference(ty: &Type, what: &str) -> Result<()> {
+    match ty {
+        Type::Reference(reference) => Err(Error::new(
+            reference.span(),
+            format!("{what} of a lithops function are owned: they travel to another process; write `String` for `&str`, `Vec<T>` for `&[T]`, `T` for `&T`"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn impl_trait(ty: &Type) -> Option<Span> {
+    matches!(ty, Type::ImplTrait(_)).then(|| ty.span())
+}

@@ -1,0 +1,135 @@
+//! [`Bytes`]: binary data as an argument, a result or the content of an object.
+
+use std::{borrow::Cow, fmt, ops::Deref};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// Shared, immutable bytes: cheap to clone, encoded as one block (a `Vec<u8>` is encoded element by element).
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Bytes(bytes::Bytes);
+
+impl Bytes {
+    /// The lines, as text; a line that is not UTF-8 has its bad bytes replaced. The last line may lack its newline.
+    pub fn lines(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let body = self.0.strip_suffix(b"\n").unwrap_or(&self.0);
+        let lines = (!self.0.is_empty()).then(|| body.split(|byte| *byte == b'\n'));
+        lines.into_iter().flatten().map(|line| String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)))
+    }
+
+    /// The bytes as the `bytes` crate's type, without a copy.
+    #[must_use]
+    pub fn into_inner(self) -> bytes::Bytes {
+        self.0
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl AsRef<[u8]> for Bytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<bytes::Bytes> for Bytes {
+    fn from(bytes: bytes::Bytes) -> Self {
+        Self(bytes)
+    }
+}
+
+impl From<Vec<u8>> for Bytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl From<String> for Bytes {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<&'static [u8]> for Bytes {
+    fn from(bytes: &'static [u8]) -> Self {
+        Self(bytes::Bytes::from_static(bytes))
+    }
+}
+
+impl<const N: usize> From<&'static [u8; N]> for Bytes {
+    fn from(bytes: &'static [u8; N]) -> Self {
+        Self(bytes::Bytes::from_static(bytes))
+    }
+}
+
+impl From<&'static str> for Bytes {
+    fn from(text: &'static str) -> Self {
+        Self(bytes::Bytes::from_static(text.as_bytes()))
+    }
+}
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl de::Visitor<'_> for Visitor {
+            type Value = Bytes;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Bytes, E> {
+                Ok(Bytes(bytes::Bytes::copy_from_slice(bytes)))
+            }
+
+            fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<Bytes, E> {
+                Ok(Bytes::from(bytes))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Bytes, E> {
+                self.visit_bytes(text.as_bytes())
+            }
+        }
+
+        deserializer.deserialize_byte_buf(Visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_those_of_str_lines() {
+        for text in ["", "\n", "a", "a\n", "a\n\nb", "a\r\nb\r\n", "a\n\n"] {
+            let bytes = Bytes::from(text.to_owned());
+            assert_eq!(bytes.lines().collect::<Vec<_>>(), text.lines().collect::<Vec<_>>(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn encoded_as_one_block() {
+        let bytes = Bytes::from(vec![200u8; 1000]);
+        let encoded = rmp_serde::to_vec(&bytes).expect("encodes");
+        assert_eq!(encoded.len(), 1003);
+        assert_eq!(rmp_serde::from_slice::<Bytes>(&encoded).expect("decodes"), bytes);
+    }
+}

@@ -1,0 +1,126 @@
+//! [`BackendDescriptor`] and [`Registry`]: which backends this program has.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use futures_util::future::BoxFuture;
+
+use super::{Capabilities, ComputeBackend};
+use crate::{
+    config::{self, Config, Key},
+    error::{Error, ErrorKind, Result},
+    protocol::Program,
+};
+
+/// What a backend crate submits to say that it exists.
+pub struct BackendDescriptor {
+    /// The backend's one word.
+    pub scheme: &'static str,
+    /// One line for people.
+    pub summary: &'static str,
+    /// The crate it comes from.
+    pub package: &'static str,
+    /// The crate's version.
+    pub version: &'static str,
+    /// The keys of its section.
+    pub keys: &'static [Key],
+    /// What it can do under a configuration, without connecting.
+    pub capabilities: fn(&Config) -> Result<Capabilities>,
+    /// Makes the backend.
+    pub connect: fn(BackendOptions) -> BoxFuture<'static, Result<Arc<dyn ComputeBackend>>>,
+}
+
+impl fmt::Debug for BackendDescriptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BackendDescriptor").field("scheme", &self.scheme).field("package", &self.package).finish_non_exhaustive()
+    }
+}
+
+inventory::collect!(BackendDescriptor);
+
+/// What a backend is made from.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct BackendOptions {
+    /// The configuration.
+    pub config: Config,
+    /// The program that plays the sub-worker.
+    pub program: Program,
+    /// Sub-workers in one worker.
+    pub worker_processes: usize,
+    /// Live workers at once.
+    pub max_workers: usize,
+}
+
+impl BackendOptions {
+    /// Options for a backend.
+    #[must_use]
+    pub fn new(config: Config, program: Program, worker_processes: usize, max_workers: usize) -> Self {
+        Self { config, program, worker_processes, max_workers }
+    }
+}
+
+/// The backends a program has, by scheme.
+#[derive(Debug, Clone, Default)]
+pub struct Registry {
+    backends: BTreeMap<&'static str, &'static BackendDescriptor>,
+}
+
+/// Backends of the project that a build may lack, and the feature that adds each.
+const KNOWN: &[&str] = &["localhost", "aws_lambda", "gcp_cloudrun", "k8s", "aws_ec2"];
+
+impl Registry {
+    /// The backends that are linked into this program.
+    ///
+    /// # Errors
+    /// When two crates claim one scheme.
+    pub fn builtin() -> Result<Self> {
+        let mut registry = Self::default();
+        for descriptor in inventory::iter::<BackendDescriptor> {
+            registry.register(descriptor)?;
+        }
+        Ok(registry)
+    }
+
+    /// Adds a backend.
+    ///
+    /// # Errors
+    /// When its scheme is taken.
+    pub fn register(&mut self, descriptor: &'static BackendDescriptor) -> Result<()> {
+        match self.backends.insert(descriptor.scheme, descriptor) {
+            Some(other) if !std::ptr::eq(other, descriptor) => Err(Error::new(
+                ErrorKind::ConfigInvalid,
+                format!(
+                    "backend `{}` is claimed by `{}` and by `{}`",
+                    descriptor.scheme, other.package, descriptor.package
+                ),
+            )
+            .with_hint("depend on one of the two crates")),
+            _ => Ok(()),
+        }
+    }
+
+    /// The backends, sorted by scheme.
+    pub fn iter(&self) -> impl Iterator<Item = &'static BackendDescriptor> {
+        self.backends.values().copied()
+    }
+
+    /// The backend of a scheme.
+    ///
+    /// # Errors
+    /// `NotFound` that lists what exists, the nearest name, or the feature to enable.
+    pub fn find(&self, scheme: &str) -> Result<&'static BackendDescriptor> {
+        if let Some(descriptor) = self.backends.get(scheme) {
+            return Ok(descriptor);
+        }
+        let available: Vec<_> = self.backends.keys().map(|name| format!("`{name}`")).collect();
+        let available = if available.is_empty() { "none".to_owned() } else { available.join(", ") };
+        let hint = if KNOWN.contains(&scheme) {
+            format!("this program was built without it (it has: {available}); enable feature `{scheme}` of `lithops`")
+        } else if let Some(near) = config::nearest(scheme, KNOWN.iter().copied()) {
+            format!("did you mean `{near}`? this program has: {available}")
+        } else {
+            format!("this program has: {available}")
+        };
+        Err(Error::new(ErrorKind::NotFound, format!("unknown backend `{scheme}`")).with_hint(hint))
+    }
+}

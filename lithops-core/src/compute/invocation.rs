@@ -1,0 +1,135 @@
+//! [`Invocation`]: calls in the hands of workers, and the events they send back.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use futures_util::stream::BoxStream;
+
+use crate::{
+    error::Result,
+    id::ActivationId,
+    protocol::{Calls, Cancel, JobSpec, Logs, Report},
+};
+
+/// Activations to hand over.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct InvokeRequest {
+    /// The job.
+    pub job: Arc<JobSpec>,
+    /// The first chunk of each worker.
+    pub calls: Vec<Calls>,
+}
+
+impl InvokeRequest {
+    /// A request to run `calls` of `job`.
+    #[must_use]
+    pub fn new(job: Arc<JobSpec>, calls: Vec<Calls>) -> Self {
+        Self { job, calls }
+    }
+}
+
+/// The identity of an invocation on its platform.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InvocationId(pub String);
+
+impl fmt::Display for InvocationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Calls in the hands of workers.
+pub struct Invocation {
+    /// Its identity.
+    pub id: InvocationId,
+    /// What happens to it, until its exit event.
+    pub events: BoxStream<'static, Result<Event>>,
+    /// The channel down to a live worker, where there is one.
+    pub feed: Option<Feed>,
+}
+
+impl fmt::Debug for Invocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Invocation").field("id", &self.id).field("fed", &self.feed.is_some()).finish_non_exhaustive()
+    }
+}
+
+/// Something that happened to an activation.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// The activation; for a worker that is fed, its first.
+    pub activation: ActivationId,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// What can happen to an activation.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// A worker has taken it.
+    Started,
+    /// Its worker is alive.
+    Heartbeat,
+    /// What some calls have printed; comes before their report.
+    Logs(Logs),
+    /// A batch of outcomes.
+    Report(Report),
+    /// It has ended: nothing more will come.
+    Exited(ExitReason),
+    /// The platform asks to slow down.
+    Throttled(Duration),
+}
+
+/// Why an activation has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExitReason {
+    /// It was drained and everything is reported.
+    Finished,
+    /// Its worker was lost; what was not reported is lost with it.
+    Lost(String),
+    /// It never started, and the next one would not either; the job cannot go on.
+    Refused(String),
+}
+
+/// The channel down to a live worker: cheap to clone, never blocks.
+#[derive(Clone)]
+pub struct Feed(Arc<dyn FeedSink>);
+
+impl Feed {
+    /// A feed into `sink`.
+    #[must_use]
+    pub fn new(sink: Arc<dyn FeedSink>) -> Self {
+        Self(sink)
+    }
+
+    /// Sends a command. When the worker is gone it is dropped: the exit event says so.
+    pub fn send(&self, command: FeedCommand) {
+        self.0.send(command);
+    }
+}
+
+impl fmt::Debug for Feed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Feed")
+    }
+}
+
+/// What a backend implements to feed a worker.
+pub trait FeedSink: Send + Sync + 'static {
+    /// Queues a command for the worker and returns at once.
+    fn send(&self, command: FeedCommand);
+}
+
+/// What a live worker can be told.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum FeedCommand {
+    /// More calls.
+    Chunk(Calls),
+    /// End these calls, begun or not.
+    CancelCalls(Cancel),
+    /// Nothing more will come: end the invocation when everything is reported.
+    Drain,
+}

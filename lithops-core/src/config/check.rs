@@ -1,0 +1,123 @@
+//! What `config check` finds: unknown keys and sections, refused keys, keys that have no effect.
+
+use serde::Serialize;
+
+use super::{Config, Key, Origin, Section, Status, keys};
+use crate::error::{Error, ErrorKind};
+
+/// How much a [`Finding`] matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The configuration cannot be used as it is.
+    Error,
+    /// Worth knowing.
+    Note,
+}
+
+/// Something in the configuration that deserves a line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How much it matters.
+    pub severity: Severity,
+    /// What it is, and where.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+impl Finding {
+    fn new(severity: Severity, message: String, hint: Option<String>, origin: &Origin) -> Self {
+        Self { severity, message, hint, origin: origin.clone() }
+    }
+}
+
+impl From<Finding> for Error {
+    fn from(finding: Finding) -> Self {
+        let error = Error::new(ErrorKind::ConfigInvalid, finding.message)
+            .with_context("origin", finding.origin.to_string());
+        match finding.hint {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        }
+    }
+}
+
+/// Compares a section with the keys that are known in it.
+#[must_use]
+pub fn check_section(section: Section<'_>, known: &[Key]) -> Vec<Finding> {
+    section
+        .iter()
+        .filter_map(|(name, located)| {
+            let (section, origin) = (section.name(), &located.origin);
+            let place = format!("`{name}` in section `{section}` {}", origin.phrase());
+            let (severity, message, hint) =
+                match known.iter().find(|key| key.name == name).map(|key| key.status) {
+                    Some(Status::Used) => return None,
+                    Some(Status::Accepted(note)) => {
+                        (Severity::Note, format!("{place} has no effect"), Some(note.to_owned()))
+                    }
+                    Some(Status::Refused(_)) if located.value.is_null() => return None,
+                    Some(Status::Refused(reason)) => {
+                        (Severity::Error, format!("{place} is refused"), Some(reason.to_owned()))
+                    }
+                    None => (
+                        Severity::Error,
+                        format!("unknown key {place}"),
+                        Some(suggest_key(section, name, known)),
+                    ),
+                };
+            Some(Finding::new(severity, message, hint, origin))
+        })
+        .collect()
+}
+
+/// Reports sections that are neither in `known`, the names of what this program has, nor sections of Python Lithops.
+#[must_use]
+pub fn check_sections(config: &Config, known: &[&str]) -> Vec<Finding> {
+    let names = || known.iter().chain(keys::SECTIONS).copied();
+    config
+        .sections()
+        .filter(|(section, _)| names().all(|name| name != *section))
+        .map(|(section, origin)| {
+            let hint = match nearest(section, names()) {
+                Some(name) => format!("did you mean `{name}`?"),
+                None => "sections are named `lithops` or like a backend or a storage".to_owned(),
+            };
+            let message = format!("unknown section `{section}` {}", origin.phrase());
+            Finding::new(Severity::Error, message, Some(hint), origin)
+        })
+        .collect()
+}
+
+/// The candidate that `name` was probably meant to be.
+pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let normal = |name: &str| name.to_lowercase().replace(['-', ' '], "_");
+    let name = normal(name);
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::normalized_damerau_levenshtein(&name, &normal(candidate)), candidate))
+        .filter(|(likeness, _)| *likeness >= 0.6)
+        // The first of equals: `max_by` alone would take the last.
+        .fold(None, |best: Option<(f64, &str)>, next| match best {
+            Some(best) if best.0 >= next.0 => Some(best),
+            _ => Some(next),
+        })
+        .map(|(_, candidate)| candidate)
+}
+
+fn suggest_key(section: &str, name: &str, known: &[Key]) -> String {
+    let usable = known.iter().filter(|key| !matches!(key.status, Status::Refused(_)));
+    match nearest(name, usable.clone().map(|key| key.name)) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => {
+            let names: Vec<_> = usable.map(|key| format!("`{}`", key.name)).collect();
+            match names.is_empty() {
+                true => format!("section `{section}` has no keys"),
+                false => format!("section `{section}` knows {}", names.join(", ")),
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The keys of the configuration as data: those of the section `lithops`, and the names of all sections.
+
+/// A key that is known in a section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    /// The key.
+    pub name: &'static str,
+    /// What becomes of it.
+    pub status: Status,
+    /// What it means, in one line.
+    pub doc: &'static str,
+}
+
+/// What becomes of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Status {
+    /// It is read.
+    Used,
+    /// It may stand there so that one file serves Python Lithops too, but has no effect; the note says why.
+    Accepted(&'static str),
+    /// Ignoring it would change what the user gets; the reason says what to write instead.
+    Refused(&'static str),
+}
+
+impl Key {
+    /// A key that is read.
+    #[must_use]
+    pub const fn used(name: &'static str, doc: &'static str) -> Self {
+        Self { name, status: Status::Used, doc }
+    }
+
+    /// A key that has no effect, with the note that says why.
+    #[must_use]
+    pub const fn accepted(name: &'static str, note: &'static str, doc: &'static str) -> Self {
+        Self { name, status: Status::Accepted(note), doc }
+    }
+
+    /// A key that is refused, with what to write instead.
+    #[must_use]
+    pub const fn refused(name: &'static str, reason: &'static str, doc: &'static str) -> Self {
+        Self { name, status: Status::Refused(reason), doc }
+    }
+}
+
+const NO_MODULES: &str = "a compiled program is shipped whole";
+const NO_POLLING: &str = "results ride back on the response, nothing is polled";
+const NO_LOG: &str = "this version writes no log of its own";
+const IN_BACKEND: &str = "write it in the section of the backend, for example `localhost:`";
+const IN_STORAGE: &str = "write it in the section of the storage, for example `localhost:`";
+
+/// The keys of the section `lithops`.
+pub const LITHOPS: &[Key] = &[
+    Key::used("backend", "the backend that runs the calls"),
+    Key::used("storage", "the storage that holds the data"),
+    Key::used("chunksize", "how many calls a worker is handed at once, or AUTO"),
+    Key::used("execution_timeout", "how long one call may run"),
+    Key::accepted("mode", "the backend decides it", "localhost, serverless or standalone"),
+    Key::accepted("monitoring", NO_POLLING, "how Python Lithops learns of results"),
+    Key::accepted("monitoring_interval", NO_POLLING, "how often Python Lithops asks for results"),
+    Key::accepted("data_cleaner", "data of a job go with its last handle", "whether job data are deleted"),
+    Key::accepted(
+        "data_limit",
+        "inputs are read as they are sent, there is no total",
+        "MB of input a map may have",
+    ),
+    Key::accepted("include_modules", NO_MODULES, "Python modules to ship"),
+    Key::accepted("exclude_modules", NO_MODULES, "Python modules not to ship"),
+    Key::accepted("customized_runtime", NO_MODULES, "whether an image is built with the function in it"),
+    Key::accepted("retries", "ask for it per map: `.retries(3)`", "how often a failed call is tried again"),
+    Key::accepted("telemetry", "this version sends no metrics", "whether metrics are sent"),
+    Key::accepted("log_level", NO_LOG, "the level of log messages"),
+    Key::accepted("log_format", NO_LOG, "the format of log messages"),
+    Key::accepted("log_stream", NO_LOG, "the stream of log messages"),
+    Key::accepted("log_filename", NO_LOG, "the file of log messages"),
+    Key::refused("worker_processes", IN_BACKEND, "how many calls run at once in a worker"),
+    Key::refused("max_workers", IN_BACKEND, "how many workers may run at once"),
+    Key::refused("runtime", IN_BACKEND, "where the calls run"),
+    Key::refused("runtime_memory", IN_BACKEND, "the memory of a worker"),
+    Key::refused("runtime_timeout", IN_BACKEND, "how long a worker may run"),
+    Key::refused("runtime_cpu", IN_BACKEND, "the CPUs of a worker"),
+    Key::refused("storage_bucket", IN_STORAGE, "the bucket that holds the data"),
+    Key::refused("storage_backend", "write `storage`", "the older name of `storage`"),
+    Key::refused("compute_backend", "write `backend`", "the older name of `backend`"),
+    Key::refused("plugins", "this version loads no plugins", "files to load at run time"),
+];
+
+/// Every section that a configuration of Python Lithops may have. Those of backends and storages that are not
+/// selected, or that this program lacks, are ignored.
+pub const SECTIONS: &[&str] = &[
+    "lithops",
+    "aliyun",
+    "aliyun_fc",
+    "aliyun_oss",
+    "aws",
+    "aws_batch",
+    "aws_ec2",
+    "aws_lambda",
+    "aws_s3",
+    "azure",
+    "azure_containers",
+    "azure_functions",
+    "azure_storage",
+    "azure_vms",
+    "ceph",
+    "code_engine",
+    "gcp",
+    "gcp_cloudrun",
+    "gcp_compute_engine",
+    "gcp_functions",
+    "gcp_storage",
+    "ibm",
+    "ibm_cf",
+    "ibm_cos",
+    "ibm_vpc",
+    "infinispan",
+    "infinispan_hotrod",
+    "k8s",
+    "knative",
+    "localhost",
+    "minio",
+    "multiprocessing",
+    "one",
+    "openwhisk",
+    "oracle",
+    "oracle_f",
+    "oracle_oss",
+    "rabbitmq",
+    "redis",
+    "serverless",
+    "singularity",
+    "standalone",
+    "swift",
+    "vm",
+];

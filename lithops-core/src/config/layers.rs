@@ -1,0 +1,157 @@
+//! [`Config`]: the layers defaults < file < environment < builder, laid over one another.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::Serialize;
+
+use super::{
+    Environment, Located, Origin, Section, Source, Sources, Value,
+    document::{self, SectionValues},
+    secret, sources, trust,
+};
+use crate::error::{Error, ErrorKind, Result};
+
+/// The section that is about lithops itself.
+const LITHOPS: &str = "lithops";
+/// What is used when no backend or no storage is named; both bear the same name.
+const LOCALHOST: &str = "localhost";
+/// The variables that overrule keys of the section `lithops`.
+const VARIABLES: [(&str, &str); 2] = [("LITHOPS_BACKEND", "backend"), ("LITHOPS_STORAGE", "storage")];
+
+/// The configuration: sections of keys, each value with its origin.
+#[derive(Clone, Default)]
+pub struct Config {
+    sections: BTreeMap<String, SectionValues>,
+    found: Option<Source>,
+}
+
+/// One value of the configuration, as `config show` lists them.
+#[derive(Debug, Clone, Serialize)]
+pub struct Entry<'a> {
+    /// The section.
+    pub section: &'a str,
+    /// The key.
+    pub key: &'a str,
+    /// The value, with credentials replaced by asterisks.
+    pub value: Value,
+    /// Where the value came from.
+    pub origin: &'a Origin,
+}
+
+impl Config {
+    /// Finds and reads the configuration.
+    ///
+    /// The first of these that exists is the file: what `sources` names, the text in `LITHOPS_CONFIG`, the file named
+    /// by `LITHOPS_CONFIG_FILE`, `./.lithops_config`, `~/.lithops/config`, `/etc/lithops/config`. Files are not
+    /// merged. Nothing found is an empty configuration, which means localhost. The variables `LITHOPS_BACKEND` and
+    /// `LITHOPS_STORAGE` overrule the file.
+    ///
+    /// # Errors
+    /// A file that was named does not exist, the text is not YAML of sections, or a file that merely lies in the
+    /// working directory sets a key that could run programs or redirect credentials.
+    pub fn load(sources: &Sources, environment: &Environment) -> Result<Self> {
+        let mut config = Self::default();
+        if let Some(found) = sources::find(sources, environment)? {
+            config.sections = document::parse(&found.text, &found.source)?;
+            config.found = Some(found.source);
+            if found.by_working_directory {
+                trust::check(&config)?;
+            }
+        }
+        for (name, key) in VARIABLES {
+            if let Some(value) = environment.variable(name) {
+                config.set(LITHOPS, key, value, Origin::Variable { name, line: None });
+            }
+        }
+        // Here, so that `backend` and `storage` can promise a name.
+        for key in ["backend", "storage"] {
+            config.section(LITHOPS).string(key)?;
+        }
+        Ok(config)
+    }
+
+    /// The name of the backend, `localhost` if none is named.
+    #[must_use]
+    pub fn backend(&self) -> &str {
+        self.name_or_localhost("backend")
+    }
+
+    /// The name of the storage, `localhost` if none is named.
+    #[must_use]
+    pub fn storage(&self) -> &str {
+        self.name_or_localhost("storage")
+    }
+
+    /// Where the configuration was found; `None` if there is none.
+    #[must_use]
+    pub fn found_in(&self) -> Option<&Source> {
+        self.found.as_ref()
+    }
+
+    /// Sets a value over whatever was there.
+    pub fn set(&mut self, section: &str, key: &str, value: impl Into<Value>, origin: Origin) {
+        let values = self
+            .sections
+            .entry(section.to_owned())
+            .or_insert_with(|| SectionValues { origin: origin.clone(), values: BTreeMap::new() });
+        values.values.insert(key.to_owned(), Located { value: value.into(), origin });
+    }
+
+    /// Sets a value where none is set, so that `config show` lists it.
+    pub fn set_default(&mut self, section: &str, key: &str, value: impl Into<Value>) {
+        if self.section(section).get(key).is_none() {
+            self.set(section, key, value, Origin::Default);
+        }
+    }
+
+    /// A section; one that is not there is empty.
+    #[must_use]
+    pub fn section<'a>(&'a self, name: &'a str) -> Section<'a> {
+        Section::new(name, self.sections.get(name).map(|section| &section.values))
+    }
+
+    /// The names of the sections that are there, sorted, each with the place where it starts.
+    pub fn sections(&self) -> impl Iterator<Item = (&str, &Origin)> {
+        self.sections.iter().map(|(name, section)| (name.as_str(), &section.origin))
+    }
+
+    /// Every value, sorted by section and key, fit to be shown.
+    pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.sections.iter().flat_map(|(section, values)| {
+            values.values.iter().map(move |(key, located)| Entry {
+                section,
+                key,
+                value: secret::redact(key, &located.value),
+                origin: &located.origin,
+            })
+        })
+    }
+
+    fn name_or_localhost(&self, key: &str) -> &str {
+        self.section(LITHOPS).get(key).and_then(|located| located.value.as_str()).unwrap_or(LOCALHOST)
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("found", &self.found)
+            .field("entries", &self.entries().collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+/// The error for a value that cannot be used.
+pub(super) fn invalid(section: &str, key: &str, located: &Located, wanted: &str) -> Error {
+    let found = match &located.value {
+        value if secret::is_secret(key) => value.kind().to_owned(),
+        Value::String(text) => format!("the string `{text}`"),
+        Value::List(_) | Value::Map(_) => located.value.kind().to_owned(),
+        value => format!("`{value}`"),
+    };
+    let message =
+        format!("`{key}` in section `{section}` must be {wanted}, found {found} {}", located.origin.phrase());
+    Error::new(ErrorKind::ConfigInvalid, message)
+        .with_context("key", format!("{section}.{key}"))
+        .with_context("origin", located.origin.to_string())
+}

@@ -1,0 +1,30 @@
+//! The configuration: the YAML of Python Lithops, where it is found, what it says and where each value came from.
+//!
+//! [`Config::load`] finds the text and reads it, [`Section`] hands out typed values, and [`check_section`] compares
+//! a section with the [`Key`]s that its reader knows.
+
+mod check;
+mod document;
+mod duration;
+mod environment;
+pub mod keys;
+mod layers;
+mod origin;
+mod secret;
+mod section;
+mod sources;
+mod trust;
+mod value;
+
+pub(crate) use check::nearest;
+pub use check::{Finding, Severity, check_section, check_sections};
+pub use environment::Environment;
+pub use keys::{Key, Status};
+pub use layers::{Config, Entry};
+pub use origin::{Located, Origin, Source};
+pub use section::{CountValue, Section};
+pub use sources::Sources;
+pub use value::Value;
+
+#[cfg(test)]
+mod tests;

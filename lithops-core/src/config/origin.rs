@@ -1,0 +1,118 @@
+//! [`Origin`]: where a value of the configuration came from; [`Source`]: where the whole text was found.
+
+use std::{fmt, path::PathBuf};
+
+use serde::{Serialize, Serializer};
+
+use super::Value;
+
+/// Where a value came from. `Display` gives the place as messages name it: `lithops.yaml:3`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Origin {
+    /// Nobody set it.
+    Default,
+    /// A line of a configuration file; 0 stands for an unknown line.
+    File {
+        /// The file, as it was named.
+        path: PathBuf,
+        /// The line of the key, from 1.
+        line: u64,
+    },
+    /// A variable of the environment.
+    Variable {
+        /// The variable.
+        name: &'static str,
+        /// The line of the key, when the variable holds a whole configuration.
+        line: Option<u64>,
+    },
+    /// A line of the text given to the builder's `config_yaml`.
+    Text {
+        /// The line of the key, from 1.
+        line: u64,
+    },
+    /// A call of the builder, by its name.
+    Builder(&'static str),
+}
+
+impl Origin {
+    /// The place with its preposition, as it ends a sentence: `at lithops.yaml:3`.
+    pub(crate) fn phrase(&self) -> String {
+        match self {
+            Self::Default => "set by default".to_owned(),
+            Self::File { .. } | Self::Text { .. } => format!("at {self}"),
+            Self::Variable { .. } => format!("in {self}"),
+            Self::Builder(_) => format!("from {self}"),
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File { path, line: 0 } => write!(f, "{}", path.display()),
+            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Variable { name, line: None } => write!(f, "variable {name}"),
+            Self::Variable { name, line: Some(line) } => write!(f, "variable {name}, line {line}"),
+            Self::Text { line } => write!(f, "line {line} of .config_yaml(..)"),
+            Self::Builder(call) => write!(f, "builder call .{call}(..)"),
+        }
+    }
+}
+
+impl Serialize for Origin {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A value together with its origin.
+#[derive(Clone, PartialEq)]
+pub struct Located {
+    /// The value.
+    pub value: Value,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+impl fmt::Debug for Located {
+    /// Shows the kind of the value only: the value may be a credential.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.value.kind(), self.origin)
+    }
+}
+
+/// Where the text of the configuration was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Source {
+    /// A file.
+    File(PathBuf),
+    /// A variable of the environment that holds the text itself.
+    Variable(&'static str),
+    /// The text given to the builder.
+    Text,
+}
+
+impl Source {
+    /// The origin of what stands on `line` of the text.
+    #[must_use]
+    pub fn at(&self, line: u64) -> Origin {
+        match self {
+            Self::File(path) => Origin::File { path: path.clone(), line },
+            Self::Variable(name) => Origin::Variable { name, line: (line > 0).then_some(line) },
+            Self::Text => Origin::Text { line },
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Variable(name) => write!(f, "variable {name}"),
+            Self::Text => f.write_str("the text given to .config_yaml(..)"),
+        }
+    }
+}

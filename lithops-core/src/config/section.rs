@@ -1,0 +1,160 @@
+//! [`Section`]: one section of the configuration, read by type.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use super::{Located, Value, duration, layers::invalid};
+use crate::error::Result;
+
+/// A section of the configuration. Every getter gives `None` for a key that is not set or is null; what is set but
+/// cannot be used is an error that says key, place, what was found and what to write instead.
+#[derive(Debug, Clone, Copy)]
+pub struct Section<'a> {
+    name: &'a str,
+    values: Option<&'a BTreeMap<String, Located>>,
+}
+
+/// A count, or the wish to have it chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CountValue {
+    /// `AUTO`: to be chosen by the planner.
+    Auto,
+    /// At least one.
+    Count(usize),
+}
+
+impl<'a> Section<'a> {
+    pub(super) fn new(name: &'a str, values: Option<&'a BTreeMap<String, Located>>) -> Self {
+        Self { name, values }
+    }
+
+    /// The section's name.
+    #[must_use]
+    pub fn name(&self) -> &'a str {
+        self.name
+    }
+
+    /// The value of a key as it stands there.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&'a Located> {
+        self.values?.get(key).filter(|located| !located.value.is_null())
+    }
+
+    /// Every key that is written, with null ones, sorted.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a Located)> + use<'a> {
+        self.values.into_iter().flatten().map(|(key, located)| (key.as_str(), located))
+    }
+
+    /// A whole number from 1 up.
+    ///
+    /// # Errors
+    /// It is 0, negative, a fraction, a string or anything else.
+    pub fn positive(&self, key: &str) -> Result<Option<usize>> {
+        self.read(key, "a whole number from 1 up", |value| {
+            let hint = match value {
+                Value::String(text) if text.trim().parse::<usize>().is_ok() => {
+                    format!("write `{key}: {}` without quotes", text.trim())
+                }
+                _ => format!("write for example `{key}: 4`, or leave the key out"),
+            };
+            count(value).ok_or(hint)
+        })
+    }
+
+    /// A count from 1 up, or `AUTO`.
+    ///
+    /// # Errors
+    /// It is neither.
+    pub fn count_or_auto(&self, key: &str) -> Result<Option<CountValue>> {
+        self.read(key, "a whole number from 1 up or `AUTO`", |value| match value {
+            Value::String(text) if text.eq_ignore_ascii_case("auto") => Ok(CountValue::Auto),
+            _ => count(value)
+                .map(CountValue::Count)
+                .ok_or_else(|| format!("write `{key}: 4` or `{key}: AUTO`")),
+        })
+    }
+
+    /// Text that is not empty.
+    ///
+    /// # Errors
+    /// It is empty or not a string: a number is refused rather than turned back into text, because `3.10` is read as
+    /// 3.1.
+    pub fn string(&self, key: &str) -> Result<Option<&'a str>> {
+        self.read(key, "a string", |value| match value {
+            Value::String(text) if !text.is_empty() => Ok(text.as_str()),
+            Value::String(_) => Err("leave the key out, or write a value".to_owned()),
+            Value::Int(_) | Value::Float(_) | Value::Bool(_) => {
+                Err(format!("put it in quotes: `{key}: \"...\"`"))
+            }
+            _ => Err(format!("write one value: `{key}: ...`")),
+        })
+    }
+
+    /// `true` or `false`.
+    ///
+    /// # Errors
+    /// It is anything else; `yes` and `off` are strings in YAML 1.2.
+    pub fn bool(&self, key: &str) -> Result<Option<bool>> {
+        self.read(key, "`true` or `false`", |value| {
+            let hint = match value {
+                Value::String(text) if is_any(text, &["yes", "on", "y", "true"]) => {
+                    format!("write `{key}: true`")
+                }
+                Value::String(text) if is_any(text, &["no", "off", "n", "false"]) => {
+                    format!("write `{key}: false`")
+                }
+                Value::Bool(value) => return Ok(*value),
+                _ => format!("write `{key}: true` or `{key}: false`"),
+            };
+            Err(hint)
+        })
+    }
+
+    /// A duration above zero: a number of seconds, or a number with a unit as in `500ms`, `30s`, `2m`, `1h`.
+    ///
+    /// # Errors
+    /// It is anything else.
+    pub fn duration(&self, key: &str) -> Result<Option<Duration>> {
+        self.read(key, "a duration above zero", |value| {
+            duration::read(value)
+                .ok_or_else(|| format!("write seconds as in `{key}: 30`, or a unit as in `{key}: 2m`"))
+        })
+    }
+
+    /// The path of a file or folder.
+    ///
+    /// # Errors
+    /// It is not a string, is empty, or starts with `~`, which only a shell replaces.
+    pub fn path(&self, key: &str) -> Result<Option<PathBuf>> {
+        self.read(key, "a path", |value| match value {
+            Value::String(text) if text == "~" || text.starts_with("~/") => {
+                Err("write the whole path, `~` is not replaced here".to_owned())
+            }
+            Value::String(text) if !text.is_empty() && !text.contains('\0') => Ok(PathBuf::from(text)),
+            _ => Err(format!("write for example `{key}: /path/to/it`")),
+        })
+    }
+
+    /// Reads a key with `read`, which gives the hint of the error where it cannot.
+    fn read<T>(
+        &self,
+        key: &str,
+        wanted: &str,
+        read: impl FnOnce(&'a Value) -> std::result::Result<T, String>,
+    ) -> Result<Option<T>> {
+        let Some(located) = self.get(key) else { return Ok(None) };
+        read(&located.value)
+            .map(Some)
+            .map_err(|hint| invalid(self.name, key, located, wanted).with_hint(hint))
+    }
+}
+
+fn count(value: &Value) -> Option<usize> {
+    match value {
+        Value::Int(count @ 1..) => usize::try_from(*count).ok(),
+        _ => None,
+    }
+}
+
+fn is_any(text: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| word.eq_ignore_ascii_case(text.trim()))
+}

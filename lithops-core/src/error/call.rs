@@ -1,0 +1,205 @@
+//! [`CallError`]: why one call of a user's function has no result.
+
+use std::{error::Error as StdError, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::CallId;
+
+/// Why a call has no result.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum CallErrorKind {
+    /// The function returned `Err`.
+    Failed,
+    /// The function panicked.
+    Panicked,
+    /// The call ran longer than its timeout.
+    TimedOut,
+    /// The process that ran the call was killed for want of memory.
+    OutOfMemory,
+    /// The process that ran the call ended before the call did.
+    Crashed {
+        /// The signal that ended the process.
+        signal: Option<i32>,
+        /// The code the process ended with.
+        exit_code: Option<i32>,
+    },
+    /// The worker that ran the call was lost, and the call may not or can no longer be tried again.
+    WorkerLost,
+    /// The call was cancelled.
+    Cancelled,
+    /// The argument or the result could not be encoded or decoded.
+    Undecodable,
+}
+
+/// A failed call: kind, message, chain of causes, and what the call had printed last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallError {
+    kind: CallErrorKind,
+    message: String,
+    #[serde(default)]
+    chain: Vec<String>,
+    #[serde(default)]
+    backtrace: Option<String>,
+    #[serde(default)]
+    log_tail: String,
+    #[serde(default)]
+    attempts: u32,
+    #[serde(skip)]
+    call: Option<(CallId, String)>,
+}
+
+impl CallError {
+    /// An error of `kind` with a message and nothing else.
+    pub fn new(kind: CallErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            chain: Vec::new(),
+            backtrace: None,
+            log_tail: String::new(),
+            attempts: 1,
+            call: None,
+        }
+    }
+
+    /// Adds the chain of causes, outermost first, without the message itself.
+    #[must_use]
+    pub fn with_chain(mut self, chain: Vec<String>) -> Self {
+        self.chain = chain;
+        self
+    }
+
+    /// Adds the backtrace of a panic.
+    #[must_use]
+    pub fn with_backtrace(mut self, backtrace: String) -> Self {
+        self.backtrace = Some(backtrace);
+        self
+    }
+
+    /// Adds what the call had printed last.
+    #[must_use]
+    pub fn with_log_tail(mut self, tail: String) -> Self {
+        self.log_tail = tail;
+        self
+    }
+
+    /// Says how often the call was tried.
+    #[must_use]
+    pub fn with_attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts;
+        self
+    }
+
+    /// Says which call it was, and of which function; `Display` then starts with both.
+    #[must_use]
+    pub fn with_call(mut self, call: CallId, function: impl Into<String>) -> Self {
+        self.call = Some((call, function.into()));
+        self
+    }
+
+    /// Why the call has no result.
+    #[must_use]
+    pub fn kind(&self) -> &CallErrorKind {
+        &self.kind
+    }
+
+    /// What happened, in one line: the error's own words, or the panic's message and place.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The causes below the message, outermost first.
+    #[must_use]
+    pub fn chain(&self) -> &[String] {
+        &self.chain
+    }
+
+    /// The backtrace of a panic.
+    #[must_use]
+    pub fn backtrace(&self) -> Option<&str> {
+        self.backtrace.as_deref()
+    }
+
+    /// The end of what the call had printed.
+    #[must_use]
+    pub fn log_tail(&self) -> &str {
+        &self.log_tail
+    }
+
+    /// How often the call was tried.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// The call, where it is known.
+    #[must_use]
+    pub fn call_id(&self) -> Option<CallId> {
+        self.call.as_ref().map(|(call, _)| *call)
+    }
+
+    /// Everything there is to say about the failure, in several lines.
+    #[must_use]
+    pub fn report(&self) -> String {
+        let mut report = format!("  {self}");
+        for cause in &self.chain {
+            report.push_str(&format!("\n  caused by: {cause}"));
+        }
+        if self.attempts > 1 {
+            report.push_str(&format!("\n  attempts: {}", self.attempts));
+        }
+        if !self.log_tail.is_empty() {
+            report.push_str("\n  it had printed last:");
+            self.log_tail.lines().for_each(|line| report.push_str(&format!("\n    | {line}")));
+        }
+        if let Some(backtrace) = &self.backtrace {
+            report.push_str(&format!("\n  backtrace:\n{backtrace}"));
+        }
+        report
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((call, function)) = &self.call {
+            write!(f, "call {call} of `{function}` ")?;
+        } else {
+            f.write_str("the call ")?;
+        }
+        match &self.kind {
+            CallErrorKind::Failed => write!(f, "failed: {}", self.message),
+            CallErrorKind::Panicked => write!(f, "panicked: {}", self.message),
+            CallErrorKind::TimedOut => write!(f, "timed out: {}", self.message),
+            CallErrorKind::OutOfMemory => write!(f, "ran out of memory: {}", self.message),
+            CallErrorKind::Crashed { .. } => write!(f, "crashed: {}", self.message),
+            CallErrorKind::WorkerLost => write!(f, "was lost: {}", self.message),
+            CallErrorKind::Cancelled => write!(f, "was cancelled: {}", self.message),
+            CallErrorKind::Undecodable => write!(f, "could not be decoded: {}", self.message),
+        }
+    }
+}
+
+impl StdError for CallError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn display_names_call_and_function() {
+        let error = CallError::new(CallErrorKind::Failed, "no such row").with_call(CallId::from(7), "app::load");
+        assert_eq!(error.to_string(), "call 7 of `app::load` failed: no such row");
+    }
+
+    #[test]
+    fn the_report_shows_chain_and_log_tail() {
+        let error = CallError::new(CallErrorKind::Failed, "outer")
+            .with_chain(vec!["inner".into()])
+            .with_log_tail("one\ntwo\n".into());
+        let report = error.report();
+        assert!(report.contains("caused by: inner") && report.contains("| two"), "{report}");
+    }
+}

@@ -1,0 +1,86 @@
+//! The classes of [`Error`](super::Error): what the caller can do, and whether trying again helps.
+
+use std::fmt;
+
+/// What kind of failure it is, named by what the caller can do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The configuration is wrong: mend the file, the variable or the builder call that is named.
+    ConfigInvalid,
+    /// An argument of the API call is wrong: mend the program.
+    InvalidInput,
+    /// What was named does not exist.
+    NotFound,
+    /// It exists already, and the operation was asked not to replace it.
+    AlreadyExists,
+    /// The backend, the storage or the platform cannot do this; its capabilities say so.
+    Unsupported,
+    /// The credentials at hand do not allow it.
+    PermissionDenied,
+    /// The platform asked to slow down.
+    RateLimited,
+    /// More bytes than the platform or the protocol carries.
+    PayloadTooLarge,
+    /// It took longer than it was allowed to.
+    Timeout,
+    /// It was cancelled.
+    Cancelled,
+    /// A call of a user's function failed; the source is its [`CallError`](super::CallError).
+    CallFailed,
+    /// A worker ended or never answered.
+    WorkerLost,
+    /// Two parts that must be of one version are not.
+    VersionMismatch,
+    /// The operating system refused something.
+    Io,
+    /// A fault of this system: please report it.
+    Unexpected,
+}
+
+impl ErrorKind {
+    /// The process exit code of the command line for this kind (documented in the README).
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::ConfigInvalid | Self::InvalidInput => 2,
+            Self::NotFound | Self::AlreadyExists | Self::Unsupported => 3,
+            Self::PermissionDenied => 4,
+            Self::CallFailed => 5,
+            _ => 1,
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ConfigInvalid => "configuration error",
+            Self::InvalidInput => "invalid input",
+            Self::NotFound => "not found",
+            Self::AlreadyExists => "already exists",
+            Self::Unsupported => "unsupported",
+            Self::PermissionDenied => "permission denied",
+            Self::RateLimited => "rate limited",
+            Self::PayloadTooLarge => "payload too large",
+            Self::Timeout => "timed out",
+            Self::Cancelled => "cancelled",
+            Self::CallFailed => "call failed",
+            Self::WorkerLost => "worker lost",
+            Self::VersionMismatch => "version mismatch",
+            Self::Io => "i/o error",
+            Self::Unexpected => "unexpected error",
+        })
+    }
+}
+
+/// Whether the same operation may succeed when it is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Retry {
+    /// It will fail again.
+    #[default]
+    Never,
+    /// It may succeed at once or after a pause.
+    Later,
+}

@@ -1,0 +1,185 @@
+//! [`Error`]: one error type for every operation, with kind, context and source.
+
+use std::{error::Error as StdError, fmt};
+
+use super::{CallError, ErrorKind, Retry};
+
+type Source = Box<dyn StdError + Send + Sync>;
+
+/// A failed operation: what happened, to what, and what to do now.
+///
+/// `Display` is one line; `Debug` is a report of several lines with the context and the chain of sources.
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: ErrorKind,
+    retry: Retry,
+    message: String,
+    hint: Option<String>,
+    context: Vec<(&'static str, String)>,
+    source: Option<Source>,
+}
+
+impl Error {
+    /// An error of `kind`; the message is a lower-case fragment that names the thing.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            retry: Retry::Never,
+            message: message.into(),
+            hint: None,
+            context: Vec::new(),
+            source: None,
+        }))
+    }
+
+    /// Adds what to do now; Display ends with it.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds a named fact, such as the operation or the key it was about.
+    #[must_use]
+    pub fn with_context(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.0.context.push((name, value.into()));
+        self
+    }
+
+    /// Adds the error that caused this one.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Source>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// Says whether trying again may help.
+    #[must_use]
+    pub fn with_retry(mut self, retry: Retry) -> Self {
+        self.0.retry = retry;
+        self
+    }
+
+    /// The same error for another reader: without its source, of which there is only one.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self(Box::new(Inner {
+            kind: self.0.kind,
+            retry: self.0.retry,
+            message: self.0.message.clone(),
+            hint: self.0.hint.clone(),
+            context: self.0.context.clone(),
+            source: None,
+        }))
+    }
+
+    /// What the caller can do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// Whether trying again may help.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        self.0.retry
+    }
+
+    /// What happened, without hint and context.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// What to do now, where there is advice.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        self.0.hint.as_deref()
+    }
+
+    /// The named facts added on the way up.
+    pub fn context(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.0.context.iter().map(|(name, value)| (*name, value.as_str()))
+    }
+
+    /// The failed call, when the kind is [`ErrorKind::CallFailed`].
+    #[must_use]
+    pub fn call_error(&self) -> Option<&CallError> {
+        self.0.source.as_ref()?.downcast_ref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)?;
+        if let Some(hint) = &self.0.hint {
+            write!(f, ": {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.0.message, self.0.kind)?;
+        if let Some(hint) = &self.0.hint {
+            write!(f, "\n  hint: {hint}")?;
+        }
+        for (name, value) in &self.0.context {
+            write!(f, "\n  {name}: {value}")?;
+        }
+        if let Some(call) = self.call_error() {
+            return write!(f, "\n{}", call.report());
+        }
+        let mut source = self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static));
+        while let Some(error) = source {
+            write!(f, "\n  caused by: {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        let kind = match error.kind() {
+            std::io::ErrorKind::NotFound => ErrorKind::NotFound,
+            std::io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
+            std::io::ErrorKind::AlreadyExists => ErrorKind::AlreadyExists,
+            _ => ErrorKind::Io,
+        };
+        Self::new(kind, error.to_string()).with_source(error)
+    }
+}
+
+impl From<CallError> for Error {
+    fn from(error: CallError) -> Self {
+        Self::new(ErrorKind::CallFailed, error.to_string()).with_source(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn display_is_one_line_and_ends_with_the_hint() {
+        let error =
+            Error::new(ErrorKind::NotFound, "no backend `x`").with_hint("did you mean `y`?").with_context("key", "backend");
+        assert_eq!(error.to_string(), "no backend `x`: did you mean `y`?");
+    }
+
+    #[test]
+    fn debug_reports_kind_context_and_sources() {
+        let source = std::io::Error::other("disk on fire");
+        let error = Error::new(ErrorKind::Io, "cannot read `f`").with_context("file", "f").with_source(source);
+        assert_eq!(format!("{error:?}"), "cannot read `f` (i/o error)\n  file: f\n  caused by: disk on fire");
+    }
+}

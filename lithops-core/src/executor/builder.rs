@@ -1,0 +1,175 @@
+//! [`Builder`]: from configuration and calls of the program to an executor.
+
+use std::{marker::PhantomData, path::PathBuf, sync::Arc};
+
+use super::{Count, Executor, Mode, checks, client::Core};
+use crate::{
+    compute::{BackendOptions, Registry},
+    config::{Config, CountValue, Environment, Origin, Severity, Sources, Value},
+    error::{Error, ErrorKind, Result},
+    plan::PlanRequest,
+    process,
+    storage::{self, StorageClient},
+};
+
+/// Makes an executor. What is set here wins over the environment and over the configuration file.
+#[derive(Debug, Clone)]
+pub struct Builder<M: Mode> {
+    sources: Sources,
+    settings: Vec<Setting>,
+    mode: PhantomData<M>,
+}
+
+#[derive(Debug, Clone)]
+struct Setting {
+    /// `None` is the section of the chosen backend.
+    section: Option<&'static str>,
+    key: String,
+    value: Value,
+    call: &'static str,
+}
+
+impl<M: Mode> Default for Builder<M> {
+    fn default() -> Self {
+        Self { sources: Sources::default(), settings: Vec::new(), mode: PhantomData }
+    }
+}
+
+impl<M: Mode> Builder<M> {
+    /// The backend, by its one word; else the configuration's `lithops.backend`, else `localhost`.
+    #[must_use]
+    pub fn backend(self, backend: impl Into<String>) -> Self {
+        self.setting(Some("lithops"), "backend", Value::from(backend.into()), ".backend(..)")
+    }
+
+    /// The storage, by its one word; else the configuration's `lithops.storage`, else `localhost`.
+    #[must_use]
+    pub fn storage(self, storage: impl Into<String>) -> Self {
+        self.setting(Some("lithops"), "storage", Value::from(storage.into()), ".storage(..)")
+    }
+
+    /// The configuration file; else the usual search order.
+    #[must_use]
+    pub fn config_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.sources.file = Some(path.into());
+        self
+    }
+
+    /// The configuration itself, as YAML.
+    #[must_use]
+    pub fn config_yaml(mut self, yaml: impl Into<String>) -> Self {
+        self.sources.yaml = Some(yaml.into());
+        self
+    }
+
+    /// How many calls may run at once in one worker.
+    #[must_use]
+    pub fn worker_processes(self, worker_processes: impl Into<Count>) -> Self {
+        let value = match worker_processes.into() {
+            Count::Exactly(count) => Value::from(count),
+            Count::Auto => Value::from("AUTO"),
+        };
+        self.setting(None, "worker_processes", value, ".worker_processes(..)")
+    }
+
+    /// How many workers may live at once.
+    #[must_use]
+    pub fn max_workers(self, max_workers: usize) -> Self {
+        self.setting(None, "max_workers", Value::from(max_workers), ".max_workers(..)")
+    }
+
+    /// The memory of a worker, in MB, where the platform sells it.
+    #[must_use]
+    pub fn runtime_memory(self, megabytes: usize) -> Self {
+        self.setting(None, "runtime_memory", Value::from(megabytes), ".runtime_memory(..)")
+    }
+
+    /// Any key of the backend's section.
+    #[must_use]
+    pub fn set(self, key: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.setting(None, key, value.into(), ".set(..)")
+    }
+
+    /// Reads the configuration, checks it, and connects to backend and storage. No job is started, no money spent.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration, where it stands, and what to write instead.
+    pub fn build(self) -> M::Out<Result<Executor<M>>> {
+        M::run(async move { self.connect().await.map(Executor::new) })
+    }
+
+    fn setting(mut self, section: Option<&'static str>, key: impl Into<String>, value: Value, call: &'static str) -> Self {
+        self.settings.push(Setting { section, key: key.into(), value, call });
+        self
+    }
+
+    async fn connect(self) -> Result<Core> {
+        refuse_stray_child();
+        let config = self.configuration()?;
+        let registry = Registry::builtin()?;
+        let descriptor = registry.find(config.backend())?;
+        let storage_descriptor = storage::descriptor(config.storage())?;
+        let wrong = checks::findings(&config, &registry)?.into_iter().find(|finding| finding.severity == Severity::Error);
+        if let Some(finding) = wrong {
+            return Err(finding.into());
+        }
+
+        let section = config.section(descriptor.scheme);
+        let capabilities = (descriptor.capabilities)(&config)?;
+        let worker_processes = count(section.count_or_auto("worker_processes")?);
+        let max_workers = section.positive("max_workers")?;
+        let chunksize = count(config.section("lithops").count_or_auto("chunksize")?);
+        let timeout = config.section("lithops").duration("execution_timeout")?;
+        let plan =
+            PlanRequest { calls: 0, worker_processes, chunksize, max_workers, capabilities: &capabilities }.plan()?;
+        let worker_processes = plan.worker_processes();
+        let max_workers = max_workers.unwrap_or(capabilities.default_max_workers);
+
+        let locator = (storage_descriptor.locate)(&config)?;
+        let store = storage::connect(&locator)?;
+        let options = BackendOptions::new(config, process::program()?, worker_processes, max_workers);
+        let backend = (descriptor.connect)(options).await?;
+        Ok(Core {
+            backend,
+            storage_shared: store.capabilities().shared_between_processes,
+            storage: StorageClient::new(Arc::clone(&store), locator.bucket.clone()),
+            locator,
+            worker_processes,
+            max_workers,
+            chunksize,
+            timeout,
+        })
+    }
+
+    fn configuration(&self) -> Result<Config> {
+        let mut config = Config::load(&self.sources, &Environment::from_process())?;
+        for setting in self.settings.iter().filter(|setting| setting.section.is_some()) {
+            let section = setting.section.unwrap_or_default();
+            config.set(section, &setting.key, setting.value.clone(), Origin::Builder(setting.call));
+        }
+        let backend = config.backend().to_owned();
+        for setting in self.settings.iter().filter(|setting| setting.section.is_none()) {
+            config.set(&backend, &setting.key, setting.value.clone(), Origin::Builder(setting.call));
+        }
+        Ok(config)
+    }
+}
+
+fn count(value: Option<CountValue>) -> Option<usize> {
+    match value {
+        Some(CountValue::Count(count)) => Some(count),
+        Some(CountValue::Auto) | None => None,
+    }
+}
+
+/// A process that was started as a worker must never go on as a client: it would start workers of its own, which
+/// would do the same.
+#[expect(clippy::exit, clippy::print_stderr, clippy::disallowed_methods, reason = "the process has no business here")]
+fn refuse_stray_child() {
+    if process::is_stray_child() {
+        let error = Error::new(ErrorKind::InvalidInput, "this process was started as a lithops worker and has built an executor")
+            .with_hint("call `lithops::init()` before anything else in `main`");
+        eprintln!("lithops: {error}");
+        std::process::exit(process::EXIT_NOT_INITIALISED);
+    }
+}

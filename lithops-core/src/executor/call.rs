@@ -1,0 +1,80 @@
+//! [`Call`]: a job of one call, before it is started.
+
+use std::{future::IntoFuture, marker::PhantomData, sync::Arc};
+
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+
+use super::{
+    Async, Blocking, Mode, ResponseFuture,
+    client::Core,
+    options::{JobOptions, common_options},
+    source,
+};
+use crate::{
+    error::Result,
+    function::{Argument, Entry, SharedGiven, SharedMissing, SharedReady, SharedValues},
+    job::InputQueue,
+};
+
+/// A `call_async` before it is started: options, then `.await?` (or `.run()?` in the blocking form).
+#[must_use = "a call starts when it is awaited, or with `.run()` in the blocking form"]
+#[derive(Debug)]
+pub struct Call<T, R, S, M: Mode> {
+    core: Arc<Core>,
+    entry: Result<&'static Entry>,
+    input: T,
+    options: JobOptions,
+    shared_values: Result<SharedValues>,
+    state: PhantomData<fn(S) -> (R, M)>,
+}
+
+impl<T: Argument, R, S, M: Mode> Call<T, R, S, M> {
+    pub(crate) fn new(core: Arc<Core>, entry: Result<&'static Entry>, input: T) -> Self {
+        let (options, shared_values) = (JobOptions::default(), Ok(SharedValues::default()));
+        Self { core, entry, input, options, shared_values, state: PhantomData }
+    }
+
+    common_options!();
+
+    fn start(self) -> Result<ResponseFuture<R, M>> {
+        let entry = self.entry?;
+        let queue = Arc::new(InputQueue::default());
+        source::produce_one(&self.input, entry.display_name(), &queue)?;
+        let job = self.core.start(entry, &self.options, self.shared_values?.0, Some(1), &queue)?;
+        Ok(ResponseFuture::new(job, 0))
+    }
+}
+
+impl<T: Argument, R: 'static, A: Serialize, M: Mode> Call<T, R, SharedMissing<A>, M> {
+    /// The value of the function's `Shared<T>` parameter.
+    pub fn shared(self, value: A) -> Call<T, R, SharedGiven, M> {
+        let Self { core, entry, input, options, .. } = self;
+        Call { core, entry, input, options, shared_values: SharedValues::one(&value), state: PhantomData }
+    }
+}
+
+impl<T, R, S> IntoFuture for Call<T, R, S, Async>
+where
+    T: Argument,
+    R: 'static,
+    S: SharedReady + 'static,
+{
+    type Output = Result<ResponseFuture<R, Async>>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let started = self.start();
+        Box::pin(async move { started })
+    }
+}
+
+impl<T: Argument, R: 'static, S: SharedReady> Call<T, R, S, Blocking> {
+    /// Starts the call.
+    ///
+    /// # Errors
+    /// When an option is wrong, or the function is not a lithops function.
+    pub fn run(self) -> Result<ResponseFuture<R, Blocking>> {
+        self.start()
+    }
+}

@@ -1,0 +1,204 @@
+//! [`Executor`]: runs functions on a backend.
+
+use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
+
+use super::{
+    Async, Builder, Call, Map, MapReduce, Mode,
+    driver::{self, Assignment},
+    map_reduce::Gives,
+    options::JobOptions,
+    runtime,
+};
+use crate::{
+    bytes::Bytes,
+    compute::{CloseMode, ComputeBackend},
+    error::{Error, ErrorKind, Result},
+    function::{Entry, Function, IntoInputs, entry_of},
+    id::JobId,
+    job::{InputQueue, JobState, Policy},
+    plan::{Plan, PlanRequest},
+    protocol::JobSpec,
+    storage::{Locator, StorageClient},
+};
+
+/// The async form of [`Executor`].
+pub type FunctionExecutor = Executor<Async>;
+
+/// Runs `#[lithops::function]`s on a backend: `call_async`, `map`, `map_reduce`.
+///
+/// Cheap to clone. Its workers end when the last clone and the last job are gone, or with the program.
+pub struct Executor<M: Mode> {
+    core: Arc<Core>,
+    mode: PhantomData<M>,
+}
+
+impl<M: Mode> Clone for Executor<M> {
+    fn clone(&self) -> Self {
+        Self { core: Arc::clone(&self.core), mode: PhantomData }
+    }
+}
+
+impl<M: Mode> fmt::Debug for Executor<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Executor").field("core", &self.core).finish()
+    }
+}
+
+impl<M: Mode> Executor<M> {
+    /// Makes an executor.
+    #[must_use]
+    pub fn builder() -> Builder<M> {
+        Builder::default()
+    }
+
+    pub(crate) fn new(core: Core) -> Self {
+        Self { core: Arc::new(core), mode: PhantomData }
+    }
+
+    /// Calls the function once. Several arguments are given as a tuple.
+    ///
+    /// A call may be made more than once when a worker is lost, unless the function says `at_most_once`: what it
+    /// does outside itself may then happen twice.
+    pub fn call_async<F: Function<K>, K>(&self, function: F, input: F::Item) -> Call<F::Item, F::Ret, F::Shared, M> {
+        let _ = function;
+        Call::new(Arc::clone(&self.core), entry_of::<F>(), input)
+    }
+
+    /// Calls the function on every input.
+    ///
+    /// The inputs are consumed lazily, by another thread. Calls are made at least once and committed exactly once: a
+    /// call may be made more than once when a worker is lost, unless the function says `at_most_once`; what it does
+    /// outside itself may then happen twice.
+    pub fn map<F: Function<K>, K, I: IntoInputs<F::Item>>(
+        &self,
+        function: F,
+        inputs: I,
+    ) -> Map<F::Item, F::Ret, F::Shared, M> {
+        let _ = function;
+        Map::new(Arc::clone(&self.core), entry_of::<F>(), inputs.into_inputs())
+    }
+
+    /// Calls the function on every input, and then the reducer on all its values, in the order of the inputs.
+    pub fn map_reduce<F, K, I, G, L, V>(
+        &self,
+        function: F,
+        inputs: I,
+        reducer: G,
+    ) -> MapReduce<F::Item, F::Shared, G::Ret, G::Shared, M>
+    where
+        F: Function<K>,
+        I: IntoInputs<F::Item>,
+        G: Function<L, Item = Vec<V>>,
+        F::Ret: Gives<V>,
+    {
+        let _ = (function, reducer);
+        MapReduce::new(Arc::clone(&self.core), entry_of::<F>(), inputs.into_inputs(), entry_of::<G>())
+    }
+
+    /// The storage.
+    #[must_use]
+    pub fn storage(&self) -> StorageClient {
+        self.core.storage.clone()
+    }
+
+    /// Ends the workers that the backend keeps; running jobs may end first.
+    ///
+    /// # Errors
+    /// When the backend cannot be reached.
+    pub fn close(&self) -> M::Out<Result<()>> {
+        let core = Arc::clone(&self.core);
+        M::run(async move { core.backend.close(CloseMode::Drain).await })
+    }
+}
+
+/// What all clones and jobs of an executor share.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) backend: Arc<dyn ComputeBackend>,
+    pub(crate) storage: StorageClient,
+    pub(crate) storage_shared: bool,
+    pub(crate) locator: Locator,
+    pub(crate) worker_processes: usize,
+    pub(crate) max_workers: usize,
+    pub(crate) chunksize: Option<usize>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl Core {
+    /// The plan of a job.
+    pub(crate) fn plan(&self, options: &JobOptions, calls: u64) -> Result<Plan> {
+        let worker_processes = options.worker_processes.and_then(super::Count::exact).unwrap_or(self.worker_processes);
+        PlanRequest {
+            calls,
+            worker_processes: Some(worker_processes),
+            chunksize: options.chunksize.map_or(self.chunksize, super::Count::exact),
+            max_workers: Some(self.max_workers),
+            capabilities: self.backend.capabilities(),
+        }
+        .plan()
+    }
+
+    /// Checks and starts a job whose encoded inputs come through `queue`.
+    pub(crate) fn start(
+        &self,
+        entry: &'static Entry,
+        options: &JobOptions,
+        shared: Vec<Bytes>,
+        known: Option<u64>,
+        queue: &Arc<InputQueue>,
+    ) -> Result<Arc<JobState>> {
+        let plan = self.plan(options, known.unwrap_or(0))?;
+        if entry.uses_storage && !self.storage_shared {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                format!(
+                    "`{}` takes the storage, and storage `{}` lives inside the client's process",
+                    entry.display_name(),
+                    self.locator.scheme
+                ),
+            )
+            .with_hint("use a storage that workers can reach, such as `localhost`"));
+        }
+        let timeout = options.timeout.or_else(|| entry.timeout()).or(self.timeout);
+        if timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return Err(Error::new(ErrorKind::InvalidInput, "the timeout is 0")
+                .with_hint("write a duration above 0, or leave it out for none"));
+        }
+        for (name, value) in &options.env {
+            if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+                return Err(Error::new(ErrorKind::InvalidInput, format!("`{name}` cannot be an environment variable"))
+                    .with_hint("a name has at least one character and neither `=` nor NUL"));
+            }
+        }
+        let id = JobId::generate();
+        let spec = JobSpec {
+            job: id,
+            function: entry.id(),
+            worker_processes: u32::try_from(plan.worker_processes()).unwrap_or(u32::MAX),
+            timeout,
+            at_most_once: entry.at_most_once,
+            env: options.env.clone(),
+            shared,
+            storage: Some(self.locator.clone()),
+            log_limit: 1 << 20,
+        };
+        let policy = Policy {
+            retries: options.retries.map_or(entry.retries, |policy| policy.retries),
+            at_most_once: entry.at_most_once,
+            ..Policy::default()
+        };
+        let (state, cancelled) = JobState::new(id, entry.display_name(), plan.clone(), known);
+        let state = Arc::new(state);
+        let assignment = Assignment {
+            job: Arc::clone(&state),
+            spec: Arc::new(spec),
+            backend: Arc::clone(&self.backend),
+            queue: Arc::clone(queue),
+            policy,
+            plan,
+            cancelled,
+        };
+        runtime::driver().spawn(driver::drive(assignment));
+        Ok(state)
+    }
+}

@@ -1,0 +1,182 @@
+//! [`Values`]: the methods of futures that decode values.
+//!
+//! They exist twice, so that a function that returns `Result<T, E>` gives `T`: on `FuturesList<Result<T, E>>`
+//! itself, and, reached by `Deref` when that does not apply, on `Values<T>`.
+
+use std::{marker::PhantomData, ops::Deref, sync::Arc};
+
+use serde::de::DeserializeOwned;
+
+use super::{AsCompleted, FuturesList, Mode, ResponseFuture, ResponseValue};
+use crate::{
+    error::{CallError, CallErrorKind, Error, ErrorKind, Result},
+    id::CallId,
+    job::JobState,
+};
+
+/// The decoding half of a [`FuturesList`].
+#[derive(Debug)]
+pub struct Values<R, M: Mode> {
+    pub(crate) job: Arc<JobState>,
+    pub(crate) types: PhantomData<fn() -> (R, M)>,
+}
+
+impl<R, M: Mode> Deref for FuturesList<R, M> {
+    type Target = Values<R, M>;
+
+    fn deref(&self) -> &Values<R, M> {
+        &self.values
+    }
+}
+
+impl<R, M: Mode> Deref for ResponseFuture<R, M> {
+    type Target = ResponseValue<R, M>;
+
+    fn deref(&self) -> &ResponseValue<R, M> {
+        &self.value
+    }
+}
+
+macro_rules! list_methods {
+    ($T:ident) => {
+        /// Waits for all calls and gives their values, in the order of the inputs.
+        ///
+        /// # Errors
+        /// The error of the first failed call, in the order of the inputs, once all calls have ended: none is
+        /// destroyed by another's failure, and [`outcomes`](Self::outcomes) has them all.
+        pub fn get_result(&self) -> M::Out<Result<Vec<$T>>>
+        where
+            $T: DeserializeOwned + Send + 'static,
+        {
+            let job = Arc::clone(&self.job);
+            M::run(async move {
+                let mut values = Vec::new();
+                finished(&job, |outcome| {
+                    values.push(outcome?);
+                    Ok(())
+                })
+                .await
+                .map(|()| values)
+            })
+        }
+
+        /// Waits for all calls and gives the outcome of each, in the order of the inputs.
+        ///
+        /// # Errors
+        /// When the job as a whole could not go on. A failed call is an `Err` in the list.
+        pub fn outcomes(&self) -> M::Out<Result<Vec<Result<$T, CallError>>>>
+        where
+            $T: DeserializeOwned + Send + 'static,
+        {
+            let job = Arc::clone(&self.job);
+            M::run(async move {
+                let mut outcomes = Vec::new();
+                finished(&job, |outcome| {
+                    outcomes.push(outcome);
+                    Ok(())
+                })
+                .await
+                .map(|()| outcomes)
+            })
+        }
+
+        /// The calls as they end: a `Stream`, or an `Iterator` in the blocking form.
+        #[must_use]
+        pub fn as_completed(&self) -> AsCompleted<$T, M> {
+            AsCompleted::new(Arc::clone(&self.job))
+        }
+    };
+}
+
+macro_rules! call_methods {
+    ($T:ident) => {
+        /// Waits for the call and gives its value.
+        ///
+        /// # Errors
+        /// The call's error, as an [`Error`] of kind `CallFailed`; or the job's.
+        pub fn result(&self) -> M::Out<Result<$T>>
+        where
+            $T: DeserializeOwned + Send + 'static,
+        {
+            let (job, call) = (Arc::clone(&self.job), self.call);
+            M::run(async move { outcome_of(&job, call).await?.map_err(Error::from) })
+        }
+
+        /// Waits for the call and gives its outcome.
+        ///
+        /// # Errors
+        /// When the job as a whole could not go on.
+        pub fn outcome(&self) -> M::Out<Result<Result<$T, CallError>>>
+        where
+            $T: DeserializeOwned + Send + 'static,
+        {
+            let (job, call) = (Arc::clone(&self.job), self.call);
+            M::run(async move { outcome_of(&job, call).await })
+        }
+    };
+}
+
+impl<R, M: Mode> Values<R, M> {
+    list_methods!(R);
+}
+
+impl<T, E, M: Mode> FuturesList<Result<T, E>, M> {
+    list_methods!(T);
+}
+
+impl<R, M: Mode> ResponseValue<R, M> {
+    call_methods!(R);
+}
+
+impl<T, E, M: Mode> ResponseFuture<Result<T, E>, M> {
+    call_methods!(T);
+}
+
+fn decode_value<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    rmp_serde::from_slice(bytes).map_err(|error| error.to_string())
+}
+
+/// Waits for the whole job, then hands every outcome over, in the order of the calls.
+async fn finished<T: DeserializeOwned>(
+    job: &JobState,
+    mut take: impl FnMut(Result<T, CallError>) -> Result<()>,
+) -> Result<()> {
+    job.wait_for(|_, progress| progress.is_finished()).await?;
+    // The reports are cheap to clone, and decoding a million values is not done under the lock.
+    let reports: Vec<_> = job.read(|outcomes| outcomes.reports().cloned().collect());
+    for report in &reports {
+        for index in 0..report.len() {
+            let outcome = if report.tag(index) == crate::protocol::Tag::Ok {
+                decode_value(report.value(index)).map_err(|error| undecodable(job, report.header.run.first + index as u64, &error))
+            } else {
+                Err(job.read(|outcomes| job.call_error(outcomes, report, index)))
+            };
+            take(outcome)?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits for one call.
+async fn outcome_of<T: DeserializeOwned>(job: &JobState, call: u64) -> Result<Result<T, CallError>> {
+    job.wait_for(|outcomes, progress| outcomes.done().contains(call) || progress.complete && call >= progress.known).await?;
+    committed(job, call).ok_or_else(|| {
+        Error::new(ErrorKind::NotFound, format!("the job has no call {call}"))
+            .with_hint(format!("its calls are numbered 0 to {}", job.progress().known.saturating_sub(1)))
+    })
+}
+
+/// The outcome of a call that has one.
+pub(crate) fn committed<T: DeserializeOwned>(job: &JobState, call: u64) -> Option<Result<T, CallError>> {
+    let report = job.report_of(call)?;
+    Some(if report.tag(0) == crate::protocol::Tag::Ok {
+        decode_value(report.value(0)).map_err(|error| undecodable(job, call, &error))
+    } else {
+        Err(job.read(|outcomes| job.call_error(outcomes, &report, 0)))
+    })
+}
+
+fn undecodable(job: &JobState, call: u64, error: &str) -> CallError {
+    CallError::new(CallErrorKind::Undecodable, format!("the result does not decode: {error}"))
+        .with_call(CallId::from(call), job.function())
+}

@@ -1,0 +1,99 @@
+//! [`Map`]: a job of many calls, before it is started.
+
+use std::{future::IntoFuture, marker::PhantomData, sync::Arc};
+
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+
+use super::{
+    Async, Blocking, FuturesList, Mode,
+    client::Core,
+    options::{JobOptions, common_options, granularity_options},
+    source,
+};
+use crate::{
+    error::Result,
+    function::{Argument, Entry, Inputs, SharedGiven, SharedMissing, SharedReady, SharedValues},
+    job::InputQueue,
+    plan::Plan,
+};
+
+/// A `map` before it is started: options, then `.await?` (or `.run()?` in the blocking form).
+#[must_use = "a map starts when it is awaited, or with `.run()` in the blocking form"]
+#[derive(Debug)]
+pub struct Map<T, R, S, M: Mode> {
+    core: Arc<Core>,
+    entry: Result<&'static Entry>,
+    inputs: Inputs<T>,
+    options: JobOptions,
+    shared_values: Result<SharedValues>,
+    state: PhantomData<fn(S) -> (R, M)>,
+}
+
+impl<T: Argument, R, S, M: Mode> Map<T, R, S, M> {
+    pub(crate) fn new(core: Arc<Core>, entry: Result<&'static Entry>, inputs: Inputs<T>) -> Self {
+        let (options, shared_values) = (JobOptions::default(), Ok(SharedValues::default()));
+        Self { core, entry, inputs, options, shared_values, state: PhantomData }
+    }
+
+    common_options!();
+    granularity_options!();
+
+    /// What would be started, without starting anything or consuming an input. A lazy input that does not know its
+    /// length is planned as empty.
+    ///
+    /// # Errors
+    /// When an option is wrong.
+    pub fn plan(self) -> M::Out<Result<Plan>> {
+        M::run(async move {
+            self.entry?;
+            self.core.plan(&self.options, self.inputs.exact_len().unwrap_or(0))
+        })
+    }
+
+    fn given(self, shared_values: Result<SharedValues>) -> Map<T, R, SharedGiven, M> {
+        let Self { core, entry, inputs, options, .. } = self;
+        Map { core, entry, inputs, options, shared_values, state: PhantomData }
+    }
+
+    fn start(self) -> Result<FuturesList<R, M>> {
+        let entry = self.entry?;
+        let queue = Arc::new(InputQueue::default());
+        let known = self.inputs.exact_len();
+        let job = self.core.start(entry, &self.options, self.shared_values?.0, known, &queue)?;
+        source::produce(self.inputs, entry.display_name(), &queue);
+        Ok(FuturesList::new(job))
+    }
+}
+
+impl<T: Argument, R: 'static, A: Serialize, M: Mode> Map<T, R, SharedMissing<A>, M> {
+    /// The value of the function's `Shared<T>` parameter: sent once per job, decoded once per sub-worker.
+    pub fn shared(self, value: A) -> Map<T, R, SharedGiven, M> {
+        self.given(SharedValues::one(&value))
+    }
+}
+
+impl<T, R, S> IntoFuture for Map<T, R, S, Async>
+where
+    T: Argument,
+    R: 'static,
+    S: SharedReady + 'static,
+{
+    type Output = Result<FuturesList<R, Async>>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let started = self.start();
+        Box::pin(async move { started })
+    }
+}
+
+impl<T: Argument, R: 'static, S: SharedReady> Map<T, R, S, Blocking> {
+    /// Starts the job.
+    ///
+    /// # Errors
+    /// When an option is wrong, or the function is not a lithops function.
+    pub fn run(self) -> Result<FuturesList<R, Blocking>> {
+        self.start()
+    }
+}

@@ -1,0 +1,58 @@
+//! [`Mode`]: the async and the blocking form of the same API, written once.
+
+use std::{fmt::Debug, future::Future};
+
+use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
+
+use super::runtime;
+use crate::error::{Error, ErrorKind, Result};
+
+/// How the methods of an executor give their results: [`Async`] or [`Blocking`].
+pub trait Mode: Debug + Copy + Send + Sync + 'static {
+    /// What a method gives: a future of the result, or the result.
+    type Out<T: Send + 'static>;
+
+    /// Runs an operation.
+    fn run<T, F>(operation: F) -> Self::Out<Result<T>>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static;
+}
+
+/// Methods give futures.
+#[derive(Debug, Clone, Copy)]
+pub struct Async;
+
+/// Methods give results, and block the thread meanwhile.
+#[derive(Debug, Clone, Copy)]
+pub struct Blocking;
+
+impl Mode for Async {
+    type Out<T: Send + 'static> = BoxFuture<'static, T>;
+
+    fn run<T, F>(operation: F) -> Self::Out<Result<T>>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        Box::pin(operation)
+    }
+}
+
+impl Mode for Blocking {
+    type Out<T: Send + 'static> = T;
+
+    fn run<T, F>(operation: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        // Blocking a thread of an async runtime would stall or panic the program; say so instead.
+        if Handle::try_current().is_ok() {
+            return Err(Error::new(ErrorKind::InvalidInput, "the blocking API was called inside an async runtime")
+                .with_hint("use `lithops::FunctionExecutor` and `.await` here, or call it from `spawn_blocking`"));
+        }
+        runtime::driver().block_on(operation)
+    }
+}

@@ -1,0 +1,108 @@
+//! What can be said of a job: [`Count`], [`RetryPolicy`], and the options every kind of job has.
+
+use std::time::Duration;
+
+/// Lets the planner choose: `chunksize(Auto)`, `worker_processes(Auto)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Auto;
+
+/// A number, or [`Auto`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Count {
+    /// This number.
+    Exactly(usize),
+    /// The planner chooses: the backend's default.
+    Auto,
+}
+
+impl From<usize> for Count {
+    fn from(count: usize) -> Self {
+        Self::Exactly(count)
+    }
+}
+
+impl From<Auto> for Count {
+    fn from(_: Auto) -> Self {
+        Self::Auto
+    }
+}
+
+impl Count {
+    pub(crate) fn exact(self) -> Option<usize> {
+        match self {
+            Self::Exactly(count) => Some(count),
+            Self::Auto => None,
+        }
+    }
+}
+
+/// How often a failed call is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RetryPolicy {
+    /// Further tries after the first.
+    pub retries: u32,
+}
+
+impl From<u32> for RetryPolicy {
+    fn from(retries: u32) -> Self {
+        Self { retries }
+    }
+}
+
+/// What was said of a job.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct JobOptions {
+    pub(crate) chunksize: Option<Count>,
+    pub(crate) worker_processes: Option<Count>,
+    pub(crate) retries: Option<RetryPolicy>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) env: Vec<(String, String)>,
+}
+
+/// Writes the options that every kind of job has; the type has a field `options: JobOptions`.
+macro_rules! common_options {
+    () => {
+        /// How often a failed call is tried again; the function's attribute says so otherwise, or it is not.
+        #[must_use]
+        pub fn retries(mut self, retries: impl Into<$crate::executor::RetryPolicy>) -> Self {
+            self.options.retries = Some(retries.into());
+            self
+        }
+
+        /// How long one call may run.
+        #[must_use]
+        pub fn timeout(mut self, timeout: ::std::time::Duration) -> Self {
+            self.options.timeout = Some(timeout);
+            self
+        }
+
+        /// Environment variables of the calls. Their values are kept out of logs and errors.
+        #[must_use]
+        pub fn extra_env<K: Into<String>, V: Into<String>>(mut self, env: impl IntoIterator<Item = (K, V)>) -> Self {
+            self.options.env.extend(env.into_iter().map(|(name, value)| (name.into(), value.into())));
+            self
+        }
+    };
+}
+
+/// Writes the options of jobs with many calls.
+macro_rules! granularity_options {
+    () => {
+        /// How many calls each worker is given at a time; by default as many as `worker_processes`.
+        #[must_use]
+        pub fn chunksize(mut self, chunksize: impl Into<$crate::executor::Count>) -> Self {
+            self.options.chunksize = Some(chunksize.into());
+            self
+        }
+
+        /// How many calls may run at once in one worker, for this job only.
+        #[must_use]
+        pub fn worker_processes(mut self, worker_processes: impl Into<$crate::executor::Count>) -> Self {
+            self.options.worker_processes = Some(worker_processes.into());
+            self
+        }
+    };
+}
+
+pub(crate) use {common_options, granularity_options};

@@ -1,0 +1,91 @@
+//! From the user's iterator to the queue of encoded inputs, on a thread of its own.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use super::runtime;
+use crate::{
+    error::{Error, ErrorKind, Result},
+    function::{Argument, Inputs},
+    job::InputQueue,
+};
+
+/// Consumes `inputs` on another thread, as fast as the queue is emptied.
+pub(crate) fn produce<T: Argument>(inputs: Inputs<T>, function: &'static str, queue: &Arc<InputQueue>) {
+    let queue = Arc::clone(queue);
+    runtime::driver().spawn_blocking(move || {
+        let produced = catch_unwind(AssertUnwindSafe(|| consume(inputs, function, &queue)));
+        let error = match produced {
+            Ok(result) => result.err(),
+            Err(panic) => Some(
+                Error::new(ErrorKind::InvalidInput, format!("the inputs' iterator panicked: {}", panic_text(&*panic)))
+                    .with_hint("the calls made so far keep their outcomes"),
+            ),
+        };
+        queue.end(error);
+    });
+}
+
+/// Queues a single input.
+pub(crate) fn produce_one<T: Argument>(input: &T, function: &'static str, queue: &InputQueue) -> Result<()> {
+    let mut encoded = Vec::new();
+    encode(input, 0, function, &mut encoded)?;
+    check_decodes::<T>(&encoded, function)?;
+    queue.push(|out| {
+        out.append(&mut encoded);
+        Ok(())
+    })?;
+    queue.end(None);
+    Ok(())
+}
+
+fn consume<T: Argument>(inputs: Inputs<T>, function: &'static str, queue: &InputQueue) -> Result<()> {
+    for (number, input) in inputs.iterator.enumerate() {
+        let wanted = queue.push(|out| {
+            let start = out.len();
+            encode(&input, number, function, out)?;
+            // Once per job is enough to notice a type whose two halves of serde disagree, before anything is run.
+            if number == 0 { check_decodes::<T>(&out[start..], function) } else { Ok(()) }
+        })?;
+        if !wanted {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn encode<T: Argument>(input: &T, number: usize, function: &str, out: &mut Vec<u8>) -> Result<()> {
+    rmp_serde::encode::write(out, input).map_err(|error| {
+        Error::new(
+            ErrorKind::InvalidInput,
+            format!("the argument of call {number} of `{function}` cannot be encoded: {error}"),
+        )
+        .with_source(error)
+    })
+}
+
+fn check_decodes<T: Argument>(encoded: &[u8], function: &str) -> Result<()> {
+    rmp_serde::from_slice::<T>(encoded).map(drop).map_err(|error| {
+        Error::new(
+            ErrorKind::InvalidInput,
+            format!("the argument of call 0 of `{function}` does not decode again: {error}"),
+        )
+        .with_hint(format!(
+            "the `Serialize` and the `Deserialize` of `{}` disagree; values travel as MessagePack, which has no field names",
+            std::any::type_name::<T>()
+        ))
+        .with_source(error)
+    })
+}
+
+/// What a panic said.
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("it did not say why")
+}

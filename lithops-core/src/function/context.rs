@@ -1,0 +1,128 @@
+//! What a call knows of itself and of its job.
+
+use std::{
+    any::Any,
+    cell::Cell,
+    sync::{Arc, OnceLock},
+};
+
+use super::Reserved;
+use crate::{
+    bytes::Bytes,
+    error::{CallError, CallErrorKind},
+    id::{ActivationId, CallId, JobId},
+    protocol::JobSpec,
+    storage::{self, StorageClient},
+};
+
+/// What a call may ask about itself: a reserved parameter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallContext {
+    call: CallId,
+    job: JobId,
+    activation: ActivationId,
+    attempt: u32,
+}
+
+impl CallContext {
+    /// The call's number within its job.
+    #[must_use]
+    pub fn call_id(&self) -> CallId {
+        self.call
+    }
+
+    /// The job.
+    #[must_use]
+    pub fn job_id(&self) -> JobId {
+        self.job
+    }
+
+    /// The activation: the hand-over of a chunk that the call was part of.
+    #[must_use]
+    pub fn activation_id(&self) -> ActivationId {
+        self.activation
+    }
+
+    /// Which try of the call this is, from 1.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+}
+
+impl Reserved for CallContext {
+    type SharedIn<L> = L;
+
+    fn take(scope: &Scope<'_>) -> Result<Self, CallError> {
+        Ok(Self {
+            call: scope.call,
+            job: scope.job.spec.job,
+            activation: scope.activation,
+            attempt: scope.attempt,
+        })
+    }
+}
+
+/// What a running call is given.
+#[derive(Debug)]
+pub struct Scope<'a> {
+    /// The call.
+    pub call: CallId,
+    /// Its activation.
+    pub activation: ActivationId,
+    /// Its attempt.
+    pub attempt: u32,
+    /// Its job.
+    pub job: &'a JobScope,
+    /// How many `Shared<T>` parameters were taken so far.
+    pub shared_taken: Cell<usize>,
+}
+
+/// What a sub-worker keeps for a job: decoded once, used by every call.
+#[derive(Debug)]
+pub struct JobScope {
+    /// What the worker was told.
+    pub spec: JobSpec,
+    shared: Vec<OnceLock<Arc<dyn Any + Send + Sync>>>,
+    storage: OnceLock<StorageClient>,
+}
+
+impl JobScope {
+    /// The scope of a job.
+    #[must_use]
+    pub fn new(spec: JobSpec) -> Self {
+        let shared = spec.shared.iter().map(|_| OnceLock::new()).collect();
+        Self { spec, shared, storage: OnceLock::new() }
+    }
+
+    /// The job's storage, connected when it is first asked for.
+    pub(crate) fn storage(&self) -> Result<StorageClient, CallError> {
+        if let Some(storage) = self.storage.get() {
+            return Ok(storage.clone());
+        }
+        let failed = |message: String| CallError::new(CallErrorKind::Failed, message);
+        let locator = self.spec.storage.as_ref().ok_or_else(|| failed("the job has no storage".into()))?;
+        let store = storage::connect(locator).map_err(|error| failed(format!("cannot open the storage: {error}")))?;
+        Ok(self.storage.get_or_init(|| StorageClient::new(store, locator.bucket.clone())).clone())
+    }
+
+    /// The value of the `index`th `Shared<T>` parameter, decoded when it is first asked for.
+    pub(crate) fn shared<T: Any + Send + Sync>(
+        &self,
+        index: usize,
+        decode: impl FnOnce(&Bytes) -> Result<T, CallError>,
+    ) -> Result<Arc<T>, CallError> {
+        let undecodable = |message: &str| CallError::new(CallErrorKind::Undecodable, message);
+        let (slot, bytes) = self
+            .shared
+            .get(index)
+            .zip(self.spec.shared.get(index))
+            .ok_or_else(|| undecodable("the job was sent without the value of a `Shared` parameter"))?;
+        if slot.get().is_none() {
+            let value: Arc<dyn Any + Send + Sync> = Arc::new(decode(bytes)?);
+            slot.get_or_init(|| value);
+        }
+        let value = Arc::clone(slot.get().expect("it was filled above"));
+        value.downcast().map_err(|_| undecodable("a `Shared` parameter has two types"))
+    }
+}

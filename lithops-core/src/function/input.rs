@@ -1,0 +1,95 @@
+//! Inputs: one argument or a tuple per call, consumed lazily.
+
+use std::fmt;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::signature::{Cons, Nil};
+
+/// A value that can be sent to a call and back.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be sent to a call",
+    label = "not an argument or a result of a lithops function",
+    note = "arguments and results are owned and implement `serde::Serialize` and `serde::Deserialize`"
+)]
+pub trait Argument: Serialize + DeserializeOwned + 'static {}
+
+impl<T: Serialize + DeserializeOwned + 'static> Argument for T {}
+
+/// The list of a function's inputs.
+pub trait InputList {
+    /// One element of the inputs.
+    type Item: Argument;
+}
+
+impl InputList for Nil {
+    type Item = ();
+}
+
+impl<A: Argument> InputList for Cons<A, Nil> {
+    type Item = A;
+}
+
+macro_rules! input_list {
+    ($($P:ident)*) => {
+        impl<$($P: Argument),*> InputList for cons!($($P)*) {
+            type Item = ($($P,)*);
+        }
+    };
+}
+
+macro_rules! cons {
+    () => { Nil };
+    ($P:ident $($rest:ident)*) => { Cons<$P, cons!($($rest)*)> };
+}
+
+input_list!(A B);
+input_list!(A B C);
+input_list!(A B C D);
+input_list!(A B C D E);
+input_list!(A B C D E F);
+input_list!(A B C D E F G);
+input_list!(A B C D E F G H);
+
+/// The inputs of a job: an iterator that another thread consumes as calls are dispatched.
+pub struct Inputs<T> {
+    pub(crate) iterator: Box<dyn Iterator<Item = T> + Send>,
+}
+
+impl<T> Inputs<T> {
+    /// How many there are, when that is known beforehand.
+    #[must_use]
+    pub fn exact_len(&self) -> Option<u64> {
+        let (low, high) = self.iterator.size_hint();
+        (high == Some(low)).then_some(low as u64)
+    }
+}
+
+impl<T> fmt::Debug for Inputs<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inputs").field("size_hint", &self.iterator.size_hint()).finish()
+    }
+}
+
+/// What can be given to `map`: anything that iterates over the function's argument.
+///
+/// The iterator is moved to another thread and consumed as calls are dispatched, so that it is `Send + 'static`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not give the inputs of this function",
+    label = "not an iterator over `{T}`",
+    note = "several arguments are given as a tuple per call; the iterator must be `Send + 'static`"
+)]
+pub trait IntoInputs<T> {
+    /// The inputs.
+    fn into_inputs(self) -> Inputs<T>;
+}
+
+impl<T, I> IntoInputs<T> for I
+where
+    I: IntoIterator<Item = T>,
+    I::IntoIter: Send + 'static,
+{
+    fn into_inputs(self) -> Inputs<T> {
+        Inputs { iterator: Box::new(self.into_iter()) }
+    }
+}

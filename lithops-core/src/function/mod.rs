@@ -1,0 +1,25 @@
+//! Functions: what can be mapped, how its types are found, and how it is run by name in another process.
+//!
+//! `#[lithops::function]` leaves a function untouched and submits an [`Entry`] for it. [`Function`] gives the typed
+//! API its types from the function item itself; the entry is found by the item's `TypeId` in the client and by its
+//! name in a sub-worker, which is the same program.
+
+mod arguments;
+mod checks;
+mod context;
+mod entry;
+mod input;
+mod outcome;
+mod reserved;
+mod shared;
+mod signature;
+
+pub use arguments::{Arguments, Take};
+pub use checks::{check_parameter, check_return};
+pub use context::{CallContext, JobScope, Scope};
+pub use entry::{Entry, Location, Registered, Run, entry_of, find, find_id, function_name, type_id_of};
+pub use input::{Argument, InputList, Inputs, IntoInputs};
+pub use outcome::{ErrorProbe, NotResult, Return, ViaBoxed, ViaDisplay, ViaStdError, encode};
+pub use reserved::{NotReserved, Probe, Reserved};
+pub use shared::{NoShared, Shared, SharedGiven, SharedList, SharedMissing, SharedReady, SharedValues};
+pub use signature::{Cons, Function, Inp, IsAsync, IsSync, Nil, Param, Res, RetOf};

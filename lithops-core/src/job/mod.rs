@@ -1,0 +1,13 @@
+//! A job on the client's side: its inputs, the tracker of its calls, and their outcomes.
+
+mod inputs;
+mod outcomes;
+mod ranges;
+mod state;
+mod tracker;
+
+pub use inputs::InputQueue;
+pub use outcomes::Outcomes;
+pub use ranges::Ranges;
+pub use state::{JobState, Progress};
+pub use tracker::{Dispatch, Policy, Step, Tracker};

@@ -1,0 +1,98 @@
+//! [`Ranges`]: a set of call numbers, kept as few ranges.
+
+use std::collections::BTreeMap;
+
+/// A set of numbers as disjoint ranges; adjacent ones are merged, so that a contiguous set is one range.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ranges {
+    ends: BTreeMap<u64, u64>,
+    len: u64,
+}
+
+impl Ranges {
+    /// How many numbers.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether it holds a number.
+    #[must_use]
+    pub fn contains(&self, number: u64) -> bool {
+        self.ends.range(..=number).next_back().is_some_and(|(_, end)| number < *end)
+    }
+
+    /// The ranges `first..end`, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.ends.iter().map(|(first, end)| (*first, *end))
+    }
+
+    /// The parts of `first..end` that it does not hold, in order.
+    #[must_use]
+    pub fn missing(&self, first: u64, end: u64) -> Vec<(u64, u64)> {
+        let mut missing = Vec::new();
+        let mut from = self.ends.range(..=first).next_back().map_or(first, |(_, end)| first.max(*end));
+        for (next, next_end) in self.ends.range(first..end) {
+            if from < *next {
+                missing.push((from, *next));
+            }
+            from = from.max(*next_end);
+        }
+        if from < end {
+            missing.push((from, end));
+        }
+        missing
+    }
+
+    /// Adds `first..end`.
+    pub fn insert(&mut self, first: u64, end: u64) {
+        let (mut low, mut high) = (first, end);
+        if let Some((before, before_end)) = self.ends.range(..=first).next_back()
+            && *before_end >= first
+        {
+            low = *before;
+        }
+        while let Some((next, next_end)) = self.ends.range(low..=high).next().map(|(next, end)| (*next, *end)) {
+            self.ends.remove(&next);
+            self.len -= next_end - next;
+            high = high.max(next_end);
+        }
+        if low < high {
+            self.ends.insert(low, high);
+            self.len += high - low;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn it_is_a_set(operations in prop::collection::vec((0u64..60, 0u64..12), 0..40), asked in (0u64..60, 0u64..20)) {
+            let (mut ranges, mut model) = (Ranges::default(), BTreeSet::new());
+            for (first, count) in operations {
+                ranges.insert(first, first + count);
+                model.extend(first..first + count);
+            }
+            prop_assert_eq!(ranges.len(), model.len() as u64);
+            let all: Vec<_> = ranges.iter().flat_map(|(first, end)| first..end).collect();
+            prop_assert_eq!(all, model.iter().copied().collect::<Vec<_>>());
+            let (first, end) = (asked.0, asked.0 + asked.1);
+            let missing: Vec<_> = ranges.missing(first, end).into_iter().flat_map(|(first, end)| first..end).collect();
+            prop_assert_eq!(missing, (first..end).filter(|number| !model.contains(number)).collect::<Vec<_>>());
+            prop_assert!(ranges.iter().zip(ranges.iter().skip(1)).all(|(one, next)| one.1 < next.0), "merged");
+        }
+    }
+}

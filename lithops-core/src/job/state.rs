@@ -1,0 +1,222 @@
+//! [`JobState`]: what the handles of a job see of it.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, mpsc};
+
+use super::Outcomes;
+use crate::{
+    error::{CallError, CallErrorKind, Error, Result},
+    id::{CallId, JobId},
+    plan::Plan,
+    protocol::{CallStats, Report, Tag},
+};
+
+/// How far a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// How many calls, as far as is known: all of them once `complete`.
+    pub known: u64,
+    /// Whether `known` is the final number.
+    pub complete: bool,
+    /// How many have an outcome.
+    pub done: u64,
+    /// How many of those failed.
+    pub failed: u64,
+}
+
+impl Progress {
+    /// Whether every call has an outcome.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.complete && self.done == self.known
+    }
+}
+
+/// What the handles of a job share with the task that drives it.
+#[derive(Debug)]
+pub struct JobState {
+    id: JobId,
+    function: &'static str,
+    inner: Mutex<Inner>,
+    changed: Notify,
+    cancel: mpsc::UnboundedSender<()>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    outcomes: Outcomes,
+    known: u64,
+    complete: bool,
+    error: Option<Error>,
+    plan: Plan,
+}
+
+impl JobState {
+    /// The state of a job that has just been planned, and the receiver of its cancellation.
+    #[must_use]
+    pub fn new(id: JobId, function: &'static str, plan: Plan, known: Option<u64>) -> (Self, mpsc::UnboundedReceiver<()>) {
+        let (cancel, cancelled) = mpsc::unbounded_channel();
+        let inner = Inner {
+            outcomes: Outcomes::default(),
+            known: known.unwrap_or(0),
+            complete: known.is_some(),
+            error: None,
+            plan,
+        };
+        (Self { id, function, inner: Mutex::new(inner), changed: Notify::new(), cancel }, cancelled)
+    }
+
+    /// The job.
+    #[must_use]
+    pub fn id(&self) -> JobId {
+        self.id
+    }
+
+    /// The function's name, for people.
+    #[must_use]
+    pub fn function(&self) -> &'static str {
+        self.function
+    }
+
+    /// The plan, for as many calls as are known.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        let inner = self.lock();
+        inner.plan.for_calls(inner.known)
+    }
+
+    /// How far the job is.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        let inner = self.lock();
+        Progress {
+            known: inner.known,
+            complete: inner.complete,
+            done: inner.outcomes.done().len(),
+            failed: inner.outcomes.failed(),
+        }
+    }
+
+    /// Says how many calls are known, and whether that is all.
+    pub fn set_known(&self, known: u64, complete: bool) {
+        let mut inner = self.lock();
+        inner.known = inner.known.max(known);
+        if complete {
+            (inner.known, inner.complete) = (known, true);
+        }
+        drop(inner);
+        self.changed.notify_waiters();
+    }
+
+    /// Makes outcomes visible.
+    pub fn commit(&self, reports: impl IntoIterator<Item = Report>) {
+        let mut inner = self.lock();
+        reports.into_iter().for_each(|report| inner.outcomes.insert(report));
+        drop(inner);
+        self.changed.notify_waiters();
+    }
+
+    /// Keeps what calls have printed.
+    pub fn add_logs(&self, logs: crate::protocol::Logs) {
+        let mut inner = self.lock();
+        logs.entries.into_iter().for_each(|entry| inner.outcomes.insert_log(entry));
+    }
+
+    /// Ends the job with an error: what has no outcome will have none.
+    pub fn fail(&self, error: Error) {
+        self.lock().error.get_or_insert(error);
+        self.changed.notify_waiters();
+    }
+
+    /// Asks the task that drives the job to end it.
+    pub fn cancel(&self) {
+        // The receiver is gone when the job is finished; there is nothing to cancel then.
+        let _ = self.cancel.send(());
+    }
+
+    /// Waits until `condition` holds.
+    ///
+    /// # Errors
+    /// That of the job, when it ended with one before the condition held.
+    pub async fn wait_for(&self, condition: impl Fn(&Outcomes, &Progress) -> bool) -> Result<()> {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            {
+                let inner = self.lock();
+                let progress = Progress {
+                    known: inner.known,
+                    complete: inner.complete,
+                    done: inner.outcomes.done().len(),
+                    failed: inner.outcomes.failed(),
+                };
+                if condition(&inner.outcomes, &progress) {
+                    return Ok(());
+                }
+                if let Some(error) = &inner.error {
+                    return Err(error.again());
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// Reads the outcomes; the lock is held meanwhile.
+    pub fn read<T>(&self, read: impl FnOnce(&Outcomes) -> T) -> T {
+        read(&self.lock().outcomes)
+    }
+
+    /// The report a call is in, if it has an outcome, without a copy of its values.
+    #[must_use]
+    pub fn report_of(&self, call: u64) -> Option<Report> {
+        let inner = self.lock();
+        let (report, index) = inner.outcomes.get(call)?;
+        Some(report.slice(u32::try_from(index).ok()?, 1))
+    }
+
+    /// What is known of a call that has an outcome.
+    #[must_use]
+    pub fn stats(&self, call: u64) -> Option<CallStats> {
+        let inner = self.lock();
+        let (report, index) = inner.outcomes.get(call)?;
+        Some(report.stats(index))
+    }
+
+    /// The error of a failed call, with everything the client knows of it.
+    #[must_use]
+    pub fn call_error(&self, outcomes: &Outcomes, report: &Report, index: usize) -> CallError {
+        let call = report.header.run.first + index as u64;
+        let error: CallError = rmp_serde::from_slice(report.value(index)).unwrap_or_else(|error| {
+            CallError::new(CallErrorKind::Undecodable, format!("the call failed, and its error does not decode: {error}"))
+        });
+        let tail = outcomes.log(call).map(|log| log.last(2048)).unwrap_or_default();
+        error.with_attempts(report.header.run.attempt).with_log_tail(tail).with_call(CallId::from(call), self.function)
+    }
+
+    /// Decodes the outcome of one call of a report.
+    ///
+    /// # Errors
+    /// The call's error.
+    pub fn decode<T>(
+        &self,
+        outcomes: &Outcomes,
+        report: &Report,
+        index: usize,
+        decode: impl FnOnce(&[u8]) -> Result<T, String>,
+    ) -> Result<T, CallError> {
+        if report.tag(index) != Tag::Ok {
+            return Err(self.call_error(outcomes, report, index));
+        }
+        decode(report.value(index)).map_err(|error| {
+            CallError::new(CallErrorKind::Undecodable, format!("the result does not decode: {error}"))
+                .with_call(CallId::from(report.header.run.first + index as u64), self.function)
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

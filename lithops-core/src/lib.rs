@@ -1,0 +1,19 @@
+//! The traits and the logic of lithops: functions, planner, tracker, protocol, storage and configuration.
+//!
+//! This crate knows no cloud, no SDK and no command line. Programs use the `lithops` crate, which re-exports what
+//! they need; backends depend on this crate alone.
+
+pub mod bytes;
+pub mod compute;
+pub mod config;
+pub mod error;
+pub mod executor;
+pub mod function;
+pub mod id;
+pub mod job;
+pub mod plan;
+pub mod process;
+pub mod protocol;
+pub mod storage;
+
+pub use inventory;

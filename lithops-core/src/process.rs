@@ -1,0 +1,111 @@
+//! What this process is, and how a process that plays worker or sub-worker is started.
+//!
+//! A child is told its role by a variable that is bound to the socket it gets as standard input, so that a program
+//! that merely inherits the variable is never taken for one. The socket is its only channel: its end means that the
+//! other side is gone.
+
+use std::{
+    fs::File,
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::{fs::MetadataExt, net::UnixStream, process::CommandExt},
+    },
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU8, Ordering},
+};
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    protocol::{Program, Role},
+};
+
+/// The variable that tells a child its role: `worker:<inode>` or `sub-worker:<inode>`.
+pub const ROLE_VARIABLE: &str = "LITHOPS_ROLE";
+
+/// The code a child exits with when it was started as a worker and nobody made it one.
+pub const EXIT_NOT_INITIALISED: i32 = 86;
+
+/// A test of a test binary that turns the process into a worker when it was started as one.
+#[derive(Debug)]
+pub struct TestWorker(pub &'static str);
+
+inventory::collect!(TestWorker);
+
+static ROLE: AtomicU8 = AtomicU8::new(0);
+
+/// Notes that `lithops::init()` was called and which part this process plays.
+pub fn initialised(role: Role) {
+    ROLE.store(1 + role as u8, Ordering::Release);
+}
+
+/// The role this process was started in: the variable, when it is bound to this process's standard input.
+#[must_use]
+pub fn assigned_role() -> Option<Role> {
+    let text = std::env::var(ROLE_VARIABLE).ok()?;
+    let (role, inode) = text.split_once(':')?;
+    let stdin = io::stdin().as_fd().try_clone_to_owned().ok()?;
+    if inode.parse() != Ok(File::from(stdin).metadata().ok()?.ino()) {
+        return None;
+    }
+    match role {
+        "worker" => Some(Role::Worker),
+        "sub-worker" => Some(Role::SubWorker),
+        _ => None,
+    }
+}
+
+/// What to start as a sub-worker: this program.
+///
+/// # Errors
+/// When `lithops::init()` was not called, because then the program started again would not become a sub-worker but
+/// run its `main` once more.
+pub fn program() -> Result<Program> {
+    let path = "/proc/self/exe".into();
+    if ROLE.load(Ordering::Acquire) != 0 {
+        return Ok(Program { path, arguments: Vec::new() });
+    }
+    if let Some(TestWorker(test)) = inventory::iter::<TestWorker>.into_iter().next() {
+        let name = test.split_once("::").map_or(*test, |(_, name)| name);
+        let arguments = [name, "--exact", "--nocapture", "--test-threads=1", "--include-ignored", "-q"];
+        return Ok(Program { path, arguments: arguments.map(Into::into).to_vec() });
+    }
+    Err(not_initialised())
+}
+
+fn not_initialised() -> Error {
+    Error::new(ErrorKind::InvalidInput, "`lithops::init()` was not called, so that this program cannot be its own worker")
+        .with_hint(
+            "put `#[lithops::main]` on `fn main`, or call `lithops::init()` as its first statement; in a test crate \
+             write `lithops::test_worker!();` once",
+        )
+}
+
+/// Whether this process was started as a worker and has reached a place where only a client can be.
+#[must_use]
+pub fn is_stray_child() -> bool {
+    ROLE.load(Ordering::Acquire) == 0 && assigned_role().is_some()
+}
+
+/// Starts `program` in a role, in a process group of its own, with its output going to `output`.
+///
+/// # Errors
+/// When the operating system refuses.
+pub fn spawn(program: &Program, role: Role, output: OwnedFd) -> io::Result<(Child, UnixStream)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let theirs = OwnedFd::from(theirs);
+    let inode = File::from(theirs.try_clone()?).metadata()?.ino();
+    let role = match role {
+        Role::Client | Role::Worker => "worker",
+        Role::SubWorker => "sub-worker",
+    };
+    let child = Command::new(&program.path)
+        .args(&program.arguments)
+        .env(ROLE_VARIABLE, format!("{role}:{inode}"))
+        .stdin(Stdio::from(theirs))
+        .stdout(Stdio::from(output.try_clone()?))
+        .stderr(Stdio::from(output))
+        .process_group(0)
+        .spawn()?;
+    Ok((child, ours))
+}

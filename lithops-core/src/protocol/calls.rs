@@ -1,0 +1,71 @@
+//! [`Calls`]: a run of calls to make, with their encoded arguments.
+
+use bytes::Bytes;
+
+use super::{FrameKind, Payloads, Run, frame_header, malformed};
+use crate::error::Result;
+
+/// A run of calls and their arguments.
+#[derive(Debug, Clone)]
+pub struct Calls {
+    /// Which calls.
+    pub run: Run,
+    /// The number of the batch on the hop to a sub-worker; 0 on the hop to a worker.
+    pub batch: u32,
+    /// When the client handed the calls over, in nanoseconds since the Unix epoch.
+    pub queued_at: u64,
+    /// One encoded argument per call.
+    pub arguments: Payloads,
+}
+
+const FIXED: usize = Run::LEN + 16;
+
+impl Calls {
+    /// The part that skips `skip` calls and has `count`, without a copy.
+    #[must_use]
+    pub fn slice(&self, skip: u32, count: u32) -> Self {
+        Self {
+            run: self.run.slice(skip, count),
+            arguments: self.arguments.slice(skip as usize, count as usize),
+            ..*self
+        }
+    }
+
+    /// Takes the first `count` calls off.
+    #[must_use]
+    pub fn take_front(&mut self, count: u32) -> Self {
+        let front = self.slice(0, count);
+        *self = self.slice(count, self.run.count - count);
+        front
+    }
+
+    /// Appends the frame.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let len = FIXED + self.arguments.encoded_len();
+        out.reserve(len + super::HEADER_LEN);
+        out.extend_from_slice(&frame_header(FrameKind::Calls, len));
+        self.run.write(out);
+        out.extend_from_slice(&self.batch.to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&self.queued_at.to_le_bytes());
+        self.arguments.write(out);
+    }
+
+    /// Decodes a frame's body.
+    ///
+    /// # Errors
+    /// When the body is malformed.
+    pub fn read(body: &Bytes) -> Result<Self> {
+        let run = Run::read(body)?;
+        let fixed: &[u8; FIXED] = body.first_chunk().ok_or_else(|| malformed("calls are cut short"))?;
+        let mut queued_at = [0; 8];
+        queued_at.copy_from_slice(&fixed[Run::LEN + 8..]);
+        let batch = &fixed[Run::LEN..];
+        Ok(Self {
+            run,
+            batch: u32::from_le_bytes([batch[0], batch[1], batch[2], batch[3]]),
+            queued_at: u64::from_le_bytes(queued_at),
+            arguments: Payloads::read(&body.slice(FIXED..), run.count)?,
+        })
+    }
+}

@@ -1,0 +1,218 @@
+//! Frames on the wire: header, length cap, and readers for both kinds of ends.
+
+use std::io::Read;
+
+use bytes::{Buf, Bytes, BytesMut};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::malformed;
+use crate::error::Result;
+
+/// The bytes before a frame's body.
+pub const HEADER_LEN: usize = 8;
+
+/// The longest body that is sent or accepted, checked before anything is allocated.
+pub const MAX_FRAME: usize = 1 << 30;
+
+/// No more than this is reserved on the word of a header alone; the rest grows as bytes arrive.
+const MAX_RESERVE: usize = 1 << 20;
+
+/// A read is not worth making for less room than this.
+const MIN_ROOM: usize = 2 << 10;
+
+/// What a frame's body holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum FrameKind {
+    /// [`Hello`](super::Hello), the first frame of both sides.
+    Hello = 1,
+    /// [`Setup`](super::Setup), from the client to the worker, after its hello.
+    Setup = 2,
+    /// [`JobSpec`](super::JobSpec), before the first calls of a job.
+    Job = 3,
+    /// [`Calls`](super::Calls), a run of calls to make.
+    Calls = 4,
+    /// [`Report`](super::Report), a run of outcomes.
+    Report = 5,
+    /// [`Logs`](super::Logs), what calls have printed; sent before the report of those calls.
+    Logs = 6,
+    /// [`Forget`](super::Forget): the job is finished.
+    Forget = 7,
+    /// [`Cancel`](super::Cancel): end these calls, wherever they are.
+    Cancel = 8,
+}
+
+impl FrameKind {
+    fn from_byte(byte: u8) -> Option<Self> {
+        Some(match byte {
+            1 => Self::Hello,
+            2 => Self::Setup,
+            3 => Self::Job,
+            4 => Self::Calls,
+            5 => Self::Report,
+            6 => Self::Logs,
+            7 => Self::Forget,
+            8 => Self::Cancel,
+            _ => return None,
+        })
+    }
+}
+
+/// One frame: its kind and its body.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    /// What the body holds.
+    pub kind: FrameKind,
+    /// The body, not yet decoded.
+    pub body: Bytes,
+}
+
+impl Frame {
+    /// Appends a frame with a postcard body to `out`.
+    ///
+    /// # Errors
+    /// When the value cannot be encoded, or is longer than [`MAX_FRAME`].
+    pub fn write<T: Serialize>(kind: FrameKind, value: &T, out: &mut Vec<u8>) -> Result<()> {
+        let body = postcard::to_stdvec(value).map_err(|error| malformed(format!("cannot encode {kind:?}: {error}")))?;
+        if body.len() > MAX_FRAME {
+            return Err(malformed(format!("{kind:?} of {} bytes exceeds the limit of {MAX_FRAME}", body.len())));
+        }
+        out.extend_from_slice(&frame_header(kind, body.len()));
+        out.extend_from_slice(&body);
+        Ok(())
+    }
+
+    /// Decodes a postcard body.
+    ///
+    /// # Errors
+    /// When the body is not an encoded `T`.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T> {
+        postcard::from_bytes(&self.body).map_err(|error| malformed(format!("{:?}: {error}", self.kind)))
+    }
+}
+
+/// The header of a frame with a body of `len` bytes, which is at most [`MAX_FRAME`].
+#[must_use]
+pub fn frame_header(kind: FrameKind, len: usize) -> [u8; HEADER_LEN] {
+    let len = u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes();
+    [len[0], len[1], len[2], len[3], kind as u8, 0, 0, 0]
+}
+
+fn parse_header(header: &[u8]) -> Result<(FrameKind, usize)> {
+    let len = u32::from_le_bytes([header[0], header[1], header[2], header[3]]) as usize;
+    if len > MAX_FRAME {
+        return Err(malformed(format!("{len} bytes exceed the limit of {MAX_FRAME}")));
+    }
+    let kind = FrameKind::from_byte(header[4]).ok_or_else(|| malformed(format!("unknown kind {}", header[4])))?;
+    Ok((kind, len))
+}
+
+/// Reads frames from a blocking stream; `None` at its end.
+///
+/// # Errors
+/// When the stream fails, ends inside a frame, or carries something else.
+pub fn read_frame(stream: &mut impl Read) -> Result<Option<Frame>> {
+    let mut header = [0; HEADER_LEN];
+    let mut filled = 0;
+    while filled < HEADER_LEN {
+        match stream.read(&mut header[filled..]) {
+            Ok(0) if filled == 0 => return Ok(None),
+            Ok(0) => return Err(malformed("the stream ended inside a header")),
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let (kind, len) = parse_header(&header)?;
+    let mut body = Vec::with_capacity(len.min(MAX_RESERVE));
+    let read = stream.take(len as u64).read_to_end(&mut body)?;
+    if read < len {
+        return Err(malformed("the stream ended inside a frame"));
+    }
+    Ok(Some(Frame { kind, body: body.into() }))
+}
+
+/// Reads frames from an asynchronous stream. Cancel safe: what was read stays in the reader.
+#[derive(Debug)]
+pub struct FrameReader<R> {
+    stream: R,
+    buffer: BytesMut,
+}
+
+impl<R: AsyncRead + Unpin> FrameReader<R> {
+    /// A reader of `stream`.
+    pub fn new(stream: R) -> Self {
+        Self { stream, buffer: BytesMut::with_capacity(64 << 10) }
+    }
+
+    /// The next frame; `None` at the end of the stream.
+    ///
+    /// # Errors
+    /// When the stream fails, ends inside a frame, or carries something else.
+    pub async fn next(&mut self) -> Result<Option<Frame>> {
+        loop {
+            if let Some(frame) = self.buffered()? {
+                return Ok(Some(frame));
+            }
+            if self.stream.read_buf(&mut self.buffer).await? == 0 {
+                return if self.buffer.is_empty() {
+                    Ok(None)
+                } else {
+                    Err(malformed("the stream ended inside a frame"))
+                };
+            }
+        }
+    }
+
+    /// The next frame, if it has been read already.
+    ///
+    /// # Errors
+    /// When the bytes read are not a frame.
+    pub fn buffered(&mut self) -> Result<Option<Frame>> {
+        if self.buffer.len() < HEADER_LEN {
+            self.make_room(MIN_ROOM);
+            return Ok(None);
+        }
+        let (kind, len) = parse_header(&self.buffer)?;
+        if self.buffer.len() < HEADER_LEN + len {
+            let missing = HEADER_LEN + len - self.buffer.len();
+            self.make_room(missing.clamp(MIN_ROOM, MAX_RESERVE));
+            return Ok(None);
+        }
+        self.buffer.advance(HEADER_LEN);
+        Ok(Some(Frame { kind, body: self.buffer.split_to(len).freeze() }))
+    }
+
+    /// Frames share the block they were read into, and whoever keeps one keeps the block: a new one is only begun
+    /// when the old one is used up.
+    fn make_room(&mut self, room: usize) {
+        if self.buffer.capacity() - self.buffer.len() < room {
+            self.buffer.reserve(room.max(64 << 10));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_past_the_cap_is_refused_before_it_is_allocated() {
+        let mut bytes: &[u8] = &[0xff, 0xff, 0xff, 0xff, 3, 0, 0, 0];
+        let error = read_frame(&mut bytes).expect_err("refused");
+        assert!(error.to_string().contains("exceed the limit"), "{error}");
+    }
+
+    #[test]
+    fn the_end_inside_a_frame_is_an_error_and_between_frames_is_not() {
+        let mut out = Vec::new();
+        Frame::write(FrameKind::Forget, &7u32, &mut out).expect("writes");
+        let mut whole = out.as_slice();
+        assert_eq!(read_frame(&mut whole).expect("reads").expect("a frame").decode::<u32>().expect("decodes"), 7);
+        assert!(read_frame(&mut whole).expect("ends").is_none());
+        for cut in 1..out.len() {
+            assert!(read_frame(&mut &out[..cut]).is_err(), "cut at {cut}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What a worker is told of a job, and of itself.
+
+use std::{ffi::OsString, fmt, path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{bytes::Bytes, id::JobId, storage::Locator};
+
+/// What a worker needs to know of itself, sent once by the client.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Setup {
+    /// What to start as a sub-worker.
+    pub program: Program,
+    /// How long a process that was asked to end may take before it is killed.
+    pub grace: Duration,
+}
+
+/// A program that plays the sub-worker: the user's compiled program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    /// The executable.
+    pub path: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+}
+
+/// What worker and sub-worker need to know of a job, sent before its first calls.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct JobSpec {
+    /// The job.
+    pub job: JobId,
+    /// The registered name of its function.
+    pub function: String,
+    /// How many of its calls may run at once in one worker.
+    pub worker_processes: u32,
+    /// How long a call may run.
+    pub timeout: Option<Duration>,
+    /// Whether a call may be begun only once; then calls are never sent in batches.
+    pub at_most_once: bool,
+    /// Environment variables of its calls.
+    pub env: Vec<(String, String)>,
+    /// The encoded values of its `Shared<T>` parameters, in order.
+    pub shared: Vec<Bytes>,
+    /// Where its storage is; no secret in it.
+    pub storage: Option<Locator>,
+    /// How many bytes of what one call prints are kept.
+    pub log_limit: u64,
+}
+
+impl fmt::Debug for JobSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The values of environment variables may be secrets; only their names are shown.
+        let env: Vec<_> = self.env.iter().map(|(name, _)| name).collect();
+        f.debug_struct("JobSpec")
+            .field("job", &self.job)
+            .field("function", &self.function)
+            .field("worker_processes", &self.worker_processes)
+            .field("timeout", &self.timeout)
+            .field("env", &env)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The job is finished: whatever is kept for it may go.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Forget {
+    /// The job.
+    pub job: JobId,
+}
+
+/// Ends calls of a job, begun or not.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Cancel {
+    /// The job.
+    pub job: JobId,
+    /// The calls, as ranges `first..end`.
+    pub calls: Vec<(u64, u64)>,
+}

@@ -1,0 +1,49 @@
+//! [`Logs`]: what calls have printed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{bytes::Bytes, id::JobId};
+
+/// What some calls of a job have printed; arrives before the report of those calls.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Logs {
+    /// The job.
+    pub job: JobId,
+    /// One entry per call that printed something.
+    pub entries: Vec<LogEntry>,
+}
+
+/// What one attempt of a call has printed on stdout and stderr, in order.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LogEntry {
+    /// The call.
+    pub call: u64,
+    /// The attempt.
+    pub attempt: u32,
+    /// The first bytes, up to the limit.
+    pub head: Bytes,
+    /// How many bytes were left out between head and tail.
+    pub dropped: u64,
+    /// The last bytes, when some were left out.
+    pub tail: Bytes,
+}
+
+impl LogEntry {
+    /// The log as text, saying how much was left out.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::from_utf8_lossy(&self.head).into_owned();
+        if self.dropped > 0 {
+            text.push_str(&format!("\n[... {} bytes left out ...]\n", self.dropped));
+            text.push_str(&String::from_utf8_lossy(&self.tail));
+        }
+        text
+    }
+
+    /// The last `limit` bytes, as text.
+    #[must_use]
+    pub fn last(&self, limit: usize) -> String {
+        let last = if self.dropped > 0 { &self.tail } else { &self.head };
+        String::from_utf8_lossy(&last[last.len().saturating_sub(limit)..]).into_owned()
+    }
+}

@@ -1,0 +1,42 @@
+//! The framed, versioned protocol between client, worker and sub-worker.
+//!
+//! Both hops speak the same frames, so that a worker forwards values without decoding them:
+//!
+//! ```text
+//! client                    worker                     sub-worker
+//!   | -- Hello, Setup ------> | -- Hello (+ ledger fd) ----> |
+//!   | -- Job ---------------> | -- Job --------------------> |   once per job
+//!   | -- Calls -------------> | -- Calls ------------------> |   a run of calls, sliced
+//!   | <------------- Hello -- | <------------------ Hello -- |
+//!   | <----- Logs, Report --- | <----------------- Report -- |   a run of outcomes, forwarded
+//!   | -- Forget, Cancel ----> | -- Forget -----------------> |
+//! ```
+//!
+//! A frame is `length: u32 LE`, `kind: u8`, three zero bytes, and a body. Bodies that carry calls or outcomes are
+//! laid out by hand in columns and sliced without a copy; the others are postcard.
+
+mod calls;
+mod frame;
+mod hello;
+mod job;
+mod logs;
+mod payloads;
+mod report;
+mod run;
+
+pub use calls::Calls;
+pub use frame::{Frame, FrameKind, FrameReader, HEADER_LEN, MAX_FRAME, frame_header, read_frame};
+pub use hello::{About, Hello, PROTOCOL, Role};
+pub use job::{Cancel, Forget, JobSpec, Program, Setup};
+pub use logs::{LogEntry, Logs};
+pub use payloads::{Payloads, PayloadsBuilder};
+pub use report::{CallStats, Report, ReportBuilder, ReportHeader, Tag};
+pub use run::Run;
+
+use crate::error::{Error, ErrorKind};
+
+/// An error for bytes that do not follow the protocol.
+pub(crate) fn malformed(what: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Unexpected, format!("malformed frame: {}", what.into()))
+        .with_hint("the peer is broken or is not a lithops process of this version")
+}

@@ -1,0 +1,236 @@
+//! [`Payloads`]: a column of encoded values, sliced without a copy.
+
+use bytes::Bytes;
+
+use crate::{error::Result, protocol::malformed};
+
+/// A column of values: their end offsets and their bytes.
+#[derive(Debug, Clone, Default)]
+pub struct Payloads {
+    /// `u32 LE` per value, relative to the buffer the column was cut from.
+    ends: Bytes,
+    /// Where the first value starts, on the scale of `ends`.
+    base: u32,
+    data: Bytes,
+}
+
+impl Payloads {
+    /// Decodes `count` values from `body`, checking every offset once.
+    ///
+    /// # Errors
+    /// When the offsets do not fit the bytes.
+    pub fn read(body: &Bytes, count: u32) -> Result<Self> {
+        let table = (count as usize).checked_mul(4).filter(|table| *table <= body.len());
+        let table = table.ok_or_else(|| malformed("the offsets are cut short"))?;
+        let column = Self { ends: body.slice(..table), base: 0, data: body.slice(table..) };
+        let mut last = 0;
+        for index in 0..column.len() {
+            let end = column.end(index);
+            if end < last {
+                return Err(malformed("the offsets go backwards"));
+            }
+            last = end;
+        }
+        if last as usize != column.data.len() {
+            return Err(malformed("the offsets do not match the bytes"));
+        }
+        Ok(column)
+    }
+
+    /// How many values.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len() / 4
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// How many bytes all values have.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.data.len()
+    }
+
+    /// How many bytes one value has.
+    #[must_use]
+    pub fn size(&self, index: usize) -> usize {
+        (self.end(index) - self.start(index)) as usize
+    }
+
+    /// One value.
+    #[must_use]
+    pub fn get(&self, index: usize) -> &[u8] {
+        &self.data[(self.start(index) - self.base) as usize..(self.end(index) - self.base) as usize]
+    }
+
+    /// `count` values from `skip` on, without a copy.
+    #[must_use]
+    pub fn slice(&self, skip: usize, count: usize) -> Self {
+        if count == 0 {
+            return Self::default();
+        }
+        let (start, end) = (self.start(skip), self.end(skip + count - 1));
+        Self {
+            ends: self.ends.slice(skip * 4..(skip + count) * 4),
+            base: start,
+            data: self.data.slice((start - self.base) as usize..(end - self.base) as usize),
+        }
+    }
+
+    /// How many leading values fit into `limit` bytes, but at least one.
+    #[must_use]
+    pub fn fitting(&self, limit: usize) -> usize {
+        if self.data.len() <= limit {
+            return self.len();
+        }
+        let limit = u64::from(self.base) + limit as u64;
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            if u64::from(self.end(middle)) <= limit { low = middle + 1 } else { high = middle }
+        }
+        low.max(1)
+    }
+
+    /// The encoded length.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        self.ends.len() + self.data.len()
+    }
+
+    /// Appends the encoded column.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        if self.base == 0 {
+            out.extend_from_slice(&self.ends);
+        } else {
+            (0..self.len()).for_each(|index| out.extend_from_slice(&(self.end(index) - self.base).to_le_bytes()));
+        }
+        out.extend_from_slice(&self.data);
+    }
+
+    fn end(&self, index: usize) -> u32 {
+        let at = index * 4;
+        u32::from_le_bytes([self.ends[at], self.ends[at + 1], self.ends[at + 2], self.ends[at + 3]])
+    }
+
+    fn start(&self, index: usize) -> u32 {
+        if index == 0 { self.base } else { self.end(index - 1) }
+    }
+}
+
+/// Collects values into a column.
+#[derive(Debug, Default)]
+pub struct PayloadsBuilder {
+    ends: Vec<u8>,
+    data: Vec<u8>,
+}
+
+impl PayloadsBuilder {
+    /// The bytes so far; append a value here, then call [`end_value`](Self::end_value).
+    pub fn data(&mut self) -> &mut Vec<u8> {
+        &mut self.data
+    }
+
+    /// Ends the value that was appended.
+    pub fn end_value(&mut self) {
+        self.ends.extend_from_slice(&u32::try_from(self.data.len()).unwrap_or(u32::MAX).to_le_bytes());
+    }
+
+    /// Takes back what was appended since the last value ended.
+    pub fn undo_value(&mut self) {
+        let end = self.ends.last_chunk().map_or(0, |end| u32::from_le_bytes(*end));
+        self.data.truncate(end as usize);
+    }
+
+    /// How many values.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len() / 4
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// How many bytes all values have.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.data.len()
+    }
+
+    /// The encoded length.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        self.ends.len() + self.data.len()
+    }
+
+    /// Appends the encoded column and starts anew, keeping the buffers.
+    pub fn drain_into(&mut self, out: &mut Vec<u8>) {
+        out.append(&mut self.ends);
+        out.append(&mut self.data);
+    }
+
+    /// The column.
+    #[must_use]
+    pub fn finish(self) -> Payloads {
+        Payloads { ends: self.ends.into(), base: 0, data: self.data.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn column(values: &[Vec<u8>]) -> Payloads {
+        let mut builder = PayloadsBuilder::default();
+        for value in values {
+            builder.data().extend_from_slice(value);
+            builder.end_value();
+        }
+        builder.finish()
+    }
+
+    proptest! {
+        #[test]
+        fn a_slice_of_a_slice_round_trips(
+            values in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..9), 1..40),
+            cuts in (0usize..40, 0usize..40, 0usize..40),
+        ) {
+            let skip = cuts.0.min(values.len() - 1);
+            let count = cuts.1.min(values.len() - skip);
+            let inner = cuts.2.min(count);
+            let part = column(&values).slice(skip, count).slice(inner, count - inner);
+            let mut bytes = Vec::new();
+            part.write(&mut bytes);
+            prop_assert_eq!(bytes.len(), part.encoded_len());
+            let again = Payloads::read(&bytes.into(), u32::try_from(part.len()).expect("small")).expect("reads");
+            let expected = &values[skip + inner..skip + count];
+            prop_assert_eq!((0..again.len()).map(|index| again.get(index).to_vec()).collect::<Vec<_>>(), expected);
+        }
+
+        #[test]
+        fn any_bytes_are_refused_or_read(bytes in prop::collection::vec(any::<u8>(), 0..64), count in 0u32..20) {
+            if let Ok(column) = Payloads::read(&bytes.into(), count) {
+                (0..column.len()).for_each(|index| { column.get(index); });
+            }
+        }
+
+        #[test]
+        fn fitting_is_the_longest_prefix_within_the_limit(
+            values in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..9), 1..40), limit in 0usize..200,
+        ) {
+            let column = column(&values);
+            let fitting = column.fitting(limit);
+            let size = |count: usize| values[..count].iter().map(Vec::len).sum::<usize>();
+            prop_assert!(fitting == 1 || size(fitting) <= limit);
+            prop_assert!(fitting == values.len() || size(fitting + 1) > limit);
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! [`Report`]: a run of outcomes with their statistics.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+
+use super::{FrameKind, HEADER_LEN, Payloads, PayloadsBuilder, Run, frame_header, malformed};
+use crate::{error::Result, id::CallId};
+
+/// What became of a call, one byte in a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Tag {
+    /// It returned; the payload is the encoded value.
+    Ok = 0,
+    /// It failed; the payload is the encoded [`CallError`](crate::error::CallError).
+    Failed = 1,
+    /// It was not begun and comes back unharmed.
+    Unstarted = 2,
+    /// Its sub-worker was lost through no fault of its own, as far as is known; the payload is a `CallError`.
+    Lost = 3,
+}
+
+impl Tag {
+    fn from_byte(byte: u8) -> Option<Self> {
+        Some(match byte {
+            0 => Self::Ok,
+            1 => Self::Failed,
+            2 => Self::Unstarted,
+            3 => Self::Lost,
+            _ => return None,
+        })
+    }
+}
+
+/// What is known of all calls of a report together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReportHeader {
+    /// Which calls.
+    pub run: Run,
+    /// The batch the calls came in, on the hop from a sub-worker.
+    pub batch: u32,
+    /// Whether the batch is finished: nothing more will be reported of it.
+    pub batch_done: bool,
+    /// The process that ran the calls.
+    pub pid: u32,
+    /// When the client handed the calls over, in nanoseconds since the Unix epoch.
+    pub queued_at: u64,
+    /// CPU time of the process while it ran these calls.
+    pub cpu: Duration,
+    /// The process's highest resident memory so far, in bytes.
+    pub peak_memory: u64,
+}
+
+const FIXED: usize = Run::LEN + 40;
+
+/// A run of outcomes, in columns; kept as it came, and read in place.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// What is known of all its calls together.
+    pub header: ReportHeader,
+    tags: Bytes,
+    times: Bytes,
+    values: Payloads,
+}
+
+impl Report {
+    /// Decodes a frame's body, checking every offset once.
+    ///
+    /// # Errors
+    /// When the body is malformed.
+    pub fn read(body: &Bytes) -> Result<Self> {
+        let header = Self::read_header(body)?;
+        let count = header.run.count as usize;
+        let columns = count.checked_mul(17).and_then(|columns| columns.checked_add(FIXED));
+        if columns.is_none_or(|columns| columns > body.len()) {
+            return Err(malformed("a report is cut short"));
+        }
+        let tags = body.slice(FIXED..FIXED + count);
+        if let Some(tag) = tags.iter().find(|tag| Tag::from_byte(**tag).is_none()) {
+            return Err(malformed(format!("unknown outcome {tag}")));
+        }
+        let times = body.slice(FIXED + count..FIXED + count * 17);
+        let values = Payloads::read(&body.slice(FIXED + count * 17..), header.run.count)?;
+        Ok(Self { header, tags, times, values })
+    }
+
+    /// Decodes only what is known of all calls together.
+    ///
+    /// # Errors
+    /// When the body is malformed.
+    pub fn read_header(body: &[u8]) -> Result<ReportHeader> {
+        let run = Run::read(body)?;
+        let fixed: &[u8; FIXED] = body.first_chunk().ok_or_else(|| malformed("a report is cut short"))?;
+        let field = |at: usize| {
+            let mut field = [0; 8];
+            field.copy_from_slice(&fixed[Run::LEN + at..Run::LEN + at + 8]);
+            u64::from_le_bytes(field)
+        };
+        let (batch, pid) = (field(0), field(8));
+        Ok(ReportHeader {
+            run,
+            batch: (batch & u64::from(u32::MAX)) as u32,
+            batch_done: batch >> 32 != 0,
+            pid: (pid & u64::from(u32::MAX)) as u32,
+            queued_at: field(16),
+            cpu: Duration::from_nanos(field(24)),
+            peak_memory: field(32),
+        })
+    }
+
+    /// How many calls.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tags.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tags.is_empty()
+    }
+
+    /// Whether every call has returned.
+    #[must_use]
+    pub fn all_ok(&self) -> bool {
+        self.tags.iter().all(|tag| *tag == Tag::Ok as u8)
+    }
+
+    /// What became of a call.
+    #[must_use]
+    pub fn tag(&self, index: usize) -> Tag {
+        Tag::from_byte(self.tags[index]).expect("tags were checked when the report was read")
+    }
+
+    /// The encoded value or error of a call.
+    #[must_use]
+    pub fn value(&self, index: usize) -> &[u8] {
+        self.values.get(index)
+    }
+
+    /// When a call started and ended, in nanoseconds since the Unix epoch.
+    #[must_use]
+    pub fn times(&self, index: usize) -> (u64, u64) {
+        let at = |at: usize| {
+            let mut field = [0; 8];
+            field.copy_from_slice(&self.times[at..at + 8]);
+            u64::from_le_bytes(field)
+        };
+        (at(index * 16), at(index * 16 + 8))
+    }
+
+    /// What is known of one call.
+    #[must_use]
+    pub fn stats(&self, index: usize) -> CallStats {
+        let (started, ended) = self.times(index);
+        let time = |nanos: u64| SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos);
+        CallStats {
+            call: CallId::from(self.header.run.first + index as u64),
+            attempt: self.header.run.attempt,
+            pid: self.header.pid,
+            queued: time(self.header.queued_at),
+            started: time(started),
+            ended: time(ended),
+            bytes: self.value(index).len(),
+            cpu: self.header.cpu,
+            peak_memory: self.header.peak_memory,
+            batch: self.len(),
+        }
+    }
+
+    /// A part of the report, without a copy.
+    #[must_use]
+    pub fn slice(&self, skip: u32, count: u32) -> Self {
+        let (from, to) = (skip as usize, (skip + count) as usize);
+        Self {
+            header: ReportHeader { run: self.header.run.slice(skip, count), ..self.header },
+            tags: self.tags.slice(from..to),
+            times: self.times.slice(from * 16..to * 16),
+            values: self.values.slice(from, count as usize),
+        }
+    }
+
+    /// How many bytes the report holds.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.tags.len() + self.times.len() + self.values.encoded_len()
+    }
+}
+
+/// What is known of one call: where, when, how much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CallStats {
+    /// The call.
+    pub call: CallId,
+    /// The attempt that gave the outcome, from 1.
+    pub attempt: u32,
+    /// The process that ran it: a sub-worker.
+    pub pid: u32,
+    /// When the client handed it over to a worker.
+    pub queued: SystemTime,
+    /// When it began to run.
+    pub started: SystemTime,
+    /// When it ended.
+    pub ended: SystemTime,
+    /// The length of its encoded value.
+    pub bytes: usize,
+    /// CPU time of the process during the batch the call ran in, which is the call itself when `batch` is 1.
+    pub cpu: Duration,
+    /// The highest resident memory of the process that ran it, up to then, in bytes.
+    pub peak_memory: u64,
+    /// How many calls were reported together; short calls are, and share `cpu`.
+    pub batch: usize,
+}
+
+impl CallStats {
+    /// How long the call ran.
+    #[must_use]
+    pub fn duration(&self) -> Duration {
+        self.ended.duration_since(self.started).unwrap_or_default()
+    }
+}
+
+/// Collects outcomes into a report.
+#[derive(Debug, Default)]
+pub struct ReportBuilder {
+    tags: Vec<u8>,
+    times: Vec<u8>,
+    values: PayloadsBuilder,
+}
+
+impl ReportBuilder {
+    /// The bytes of the values; append one here, then call [`end_call`](Self::end_call).
+    pub fn value(&mut self) -> &mut Vec<u8> {
+        self.values.data()
+    }
+
+    /// Takes back what was appended since the last call ended.
+    pub fn undo_value(&mut self) {
+        self.values.undo_value();
+    }
+
+    /// Ends the outcome whose value was appended.
+    pub fn end_call(&mut self, tag: Tag, started: u64, ended: u64) {
+        self.values.end_value();
+        self.tags.push(tag as u8);
+        self.times.extend_from_slice(&started.to_le_bytes());
+        self.times.extend_from_slice(&ended.to_le_bytes());
+    }
+
+    /// How many outcomes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tags.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tags.is_empty()
+    }
+
+    /// How many bytes the values have.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.values.bytes()
+    }
+
+    /// Appends the frame and starts anew, keeping the buffers. The header's run must have as many calls.
+    pub fn drain_into(&mut self, header: &ReportHeader, out: &mut Vec<u8>) {
+        debug_assert_eq!(header.run.count as usize, self.len(), "one outcome per call of the run");
+        let len = FIXED + self.tags.len() + self.times.len() + self.values.encoded_len();
+        out.reserve(len + HEADER_LEN);
+        out.extend_from_slice(&frame_header(FrameKind::Report, len));
+        header.run.write(out);
+        let batch = u64::from(header.batch) | u64::from(header.batch_done) << 32;
+        let cpu = u64::try_from(header.cpu.as_nanos()).unwrap_or(u64::MAX);
+        for field in [batch, u64::from(header.pid), header.queued_at, cpu, header.peak_memory] {
+            out.extend_from_slice(&field.to_le_bytes());
+        }
+        out.append(&mut self.tags);
+        out.append(&mut self.times);
+        self.values.drain_into(out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{ActivationId, JobId};
+    use proptest::prelude::*;
+
+    fn header(count: u32) -> ReportHeader {
+        let run =
+            Run { job: JobId::generate(), activation: ActivationId(0), offset: 0, chunksize: 4, attempt: 1, first: 9, count };
+        ReportHeader {
+            run,
+            batch: 7,
+            batch_done: true,
+            pid: 42,
+            queued_at: 5,
+            cpu: Duration::from_nanos(77),
+            peak_memory: 1 << 20,
+        }
+    }
+
+    #[test]
+    fn a_report_round_trips() {
+        let mut builder = ReportBuilder::default();
+        builder.value().extend_from_slice(b"abc");
+        builder.end_call(Tag::Ok, 10, 20);
+        builder.value().extend_from_slice(b"lost half");
+        builder.undo_value();
+        builder.value().extend_from_slice(b"no");
+        builder.end_call(Tag::Failed, 20, 35);
+        let mut out = Vec::new();
+        builder.drain_into(&header(2), &mut out);
+        let report = Report::read(&Bytes::from(out.split_off(HEADER_LEN))).expect("reads");
+        assert_eq!(report.header, header(2).clone_with_job(report.header.run.job));
+        assert_eq!((report.tag(0), report.value(0)), (Tag::Ok, b"abc".as_slice()));
+        assert_eq!((report.tag(1), report.value(1)), (Tag::Failed, b"no".as_slice()));
+        assert_eq!(report.stats(1).duration(), Duration::from_nanos(15));
+        assert_eq!(report.slice(1, 1).value(0), b"no");
+        assert!(!report.all_ok() && report.slice(0, 1).all_ok());
+    }
+
+    impl ReportHeader {
+        fn clone_with_job(mut self, job: JobId) -> Self {
+            self.run.job = job;
+            self
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_refused_or_read(bytes in prop::collection::vec(any::<u8>(), 0..256)) {
+            let bytes = Bytes::from(bytes);
+            if let Ok(report) = Report::read(&bytes) {
+                (0..report.len()).for_each(|index| { report.stats(index); });
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! [`Storage`]: what a storage does.
+
+use std::{fmt::Debug, ops::Range, time::SystemTime};
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use serde::Serialize;
+
+use crate::{bytes::Bytes, error::Result};
+
+/// Objects named by bucket and key.
+///
+/// Keys are text with `/` between parts, and have no folders: `list` takes any prefix of a key. A key that a storage
+/// cannot hold is refused with [`InvalidInput`](crate::error::ErrorKind::InvalidInput), never changed. A bucket need
+/// not be created where the platform does not ask for it.
+#[async_trait]
+pub trait Storage: Debug + Send + Sync + 'static {
+    /// Which storage it is, and where.
+    fn info(&self) -> StorageInfo;
+
+    /// What it can do beyond this trait.
+    fn capabilities(&self) -> StorageCapabilities;
+
+    /// Stores an object; readers see the whole of it or nothing.
+    ///
+    /// # Errors
+    /// `AlreadyExists` with [`PutMode::IfAbsent`] when the object exists: of several writers at once exactly one
+    /// succeeds.
+    async fn put(&self, bucket: &str, key: &str, bytes: Bytes, mode: PutMode) -> Result<()>;
+
+    /// Reads an object.
+    ///
+    /// # Errors
+    /// `NotFound` when it does not exist.
+    async fn get(&self, bucket: &str, key: &str) -> Result<Bytes>;
+
+    /// Reads a part of an object; an empty range within it gives no bytes.
+    ///
+    /// # Errors
+    /// `InvalidInput` when the range is reversed or ends beyond the object, `NotFound` when there is none.
+    async fn get_range(&self, bucket: &str, key: &str, range: Range<u64>) -> Result<Bytes>;
+
+    /// Describes an object.
+    ///
+    /// # Errors
+    /// `NotFound` when it does not exist.
+    async fn head(&self, bucket: &str, key: &str) -> Result<ObjectMeta>;
+
+    /// The objects whose keys start with `prefix`, in the order of the keys' bytes. A bucket that does not exist is
+    /// empty.
+    fn list(&self, bucket: &str, prefix: &str) -> BoxStream<'static, Result<ObjectMeta>>;
+
+    /// Removes an object; one that does not exist is no error.
+    async fn delete(&self, bucket: &str, key: &str) -> Result<()>;
+
+    /// Removes several objects; those that do not exist are no error. After an error some may be left.
+    async fn delete_many(&self, bucket: &str, keys: Vec<String>) -> Result<()>;
+}
+
+/// What happens to an object that exists already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum PutMode {
+    /// It is replaced.
+    #[default]
+    Overwrite,
+    /// It stays, and the put fails with `AlreadyExists`.
+    IfAbsent,
+}
+
+/// Which storage it is, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct StorageInfo {
+    /// The name of the storage, such as `localhost`.
+    pub scheme: &'static str,
+    /// The folder, region or endpoint; it holds no secret.
+    pub location: String,
+}
+
+/// What a storage can do beyond the trait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+pub struct StorageCapabilities {
+    /// A put can be made to depend on the object being unchanged.
+    pub put_if_match: bool,
+    /// It can hand out links that need no credentials.
+    pub presign: bool,
+    /// Another process that has the locator sees the same objects.
+    pub shared_between_processes: bool,
+}
+
+/// What is known of an object without reading it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ObjectMeta {
+    /// The key.
+    pub key: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// When it was stored.
+    pub modified: SystemTime,
+    /// A mark that changes with the content, where the storage has one.
+    pub etag: Option<String>,
+}

@@ -1,0 +1,142 @@
+//! The storages that this program has, and how a locator is opened.
+
+use std::{fmt, sync::Arc};
+
+use super::{Locator, Storage};
+use crate::{
+    config::{Config, Key, nearest},
+    error::{Error, ErrorKind, Result},
+};
+
+/// A storage as its crate declares it, with `inventory::submit!`.
+pub struct StorageDescriptor {
+    /// The name: that of the crate's feature and of the section of the configuration.
+    pub scheme: &'static str,
+    /// What it is, in one line.
+    pub summary: &'static str,
+    /// The crate that declares it: `env!("CARGO_PKG_NAME")`.
+    pub package: &'static str,
+    /// The keys that it reads from its section.
+    pub keys: &'static [Key],
+    /// Reads its section.
+    pub locate: fn(&Config) -> Result<Locator>,
+    /// Opens what a locator names; credentials come from the platform.
+    pub connect: fn(&Locator) -> Result<Arc<dyn Storage>>,
+}
+
+inventory::collect!(StorageDescriptor);
+
+impl fmt::Debug for StorageDescriptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StorageDescriptor")
+            .field("scheme", &self.scheme)
+            .field("package", &self.package)
+            .finish()
+    }
+}
+
+/// The storages of this program, sorted by name.
+///
+/// # Errors
+/// Two crates declare the same name.
+pub fn descriptors() -> Result<Vec<&'static StorageDescriptor>> {
+    sorted(inventory::iter::<StorageDescriptor>.into_iter().collect())
+}
+
+/// The storage of that name.
+///
+/// # Errors
+/// There is none in this program.
+pub fn descriptor(scheme: &str) -> Result<&'static StorageDescriptor> {
+    let all = descriptors()?;
+    if let Some(descriptor) = all.iter().find(|descriptor| descriptor.scheme == scheme) {
+        return Ok(descriptor);
+    }
+    let names: Vec<_> = all.iter().map(|descriptor| format!("`{}`", descriptor.scheme)).collect();
+    let names = names.join(", ");
+    let error = |message: String| Error::new(ErrorKind::NotFound, message).with_context("storage", scheme);
+    if KNOWN.contains(&scheme) {
+        return Err(error(format!("storage `{scheme}` is not built in")).with_hint(format!(
+            "enable the cargo feature `{scheme}` of crate `lithops`, where your version has it; built in: {names}"
+        )));
+    }
+    let candidates = all.iter().map(|descriptor| descriptor.scheme).chain(KNOWN.iter().copied());
+    let hint = match nearest(scheme, candidates) {
+        Some(name) => format!("did you mean `{name}`? built in: {names}"),
+        None => format!("built in: {names}"),
+    };
+    Err(error(format!("there is no storage `{scheme}`")).with_hint(hint))
+}
+
+/// Opens the storage that a locator names.
+///
+/// # Errors
+/// This program lacks the storage, or it cannot be opened.
+pub fn connect(locator: &Locator) -> Result<Arc<dyn Storage>> {
+    (descriptor(&locator.scheme)?.connect)(locator)
+}
+
+/// The storages of Python Lithops that this program may lack.
+const KNOWN: &[&str] = &[
+    "aliyun_oss",
+    "aws_s3",
+    "azure_storage",
+    "ceph",
+    "gcp_storage",
+    "ibm_cos",
+    "infinispan",
+    "minio",
+    "oracle_oss",
+    "redis",
+    "swift",
+];
+
+fn sorted(mut descriptors: Vec<&StorageDescriptor>) -> Result<Vec<&StorageDescriptor>> {
+    descriptors.sort_by_key(|descriptor| (descriptor.scheme, descriptor.package));
+    for pair in descriptors.windows(2) {
+        if pair[0].scheme == pair[1].scheme {
+            let (scheme, first, second) = (pair[0].scheme, pair[0].package, pair[1].package);
+            return Err(Error::new(
+                ErrorKind::AlreadyExists,
+                format!("storage `{scheme}` is declared by crate `{first}` and by crate `{second}`"),
+            )
+            .with_hint("depend on one of the two"));
+        }
+    }
+    Ok(descriptors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_storages_are_there_in_order() {
+        let schemes: Vec<_> = descriptors().unwrap().iter().map(|descriptor| descriptor.scheme).collect();
+        assert!(
+            schemes.is_sorted() && schemes.contains(&"localhost") && schemes.contains(&"memory"),
+            "{schemes:?}"
+        );
+    }
+
+    #[test]
+    fn missing_storages_are_named_with_advice() {
+        let error = descriptor("aws_s3").unwrap_err().to_string();
+        assert!(
+            error.starts_with("storage `aws_s3` is not built in: enable the cargo feature `aws_s3`"),
+            "{error}"
+        );
+        let error = descriptor("locahost").unwrap_err().to_string();
+        assert!(error.starts_with("there is no storage `locahost`: did you mean `localhost`?"), "{error}");
+        let error = connect(&Locator::new("qqqqqqqqq", "b")).unwrap_err().to_string();
+        assert!(error.contains("built in: `localhost`, `memory`"), "{error}");
+    }
+
+    #[test]
+    fn two_crates_cannot_declare_one_name() {
+        let one = descriptor("memory").unwrap();
+        let other = StorageDescriptor { package: "other", keys: &[], summary: "", ..*one };
+        let error = sorted(vec![&other, one]).unwrap_err().to_string();
+        assert!(error.contains("`other`") && error.contains(one.package), "{error}");
+    }
+}

@@ -1,0 +1,36 @@
+//! The storage `memory`: objects in the memory of this process, for tests.
+
+use std::sync::{Arc, LazyLock};
+
+use super::{Locator, ObjectStorage, Storage, StorageDescriptor, local::DEFAULT_BUCKET, names};
+use crate::{
+    config::{Config, Key},
+    error::Result,
+};
+
+pub(super) const SCHEME: &str = "memory";
+
+/// One for the process, so that whoever has the locator sees the same objects; it ends with the process.
+static MEMORY: LazyLock<Arc<ObjectStorage>> = LazyLock::new(|| Arc::new(ObjectStorage::memory()));
+
+inventory::submit! {
+    StorageDescriptor {
+        scheme: SCHEME,
+        summary: "the memory of this process, which workers cannot reach",
+        package: env!("CARGO_PKG_NAME"),
+        keys: &[Key::used("storage_bucket", "the bucket of jobs and cloud objects, `storage` otherwise")],
+        locate,
+        connect,
+    }
+}
+
+fn locate(config: &Config) -> Result<Locator> {
+    let bucket = config.section(SCHEME).string("storage_bucket")?.unwrap_or(DEFAULT_BUCKET);
+    names::check_bucket(bucket)?;
+    Ok(Locator::new(SCHEME, bucket))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the descriptor's form: other storages can fail to connect")]
+fn connect(_: &Locator) -> Result<Arc<dyn Storage>> {
+    Ok(Arc::<ObjectStorage>::clone(&MEMORY))
+}

@@ -1,0 +1,103 @@
+//! Which bucket names and keys an [`ObjectStorage`](super::ObjectStorage) takes, and their paths.
+//!
+//! A key is a path as it is, without any encoding, so that an object bears the same name for every other program.
+//! What a path cannot say is refused here, before the storage could change it in silence.
+
+use object_store::path::Path;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The path of an object.
+pub(super) fn path(bucket: &str, key: &str) -> Result<Path> {
+    check_bucket(bucket)?;
+    check_key(key)?;
+    parse(bucket, key).ok_or_else(|| refuse(key, "cannot be used as a path", "use letters, digits and `/`"))
+}
+
+/// The path below which all keys with the prefix lie; `None` if no key can start with it.
+pub(super) fn folder(bucket: &str, prefix: &str) -> Result<Option<Path>> {
+    check_bucket(bucket)?;
+    match prefix.rsplit_once('/') {
+        None => Ok(Some(Path::from_iter([bucket]))),
+        Some((folder, _)) if check_key(folder).is_err() => Ok(None),
+        Some((folder, _)) => Ok(parse(bucket, folder)),
+    }
+}
+
+/// The key of a path that was listed.
+pub(super) fn key(bucket: &str, path: &Path) -> Option<String> {
+    Some(path.as_ref().strip_prefix(bucket)?.strip_prefix('/')?.to_owned())
+}
+
+/// A bucket is one part of a path.
+pub(super) fn check_bucket(bucket: &str) -> Result<()> {
+    let fault = match bucket {
+        "" => "is empty",
+        "." | ".." => "is a relative path",
+        _ if bucket.contains(['/', '\\']) => "contains a slash",
+        _ if bucket.chars().any(char::is_control) => "contains a control character",
+        _ => return Ok(()),
+    };
+    Err(Error::new(ErrorKind::InvalidInput, format!("the bucket name `{}` {fault}", bucket.escape_debug()))
+        .with_hint("name one bucket, and put the rest into the key"))
+}
+
+fn check_key(key: &str) -> Result<()> {
+    let part = |found: fn(&str) -> bool| key.split('/').any(found);
+    let (fault, hint) = if key.is_empty() {
+        ("is empty", "give the object a name")
+    } else if key.starts_with('/') || key.ends_with('/') {
+        ("starts or ends with `/`", "leave that slash out")
+    } else if part(str::is_empty) {
+        ("contains `//`", "write one slash")
+    } else if part(|part| part == "." || part == "..") {
+        ("contains a relative part", "write the key without `.` and `..` parts")
+    } else if key.chars().any(char::is_control) {
+        ("contains a control character", "leave it out or encode it")
+    } else {
+        return Ok(());
+    };
+    Err(refuse(key, fault, hint))
+}
+
+fn refuse(key: &str, fault: &str, hint: &str) -> Error {
+    Error::new(ErrorKind::InvalidInput, format!("the key `{}` {fault}", key.escape_debug())).with_hint(hint)
+}
+
+fn parse(bucket: &str, key: &str) -> Option<Path> {
+    let path = Path::parse(format!("{bucket}/{key}")).ok()?;
+    // Proof that the storage will list what was put.
+    (self::key(bucket, &path).as_deref() == Some(key)).then_some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_key_is_refused_or_comes_back(key in "(\\PC|[./%#~ \\x00-\\x1f]){0,12}") {
+            if let Ok(path) = path("bucket", &key) {
+                prop_assert_eq!(super::key("bucket", &path), Some(key));
+            }
+        }
+
+        #[test]
+        fn every_folder_of_a_key_holds_it(key in "[a-z./%]{1,12}", cut in 0usize..12) {
+            let prefix = &key[..cut.min(key.len())];
+            if let Ok(path) = path("bucket", &key) {
+                let folder = folder("bucket", prefix).unwrap().unwrap();
+                prop_assert!(path.prefix_matches(&folder));
+            }
+        }
+    }
+
+    #[test]
+    fn buckets_are_one_part() {
+        for bucket in ["", ".", "..", "a/b", "a\\b", "a\0"] {
+            assert_eq!(path(bucket, "key").unwrap_err().kind(), ErrorKind::InvalidInput, "{bucket:?}");
+        }
+    }
+}

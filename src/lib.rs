@@ -1,0 +1,100 @@
+//! Runs `map` and `map_reduce` of ordinary Rust functions on this machine, and on the cloud by changing one line of
+//! configuration.
+//!
+//! ```no_run
+//! use lithops::prelude::*;
+//!
+//! #[lithops::function]
+//! fn my_map_function(id: CallId, x: i64) -> i64 {
+//!     println!("I'm activation number {id}");
+//!     x + 7
+//! }
+//!
+//! #[lithops::main]
+//! async fn main() -> lithops::Result<()> {
+//!     let fexec = FunctionExecutor::builder().worker_processes(4).build().await?;
+//!     let futures = fexec.map(my_map_function, 0..200).chunksize(8).await?;
+//!     let results: Vec<i64> = futures.get_result().await?;
+//!     println!("{results:?}");
+//!     Ok(())
+//! }
+//! ```
+//!
+//! How many calls run at once in one worker (`worker_processes`) and how many calls each worker is given
+//! (`chunksize`) is the **worker granularity**: `futures.plan()` says what it comes to.
+//!
+//! Calls are made at least once and committed exactly once: when a worker is lost, a call may be made again, and what
+//! it does outside itself may happen twice. `#[lithops::function(at_most_once)]` forbids that.
+
+pub mod blocking;
+
+pub use lithops_core::{
+    bytes::Bytes,
+    compute::{Capabilities, Registry},
+    config,
+    error::{CallError, CallErrorKind, Error, ErrorKind, Result},
+    executor::{
+        AsCompleted, Async, Auto, Blocking, Builder, Completed, Count, Executor, FunctionExecutor, FuturesList,
+        ResponseFuture, RetryPolicy, ReturnWhen, Status, findings,
+    },
+    function::{CallContext, Shared},
+    id::{ActivationId, CallId, JobId},
+    plan::{Cost, Plan, PlanRequest, Warning},
+    protocol::CallStats,
+    storage::{CloudObject, StorageClient, descriptors as storages},
+};
+pub use lithops_macros::{function, main};
+
+// A backend that nothing names is left out by the linker, and would be missing from the registry.
+#[cfg(feature = "localhost")]
+use lithops_backend_localhost as _;
+
+/// What most programs need: `use lithops::prelude::*;`.
+pub mod prelude {
+    pub use crate::{
+        Auto, Bytes, CallContext, CallError, CallErrorKind, CallId, FunctionExecutor, FuturesList, ResponseFuture,
+        RetryPolicy, ReturnWhen, Shared, StorageClient,
+    };
+}
+
+/// Turns this process into a worker when it was started as one, and then does not return; in the client it returns
+/// at once. The first statement of `main`, unless `#[lithops::main]` stands above it.
+pub fn init() {
+    lithops_worker::enter();
+}
+
+/// Lets the functions of a test crate run in workers: write it once per test crate, at its root or in any module.
+///
+/// It makes a test that workers are started with by name; in an ordinary run it passes and does nothing. It works
+/// under `cargo test` and `cargo nextest run`.
+#[macro_export]
+macro_rules! test_worker {
+    () => {
+        #[test]
+        fn lithops_test_worker() {
+            $crate::init();
+        }
+
+        $crate::__private::inventory::submit! {
+            $crate::__private::TestWorker(::core::concat!(::core::module_path!(), "::lithops_test_worker"))
+        }
+    };
+}
+
+/// What the macros' code names. Not for programs.
+#[doc(hidden)]
+pub mod __private {
+    pub use lithops_core::{
+        error::CallError,
+        executor::block_on,
+        function::{
+            Arguments, Entry, ErrorProbe, Location, NotReserved, NotResult, Probe, Registered, Return, Run, Scope, Take,
+            ViaBoxed, ViaDisplay, ViaStdError, check_parameter, check_return, encode, type_id_of,
+        },
+        inventory,
+        process::TestWorker,
+    };
+
+    /// What a registered function gives.
+    pub type CallOutcome = ::core::result::Result<(), CallError>;
+}
