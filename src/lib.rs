@@ -72,7 +72,7 @@ macro_rules! test_worker {
     () => {
         #[test]
         fn lithops_test_worker() {
-            $crate::init();
+            $crate::__private::enter_as_assigned();
         }
 
         $crate::__private::inventory::submit! {
@@ -94,6 +94,7 @@ pub mod __private {
         inventory,
         process::TestWorker,
     };
+    pub use lithops_worker::enter_as_assigned;
 
     /// What a registered function gives.
     pub type CallOutcome = ::core::result::Result<(), CallError>;

@@ -23,6 +23,12 @@ use crate::{
 /// The variable that tells a child its role: `worker:<inode>` or `sub-worker:<inode>`.
 pub const ROLE_VARIABLE: &str = "LITHOPS_ROLE";
 
+/// The variable that tells a child how many processes deep it is: a client's worker 1, its sub-workers 2, and so on.
+const DEPTH_VARIABLE: &str = "LITHOPS_DEPTH";
+
+/// No process this deep may start workers: whatever goes wrong, processes do not multiply without end.
+const MAX_DEPTH: u32 = 8;
+
 /// The code a child exits with when it was started as a worker and nobody made it one.
 pub const EXIT_NOT_INITIALISED: i32 = 86;
 
@@ -61,14 +67,24 @@ pub fn assigned_role() -> Option<Role> {
 /// When `lithops::init()` was not called, because then the program started again would not become a sub-worker but
 /// run its `main` once more.
 pub fn program() -> Result<Program> {
-    let path = "/proc/self/exe".into();
-    if ROLE.load(Ordering::Acquire) != 0 {
-        return Ok(Program { path, arguments: Vec::new() });
+    let depth = depth();
+    if depth >= MAX_DEPTH {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("executors are nested {} deep", depth / 2),
+        )
+        .with_hint("a function that starts an executor is called by a function that does, and so on: is it recursive?"));
     }
+    let path = "/proc/self/exe".into();
+    // A test binary runs its tests when it is started without arguments: it must never be started so, whatever else
+    // has happened in it.
     if let Some(TestWorker(test)) = inventory::iter::<TestWorker>.into_iter().next() {
         let name = test.split_once("::").map_or(*test, |(_, name)| name);
         let arguments = [name, "--exact", "--nocapture", "--test-threads=1", "--include-ignored", "-q"];
         return Ok(Program { path, arguments: arguments.map(Into::into).to_vec() });
+    }
+    if ROLE.load(Ordering::Acquire) != 0 {
+        return Ok(Program { path, arguments: Vec::new() });
     }
     Err(not_initialised())
 }
@@ -87,6 +103,10 @@ pub fn is_stray_child() -> bool {
     ROLE.load(Ordering::Acquire) == 0 && assigned_role().is_some()
 }
 
+fn depth() -> u32 {
+    std::env::var(DEPTH_VARIABLE).ok().and_then(|depth| depth.parse().ok()).unwrap_or(0)
+}
+
 /// Starts `program` in a role, in a process group of its own, with its output going to `output`.
 ///
 /// # Errors
@@ -102,6 +122,7 @@ pub fn spawn(program: &Program, role: Role, output: OwnedFd) -> io::Result<(Chil
     let child = Command::new(&program.path)
         .args(&program.arguments)
         .env(ROLE_VARIABLE, format!("{role}:{inode}"))
+        .env(DEPTH_VARIABLE, (depth() + 1).to_string())
         .stdin(Stdio::from(theirs))
         .stdout(Stdio::from(output.try_clone()?))
         .stderr(Stdio::from(output))

@@ -1,1 +1,16 @@
-//! x
+//! The localhost backend of lithops: workers are processes of this machine, warm between jobs, gone with the client.
+//!
+//! The program itself plays the worker, unless `localhost.runtime` names the `lithops-worker` program. This crate
+//! starts workers and speaks with them; how calls are run inside a worker is not its business.
+
+mod backend;
+mod config;
+mod worker;
+
+pub use backend::LocalhostBackend;
+pub use config::LocalhostConfig;
+
+/// The backend's one word.
+pub const SCHEME: &str = "localhost";
+
+lithops_core::inventory::submit! { backend::DESCRIPTOR }

@@ -1,9 +1,10 @@
 //! `#[lithops::function]`: the checks, and the registration it writes.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::{
-    Error, FnArg, GenericParam, Ident, ItemFn, LitInt, LitStr, Path, Result, ReturnType, Token, Type,
+    Error, FnArg, GenericArgument, GenericParam, Ident, ItemFn, LitInt, LitStr, Path, PathArguments, Result,
+    ReturnType, Token, Type,
     parse::{Parse, ParseStream},
     spanned::Spanned,
 };
@@ -26,6 +27,7 @@ impl Parse for Options {
             at_most_once: false,
             krate: syn::parse_quote!(::lithops),
         };
+        let mut retries_at = None;
         while !input.is_empty() {
             if input.peek(Token![crate]) {
                 input.parse::<Token![crate]>()?;
@@ -48,13 +50,16 @@ impl Parse for Options {
                         options.timeout_ms = Some(milliseconds(&input.parse()?)?);
                     }
                     "retries" => {
+                        retries_at = Some(key.span());
                         input.parse::<Token![=]>()?;
                         options.retries = input.parse::<LitInt>()?.base10_parse()?;
                     }
                     other => {
                         return Err(Error::new(
                             key.span(),
-                            format!("unknown option `{other}`: `name`, `timeout`, `retries`, `at_most_once` and `crate` exist"),
+                            format!(
+                                "unknown option `{other}`: `name`, `timeout`, `retries`, `at_most_once` and `crate` exist"
+                            ),
                         ));
                     }
                 }
@@ -63,10 +68,13 @@ impl Parse for Options {
                 input.parse::<Token![,]>()?;
             }
         }
-        if options.at_most_once && options.retries > 0 {
-            return Err(Error::new(Span::call_site(), "`at_most_once` and `retries` exclude each other"));
+        match retries_at {
+            Some(span) if options.at_most_once && options.retries > 0 => Err(Error::new(
+                span,
+                "`retries` and `at_most_once` exclude each other: a call that is never begun twice cannot be tried again",
+            )),
+            _ => Ok(options),
         }
-        Ok(options)
     }
 }
 
@@ -80,7 +88,8 @@ fn milliseconds(text: &LitStr) -> Result<u64> {
         "h" => 3_600_000,
         _ => 0,
     };
-    let parsed = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).filter(|number| *number > 0);
+    let parsed =
+        digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).filter(|number| *number > 0);
     parsed.ok_or_else(|| {
         Error::new(text.span(), format!("`{value}` is not a timeout: write a whole number and a unit, such as \"30s\", \"500ms\" or \"2m\""))
     })
@@ -101,11 +110,14 @@ pub(crate) fn expand(options: &Options, function: &ItemFn) -> Result<TokenStream
     let takes = parameters.iter().zip(&reserved).zip(&values).map(|((ty, reserved), value)| {
         quote_spanned!(ty.span()=> let #value = <#ty as __l::Take<#reserved>>::take(__scope, &mut __arguments)?;)
     });
-    let checks = parameters.iter().zip(&reserved).map(|(ty, reserved)| {
-        quote_spanned!(ty.span()=> __l::check_parameter::<#ty, #reserved>();)
-    });
+    let checks = parameters
+        .iter()
+        .zip(&reserved)
+        .map(|(ty, reserved)| quote_spanned!(ty.span()=> __l::check_parameter::<#ty, #reserved>();));
     let result = quote_spanned!(returned.span()=> { __l::Probe::<#returned>::RESULT });
     let check_return = quote_spanned!(returned.span()=> __l::check_return::<#returned, #result>(););
+    let encode = quote_spanned!(returned.span()=> __l::encode(&__value, __out));
+    let call_error = quote_spanned!(returned.span()=> (&&&__l::ErrorProbe::new(__error)).call_error());
     let call = quote!(#name(#(#values),*));
     let finish = |call: TokenStream| {
         quote! {
@@ -114,25 +126,32 @@ pub(crate) fn expand(options: &Options, function: &ItemFn) -> Result<TokenStream
             let mut __arguments = __l::Arguments::new(__input, __INPUTS)?;
             #(#takes)*
             match <#returned as __l::Return<#result>>::split(#call) {
-                ::core::result::Result::Ok(__value) => __l::encode(&__value, __out),
-                ::core::result::Result::Err(__error) => {
-                    ::core::result::Result::Err((&&&__l::ErrorProbe::new(__error)).call_error())
-                }
+                ::core::result::Result::Ok(__value) => #encode,
+                ::core::result::Result::Err(__error) => ::core::result::Result::Err(#call_error),
             }
         }
     };
     let (signature, body, variant) = if function.sig.asyncness.is_some() {
         let body = finish(quote!(#call.await));
         (
-            quote!(::core::pin::Pin<::std::boxed::Box<dyn ::core::future::Future<Output = __l::CallOutcome> + 'a>>),
+            quote!(
+                ::core::pin::Pin<
+                    ::std::boxed::Box<dyn ::core::future::Future<Output = __l::CallOutcome> + 'a>,
+                >
+            ),
             quote!(::std::boxed::Box::pin(async move { #body })),
             quote!(Async),
         )
     } else {
         (quote!(__l::CallOutcome), finish(call), quote!(Sync))
     };
-    let explicit = options.name.as_ref().map_or(quote!(::core::option::Option::None), |name| quote!(::core::option::Option::Some(#name)));
-    let timeout = options.timeout_ms.map_or(quote!(::core::option::Option::None), |ms| quote!(::core::option::Option::Some(#ms)));
+    let explicit = options
+        .name
+        .as_ref()
+        .map_or(quote!(::core::option::Option::None), |name| quote!(::core::option::Option::Some(#name)));
+    let timeout = options
+        .timeout_ms
+        .map_or(quote!(::core::option::Option::None), |ms| quote!(::core::option::Option::Some(#ms)));
     let (retries, at_most_once) = (options.retries, options.at_most_once);
     let text = name.to_string();
     let position = quote_spanned!(name.span()=> __l::Location { file: ::core::file!(), line: ::core::line!(), column: ::core::column!() });
@@ -166,61 +185,95 @@ pub(crate) fn expand(options: &Options, function: &ItemFn) -> Result<TokenStream
     })
 }
 
+const BORROWED: &str = "arguments and results of a lithops function are owned: they travel to another process; \
+                        write `String` for `&str`, `Vec<T>` for `&[T]`, `T` for `&T`";
+
+const GENERIC: &str = "a lithops function cannot be generic: another process must find it by name; write one function \
+                       per type";
+
 /// The types of the parameters, or the first thing that cannot be run in another process.
 fn check(function: &ItemFn) -> Result<Vec<&Type>> {
     let signature = &function.sig;
-    if let Some(parameter) = signature.generics.params.iter().find(|one| !matches!(one, GenericParam::Lifetime(_))) {
-        return Err(Error::new(
-            parameter.span(),
-            "a lithops function cannot be generic: another process must find it by name; write one function per type",
-        ));
+    if let Some(parameter) = signature.generics.params.first() {
+        let message = match parameter {
+            GenericParam::Lifetime(_) => BORROWED,
+            _ => GENERIC,
+        };
+        return Err(Error::new_spanned(parameter, message));
     }
     if let Some(unsafety) = &signature.unsafety {
-        return Err(Error::new(unsafety.span(), "a lithops function cannot be `unsafe`: wrap it in a safe one"));
+        return Err(Error::new(
+            unsafety.span(),
+            "a lithops function cannot be `unsafe`: wrap it in a safe one",
+        ));
     }
     if let Some(variadic) = &signature.variadic {
         return Err(Error::new(variadic.span(), "a lithops function cannot be variadic"));
     }
     if let ReturnType::Type(_, returned) = &signature.output {
-        no_reference(returned, "results")?;
-        if let Some(future) = impl_trait(returned) {
-            return Err(Error::new(future, "a lithops function returns a type with a name, not `impl Trait`: use `async fn` or write the type"));
+        // The error of a `Result` may be a `&'static str`: it is turned into text before it travels.
+        if let Type::Reference(_) = &**returned {
+            return Err(Error::new_spanned(returned, BORROWED));
+        }
+        if is_impl_trait(returned) {
+            return Err(Error::new_spanned(
+                returned,
+                "a lithops function returns a type with a name, not `impl Trait`: use `async fn` or write the type",
+            ));
         }
     }
     let mut types = Vec::new();
     for input in &signature.inputs {
         match input {
             FnArg::Receiver(receiver) => {
-                return Err(Error::new(
-                    receiver.span(),
+                return Err(Error::new_spanned(
+                    receiver,
                     "a method cannot be a lithops function: write a free function and pass the value as an argument",
                 ));
             }
             FnArg::Typed(parameter) => {
-                no_reference(&parameter.ty, "arguments")?;
-                if let Some(span) = impl_trait(&parameter.ty) {
-                    return Err(Error::new(span, "an argument of a lithops function has a type with a name, not `impl Trait`"));
+                if let Some(borrowed) = reference(&parameter.ty) {
+                    return Err(Error::new_spanned(borrowed, BORROWED));
+                }
+                if is_impl_trait(&parameter.ty) {
+                    return Err(Error::new_spanned(
+                        &parameter.ty,
+                        "an argument of a lithops function has a type with a name, not `impl Trait`",
+                    ));
                 }
                 types.push(&*parameter.ty);
             }
         }
     }
     if types.len() > 12 {
-        return Err(Error::new(signature.inputs.span(), "a lithops function has at most 12 parameters: use a struct"));
+        return Err(Error::new_spanned(
+            &signature.inputs,
+            "a lithops function has at most 12 parameters: use a struct",
+        ));
     }
     Ok(types)
 }
 
-fn no_reference(ty: &Type, what: &str) -> Result<()> {
+/// The first reference within an argument's type.
+fn reference(ty: &Type) -> Option<&Type> {
     match ty {
-        Type::Reference(reference) => Err(Error::new(
-            reference.span(),
-            format!("{what} of a lithops function are owned: they travel to another process; write `String` for `&str`, `Vec<T>` for `&[T]`, `T` for `&T`"),
-        )),
-        _ => Ok(()),
+        Type::Reference(_) => Some(ty),
+        Type::Array(array) => reference(&array.elem),
+        Type::Group(group) => reference(&group.elem),
+        Type::Paren(paren) => reference(&paren.elem),
+        Type::Slice(slice) => reference(&slice.elem),
+        Type::Tuple(tuple) => tuple.elems.iter().find_map(reference),
+        Type::Path(path) => path.path.segments.iter().find_map(|segment| match &segment.arguments {
+            PathArguments::AngleBracketed(list) => list.args.iter().find_map(|argument| match argument {
+                GenericArgument::Type(ty) => reference(ty),
+                _ => None,
+            }),
+            _ => None,
+        }),
+        _ => None,
     }
 }
 
-fn impl_trait(ty: &Type) -> Option<Span> {
-    matches!(ty, Type::ImplTrait(_)).then(|| ty.span())
+fn is_impl_trait(ty: &Type) -> bool {
+    matches!(ty, Type::ImplTrait(_))
 }

@@ -19,7 +19,8 @@ pub fn function(options: TokenStream, item: TokenStream) -> TokenStream {
     let original = proc_macro2::TokenStream::from(item.clone());
     let options = parse_macro_input!(options as function::Options);
     let function = parse_macro_input!(item as syn::ItemFn);
-    let registration = function::expand(&options, &function).unwrap_or_else(|error| error.into_compile_error());
+    let registration =
+        function::expand(&options, &function).unwrap_or_else(|error| error.into_compile_error());
     // The user's own tokens come first and unchanged, on errors too, so that no other error hides the real one.
     quote::quote!(#original #registration).into()
 }
@@ -31,5 +32,5 @@ pub fn function(options: TokenStream, item: TokenStream) -> TokenStream {
 pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
     let options = parse_macro_input!(options as main_fn::Options);
     let function = parse_macro_input!(item as syn::ItemFn);
-    main_fn::expand(&options, &function).unwrap_or_else(|error| error.into_compile_error()).into()
+    main_fn::expand(&options, &function).unwrap_or_else(|error| main_fn::refuse(&function, &error)).into()
 }

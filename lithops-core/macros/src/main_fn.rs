@@ -5,7 +5,6 @@ use quote::quote;
 use syn::{
     Error, ItemFn, LitStr, Path, Result, Token,
     parse::{Parse, ParseStream},
-    spanned::Spanned,
 };
 
 /// What stands in the attribute's parentheses.
@@ -34,12 +33,17 @@ pub(crate) fn expand(options: &Options, function: &ItemFn) -> Result<TokenStream
         return Err(Error::new(signature.ident.span(), "`#[lithops::main]` belongs on `fn main`"));
     }
     if !signature.inputs.is_empty() {
-        return Err(Error::new(signature.inputs.span(), "`main` has no arguments: read them with `std::env::args()`"));
+        return Err(Error::new_spanned(
+            &signature.inputs,
+            "`main` has no arguments: read them with `std::env::args()`",
+        ));
     }
     let krate = &options.krate;
-    let (attributes, visibility, output, block) = (&function.attrs, &function.vis, &signature.output, &function.block);
+    let (attributes, visibility, output, block) =
+        (&function.attrs, &function.vis, &signature.output, &function.block);
     let asyncness = &signature.asyncness;
-    let run = if asyncness.is_some() { quote!(#krate::__private::block_on(__main())) } else { quote!(__main()) };
+    let run =
+        if asyncness.is_some() { quote!(#krate::__private::block_on(__main())) } else { quote!(__main()) };
     // The user's main stays a function of its own, so that `?` in it knows its type.
     Ok(quote! {
         #(#attributes)*
@@ -49,4 +53,10 @@ pub(crate) fn expand(options: &Options, function: &ItemFn) -> Result<TokenStream
             #run
         }
     })
+}
+
+/// The error, with an item of the function's name, so that no other error hides the real one.
+pub(crate) fn refuse(function: &ItemFn, error: &Error) -> TokenStream {
+    let (error, name) = (error.to_compile_error(), &function.sig.ident);
+    quote!(#error fn #name() {})
 }

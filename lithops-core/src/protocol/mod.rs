@@ -20,6 +20,7 @@ mod frame;
 mod hello;
 mod job;
 mod logs;
+mod outbox;
 mod payloads;
 mod report;
 mod run;
@@ -29,6 +30,7 @@ pub use frame::{Frame, FrameKind, FrameReader, HEADER_LEN, MAX_FRAME, frame_head
 pub use hello::{About, Hello, PROTOCOL, Role};
 pub use job::{Cancel, Forget, JobSpec, Program, Setup};
 pub use logs::{LogEntry, Logs};
+pub use outbox::Outbox;
 pub use payloads::{Payloads, PayloadsBuilder};
 pub use report::{CallStats, Report, ReportBuilder, ReportHeader, Tag};
 pub use run::Run;

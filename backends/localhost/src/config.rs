@@ -1,0 +1,55 @@
+//! The section `localhost`: its keys, and what they mean.
+
+use std::{path::PathBuf, thread};
+
+use lithops_core::{
+    compute::Capabilities,
+    config::{Config, Key},
+    error::{Error, ErrorKind, Result},
+};
+
+use crate::SCHEME;
+
+/// The keys of the section.
+pub(crate) const KEYS: &[Key] = &[
+    Key::used("worker_processes", "how many calls may run at once in one worker; by default the CPUs of this machine"),
+    Key::used("max_workers", "how many worker processes may live at once; by default 1"),
+    Key::used("runtime", "the path of a `lithops-worker` program; by default the program itself plays the worker"),
+    Key::accepted("version", "there is one implementation", "Python Lithops has two"),
+];
+
+/// What the section says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LocalhostConfig {
+    /// The program that plays the worker, when it is not the user's program.
+    pub runtime: Option<PathBuf>,
+}
+
+impl LocalhostConfig {
+    /// Reads the section.
+    ///
+    /// # Errors
+    /// When a value cannot be what it should be, or the runtime does not exist.
+    pub fn read(config: &Config) -> Result<Self> {
+        let runtime = config.section(SCHEME).path("runtime")?;
+        if let Some(path) = &runtime
+            && !path.is_file()
+        {
+            return Err(Error::new(
+                ErrorKind::ConfigInvalid,
+                format!("`localhost.runtime` names `{}`, and there is no such file", path.display()),
+            )
+            .with_hint("name a `lithops-worker` program, or leave it out: the program itself plays the worker then"));
+        }
+        Ok(Self { runtime })
+    }
+}
+
+/// What this machine can do.
+///
+/// # Errors
+/// None today; a machine always has a number of CPUs.
+pub(crate) fn capabilities(_: &Config) -> Result<Capabilities> {
+    Ok(Capabilities::local(thread::available_parallelism().map_or(1, usize::from)))
+}

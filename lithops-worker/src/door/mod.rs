@@ -1,0 +1,5 @@
+//! Doors: how calls come to the pool and reports go back.
+
+mod stdio;
+
+pub use stdio::stdio;

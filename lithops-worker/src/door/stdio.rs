@@ -1,0 +1,52 @@
+//! The `stdio` door: the client is at the other end of a socket, as on localhost.
+
+use std::os::unix::net::UnixStream;
+
+use lithops_core::{
+    error::{Error, ErrorKind, Result},
+    protocol::{FrameKind, FrameReader, Hello, Outbox, Role, Setup},
+};
+
+use crate::{
+    entry::complain,
+    pool::{self, Pool},
+};
+
+/// The exit code of a worker that could not serve its client, and said why on stderr.
+const EXIT_REFUSED: i32 = 88;
+
+/// Serves the client at the other end of `channel` until it goes; returns the process's exit code.
+#[must_use]
+pub fn stdio(channel: UnixStream) -> i32 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let served = runtime.map_err(Error::from).and_then(|runtime| runtime.block_on(serve(channel)));
+    match served {
+        Ok(()) => 0,
+        Err(error) => {
+            complain(&error.to_string());
+            EXIT_REFUSED
+        }
+    }
+}
+
+async fn serve(channel: UnixStream) -> Result<()> {
+    channel.set_nonblocking(true)?;
+    let (reading, writing) = tokio::net::UnixStream::from_std(channel)?.into_split();
+    let mut frames = FrameReader::new(reading);
+    let outbox = Outbox::new(writing);
+
+    // The hello goes out first and in any case, so that the client can tell what is wrong with the versions.
+    let mut hello = Vec::new();
+    Hello::of(Role::Worker).write(&mut hello)?;
+    outbox.send(&hello);
+    let Some(frame) = frames.next().await? else { return Ok(()) };
+    Hello::read(&frame)?;
+    let setup: Setup = match frames.next().await? {
+        Some(frame) if frame.kind == FrameKind::Setup => frame.decode()?,
+        Some(frame) => {
+            return Err(Error::new(ErrorKind::Unexpected, format!("the client sent {:?} before its setup", frame.kind)));
+        }
+        None => return Ok(()),
+    };
+    pool::run(Pool::new(setup, outbox), frames).await
+}

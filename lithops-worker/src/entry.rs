@@ -1,0 +1,95 @@
+//! Becoming what this process was started as.
+
+use std::{
+    fs::File,
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    process, thread,
+};
+
+use lithops_core::{
+    process::{ROLE_VARIABLE, assigned_role, initialised},
+    protocol::Role,
+};
+
+use crate::{door, sub_worker};
+
+/// Makes this process a worker or sub-worker when it was started as one, and then does not return. In a client it
+/// returns at once.
+pub fn enter() {
+    match assigned_role() {
+        None | Some(Role::Client) => initialised(Role::Client),
+        Some(role) => become_role(role),
+    }
+}
+
+/// Makes this process a worker or sub-worker when it was started as one; in any other process it does nothing. What
+/// the test of `test_worker!()` calls: in an ordinary run of the tests it says nothing about the process.
+pub fn enter_as_assigned() {
+    if let Some(role @ (Role::Worker | Role::SubWorker)) = assigned_role() {
+        become_role(role);
+    }
+}
+
+/// Serves the client at standard input as a worker: what the `lithops-worker` program does.
+pub fn serve_stdio() {
+    become_role(Role::Worker);
+}
+
+fn become_role(role: Role) {
+    initialised(role);
+    forget_role();
+    // Under `#[tokio::main]` this thread is inside a runtime already, and another cannot be started on it.
+    let code = if tokio::runtime::Handle::try_current().is_ok() {
+        let thread = thread::Builder::new().stack_size(8 << 20).spawn(move || play(role));
+        thread.ok().and_then(|thread| thread.join().ok()).unwrap_or(1)
+    } else {
+        play(role)
+    };
+    leave(code);
+}
+
+fn play(role: Role) -> i32 {
+    let channel = match take_channel() {
+        Ok(channel) => channel,
+        Err(error) => {
+            complain(&format!("cannot take over the channel at standard input: {error}"));
+            return 1;
+        }
+    };
+    match role {
+        Role::SubWorker => sub_worker::run(channel),
+        Role::Client | Role::Worker => door::stdio(channel),
+    }
+}
+
+/// The socket at standard input becomes a private descriptor, and standard input becomes empty for the user's code.
+fn take_channel() -> io::Result<UnixStream> {
+    let channel: OwnedFd = io::stdin().as_fd().try_clone_to_owned()?;
+    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    Ok(UnixStream::from(channel))
+}
+
+/// The variable is bound to the socket, so that programs started by user code cannot take it for theirs; it goes all
+/// the same, so that they do not see it.
+#[expect(unsafe_code, reason = "there is no safe way to remove a variable")]
+fn forget_role() {
+    // SAFETY: this is the start of the process's work: no thread of ours runs yet, and a test binary's other threads
+    // only wait for this one.
+    unsafe { std::env::remove_var(ROLE_VARIABLE) };
+}
+
+/// Ends the process without running the destructors of the user's program.
+#[expect(clippy::exit, clippy::disallowed_methods, reason = "this process has done all it was started for")]
+pub(crate) fn leave(code: i32) -> ! {
+    process::exit(code)
+}
+
+/// Says on stderr, which whoever started this process reads, why it cannot go on.
+#[expect(clippy::print_stderr, reason = "the last words of a process that ends")]
+pub(crate) fn complain(message: &str) {
+    eprintln!("lithops: {message}");
+}

@@ -1,0 +1,27 @@
+//! `lithops-worker`: the worker as a program of its own, for when the user's program is not to play it.
+//!
+//! It is started by a backend with a socket as standard input; `lithops-worker --version` says its version.
+
+use std::process::ExitCode;
+
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is a command")]
+fn main() -> ExitCode {
+    match std::env::args().nth(1).as_deref() {
+        Some("--version" | "-V") => {
+            println!("lithops-worker {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+        _ if lithops_core::process::assigned_role().is_some() => {
+            lithops_worker::serve_stdio();
+            ExitCode::SUCCESS
+        }
+        _ => {
+            eprintln!(
+                "lithops-worker {}: runs the calls of lithops jobs. It is started by a backend, not by hand: name it \
+                 in the configuration as `localhost: runtime: <path of this program>`.",
+                env!("CARGO_PKG_VERSION")
+            );
+            ExitCode::from(2)
+        }
+    }
+}

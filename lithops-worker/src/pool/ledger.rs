@@ -1,0 +1,226 @@
+//! The ledger: a page of memory that a worker and one sub-worker share, saying which calls have been begun.
+//!
+//! A sub-worker has at most two batches, and each has a cell of the page (batch number modulo 2):
+//!
+//! ```text
+//! claim:    batch number (32 bits) | next index to begin (16) | end (16)
+//! finished: batch number (32 bits) | calls that have ended (32)
+//! ```
+//!
+//! The sub-worker claims the next call by raising `next`; the worker takes calls back by lowering `end`. Both are one
+//! compare-and-swap on one word, so that a call is either begun or taken back, never both.
+
+use std::{
+    ffi::c_void,
+    os::fd::{AsFd, OwnedFd},
+    ptr::NonNull,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use rustix::{
+    fs::{MemfdFlags, ftruncate, memfd_create},
+    io,
+    mm::{MapFlags, ProtFlags, mmap, munmap},
+};
+
+/// The most calls in a batch.
+pub(crate) const MAX_BATCH: u32 = 1024;
+
+const PAGE: usize = 4096;
+
+/// What the page holds. Both sides only use atomic operations on it.
+#[repr(C)]
+struct Page {
+    claims: [AtomicU64; 2],
+    finished: [AtomicU64; 2],
+    /// When the running call was begun, on the monotonic clock; 0 when none runs.
+    begun_at: AtomicU64,
+}
+
+/// One side's view of the page.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    page: NonNull<Page>,
+}
+
+/// How far a batch is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Claim {
+    /// The index of the next call to begin.
+    pub(crate) next: u32,
+    /// The index after the last call that may be begun.
+    pub(crate) end: u32,
+    /// How many calls have ended.
+    pub(crate) finished: u32,
+}
+
+impl Ledger {
+    /// A new page, and the descriptor to give to the sub-worker.
+    pub(crate) fn create() -> io::Result<(Self, OwnedFd)> {
+        let memory = memfd_create("lithops-ledger", MemfdFlags::CLOEXEC)?;
+        ftruncate(&memory, PAGE as u64)?;
+        Ok((Self::map(&memory)?, memory))
+    }
+
+    /// The page behind a descriptor.
+    #[expect(unsafe_code, reason = "shared memory is mapped by address")]
+    pub(crate) fn map(memory: impl AsFd) -> io::Result<Self> {
+        // SAFETY: the kernel chooses the address, so that no existing mapping is touched.
+        let page = unsafe {
+            mmap(std::ptr::null_mut(), PAGE, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, memory, 0)?
+        };
+        NonNull::new(page.cast()).map(|page| Self { page }).ok_or(io::Errno::NOMEM)
+    }
+
+    /// Opens a batch of `count` calls, before it is sent.
+    pub(crate) fn open(&self, batch: u32, count: u32) {
+        self.finished(batch).store(u64::from(batch) << 32, Ordering::Relaxed);
+        self.claim_word(batch).store(pack(batch, 0, count), Ordering::Release);
+    }
+
+    /// Claims the next call of a batch: its index, or `None` when there is none left.
+    pub(crate) fn claim(&self, batch: u32, now: u64) -> Option<u32> {
+        let word = self.claim_word(batch);
+        let mut claim = word.load(Ordering::Acquire);
+        loop {
+            let (of, next, end) = unpack(claim);
+            if of != batch || next >= end {
+                return None;
+            }
+            // The time comes first: a call that is seen as begun has a time that is not older than the call.
+            self.page().begun_at.store(now, Ordering::Relaxed);
+            match word.compare_exchange_weak(claim, pack(batch, next + 1, end), Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Some(next),
+                Err(changed) => claim = changed,
+            }
+        }
+    }
+
+    /// Notes that `count` calls of a batch have ended.
+    pub(crate) fn finish(&self, batch: u32, count: u32) {
+        self.finished(batch).store(u64::from(batch) << 32 | u64::from(count), Ordering::Release);
+    }
+
+    /// Notes that no call runs.
+    pub(crate) fn rest(&self) {
+        self.page().begun_at.store(0, Ordering::Relaxed);
+    }
+
+    /// Takes back up to `count` calls from the end of a batch: those that have not been begun. Returns how many.
+    pub(crate) fn take_back(&self, batch: u32, count: u32) -> u32 {
+        let word = self.claim_word(batch);
+        let mut claim = word.load(Ordering::Acquire);
+        loop {
+            let (of, next, end) = unpack(claim);
+            let taken = count.min(end.saturating_sub(next));
+            if of != batch || taken == 0 {
+                return 0;
+            }
+            match word.compare_exchange_weak(claim, pack(batch, next, end - taken), Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return taken,
+                Err(changed) => claim = changed,
+            }
+        }
+    }
+
+    /// How far a batch is.
+    pub(crate) fn look(&self, batch: u32) -> Claim {
+        let finished = self.finished(batch).load(Ordering::Acquire);
+        let (of, next, end) = unpack(self.claim_word(batch).load(Ordering::Acquire));
+        debug_assert_eq!(of, batch, "a batch is looked at while it is open");
+        let finished = if finished >> 32 == u64::from(batch) { finished & u64::from(u32::MAX) } else { 0 };
+        Claim { next, end, finished: u32::try_from(finished).unwrap_or(0).min(next) }
+    }
+
+    /// When the running call was begun, on the monotonic clock; `None` when none runs.
+    pub(crate) fn begun_at(&self) -> Option<u64> {
+        Some(self.page().begun_at.load(Ordering::Acquire)).filter(|begun| *begun != 0)
+    }
+
+    fn claim_word(&self, batch: u32) -> &AtomicU64 {
+        &self.page().claims[(batch % 2) as usize]
+    }
+
+    fn finished(&self, batch: u32) -> &AtomicU64 {
+        &self.page().finished[(batch % 2) as usize]
+    }
+
+    #[expect(unsafe_code, reason = "the page is reached by address")]
+    fn page(&self) -> &Page {
+        // SAFETY: `map` got the address of a whole page that stays mapped until `self` is dropped; it is zeroed or
+        // written by the other side with atomics only, and any bits are a valid `AtomicU64`.
+        unsafe { self.page.as_ref() }
+    }
+}
+
+// SAFETY: the page is only reached through atomics, and its mapping belongs to the process, not to a thread.
+#[expect(unsafe_code, reason = "an address is not Send by itself")]
+unsafe impl Send for Ledger {}
+// SAFETY: as above: all access through a shared reference is atomic.
+#[expect(unsafe_code, reason = "an address is not Sync by itself")]
+unsafe impl Sync for Ledger {}
+
+impl Drop for Ledger {
+    #[expect(unsafe_code, reason = "shared memory is unmapped by address")]
+    fn drop(&mut self) {
+        // SAFETY: `map` mapped exactly this page, and no reference to it outlives `self`.
+        // When unmapping fails the page stays until the process ends, which harms nobody.
+        let _ = unsafe { munmap(self.page.as_ptr().cast::<c_void>(), PAGE) };
+    }
+}
+
+fn pack(batch: u32, next: u32, end: u32) -> u64 {
+    debug_assert!(next <= end && end <= MAX_BATCH);
+    u64::from(batch) << 32 | u64::from(next) << 16 | u64::from(end)
+}
+
+fn unpack(claim: u64) -> (u32, u32, u32) {
+    let part = |shift: u32, mask: u64| u32::try_from(claim >> shift & mask).unwrap_or(0);
+    (part(32, u64::from(u32::MAX)), part(16, 0xffff), part(0, 0xffff))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, sync::Arc, thread};
+
+    use super::*;
+
+    #[test]
+    fn both_sides_see_one_page() {
+        let (worker, memory) = Ledger::create().expect("a page");
+        let sub_worker = Ledger::map(&memory).expect("the same page");
+        worker.open(7, 3);
+        assert_eq!(sub_worker.claim(7, 11), Some(0));
+        assert_eq!(sub_worker.claim(8, 12), None, "another batch");
+        assert_eq!(worker.begun_at(), Some(11));
+        assert_eq!(worker.look(7), Claim { next: 1, end: 3, finished: 0 });
+        sub_worker.finish(7, 1);
+        sub_worker.rest();
+        assert_eq!(worker.look(7), Claim { next: 1, end: 3, finished: 1 });
+        assert_eq!((worker.take_back(7, 9), worker.begun_at()), (2, None));
+        assert_eq!(sub_worker.claim(7, 13), None, "taken back");
+    }
+
+    #[test]
+    fn a_call_is_begun_or_taken_back_never_both() {
+        for round in 0..200 {
+            let (ledger, memory) = Ledger::create().expect("a page");
+            ledger.open(round, MAX_BATCH);
+            let other = Arc::new(Ledger::map(&memory).expect("the same page"));
+            let claimer = thread::spawn({
+                let other = Arc::clone(&other);
+                move || std::iter::from_fn(|| other.claim(round, 1)).collect::<BTreeSet<_>>()
+            });
+            let mut taken = 0;
+            while taken < MAX_BATCH / 2 {
+                match ledger.take_back(round, 3) {
+                    0 => break,
+                    count => taken += count,
+                }
+            }
+            let claimed = claimer.join().expect("no panic");
+            assert_eq!(claimed.len(), (MAX_BATCH - taken) as usize);
+            assert_eq!(claimed.last(), (MAX_BATCH - taken).checked_sub(1).as_ref());
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! [`LogPipe`]: what a sub-worker prints, cut at the marks it writes at the end of calls.
+//!
+//! A mark is secret random bytes followed by the batch and the index of the call that has ended. The sub-worker
+//! writes it before it reports the call, so that when a report has come, everything its calls printed is in the pipe
+//! and before their marks. A call that printed nothing has no mark.
+//!
+//! While calls run, all but the last byte is taken out of the pipe: a sub-worker sees by the pipe's length, at the
+//! price of one system call, whether anything was printed since the last mark.
+
+use std::os::fd::OwnedFd;
+
+use lithops_core::bytes::Bytes;
+use memchr::memmem;
+use rustix::{
+    io::{self, Errno},
+    pipe::{PipeFlags, fcntl_setpipe_size, pipe_with},
+};
+
+/// The length of a mark: the secret, the batch, the index.
+pub(crate) const MARK_LEN: usize = 24;
+
+/// A pipe of this size holds what a call prints between two looks at it. The kernel may give less.
+const PIPE_SIZE: usize = 1 << 20;
+
+/// The end of a long log that is kept beside its beginning.
+const TAIL: usize = 8 << 10;
+
+/// The reading end of a sub-worker's output.
+#[derive(Debug)]
+pub(super) struct LogPipe {
+    pipe: OwnedFd,
+    mark: [u8; 16],
+    /// Read and not yet searched to the end: the start of a mark may be in it.
+    unsearched: Vec<u8>,
+    current: Text,
+    ended: Vec<(u32, u32, Text)>,
+}
+
+/// What was printed, capped.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Text {
+    head: Vec<u8>,
+    dropped: u64,
+    tail: Vec<u8>,
+}
+
+impl LogPipe {
+    /// A pipe whose calls end with `mark`, and its writing end.
+    pub(super) fn create(mark: [u8; 16]) -> io::Result<(Self, OwnedFd)> {
+        let (pipe, writing) = pipe_with(PipeFlags::CLOEXEC)?;
+        // Only the reading end must not block; the flag belongs to the end, not to the pipe.
+        rustix::fs::fcntl_setfl(&pipe, rustix::fs::OFlags::NONBLOCK)?;
+        // A smaller pipe is slower, not wrong: the limit per user may have been reached.
+        let _ = fcntl_setpipe_size(&writing, PIPE_SIZE);
+        let log = Self { pipe, mark, unsearched: Vec::new(), current: Text::default(), ended: Vec::new() };
+        Ok((log, writing))
+    }
+
+    /// Takes out everything, because a report has come or the sub-worker is dead.
+    pub(super) fn drain(&mut self, limit: u64) {
+        while self.read(64 << 10, limit) {}
+    }
+
+    /// Takes out all but the last byte, while calls run. Returns whether the pipe was filling up.
+    pub(super) fn relieve(&mut self, limit: u64) -> bool {
+        let waiting = rustix::io::ioctl_fionread(&self.pipe).unwrap_or(0);
+        let mut left = usize::try_from(waiting).unwrap_or(0).saturating_sub(1);
+        while left > 0 {
+            let part = left.min(256 << 10);
+            self.read(part, limit);
+            left -= part;
+        }
+        waiting > (PIPE_SIZE / 4) as u64
+    }
+
+    /// What the calls whose marks have been seen have printed: batch, index, text.
+    pub(super) fn take_ended(&mut self) -> Vec<(u32, u32, Text)> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// What was printed since the last mark, of a sub-worker that is dead.
+    pub(super) fn take_rest(&mut self, limit: u64) -> Text {
+        let rest = std::mem::take(&mut self.unsearched);
+        self.current.push(&rest, limit);
+        std::mem::take(&mut self.current)
+    }
+
+    fn read(&mut self, count: usize, limit: u64) -> bool {
+        let from = self.unsearched.len();
+        self.unsearched.resize(from + count, 0);
+        let read = loop {
+            match rustix::io::read(&self.pipe, &mut self.unsearched[from..]) {
+                Err(Errno::INTR) => {}
+                read => break read.unwrap_or(0),
+            }
+        };
+        self.unsearched.truncate(from + read);
+        if read > 0 {
+            self.search(limit);
+        }
+        read > 0
+    }
+
+    fn search(&mut self, limit: u64) {
+        let mut from = 0;
+        while let Some(at) = memmem::find(&self.unsearched[from..], &self.mark).map(|at| from + at) {
+            let Some(place) = self.unsearched[at..].first_chunk::<MARK_LEN>() else { break };
+            let number = |at: usize| u32::from_le_bytes([place[at], place[at + 1], place[at + 2], place[at + 3]]);
+            let (batch, index) = (number(16), number(20));
+            self.current.push(&self.unsearched[from..at], limit);
+            self.ended.push((batch, index, std::mem::take(&mut self.current)));
+            from = at + MARK_LEN;
+        }
+        // What cannot be the start of a mark any more is text.
+        let text = self.unsearched.len().saturating_sub(MARK_LEN - 1).max(from);
+        let cut = memmem::find(&self.unsearched[from..], &self.mark).map_or(text, |at| from + at);
+        self.current.push(&self.unsearched[from..cut], limit);
+        self.unsearched.drain(..cut);
+    }
+}
+
+impl Text {
+    fn push(&mut self, bytes: &[u8], limit: u64) {
+        let room = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(self.head.len() + TAIL);
+        let (head, rest) = bytes.split_at(room.min(bytes.len()));
+        // Once something went to the tail, the head is closed: the order would be wrong otherwise.
+        let (head, rest) = if self.tail.is_empty() { (head, rest) } else { (&bytes[..0], bytes) };
+        self.head.extend_from_slice(head);
+        self.tail.extend_from_slice(rest);
+        if self.tail.len() > 2 * TAIL {
+            let excess = self.tail.len() - TAIL;
+            self.tail.drain(..excess);
+            self.dropped += excess as u64;
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.head.is_empty() && self.tail.is_empty()
+    }
+
+    /// Head, number of bytes left out, tail.
+    pub(super) fn into_parts(mut self) -> (Bytes, u64, Bytes) {
+        if self.dropped == 0 {
+            self.head.append(&mut self.tail);
+        }
+        (self.head.into(), self.dropped, self.tail.into())
+    }
+
+    /// The last lines, for an error message.
+    pub(super) fn last_words(&self) -> String {
+        let last = if self.tail.is_empty() { &self.head } else { &self.tail };
+        String::from_utf8_lossy(&last[last.len().saturating_sub(1000)..]).trim().to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MARK: [u8; 16] = *b"\x01secret of a log";
+
+    fn mark(batch: u32, index: u32) -> Vec<u8> {
+        [&MARK[..], &batch.to_le_bytes(), &index.to_le_bytes()].concat()
+    }
+
+    proptest! {
+        /// However the bytes are cut on their way, each call gets exactly what it printed.
+        #[test]
+        fn each_call_gets_what_it_printed(
+            texts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 1..8),
+            cuts in prop::collection::vec(1usize..70, 1..20), rest in prop::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let (mut log, writing) = LogPipe::create(MARK).expect("a pipe");
+            let mut stream = Vec::new();
+            for (index, text) in texts.iter().enumerate() {
+                stream.extend_from_slice(text);
+                stream.extend(mark(3, u32::try_from(index).expect("small")));
+            }
+            stream.extend_from_slice(&rest);
+            let mut left = stream.as_slice();
+            for cut in cuts.iter().cycle() {
+                if left.is_empty() { break }
+                let (now, later) = left.split_at((*cut).min(left.len()));
+                rustix::io::write(&writing, now).expect("room");
+                if cut % 2 == 0 { log.drain(1 << 20) } else { log.relieve(1 << 20); }
+                left = later;
+            }
+            log.drain(1 << 20);
+            let ended = log.take_ended();
+            prop_assert_eq!(ended.len(), texts.len());
+            for ((batch, index, text), expected) in ended.into_iter().zip(&texts) {
+                prop_assert_eq!(batch, 3);
+                prop_assert_eq!(&texts[index as usize], expected);
+                prop_assert_eq!(text.into_parts().0.as_ref(), expected.as_slice());
+            }
+            prop_assert_eq!(log.take_rest(1 << 20).into_parts().0.as_ref(), rest.as_slice());
+        }
+    }
+
+    #[test]
+    fn a_long_log_keeps_its_head_and_its_tail_and_counts_the_rest() {
+        let mut text = Text::default();
+        for number in 0..20_000 {
+            text.push(format!("{number:07}\n").as_bytes(), 64 << 10);
+        }
+        let (head, dropped, tail) = text.into_parts();
+        assert!(head.starts_with(b"0000000\n0000001\n") && tail.ends_with(b"0019999\n"));
+        assert_eq!(head.len() as u64 + dropped + tail.len() as u64, 160_000);
+        assert!(head.len() + tail.len() < 80 << 10);
+    }
+}

@@ -1,0 +1,30 @@
+//! The pool: one dispatcher that owns all state, and processes that run calls.
+//!
+//! ```text
+//!             Calls                        Calls (a batch)
+//!  client ------------> job queues ---------------------------> sub-worker
+//!     ^                   ^   ^                                   |   |
+//!     |                   |   | not begun: dead, or taken back    |   | log pipe,
+//!     |  Logs, Report     |   +-----------------------------------+   | marked at the
+//!     +-------------------+----------------- Report ------------------+ end of a call
+//! ```
+//!
+//! A slot is a sub-worker with at most two batches: the one it runs and the next. Which call of a batch has been
+//! begun stands in a page that worker and sub-worker share (the ledger), so that after a death the pool knows which
+//! call is to blame and which go back unharmed, and so that an idle slot can take over what a busy one has not begun.
+
+mod cause;
+mod dispatcher;
+mod events;
+mod job;
+mod ledger;
+mod log_pipe;
+mod memory;
+mod slot;
+mod state;
+
+pub(crate) use ledger::{Ledger, MAX_BATCH};
+pub(crate) use log_pipe::MARK_LEN;
+
+pub use dispatcher::run;
+pub use state::Pool;

@@ -1,0 +1,153 @@
+//! A slot: one sub-worker, its channel, its ledger, its log, and the batches it has.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    io::IoSlice,
+    mem::MaybeUninit,
+    os::fd::AsFd,
+};
+
+use lithops_core::{
+    error::{Error, Result},
+    id::JobId,
+    process,
+    protocol::{Calls, FrameReader, Hello, Outbox, Program, Role, frame_header},
+};
+use rustix::{
+    net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg},
+    process::{Pid, Signal, kill_process_group},
+};
+use tokio::{net::UnixStream, sync::mpsc};
+use uuid::Uuid;
+
+use super::{
+    cause::Ending,
+    events::{self, SlotEvent},
+    job::Job,
+    ledger::Ledger,
+    log_pipe::LogPipe,
+};
+
+/// Calls that a sub-worker was given together.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) number: u32,
+    pub(super) calls: Calls,
+    /// How many of them have been reported.
+    pub(super) reported: u32,
+}
+
+/// One sub-worker.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) pid: u32,
+    pub(super) ledger: Ledger,
+    pub(super) log: LogPipe,
+    /// The one it runs, and the next.
+    pub(super) batches: VecDeque<Batch>,
+    /// Whether it has said hello.
+    pub(super) ready: bool,
+    pub(super) ending: Option<Ending>,
+    /// When it was asked to end, on the monotonic clock.
+    pub(super) asked_to_end_at: Option<u64>,
+    /// Its resident memory when it was last looked at.
+    pub(super) resident: u64,
+    outbox: Outbox,
+    known_jobs: HashSet<JobId>,
+    next_batch: u32,
+}
+
+impl Slot {
+    /// Starts a sub-worker. It may be given calls at once; it reads them when it is up.
+    pub(super) fn start(number: u64, program: &Program, events: mpsc::UnboundedSender<SlotEvent>) -> Result<Self> {
+        let mark = Uuid::new_v4().into_bytes();
+        let (ledger, memory) = Ledger::create().map_err(os)?;
+        let (log, output) = LogPipe::create(mark).map_err(os)?;
+        let (child, channel) = process::spawn(program, Role::SubWorker, output)?;
+        let pid = child.id();
+
+        let mut hello = Vec::new();
+        Hello::of(Role::Worker).with_log_mark(mark).write(&mut hello)?;
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let descriptors = [memory.as_fd()];
+        control.push(SendAncillaryMessage::ScmRights(&descriptors));
+        // A new socket takes a few hundred bytes at once.
+        sendmsg(&channel, &[IoSlice::new(&hello)], &mut control, SendFlags::NOSIGNAL).map_err(os)?;
+
+        channel.set_nonblocking(true)?;
+        let (reading, writing) = UnixStream::from_std(channel)?.into_split();
+        tokio::spawn(events::watch(number, child, FrameReader::new(reading), events));
+        Ok(Self {
+            pid,
+            ledger,
+            log,
+            batches: VecDeque::new(),
+            ready: false,
+            ending: None,
+            asked_to_end_at: None,
+            resident: 0,
+            outbox: Outbox::new(writing),
+            known_jobs: HashSet::new(),
+            next_batch: 0,
+        })
+    }
+
+    /// The job whose calls it has.
+    pub(super) fn job(&self) -> Option<JobId> {
+        self.batches.front().map(|batch| batch.calls.run.job)
+    }
+
+    /// Whether it can be given a batch of a job: it has none, or one of the same job.
+    pub(super) fn has_room_for(&self, job: JobId) -> bool {
+        self.ending.is_none() && self.batches.len() < 2 && self.job().is_none_or(|current| current == job)
+    }
+
+    /// Gives it a batch.
+    pub(super) fn give(&mut self, job: &Job, mut calls: Calls) {
+        calls.batch = self.next_batch;
+        self.next_batch = self.next_batch.wrapping_add(1);
+        self.ledger.open(calls.batch, calls.run.count);
+        let mut frames = Vec::new();
+        if self.known_jobs.insert(job.spec.job) {
+            frames.extend_from_slice(&frame_header(lithops_core::protocol::FrameKind::Job, job.frame.len()));
+            frames.extend_from_slice(&job.frame);
+        }
+        calls.write(&mut frames);
+        self.outbox.send(&frames);
+        self.batches.push_back(Batch { number: calls.batch, calls, reported: 0 });
+    }
+
+    /// Tells it that a job is finished.
+    pub(super) fn forget(&mut self, job: JobId, frame: &[u8]) {
+        if self.known_jobs.remove(&job) {
+            self.outbox.send(frame);
+        }
+    }
+
+    /// How many bytes one call may print, by the job it has.
+    pub(super) fn batch_of(&self, number: u32) -> Option<&Batch> {
+        self.batches.iter().find(|batch| batch.number == number)
+    }
+
+    /// Asks it, and everything in its process group, to end.
+    pub(super) fn ask_to_end(&mut self, ending: Ending, now: u64) {
+        if self.ending.is_none() {
+            self.ending = Some(ending);
+            self.asked_to_end_at = Some(now);
+            self.signal(Signal::TERM);
+        }
+    }
+
+    /// Sends a signal to its process group. It is not reaped before its exit event, so that the number is its own.
+    pub(super) fn signal(&self, signal: Signal) {
+        if let Some(group) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) {
+            // It may have ended by itself meanwhile.
+            let _ = kill_process_group(group, signal);
+        }
+    }
+}
+
+fn os(error: rustix::io::Errno) -> Error {
+    std::io::Error::from(error).into()
+}

@@ -1,0 +1,420 @@
+//! [`Pool`]: all state of the pool, and what it does when something happens.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    time::Duration,
+};
+
+use lithops_core::{
+    error::{CallError, Error, ErrorKind, Result},
+    id::JobId,
+    protocol::{
+        Calls, Cancel, Forget, Frame, FrameKind, Hello, JobSpec, LogEntry, Logs, Outbox, Report, ReportBuilder,
+        ReportHeader, Setup, Tag, frame_header,
+    },
+};
+use rustix::process::Signal;
+use tokio::sync::mpsc;
+
+use super::{
+    cause::{self, Ending, Evidence, Exit},
+    events::{SlotEvent, SlotEventKind},
+    job::Job,
+    log_pipe::Text,
+    memory::{self, Memory},
+    slot::Slot,
+};
+use crate::clock;
+
+/// A call that runs for longer than this does not keep others waiting behind it.
+const STUCK: Duration = Duration::from_millis(1);
+/// When this many sub-workers in a row end before they say hello, none ever will.
+const FALSE_STARTS: u32 = 3;
+
+/// All state of the pool. Everything that happens goes through it, one thing after another.
+#[derive(Debug)]
+pub struct Pool {
+    setup: Setup,
+    client: Outbox,
+    /// Frames for the client, sent together at the end of a turn.
+    out: Vec<u8>,
+    jobs: HashMap<JobId, Job>,
+    /// Jobs take turns.
+    turns: VecDeque<JobId>,
+    slots: BTreeMap<u64, Slot>,
+    next_slot: u64,
+    false_starts: u32,
+    memory: Memory,
+    events: mpsc::UnboundedSender<SlotEvent>,
+    pub(super) happened: mpsc::UnboundedReceiver<SlotEvent>,
+}
+
+impl Pool {
+    /// An empty pool that reports to `client`; must be called inside a runtime.
+    #[must_use]
+    pub fn new(setup: Setup, client: Outbox) -> Self {
+        let (events, happened) = mpsc::unbounded_channel();
+        Self {
+            setup,
+            client,
+            out: Vec::new(),
+            jobs: HashMap::new(),
+            turns: VecDeque::new(),
+            slots: BTreeMap::new(),
+            next_slot: 0,
+            false_starts: 0,
+            memory: Memory::of_this_process(),
+            events,
+            happened,
+        }
+    }
+
+    /// Takes in a frame of the client.
+    pub(super) fn client_frame(&mut self, frame: &Frame) -> Result<()> {
+        match frame.kind {
+            FrameKind::Job => {
+                let spec: JobSpec = frame.decode()?;
+                let id = spec.job;
+                if !self.jobs.contains_key(&id) {
+                    self.turns.push_back(id);
+                    self.jobs.insert(id, Job::new(spec, frame.body.clone().into()));
+                }
+            }
+            FrameKind::Calls => {
+                let calls = Calls::read(&frame.body)?;
+                let job = self.jobs.get_mut(&calls.run.job);
+                job.ok_or_else(|| unexpected("calls of a job that was not announced"))?.push_back(calls);
+            }
+            FrameKind::Forget => {
+                let Forget { job } = frame.decode()?;
+                self.jobs.remove(&job);
+                self.turns.retain(|id| *id != job);
+                let mut frame = Vec::new();
+                Frame::write(FrameKind::Forget, &Forget { job }, &mut frame)?;
+                self.slots.values_mut().for_each(|slot| slot.forget(job, &frame));
+            }
+            FrameKind::Cancel => self.cancel(&frame.decode()?),
+            kind => return Err(unexpected(&format!("a {kind:?} frame"))),
+        }
+        Ok(())
+    }
+
+    fn cancel(&mut self, cancel: &Cancel) {
+        let Some(job) = self.jobs.get_mut(&cancel.job) else { return };
+        job.cancel(&cancel.calls);
+        let now = clock::monotonic();
+        for slot in self.slots.values_mut().filter(|slot| slot.job() == Some(cancel.job)) {
+            let Some(batch) = slot.batches.front() else { continue };
+            let claim = slot.ledger.look(batch.number);
+            let running = batch.calls.run.first + u64::from(claim.finished);
+            // Only the running call is ended; what waits behind it is sorted out when the sub-worker is gone.
+            if claim.finished < claim.next && job.is_cancelled(running) {
+                slot.ask_to_end(Ending::Cancelled, now);
+            } else {
+                let waiting: Vec<_> = slot.batches.iter().map(|batch| batch.number).collect();
+                waiting.into_iter().for_each(|number| take_back(slot, number, u32::MAX, job));
+            }
+        }
+    }
+
+    /// Takes in what happened to a slot.
+    pub(super) fn slot_event(&mut self, event: SlotEvent) -> Result<()> {
+        match event.kind {
+            SlotEventKind::Frame(frame) => match frame.kind {
+                FrameKind::Report => self.report(event.slot, &frame),
+                FrameKind::Hello => {
+                    Hello::read(&frame)?;
+                    self.false_starts = 0;
+                    if let Some(slot) = self.slots.get_mut(&event.slot) {
+                        slot.ready = true;
+                    }
+                    Ok(())
+                }
+                kind => Err(unexpected(&format!("a {kind:?} frame from a sub-worker"))),
+            },
+            SlotEventKind::Exited(exit) => self.exited(event.slot, exit),
+        }
+    }
+
+    fn report(&mut self, number: u64, frame: &Frame) -> Result<()> {
+        let Some(slot) = self.slots.get_mut(&number) else { return Ok(()) };
+        let report = Report::read(&frame.body)?;
+        let header = report.header;
+        let id = header.run.job;
+        let limit = self.jobs.get(&id).map_or(0, |job| job.spec.log_limit);
+        slot.log.drain(limit);
+        let logs = logs_of(slot);
+        let Some(place) = slot.batches.iter().position(|batch| batch.number == header.batch) else { return Ok(()) };
+        slot.batches[place].reported += header.run.count;
+        if header.batch_done {
+            slot.batches.remove(place);
+        }
+        let idle = slot.batches.is_empty();
+        if let Some(job) = self.jobs.get_mut(&id) {
+            if !report.is_empty() {
+                let (started, ended) = (report.times(0).0, report.times(report.len() - 1).1);
+                job.measured(report.len(), Duration::from_nanos(ended.saturating_sub(started)));
+            }
+            if idle {
+                job.slots -= 1;
+            }
+        }
+        self.send_logs(logs)?;
+        if !report.is_empty() {
+            self.out.extend_from_slice(&frame_header(FrameKind::Report, frame.body.len()));
+            self.out.extend_from_slice(&frame.body);
+        }
+        Ok(())
+    }
+
+    /// A sub-worker has ended: the running call gets its cause, what was begun and lost is said to be, and the rest
+    /// goes back unharmed.
+    fn exited(&mut self, number: u64, exit: Exit) -> Result<()> {
+        let Some(mut slot) = self.slots.remove(&number) else { return Ok(()) };
+        let job_id = slot.job();
+        let limit = job_id.and_then(|id| self.jobs.get(&id)).map_or(1 << 20, |job| job.spec.log_limit);
+        slot.log.drain(limit);
+        let logs = logs_of(&mut slot);
+        self.send_logs(logs)?;
+        let rest = slot.log.take_rest(limit);
+        if !slot.ready {
+            self.false_start(exit, &rest)?;
+        }
+        let killed = self.memory.has_killed();
+        let out_of_memory = killed || self.memory.is_near_limit(slot.resident);
+        let evidence = Evidence { ending: slot.ending, out_of_memory, resident: slot.resident };
+        let mut rest = Some(rest);
+        if let Some(job) = job_id.and_then(|id| self.jobs.get_mut(&id)) {
+            job.slots -= 1;
+        }
+        for batch in slot.batches.iter().rev() {
+            let claim = slot.ledger.look(batch.number);
+            let begun = claim.next.max(batch.reported);
+            let unbegun = batch.calls.slice(begun, batch.calls.run.count - begun);
+            if let Some(job) = self.jobs.get_mut(&batch.calls.run.job)
+                && unbegun.run.count > 0
+            {
+                job.push_front(unbegun);
+            }
+        }
+        for batch in &slot.batches {
+            let claim = slot.ledger.look(batch.number);
+            let finished = claim.finished.max(batch.reported);
+            let begun_at = slot.ledger.begun_at().unwrap_or_else(clock::monotonic);
+            if finished < claim.next {
+                let calls = batch.calls.slice(finished, 1);
+                let (tag, error) = cause::judge(exit, evidence);
+                if let Some(text) = rest.take().filter(|text| !text.is_empty()) {
+                    self.send_logs(vec![(calls.run.job, entry(&calls, 0, text))])?;
+                }
+                self.outcome(&calls, slot.pid, tag, &error, begun_at)?;
+            }
+            let lost = batch.calls.slice(batch.reported, finished - batch.reported);
+            for index in 0..lost.run.count {
+                self.outcome(&lost.slice(index, 1), slot.pid, Tag::Lost, &cause::unreported(), begun_at)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn false_start(&mut self, exit: Exit, output: &Text) -> Result<()> {
+        self.false_starts += 1;
+        if self.false_starts < FALSE_STARTS {
+            return Ok(());
+        }
+        let how = match exit {
+            Exit::Code(code) => format!("exited with code {code}"),
+            Exit::Signal(signal) => format!("died of signal {signal}"),
+        };
+        let words = output.last_words();
+        let words = if words.is_empty() { String::new() } else { format!(", saying: {words}") };
+        Err(Error::new(
+            ErrorKind::WorkerLost,
+            format!("{FALSE_STARTS} sub-workers in a row {how} before they were up{words}"),
+        )
+        .with_hint("the program must reach `lithops::init()` first thing in `main`"))
+    }
+
+    /// An outcome that the pool itself has to tell.
+    fn outcome(&mut self, call: &Calls, pid: u32, tag: Tag, error: &CallError, begun_at: u64) -> Result<()> {
+        let encoded = rmp_serde::to_vec_named(error)
+            .map_err(|error| Error::new(ErrorKind::Unexpected, format!("cannot encode an error: {error}")))?;
+        let offset = clock::epoch_offset();
+        let mut builder = ReportBuilder::default();
+        builder.value().extend_from_slice(&encoded);
+        builder.end_call(tag, begun_at.wrapping_add(offset), clock::monotonic().wrapping_add(offset));
+        let header = ReportHeader {
+            run: call.run,
+            batch: 0,
+            batch_done: true,
+            pid,
+            queued_at: call.queued_at,
+            cpu: Duration::ZERO,
+            peak_memory: 0,
+        };
+        builder.drain_into(&header, &mut self.out);
+        Ok(())
+    }
+
+    fn send_logs(&mut self, logs: Vec<(JobId, LogEntry)>) -> Result<()> {
+        let mut logs = logs.into_iter().peekable();
+        while let Some((job, first)) = logs.next() {
+            let mut entries = vec![first];
+            while let Some((_, entry)) = logs.next_if(|(other, _)| *other == job) {
+                entries.push(entry);
+            }
+            Frame::write(FrameKind::Logs, &Logs { job, entries }, &mut self.out)?;
+        }
+        Ok(())
+    }
+
+    /// Gives calls to sub-workers, starting more where there is work for them, and tells the client what happened.
+    pub(super) fn turn(&mut self) -> Result<()> {
+        for _ in 0..self.turns.len() {
+            let Some(id) = self.turns.pop_front() else { break };
+            self.turns.push_back(id);
+            self.give_out(id)?;
+        }
+        if !self.out.is_empty() {
+            self.client.send(&self.out);
+            self.out.clear();
+            if self.out.capacity() > 4 << 20 {
+                self.out = Vec::new();
+            }
+        }
+        Ok(())
+    }
+
+    fn give_out(&mut self, id: JobId) -> Result<()> {
+        let limit = self.jobs.values().map(|job| job.spec.worker_processes as usize).max().unwrap_or(1);
+        loop {
+            let Some(job) = self.jobs.get_mut(&id) else { return Ok(()) };
+            let may_use_more = job.slots < job.spec.worker_processes as usize;
+            let idle = may_use_more.then(|| self.slots.iter().find(|(_, slot)| slot.ending.is_none() && slot.batches.is_empty()));
+            let idle = idle.flatten().map(|(number, _)| *number);
+            let may_start = may_use_more && self.slots.len() < limit;
+            if job.queue.is_empty() {
+                // Nothing waits; an idle sub-worker takes over what a busy one has not begun.
+                if (idle.is_none() && !may_start) || !take_over(&mut self.slots, job) {
+                    return Ok(());
+                }
+            }
+            let number = match idle {
+                Some(number) => number,
+                None if may_start => {
+                    let number = self.next_slot;
+                    self.next_slot += 1;
+                    let slot = Slot::start(number, &self.setup.program, self.events.clone()).map_err(cannot_start)?;
+                    self.slots.insert(number, slot);
+                    number
+                }
+                None => match self.slots.iter().find(|(_, slot)| slot.job() == Some(id) && slot.has_room_for(id)) {
+                    Some((number, _)) => *number,
+                    None => return Ok(()),
+                },
+            };
+            let (Some(slot), Some(calls)) = (self.slots.get_mut(&number), job.take_batch()) else { return Ok(()) };
+            if slot.batches.is_empty() {
+                job.slots += 1;
+            }
+            slot.give(job, calls);
+        }
+    }
+
+    /// Whether any sub-worker has calls, so that time matters.
+    pub(super) fn is_busy(&self) -> bool {
+        self.slots.values().any(|slot| !slot.batches.is_empty())
+    }
+
+    /// Looks at the time: calls past their timeout, pipes that fill up, memory. Returns whether to look again soon.
+    pub(super) fn tick(&mut self) -> bool {
+        let now = clock::monotonic();
+        let mut soon = false;
+        for slot in self.slots.values_mut() {
+            let job = slot.job().and_then(|id| self.jobs.get(&id));
+            soon |= slot.log.relieve(job.map_or(1 << 20, |job| job.spec.log_limit));
+            let Some(begun_at) = slot.ledger.begun_at() else { continue };
+            let ran = Duration::from_nanos(now.saturating_sub(begun_at));
+            if ran > Duration::from_millis(50) {
+                slot.resident = memory::resident(slot.pid);
+            }
+            if let Some(timeout) = job.and_then(|job| job.spec.timeout)
+                && ran > timeout
+            {
+                slot.ask_to_end(Ending::TimedOut(timeout), now);
+            }
+            let patience = u64::try_from(self.setup.grace.as_nanos()).unwrap_or(u64::MAX);
+            if slot.asked_to_end_at.is_some_and(|asked| now.saturating_sub(asked) > patience) {
+                slot.signal(Signal::KILL);
+            }
+        }
+        soon
+    }
+
+    /// Ends all sub-workers, at once.
+    pub(super) fn end(&self) {
+        self.slots.values().for_each(|slot| slot.signal(Signal::KILL));
+    }
+}
+
+/// Takes calls back from the end of a batch, as far as they have not been begun, and queues them.
+fn take_back(slot: &mut Slot, number: u32, count: u32, job: &mut Job) {
+    let Some(place) = slot.batches.iter().position(|batch| batch.number == number) else { return };
+    let taken = slot.ledger.take_back(number, count);
+    if taken > 0 {
+        let batch = &mut slot.batches[place];
+        let kept = batch.calls.run.count - taken;
+        let back = batch.calls.slice(kept, taken);
+        batch.calls = batch.calls.slice(0, kept);
+        job.push_front(back);
+    }
+}
+
+/// Takes half of what some sub-worker has not begun and will not soon. Returns whether there was any.
+fn take_over(slots: &mut BTreeMap<u64, Slot>, job: &mut Job) -> bool {
+    let (now, id) = (clock::monotonic(), job.spec.job);
+    for slot in slots.values_mut().filter(|slot| slot.job() == Some(id)) {
+        let stuck = slot.ledger.begun_at().is_some_and(|begun| Duration::from_nanos(now.saturating_sub(begun)) > STUCK);
+        let numbers: Vec<_> = slot.batches.iter().rev().map(|batch| batch.number).collect();
+        for number in numbers {
+            let claim = slot.ledger.look(number);
+            let waiting = claim.end.saturating_sub(claim.next);
+            if waiting > 0 && (stuck || job.expected(waiting) > STUCK) {
+                take_back(slot, number, waiting.div_ceil(2), job);
+                if !job.queue.is_empty() {
+                    return true;
+                }
+            }
+        }
+    }
+    false
+}
+
+/// What the calls of a slot have printed whose ends have been seen in the log.
+fn logs_of(slot: &mut Slot) -> Vec<(JobId, LogEntry)> {
+    let ended = slot.log.take_ended();
+    let mut logs = Vec::new();
+    for (number, index, text) in ended {
+        // A mark of no batch is what the program printed before its first call.
+        if let Some(batch) = slot.batch_of(number)
+            && index < batch.calls.run.count
+            && !text.is_empty()
+        {
+            logs.push((batch.calls.run.job, entry(&batch.calls, index, text)));
+        }
+    }
+    logs
+}
+
+fn entry(calls: &Calls, index: u32, text: Text) -> LogEntry {
+    let (head, dropped, tail) = text.into_parts();
+    LogEntry { call: calls.run.first + u64::from(index), attempt: calls.run.attempt, head, dropped, tail }
+}
+
+fn unexpected(what: &str) -> Error {
+    Error::new(ErrorKind::Unexpected, format!("the worker was sent {what}"))
+}
+
+fn cannot_start(error: Error) -> Error {
+    Error::new(ErrorKind::WorkerLost, format!("cannot start a sub-worker: {error}")).with_source(error)
+}

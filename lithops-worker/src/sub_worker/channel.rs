@@ -1,0 +1,55 @@
+//! The first words between worker and sub-worker: the hello, which carries the ledger's descriptor.
+
+use std::{
+    io::{self, IoSliceMut},
+    mem::MaybeUninit,
+    os::{fd::OwnedFd, unix::net::UnixStream},
+};
+
+use lithops_core::{
+    error::{Error, ErrorKind, Result},
+    protocol::{HEADER_LEN, Hello, read_frame},
+};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+
+use crate::pool::Ledger;
+
+/// Reads the worker's hello and the ledger that comes with it.
+pub(super) fn greet(channel: &UnixStream) -> Result<(Hello, Ledger)> {
+    let mut header = [0; HEADER_LEN];
+    let memory = receive(channel, &mut header)?;
+    let mut frames = io::Read::chain(&header[..], channel);
+    let frame = read_frame(&mut frames)?.ok_or_else(|| broken("the worker went before it said hello"))?;
+    let hello = Hello::read(&frame)?;
+    let ledger = Ledger::map(&memory).map_err(|error| Error::from(io::Error::from(error)))?;
+    Ok((hello, ledger))
+}
+
+/// Fills `header` and takes the descriptor that is attached to its first byte.
+fn receive(channel: &UnixStream, header: &mut [u8; HEADER_LEN]) -> Result<OwnedFd> {
+    let mut memory = None;
+    let mut filled = 0;
+    while filled < header.len() {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut parts = [IoSliceMut::new(&mut header[filled..])];
+        let received = match recvmsg(channel, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
+            Err(rustix::io::Errno::INTR) => continue,
+            received => received.map_err(io::Error::from)?.bytes,
+        };
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(mut descriptors) = message {
+                memory = descriptors.next().or(memory);
+            }
+        }
+        if received == 0 {
+            return Err(broken("the worker went before it said hello"));
+        }
+        filled += received;
+    }
+    memory.ok_or_else(|| broken("the worker's hello came without a ledger"))
+}
+
+fn broken(message: &str) -> Error {
+    Error::new(ErrorKind::Unexpected, message)
+}

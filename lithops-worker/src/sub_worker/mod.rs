@@ -1,0 +1,10 @@
+//! The sub-worker: it runs one call at a time, and ends with its worker.
+
+mod call;
+mod channel;
+mod log_marks;
+mod panics;
+mod reporter;
+mod serve;
+
+pub(crate) use serve::run;

@@ -1,0 +1,194 @@
+//! [`Reporter`]: outcomes on their way to the worker, sent together but never kept for long.
+
+use std::{
+    io::Write,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use lithops_core::protocol::{Calls, ReportBuilder, ReportHeader, Tag};
+use rustix::{
+    event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll},
+    process::{Signal, kill_current_process_group},
+};
+
+use crate::clock;
+
+/// Outcomes of short calls are sent together, but not kept for longer than about this.
+const PATIENCE: Duration = Duration::from_millis(5);
+/// Outcomes are sent when they have this many bytes.
+const FULL: usize = 64 << 10;
+/// After so many looks without outcomes the keeper sleeps until it is woken.
+const QUIET_LOOKS: u32 = 200;
+
+/// Outcomes on their way to the worker.
+///
+/// A thread of its own, the keeper, sends what waits for too long behind a long call, and ends the process and its
+/// group when the worker goes: whatever the user's code is doing, it does not run on unseen.
+#[derive(Debug)]
+pub(super) struct Reporter {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// Whether the keeper looks at the state from time to time.
+    watched: AtomicBool,
+    wake: OwnedFd,
+}
+
+#[derive(Debug)]
+struct State {
+    channel: UnixStream,
+    builder: ReportBuilder,
+    /// The calls whose outcomes are collected, and how many of them were sent before.
+    calls: Option<Calls>,
+    sent: u32,
+    oldest: u64,
+    cpu: Duration,
+    frame: Vec<u8>,
+}
+
+impl Reporter {
+    pub(super) fn start(channel: &UnixStream) -> std::io::Result<Self> {
+        let state = State {
+            channel: channel.try_clone()?,
+            builder: ReportBuilder::default(),
+            calls: None,
+            sent: 0,
+            oldest: 0,
+            cpu: clock::process_cpu(),
+            frame: Vec::new(),
+        };
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let shared = Arc::new(Shared { state: Mutex::new(state), watched: AtomicBool::new(false), wake });
+        let lifeline = channel.try_clone()?;
+        let keeper = Arc::clone(&shared);
+        thread::Builder::new().name("lithops-keeper".into()).stack_size(64 << 10).spawn(move || keep(&keeper, &lifeline))?;
+        Ok(Self { shared })
+    }
+
+    /// Says which calls the next outcomes are of.
+    pub(super) fn begin_batch(&self, calls: Calls) {
+        if calls.run.count > 1 && !self.shared.watched.swap(true, Ordering::AcqRel) {
+            // The counter of an eventfd only overflows after more wake-ups than there will be.
+            let _ = rustix::io::write(&self.shared.wake, &1u64.to_ne_bytes());
+        }
+        let mut state = self.shared.lock();
+        state.calls = Some(calls);
+        state.sent = 0;
+    }
+
+    /// Adds an outcome; times are in nanoseconds since the Unix epoch.
+    pub(super) fn add(&self, tag: Tag, value: &[u8], started: u64, ended: u64) {
+        let mut state = self.shared.lock();
+        if state.builder.is_empty() {
+            state.oldest = clock::monotonic();
+        }
+        state.builder.value().extend_from_slice(value);
+        state.builder.end_call(tag, started, ended);
+        if state.builder.bytes() > FULL {
+            state.send(false);
+        }
+    }
+
+    /// Sends what is left of the batch.
+    pub(super) fn end_batch(&self) {
+        let mut state = self.shared.lock();
+        state.send(true);
+        state.calls = None;
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn send(&mut self, batch_done: bool) {
+        let Some(calls) = &self.calls else { return };
+        let count = u32::try_from(self.builder.len()).unwrap_or(u32::MAX);
+        let cpu = clock::process_cpu();
+        let header = ReportHeader {
+            run: calls.run.slice(self.sent, count),
+            batch: calls.batch,
+            batch_done,
+            pid: std::process::id(),
+            queued_at: calls.queued_at,
+            cpu: cpu.saturating_sub(self.cpu),
+            peak_memory: peak_memory(),
+        };
+        self.sent += count;
+        self.cpu = cpu;
+        self.frame.clear();
+        self.builder.drain_into(&header, &mut self.frame);
+        if self.channel.write_all(&self.frame).is_err() {
+            end_with_worker();
+        }
+    }
+}
+
+/// The keeper's life: look at waiting outcomes now and then while there are any, and watch the worker always.
+fn keep(shared: &Shared, lifeline: &UnixStream) {
+    let mut quiet = 0;
+    loop {
+        let pause = Timespec { tv_sec: 0, tv_nsec: PATIENCE.as_nanos() as i64 };
+        let timeout = shared.watched.load(Ordering::Acquire).then_some(&pause);
+        let mut watched = [
+            PollFd::from_borrowed_fd(lifeline.as_fd(), PollFlags::RDHUP),
+            PollFd::from_borrowed_fd(shared.wake.as_fd(), PollFlags::IN),
+        ];
+        // An interrupted wait is a short one.
+        let _ = poll(&mut watched, timeout);
+        if watched[0].revents().intersects(PollFlags::HUP | PollFlags::RDHUP | PollFlags::ERR) {
+            end_with_worker();
+        }
+        if watched[1].revents().contains(PollFlags::IN) {
+            let _ = rustix::io::read(&shared.wake, &mut [0u8; 8]);
+            quiet = 0;
+        }
+        let mut state = shared.lock();
+        if state.builder.is_empty() {
+            quiet += 1;
+            if quiet > QUIET_LOOKS {
+                shared.watched.store(false, Ordering::Release);
+            }
+        } else {
+            quiet = 0;
+            if Duration::from_nanos(clock::monotonic().saturating_sub(state.oldest)) > PATIENCE {
+                state.send(false);
+            }
+        }
+    }
+}
+
+/// The worker is gone: nothing of this process or of what it has started may run on.
+fn end_with_worker() -> ! {
+    // The group is this process's own: it was started in one. Should that fail, at least this process ends.
+    let _ = kill_current_process_group(Signal::KILL);
+    crate::entry::leave(1)
+}
+
+/// The highest resident memory of this process so far, in bytes.
+#[expect(unsafe_code, reason = "there is no safe binding of getrusage")]
+fn peak_memory() -> u64 {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the pointer is to writable memory of the right size.
+    if unsafe { libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr()) } != 0 {
+        return 0;
+    }
+    // SAFETY: the call succeeded and has filled it; it was zeroed before in any case.
+    let usage = unsafe { usage.assume_init() };
+    u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024
+}

@@ -1,0 +1,141 @@
+//! The sub-worker's main loop.
+
+use std::{
+    collections::HashMap,
+    ffi::{OsStr, OsString},
+    io::{BufReader, Write},
+    os::unix::net::UnixStream,
+};
+
+use lithops_core::{
+    error::{Error, ErrorKind, Result},
+    function::JobScope,
+    id::JobId,
+    protocol::{Calls, Forget, FrameKind, Hello, JobSpec, Role, Tag, read_frame},
+};
+
+use super::{call::Job, channel, log_marks::LogMarks, reporter::Reporter};
+use crate::{clock, entry::complain, pool::Ledger};
+
+/// Runs calls until the worker goes; returns the process's exit code.
+pub(crate) fn run(channel: UnixStream) -> i32 {
+    match serve(channel) {
+        Ok(()) => 0,
+        Err(error) => {
+            complain(&error.to_string());
+            1
+        }
+    }
+}
+
+fn serve(mut channel: UnixStream) -> Result<()> {
+    let (hello, ledger) = channel::greet(&channel)?;
+    let marks = LogMarks::new(hello.about.log_mark);
+    let reporter = Reporter::start(&channel)?;
+    marks.start();
+    let mut greeting = Vec::new();
+    Hello::of(Role::SubWorker).write(&mut greeting)?;
+    channel.write_all(&greeting)?;
+
+    let mut sub_worker = SubWorker { ledger, marks, reporter, jobs: HashMap::new(), entered: None, found: Vec::new(), value: Vec::new() };
+    let mut frames = BufReader::with_capacity(64 << 10, channel);
+    while let Some(frame) = read_frame(&mut frames)? {
+        match frame.kind {
+            FrameKind::Job => {
+                let spec: JobSpec = frame.decode()?;
+                sub_worker.jobs.insert(spec.job, Job::new(JobScope::new(spec)));
+            }
+            FrameKind::Calls => sub_worker.run_batch(Calls::read(&frame.body)?)?,
+            FrameKind::Forget => {
+                let Forget { job } = frame.decode()?;
+                sub_worker.forget(job);
+            }
+            kind => return Err(Error::new(ErrorKind::Unexpected, format!("a sub-worker was sent a {kind:?} frame"))),
+        }
+    }
+    Ok(())
+}
+
+struct SubWorker {
+    ledger: Ledger,
+    marks: LogMarks,
+    reporter: Reporter,
+    jobs: HashMap<JobId, Job>,
+    /// The job whose environment variables are set, and what they were before.
+    entered: Option<JobId>,
+    found: Vec<(String, Option<OsString>)>,
+    value: Vec<u8>,
+}
+
+impl SubWorker {
+    fn run_batch(&mut self, calls: Calls) -> Result<()> {
+        let id = calls.run.job;
+        self.enter(id);
+        let job = self.jobs.get(&id);
+        let job = job.ok_or_else(|| Error::new(ErrorKind::Unexpected, "calls of a job that was not announced"))?;
+        self.reporter.begin_batch(calls.clone());
+        let offset = clock::epoch_offset();
+        let mut now = clock::monotonic();
+        while let Some(index) = self.ledger.claim(calls.batch, now) {
+            let started = now;
+            self.value.clear();
+            let outcome = job.run(&calls, index, &mut self.value);
+            now = clock::monotonic();
+            let tag = match outcome {
+                Ok(()) => Tag::Ok,
+                Err(error) => {
+                    self.value = rmp_serde::to_vec_named(&error).unwrap_or_default();
+                    Tag::Failed
+                }
+            };
+            // The mark comes before the outcome: when the worker sees the outcome, the log is complete.
+            self.marks.end_call(calls.batch, index);
+            self.reporter.add(tag, &self.value, started.wrapping_add(offset), now.wrapping_add(offset));
+            self.ledger.finish(calls.batch, index + 1);
+        }
+        self.ledger.rest();
+        self.reporter.end_batch();
+        if self.value.capacity() > 1 << 20 {
+            self.value = Vec::new();
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, id: JobId) {
+        if self.entered == Some(id) {
+            self.leave();
+        }
+        self.jobs.remove(&id);
+    }
+
+    /// Sets the environment variables of a job, and puts back what the job before had found.
+    fn enter(&mut self, id: JobId) {
+        if self.entered == Some(id) {
+            return;
+        }
+        self.leave();
+        let Some(job) = self.jobs.get(&id) else { return };
+        for (name, value) in &job.scope.spec.env {
+            self.found.push((name.clone(), std::env::var_os(name)));
+            set_variable(name, Some(value.as_ref()));
+        }
+        self.entered = Some(id);
+    }
+
+    fn leave(&mut self) {
+        self.entered = None;
+        self.found.drain(..).rev().for_each(|(name, value)| set_variable(&name, value.as_deref()));
+    }
+}
+
+#[expect(unsafe_code, clippy::disallowed_methods, reason = "user code reads its variables from the environment")]
+fn set_variable(name: &str, value: Option<&OsStr>) {
+    // SAFETY: no call runs, and the keeper thread never reads the environment. A thread that an earlier call left
+    // behind and that reads it through C is that call's own fault, as it would be in any program.
+    unsafe {
+        match value {
+            Some(value) => std::env::set_var(name, value),
+            None => std::env::remove_var(name),
+        }
+    }
+}
