@@ -185,7 +185,8 @@ async fn listen(
     mut child: Child,
     output: thread::JoinHandle<()>,
 ) {
-    let broken = forward(&shared, &mut frames).await.err();
+    // A channel that breaks is the worker's end; only what it says wrongly is held against it.
+    let broken = forward(&shared, &mut frames).await.err().filter(|error| error.kind() != ErrorKind::Io);
     drop(frames);
     let jobs = shared.jobs().take().unwrap_or_default();
     let ended = tokio::task::spawn_blocking(move || {

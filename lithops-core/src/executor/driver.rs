@@ -296,14 +296,25 @@ impl Driver {
             match step {
                 Step::Commit(first, end) => committed.push(part(first, end)),
                 Step::CommitLost(call) => {
-                    // What the worker knows of the loss is the payload; it becomes the call's error.
                     let lost = part(call, call + 1);
-                    committed.push(failed_report(&lost.header, &[lost.value(0)]));
+                    committed.push(failed_report(&lost.header, &[&self.loss(lost.value(0))]));
                 }
                 Step::Again(..) | Step::Drop(..) => {}
             }
         }
         self.commit(committed);
+    }
+
+    /// The error of a call that is not tried again: what the worker knows of its loss. A call that may run only once
+    /// is lost whatever ended it.
+    fn loss(&self, encoded: &[u8]) -> Vec<u8> {
+        if !self.spec.at_most_once {
+            return encoded.to_vec();
+        }
+        let known = rmp_serde::from_slice::<CallError>(encoded);
+        let message = known.map_or_else(|_| "its sub-worker was lost".to_owned(), |error| error.message().to_owned());
+        let error = CallError::new(CallErrorKind::WorkerLost, format!("{message}, and it may run only once"));
+        rmp_serde::to_vec_named(&error).unwrap_or_default()
     }
 
     fn exited(&mut self, number: u64, reason: ExitReason) -> Result<()> {
@@ -317,7 +328,7 @@ impl Driver {
         };
         let steps = self.tracker.holder_lost(number);
         let error = CallError::new(CallErrorKind::WorkerLost, reason);
-        let error = rmp_serde::to_vec(&error).unwrap_or_default();
+        let error = rmp_serde::to_vec_named(&error).unwrap_or_default();
         let committed = steps.into_iter().filter_map(|step| match step {
             Step::CommitLost(call) => {
                 let (first, (kept, _)) = self.kept.range(..=call).next_back()?;
@@ -361,7 +372,7 @@ impl Driver {
             }
         }
         let error = CallError::new(CallErrorKind::Cancelled, "the job was cancelled");
-        let error = rmp_serde::to_vec(&error).unwrap_or_default();
+        let error = rmp_serde::to_vec_named(&error).unwrap_or_default();
         let reports = open.into_iter().flat_map(|(first, end)| (first..end).step_by(1 << 16).map(move |from| (from, end)));
         let reports = reports.map(|(from, end)| {
             let count = u32::try_from((end - from).min(1 << 16)).unwrap_or(u32::MAX);

@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::malformed;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The bytes before a frame's body.
 pub const HEADER_LEN: usize = 8;
@@ -99,6 +99,11 @@ pub fn frame_header(kind: FrameKind, len: usize) -> [u8; HEADER_LEN] {
     [len[0], len[1], len[2], len[3], kind as u8, 0, 0, 0]
 }
 
+/// The peer has died while it wrote; that is no breach of the protocol.
+fn cut_short() -> Error {
+    std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the stream ended inside a frame").into()
+}
+
 fn parse_header(header: &[u8]) -> Result<(FrameKind, usize)> {
     let len = u32::from_le_bytes([header[0], header[1], header[2], header[3]]) as usize;
     if len > MAX_FRAME {
@@ -118,7 +123,7 @@ pub fn read_frame(stream: &mut impl Read) -> Result<Option<Frame>> {
     while filled < HEADER_LEN {
         match stream.read(&mut header[filled..]) {
             Ok(0) if filled == 0 => return Ok(None),
-            Ok(0) => return Err(malformed("the stream ended inside a header")),
+            Ok(0) => return Err(cut_short()),
             Ok(count) => filled += count,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error.into()),
@@ -128,7 +133,7 @@ pub fn read_frame(stream: &mut impl Read) -> Result<Option<Frame>> {
     let mut body = Vec::with_capacity(len.min(MAX_RESERVE));
     let read = stream.take(len as u64).read_to_end(&mut body)?;
     if read < len {
-        return Err(malformed("the stream ended inside a frame"));
+        return Err(cut_short());
     }
     Ok(Some(Frame { kind, body: body.into() }))
 }
@@ -159,7 +164,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 return if self.buffer.is_empty() {
                     Ok(None)
                 } else {
-                    Err(malformed("the stream ended inside a frame"))
+                    Err(cut_short())
                 };
             }
         }

@@ -1,0 +1,197 @@
+//! Every way a call can end badly gets its own true error, and the other calls of the map succeed.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use lithops::prelude::*;
+
+lithops::test_worker!();
+
+/// What the call in the middle does.
+#[lithops::function]
+fn misbehave(id: CallId, (how, victim): (String, u64)) -> Result<u64, String> {
+    let number = u64::from(id);
+    if number != victim {
+        return Ok(number * 2);
+    }
+    println!("about to {how}");
+    match how.as_str() {
+        "panic" => panic!("no {number}"),
+        "err" => Err(format!("refused {number}")),
+        "exit" => std::process::exit(3),
+        "abort" => std::process::abort(),
+        "segfault" => {
+            write_to_nowhere();
+            Ok(0)
+        }
+        "hang" => loop {
+            std::thread::sleep(Duration::from_secs(1));
+        },
+        "flood" => {
+            let line = "x".repeat(99);
+            (0..200_000).for_each(|_| println!("{line}"));
+            println!("the end");
+            Ok(number * 2)
+        }
+        other => Err(format!("what is {other}?")),
+    }
+}
+
+#[expect(unsafe_code, reason = "there is no safe way to a segmentation fault")]
+fn write_to_nowhere() {
+    // SAFETY: none: this is the fault that the test is about.
+    unsafe { std::ptr::without_provenance_mut::<u8>(8).write_volatile(1) };
+}
+
+/// Runs 200 calls of which number 77 misbehaves; checks the others and gives that call's outcome and log.
+async fn misbehaving(how: &str) -> (Result<u64, CallError>, String) {
+    let fexec = FunctionExecutor::builder().worker_processes(4).build().await.expect("an executor");
+    let inputs: Vec<_> = (0..200).map(|_| (how.to_owned(), 77u64)).collect();
+    let futures = fexec.map(misbehave, inputs).chunksize(8).timeout(Duration::from_secs(1)).await.expect("a job");
+    let outcomes: Vec<Result<u64, CallError>> = futures.outcomes().await.expect("outcomes");
+    assert_eq!(outcomes.len(), 200);
+    for (number, outcome) in outcomes.iter().enumerate().filter(|(number, _)| *number != 77) {
+        assert_eq!(outcome.as_ref().ok(), Some(&(number as u64 * 2)), "call {number} while one does {how}: {outcome:?}");
+    }
+    let log = futures[77].logs().await.expect("a log");
+    if let Err(error) = &outcomes[77] {
+        let first = futures.get_result().await.expect_err("a call has failed");
+        assert_eq!(first.kind(), lithops::ErrorKind::CallFailed);
+        assert!(first.to_string().starts_with("call 77 of "), "{first}");
+        assert_eq!(error.call_id(), Some(CallId::from(77)));
+    }
+    (outcomes.into_iter().nth(77).expect("call 77"), log)
+}
+
+#[tokio::test]
+async fn a_panic() {
+    let (outcome, log) = misbehaving("panic").await;
+    let error = outcome.expect_err("it panicked");
+    assert_eq!(error.kind(), &CallErrorKind::Panicked);
+    assert!(error.message().contains("no 77") && error.message().contains("tests/failures.rs:"), "{error}");
+    assert!(error.backtrace().is_some_and(|backtrace| backtrace.contains("misbehave")), "{error:?}");
+    assert!(log.starts_with("about to panic\n") && log.contains("panicked at") && log.ends_with(error.log_tail()), "{log}");
+}
+
+#[tokio::test]
+async fn an_err() {
+    let (outcome, log) = misbehaving("err").await;
+    let error = outcome.expect_err("it failed");
+    assert_eq!((error.kind(), error.message()), (&CallErrorKind::Failed, "refused 77"));
+    assert_eq!(log, "about to err\n");
+}
+
+#[tokio::test]
+async fn an_exit() {
+    let (outcome, log) = misbehaving("exit").await;
+    let error = outcome.expect_err("it ended its process");
+    assert_eq!(error.kind(), &CallErrorKind::Crashed { signal: None, exit_code: Some(3) });
+    assert_eq!((log.as_str(), error.log_tail()), ("about to exit\n", "about to exit\n"));
+}
+
+#[tokio::test]
+async fn an_abort() {
+    let (outcome, _) = misbehaving("abort").await;
+    assert_eq!(outcome.expect_err("aborted").kind(), &CallErrorKind::Crashed { signal: Some(6), exit_code: None });
+}
+
+#[tokio::test]
+async fn a_segfault() {
+    let (outcome, log) = misbehaving("segfault").await;
+    let error = outcome.expect_err("it died");
+    assert_eq!(error.kind(), &CallErrorKind::Crashed { signal: Some(11), exit_code: None });
+    assert_eq!(log, "about to segfault\n");
+}
+
+#[tokio::test]
+async fn a_call_that_never_returns() {
+    let (outcome, log) = misbehaving("hang").await;
+    let error = outcome.expect_err("it timed out");
+    assert_eq!(error.kind(), &CallErrorKind::TimedOut);
+    assert!(error.message().contains("1s"), "{error}");
+    assert_eq!(log, "about to hang\n");
+}
+
+#[tokio::test]
+async fn twenty_megabytes_of_output() {
+    let (outcome, log) = misbehaving("flood").await;
+    assert_eq!(outcome.expect("it returned"), 154);
+    assert!(log.len() < 2 << 20, "capped: {} bytes", log.len());
+    assert!(log.starts_with("about to flood\nxxx") && log.ends_with("the end\n"), "head and tail are kept");
+    let left_out = log.lines().find(|line| line.starts_with("[... ")).expect("says how much was left out");
+    let count: u64 = left_out.split(' ').nth(1).and_then(|count| count.parse().ok()).expect("a number");
+    assert_eq!(count + log.len() as u64, 20_000_000 + 15 + 8 + left_out.len() as u64 + 2, "nothing is miscounted");
+}
+
+#[lithops::function]
+fn killed_once(context: CallContext, parent: u32) -> u32 {
+    if context.attempt() == 1 && u64::from(context.call_id()) == 5 {
+        assert_ne!(parent, std::process::id());
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).expect("a signal");
+        std::thread::sleep(Duration::from_secs(60));
+    }
+    context.attempt()
+}
+
+#[tokio::test]
+async fn a_sub_worker_that_is_killed_from_outside_costs_an_attempt_and_nothing_else() {
+    let fexec = FunctionExecutor::builder().worker_processes(2).build().await.expect("an executor");
+    let futures = fexec.map(killed_once, vec![std::process::id(); 20]).await.expect("a job");
+    let attempts = futures.get_result().await.expect("results");
+    assert_eq!(attempts[5], 2);
+    assert!(attempts.iter().enumerate().all(|(call, attempt)| call == 5 || *attempt <= 2), "{attempts:?}");
+}
+
+#[lithops::function]
+fn always_killed(_x: u32) -> u32 {
+    println!("last words");
+    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).expect("a signal");
+    std::thread::sleep(Duration::from_secs(60));
+    0
+}
+
+#[tokio::test]
+async fn a_call_that_is_always_killed_ends_as_crashed_with_its_log() {
+    let fexec = FunctionExecutor::builder().worker_processes(2).build().await.expect("an executor");
+    let outcome = fexec.call_async(always_killed, 1).await.expect("a call").outcome().await.expect("an outcome");
+    let error = outcome.expect_err("killed");
+    assert_eq!(error.kind(), &CallErrorKind::Crashed { signal: Some(9), exit_code: None });
+    assert_eq!((error.attempts(), error.log_tail()), (4, "last words\n"));
+}
+
+#[lithops::function(at_most_once)]
+fn killed_but_once(_x: u32) -> u32 {
+    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).expect("a signal");
+    std::thread::sleep(Duration::from_secs(60));
+    0
+}
+
+#[tokio::test]
+async fn at_most_once_is_not_tried_again() {
+    let fexec = FunctionExecutor::builder().worker_processes(2).build().await.expect("an executor");
+    let outcome = fexec.call_async(killed_but_once, 1).await.expect("a call").outcome().await.expect("an outcome");
+    let error = outcome.expect_err("killed");
+    assert_eq!((error.kind(), error.attempts()), (&CallErrorKind::WorkerLost, 1));
+}
+
+#[lithops::function]
+fn kill_the_worker(id: CallId, first: bool) -> u32 {
+    let parent = std::os::unix::process::parent_id();
+    if first && u64::from(id) == 3 && std::env::var("TRY").is_err() {
+        let parent = rustix::process::getppid().expect("a parent");
+        rustix::process::kill_process(parent, rustix::process::Signal::KILL).expect("a signal");
+        std::thread::sleep(Duration::from_secs(60));
+    }
+    parent
+}
+
+#[tokio::test]
+async fn a_worker_that_always_dies_ends_the_call_and_not_the_job() {
+    let fexec = FunctionExecutor::builder().worker_processes(2).build().await.expect("an executor");
+    let futures = fexec.map(kill_the_worker, vec![true; 10]).chunksize(1).await.expect("a job");
+    let outcomes = futures.outcomes().await.expect("outcomes");
+    let error = outcomes[3].as_ref().expect_err("its worker dies each time");
+    assert_eq!(error.kind(), &CallErrorKind::WorkerLost);
+    assert!(error.message().contains("signal 9"), "{error}");
+    let workers: BTreeSet<_> = outcomes.iter().flatten().collect();
+    assert!(outcomes.iter().flatten().count() >= 8 && workers.len() > 1, "{outcomes:?}");
+}
