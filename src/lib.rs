@@ -34,8 +34,8 @@ pub use lithops_core::{
     config,
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
     executor::{
-        AsCompleted, Async, Auto, Blocking, Builder, Completed, Count, Executor, FunctionExecutor, FuturesList,
-        ResponseFuture, RetryPolicy, ReturnWhen, Status, findings,
+        AsCompleted, Async, Auto, Blocking, Builder, Completed, Count, Executor, FunctionExecutor,
+        FuturesList, ResponseFuture, RetryPolicy, ReturnWhen, Status, findings,
     },
     function::{CallContext, Shared},
     id::{ActivationId, CallId, JobId},
@@ -52,8 +52,8 @@ use lithops_backend_localhost as _;
 /// What most programs need: `use lithops::prelude::*;`.
 pub mod prelude {
     pub use crate::{
-        Auto, Bytes, CallContext, CallError, CallErrorKind, CallId, FunctionExecutor, FuturesList, ResponseFuture,
-        RetryPolicy, ReturnWhen, Shared, StorageClient,
+        Auto, Bytes, CallContext, CallError, CallErrorKind, CallId, FunctionExecutor, FuturesList,
+        ResponseFuture, RetryPolicy, ReturnWhen, Shared, StorageClient,
     };
 }
 
@@ -88,8 +88,9 @@ pub mod __private {
         error::CallError,
         executor::block_on,
         function::{
-            Arguments, Entry, ErrorProbe, Location, NotReserved, NotResult, Probe, Registered, Return, Run, Scope, Take,
-            ViaBoxed, ViaDisplay, ViaStdError, check_parameter, check_return, encode, type_id_of,
+            Arguments, Entry, ErrorProbe, Location, NotReserved, NotResult, Probe, Registered, Return, Run,
+            Scope, Take, ViaBoxed, ViaDisplay, ViaStdError, check_parameter, check_return, encode,
+            type_id_of,
         },
         inventory,
         process::TestWorker,

@@ -46,11 +46,16 @@ fn write_to_nowhere() {
 async fn misbehaving(how: &str) -> (Result<u64, CallError>, String) {
     let fexec = FunctionExecutor::builder().worker_processes(4).build().await.expect("an executor");
     let inputs: Vec<_> = (0..200).map(|_| (how.to_owned(), 77u64)).collect();
-    let futures = fexec.map(misbehave, inputs).chunksize(8).timeout(Duration::from_secs(1)).await.expect("a job");
+    let futures =
+        fexec.map(misbehave, inputs).chunksize(8).timeout(Duration::from_secs(1)).await.expect("a job");
     let outcomes: Vec<Result<u64, CallError>> = futures.outcomes().await.expect("outcomes");
     assert_eq!(outcomes.len(), 200);
     for (number, outcome) in outcomes.iter().enumerate().filter(|(number, _)| *number != 77) {
-        assert_eq!(outcome.as_ref().ok(), Some(&(number as u64 * 2)), "call {number} while one does {how}: {outcome:?}");
+        assert_eq!(
+            outcome.as_ref().ok(),
+            Some(&(number as u64 * 2)),
+            "call {number} while one does {how}: {outcome:?}"
+        );
     }
     let log = futures[77].logs().await.expect("a log");
     if let Err(error) = &outcomes[77] {
@@ -69,7 +74,10 @@ async fn a_panic() {
     assert_eq!(error.kind(), &CallErrorKind::Panicked);
     assert!(error.message().contains("no 77") && error.message().contains("tests/failures.rs:"), "{error}");
     assert!(error.backtrace().is_some_and(|backtrace| backtrace.contains("misbehave")), "{error:?}");
-    assert!(log.starts_with("about to panic\n") && log.contains("panicked at") && log.ends_with(error.log_tail()), "{log}");
+    assert!(
+        log.starts_with("about to panic\n") && log.contains("panicked at") && log.ends_with(error.log_tail()),
+        "{log}"
+    );
 }
 
 #[tokio::test]
@@ -91,7 +99,10 @@ async fn an_exit() {
 #[tokio::test]
 async fn an_abort() {
     let (outcome, _) = misbehaving("abort").await;
-    assert_eq!(outcome.expect_err("aborted").kind(), &CallErrorKind::Crashed { signal: Some(6), exit_code: None });
+    assert_eq!(
+        outcome.expect_err("aborted").kind(),
+        &CallErrorKind::Crashed { signal: Some(6), exit_code: None }
+    );
 }
 
 #[tokio::test]
@@ -119,14 +130,19 @@ async fn twenty_megabytes_of_output() {
     assert!(log.starts_with("about to flood\nxxx") && log.ends_with("the end\n"), "head and tail are kept");
     let left_out = log.lines().find(|line| line.starts_with("[... ")).expect("says how much was left out");
     let count: u64 = left_out.split(' ').nth(1).and_then(|count| count.parse().ok()).expect("a number");
-    assert_eq!(count + log.len() as u64, 20_000_000 + 15 + 8 + left_out.len() as u64 + 2, "nothing is miscounted");
+    assert_eq!(
+        count + log.len() as u64,
+        20_000_000 + 15 + 8 + left_out.len() as u64 + 2,
+        "nothing is miscounted"
+    );
 }
 
 #[lithops::function]
 fn killed_once(context: CallContext, parent: u32) -> u32 {
     if context.attempt() == 1 && u64::from(context.call_id()) == 5 {
         assert_ne!(parent, std::process::id());
-        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).expect("a signal");
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)
+            .expect("a signal");
         std::thread::sleep(Duration::from_secs(60));
     }
     context.attempt()
@@ -144,7 +160,8 @@ async fn a_sub_worker_that_is_killed_from_outside_costs_an_attempt_and_nothing_e
 #[lithops::function]
 fn always_killed(_x: u32) -> u32 {
     println!("last words");
-    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).expect("a signal");
+    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)
+        .expect("a signal");
     std::thread::sleep(Duration::from_secs(60));
     0
 }
@@ -152,7 +169,8 @@ fn always_killed(_x: u32) -> u32 {
 #[tokio::test]
 async fn a_call_that_is_always_killed_ends_as_crashed_with_its_log() {
     let fexec = FunctionExecutor::builder().worker_processes(2).build().await.expect("an executor");
-    let outcome = fexec.call_async(always_killed, 1).await.expect("a call").outcome().await.expect("an outcome");
+    let outcome =
+        fexec.call_async(always_killed, 1).await.expect("a call").outcome().await.expect("an outcome");
     let error = outcome.expect_err("killed");
     assert_eq!(error.kind(), &CallErrorKind::Crashed { signal: Some(9), exit_code: None });
     assert_eq!((error.attempts(), error.log_tail()), (4, "last words\n"));
@@ -160,7 +178,8 @@ async fn a_call_that_is_always_killed_ends_as_crashed_with_its_log() {
 
 #[lithops::function(at_most_once)]
 fn killed_but_once(_x: u32) -> u32 {
-    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).expect("a signal");
+    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)
+        .expect("a signal");
     std::thread::sleep(Duration::from_secs(60));
     0
 }
@@ -168,7 +187,8 @@ fn killed_but_once(_x: u32) -> u32 {
 #[tokio::test]
 async fn at_most_once_is_not_tried_again() {
     let fexec = FunctionExecutor::builder().worker_processes(2).build().await.expect("an executor");
-    let outcome = fexec.call_async(killed_but_once, 1).await.expect("a call").outcome().await.expect("an outcome");
+    let outcome =
+        fexec.call_async(killed_but_once, 1).await.expect("a call").outcome().await.expect("an outcome");
     let error = outcome.expect_err("killed");
     assert_eq!((error.kind(), error.attempts()), (&CallErrorKind::WorkerLost, 1));
 }

@@ -159,7 +159,7 @@ async fn values_of_every_shape_come_back() -> lithops::Result<()> {
     assert_eq!(&bytes[..], [1, 0, 255]);
     let looked_up = fexec.map(reserved, 0..3).shared(vec![10, 20, 30]).await?;
     assert_eq!(looked_up.get_result().await?, [11, 22, 33]);
-    assert_eq!(fexec.call_async(waits, 1).timeout(Duration::from_secs(60)).await?.result().await?, 20);
+    assert_eq!(fexec.call_async(waits, 1).timeout(Duration::from_secs(60)).await?.result().await?, 19);
     assert_eq!(fexec.call_async(with_options, 1).await?.result().await?, 1);
     assert_eq!(fexec.call_async(with_retries, 2).await?.result().await?, 2);
     let total = fexec.map_reduce(inner::plain, 0..10, sum).chunksize(2).spawn_reducer(20).await?;

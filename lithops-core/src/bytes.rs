@@ -13,7 +13,10 @@ impl Bytes {
     pub fn lines(&self) -> impl Iterator<Item = Cow<'_, str>> {
         let body = self.0.strip_suffix(b"\n").unwrap_or(&self.0);
         let lines = (!self.0.is_empty()).then(|| body.split(|byte| *byte == b'\n'));
-        lines.into_iter().flatten().map(|line| String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)))
+        lines
+            .into_iter()
+            .flatten()
+            .map(|line| String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)))
     }
 
     /// The bytes as the `bytes` crate's type, without a copy.

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use lithops_core::{
     compute::{
-        BackendDescriptor, BackendInfo, BackendOptions, Capabilities, Check, CloseMode, ComputeBackend, Invocation,
-        InvocationId, InvokeRequest, Package, Runtime, RuntimeId, RuntimeSpec, Severity,
+        BackendDescriptor, BackendInfo, BackendOptions, Capabilities, Check, CloseMode, ComputeBackend,
+        Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId, RuntimeSpec, Severity,
     },
     error::{Error, ErrorKind, Result},
     protocol::Program,
@@ -134,7 +134,10 @@ impl ComputeBackend for LocalhostBackend {
     }
 
     async fn watch(&self, id: &InvocationId) -> Result<Invocation> {
-        Err(Error::new(ErrorKind::Unsupported, format!("cannot attach to `{id}`: workers of localhost end with their client")))
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("cannot attach to `{id}`: workers of localhost end with their client"),
+        ))
     }
 
     async fn cancel(&self, id: &InvocationId) -> Result<()> {
@@ -145,7 +148,10 @@ impl ComputeBackend for LocalhostBackend {
     async fn check(&self) -> Vec<Check> {
         let cpus = self.capabilities.worker_cpus;
         vec![Check {
-            finding: format!("this machine has {cpus} CPUs; `{}` plays the worker", self.runtime.path.display()),
+            finding: format!(
+                "this machine has {cpus} CPUs; `{}` plays the worker",
+                self.runtime.path.display()
+            ),
             severity: Severity::Fine,
             remedy: None,
         }]

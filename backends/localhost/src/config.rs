@@ -12,9 +12,15 @@ use crate::SCHEME;
 
 /// The keys of the section.
 pub(crate) const KEYS: &[Key] = &[
-    Key::used("worker_processes", "how many calls may run at once in one worker; by default the CPUs of this machine"),
+    Key::used(
+        "worker_processes",
+        "how many calls may run at once in one worker; by default the CPUs of this machine",
+    ),
     Key::used("max_workers", "how many worker processes may live at once; by default 1"),
-    Key::used("runtime", "the path of a `lithops-worker` program; by default the program itself plays the worker"),
+    Key::used(
+        "runtime",
+        "the path of a `lithops-worker` program; by default the program itself plays the worker",
+    ),
     Key::accepted("version", "there is one implementation", "Python Lithops has two"),
 ];
 
@@ -40,7 +46,9 @@ impl LocalhostConfig {
                 ErrorKind::ConfigInvalid,
                 format!("`localhost.runtime` names `{}`, and there is no such file", path.display()),
             )
-            .with_hint("name a `lithops-worker` program, or leave it out: the program itself plays the worker then"));
+            .with_hint(
+                "name a `lithops-worker` program, or leave it out: the program itself plays the worker then",
+            ));
         }
         Ok(Self { runtime })
     }

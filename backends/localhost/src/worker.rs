@@ -12,11 +12,16 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 use lithops_core::{
-    compute::{Event, EventKind, ExitReason, Feed, FeedCommand, FeedSink, Invocation, InvocationId, InvokeRequest},
+    compute::{
+        Event, EventKind, ExitReason, Feed, FeedCommand, FeedSink, Invocation, InvocationId, InvokeRequest,
+    },
     error::{Error, ErrorKind, Result},
     id::{ActivationId, JobId},
     process,
-    protocol::{Cancel, Forget, Frame, FrameKind, FrameReader, Hello, JobSpec, Logs, Outbox, Program, Report, Role, Setup},
+    protocol::{
+        Cancel, Forget, Frame, FrameKind, FrameReader, Hello, JobSpec, Logs, Outbox, Program, Report, Role,
+        Setup,
+    },
 };
 use tokio::{
     net::{UnixStream, unix::OwnedReadHalf},
@@ -51,10 +56,14 @@ impl Worker {
     /// Starts a worker; it is told everything at once and need not be waited for.
     pub(crate) fn start(runtime: &Program, program: &Program) -> Result<Self> {
         let (output, writing) = std::io::pipe()?;
-        let (child, channel) = process::spawn(runtime, Role::Worker, OwnedFd::from(writing)).map_err(|error| {
-            Error::new(ErrorKind::WorkerLost, format!("cannot start a worker from `{}`: {error}", runtime.path.display()))
+        let (child, channel) =
+            process::spawn(runtime, Role::Worker, OwnedFd::from(writing)).map_err(|error| {
+                Error::new(
+                    ErrorKind::WorkerLost,
+                    format!("cannot start a worker from `{}`: {error}", runtime.path.display()),
+                )
                 .with_source(error)
-        })?;
+            })?;
         let pid = child.id();
         channel.set_nonblocking(true)?;
         let (reading, writing) = UnixStream::from_std(channel)?.into_split();
@@ -101,7 +110,8 @@ impl Worker {
         self.outbox.send(&frames);
         // The receiver is in this function's hands.
         let _ = sender.send(Ok(Event { activation, kind: EventKind::Started }));
-        let events = stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) });
+        let events =
+            stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) });
         let feed = Feed::new(Arc::new(JobFeed { worker: Arc::clone(self), job, activation }));
         Ok(Some(Invocation { id: self.invocation(job), events: events.boxed(), feed: Some(feed) }))
     }
@@ -155,9 +165,14 @@ impl FeedSink for JobFeed {
             FeedCommand::CancelCalls(cancel) => self.worker.write(FrameKind::Cancel, &cancel),
             FeedCommand::Drain => {
                 self.worker.write(FrameKind::Forget, &Forget { job: self.job });
-                if let Some(events) = self.worker.shared.jobs().as_mut().and_then(|jobs| jobs.remove(&self.job)) {
+                if let Some(events) =
+                    self.worker.shared.jobs().as_mut().and_then(|jobs| jobs.remove(&self.job))
+                {
                     // The job may have stopped listening.
-                    let _ = events.send(Ok(Event { activation: self.activation, kind: EventKind::Exited(ExitReason::Finished) }));
+                    let _ = events.send(Ok(Event {
+                        activation: self.activation,
+                        kind: EventKind::Exited(ExitReason::Finished),
+                    }));
                 }
             }
             _ => {}
@@ -204,23 +219,34 @@ async fn listen(
     let reason = match ended.await {
         Ok((_, Some(error))) => ExitReason::Refused(error.to_string()),
         Ok((Ok(status), None)) => {
-            let words = shared.output.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect::<Vec<_>>();
+            let words = shared
+                .output
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .iter()
+                .copied()
+                .collect::<Vec<_>>();
             let words = String::from_utf8_lossy(&words).trim().to_owned();
             let said = if words.is_empty() { String::new() } else { format!("; it said: {words}") };
             match (status.code(), status.signal()) {
-                (Some(EXIT_REFUSED), _) => ExitReason::Refused(words.trim_start_matches("lithops: ").to_owned()),
+                (Some(EXIT_REFUSED), _) => {
+                    ExitReason::Refused(words.trim_start_matches("lithops: ").to_owned())
+                }
                 (Some(process::EXIT_NOT_INITIALISED), _) => ExitReason::Refused(words),
                 (Some(code), _) => ExitReason::Lost(format!("its worker exited with code {code}{said}")),
                 (None, Some(signal)) => ExitReason::Lost(format!("its worker died of signal {signal}{said}")),
                 (None, None) => ExitReason::Lost(format!("its worker ended{said}")),
             }
         }
-        Ok((Err(error), None)) => ExitReason::Lost(format!("its worker ended, and how is not known: {error}")),
+        Ok((Err(error), None)) => {
+            ExitReason::Lost(format!("its worker ended, and how is not known: {error}"))
+        }
         Err(error) => ExitReason::Lost(format!("its worker ended, and how is not known: {error}")),
     };
     for events in jobs.into_values() {
         // As above: nobody may be listening any more.
-        let _ = events.send(Ok(Event { activation: ActivationId(0), kind: EventKind::Exited(reason.clone()) }));
+        let _ =
+            events.send(Ok(Event { activation: ActivationId(0), kind: EventKind::Exited(reason.clone()) }));
     }
 }
 

@@ -4,7 +4,9 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 
-use super::{Capabilities, Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId, RuntimeSpec};
+use super::{
+    Capabilities, Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId, RuntimeSpec,
+};
 use crate::error::Result;
 
 /// A place where calls run: this machine, a function service, a container service, virtual machines.

@@ -31,7 +31,10 @@ pub struct BackendDescriptor {
 
 impl fmt::Debug for BackendDescriptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BackendDescriptor").field("scheme", &self.scheme).field("package", &self.package).finish_non_exhaustive()
+        f.debug_struct("BackendDescriptor")
+            .field("scheme", &self.scheme)
+            .field("package", &self.package)
+            .finish_non_exhaustive()
     }
 }
 
@@ -115,7 +118,9 @@ impl Registry {
         let available: Vec<_> = self.backends.keys().map(|name| format!("`{name}`")).collect();
         let available = if available.is_empty() { "none".to_owned() } else { available.join(", ") };
         let hint = if KNOWN.contains(&scheme) {
-            format!("this program was built without it (it has: {available}); enable feature `{scheme}` of `lithops`")
+            format!(
+                "this program was built without it (it has: {available}); enable feature `{scheme}` of `lithops`"
+            )
         } else if let Some(near) = config::nearest(scheme, KNOWN.iter().copied()) {
             format!("did you mean `{near}`? this program has: {available}")
         } else {

@@ -50,7 +50,10 @@ pub struct Invocation {
 
 impl fmt::Debug for Invocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Invocation").field("id", &self.id).field("fed", &self.feed.is_some()).finish_non_exhaustive()
+        f.debug_struct("Invocation")
+            .field("id", &self.id)
+            .field("fed", &self.feed.is_some())
+            .finish_non_exhaustive()
     }
 }
 

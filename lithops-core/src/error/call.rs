@@ -190,7 +190,8 @@ mod tests {
 
     #[test]
     fn display_names_call_and_function() {
-        let error = CallError::new(CallErrorKind::Failed, "no such row").with_call(CallId::from(7), "app::load");
+        let error =
+            CallError::new(CallErrorKind::Failed, "no such row").with_call(CallId::from(7), "app::load");
         assert_eq!(error.to_string(), "call 7 of `app::load` failed: no such row");
     }
 

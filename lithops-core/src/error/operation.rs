@@ -171,15 +171,17 @@ mod tests {
 
     #[test]
     fn display_is_one_line_and_ends_with_the_hint() {
-        let error =
-            Error::new(ErrorKind::NotFound, "no backend `x`").with_hint("did you mean `y`?").with_context("key", "backend");
+        let error = Error::new(ErrorKind::NotFound, "no backend `x`")
+            .with_hint("did you mean `y`?")
+            .with_context("key", "backend");
         assert_eq!(error.to_string(), "no backend `x`: did you mean `y`?");
     }
 
     #[test]
     fn debug_reports_kind_context_and_sources() {
         let source = std::io::Error::other("disk on fire");
-        let error = Error::new(ErrorKind::Io, "cannot read `f`").with_context("file", "f").with_source(source);
+        let error =
+            Error::new(ErrorKind::Io, "cannot read `f`").with_context("file", "f").with_source(source);
         assert_eq!(format!("{error:?}"), "cannot read `f` (i/o error)\n  file: f\n  caused by: disk on fire");
     }
 }

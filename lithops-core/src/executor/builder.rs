@@ -98,7 +98,13 @@ impl<M: Mode> Builder<M> {
         M::run(async move { self.connect().await.map(Executor::new) })
     }
 
-    fn setting(mut self, section: Option<&'static str>, key: impl Into<String>, value: Value, call: &'static str) -> Self {
+    fn setting(
+        mut self,
+        section: Option<&'static str>,
+        key: impl Into<String>,
+        value: Value,
+        call: &'static str,
+    ) -> Self {
         self.settings.push(Setting { section, key: key.into(), value, call });
         self
     }
@@ -109,7 +115,9 @@ impl<M: Mode> Builder<M> {
         let registry = Registry::builtin()?;
         let descriptor = registry.find(config.backend())?;
         let storage_descriptor = storage::descriptor(config.storage())?;
-        let wrong = checks::findings(&config, &registry)?.into_iter().find(|finding| finding.severity == Severity::Error);
+        let wrong = checks::findings(&config, &registry)?
+            .into_iter()
+            .find(|finding| finding.severity == Severity::Error);
         if let Some(finding) = wrong {
             return Err(finding.into());
         }
@@ -121,7 +129,8 @@ impl<M: Mode> Builder<M> {
         let chunksize = count(config.section("lithops").count_or_auto("chunksize")?);
         let timeout = config.section("lithops").duration("execution_timeout")?;
         let plan =
-            PlanRequest { calls: 0, worker_processes, chunksize, max_workers, capabilities: &capabilities }.plan()?;
+            PlanRequest { calls: 0, worker_processes, chunksize, max_workers, capabilities: &capabilities }
+                .plan()?;
         let worker_processes = plan.worker_processes();
         let max_workers = max_workers.unwrap_or(capabilities.default_max_workers);
 
@@ -164,11 +173,19 @@ fn count(value: Option<CountValue>) -> Option<usize> {
 
 /// A process that was started as a worker must never go on as a client: it would start workers of its own, which
 /// would do the same.
-#[expect(clippy::exit, clippy::print_stderr, clippy::disallowed_methods, reason = "the process has no business here")]
+#[expect(
+    clippy::exit,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "the process has no business here"
+)]
 fn refuse_stray_child() {
     if process::is_stray_child() {
-        let error = Error::new(ErrorKind::InvalidInput, "this process was started as a lithops worker and has built an executor")
-            .with_hint("call `lithops::init()` before anything else in `main`");
+        let error = Error::new(
+            ErrorKind::InvalidInput,
+            "this process was started as a lithops worker and has built an executor",
+        )
+        .with_hint("call `lithops::init()` before anything else in `main`");
         eprintln!("lithops: {error}");
         std::process::exit(process::EXIT_NOT_INITIALISED);
     }

@@ -3,7 +3,6 @@
 use std::{future::IntoFuture, marker::PhantomData, sync::Arc};
 
 use futures_util::future::BoxFuture;
-use serde::Serialize;
 
 use super::{
     Async, Blocking, Mode, ResponseFuture,
@@ -13,7 +12,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    function::{Argument, Entry, SharedGiven, SharedMissing, SharedReady, SharedValues},
+    function::{Argument, Entry, Missing, SharedGiven, SharedReady, SharedValues},
     job::InputQueue,
 };
 
@@ -46,11 +45,11 @@ impl<T: Argument, R, S, M: Mode> Call<T, R, S, M> {
     }
 }
 
-impl<T: Argument, R: 'static, A: Serialize, M: Mode> Call<T, R, SharedMissing<A>, M> {
-    /// The value of the function's `Shared<T>` parameter.
-    pub fn shared(self, value: A) -> Call<T, R, SharedGiven, M> {
+impl<T: Argument, R, S: Missing, M: Mode> Call<T, R, S, M> {
+    /// The value of the function's `Shared<T>` parameter, a tuple for several.
+    pub fn shared(self, value: S::Given) -> Call<T, R, SharedGiven, M> {
         let Self { core, entry, input, options, .. } = self;
-        Call { core, entry, input, options, shared_values: SharedValues::one(&value), state: PhantomData }
+        Call { core, entry, input, options, shared_values: S::encode(&value), state: PhantomData }
     }
 }
 

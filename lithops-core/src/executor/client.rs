@@ -59,7 +59,11 @@ impl<M: Mode> Executor<M> {
     ///
     /// A call may be made more than once when a worker is lost, unless the function says `at_most_once`: what it
     /// does outside itself may then happen twice.
-    pub fn call_async<F: Function<K>, K>(&self, function: F, input: F::Item) -> Call<F::Item, F::Ret, F::Shared, M> {
+    pub fn call_async<F: Function<K>, K>(
+        &self,
+        function: F,
+        input: F::Item,
+    ) -> Call<F::Item, F::Ret, F::Shared, M> {
         let _ = function;
         Call::new(Arc::clone(&self.core), entry_of::<F>(), input)
     }
@@ -127,7 +131,8 @@ pub(crate) struct Core {
 impl Core {
     /// The plan of a job.
     pub(crate) fn plan(&self, options: &JobOptions, calls: u64) -> Result<Plan> {
-        let worker_processes = options.worker_processes.and_then(super::Count::exact).unwrap_or(self.worker_processes);
+        let worker_processes =
+            options.worker_processes.and_then(super::Count::exact).unwrap_or(self.worker_processes);
         PlanRequest {
             calls,
             worker_processes: Some(worker_processes),
@@ -166,8 +171,11 @@ impl Core {
         }
         for (name, value) in &options.env {
             if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-                return Err(Error::new(ErrorKind::InvalidInput, format!("`{name}` cannot be an environment variable"))
-                    .with_hint("a name has at least one character and neither `=` nor NUL"));
+                return Err(Error::new(
+                    ErrorKind::InvalidInput,
+                    format!("`{name}` cannot be an environment variable"),
+                )
+                .with_hint("a name has at least one character and neither `=` nor NUL"));
             }
         }
         let id = JobId::generate();

@@ -147,7 +147,8 @@ async fn finished<T: DeserializeOwned>(
     for report in &reports {
         for index in 0..report.len() {
             let outcome = if report.tag(index) == crate::protocol::Tag::Ok {
-                decode_value(report.value(index)).map_err(|error| undecodable(job, report.header.run.first + index as u64, &error))
+                decode_value(report.value(index))
+                    .map_err(|error| undecodable(job, report.header.run.first + index as u64, &error))
             } else {
                 Err(job.read(|outcomes| job.call_error(outcomes, report, index)))
             };
@@ -159,7 +160,10 @@ async fn finished<T: DeserializeOwned>(
 
 /// Waits for one call.
 async fn outcome_of<T: DeserializeOwned>(job: &JobState, call: u64) -> Result<Result<T, CallError>> {
-    job.wait_for(|outcomes, progress| outcomes.done().contains(call) || progress.complete && call >= progress.known).await?;
+    job.wait_for(|outcomes, progress| {
+        outcomes.done().contains(call) || progress.complete && call >= progress.known
+    })
+    .await?;
     committed(job, call).ok_or_else(|| {
         Error::new(ErrorKind::NotFound, format!("the job has no call {call}"))
             .with_hint(format!("its calls are numbered 0 to {}", job.progress().known.saturating_sub(1)))

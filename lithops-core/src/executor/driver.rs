@@ -177,7 +177,8 @@ impl Driver {
         let window = Window::new(self.plan.worker_processes() as u64, Instant::now());
         self.workers.insert(number, Worker { feed: None, started: false, window });
         let calls = self.take_calls(self.plan.chunksize() as u64, number);
-        let (backend, request) = (Arc::clone(&self.backend), InvokeRequest::new(Arc::clone(&self.spec), vec![calls]));
+        let (backend, request) =
+            (Arc::clone(&self.backend), InvokeRequest::new(Arc::clone(&self.spec), vec![calls]));
         self.starting.push(Box::pin(async move { (number, backend.invoke(request).await) }));
     }
 
@@ -195,7 +196,8 @@ impl Driver {
     }
 
     fn calls_again(&mut self, again: Dispatch) -> (Calls, Dispatch) {
-        let (first, (kept, _)) = self.kept.range(..=again.first).next_back().expect("calls are kept until committed");
+        let (first, (kept, _)) =
+            self.kept.range(..=again.first).next_back().expect("calls are kept until committed");
         let skip = u32::try_from(again.first - first).unwrap_or(u32::MAX);
         let count = u32::try_from(again.end.min(kept.run.end()) - again.first).unwrap_or(u32::MAX);
         let mut calls = kept.slice(skip, count);
@@ -285,7 +287,8 @@ impl Driver {
         let steps = if report.all_ok() {
             self.tracker.report(&run, |_| Tag::Ok)
         } else {
-            self.tracker.report(&run, |call| report.tag(usize::try_from(call - run.first).unwrap_or(usize::MAX)))
+            self.tracker
+                .report(&run, |call| report.tag(usize::try_from(call - run.first).unwrap_or(usize::MAX)))
         };
         let part = |first: u64, end: u64| {
             let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
@@ -312,7 +315,8 @@ impl Driver {
             return encoded.to_vec();
         }
         let known = rmp_serde::from_slice::<CallError>(encoded);
-        let message = known.map_or_else(|_| "its sub-worker was lost".to_owned(), |error| error.message().to_owned());
+        let message =
+            known.map_or_else(|_| "its sub-worker was lost".to_owned(), |error| error.message().to_owned());
         let error = CallError::new(CallErrorKind::WorkerLost, format!("{message}, and it may run only once"));
         rmp_serde::to_vec_named(&error).unwrap_or_default()
     }
@@ -345,7 +349,8 @@ impl Driver {
     fn commit(&mut self, reports: Vec<Report>) {
         for report in &reports {
             let run = report.header.run;
-            let touched = self.kept.range(..run.end()).rev().take_while(|(_, (kept, _))| kept.run.end() > run.first);
+            let touched =
+                self.kept.range(..run.end()).rev().take_while(|(_, (kept, _))| kept.run.end() > run.first);
             let touched: Vec<_> = touched.map(|(first, _)| *first).collect();
             for first in touched {
                 if let Some((kept, open)) = self.kept.get_mut(&first) {
@@ -373,7 +378,9 @@ impl Driver {
         }
         let error = CallError::new(CallErrorKind::Cancelled, "the job was cancelled");
         let error = rmp_serde::to_vec_named(&error).unwrap_or_default();
-        let reports = open.into_iter().flat_map(|(first, end)| (first..end).step_by(1 << 16).map(move |from| (from, end)));
+        let reports = open
+            .into_iter()
+            .flat_map(|(first, end)| (first..end).step_by(1 << 16).map(move |from| (from, end)));
         let reports = reports.map(|(from, end)| {
             let count = u32::try_from((end - from).min(1 << 16)).unwrap_or(u32::MAX);
             let run = Run {

@@ -117,7 +117,10 @@ impl<R, M: Mode> Clone for FuturesList<R, M> {
 
 impl<R, M: Mode> fmt::Debug for FuturesList<R, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FuturesList").field("job", &self.job_id()).field("progress", &self.progress()).finish()
+        f.debug_struct("FuturesList")
+            .field("job", &self.job_id())
+            .field("progress", &self.progress())
+            .finish()
     }
 }
 
@@ -137,7 +140,8 @@ impl<R, M: Mode> Handles<R, M> {
     fn get(&self, job: &Arc<JobState>, index: usize) -> &ResponseFuture<R, M> {
         let number = index.saturating_add(1);
         let bucket = number.ilog2();
-        let handles = self.buckets[bucket as usize].get_or_init(|| (0..1usize << bucket).map(|_| OnceLock::new()).collect());
+        let handles = self.buckets[bucket as usize]
+            .get_or_init(|| (0..1usize << bucket).map(|_| OnceLock::new()).collect());
         handles[number - (1 << bucket)].get_or_init(|| ResponseFuture::new(Arc::clone(job), index as u64))
     }
 }
@@ -162,7 +166,12 @@ impl<R, M: Mode> AsCompleted<R, M> {
                 if first + 1 < end {
                     self.ready.push_front((first + 1, end));
                 }
-                return Poll::Ready(Some(Completed { job: Arc::clone(&self.job), call: first, lost: None, types: PhantomData }));
+                return Poll::Ready(Some(Completed {
+                    job: Arc::clone(&self.job),
+                    call: first,
+                    lost: None,
+                    types: PhantomData,
+                }));
             }
             let progress = self.job.progress();
             if progress.complete && self.seen.len() == progress.known {
@@ -171,7 +180,8 @@ impl<R, M: Mode> AsCompleted<R, M> {
             let (job, seen) = (Arc::clone(&self.job), self.seen.len());
             let waiting = self.waiting.get_or_insert_with(|| {
                 Box::pin(async move {
-                    job.wait_for(|outcomes, progress| outcomes.done().len() > seen || progress.is_finished()).await
+                    job.wait_for(|outcomes, progress| outcomes.done().len() > seen || progress.is_finished())
+                        .await
                 })
             });
             let waited = ready!(waiting.as_mut().poll(context));
@@ -187,7 +197,12 @@ impl<R, M: Mode> AsCompleted<R, M> {
                 self.seen.insert(0, self.job.progress().known);
                 self.job.set_known(self.seen.len(), true);
                 let lost = Some(CallError::new(CallErrorKind::WorkerLost, error.to_string()));
-                return Poll::Ready(Some(Completed { job: Arc::clone(&self.job), call, lost, types: PhantomData }));
+                return Poll::Ready(Some(Completed {
+                    job: Arc::clone(&self.job),
+                    call,
+                    lost,
+                    types: PhantomData,
+                }));
             }
             self.ready.iter().for_each(|(first, end)| self.seen.insert(*first, *end));
         }

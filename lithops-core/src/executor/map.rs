@@ -3,7 +3,6 @@
 use std::{future::IntoFuture, marker::PhantomData, sync::Arc};
 
 use futures_util::future::BoxFuture;
-use serde::Serialize;
 
 use super::{
     Async, Blocking, FuturesList, Mode,
@@ -13,7 +12,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    function::{Argument, Entry, Inputs, SharedGiven, SharedMissing, SharedReady, SharedValues},
+    function::{Argument, Entry, Inputs, Missing, SharedGiven, SharedReady, SharedValues},
     job::InputQueue,
     plan::Plan,
 };
@@ -51,11 +50,6 @@ impl<T: Argument, R, S, M: Mode> Map<T, R, S, M> {
         })
     }
 
-    fn given(self, shared_values: Result<SharedValues>) -> Map<T, R, SharedGiven, M> {
-        let Self { core, entry, inputs, options, .. } = self;
-        Map { core, entry, inputs, options, shared_values, state: PhantomData }
-    }
-
     fn start(self) -> Result<FuturesList<R, M>> {
         let entry = self.entry?;
         let queue = Arc::new(InputQueue::default());
@@ -66,10 +60,12 @@ impl<T: Argument, R, S, M: Mode> Map<T, R, S, M> {
     }
 }
 
-impl<T: Argument, R: 'static, A: Serialize, M: Mode> Map<T, R, SharedMissing<A>, M> {
-    /// The value of the function's `Shared<T>` parameter: sent once per job, decoded once per sub-worker.
-    pub fn shared(self, value: A) -> Map<T, R, SharedGiven, M> {
-        self.given(SharedValues::one(&value))
+impl<T: Argument, R, S: Missing, M: Mode> Map<T, R, S, M> {
+    /// The value of the function's `Shared<T>` parameter, a tuple for several: sent once per job, decoded once per
+    /// sub-worker.
+    pub fn shared(self, value: S::Given) -> Map<T, R, SharedGiven, M> {
+        let Self { core, entry, inputs, options, .. } = self;
+        Map { core, entry, inputs, options, shared_values: S::encode(&value), state: PhantomData }
     }
 }
 

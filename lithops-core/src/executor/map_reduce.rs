@@ -3,7 +3,6 @@
 use std::{future::IntoFuture, marker::PhantomData, sync::Arc};
 
 use futures_util::future::BoxFuture;
-use serde::Serialize;
 
 use super::{
     Async, Blocking, Mode, ResponseFuture,
@@ -13,7 +12,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    function::{Argument, Entry, Inputs, SharedGiven, SharedMissing, SharedReady, SharedValues},
+    function::{Argument, Entry, Inputs, Missing, SharedGiven, SharedReady, SharedValues},
     job::{InputQueue, JobState},
 };
 
@@ -65,8 +64,11 @@ impl<T: Argument, S, R, RS, M: Mode> MapReduce<T, S, R, RS, M> {
     fn start(self) -> Result<ResponseFuture<R, M>> {
         let (entry, reducer) = (self.entry?, self.reducer?);
         if self.spawn_reducer > 100 {
-            return Err(Error::new(ErrorKind::InvalidInput, format!("`spawn_reducer` is {}", self.spawn_reducer))
-                .with_hint("write a percentage from 0 to 100"));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("`spawn_reducer` is {}", self.spawn_reducer),
+            )
+            .with_hint("write a percentage from 0 to 100"));
         }
         let queue = Arc::new(InputQueue::default());
         let known = self.inputs.exact_len();
@@ -113,11 +115,11 @@ async fn gather(maps: &JobState, queue: &InputQueue) -> Result<()> {
     Ok(())
 }
 
-impl<T: Argument, A: Serialize, R: 'static, RS: SharedReady, M: Mode> MapReduce<T, SharedMissing<A>, R, RS, M> {
-    /// The value of the mapped function's `Shared<T>` parameter.
-    pub fn shared(self, value: A) -> MapReduce<T, SharedGiven, R, RS, M> {
+impl<T: Argument, S: Missing, R, RS, M: Mode> MapReduce<T, S, R, RS, M> {
+    /// The value of the mapped function's `Shared<T>` parameter, a tuple for several.
+    pub fn shared(self, value: S::Given) -> MapReduce<T, SharedGiven, R, RS, M> {
         let Self { core, entry, reducer, inputs, options, spawn_reducer, .. } = self;
-        let shared_values = SharedValues::one(&value);
+        let shared_values = S::encode(&value);
         MapReduce { core, entry, reducer, inputs, options, shared_values, spawn_reducer, state: PhantomData }
     }
 }

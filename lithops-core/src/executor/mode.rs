@@ -50,8 +50,13 @@ impl Mode for Blocking {
     {
         // Blocking a thread of an async runtime would stall or panic the program; say so instead.
         if Handle::try_current().is_ok() {
-            return Err(Error::new(ErrorKind::InvalidInput, "the blocking API was called inside an async runtime")
-                .with_hint("use `lithops::FunctionExecutor` and `.await` here, or call it from `spawn_blocking`"));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "the blocking API was called inside an async runtime",
+            )
+            .with_hint(
+                "use `lithops::FunctionExecutor` and `.await` here, or call it from `spawn_blocking`",
+            ));
         }
         runtime::driver().block_on(operation)
     }

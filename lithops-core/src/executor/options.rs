@@ -79,7 +79,10 @@ macro_rules! common_options {
 
         /// Environment variables of the calls. Their values are kept out of logs and errors.
         #[must_use]
-        pub fn extra_env<K: Into<String>, V: Into<String>>(mut self, env: impl IntoIterator<Item = (K, V)>) -> Self {
+        pub fn extra_env<K: Into<String>, V: Into<String>>(
+            mut self,
+            env: impl IntoIterator<Item = (K, V)>,
+        ) -> Self {
             self.options.env.extend(env.into_iter().map(|(name, value)| (name.into(), value.into())));
             self
         }

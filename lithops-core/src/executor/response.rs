@@ -81,8 +81,10 @@ impl<R, M: Mode> ResponseFuture<R, M> {
     pub fn logs(&self) -> M::Out<Result<String>> {
         let (job, call) = (Arc::clone(&self.value.job), self.value.call);
         M::run(async move {
-            job.wait_for(|outcomes, progress| outcomes.done().contains(call) || progress.is_finished()).await?;
-            Ok(job.read(|outcomes| outcomes.log(call).map(crate::protocol::LogEntry::text).unwrap_or_default()))
+            job.wait_for(|outcomes, progress| outcomes.done().contains(call) || progress.is_finished())
+                .await?;
+            Ok(job
+                .read(|outcomes| outcomes.log(call).map(crate::protocol::LogEntry::text).unwrap_or_default()))
         })
     }
 

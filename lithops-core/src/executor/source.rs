@@ -21,8 +21,11 @@ pub(crate) fn produce<T: Argument>(inputs: Inputs<T>, function: &'static str, qu
         let error = match produced {
             Ok(result) => result.err(),
             Err(panic) => Some(
-                Error::new(ErrorKind::InvalidInput, format!("the inputs' iterator panicked: {}", panic_text(&*panic)))
-                    .with_hint("the calls made so far keep their outcomes"),
+                Error::new(
+                    ErrorKind::InvalidInput,
+                    format!("the inputs' iterator panicked: {}", panic_text(&*panic)),
+                )
+                .with_hint("the calls made so far keep their outcomes"),
             ),
         };
         queue.end(error);

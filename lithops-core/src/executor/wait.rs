@@ -72,9 +72,9 @@ impl<R, M: Mode> Wait<R, M> {
             None => waited.await?,
         }
         let known = self.job.progress().known;
-        let (done, open) = self.job.read(|outcomes| {
-            (outcomes.done().iter().collect::<Vec<_>>(), outcomes.done().missing(0, known))
-        });
+        let (done, open) = self
+            .job
+            .read(|outcomes| (outcomes.done().iter().collect::<Vec<_>>(), outcomes.done().missing(0, known)));
         let handles = |ranges: Vec<(u64, u64)>| {
             let calls = ranges.into_iter().flat_map(|(first, end)| first..end);
             calls.map(|call| ResponseFuture::new(Arc::clone(&self.job), call)).collect()
@@ -89,7 +89,8 @@ fn enough(return_when: ReturnWhen, progress: &Progress) -> bool {
         ReturnWhen::AnyCompleted => progress.done > 0 || progress.is_finished(),
         ReturnWhen::AllCompleted => progress.is_finished(),
         ReturnWhen::Percent(percent) => {
-            progress.complete && u128::from(progress.done) * 100 >= u128::from(progress.known) * u128::from(percent)
+            progress.complete
+                && u128::from(progress.done) * 100 >= u128::from(progress.known) * u128::from(percent)
         }
     }
 }
@@ -102,7 +103,9 @@ impl<R: 'static> IntoFuture for Wait<R, Async> {
         // The timer belongs to the driver's runtime, so that any runtime, or none, can wait here.
         Box::pin(async move {
             let waiting = runtime::driver().spawn(self.lists());
-            waiting.await.map_err(|error| Error::new(ErrorKind::Unexpected, format!("waiting ended: {error}")))?
+            waiting
+                .await
+                .map_err(|error| Error::new(ErrorKind::Unexpected, format!("waiting ended: {error}")))?
         })
     }
 }

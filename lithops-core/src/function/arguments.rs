@@ -50,7 +50,10 @@ impl<T: Reserved> Take<true> for T {
 impl<T: DeserializeOwned> Take<false> for T {
     fn take(_: &Scope<'_>, arguments: &mut Arguments<'_>) -> Result<Self, CallError> {
         T::deserialize(&mut arguments.decoder).map_err(|error| {
-            undecodable(format!("the argument of type `{}` does not decode: {error}", std::any::type_name::<T>()))
+            undecodable(format!(
+                "the argument of type `{}` does not decode: {error}",
+                std::any::type_name::<T>()
+            ))
         })
     }
 }

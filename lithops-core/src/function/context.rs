@@ -102,7 +102,8 @@ impl JobScope {
         }
         let failed = |message: String| CallError::new(CallErrorKind::Failed, message);
         let locator = self.spec.storage.as_ref().ok_or_else(|| failed("the job has no storage".into()))?;
-        let store = storage::connect(locator).map_err(|error| failed(format!("cannot open the storage: {error}")))?;
+        let store =
+            storage::connect(locator).map_err(|error| failed(format!("cannot open the storage: {error}")))?;
         Ok(self.storage.get_or_init(|| StorageClient::new(store, locator.bucket.clone())).clone())
     }
 

@@ -1,6 +1,8 @@
 //! [`Entry`]: what the attribute registers for a function.
 
-use std::{any::TypeId, collections::BTreeMap, fmt, future::Future, pin::Pin, sync::OnceLock, time::Duration};
+use std::{
+    any::TypeId, collections::BTreeMap, fmt, future::Future, pin::Pin, sync::OnceLock, time::Duration,
+};
 
 use super::Scope;
 use crate::error::{CallError, Error, ErrorKind, Result};
@@ -24,7 +26,9 @@ pub enum Run {
     /// A plain function.
     Sync(for<'a> fn(&'a Scope<'a>, &'a [u8], &'a mut Vec<u8>) -> Outcome),
     /// An `async` function.
-    Async(for<'a> fn(&'a Scope<'a>, &'a [u8], &'a mut Vec<u8>) -> Pin<Box<dyn Future<Output = Outcome> + 'a>>),
+    Async(
+        for<'a> fn(&'a Scope<'a>, &'a [u8], &'a mut Vec<u8>) -> Pin<Box<dyn Future<Output = Outcome> + 'a>>,
+    ),
 }
 
 impl fmt::Debug for Run {

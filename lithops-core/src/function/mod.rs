@@ -21,5 +21,8 @@ pub use entry::{Entry, Location, Registered, Run, entry_of, find, find_id, funct
 pub use input::{Argument, InputList, Inputs, IntoInputs};
 pub use outcome::{ErrorProbe, NotResult, Return, ViaBoxed, ViaDisplay, ViaStdError, encode};
 pub use reserved::{NotReserved, Probe, Reserved};
-pub use shared::{NoShared, Shared, SharedGiven, SharedList, SharedMissing, SharedReady, SharedValues};
+pub use shared::{
+    Missing, NoShared, Shared, SharedGiven, SharedList, SharedMissing, SharedMissing2, SharedMissing3,
+    SharedReady, SharedValues,
+};
 pub use signature::{Cons, Function, Inp, IsAsync, IsSync, Nil, Param, Res, RetOf};

@@ -46,7 +46,10 @@ impl<T: DeserializeOwned + Any + Send + Sync> Reserved for Shared<T> {
         scope.shared_taken.set(index + 1);
         let decode = |bytes: &Bytes| {
             rmp_serde::from_slice(bytes).map_err(|error| {
-                CallError::new(CallErrorKind::Undecodable, format!("the shared value does not decode: {error}"))
+                CallError::new(
+                    CallErrorKind::Undecodable,
+                    format!("the shared value does not decode: {error}"),
+                )
             })
         };
         scope.job.shared(index, decode).map(Self)
@@ -54,12 +57,20 @@ impl<T: DeserializeOwned + Any + Send + Sync> Reserved for Shared<T> {
 }
 
 /// The function has no `Shared<T>` parameter.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct NoShared;
 
 /// The function has a `Shared<T>` parameter, and `.shared(value)` has not been called yet.
 #[derive(Debug)]
-pub struct SharedMissing<T>(PhantomData<T>);
+pub struct SharedMissing<A>(PhantomData<A>);
+
+/// The function has two, and `.shared((a, b))` has not been called yet.
+#[derive(Debug)]
+pub struct SharedMissing2<A, B>(PhantomData<(A, B)>);
+
+/// The function has three, and `.shared((a, b, c))` has not been called yet.
+#[derive(Debug)]
+pub struct SharedMissing3<A, B, C>(PhantomData<(A, B, C)>);
 
 /// `.shared(value)` was called.
 #[derive(Debug, Clone, Copy)]
@@ -75,22 +86,50 @@ pub trait SharedReady {}
 impl SharedReady for NoShared {}
 impl SharedReady for SharedGiven {}
 
+/// A job that lacks its shared data: what `.shared(..)` takes.
+#[diagnostic::on_unimplemented(
+    message = "the function has no `Shared` parameter",
+    label = "there is nothing to share"
+)]
+pub trait Missing {
+    /// The value, or a tuple for several parameters.
+    type Given;
+
+    /// Encodes it.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
+    fn encode(given: &Self::Given) -> Result<SharedValues>;
+}
+
+impl<A: Serialize> Missing for SharedMissing<A> {
+    type Given = A;
+
+    fn encode(given: &A) -> Result<SharedValues> {
+        Ok(SharedValues(vec![encode(given)?]))
+    }
+}
+
+impl<A: Serialize, B: Serialize> Missing for SharedMissing2<A, B> {
+    type Given = (A, B);
+
+    fn encode((a, b): &(A, B)) -> Result<SharedValues> {
+        Ok(SharedValues(vec![encode(a)?, encode(b)?]))
+    }
+}
+
+impl<A: Serialize, B: Serialize, C: Serialize> Missing for SharedMissing3<A, B, C> {
+    type Given = (A, B, C);
+
+    fn encode((a, b, c): &(A, B, C)) -> Result<SharedValues> {
+        Ok(SharedValues(vec![encode(a)?, encode(b)?, encode(c)?]))
+    }
+}
+
 /// The list of a function's `Shared<T>` parameters.
 pub trait SharedList {
-    /// What is still to be given: [`NoShared`] or [`SharedMissing`].
-    type State: Default;
-}
-
-impl Default for NoShared {
-    fn default() -> Self {
-        Self
-    }
-}
-
-impl<T> Default for SharedMissing<T> {
-    fn default() -> Self {
-        Self(PhantomData)
-    }
+    /// What is still to be given.
+    type State;
 }
 
 impl SharedList for Nil {
@@ -102,38 +141,20 @@ impl<A> SharedList for Cons<A, Nil> {
 }
 
 impl<A, B> SharedList for Cons<A, Cons<B, Nil>> {
-    type State = SharedMissing<(A, B)>;
+    type State = SharedMissing2<A, B>;
 }
 
 impl<A, B, C> SharedList for Cons<A, Cons<B, Cons<C, Nil>>> {
-    type State = SharedMissing<(A, B, C)>;
+    type State = SharedMissing3<A, B, C>;
 }
 
-/// The encoded values of `.shared(value)`, or of a tuple for several parameters.
+/// The encoded values of `.shared(..)`, one per parameter.
 #[derive(Debug, Default)]
 pub struct SharedValues(pub(crate) Vec<Bytes>);
 
-impl SharedValues {
-    /// Encodes the value of a single `Shared<T>` parameter.
-    ///
-    /// # Errors
-    /// When it cannot be encoded.
-    pub fn one<A: Serialize>(value: &A) -> Result<Self> {
-        Ok(Self(vec![encode(value)?]))
-    }
-
-    /// Adds the value of a further parameter.
-    ///
-    /// # Errors
-    /// When it cannot be encoded.
-    pub fn and<A: Serialize>(mut self, value: &A) -> Result<Self> {
-        self.0.push(encode(value)?);
-        Ok(self)
-    }
-}
-
 fn encode<T: Serialize>(value: &T) -> Result<Bytes> {
     rmp_serde::to_vec(value).map(Bytes::from).map_err(|error| {
-        Error::new(ErrorKind::InvalidInput, format!("the shared value cannot be encoded: {error}")).with_source(error)
+        Error::new(ErrorKind::InvalidInput, format!("the shared value cannot be encoded: {error}"))
+            .with_source(error)
     })
 }

@@ -74,7 +74,7 @@ pub trait Function<K>: Copy + Send + Sync + 'static {
     /// One element of the inputs: the argument, or a tuple for several.
     type Item: Argument;
     /// What is still to be given of shared data.
-    type Shared: Default;
+    type Shared;
     /// What it returns, a `Result` included.
     type Ret;
 }

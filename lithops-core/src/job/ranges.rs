@@ -58,7 +58,8 @@ impl Ranges {
         {
             low = *before;
         }
-        while let Some((next, next_end)) = self.ends.range(low..=high).next().map(|(next, end)| (*next, *end)) {
+        while let Some((next, next_end)) = self.ends.range(low..=high).next().map(|(next, end)| (*next, *end))
+        {
             self.ends.remove(&next);
             self.len -= next_end - next;
             high = high.max(next_end);

@@ -56,7 +56,12 @@ struct Inner {
 impl JobState {
     /// The state of a job that has just been planned, and the receiver of its cancellation.
     #[must_use]
-    pub fn new(id: JobId, function: &'static str, plan: Plan, known: Option<u64>) -> (Self, mpsc::UnboundedReceiver<()>) {
+    pub fn new(
+        id: JobId,
+        function: &'static str,
+        plan: Plan,
+        known: Option<u64>,
+    ) -> (Self, mpsc::UnboundedReceiver<()>) {
         let (cancel, cancelled) = mpsc::unbounded_channel();
         let inner = Inner {
             outcomes: Outcomes::default(),
@@ -190,10 +195,16 @@ impl JobState {
     pub fn call_error(&self, outcomes: &Outcomes, report: &Report, index: usize) -> CallError {
         let call = report.header.run.first + index as u64;
         let error: CallError = rmp_serde::from_slice(report.value(index)).unwrap_or_else(|error| {
-            CallError::new(CallErrorKind::Undecodable, format!("the call failed, and its error does not decode: {error}"))
+            CallError::new(
+                CallErrorKind::Undecodable,
+                format!("the call failed, and its error does not decode: {error}"),
+            )
         });
         let tail = outcomes.log(call).map(|log| log.last(2048)).unwrap_or_default();
-        error.with_attempts(report.header.run.attempt).with_log_tail(tail).with_call(CallId::from(call), self.function)
+        error
+            .with_attempts(report.header.run.attempt)
+            .with_log_tail(tail)
+            .with_call(CallId::from(call), self.function)
     }
 
     /// Decodes the outcome of one call of a report.

@@ -130,7 +130,9 @@ impl Tracker {
 
     /// Notes that calls are in the hands of a worker.
     pub fn dispatched(&mut self, dispatch: Dispatch, holder: u64) {
-        debug_assert!(self.committed.missing(dispatch.first, dispatch.end) == [(dispatch.first, dispatch.end)]);
+        debug_assert!(
+            self.committed.missing(dispatch.first, dispatch.end) == [(dispatch.first, dispatch.end)]
+        );
         self.held.insert(dispatch.first, Held { end: dispatch.end, attempt: dispatch.attempt, holder });
     }
 
@@ -149,8 +151,12 @@ impl Tracker {
 
     /// A worker is gone: its calls wait to be tried again, or are committed as lost.
     pub fn holder_lost(&mut self, holder: u64) -> Vec<Step> {
-        let lost: Vec<_> =
-            self.held.iter().filter(|(_, held)| held.holder == holder).map(|(first, held)| (*first, *held)).collect();
+        let lost: Vec<_> = self
+            .held
+            .iter()
+            .filter(|(_, held)| held.holder == holder)
+            .map(|(first, held)| (*first, *held))
+            .collect();
         let mut steps = Vec::new();
         for (first, held) in lost {
             self.held.remove(&first);
@@ -313,7 +319,15 @@ mod tests {
     use crate::id::{ActivationId, JobId};
 
     fn run(first: u64, count: u32, attempt: u32) -> Run {
-        Run { job: JobId::from_bytes([1; 16]), activation: ActivationId(0), offset: 0, chunksize: 1, attempt, first, count }
+        Run {
+            job: JobId::from_bytes([1; 16]),
+            activation: ActivationId(0),
+            offset: 0,
+            chunksize: 1,
+            attempt,
+            first,
+            count,
+        }
     }
 
     fn held(policy: Policy, calls: u64) -> Tracker {

@@ -186,7 +186,9 @@ mod tests {
         };
         let error = request.plan().expect_err("refused").to_string();
         assert!(error.contains("`worker_processes` is 0") && error.contains("from 1 to"), "{error}");
-        let error = PlanRequest { worker_processes: None, chunksize: Some(0), ..request }.plan().expect_err("refused");
+        let error = PlanRequest { worker_processes: None, chunksize: Some(0), ..request }
+            .plan()
+            .expect_err("refused");
         assert!(error.to_string().contains("`chunksize` is 0"), "{error}");
     }
 

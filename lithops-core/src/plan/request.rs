@@ -30,15 +30,26 @@ impl PlanRequest<'_> {
         let capabilities = self.capabilities;
         let worker_processes = self.worker_processes.unwrap_or(capabilities.default_worker_processes);
         let max_workers = self.max_workers.unwrap_or(capabilities.default_max_workers);
-        bounded("worker_processes", worker_processes, capabilities.max_worker_processes, "the number of CPUs of a worker")?;
+        bounded(
+            "worker_processes",
+            worker_processes,
+            capabilities.max_worker_processes,
+            "the number of CPUs of a worker",
+        )?;
         bounded("max_workers", max_workers, capabilities.max_workers, "how many workers may live at once")?;
         let chunksize = self.chunksize.unwrap_or(worker_processes);
         let limit = u32::MAX as usize;
-        bounded("chunksize", chunksize, limit, "how many calls each worker is given, by default worker_processes")?;
+        bounded(
+            "chunksize",
+            chunksize,
+            limit,
+            "how many calls each worker is given, by default worker_processes",
+        )?;
 
         let mut warnings = Vec::new();
         if worker_processes as f64 > capabilities.worker_cpus * 2.0 {
-            warnings.push(Warning::MoreProcessesThanCpus { worker_processes, cpus: capabilities.worker_cpus });
+            warnings
+                .push(Warning::MoreProcessesThanCpus { worker_processes, cpus: capabilities.worker_cpus });
         }
         if chunksize < worker_processes && !capabilities.feed {
             warnings.push(Warning::ChunkBelowProcesses { chunksize, worker_processes });

@@ -74,9 +74,13 @@ impl Frame {
     /// # Errors
     /// When the value cannot be encoded, or is longer than [`MAX_FRAME`].
     pub fn write<T: Serialize>(kind: FrameKind, value: &T, out: &mut Vec<u8>) -> Result<()> {
-        let body = postcard::to_stdvec(value).map_err(|error| malformed(format!("cannot encode {kind:?}: {error}")))?;
+        let body = postcard::to_stdvec(value)
+            .map_err(|error| malformed(format!("cannot encode {kind:?}: {error}")))?;
         if body.len() > MAX_FRAME {
-            return Err(malformed(format!("{kind:?} of {} bytes exceeds the limit of {MAX_FRAME}", body.len())));
+            return Err(malformed(format!(
+                "{kind:?} of {} bytes exceeds the limit of {MAX_FRAME}",
+                body.len()
+            )));
         }
         out.extend_from_slice(&frame_header(kind, body.len()));
         out.extend_from_slice(&body);
@@ -109,7 +113,8 @@ fn parse_header(header: &[u8]) -> Result<(FrameKind, usize)> {
     if len > MAX_FRAME {
         return Err(malformed(format!("{len} bytes exceed the limit of {MAX_FRAME}")));
     }
-    let kind = FrameKind::from_byte(header[4]).ok_or_else(|| malformed(format!("unknown kind {}", header[4])))?;
+    let kind =
+        FrameKind::from_byte(header[4]).ok_or_else(|| malformed(format!("unknown kind {}", header[4])))?;
     Ok((kind, len))
 }
 
@@ -161,11 +166,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 return Ok(Some(frame));
             }
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
-                return if self.buffer.is_empty() {
-                    Ok(None)
-                } else {
-                    Err(cut_short())
-                };
+                return if self.buffer.is_empty() { Ok(None) } else { Err(cut_short()) };
             }
         }
     }
@@ -214,7 +215,10 @@ mod tests {
         let mut out = Vec::new();
         Frame::write(FrameKind::Forget, &7u32, &mut out).expect("writes");
         let mut whole = out.as_slice();
-        assert_eq!(read_frame(&mut whole).expect("reads").expect("a frame").decode::<u32>().expect("decodes"), 7);
+        assert_eq!(
+            read_frame(&mut whole).expect("reads").expect("a frame").decode::<u32>().expect("decodes"),
+            7
+        );
         assert!(read_frame(&mut whole).expect("ends").is_none());
         for cut in 1..out.len() {
             assert!(read_frame(&mut &out[..cut]).is_err(), "cut at {cut}");

@@ -75,7 +75,8 @@ impl Hello {
         let version = self.version.as_bytes();
         body.push(u8::try_from(version.len()).map_err(|_| malformed("the version's name is too long"))?);
         body.extend_from_slice(version);
-        let about = postcard::to_stdvec(&self.about).map_err(|error| malformed(format!("cannot encode hello: {error}")))?;
+        let about = postcard::to_stdvec(&self.about)
+            .map_err(|error| malformed(format!("cannot encode hello: {error}")))?;
         body.extend_from_slice(&about);
         out.extend_from_slice(&frame_header(FrameKind::Hello, body.len()));
         out.extend_from_slice(&body);
@@ -87,7 +88,9 @@ impl Hello {
     /// # Errors
     /// `VersionMismatch` naming both versions when there is none; otherwise when it is not a hello.
     pub fn read(frame: &Frame) -> Result<Self> {
-        let body = (frame.kind == FrameKind::Hello).then_some(&frame.body[..]).and_then(|body| body.strip_prefix(MAGIC));
+        let body = (frame.kind == FrameKind::Hello)
+            .then_some(&frame.body[..])
+            .and_then(|body| body.strip_prefix(MAGIC));
         let body = body.ok_or_else(|| malformed("the first frame is not a hello"))?;
         let [first, first_high, last, last_high, len, rest @ ..] = body else {
             return Err(malformed("a hello is cut short"));

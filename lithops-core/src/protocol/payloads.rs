@@ -107,7 +107,8 @@ impl Payloads {
         if self.base == 0 {
             out.extend_from_slice(&self.ends);
         } else {
-            (0..self.len()).for_each(|index| out.extend_from_slice(&(self.end(index) - self.base).to_le_bytes()));
+            (0..self.len())
+                .for_each(|index| out.extend_from_slice(&(self.end(index) - self.base).to_le_bytes()));
         }
         out.extend_from_slice(&self.data);
     }

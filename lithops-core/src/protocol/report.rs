@@ -292,8 +292,15 @@ mod tests {
     use proptest::prelude::*;
 
     fn header(count: u32) -> ReportHeader {
-        let run =
-            Run { job: JobId::generate(), activation: ActivationId(0), offset: 0, chunksize: 4, attempt: 1, first: 9, count };
+        let run = Run {
+            job: JobId::generate(),
+            activation: ActivationId(0),
+            offset: 0,
+            chunksize: 4,
+            attempt: 1,
+            first: 9,
+            count,
+        };
         ReportHeader {
             run,
             batch: 7,

@@ -44,7 +44,10 @@ async fn serve(channel: UnixStream) -> Result<()> {
     let setup: Setup = match frames.next().await? {
         Some(frame) if frame.kind == FrameKind::Setup => frame.decode()?,
         Some(frame) => {
-            return Err(Error::new(ErrorKind::Unexpected, format!("the client sent {:?} before its setup", frame.kind)));
+            return Err(Error::new(
+                ErrorKind::Unexpected,
+                format!("the client sent {:?} before its setup", frame.kind),
+            ));
         }
         None => return Ok(()),
     };

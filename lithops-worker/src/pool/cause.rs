@@ -47,10 +47,16 @@ pub(super) struct Evidence {
 pub(super) fn judge(exit: Exit, evidence: Evidence) -> (Tag, CallError) {
     if let Some(ending) = evidence.ending {
         return match ending {
-            Ending::TimedOut(limit) => {
-                (Tag::Failed, CallError::new(CallErrorKind::TimedOut, format!("it ran longer than its timeout of {limit:?}")))
+            Ending::TimedOut(limit) => (
+                Tag::Failed,
+                CallError::new(
+                    CallErrorKind::TimedOut,
+                    format!("it ran longer than its timeout of {limit:?}"),
+                ),
+            ),
+            Ending::Cancelled => {
+                (Tag::Failed, CallError::new(CallErrorKind::Cancelled, "it was ended while it ran"))
             }
-            Ending::Cancelled => (Tag::Failed, CallError::new(CallErrorKind::Cancelled, "it was ended while it ran")),
         };
     }
     match exit {
@@ -65,7 +71,10 @@ pub(super) fn judge(exit: Exit, evidence: Evidence) -> (Tag, CallError) {
         Exit::Signal(signal @ (SIGKILL | SIGTERM)) => {
             // The kind is what the call gets when its budget for losses is used up.
             let kind = CallErrorKind::Crashed { signal: Some(signal), exit_code: None };
-            (Tag::Lost, CallError::new(kind, format!("its sub-worker was killed from outside by {}", name(signal))))
+            (
+                Tag::Lost,
+                CallError::new(kind, format!("its sub-worker was killed from outside by {}", name(signal))),
+            )
         }
         Exit::Signal(signal) => {
             let kind = CallErrorKind::Crashed { signal: Some(signal), exit_code: None };

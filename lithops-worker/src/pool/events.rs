@@ -53,7 +53,9 @@ async fn reap(child: &mut Child) -> Exit {
     let exit = loop {
         match waitid(WaitId::Pid(pid), options) {
             Ok(Some(status)) => {
-                break status.terminating_signal().map_or_else(|| Exit::Code(status.exit_status().unwrap_or(-1)), Exit::Signal);
+                break status
+                    .terminating_signal()
+                    .map_or_else(|| Exit::Code(status.exit_status().unwrap_or(-1)), Exit::Signal);
             }
             Ok(None) => {}
             Err(_) => break Exit::Code(-1),

@@ -67,11 +67,7 @@ impl Job {
         let count = wanted.min(front.run.count);
         let fitting = front.arguments.slice(0, count as usize).fitting(BATCH_BYTES);
         let count = u32::try_from(fitting).unwrap_or(count);
-        let calls = if count == front.run.count {
-            self.queue.pop_front()?
-        } else {
-            front.take_front(count)
-        };
+        let calls = if count == front.run.count { self.queue.pop_front()? } else { front.take_front(count) };
         self.queued -= u64::from(calls.run.count);
         Some(calls)
     }
@@ -153,7 +149,15 @@ mod tests {
             arguments.data().extend(std::iter::repeat_n(0, bytes));
             arguments.end_value();
         }
-        let run = Run { job: id, activation: ActivationId(0), offset: 0, chunksize: 8, attempt: 1, first: 0, count: calls };
+        let run = Run {
+            job: id,
+            activation: ActivationId(0),
+            offset: 0,
+            chunksize: 8,
+            attempt: 1,
+            first: 0,
+            count: calls,
+        };
         job.push_back(Calls { run, batch: 0, queued_at: 0, arguments: arguments.finish() });
         job
     }

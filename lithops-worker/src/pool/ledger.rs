@@ -89,7 +89,12 @@ impl Ledger {
             }
             // The time comes first: a call that is seen as begun has a time that is not older than the call.
             self.page().begun_at.store(now, Ordering::Relaxed);
-            match word.compare_exchange_weak(claim, pack(batch, next + 1, end), Ordering::AcqRel, Ordering::Acquire) {
+            match word.compare_exchange_weak(
+                claim,
+                pack(batch, next + 1, end),
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
                 Ok(_) => return Some(next),
                 Err(changed) => claim = changed,
             }
@@ -116,7 +121,12 @@ impl Ledger {
             if of != batch || taken == 0 {
                 return 0;
             }
-            match word.compare_exchange_weak(claim, pack(batch, next, end - taken), Ordering::AcqRel, Ordering::Acquire) {
+            match word.compare_exchange_weak(
+                claim,
+                pack(batch, next, end - taken),
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
                 Ok(_) => return taken,
                 Err(changed) => claim = changed,
             }

@@ -105,7 +105,8 @@ impl LogPipe {
         let mut from = 0;
         while let Some(at) = memmem::find(&self.unsearched[from..], &self.mark).map(|at| from + at) {
             let Some(place) = self.unsearched[at..].first_chunk::<MARK_LEN>() else { break };
-            let number = |at: usize| u32::from_le_bytes([place[at], place[at + 1], place[at + 2], place[at + 3]]);
+            let number =
+                |at: usize| u32::from_le_bytes([place[at], place[at + 1], place[at + 2], place[at + 3]]);
             let (batch, index) = (number(16), number(20));
             self.current.push(&self.unsearched[from..at], limit);
             self.ended.push((batch, index, std::mem::take(&mut self.current)));

@@ -15,7 +15,8 @@ impl Memory {
     pub(super) fn of_this_process() -> Self {
         let cgroups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let (events, limit) = places(&cgroups);
-        let limit = limit.and_then(|path| fs::read_to_string(path).ok()).and_then(|text| text.trim().parse().ok());
+        let limit =
+            limit.and_then(|path| fs::read_to_string(path).ok()).and_then(|text| text.trim().parse().ok());
         let mut memory = Self { events, kills: 0, limit };
         memory.kills = memory.count();
         memory
@@ -50,7 +51,9 @@ pub(super) fn resident(pid: u32) -> u64 {
 fn places(cgroups: &str) -> (Option<PathBuf>, Option<PathBuf>) {
     for line in cgroups.lines() {
         let mut parts = line.splitn(3, ':');
-        let (Some(_), Some(controllers), Some(path)) = (parts.next(), parts.next(), parts.next()) else { continue };
+        let (Some(_), Some(controllers), Some(path)) = (parts.next(), parts.next(), parts.next()) else {
+            continue;
+        };
         let path = path.trim_start_matches('/');
         if controllers.is_empty() {
             let folder = PathBuf::from("/sys/fs/cgroup").join(path);

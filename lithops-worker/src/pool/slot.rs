@@ -59,7 +59,11 @@ pub(super) struct Slot {
 
 impl Slot {
     /// Starts a sub-worker. It may be given calls at once; it reads them when it is up.
-    pub(super) fn start(number: u64, program: &Program, events: mpsc::UnboundedSender<SlotEvent>) -> Result<Self> {
+    pub(super) fn start(
+        number: u64,
+        program: &Program,
+        events: mpsc::UnboundedSender<SlotEvent>,
+    ) -> Result<Self> {
         let mark = Uuid::new_v4().into_bytes();
         let (ledger, memory) = Ledger::create().map_err(os)?;
         let (log, output) = LogPipe::create(mark).map_err(os)?;

@@ -9,8 +9,8 @@ use lithops_core::{
     error::{CallError, Error, ErrorKind, Result},
     id::JobId,
     protocol::{
-        Calls, Cancel, Forget, Frame, FrameKind, Hello, JobSpec, LogEntry, Logs, Outbox, Report, ReportBuilder,
-        ReportHeader, Setup, Tag, frame_header,
+        Calls, Cancel, Forget, Frame, FrameKind, Hello, JobSpec, LogEntry, Logs, Outbox, Report,
+        ReportBuilder, ReportHeader, Setup, Tag, frame_header,
     },
 };
 use rustix::process::Signal;
@@ -144,7 +144,9 @@ impl Pool {
         let limit = self.jobs.get(&id).map_or(0, |job| job.spec.log_limit);
         slot.log.drain(limit);
         let logs = logs_of(slot);
-        let Some(place) = slot.batches.iter().position(|batch| batch.number == header.batch) else { return Ok(()) };
+        let Some(place) = slot.batches.iter().position(|batch| batch.number == header.batch) else {
+            return Ok(());
+        };
         slot.batches[place].reported += header.run.count;
         if header.batch_done {
             slot.batches.remove(place);
@@ -290,7 +292,9 @@ impl Pool {
         loop {
             let Some(job) = self.jobs.get_mut(&id) else { return Ok(()) };
             let may_use_more = job.slots < job.spec.worker_processes as usize;
-            let idle = may_use_more.then(|| self.slots.iter().find(|(_, slot)| slot.ending.is_none() && slot.batches.is_empty()));
+            let idle = may_use_more.then(|| {
+                self.slots.iter().find(|(_, slot)| slot.ending.is_none() && slot.batches.is_empty())
+            });
             let idle = idle.flatten().map(|(number, _)| *number);
             let may_start = may_use_more && self.slots.len() < limit;
             if job.queue.is_empty() {
@@ -304,16 +308,22 @@ impl Pool {
                 None if may_start => {
                     let number = self.next_slot;
                     self.next_slot += 1;
-                    let slot = Slot::start(number, &self.setup.program, self.events.clone()).map_err(cannot_start)?;
+                    let slot = Slot::start(number, &self.setup.program, self.events.clone())
+                        .map_err(cannot_start)?;
                     self.slots.insert(number, slot);
                     number
                 }
-                None => match self.slots.iter().find(|(_, slot)| slot.job() == Some(id) && slot.has_room_for(id)) {
-                    Some((number, _)) => *number,
-                    None => return Ok(()),
-                },
+                None => {
+                    match self.slots.iter().find(|(_, slot)| slot.job() == Some(id) && slot.has_room_for(id))
+                    {
+                        Some((number, _)) => *number,
+                        None => return Ok(()),
+                    }
+                }
             };
-            let (Some(slot), Some(calls)) = (self.slots.get_mut(&number), job.take_batch()) else { return Ok(()) };
+            let (Some(slot), Some(calls)) = (self.slots.get_mut(&number), job.take_batch()) else {
+                return Ok(());
+            };
             if slot.batches.is_empty() {
                 job.slots += 1;
             }
@@ -374,7 +384,10 @@ fn take_back(slot: &mut Slot, number: u32, count: u32, job: &mut Job) {
 fn take_over(slots: &mut BTreeMap<u64, Slot>, job: &mut Job) -> bool {
     let (now, id) = (clock::monotonic(), job.spec.job);
     for slot in slots.values_mut().filter(|slot| slot.job() == Some(id)) {
-        let stuck = slot.ledger.begun_at().is_some_and(|begun| Duration::from_nanos(now.saturating_sub(begun)) > STUCK);
+        let stuck = slot
+            .ledger
+            .begun_at()
+            .is_some_and(|begun| Duration::from_nanos(now.saturating_sub(begun)) > STUCK);
         let numbers: Vec<_> = slot.batches.iter().rev().map(|batch| batch.number).collect();
         for number in numbers {
             let claim = slot.ledger.look(number);

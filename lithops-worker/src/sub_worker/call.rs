@@ -53,10 +53,9 @@ fn runtime() -> Result<&'static Runtime, CallError> {
     if let Some(runtime) = RUNTIME.get() {
         return Ok(runtime);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .map_err(|error| CallError::new(CallErrorKind::Failed, format!("cannot start an async runtime: {error}")))?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(
+            |error| CallError::new(CallErrorKind::Failed, format!("cannot start an async runtime: {error}")),
+        )?;
     Ok(RUNTIME.get_or_init(|| runtime))
 }

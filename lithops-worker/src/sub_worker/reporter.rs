@@ -73,7 +73,10 @@ impl Reporter {
         let shared = Arc::new(Shared { state: Mutex::new(state), watched: AtomicBool::new(false), wake });
         let lifeline = channel.try_clone()?;
         let keeper = Arc::clone(&shared);
-        thread::Builder::new().name("lithops-keeper".into()).stack_size(64 << 10).spawn(move || keep(&keeper, &lifeline))?;
+        thread::Builder::new()
+            .name("lithops-keeper".into())
+            .stack_size(64 << 10)
+            .spawn(move || keep(&keeper, &lifeline))?;
         Ok(Self { shared })
     }
 

@@ -37,7 +37,15 @@ fn serve(mut channel: UnixStream) -> Result<()> {
     Hello::of(Role::SubWorker).write(&mut greeting)?;
     channel.write_all(&greeting)?;
 
-    let mut sub_worker = SubWorker { ledger, marks, reporter, jobs: HashMap::new(), entered: None, found: Vec::new(), value: Vec::new() };
+    let mut sub_worker = SubWorker {
+        ledger,
+        marks,
+        reporter,
+        jobs: HashMap::new(),
+        entered: None,
+        found: Vec::new(),
+        value: Vec::new(),
+    };
     let mut frames = BufReader::with_capacity(64 << 10, channel);
     while let Some(frame) = read_frame(&mut frames)? {
         match frame.kind {
@@ -50,7 +58,12 @@ fn serve(mut channel: UnixStream) -> Result<()> {
                 let Forget { job } = frame.decode()?;
                 sub_worker.forget(job);
             }
-            kind => return Err(Error::new(ErrorKind::Unexpected, format!("a sub-worker was sent a {kind:?} frame"))),
+            kind => {
+                return Err(Error::new(
+                    ErrorKind::Unexpected,
+                    format!("a sub-worker was sent a {kind:?} frame"),
+                ));
+            }
         }
     }
     Ok(())
@@ -72,7 +85,8 @@ impl SubWorker {
         let id = calls.run.job;
         self.enter(id);
         let job = self.jobs.get(&id);
-        let job = job.ok_or_else(|| Error::new(ErrorKind::Unexpected, "calls of a job that was not announced"))?;
+        let job =
+            job.ok_or_else(|| Error::new(ErrorKind::Unexpected, "calls of a job that was not announced"))?;
         self.reporter.begin_batch(calls.clone());
         let offset = clock::epoch_offset();
         let mut now = clock::monotonic();
@@ -128,7 +142,11 @@ impl SubWorker {
     }
 }
 
-#[expect(unsafe_code, clippy::disallowed_methods, reason = "user code reads its variables from the environment")]
+#[expect(
+    unsafe_code,
+    clippy::disallowed_methods,
+    reason = "user code reads its variables from the environment"
+)]
 fn set_variable(name: &str, value: Option<&OsStr>) {
     // SAFETY: no call runs, and the keeper thread never reads the environment. A thread that an earlier call left
     // behind and that reads it through C is that call's own fault, as it would be in any program.

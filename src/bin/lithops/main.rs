@@ -1,1 +1,60 @@
-fn main(){}
+//! The command line: looks at backends, plans and configuration, and runs a greeting.
+
+mod backends;
+mod config;
+mod failure;
+mod hello;
+mod plan;
+mod print;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Runs map and map_reduce of ordinary Rust functions on this machine and on the cloud.
+///
+/// A program that uses the `lithops` crate starts its own workers; this command shows what they would do: which
+/// backends there are, what the configuration says, and what a job comes to before it is started.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, after_help = EXAMPLES)]
+struct Arguments {
+    /// Reports an error with its kind, its context and its causes.
+    #[arg(short, long, global = true)]
+    verbose: bool,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Hello(hello::Hello),
+    Plan(plan::PlanJob),
+    Backends(backends::Backends),
+    #[command(subcommand)]
+    Config(config::Config),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  lithops hello                                                    does it work here?
+  lithops plan --tasks 200 --worker-processes 4 --chunksize 8      25 workers of 4 sub-workers
+  lithops backends                                                 where calls can run
+  lithops config check                                             is the configuration right?
+
+Data go to stdout, everything else to stderr.
+Exit codes: 0 done, 1 failed, 2 wrong configuration or arguments, 3 not found or unsupported,
+4 permission denied, 5 a call failed.";
+
+fn main() -> ExitCode {
+    // First: the same program is started again as worker and sub-worker of `hello`, and these have no command line.
+    lithops::init();
+    let arguments = Arguments::parse();
+    let done = match arguments.command {
+        Command::Hello(hello) => hello.run(),
+        Command::Plan(plan) => plan.run(),
+        Command::Backends(backends) => backends.run(),
+        Command::Config(config) => config.run(),
+    };
+    done.unwrap_or_else(|error| failure::report(&error, arguments.verbose))
+}
