@@ -55,7 +55,8 @@ async fn keys_that_are_misspelt_or_wrong() {
 
 #[tokio::test]
 async fn a_named_file_that_does_not_exist_or_names_the_line() {
-    let error = FunctionExecutor::builder().config_file("no/such/file.yaml").build().await.expect_err("refused");
+    let error =
+        FunctionExecutor::builder().config_file("no/such/file.yaml").build().await.expect_err("refused");
     says(&error, ErrorKind::ConfigInvalid, &["no/such/file.yaml"]);
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("lithops.yaml");
@@ -77,7 +78,10 @@ async fn numbers_that_cannot_be() {
     says(&error, ErrorKind::InvalidInput, &["timeout is 0"]);
     let error = fexec.map(double, 0..9).extra_env([("A=B", "c")]).await.expect_err("refused");
     says(&error, ErrorKind::InvalidInput, &["`A=B`"]);
-    assert_eq!(fexec.map(double, Vec::new()).await.expect("a job").get_result().await.expect("nothing"), Vec::<i64>::new());
+    assert_eq!(
+        fexec.map(double, Vec::new()).await.expect("a job").get_result().await.expect("nothing"),
+        Vec::<i64>::new()
+    );
 }
 
 #[tokio::test]
@@ -123,7 +127,13 @@ async fn an_argument_that_does_not_decode() {
 async fn inputs_that_panic() {
     let fexec = FunctionExecutor::builder().build().await.expect("an executor");
     let inputs = (0..9).map(|x| if x == 5 { panic!("no more") } else { x });
-    let error = fexec.map(double, inputs).await.expect("inputs are read later").get_result().await.expect_err("refused");
+    let error = fexec
+        .map(double, inputs)
+        .await
+        .expect("inputs are read later")
+        .get_result()
+        .await
+        .expect_err("refused");
     says(&error, ErrorKind::InvalidInput, &["iterator panicked", "no more"]);
 }
 
@@ -142,7 +152,8 @@ async fn a_storage_that_workers_cannot_reach() {
 
 #[tokio::test]
 async fn a_runtime_that_does_not_exist_or_is_no_worker() {
-    let error = FunctionExecutor::builder().set("runtime", "/no/such/worker").build().await.expect_err("refused");
+    let error =
+        FunctionExecutor::builder().set("runtime", "/no/such/worker").build().await.expect_err("refused");
     says(&error, ErrorKind::ConfigInvalid, &["localhost.runtime", "/no/such/worker"]);
     let fexec = FunctionExecutor::builder().set("runtime", "/bin/true").build().await.expect("it is a file");
     let error = fexec.call_async(double, 4).await.expect("a call").result().await.expect_err("no worker");
@@ -164,7 +175,11 @@ async fn a_worker_of_another_version() {
     let script = folder.path().join("worker");
     fs::write(&script, format!("#!/bin/sh\ncat {}/hello >&0\n", folder.path().display())).expect("written");
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("executable");
-    let fexec = FunctionExecutor::builder().set("runtime", script.display().to_string()).build().await.expect("a file");
+    let fexec = FunctionExecutor::builder()
+        .set("runtime", script.display().to_string())
+        .build()
+        .await
+        .expect("a file");
     let error = fexec.call_async(double, 4).await.expect("a call").result().await.expect_err("refused");
     for part in ["lithops 9.9.9 (protocol 98..=99)", "this side is lithops", "the same version"] {
         assert!(error.to_string().contains(part), "{error}");

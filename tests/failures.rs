@@ -1,5 +1,7 @@
 //! Every way a call can end badly gets its own true error, and the other calls of the map succeed.
 
+#![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "these calls misbehave on purpose")]
+
 use std::{collections::BTreeSet, time::Duration};
 
 use lithops::prelude::*;

@@ -17,6 +17,7 @@ const FOLDER: &str = "LITHOPS_TEST_FOLDER";
 
 /// Leaves the numbers of its process, its worker and a child of its own in a folder, and sleeps.
 #[lithops::function]
+#[expect(clippy::zombie_processes, reason = "it is to be left behind")]
 fn leave_numbers(id: CallId, folder: PathBuf) {
     let child = Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().expect("a child");
     let numbers = format!("{} {} {}", std::process::id(), std::os::unix::process::parent_id(), child.id());
@@ -29,7 +30,8 @@ fn leave_numbers(id: CallId, folder: PathBuf) {
 #[test]
 fn the_client_in_a_process_of_its_own() {
     let Ok(folder) = std::env::var(FOLDER) else { return };
-    let fexec = lithops::blocking::FunctionExecutor::builder().worker_processes(3).build().expect("an executor");
+    let fexec =
+        lithops::blocking::FunctionExecutor::builder().worker_processes(3).build().expect("an executor");
     let futures = fexec.map(leave_numbers, vec![PathBuf::from(&folder); 6]).run().expect("a job");
     if folder.ends_with("leaves") {
         wait_for("the calls", || numbers(Path::new(&folder)).len() == 3);

@@ -1,5 +1,7 @@
 //! The seed's program, as a test: its results, its plan, its granularity on real processes.
 
+#![expect(clippy::print_stdout, reason = "the seed's program prints")]
+
 use std::collections::BTreeSet;
 
 use lithops::prelude::*;

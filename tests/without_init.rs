@@ -32,5 +32,8 @@ fn a_child_that_goes_on_as_a_client_ends_with_a_message() {
     output.read_to_string(&mut said).expect("its output");
     drop(channel);
     assert_eq!(child.wait().expect("ends").code(), Some(EXIT_NOT_INITIALISED), "{said}");
-    assert!(said.contains("started as a lithops worker") && said.contains("call `lithops::init()`"), "{said}");
+    assert!(
+        said.contains("started as a lithops worker") && said.contains("call `lithops::init()`"),
+        "{said}"
+    );
 }

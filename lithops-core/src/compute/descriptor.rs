@@ -11,6 +11,9 @@ use crate::{
     protocol::Program,
 };
 
+/// A backend that is being connected to.
+pub type Connecting = BoxFuture<'static, Result<Arc<dyn ComputeBackend>>>;
+
 /// What a backend crate submits to say that it exists.
 pub struct BackendDescriptor {
     /// The backend's one word.
@@ -26,7 +29,7 @@ pub struct BackendDescriptor {
     /// What it can do under a configuration, without connecting.
     pub capabilities: fn(&Config) -> Result<Capabilities>,
     /// Makes the backend.
-    pub connect: fn(BackendOptions) -> BoxFuture<'static, Result<Arc<dyn ComputeBackend>>>,
+    pub connect: fn(BackendOptions) -> Connecting,
 }
 
 impl fmt::Debug for BackendDescriptor {

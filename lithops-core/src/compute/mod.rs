@@ -8,7 +8,7 @@ mod runtime;
 
 pub use backend::{BackendInfo, Check, CloseMode, ComputeBackend, Severity};
 pub use capabilities::{CancelLevel, Capabilities, Granularity, Liveness, Price, Reports, Startup};
-pub use descriptor::{BackendDescriptor, BackendOptions, Registry};
+pub use descriptor::{BackendDescriptor, BackendOptions, Connecting, Registry};
 pub use invocation::{
     Event, EventKind, ExitReason, Feed, FeedCommand, FeedSink, Invocation, InvocationId, InvokeRequest,
 };

@@ -35,7 +35,12 @@ pub enum CallErrorKind {
 
 /// A failed call: kind, message, chain of causes, and what the call had printed last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CallError {
+#[serde(transparent)]
+pub struct CallError(Box<Facts>);
+
+/// What is known of a failed call. It travels by field name, so that a field may be added.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Facts {
     kind: CallErrorKind,
     message: String,
     #[serde(default)]
@@ -53,7 +58,7 @@ pub struct CallError {
 impl CallError {
     /// An error of `kind` with a message and nothing else.
     pub fn new(kind: CallErrorKind, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Facts {
             kind,
             message: message.into(),
             chain: Vec::new(),
@@ -61,101 +66,101 @@ impl CallError {
             log_tail: String::new(),
             attempts: 1,
             call: None,
-        }
+        }))
     }
 
     /// Adds the chain of causes, outermost first, without the message itself.
     #[must_use]
     pub fn with_chain(mut self, chain: Vec<String>) -> Self {
-        self.chain = chain;
+        self.0.chain = chain;
         self
     }
 
     /// Adds the backtrace of a panic.
     #[must_use]
     pub fn with_backtrace(mut self, backtrace: String) -> Self {
-        self.backtrace = Some(backtrace);
+        self.0.backtrace = Some(backtrace);
         self
     }
 
     /// Adds what the call had printed last.
     #[must_use]
     pub fn with_log_tail(mut self, tail: String) -> Self {
-        self.log_tail = tail;
+        self.0.log_tail = tail;
         self
     }
 
     /// Says how often the call was tried.
     #[must_use]
     pub fn with_attempts(mut self, attempts: u32) -> Self {
-        self.attempts = attempts;
+        self.0.attempts = attempts;
         self
     }
 
     /// Says which call it was, and of which function; `Display` then starts with both.
     #[must_use]
     pub fn with_call(mut self, call: CallId, function: impl Into<String>) -> Self {
-        self.call = Some((call, function.into()));
+        self.0.call = Some((call, function.into()));
         self
     }
 
     /// Why the call has no result.
     #[must_use]
     pub fn kind(&self) -> &CallErrorKind {
-        &self.kind
+        &self.0.kind
     }
 
     /// What happened, in one line: the error's own words, or the panic's message and place.
     #[must_use]
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// The causes below the message, outermost first.
     #[must_use]
     pub fn chain(&self) -> &[String] {
-        &self.chain
+        &self.0.chain
     }
 
     /// The backtrace of a panic.
     #[must_use]
     pub fn backtrace(&self) -> Option<&str> {
-        self.backtrace.as_deref()
+        self.0.backtrace.as_deref()
     }
 
     /// The end of what the call had printed.
     #[must_use]
     pub fn log_tail(&self) -> &str {
-        &self.log_tail
+        &self.0.log_tail
     }
 
     /// How often the call was tried.
     #[must_use]
     pub fn attempts(&self) -> u32 {
-        self.attempts
+        self.0.attempts
     }
 
     /// The call, where it is known.
     #[must_use]
     pub fn call_id(&self) -> Option<CallId> {
-        self.call.as_ref().map(|(call, _)| *call)
+        self.0.call.as_ref().map(|(call, _)| *call)
     }
 
     /// Everything there is to say about the failure, in several lines.
     #[must_use]
     pub fn report(&self) -> String {
         let mut report = format!("  {self}");
-        for cause in &self.chain {
+        for cause in &self.0.chain {
             report.push_str(&format!("\n  caused by: {cause}"));
         }
-        if self.attempts > 1 {
-            report.push_str(&format!("\n  attempts: {}", self.attempts));
+        if self.0.attempts > 1 {
+            report.push_str(&format!("\n  attempts: {}", self.0.attempts));
         }
-        if !self.log_tail.is_empty() {
+        if !self.0.log_tail.is_empty() {
             report.push_str("\n  it had printed last:");
-            self.log_tail.lines().for_each(|line| report.push_str(&format!("\n    | {line}")));
+            self.0.log_tail.lines().for_each(|line| report.push_str(&format!("\n    | {line}")));
         }
-        if let Some(backtrace) = &self.backtrace {
+        if let Some(backtrace) = &self.0.backtrace {
             report.push_str(&format!("\n  backtrace:\n{backtrace}"));
         }
         report
@@ -164,20 +169,20 @@ impl CallError {
 
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some((call, function)) = &self.call {
+        if let Some((call, function)) = &self.0.call {
             write!(f, "call {call} of `{function}` ")?;
         } else {
             f.write_str("the call ")?;
         }
-        match &self.kind {
-            CallErrorKind::Failed => write!(f, "failed: {}", self.message),
-            CallErrorKind::Panicked => write!(f, "panicked: {}", self.message),
-            CallErrorKind::TimedOut => write!(f, "timed out: {}", self.message),
-            CallErrorKind::OutOfMemory => write!(f, "ran out of memory: {}", self.message),
-            CallErrorKind::Crashed { .. } => write!(f, "crashed: {}", self.message),
-            CallErrorKind::WorkerLost => write!(f, "was lost: {}", self.message),
-            CallErrorKind::Cancelled => write!(f, "was cancelled: {}", self.message),
-            CallErrorKind::Undecodable => write!(f, "could not be decoded: {}", self.message),
+        match &self.0.kind {
+            CallErrorKind::Failed => write!(f, "failed: {}", self.0.message),
+            CallErrorKind::Panicked => write!(f, "panicked: {}", self.0.message),
+            CallErrorKind::TimedOut => write!(f, "timed out: {}", self.0.message),
+            CallErrorKind::OutOfMemory => write!(f, "ran out of memory: {}", self.0.message),
+            CallErrorKind::Crashed { .. } => write!(f, "crashed: {}", self.0.message),
+            CallErrorKind::WorkerLost => write!(f, "was lost: {}", self.0.message),
+            CallErrorKind::Cancelled => write!(f, "was cancelled: {}", self.0.message),
+            CallErrorKind::Undecodable => write!(f, "could not be decoded: {}", self.0.message),
         }
     }
 }

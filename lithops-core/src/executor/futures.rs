@@ -127,8 +127,10 @@ impl<R, M: Mode> fmt::Debug for FuturesList<R, M> {
 /// Handles by index, made when they are asked for. The buckets double, so that a handle never moves while the list
 /// of a lazy input still grows.
 struct Handles<R, M: Mode> {
-    buckets: [OnceLock<Box<[OnceLock<ResponseFuture<R, M>>]>>; usize::BITS as usize],
+    buckets: [OnceLock<Bucket<R, M>>; usize::BITS as usize],
 }
+
+type Bucket<R, M> = Box<[OnceLock<ResponseFuture<R, M>>]>;
 
 impl<R, M: Mode> Default for Handles<R, M> {
     fn default() -> Self {

@@ -37,8 +37,10 @@ pub struct MapReduce<T, S, R, RS, M: Mode> {
     options: JobOptions,
     shared_values: Result<SharedValues>,
     spawn_reducer: u8,
-    state: PhantomData<fn(S, RS) -> (R, M)>,
+    state: PhantomData<Types<S, R, RS, M>>,
 }
+
+type Types<S, R, RS, M> = fn(S, RS) -> (R, M);
 
 impl<T: Argument, S, R, RS, M: Mode> MapReduce<T, S, R, RS, M> {
     pub(crate) fn new(

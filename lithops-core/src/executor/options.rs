@@ -64,21 +64,18 @@ pub(crate) struct JobOptions {
 macro_rules! common_options {
     () => {
         /// How often a failed call is tried again; the function's attribute says so otherwise, or it is not.
-        #[must_use]
         pub fn retries(mut self, retries: impl Into<$crate::executor::RetryPolicy>) -> Self {
             self.options.retries = Some(retries.into());
             self
         }
 
         /// How long one call may run.
-        #[must_use]
         pub fn timeout(mut self, timeout: ::std::time::Duration) -> Self {
             self.options.timeout = Some(timeout);
             self
         }
 
         /// Environment variables of the calls. Their values are kept out of logs and errors.
-        #[must_use]
         pub fn extra_env<K: Into<String>, V: Into<String>>(
             mut self,
             env: impl IntoIterator<Item = (K, V)>,
@@ -93,14 +90,12 @@ macro_rules! common_options {
 macro_rules! granularity_options {
     () => {
         /// How many calls each worker is given at a time; by default as many as `worker_processes`.
-        #[must_use]
         pub fn chunksize(mut self, chunksize: impl Into<$crate::executor::Count>) -> Self {
             self.options.chunksize = Some(chunksize.into());
             self
         }
 
         /// How many calls may run at once in one worker, for this job only.
-        #[must_use]
         pub fn worker_processes(mut self, worker_processes: impl Into<$crate::executor::Count>) -> Self {
             self.options.worker_processes = Some(worker_processes.into());
             self

@@ -20,15 +20,16 @@ pub struct Location {
 
 type Outcome = std::result::Result<(), CallError>;
 
+/// An `async` function that runs.
+pub type Running<'a> = Pin<Box<dyn Future<Output = Outcome> + 'a>>;
+
 /// How a function is run on encoded arguments; the encoded value is appended to the buffer.
 #[derive(Clone, Copy)]
 pub enum Run {
     /// A plain function.
     Sync(for<'a> fn(&'a Scope<'a>, &'a [u8], &'a mut Vec<u8>) -> Outcome),
     /// An `async` function.
-    Async(
-        for<'a> fn(&'a Scope<'a>, &'a [u8], &'a mut Vec<u8>) -> Pin<Box<dyn Future<Output = Outcome> + 'a>>,
-    ),
+    Async(for<'a> fn(&'a Scope<'a>, &'a [u8], &'a mut Vec<u8>) -> Running<'a>),
 }
 
 impl fmt::Debug for Run {

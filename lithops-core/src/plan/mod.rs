@@ -3,10 +3,10 @@
 //! It is pure and total: the same request gives the same [`Plan`], nothing is clamped in silence, and nothing is
 //! allocated per call.
 
-mod plan;
+mod numbers;
 mod request;
 mod warning;
 
-pub use plan::{Cost, Plan};
+pub use numbers::{Cost, Plan};
 pub use request::PlanRequest;
 pub use warning::Warning;

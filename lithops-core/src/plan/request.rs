@@ -1,6 +1,6 @@
 //! [`PlanRequest`]: what a plan is made from.
 
-use super::{Plan, Warning, plan::Numbers};
+use super::{Plan, Warning, numbers::Numbers};
 use crate::{
     compute::Capabilities,
     error::{Error, ErrorKind, Result},

@@ -219,7 +219,7 @@ mod tests {
         #[test]
         fn any_bytes_are_refused_or_read(bytes in prop::collection::vec(any::<u8>(), 0..64), count in 0u32..20) {
             if let Ok(column) = Payloads::read(&bytes.into(), count) {
-                (0..column.len()).for_each(|index| { column.get(index); });
+                prop_assert!((0..column.len()).map(|index| column.get(index).len()).sum::<usize>() == column.bytes());
             }
         }
 

@@ -344,7 +344,7 @@ mod tests {
         fn any_bytes_are_refused_or_read(bytes in prop::collection::vec(any::<u8>(), 0..256)) {
             let bytes = Bytes::from(bytes);
             if let Ok(report) = Report::read(&bytes) {
-                (0..report.len()).for_each(|index| { report.stats(index); });
+                prop_assert!((0..report.len()).all(|index| report.stats(index).batch == report.len()));
             }
         }
     }
