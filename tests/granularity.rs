@@ -125,3 +125,21 @@ async fn wait_returns_when_it_is_asked_to() {
         [1; 4]
     );
 }
+
+#[tokio::test]
+async fn concurrent_jobs_share_the_sub_workers() {
+    let fexec = FunctionExecutor::builder().worker_processes(1).build().await.expect("an executor");
+    let long = fexec.map(mostly_short, vec![10; 400]).await.expect("a job");
+    long.wait().return_when(ReturnWhen::AnyCompleted).await.expect("lists");
+    // It waits for its turn, not for the end of the other job.
+    assert_eq!(fexec.call_async(mostly_short, 1).await.expect("a call").result().await.expect("a value"), 1);
+    assert!(!long.progress().is_finished(), "{:?}", long.progress());
+    let calls = (0..300).map(|number| {
+        let fexec = fexec.clone();
+        tokio::spawn(async move { fexec.call_async(mostly_short, number % 2).await?.result().await })
+    });
+    for (number, call) in calls.enumerate() {
+        assert_eq!(call.await.expect("no panic").expect("a value"), number as u64 % 2);
+    }
+    long.cancel().await.expect("cancelled");
+}

@@ -124,3 +124,22 @@ fn sub_workers_and_what_they_started_end_with_their_worker() {
     client.wait().expect("ended");
     all_gone(&numbers(folder.path()));
 }
+
+#[lithops::function]
+fn places(_x: u32) -> (i32, i32) {
+    let number = |pid: u32| i32::try_from(pid).expect("small");
+    (number(std::process::id()), number(std::os::unix::process::parent_id()))
+}
+
+#[test]
+fn workers_end_with_the_executor_and_its_last_job() {
+    let fexec =
+        lithops::blocking::FunctionExecutor::builder().worker_processes(2).build().expect("an executor");
+    let futures = fexec.map(places, 0..10).run().expect("a job");
+    let places = futures.get_result().expect("results");
+    let (sub_worker, worker) = places[0];
+    assert!(is_alive(sub_worker) && is_alive(worker), "they are kept for the next job");
+    drop(fexec);
+    wait_for("the workers to end", || !is_alive(sub_worker) && !is_alive(worker));
+    assert_eq!(futures.get_result().expect("the outcomes stay").len(), 10);
+}

@@ -13,6 +13,7 @@ use std::{
     },
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU8, Ordering},
+    time::Duration,
 };
 
 use crate::{
@@ -31,6 +32,9 @@ const MAX_DEPTH: u32 = 8;
 
 /// The code a child exits with when it was started as a worker and nobody made it one.
 pub const EXIT_NOT_INITIALISED: i32 = 86;
+
+/// A process that was started as worker or sub-worker and has not said hello by then never will.
+pub const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// A test of a test binary that turns the process into a worker when it was started as one.
 #[derive(Debug)]

@@ -251,7 +251,11 @@ async fn listen(
 }
 
 async fn forward(shared: &Shared, frames: &mut FrameReader<OwnedReadHalf>) -> Result<()> {
-    let Some(hello) = frames.next().await? else { return Ok(()) };
+    let hello = tokio::time::timeout(process::START_LIMIT, frames.next()).await.map_err(|_| {
+        Error::new(ErrorKind::Timeout, format!("the worker has said nothing for {:?}", process::START_LIMIT))
+            .with_hint("the program must reach `lithops::init()` first thing in `main`")
+    })?;
+    let Some(hello) = hello? else { return Ok(()) };
     Hello::read(&hello)?;
     while let Some(frame) = frames.next().await? {
         match frame.kind {

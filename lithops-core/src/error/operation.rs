@@ -1,16 +1,17 @@
 //! [`Error`]: one error type for every operation, with kind, context and source.
 
-use std::{error::Error as StdError, fmt};
+use std::{error::Error as StdError, fmt, sync::Arc};
 
 use super::{CallError, ErrorKind, Retry};
 
-type Source = Box<dyn StdError + Send + Sync>;
+type Source = Arc<dyn StdError + Send + Sync>;
 
 /// A failed operation: what happened, to what, and what to do now.
 ///
 /// `Display` is one line; `Debug` is a report of several lines with the context and the chain of sources.
 pub struct Error(Box<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     retry: Retry,
@@ -49,8 +50,8 @@ impl Error {
 
     /// Adds the error that caused this one.
     #[must_use]
-    pub fn with_source(mut self, source: impl Into<Source>) -> Self {
-        self.0.source = Some(source.into());
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.0.source = Some(Arc::from(source.into()));
         self
     }
 
@@ -61,17 +62,10 @@ impl Error {
         self
     }
 
-    /// The same error for another reader: without its source, of which there is only one.
+    /// The same error for another reader.
     #[must_use]
     pub fn again(&self) -> Self {
-        Self(Box::new(Inner {
-            kind: self.0.kind,
-            retry: self.0.retry,
-            message: self.0.message.clone(),
-            hint: self.0.hint.clone(),
-            context: self.0.context.clone(),
-            source: None,
-        }))
+        Self(self.0.clone())
     }
 
     /// What the caller can do about it.

@@ -11,6 +11,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     function::{Argument, Inputs},
     job::InputQueue,
+    protocol::MAX_VALUE,
 };
 
 /// Consumes `inputs` on another thread, as fast as the queue is emptied.
@@ -61,13 +62,23 @@ fn consume<T: Argument>(inputs: Inputs<T>, function: &'static str, queue: &Input
 }
 
 fn encode<T: Argument>(input: &T, number: usize, function: &str, out: &mut Vec<u8>) -> Result<()> {
+    let start = out.len();
     rmp_serde::encode::write(out, input).map_err(|error| {
         Error::new(
             ErrorKind::InvalidInput,
             format!("the argument of call {number} of `{function}` cannot be encoded: {error}"),
         )
         .with_source(error)
-    })
+    })?;
+    let bytes = out.len() - start;
+    if bytes > MAX_VALUE {
+        return Err(Error::new(
+            ErrorKind::PayloadTooLarge,
+            format!("the argument of call {number} of `{function}` has {bytes} bytes, and the limit is {MAX_VALUE}"),
+        )
+        .with_hint("put it into the storage and pass its name"));
+    }
+    Ok(())
 }
 
 fn check_decodes<T: Argument>(encoded: &[u8], function: &str) -> Result<()> {

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     bytes::Bytes,
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
+    protocol::MAX_VALUE,
 };
 
 /// Data that all calls of a job read: a reserved parameter, given once with `.shared(value)`.
@@ -153,8 +154,14 @@ impl<A, B, C> SharedList for Cons<A, Cons<B, Cons<C, Nil>>> {
 pub struct SharedValues(pub(crate) Vec<Bytes>);
 
 fn encode<T: Serialize>(value: &T) -> Result<Bytes> {
-    rmp_serde::to_vec(value).map(Bytes::from).map_err(|error| {
+    let encoded = rmp_serde::to_vec(value).map_err(|error| {
         Error::new(ErrorKind::InvalidInput, format!("the shared value cannot be encoded: {error}"))
             .with_source(error)
-    })
+    })?;
+    if encoded.len() > MAX_VALUE {
+        let problem = format!("the shared value has {} bytes, and the limit is {MAX_VALUE}", encoded.len());
+        return Err(Error::new(ErrorKind::PayloadTooLarge, problem)
+            .with_hint("put it into the storage and pass its name"));
+    }
+    Ok(Bytes::from(encoded))
 }

@@ -15,6 +15,9 @@ pub const HEADER_LEN: usize = 8;
 /// The longest body that is sent or accepted, checked before anything is allocated.
 pub const MAX_FRAME: usize = 1 << 30;
 
+/// The longest encoded argument, result or shared value: a frame with one of them alone stays below [`MAX_FRAME`].
+pub const MAX_VALUE: usize = MAX_FRAME - (1 << 20);
+
 /// No more than this is reserved on the word of a header alone; the rest grows as bytes arrive.
 const MAX_RESERVE: usize = 1 << 20;
 

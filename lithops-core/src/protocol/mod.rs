@@ -26,7 +26,7 @@ mod report;
 mod run;
 
 pub use calls::Calls;
-pub use frame::{Frame, FrameKind, FrameReader, HEADER_LEN, MAX_FRAME, frame_header, read_frame};
+pub use frame::{Frame, FrameKind, FrameReader, HEADER_LEN, MAX_FRAME, MAX_VALUE, frame_header, read_frame};
 pub use hello::{About, Hello, PROTOCOL, Role};
 pub use job::{Cancel, Forget, JobSpec, Program, Setup};
 pub use logs::{LogEntry, Logs};

@@ -26,6 +26,8 @@ pub(super) struct Job {
     pub(super) queued: u64,
     /// Slots that have calls of this job.
     pub(super) slots: usize,
+    /// The turn in which it was last given a slot.
+    pub(super) served: u64,
     /// The mean duration of a call, recent ones counting more.
     pace: Option<f64>,
     cancelled: Vec<(u64, u64)>,
@@ -39,9 +41,20 @@ impl Job {
             queue: VecDeque::new(),
             queued: 0,
             slots: 0,
+            served: 0,
             pace: None,
             cancelled: Vec::new(),
         }
+    }
+
+    /// Whether it may have calls in one more slot.
+    pub(super) fn may_use_more(&self) -> bool {
+        self.slots < self.spec.worker_processes as usize
+    }
+
+    /// Whether it waits although it has less than its share of the slots.
+    pub(super) fn is_deprived(&self, share: usize) -> bool {
+        self.queued > 0 && self.slots < share && self.may_use_more()
     }
 
     pub(super) fn push_back(&mut self, calls: Calls) {

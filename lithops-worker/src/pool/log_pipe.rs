@@ -22,6 +22,9 @@ pub(crate) const MARK_LEN: usize = 24;
 /// A pipe of this size holds what a call prints between two looks at it. The kernel may give less.
 const PIPE_SIZE: usize = 1 << 20;
 
+/// So many bytes are read at once.
+const PART: usize = 256 << 10;
+
 /// The end of a long log that is kept beside its beginning.
 const TAIL: usize = 8 << 10;
 
@@ -58,19 +61,24 @@ impl LogPipe {
 
     /// Takes out everything, because a report has come or the sub-worker is dead.
     pub(super) fn drain(&mut self, limit: u64) {
-        while self.read(64 << 10, limit) {}
+        loop {
+            let waiting = self.waiting();
+            if waiting == 0 || !self.read(waiting.min(PART), limit) {
+                return;
+            }
+        }
     }
 
     /// Takes out all but the last byte, while calls run. Returns whether the pipe was filling up.
     pub(super) fn relieve(&mut self, limit: u64) -> bool {
-        let waiting = rustix::io::ioctl_fionread(&self.pipe).unwrap_or(0);
-        let mut left = usize::try_from(waiting).unwrap_or(0).saturating_sub(1);
+        let waiting = self.waiting();
+        let mut left = waiting.saturating_sub(1);
         while left > 0 {
-            let part = left.min(256 << 10);
+            let part = left.min(PART);
             self.read(part, limit);
             left -= part;
         }
-        waiting > (PIPE_SIZE / 4) as u64
+        waiting > PIPE_SIZE / 4
     }
 
     /// What the calls whose marks have been seen have printed: batch, index, text.
@@ -83,6 +91,10 @@ impl LogPipe {
         let rest = std::mem::take(&mut self.unsearched);
         self.current.push(&rest, limit);
         std::mem::take(&mut self.current)
+    }
+
+    fn waiting(&self) -> usize {
+        usize::try_from(rustix::io::ioctl_fionread(&self.pipe).unwrap_or(0)).unwrap_or(0)
     }
 
     fn read(&mut self, count: usize, limit: u64) -> bool {

@@ -27,6 +27,7 @@ use super::{
     ledger::Ledger,
     log_pipe::LogPipe,
 };
+use crate::clock;
 
 /// Calls that a sub-worker was given together.
 #[derive(Debug)]
@@ -47,11 +48,13 @@ pub(super) struct Slot {
     pub(super) batches: VecDeque<Batch>,
     /// Whether it has said hello.
     pub(super) ready: bool,
+    /// When it was started, on the monotonic clock.
+    pub(super) started_at: u64,
     pub(super) ending: Option<Ending>,
     /// When it was asked to end, on the monotonic clock.
     pub(super) asked_to_end_at: Option<u64>,
-    /// Its resident memory when it was last looked at.
-    pub(super) resident: u64,
+    /// Its resident memory when it was last looked at, and when that was.
+    pub(super) resident: (u64, u64),
     outbox: Outbox,
     known_jobs: HashSet<JobId>,
     next_batch: u32,
@@ -88,9 +91,10 @@ impl Slot {
             log,
             batches: VecDeque::new(),
             ready: false,
+            started_at: clock::monotonic(),
             ending: None,
             asked_to_end_at: None,
-            resident: 0,
+            resident: (0, 0),
             outbox: Outbox::new(writing),
             known_jobs: HashSet::new(),
             next_batch: 0,
@@ -102,9 +106,9 @@ impl Slot {
         self.batches.front().map(|batch| batch.calls.run.job)
     }
 
-    /// Whether it can be given a batch of a job: it has none, or one of the same job.
-    pub(super) fn has_room_for(&self, job: JobId) -> bool {
-        self.ending.is_none() && self.batches.len() < 2 && self.job().is_none_or(|current| current == job)
+    /// Whether it has nothing to do.
+    pub(super) fn is_idle(&self) -> bool {
+        self.batches.is_empty() && self.ending.is_none()
     }
 
     /// Gives it a batch.
@@ -129,7 +133,7 @@ impl Slot {
         }
     }
 
-    /// How many bytes one call may print, by the job it has.
+    /// One of its batches.
     pub(super) fn batch_of(&self, number: u32) -> Option<&Batch> {
         self.batches.iter().find(|batch| batch.number == number)
     }

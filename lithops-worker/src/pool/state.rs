@@ -1,13 +1,14 @@
 //! [`Pool`]: all state of the pool, and what it does when something happens.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap},
     time::Duration,
 };
 
 use lithops_core::{
     error::{CallError, Error, ErrorKind, Result},
     id::JobId,
+    process::START_LIMIT,
     protocol::{
         Calls, Cancel, Forget, Frame, FrameKind, Hello, JobSpec, LogEntry, Logs, Outbox, Report,
         ReportBuilder, ReportHeader, Setup, Tag, frame_header,
@@ -28,6 +29,8 @@ use crate::clock;
 
 /// A call that runs for longer than this does not keep others waiting behind it.
 const STUCK: Duration = Duration::from_millis(1);
+/// How often the memory of a sub-worker with a long call is looked at.
+const SAMPLE: Duration = Duration::from_millis(200);
 /// When this many sub-workers in a row end before they say hello, none ever will.
 const FALSE_STARTS: u32 = 3;
 
@@ -39,8 +42,10 @@ pub struct Pool {
     /// Frames for the client, sent together at the end of a turn.
     out: Vec<u8>,
     jobs: HashMap<JobId, Job>,
-    /// Jobs take turns.
-    turns: VecDeque<JobId>,
+    /// How often a job was given a sub-worker.
+    turns: u64,
+    /// The most sub-workers at once: the `worker_processes` of the job that has most.
+    most: usize,
     slots: BTreeMap<u64, Slot>,
     next_slot: u64,
     false_starts: u32,
@@ -59,7 +64,8 @@ impl Pool {
             client,
             out: Vec::new(),
             jobs: HashMap::new(),
-            turns: VecDeque::new(),
+            turns: 0,
+            most: 0,
             slots: BTreeMap::new(),
             next_slot: 0,
             false_starts: 0,
@@ -75,10 +81,8 @@ impl Pool {
             FrameKind::Job => {
                 let spec: JobSpec = frame.decode()?;
                 let id = spec.job;
-                if !self.jobs.contains_key(&id) {
-                    self.turns.push_back(id);
-                    self.jobs.insert(id, Job::new(spec, frame.body.clone().into()));
-                }
+                self.jobs.entry(id).or_insert_with(|| Job::new(spec, frame.body.clone().into()));
+                self.count_most();
             }
             FrameKind::Calls => {
                 let calls = Calls::read(&frame.body)?;
@@ -88,7 +92,7 @@ impl Pool {
             FrameKind::Forget => {
                 let Forget { job } = frame.decode()?;
                 self.jobs.remove(&job);
-                self.turns.retain(|id| *id != job);
+                self.count_most();
                 let mut frame = Vec::new();
                 Frame::write(FrameKind::Forget, &Forget { job }, &mut frame)?;
                 self.slots.values_mut().for_each(|slot| slot.forget(job, &frame));
@@ -97,6 +101,10 @@ impl Pool {
             kind => return Err(unexpected(&format!("a {kind:?} frame"))),
         }
         Ok(())
+    }
+
+    fn count_most(&mut self) {
+        self.most = self.jobs.values().map(|job| job.spec.worker_processes as usize).max().unwrap_or(0);
     }
 
     fn cancel(&mut self, cancel: &Cancel) {
@@ -183,8 +191,8 @@ impl Pool {
             self.false_start(exit, &rest)?;
         }
         let killed = self.memory.has_killed();
-        let out_of_memory = killed || self.memory.is_near_limit(slot.resident);
-        let evidence = Evidence { ending: slot.ending, out_of_memory, resident: slot.resident };
+        let out_of_memory = killed || self.memory.is_near_limit(slot.resident.0);
+        let evidence = Evidence { ending: slot.ending, out_of_memory, resident: slot.resident.0 };
         let mut rest = Some(rest);
         if let Some(job) = job_id.and_then(|id| self.jobs.get_mut(&id)) {
             job.slots -= 1;
@@ -232,7 +240,7 @@ impl Pool {
         let words = if words.is_empty() { String::new() } else { format!(", saying: {words}") };
         Err(Error::new(
             ErrorKind::WorkerLost,
-            format!("{FALSE_STARTS} sub-workers in a row {how} before they were up{words}"),
+            format!("sub-workers end before they are up; the last {how}{words}"),
         )
         .with_hint("the program must reach `lithops::init()` first thing in `main`"))
     }
@@ -272,10 +280,12 @@ impl Pool {
 
     /// Gives calls to sub-workers, starting more where there is work for them, and tells the client what happened.
     pub(super) fn turn(&mut self) -> Result<()> {
-        for _ in 0..self.turns.len() {
-            let Some(id) = self.turns.pop_front() else { break };
-            self.turns.push_back(id);
-            self.give_out(id)?;
+        loop {
+            self.fill_idle()?;
+            self.prefetch();
+            if !self.take_over() {
+                break;
+            }
         }
         if !self.out.is_empty() {
             self.client.send(&self.out);
@@ -287,25 +297,16 @@ impl Pool {
         Ok(())
     }
 
-    fn give_out(&mut self, id: JobId) -> Result<()> {
-        let limit = self.jobs.values().map(|job| job.spec.worker_processes as usize).max().unwrap_or(1);
+    /// Gives idle and new sub-workers to the jobs that wait: first to the one that has fewest, then to the one that
+    /// was served longest ago.
+    fn fill_idle(&mut self) -> Result<()> {
         loop {
-            let Some(job) = self.jobs.get_mut(&id) else { return Ok(()) };
-            let may_use_more = job.slots < job.spec.worker_processes as usize;
-            let idle = may_use_more.then(|| {
-                self.slots.iter().find(|(_, slot)| slot.ending.is_none() && slot.batches.is_empty())
-            });
-            let idle = idle.flatten().map(|(number, _)| *number);
-            let may_start = may_use_more && self.slots.len() < limit;
-            if job.queue.is_empty() {
-                // Nothing waits; an idle sub-worker takes over what a busy one has not begun.
-                if (idle.is_none() && !may_start) || !take_over(&mut self.slots, job) {
-                    return Ok(());
-                }
-            }
+            let waiting = self.jobs.values_mut().filter(|job| job.queued > 0 && job.may_use_more());
+            let Some(job) = waiting.min_by_key(|job| (job.slots, job.served)) else { return Ok(()) };
+            let idle = self.slots.iter().find(|(_, slot)| slot.is_idle()).map(|(number, _)| *number);
             let number = match idle {
                 Some(number) => number,
-                None if may_start => {
+                None if self.slots.len() < self.most => {
                     let number = self.next_slot;
                     self.next_slot += 1;
                     let slot = Slot::start(number, &self.setup.program, self.events.clone())
@@ -313,22 +314,49 @@ impl Pool {
                     self.slots.insert(number, slot);
                     number
                 }
-                None => {
-                    match self.slots.iter().find(|(_, slot)| slot.job() == Some(id) && slot.has_room_for(id))
-                    {
-                        Some((number, _)) => *number,
-                        None => return Ok(()),
-                    }
-                }
+                None => return Ok(()),
             };
             let (Some(slot), Some(calls)) = (self.slots.get_mut(&number), job.take_batch()) else {
                 return Ok(());
             };
-            if slot.batches.is_empty() {
-                job.slots += 1;
-            }
+            self.turns += 1;
+            job.served = self.turns;
+            job.slots += 1;
             slot.give(job, calls);
         }
+    }
+
+    /// Gives busy sub-workers the next batch in advance, unless that would keep another job waiting that has less
+    /// than its share of them.
+    fn prefetch(&mut self) {
+        let contenders = self.jobs.values().filter(|job| job.queued > 0 || job.slots > 0).count();
+        let share = self.most.div_ceil(contenders.max(1));
+        let deprived: Vec<_> =
+            self.jobs.values().filter(|job| job.is_deprived(share)).map(|job| job.spec.job).collect();
+        for slot in self.slots.values_mut().filter(|slot| slot.batches.len() == 1 && slot.ending.is_none()) {
+            let Some(job) = slot.job().and_then(|id| self.jobs.get_mut(&id)) else { continue };
+            let keeps_waiting = deprived.iter().any(|id| *id != job.spec.job) && job.slots >= share;
+            if keeps_waiting {
+                continue;
+            }
+            if let Some(calls) = job.take_batch() {
+                slot.give(job, calls);
+            }
+        }
+    }
+
+    /// When nothing waits and a sub-worker is idle, takes half of what a busy one has not begun and will not soon.
+    /// Returns whether there is something to give out now.
+    fn take_over(&mut self) -> bool {
+        let idle = self.slots.len() < self.most || self.slots.values().any(Slot::is_idle);
+        if !idle || self.jobs.values().any(|job| job.queued > 0) {
+            return false;
+        }
+        let slots = &mut self.slots;
+        self.jobs
+            .values_mut()
+            .filter(|job| job.slots > 0 && job.may_use_more())
+            .any(|job| take_over(slots, job))
     }
 
     /// Whether any sub-worker has calls, so that time matters.
@@ -343,10 +371,15 @@ impl Pool {
         for slot in self.slots.values_mut() {
             let job = slot.job().and_then(|id| self.jobs.get(&id));
             soon |= slot.log.relieve(job.map_or(1 << 20, |job| job.spec.log_limit));
+            let since = |moment: u64| Duration::from_nanos(now.saturating_sub(moment));
+            if !slot.ready && since(slot.started_at) > START_LIMIT {
+                slot.signal(Signal::KILL);
+                self.false_starts = FALSE_STARTS;
+            }
             let Some(begun_at) = slot.ledger.begun_at() else { continue };
-            let ran = Duration::from_nanos(now.saturating_sub(begun_at));
-            if ran > Duration::from_millis(50) {
-                slot.resident = memory::resident(slot.pid);
+            let ran = since(begun_at);
+            if ran > SAMPLE && since(slot.resident.1) > SAMPLE {
+                slot.resident = (memory::resident(slot.pid), now);
             }
             if let Some(timeout) = job.and_then(|job| job.spec.timeout)
                 && ran > timeout

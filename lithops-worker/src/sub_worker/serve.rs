@@ -8,10 +8,10 @@ use std::{
 };
 
 use lithops_core::{
-    error::{Error, ErrorKind, Result},
+    error::{CallError, CallErrorKind, Error, ErrorKind, Result},
     function::JobScope,
     id::JobId,
-    protocol::{Calls, Forget, FrameKind, Hello, JobSpec, Role, Tag, read_frame},
+    protocol::{Calls, Forget, FrameKind, Hello, JobSpec, MAX_VALUE, Role, Tag, read_frame},
 };
 
 use super::{call::Job, channel, log_marks::LogMarks, reporter::Reporter};
@@ -95,7 +95,7 @@ impl SubWorker {
             self.value.clear();
             let outcome = job.run(&calls, index, &mut self.value);
             now = clock::monotonic();
-            let tag = match outcome {
+            let tag = match outcome.and_then(|()| fits(&self.value)) {
                 Ok(()) => Tag::Ok,
                 Err(error) => {
                     self.value = rmp_serde::to_vec_named(&error).unwrap_or_default();
@@ -156,4 +156,15 @@ fn set_variable(name: &str, value: Option<&OsStr>) {
             None => std::env::remove_var(name),
         }
     }
+}
+
+fn fits(value: &[u8]) -> Result<(), CallError> {
+    if value.len() <= MAX_VALUE {
+        return Ok(());
+    }
+    let message = format!(
+        "the result has {} bytes, and the limit is {MAX_VALUE}: put it into the storage and return its name",
+        value.len()
+    );
+    Err(CallError::new(CallErrorKind::Undecodable, message))
 }

@@ -1,0 +1,9 @@
+//! `cargo xtask e2e`: the built programs, driven as a user would, as separate processes on this machine.
+
+mod cli;
+mod examples;
+mod leftovers;
+mod program;
+mod run;
+
+pub(crate) use run::run;

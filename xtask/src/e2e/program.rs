@@ -1,0 +1,120 @@
+//! [`Programs`] that were built, and what they [`Said`].
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use serde_json::Value;
+
+/// The built programs, and an empty folder to run them in, where no configuration of this machine is found.
+#[derive(Debug)]
+pub(super) struct Programs {
+    built: PathBuf,
+    folder: PathBuf,
+}
+
+impl Programs {
+    pub(super) fn new(built: PathBuf) -> Result<Self, String> {
+        let folder = built.join("e2e").join(std::process::id().to_string());
+        fs::create_dir_all(&folder)
+            .map_err(|error| format!("cannot make `{}`: {error}", folder.display()))?;
+        Ok(Self { built, folder })
+    }
+
+    /// Where the programs are.
+    pub(super) fn built(&self) -> &Path {
+        &self.built
+    }
+
+    /// The command line.
+    pub(super) fn lithops(&self, arguments: &[&str]) -> Result<Said, String> {
+        Said::of(self.command("lithops").args(arguments))
+    }
+
+    /// An example.
+    pub(super) fn example(&self, name: &str, arguments: &[&str]) -> Result<Said, String> {
+        Said::of(self.command(&format!("examples/{name}")).args(arguments))
+    }
+
+    /// A program that is not started yet.
+    pub(super) fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(self.built.join(name));
+        command.current_dir(&self.folder).env("HOME", &self.folder).stdin(Stdio::null());
+        for name in ["LITHOPS_CONFIG", "LITHOPS_CONFIG_FILE", "LITHOPS_BACKEND", "LITHOPS_STORAGE"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    /// Writes a file into the folder that programs run in.
+    pub(super) fn write(&self, name: &str, text: &[u8]) -> Result<(), String> {
+        let path = self.folder.join(name);
+        let folder = path.parent().unwrap_or(&self.folder);
+        fs::create_dir_all(folder)
+            .and_then(|()| fs::write(&path, text))
+            .map_err(|error| format!("cannot write `{}`: {error}", path.display()))
+    }
+}
+
+impl Drop for Programs {
+    fn drop(&mut self) {
+        // It lies in the target folder: what cannot be removed goes with `cargo clean`.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// What a program printed, and how it ended.
+#[derive(Debug)]
+pub(super) struct Said {
+    pub(super) line: String,
+    pub(super) code: Option<i32>,
+    pub(super) stdout: String,
+    pub(super) stderr: String,
+}
+
+impl Said {
+    fn of(command: &mut Command) -> Result<Self, String> {
+        let line = crate::steps::line(command);
+        let output = command.output().map_err(|error| format!("cannot start `{line}`: {error}"))?;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Self {
+            line,
+            code: output.status.code(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        })
+    }
+
+    /// Wants this to be true of it.
+    pub(super) fn wants(&self, wish: &str, is_so: bool) -> Result<&Self, String> {
+        let Self { line, code, stdout, stderr } = self;
+        if is_so {
+            return Ok(self);
+        }
+        Err(format!("`{line}`: wanted {wish}\nexit code {code:?}\nstdout:\n{stdout}\nstderr:\n{stderr}"))
+    }
+
+    /// Wants this exit code.
+    pub(super) fn ends_with(&self, code: i32) -> Result<&Self, String> {
+        self.wants(&format!("exit code {code}"), self.code == Some(code))
+    }
+
+    /// Wants this on stderr, one line, and nothing on stdout.
+    pub(super) fn refuses(&self, words: &str) -> Result<&Self, String> {
+        self.wants("nothing on stdout", self.stdout.is_empty())?
+            .wants("one line on stderr", self.stderr.lines().count() == 1)?
+            .wants(
+                &format!("`{words}` on stderr"),
+                self.stderr.starts_with("error: ") && self.stderr.contains(words),
+            )
+    }
+
+    /// What it printed, as JSON.
+    pub(super) fn json(&self) -> Result<Value, String> {
+        self.ends_with(0)?;
+        serde_json::from_str(&self.stdout)
+            .map_err(|error| format!("`{}` printed no JSON: {error}", self.line))
+    }
+}

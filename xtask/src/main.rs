@@ -1,0 +1,61 @@
+//! The chores of this workspace: `cargo xtask ci`, `tidy`, `e2e`, `bench`.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for people and scripts at a terminal"
+)]
+
+mod bench;
+mod ci;
+mod e2e;
+mod steps;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The chores of this workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Everything that must hold before a push: format, lints, builds, documentation, tidy, e2e.
+    Ci {
+        /// Runs the tests as well. They are left out otherwise because the README's test command runs them.
+        #[arg(long)]
+        with_tests: bool,
+    },
+    /// The rules of this workspace that no compiler knows.
+    Tidy,
+    /// Drives the built programs as a user would, on this machine.
+    E2e,
+    /// Measures this machine; prints JSON lines.
+    Bench {
+        /// What to measure.
+        #[arg(value_enum, default_value = "all")]
+        what: bench::What,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Ci { with_tests } => ci::run(with_tests),
+        Command::Tidy => tidy::run(),
+        Command::E2e => e2e::run(),
+        Command::Bench { what } => bench::run(what),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("error: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}

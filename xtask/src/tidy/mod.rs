@@ -1,0 +1,14 @@
+//! `cargo xtask tidy`: the rules of this workspace that no compiler knows. Each rule is a file, and each has a test
+//! with an input that breaks it.
+
+mod check;
+mod dependencies;
+mod documents;
+mod finding;
+mod layout;
+mod manifests;
+mod names;
+mod source;
+mod tree;
+
+pub(crate) use check::run;
