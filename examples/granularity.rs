@@ -1,6 +1,7 @@
 //! 200 calls, 4 at once in each worker, 8 calls for each worker at a time: how many workers is that?
 //!
 //! Run it with `cargo run --release --example granularity`.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is what it is for")]
 
 use lithops::prelude::*;
 
@@ -11,7 +12,6 @@ fn my_map_function(id: CallId, x: i64) -> i64 {
 }
 
 #[lithops::main]
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the results are what it is for")]
 async fn main() -> lithops::Result<()> {
     let fexec = FunctionExecutor::builder().worker_processes(4).build().await?;
     let futures = fexec.map(my_map_function, 0..200).chunksize(8).await?;

@@ -84,7 +84,7 @@ fn fails_with_static_text(x: u32) -> Result<u32, &'static str> {
 
 #[lithops::function]
 fn fails_with_own_error(x: u32) -> Result<u32, Odd> {
-    if x % 2 == 0 { Ok(x / 2) } else { Err(Odd(x)) }
+    if x.is_multiple_of(2) { Ok(x / 2) } else { Err(Odd(x)) }
 }
 
 #[lithops::function]

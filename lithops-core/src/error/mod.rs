@@ -6,7 +6,4 @@ mod operation;
 
 pub use call::{CallError, CallErrorKind};
 pub use kind::{ErrorKind, Retry};
-pub use operation::Error;
-
-/// The result of an operation of this system.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
+pub use operation::{Error, Result};

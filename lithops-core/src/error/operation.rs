@@ -4,6 +4,9 @@ use std::{error::Error as StdError, fmt, sync::Arc};
 
 use super::{CallError, ErrorKind, Retry};
 
+/// The result of an operation of this system.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
 type Source = Arc<dyn StdError + Send + Sync>;
 
 /// A failed operation: what happened, to what, and what to do now.

@@ -6,8 +6,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::malformed;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The bytes before a frame's body.
 pub const HEADER_LEN: usize = 8;
@@ -104,6 +103,12 @@ impl Frame {
 pub fn frame_header(kind: FrameKind, len: usize) -> [u8; HEADER_LEN] {
     let len = u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes();
     [len[0], len[1], len[2], len[3], kind as u8, 0, 0, 0]
+}
+
+/// An error for bytes that do not follow the protocol.
+pub(super) fn malformed(what: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Unexpected, format!("malformed frame: {}", what.into()))
+        .with_hint("the peer is broken or is not a lithops process of this version")
 }
 
 /// The peer has died while it wrote; that is no breach of the protocol.

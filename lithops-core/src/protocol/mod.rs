@@ -35,10 +35,4 @@ pub use payloads::{Payloads, PayloadsBuilder};
 pub use report::{CallStats, Report, ReportBuilder, ReportHeader, Tag};
 pub use run::Run;
 
-use crate::error::{Error, ErrorKind};
-
-/// An error for bytes that do not follow the protocol.
-pub(crate) fn malformed(what: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Unexpected, format!("malformed frame: {}", what.into()))
-        .with_hint("the peer is broken or is not a lithops process of this version")
-}
+use frame::malformed;
