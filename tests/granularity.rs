@@ -23,7 +23,7 @@ fn most_at_once(futures: &FuturesList<(u32, u32)>) -> usize {
 #[tokio::test]
 async fn at_most_worker_processes_calls_run_at_once_and_the_fifth_waits() {
     let fexec = FunctionExecutor::builder().worker_processes(4).build().await.expect("an executor");
-    let futures = fexec.map(nap, [60; 12]).chunksize(12).await.expect("a job");
+    let futures = fexec.map(nap, [120; 12]).chunksize(12).await.expect("a job");
     let places = futures.get_result().await.expect("results");
     assert_eq!(
         most_at_once(&futures),
@@ -73,7 +73,7 @@ async fn a_map_may_have_its_own_worker_processes() {
     let narrow = fexec.map(nap, [20; 4]).await.expect("a job");
     narrow.get_result().await.expect("results");
     assert_eq!(most_at_once(&narrow), 1);
-    let wide = fexec.map(nap, [60; 9]).worker_processes(3).await.expect("a job");
+    let wide = fexec.map(nap, [120; 9]).worker_processes(3).await.expect("a job");
     wide.get_result().await.expect("results");
     assert_eq!((most_at_once(&wide), wide.plan().worker_processes()), (3, 3));
     let narrow = fexec.map(nap, [20; 4]).await.expect("a job");
@@ -91,7 +91,7 @@ fn mostly_short(millis: u64) -> u64 {
 async fn short_calls_do_not_wait_behind_a_long_one() {
     let fexec = FunctionExecutor::builder().worker_processes(2).build().await.expect("an executor");
     // Thousands of trivial calls make batches large; then one call in the middle of a batch is long.
-    let inputs = (0..6_000).map(|call| if call == 3_000 { 700 } else { 0 });
+    let inputs = (0..6_000).map(|call| if call == 3_000 { 1_000 } else { 0 });
     let futures = fexec.map(mostly_short, inputs).await.expect("a job");
     futures.get_result().await.expect("results");
     let long = futures[3_000].stats().expect("ended");

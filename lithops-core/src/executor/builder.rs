@@ -39,13 +39,13 @@ impl<M: Mode> Builder<M> {
     /// The backend, by its one word; else the configuration's `lithops.backend`, else `localhost`.
     #[must_use]
     pub fn backend(self, backend: impl Into<String>) -> Self {
-        self.setting(Some("lithops"), "backend", Value::from(backend.into()), ".backend(..)")
+        self.setting(Some("lithops"), "backend", Value::from(backend.into()), "backend")
     }
 
     /// The storage, by its one word; else the configuration's `lithops.storage`, else `localhost`.
     #[must_use]
     pub fn storage(self, storage: impl Into<String>) -> Self {
-        self.setting(Some("lithops"), "storage", Value::from(storage.into()), ".storage(..)")
+        self.setting(Some("lithops"), "storage", Value::from(storage.into()), "storage")
     }
 
     /// The configuration file; else the usual search order.
@@ -69,25 +69,25 @@ impl<M: Mode> Builder<M> {
             Count::Exactly(count) => Value::from(count),
             Count::Auto => Value::from("AUTO"),
         };
-        self.setting(None, "worker_processes", value, ".worker_processes(..)")
+        self.setting(None, "worker_processes", value, "worker_processes")
     }
 
     /// How many workers may live at once.
     #[must_use]
     pub fn max_workers(self, max_workers: usize) -> Self {
-        self.setting(None, "max_workers", Value::from(max_workers), ".max_workers(..)")
+        self.setting(None, "max_workers", Value::from(max_workers), "max_workers")
     }
 
     /// The memory of a worker, in MB, where the platform sells it.
     #[must_use]
     pub fn runtime_memory(self, megabytes: usize) -> Self {
-        self.setting(None, "runtime_memory", Value::from(megabytes), ".runtime_memory(..)")
+        self.setting(None, "runtime_memory", Value::from(megabytes), "runtime_memory")
     }
 
     /// Any key of the backend's section.
     #[must_use]
     pub fn set(self, key: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.setting(None, key, value.into(), ".set(..)")
+        self.setting(None, key, value.into(), "set")
     }
 
     /// Reads the configuration, checks it, and connects to backend and storage. No job is started, no money spent.

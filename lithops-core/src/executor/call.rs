@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    function::{Argument, Entry, Missing, SharedGiven, SharedReady, SharedValues},
+    function::{Argument, Entry, SharedGiven, SharedReady, SharedValues, TakesShared},
     job::InputQueue,
 };
 
@@ -45,7 +45,7 @@ impl<T: Argument, R, S, M: Mode> Call<T, R, S, M> {
     }
 }
 
-impl<T: Argument, R, S: Missing, M: Mode> Call<T, R, S, M> {
+impl<T: Argument, R, S: TakesShared, M: Mode> Call<T, R, S, M> {
     /// The value of the function's `Shared<T>` parameter, a tuple for several.
     pub fn shared(self, value: S::Given) -> Call<T, R, SharedGiven, M> {
         let Self { core, entry, input, options, .. } = self;

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    function::{Argument, Entry, Inputs, Missing, SharedGiven, SharedReady, SharedValues},
+    function::{Argument, Entry, Inputs, SharedGiven, SharedReady, SharedValues, TakesShared},
     job::InputQueue,
     plan::Plan,
 };
@@ -60,7 +60,7 @@ impl<T: Argument, R, S, M: Mode> Map<T, R, S, M> {
     }
 }
 
-impl<T: Argument, R, S: Missing, M: Mode> Map<T, R, S, M> {
+impl<T: Argument, R, S: TakesShared, M: Mode> Map<T, R, S, M> {
     /// The value of the function's `Shared<T>` parameter, a tuple for several: sent once per job, decoded once per
     /// sub-worker.
     pub fn shared(self, value: S::Given) -> Map<T, R, SharedGiven, M> {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    function::{Argument, Entry, Inputs, Missing, SharedGiven, SharedReady, SharedValues},
+    function::{Argument, Entry, Inputs, SharedGiven, SharedReady, SharedValues, TakesShared},
     job::{InputQueue, JobState},
 };
 
@@ -117,7 +117,7 @@ async fn gather(maps: &JobState, queue: &InputQueue) -> Result<()> {
     Ok(())
 }
 
-impl<T: Argument, S: Missing, R, RS, M: Mode> MapReduce<T, S, R, RS, M> {
+impl<T: Argument, S: TakesShared, R, RS, M: Mode> MapReduce<T, S, R, RS, M> {
     /// The value of the mapped function's `Shared<T>` parameter, a tuple for several.
     pub fn shared(self, value: S::Given) -> MapReduce<T, SharedGiven, R, RS, M> {
         let Self { core, entry, reducer, inputs, options, spawn_reducer, .. } = self;

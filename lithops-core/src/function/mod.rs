@@ -24,7 +24,7 @@ pub use input::{Argument, InputList, Inputs, IntoInputs};
 pub use outcome::{ErrorProbe, NotResult, Return, ViaBoxed, ViaDisplay, ViaStdError, encode};
 pub use reserved::{NotReserved, Probe, Reserved};
 pub use shared::{
-    Missing, NoShared, Shared, SharedGiven, SharedList, SharedMissing, SharedMissing2, SharedMissing3,
-    SharedReady, SharedValues,
+    NoShared, Shared, SharedGiven, SharedList, SharedMissing, SharedMissing2, SharedMissing3, SharedReady,
+    SharedValues, TakesShared,
 };
 pub use signature::{Cons, Function, Inp, IsAsync, IsSync, Nil, Param, Res, RetOf};

@@ -119,17 +119,33 @@ impl ErrorProbe<Box<dyn StdError>> {
     }
 }
 
-/// Last choice: anything that can be displayed.
-pub trait ViaDisplay {
+/// Last choice: anything that can be displayed. It applies to every type, so that what can not be displayed is
+/// refused in words of this system.
+pub trait ViaDisplay<E> {
     /// The failed call.
-    fn call_error(&self) -> CallError;
+    fn call_error(&self) -> CallError
+    where
+        E: Failure;
 }
 
-impl<E: Display> ViaDisplay for ErrorProbe<E> {
-    fn call_error(&self) -> CallError {
+impl<E> ViaDisplay<E> for ErrorProbe<E> {
+    fn call_error(&self) -> CallError
+    where
+        E: Failure,
+    {
         CallError::new(CallErrorKind::Failed, self.take().to_string())
     }
 }
+
+/// What can be said of an error that is no `std::error::Error`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the error of a lithops function",
+    label = "the error has no words",
+    note = "implement `std::error::Error` for it, or `Display`; `String` and `Box<dyn Error + Send + Sync>` do as well"
+)]
+pub trait Failure: Display {}
+
+impl<E: Display> Failure for E {}
 
 fn from_error(error: &(dyn StdError + 'static)) -> CallError {
     let mut chain = Vec::new();

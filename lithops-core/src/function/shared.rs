@@ -92,7 +92,7 @@ impl SharedReady for SharedGiven {}
     message = "the function has no `Shared` parameter",
     label = "there is nothing to share"
 )]
-pub trait Missing {
+pub trait TakesShared {
     /// The value, or a tuple for several parameters.
     type Given;
 
@@ -103,7 +103,7 @@ pub trait Missing {
     fn encode(given: &Self::Given) -> Result<SharedValues>;
 }
 
-impl<A: Serialize> Missing for SharedMissing<A> {
+impl<A: Serialize> TakesShared for SharedMissing<A> {
     type Given = A;
 
     fn encode(given: &A) -> Result<SharedValues> {
@@ -111,7 +111,7 @@ impl<A: Serialize> Missing for SharedMissing<A> {
     }
 }
 
-impl<A: Serialize, B: Serialize> Missing for SharedMissing2<A, B> {
+impl<A: Serialize, B: Serialize> TakesShared for SharedMissing2<A, B> {
     type Given = (A, B);
 
     fn encode((a, b): &(A, B)) -> Result<SharedValues> {
@@ -119,7 +119,7 @@ impl<A: Serialize, B: Serialize> Missing for SharedMissing2<A, B> {
     }
 }
 
-impl<A: Serialize, B: Serialize, C: Serialize> Missing for SharedMissing3<A, B, C> {
+impl<A: Serialize, B: Serialize, C: Serialize> TakesShared for SharedMissing3<A, B, C> {
     type Given = (A, B, C);
 
     fn encode((a, b, c): &(A, B, C)) -> Result<SharedValues> {
