@@ -3,7 +3,7 @@
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
 use super::{
-    Async, Builder, Call, Map, MapReduce, Mode,
+    Async, Builder, Call, Map, MapReduce, Mode, RetryPolicy,
     driver::{self, Assignment},
     map_reduce::Gives,
     options::JobOptions,
@@ -190,11 +190,8 @@ impl Core {
             storage: Some(self.locator.clone()),
             log_limit: 1 << 20,
         };
-        let policy = Policy {
-            retries: options.retries.map_or(entry.retries, |policy| policy.retries),
-            at_most_once: entry.at_most_once,
-            ..Policy::default()
-        };
+        let retries = options.retries.unwrap_or_else(|| RetryPolicy::new(entry.retries));
+        let policy = Policy { at_most_once: entry.at_most_once, ..retries.policy };
         let (state, cancelled) = JobState::new(id, entry.display_name(), plan.clone(), known);
         let state = Arc::new(state);
         let assignment = Assignment {
@@ -203,6 +200,7 @@ impl Core {
             backend: Arc::clone(&self.backend),
             queue: Arc::clone(queue),
             policy,
+            retry_if: retries.retry_if,
             plan,
             cancelled,
         };

@@ -1,9 +1,13 @@
 //! The task that drives a job: inputs in, calls to workers, reports to the tracker, outcomes to the futures.
+//!
+//! It chooses by the backend's capabilities: a worker that can be fed is given chunk after chunk while it lives; one
+//! that cannot is given one chunk, and the next chunk goes to the next worker (a wave is what lives at once). A worker
+//! that is not heard of for its lease is given up, and its calls go elsewhere.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use futures_util::{
@@ -11,14 +15,19 @@ use futures_util::{
     future::BoxFuture,
     stream::{BoxStream, FuturesUnordered, SelectAll},
 };
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
 
-use super::feeding::Window;
+use super::{throttle::Throttle, workers::Workers};
 use crate::{
-    compute::{ComputeBackend, Event, EventKind, ExitReason, Feed, FeedCommand, Invocation, InvokeRequest},
-    error::{CallError, CallErrorKind, Error, ErrorKind, Result},
+    compute::{
+        ComputeBackend, Event, EventKind, ExitReason, FeedCommand, Invocation, InvokeRequest, Liveness,
+    },
+    error::{CallError, CallErrorKind, Error, ErrorKind, Result, Retry},
     id::ActivationId,
-    job::{Dispatch, InputQueue, JobState, Policy, Step, Tracker},
+    job::{Dispatch, InputQueue, JobState, Policy, Step, Tracker, Tracking, Verdict},
     plan::Plan,
     protocol::{Calls, Cancel, JobSpec, Payloads, Report, ReportBuilder, ReportHeader, Run, Tag},
 };
@@ -30,24 +39,44 @@ const READY_CALLS: usize = 8 << 10;
 /// Activations of calls that are tried again are numbered from here.
 const AGAIN: u64 = 1 << 48;
 
+/// Which failures are tried again.
+pub type RetryIf = fn(&CallError) -> bool;
+
 /// Everything a job needs to be driven.
-pub(crate) struct Assignment {
-    pub(crate) job: Arc<JobState>,
-    pub(crate) spec: Arc<JobSpec>,
-    pub(crate) backend: Arc<dyn ComputeBackend>,
-    pub(crate) queue: Arc<InputQueue>,
-    pub(crate) policy: Policy,
-    pub(crate) plan: Plan,
-    pub(crate) cancelled: mpsc::UnboundedReceiver<()>,
+#[derive(Debug)]
+pub struct Assignment {
+    /// What the futures see of it.
+    pub job: Arc<JobState>,
+    /// What workers are told of it.
+    pub spec: Arc<JobSpec>,
+    /// Where its calls run.
+    pub backend: Arc<dyn ComputeBackend>,
+    /// Its encoded inputs.
+    pub queue: Arc<InputQueue>,
+    /// How often its calls may be tried.
+    pub policy: Policy,
+    /// Which failures are tried again.
+    pub retry_if: RetryIf,
+    /// Its granularity.
+    pub plan: Plan,
+    /// Receives when the job is to be ended.
+    pub cancelled: mpsc::UnboundedReceiver<()>,
 }
 
 /// Drives a job to its end.
-pub(crate) async fn drive(mut assignment: Assignment) {
+pub async fn drive(assignment: Assignment) {
+    let tracker = Tracker::new(assignment.policy);
+    drive_with(assignment, tracker).await;
+}
+
+/// Drives a job to its end with a tracker that may be another than [`Tracker`]: the simulator's way in.
+pub async fn drive_with(mut assignment: Assignment, tracker: impl Tracking) {
     let job = Arc::clone(&assignment.job);
     let queue = Arc::clone(&assignment.queue);
     let mut cancelled = std::mem::replace(&mut assignment.cancelled, mpsc::unbounded_channel().1);
-    let mut driver = Driver::new(assignment);
+    let mut driver = Driver::new(assignment, tracker);
     if let Err(error) = driver.run(&mut cancelled).await {
+        driver.abandon();
         job.fail(error);
     }
     queue.close();
@@ -56,54 +85,68 @@ pub(crate) async fn drive(mut assignment: Assignment) {
 
 type Events = BoxStream<'static, (u64, Option<Result<Event>>)>;
 
-struct Driver {
+struct Driver<T> {
     job: Arc<JobState>,
     spec: Arc<JobSpec>,
     backend: Arc<dyn ComputeBackend>,
     queue: Arc<InputQueue>,
     plan: Plan,
-    tracker: Tracker,
+    retry_if: RetryIf,
+    tracker: T,
     /// Encoded inputs that no worker has been given yet.
-    ready: std::collections::VecDeque<Payloads>,
+    ready: VecDeque<Payloads>,
     ready_calls: usize,
     /// The number of the first call in `ready`.
     next: u64,
     inputs_ended: bool,
     /// Calls that may have to be sent again, with how many of them are not committed.
     kept: BTreeMap<u64, (Calls, u32)>,
-    workers: HashMap<u64, Worker>,
-    next_worker: u64,
+    workers: Workers,
+    throttle: Throttle,
     next_again: u64,
     starting: FuturesUnordered<BoxFuture<'static, (u64, Result<Invocation>)>>,
     events: SelectAll<Events>,
+    started_at: Instant,
+    /// How long a worker may be silent, and when that is looked at next.
+    lease: Option<Duration>,
+    next_look: Instant,
 }
 
-struct Worker {
-    /// `None` until it is there, or when it cannot be fed.
-    feed: Option<Feed>,
-    started: bool,
-    window: Window,
-}
-
-impl Driver {
-    fn new(assignment: Assignment) -> Self {
+impl<T: Tracking> Driver<T> {
+    fn new(assignment: Assignment, tracker: T) -> Self {
+        let lease = match assignment.backend.capabilities().liveness {
+            Liveness::Heartbeat(period) => Some(period * 3),
+            Liveness::Platform => None,
+            Liveness::ResponseOnly => {
+                let limit =
+                    assignment.backend.capabilities().timeout_limit.unwrap_or(Duration::from_secs(3600));
+                Some(limit + Duration::from_secs(30))
+            }
+        };
+        let now = Instant::now();
         Self {
-            tracker: Tracker::new(assignment.policy),
+            tracker,
+            throttle: Throttle::new(
+                usize::try_from(assignment.plan.live_workers_limit()).unwrap_or(usize::MAX),
+            ),
             job: assignment.job,
             spec: assignment.spec,
             backend: assignment.backend,
             queue: assignment.queue,
             plan: assignment.plan,
-            ready: std::collections::VecDeque::new(),
+            retry_if: assignment.retry_if,
+            ready: VecDeque::new(),
             ready_calls: 0,
             next: 0,
             inputs_ended: false,
             kept: BTreeMap::new(),
-            workers: HashMap::new(),
-            next_worker: 0,
+            workers: Workers::default(),
             next_again: AGAIN,
             starting: FuturesUnordered::new(),
             events: SelectAll::new(),
+            started_at: now,
+            lease,
+            next_look: now + lease.unwrap_or_default() / 4,
         }
     }
 
@@ -116,6 +159,7 @@ impl Driver {
                 return Ok(());
             }
             let wants_inputs = !self.inputs_ended && self.ready_calls < READY_CALLS;
+            let alarm = self.alarm();
             tokio::select! {
                 Some((worker, event)) = self.events.next(), if !self.events.is_empty() => self.event(worker, event)?,
                 Some((worker, started)) = self.starting.next(), if !self.starting.is_empty() => {
@@ -123,9 +167,33 @@ impl Driver {
                 }
                 () = queue.ready(), if wants_inputs => self.take_inputs()?,
                 Some(()) = cancelled.recv() => return self.cancel(),
+                () = sleep_until(alarm.unwrap_or(self.started_at)), if alarm.is_some() => {}
+            }
+            if alarm.is_some_and(|alarm| alarm <= Instant::now()) {
+                self.look_at_the_time();
             }
             if !self.inputs_ended && self.ready_calls < READY_CALLS {
                 self.take_inputs()?;
+            }
+        }
+    }
+
+    /// When there is something to do that nothing else will announce.
+    fn alarm(&self) -> Option<Instant> {
+        let pause = self.tracker.next_wake().map(|due| self.started_at + due);
+        let look = self.lease.map(|_| self.next_look);
+        [pause, look, self.throttle.until()].into_iter().flatten().min()
+    }
+
+    fn look_at_the_time(&mut self) {
+        let now = Instant::now();
+        self.tracker.wake(now - self.started_at);
+        if let Some(lease) = self.lease
+            && now >= self.next_look
+        {
+            self.next_look = now + lease / 4;
+            for number in self.workers.silent(lease) {
+                self.lost(number, format!("its worker was not heard of for {lease:?}"));
             }
         }
     }
@@ -149,60 +217,66 @@ impl Driver {
 
     /// Gives calls to workers until no worker has room, or no call is left.
     fn dispatch(&mut self) {
-        while self.ready_calls > 0 || self.tracker.has_waiting() {
-            let live = self.workers.len();
-            if live < usize::try_from(self.plan.live_workers_limit()).unwrap_or(usize::MAX) {
-                self.start_worker();
-                continue;
+        let chunksize = self.plan.chunksize() as u64;
+        loop {
+            let (again, suspects) = self.tracker.has_waiting();
+            if suspects {
+                // A suspect goes to a worker that has nothing else, and is let nothing else be given.
+                if let Some(number) = self.workers.idle().or_else(|| self.start_worker(true)) {
+                    if let Some(dispatch) = self.tracker.take_suspect() {
+                        let calls = self.calls_again(dispatch);
+                        self.hand_over(number, calls, true);
+                    }
+                    continue;
+                }
             }
-            let hungry = self
-                .workers
-                .iter()
-                .filter(|(_, worker)| worker.feed.is_some() && worker.window.room() > 0)
-                .min_by_key(|(number, worker)| (worker.window.calls(), **number))
-                .map(|(number, worker)| (*number, worker.window.room()));
-            let Some((number, room)) = hungry else { return };
-            // Chunks are handed over whole.
-            let chunksize = self.plan.chunksize() as u64;
-            let calls = self.take_calls(room.div_ceil(chunksize) * chunksize, number);
-            if let Some(feed) = self.workers.get(&number).and_then(|worker| worker.feed.as_ref()) {
-                feed.send(FeedCommand::Chunk(calls));
+            if !again && self.ready_calls == 0 {
+                return;
             }
+            // New workers first: they take longest.
+            let (number, room) = match self.start_worker(false) {
+                Some(number) => (number, chunksize),
+                None => match self.workers.hungriest() {
+                    Some((number, room)) => (number, room.div_ceil(chunksize) * chunksize),
+                    None => return,
+                },
+            };
+            let calls = match self.tracker.take_waiting(room) {
+                Some(dispatch) => self.calls_again(dispatch),
+                None => self.new_calls(room),
+            };
+            self.hand_over(number, calls, false);
         }
     }
 
-    fn start_worker(&mut self) {
-        let number = self.next_worker;
-        self.next_worker += 1;
-        let window = Window::new(self.plan.worker_processes() as u64, Instant::now());
-        self.workers.insert(number, Worker { feed: None, started: false, window });
-        let calls = self.take_calls(self.plan.chunksize() as u64, number);
-        let (backend, request) =
-            (Arc::clone(&self.backend), InvokeRequest::new(Arc::clone(&self.spec), vec![calls]));
-        self.starting.push(Box::pin(async move { (number, backend.invoke(request).await) }));
+    /// A new worker, if one more may live; it is asked for when its first calls are handed over.
+    fn start_worker(&mut self, alone: bool) -> Option<u64> {
+        let allowed = self.throttle.allows(self.workers.len());
+        allowed.then(|| self.workers.add(self.plan.worker_processes() as u64, alone))
     }
 
-    /// The next calls, at most `limit`: those to be tried again first. They are in the worker's hands from here on.
-    fn take_calls(&mut self, limit: u64, worker: u64) -> Calls {
-        let (calls, dispatch) = match self.tracker.take_waiting(limit) {
-            Some(again) => self.calls_again(again),
-            None => self.new_calls(limit),
-        };
-        self.tracker.dispatched(dispatch, worker);
-        if let Some(worker) = self.workers.get_mut(&worker) {
-            worker.window.given(u64::from(calls.run.count), calls.arguments.bytes());
+    /// Puts calls into a worker's hands.
+    fn hand_over(&mut self, number: u64, calls: Calls, alone: bool) {
+        let run = calls.run;
+        self.tracker.dispatched(Dispatch { first: run.first, end: run.end(), attempt: run.attempt }, number);
+        self.workers.given(number, u64::from(run.count), calls.arguments.bytes(), alone);
+        if let Some(feed) = self.workers.feed(number) {
+            feed.send(FeedCommand::Chunk(calls));
+        } else {
+            let (backend, job) = (Arc::clone(&self.backend), Arc::clone(&self.spec));
+            let request = InvokeRequest::new(job, vec![calls]);
+            self.starting.push(Box::pin(async move { (number, backend.invoke(request).await) }));
         }
-        calls
     }
 
-    fn calls_again(&mut self, again: Dispatch) -> (Calls, Dispatch) {
+    fn calls_again(&mut self, again: Dispatch) -> Calls {
         let (first, (kept, _)) =
             self.kept.range(..=again.first).next_back().expect("calls are kept until committed");
         let skip = u32::try_from(again.first - first).unwrap_or(u32::MAX);
         let count = u32::try_from(again.end.min(kept.run.end()) - again.first).unwrap_or(u32::MAX);
         let mut calls = kept.slice(skip, count);
         if calls.run.end() < again.end {
-            self.tracker.wait_again(Dispatch { first: calls.run.end(), ..again });
+            self.tracker.put_back(Dispatch { first: calls.run.end(), ..again });
         }
         calls.run = Run {
             activation: ActivationId(self.next_again),
@@ -213,10 +287,10 @@ impl Driver {
         };
         calls.queued_at = now_nanos();
         self.next_again += 1;
-        (calls, Dispatch { end: again.first + u64::from(count), ..again })
+        calls
     }
 
-    fn new_calls(&mut self, limit: u64) -> (Calls, Dispatch) {
+    fn new_calls(&mut self, limit: u64) -> Calls {
         let front = self.ready.front_mut().expect("asked for only when inputs are ready");
         let wanted = usize::try_from(limit).unwrap_or(usize::MAX).min(front.len());
         let count = front.slice(0, wanted).fitting(FRAME_BYTES);
@@ -241,37 +315,67 @@ impl Driver {
         self.next += u64::from(count);
         self.ready_calls -= count as usize;
         self.kept.insert(first, (calls.clone(), count));
-        (calls, Dispatch { first, end: run.end(), attempt: 1 })
+        calls
     }
 
     fn started(&mut self, number: u64, started: Result<Invocation>) -> Result<()> {
+        let live = self.workers.len();
         match started {
             Ok(invocation) => {
-                if let Some(worker) = self.workers.get_mut(&number) {
-                    worker.feed = invocation.feed;
-                    worker.started = true;
+                self.throttle.accepted();
+                let id = invocation.id.clone();
+                if !self.workers.started(number, id.clone(), invocation.feed) {
+                    // It was given up meanwhile: what it still reports counts, but it is not to go on.
+                    self.end_invocation(id);
                 }
                 let ended = futures_util::stream::once(async { None });
                 let events = invocation.events.map(Some).chain(ended).map(move |event| (number, event));
                 self.events.push(Box::pin(events));
                 Ok(())
             }
+            Err(error) if error.kind() == ErrorKind::RateLimited || error.retry() == Retry::Later => {
+                self.workers.remove(number);
+                self.tracker.give_up(number);
+                self.throttle.refused(live.saturating_sub(1), Duration::ZERO, number);
+                self.job.count(|counts| counts.throttled += 1);
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }
 
+    fn end_invocation(&self, id: crate::compute::InvocationId) {
+        let backend = Arc::clone(&self.backend);
+        tokio::spawn(async move {
+            // Its calls are no longer waited for, so that it does not matter whether it could be ended.
+            let _ = backend.cancel(&id).await;
+        });
+    }
+
     fn event(&mut self, number: u64, event: Option<Result<Event>>) -> Result<()> {
         match event {
-            Some(Ok(Event { kind: EventKind::Report(report), .. })) => self.report(number, &report),
-            Some(Ok(Event { kind: EventKind::Logs(logs), .. })) => self.job.add_logs(logs),
-            Some(Ok(Event { kind: EventKind::Exited(reason), .. })) => self.exited(number, reason)?,
-            Some(Ok(_)) => {}
-            Some(Err(error)) => self.exited(number, ExitReason::Lost(error.to_string()))?,
+            Some(Ok(Event { kind, .. })) => match kind {
+                EventKind::Report(report) => self.report(number, &report),
+                EventKind::Logs(logs) => self.job.add_logs(logs),
+                EventKind::Exited(ExitReason::Refused(reason)) => {
+                    return Err(Error::new(
+                        ErrorKind::WorkerLost,
+                        format!("no worker could start: {reason}"),
+                    ));
+                }
+                EventKind::Exited(ExitReason::Finished) => {
+                    self.lost(number, "its worker ended before the call was reported".into());
+                }
+                EventKind::Exited(ExitReason::Lost(reason)) => self.lost(number, reason),
+                EventKind::Throttled(pause) => {
+                    self.throttle.refused(self.workers.len(), pause, number);
+                    self.job.count(|counts| counts.throttled += 1);
+                }
+                EventKind::Started | EventKind::Heartbeat => self.workers.heard(number),
+            },
+            Some(Err(error)) => self.lost(number, error.to_string()),
             // A stream that ends without an exit event must not be waited for.
-            None if self.workers.contains_key(&number) => {
-                self.exited(number, ExitReason::Lost("its events ended without a reason".into()))?;
-            }
-            None => {}
+            None => self.lost(number, "its events ended without a reason".into()),
         }
         Ok(())
     }
@@ -281,14 +385,24 @@ impl Driver {
         if run.job != self.spec.job {
             return;
         }
-        if let Some(worker) = self.workers.get_mut(&number) {
-            worker.window.reported(u64::from(run.count), report.bytes(), Instant::now());
-        }
+        self.workers.reported(number, u64::from(run.count), report.bytes());
+        let now = Instant::now() - self.started_at;
         let steps = if report.all_ok() {
-            self.tracker.report(&run, |_| Tag::Ok)
+            self.tracker.report(run.first, run.end(), run.attempt, &|_| Verdict::Ok, now)
         } else {
-            self.tracker
-                .report(&run, |call| report.tag(usize::try_from(call - run.first).unwrap_or(usize::MAX)))
+            let verdict = |call: u64| {
+                let index = usize::try_from(call - run.first).unwrap_or(usize::MAX);
+                match report.tag(index) {
+                    Tag::Ok => Verdict::Ok,
+                    Tag::Unstarted => Verdict::Unstarted,
+                    Tag::Lost => Verdict::Lost,
+                    Tag::Failed => {
+                        let error = rmp_serde::from_slice(report.value(index));
+                        Verdict::Failed { again: error.is_ok_and(|error| (self.retry_if)(&error)) }
+                    }
+                }
+            };
+            self.tracker.report(run.first, run.end(), run.attempt, &verdict, now)
         };
         let part = |first: u64, end: u64| {
             let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
@@ -302,7 +416,8 @@ impl Driver {
                     let lost = part(call, call + 1);
                     committed.push(failed_report(&lost.header, &[&self.loss(lost.value(0))]));
                 }
-                Step::Again(..) | Step::Drop(..) => {}
+                Step::Again(first, end) => self.job.count(|counts| counts.retried += end - first),
+                Step::Drop(..) => {}
             }
         }
         self.commit(committed);
@@ -321,29 +436,34 @@ impl Driver {
         rmp_serde::to_vec_named(&error).unwrap_or_default()
     }
 
-    fn exited(&mut self, number: u64, reason: ExitReason) -> Result<()> {
-        self.workers.remove(&number);
-        let reason = match reason {
-            ExitReason::Refused(reason) => {
-                return Err(Error::new(ErrorKind::WorkerLost, format!("no worker could start: {reason}")));
-            }
-            ExitReason::Finished => "its worker ended before the call was reported".to_owned(),
-            ExitReason::Lost(reason) => reason,
-        };
+    /// A worker is gone, or given up: its calls go elsewhere. What it still reports counts.
+    fn lost(&mut self, number: u64, reason: String) {
+        let Some(worker) = self.workers.remove(number) else { return };
+        if let Some(id) = worker.invocation
+            && self.lease.is_some()
+        {
+            self.end_invocation(id);
+        }
         let steps = self.tracker.holder_lost(number);
+        if !steps.is_empty() {
+            self.job.count(|counts| counts.lost_workers += 1);
+        }
         let error = CallError::new(CallErrorKind::WorkerLost, reason);
         let error = rmp_serde::to_vec_named(&error).unwrap_or_default();
-        let committed = steps.into_iter().filter_map(|step| match step {
-            Step::CommitLost(call) => {
-                let (first, (kept, _)) = self.kept.range(..=call).next_back()?;
-                let run = kept.run.slice(u32::try_from(call - first).ok()?, 1);
-                Some(failed_report(&blank_header(run), &[&error]))
+        let mut committed = Vec::new();
+        for step in steps {
+            match step {
+                Step::CommitLost(call) => {
+                    let kept = self.kept.range(..=call).next_back();
+                    let Some((first, (kept, _))) = kept else { continue };
+                    let run = kept.run.slice(u32::try_from(call - first).unwrap_or(u32::MAX), 1);
+                    committed.push(failed_report(&blank_header(run), &[&error]));
+                }
+                Step::Again(first, end) => self.job.count(|counts| counts.retried += end - first),
+                Step::Commit(..) | Step::Drop(..) => {}
             }
-            _ => None,
-        });
-        let committed = committed.collect();
+        }
         self.commit(committed);
-        Ok(())
     }
 
     fn commit(&mut self, reports: Vec<Report>) {
@@ -371,11 +491,8 @@ impl Driver {
         self.job.set_known(known, true);
         let open = self.tracker.cancel(known);
         let cancel = Cancel { job: self.spec.job, calls: open.clone() };
-        for worker in self.workers.values() {
-            if let Some(feed) = &worker.feed {
-                feed.send(FeedCommand::CancelCalls(cancel.clone()));
-            }
-        }
+        self.workers.feeds().for_each(|feed| feed.send(FeedCommand::CancelCalls(cancel.clone())));
+        self.abandon();
         let error = CallError::new(CallErrorKind::Cancelled, "the job was cancelled");
         let error = rmp_serde::to_vec_named(&error).unwrap_or_default();
         let reports = open
@@ -398,13 +515,16 @@ impl Driver {
         Ok(())
     }
 
+    /// Ends what runs on workers that cannot be told so through a feed.
+    fn abandon(&self) {
+        if !self.backend.capabilities().feed {
+            self.workers.invocations().cloned().for_each(|id| self.end_invocation(id));
+        }
+    }
+
     /// Tells the workers that nothing more will come of this job.
     fn release(self) {
-        for worker in self.workers.into_values() {
-            if let Some(feed) = worker.feed {
-                feed.send(FeedCommand::Drain);
-            }
-        }
+        self.workers.feeds().for_each(|feed| feed.send(FeedCommand::Drain));
     }
 }
 
@@ -421,7 +541,7 @@ fn blank_header(run: Run) -> ReportHeader {
         batch_done: true,
         pid: 0,
         queued_at: now_nanos(),
-        cpu: std::time::Duration::ZERO,
+        cpu: Duration::ZERO,
         peak_memory: 0,
     }
 }

@@ -15,13 +15,16 @@ mod options;
 mod response;
 mod runtime;
 mod source;
+mod throttle;
 mod wait;
+mod workers;
 
 pub use builder::Builder;
 pub use call::Call;
 pub use checks::findings;
 pub use client::{Executor, FunctionExecutor};
 pub use decode::Values;
+pub use driver::{Assignment, RetryIf, drive, drive_with};
 pub use futures::{AsCompleted, Completed, FuturesList};
 pub use map::Map;
 pub use map_reduce::{Gives, MapReduce};

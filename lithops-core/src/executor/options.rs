@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use super::RetryIf;
+use crate::{error::CallError, job::Policy};
+
 /// Lets the planner choose: `chunksize(Auto)`, `worker_processes(Auto)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Auto;
@@ -36,17 +39,46 @@ impl Count {
     }
 }
 
-/// How often a failed call is tried again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
+/// How often a call is tried again, which failures are, and how long to wait in between.
+#[derive(Debug, Clone, Copy)]
 pub struct RetryPolicy {
-    /// Further tries after the first.
-    pub retries: u32,
+    pub(crate) policy: Policy,
+    pub(crate) retry_if: RetryIf,
+}
+
+impl RetryPolicy {
+    /// Tries a failed call `retries` times more, after pauses that double from 50 ms to 30 s, with jitter.
+    #[must_use]
+    pub fn new(retries: u32) -> Self {
+        Self { policy: Policy { retries, ..Policy::default() }, retry_if: |_| true }
+    }
+
+    /// The pause before the second try, and the longest pause.
+    #[must_use]
+    pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
+        (self.policy.backoff, self.policy.max_backoff) = (first, longest);
+        self
+    }
+
+    /// How often a call is tried again when its sub-worker or worker was lost; 3 times unless said otherwise. Such
+    /// tries are not counted as retries.
+    #[must_use]
+    pub fn losses(mut self, losses: u32) -> Self {
+        self.policy.losses = losses;
+        self
+    }
+
+    /// Which failures are tried again; all of them unless said otherwise.
+    #[must_use]
+    pub fn when(mut self, retry_if: fn(&CallError) -> bool) -> Self {
+        self.retry_if = retry_if;
+        self
+    }
 }
 
 impl From<u32> for RetryPolicy {
     fn from(retries: u32) -> Self {
-        Self { retries }
+        Self::new(retries)
     }
 }
 

@@ -2,12 +2,14 @@
 
 mod inputs;
 mod outcomes;
+mod policy;
 mod ranges;
 mod state;
 mod tracker;
 
 pub use inputs::InputQueue;
 pub use outcomes::Outcomes;
+pub use policy::Policy;
 pub use ranges::Ranges;
 pub use state::{JobState, Progress};
-pub use tracker::{Dispatch, Policy, Step, Tracker};
+pub use tracker::{Dispatch, Step, Tracker, Tracking, Verdict};

@@ -24,6 +24,20 @@ pub struct Progress {
     pub done: u64,
     /// How many of those failed.
     pub failed: u64,
+    /// How often a call was tried again.
+    pub retried: u64,
+    /// How many workers were lost with calls in their hands.
+    pub lost_workers: u64,
+    /// How often the platform asked to slow down.
+    pub throttled: u64,
+}
+
+/// What happened on the way, beside outcomes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counts {
+    pub(crate) retried: u64,
+    pub(crate) lost_workers: u64,
+    pub(crate) throttled: u64,
 }
 
 impl Progress {
@@ -51,6 +65,21 @@ struct Inner {
     complete: bool,
     error: Option<Error>,
     plan: Plan,
+    counts: Counts,
+}
+
+impl Inner {
+    fn progress(&self) -> Progress {
+        Progress {
+            known: self.known,
+            complete: self.complete,
+            done: self.outcomes.done().len(),
+            failed: self.outcomes.failed(),
+            retried: self.counts.retried,
+            lost_workers: self.counts.lost_workers,
+            throttled: self.counts.throttled,
+        }
+    }
 }
 
 impl JobState {
@@ -69,6 +98,7 @@ impl JobState {
             complete: known.is_some(),
             error: None,
             plan,
+            counts: Counts::default(),
         };
         (Self { id, function, inner: Mutex::new(inner), changed: Notify::new(), cancel }, cancelled)
     }
@@ -95,13 +125,12 @@ impl JobState {
     /// How far the job is.
     #[must_use]
     pub fn progress(&self) -> Progress {
-        let inner = self.lock();
-        Progress {
-            known: inner.known,
-            complete: inner.complete,
-            done: inner.outcomes.done().len(),
-            failed: inner.outcomes.failed(),
-        }
+        self.lock().progress()
+    }
+
+    /// Notes what happened on the way.
+    pub(crate) fn count(&self, change: impl FnOnce(&mut Counts)) {
+        change(&mut self.lock().counts);
     }
 
     /// Says how many calls are known, and whether that is all.
@@ -152,12 +181,7 @@ impl JobState {
             changed.as_mut().enable();
             {
                 let inner = self.lock();
-                let progress = Progress {
-                    known: inner.known,
-                    complete: inner.complete,
-                    done: inner.outcomes.done().len(),
-                    failed: inner.outcomes.failed(),
-                };
+                let progress = inner.progress();
                 if condition(&inner.outcomes, &progress) {
                     return Ok(());
                 }

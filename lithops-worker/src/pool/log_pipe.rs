@@ -59,11 +59,18 @@ impl LogPipe {
         Ok((log, writing))
     }
 
-    /// Takes out everything, because a report has come or the sub-worker is dead.
+    /// Takes out everything up to the last mark, because a report has come. What the next call has printed meanwhile
+    /// is taken too, but for its last byte: the pipe is never empty while there is something to be marked.
     pub(super) fn drain(&mut self, limit: u64) {
         loop {
-            let waiting = self.waiting();
-            if waiting == 0 || !self.read(waiting.min(PART), limit) {
+            let part = match self.waiting() {
+                0 => return,
+                // The last byte of a mark: with it, everything in the pipe has been marked.
+                1 if self.unsearched.len() == MARK_LEN - 1 && self.unsearched.starts_with(&self.mark) => 1,
+                1 => return,
+                waiting => (waiting - 1).min(PART),
+            };
+            if !self.read(part, limit) {
                 return;
             }
         }
@@ -88,6 +95,7 @@ impl LogPipe {
 
     /// What was printed since the last mark, of a sub-worker that is dead.
     pub(super) fn take_rest(&mut self, limit: u64) -> Text {
+        while self.read(PART, limit) {}
         let rest = std::mem::take(&mut self.unsearched);
         self.current.push(&rest, limit);
         std::mem::take(&mut self.current)
@@ -211,6 +219,32 @@ mod tests {
             }
             let (head, ..) = log.take_rest(1 << 20).into_parts();
             prop_assert_eq!(head.as_ref(), rest.as_slice());
+        }
+    }
+
+    #[test]
+    fn what_the_next_call_prints_meanwhile_is_never_taken_whole() {
+        let (mut log, writing) = LogPipe::create(MARK).expect("a pipe");
+        for texts in [["one", "two"], ["", "2"], ["1", ""]] {
+            rustix::io::write(&writing, texts[0].as_bytes()).expect("room");
+            rustix::io::write(&writing, &mark(1, 0)).expect("room");
+            rustix::io::write(&writing, texts[1].as_bytes()).expect("room");
+            // The report of the first call has come, the second call runs.
+            log.drain(1 << 20);
+            assert_eq!(log.take_ended().len(), 1, "the first call's log is complete: {texts:?}");
+            assert_eq!(
+                log.waiting() > 0,
+                !texts[1].is_empty(),
+                "the second call sees whether it has to mark: {texts:?}"
+            );
+            if log.waiting() > 0 {
+                rustix::io::write(&writing, &mark(2, 0)).expect("room");
+                log.drain(1 << 20);
+                let (_, _, text) = log.take_ended().pop().expect("the second call");
+                let (head, ..) = text.into_parts();
+                assert_eq!(head.as_ref(), texts[1].as_bytes());
+            }
+            assert_eq!(log.waiting(), 0);
         }
     }
 

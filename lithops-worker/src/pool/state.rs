@@ -183,10 +183,9 @@ impl Pool {
         let Some(mut slot) = self.slots.remove(&number) else { return Ok(()) };
         let job_id = slot.job();
         let limit = job_id.and_then(|id| self.jobs.get(&id)).map_or(1 << 20, |job| job.spec.log_limit);
-        slot.log.drain(limit);
+        let rest = slot.log.take_rest(limit);
         let logs = logs_of(&mut slot);
         self.send_logs(logs)?;
-        let rest = slot.log.take_rest(limit);
         if !slot.ready {
             self.false_start(exit, &rest)?;
         }

@@ -1,0 +1,75 @@
+//! [`Throttle`]: how fast new workers may be asked for, when the platform has asked to slow down.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Halves the number of live workers when the platform refuses one, and lets it grow again with each one accepted.
+#[derive(Debug)]
+pub(crate) struct Throttle {
+    most: usize,
+    allowed: usize,
+    refusals: u32,
+    until: Option<Instant>,
+}
+
+impl Throttle {
+    pub(crate) fn new(most: usize) -> Self {
+        Self { most, allowed: most, refusals: 0, until: None }
+    }
+
+    /// Whether one more worker may be asked for while `live` are there.
+    pub(crate) fn allows(&self, live: usize) -> bool {
+        live < self.allowed && self.until.is_none_or(|until| until <= Instant::now())
+    }
+
+    /// When the pause is over.
+    pub(crate) fn until(&self) -> Option<Instant> {
+        self.until.filter(|until| *until > Instant::now())
+    }
+
+    pub(crate) fn accepted(&mut self) {
+        self.refusals = 0;
+        self.until = None;
+        self.allowed = (self.allowed + 1).min(self.most);
+    }
+
+    /// The platform has refused a worker while `live` others were there; `seed` spreads the pauses of many jobs.
+    pub(crate) fn refused(&mut self, live: usize, at_least: Duration, seed: u64) {
+        self.refusals = self.refusals.saturating_add(1);
+        let doubled = FIRST_PAUSE.saturating_mul(1u32.checked_shl(self.refusals - 1).unwrap_or(u32::MAX));
+        let part = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(self.refusals) % 1000;
+        let jittered = doubled.min(LONGEST_PAUSE).mul_f64(0.5 + part as f64 / 2000.0);
+        self.until = Some(Instant::now() + jittered.max(at_least));
+        self.allowed = (live / 2).max(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_pause_longer_each_time_and_halve_what_is_allowed() {
+        let mut throttle = Throttle::new(100);
+        assert!(throttle.allows(99) && !throttle.allows(100));
+        throttle.refused(80, Duration::ZERO, 1);
+        let first = throttle.until().expect("a pause");
+        assert!(!throttle.allows(0));
+        throttle.refused(40, Duration::ZERO, 1);
+        throttle.refused(40, Duration::ZERO, 1);
+        assert!(throttle.until().expect("a pause") > first);
+        assert_eq!(throttle.allowed, 20);
+        throttle.accepted();
+        assert!(throttle.allows(20) && !throttle.allows(21));
+        throttle.refused(0, Duration::from_secs(9), 1);
+        assert!(
+            throttle.until().expect("a pause") > Instant::now() + Duration::from_secs(8),
+            "the platform's own word"
+        );
+        assert_eq!(throttle.allowed, 1, "one is always tried");
+    }
+}

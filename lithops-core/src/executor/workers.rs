@@ -1,0 +1,130 @@
+//! [`Workers`]: the live workers of a job, and which of them should be given calls.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::feeding::Window;
+use crate::compute::{Feed, InvocationId};
+
+/// One worker of a job, from the moment it is asked for.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    /// Its invocation, once the backend has accepted it.
+    pub(crate) invocation: Option<InvocationId>,
+    feed: Option<Feed>,
+    window: Window,
+    /// It has suspects, and must be given nothing else before they are reported.
+    alone: bool,
+    heard: Instant,
+}
+
+/// The live workers of a job.
+#[derive(Debug, Default)]
+pub(crate) struct Workers {
+    all: HashMap<u64, Worker>,
+    /// Those with room for calls, fewest calls first.
+    hungry: BTreeSet<(u64, u64)>,
+    next: u64,
+}
+
+impl Workers {
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// A new worker that is being asked for.
+    pub(crate) fn add(&mut self, worker_processes: u64, alone: bool) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        let now = Instant::now();
+        let window = Window::new(worker_processes, now.into_std());
+        self.all.insert(number, Worker { invocation: None, feed: None, window, alone, heard: now });
+        number
+    }
+
+    /// The backend has accepted it. Returns whether it is still wanted.
+    pub(crate) fn started(&mut self, number: u64, invocation: InvocationId, feed: Option<Feed>) -> bool {
+        let wanted = self.change(number, |worker| {
+            worker.invocation = Some(invocation);
+            worker.feed = feed;
+            worker.heard = Instant::now();
+        });
+        wanted.is_some()
+    }
+
+    pub(crate) fn remove(&mut self, number: u64) -> Option<Worker> {
+        let worker = self.all.remove(&number)?;
+        self.hungry.remove(&(worker.window.calls(), number));
+        Some(worker)
+    }
+
+    /// The worker that should be given calls first, and how many it has room for.
+    pub(crate) fn hungriest(&self) -> Option<(u64, u64)> {
+        let (_, number) = self.hungry.first()?;
+        Some((*number, self.all.get(number)?.window.room()))
+    }
+
+    /// A worker that has nothing, for suspects.
+    pub(crate) fn idle(&self) -> Option<u64> {
+        self.hungry.first().filter(|(calls, _)| *calls == 0).map(|(_, number)| *number)
+    }
+
+    pub(crate) fn feed(&self, number: u64) -> Option<&Feed> {
+        self.all.get(&number)?.feed.as_ref()
+    }
+
+    pub(crate) fn feeds(&self) -> impl Iterator<Item = &Feed> {
+        self.all.values().filter_map(|worker| worker.feed.as_ref())
+    }
+
+    pub(crate) fn invocations(&self) -> impl Iterator<Item = &InvocationId> {
+        self.all.values().filter_map(|worker| worker.invocation.as_ref())
+    }
+
+    /// It was given calls.
+    pub(crate) fn given(&mut self, number: u64, calls: u64, bytes: usize, alone: bool) {
+        self.change(number, |worker| {
+            worker.window.given(calls, bytes);
+            worker.alone |= alone;
+        });
+    }
+
+    /// It has reported calls.
+    pub(crate) fn reported(&mut self, number: u64, calls: u64, bytes: usize) {
+        let now = Instant::now();
+        self.change(number, |worker| {
+            worker.window.reported(calls, bytes, now.into_std());
+            worker.heard = now;
+            if worker.window.calls() == 0 {
+                worker.alone = false;
+            }
+        });
+    }
+
+    /// It was heard of.
+    pub(crate) fn heard(&mut self, number: u64) {
+        if let Some(worker) = self.all.get_mut(&number) {
+            worker.heard = Instant::now();
+        }
+    }
+
+    /// Those that have not been heard of for so long.
+    pub(crate) fn silent(&self, lease: Duration) -> Vec<u64> {
+        let silent = self.all.iter().filter(|(_, worker)| worker.heard.elapsed() >= lease);
+        silent.map(|(number, _)| *number).collect()
+    }
+
+    fn change(&mut self, number: u64, change: impl FnOnce(&mut Worker)) -> Option<()> {
+        let worker = self.all.get_mut(&number)?;
+        self.hungry.remove(&(worker.window.calls(), number));
+        change(worker);
+        if worker.feed.is_some() && !worker.alone && worker.window.room() > 0 {
+            self.hungry.insert((worker.window.calls(), number));
+        }
+        Some(())
+    }
+}
