@@ -34,6 +34,10 @@ fn misbehave(id: CallId, (how, victim): (String, u64)) -> Result<u64, String> {
             println!("the end");
             Ok(number * 2)
         }
+        "runaway" => {
+            std::process::Command::new("yes").status().expect("it never ends");
+            Ok(0)
+        }
         other => Err(format!("what is {other}?")),
     }
 }
@@ -216,4 +220,82 @@ async fn a_worker_that_always_dies_ends_the_call_and_not_the_job() {
     assert!(error.message().contains("signal 9"), "{error}");
     let workers: BTreeSet<_> = outcomes.iter().flatten().collect();
     assert!(outcomes.iter().flatten().count() >= 8 && workers.len() > 1, "{outcomes:?}");
+}
+
+/// It does not end when it is asked to, and returns a little after its timeout.
+#[lithops::function]
+async fn deaf(millis: u64) -> u64 {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut asked = signal(SignalKind::terminate()).expect("a handler");
+    tokio::time::timeout(Duration::from_millis(millis), async { while asked.recv().await.is_some() {} })
+        .await
+        .ok();
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    millis
+}
+
+#[lithops::function]
+fn sleep(millis: u64) -> u64 {
+    std::thread::sleep(Duration::from_millis(millis));
+    millis
+}
+
+/// The only sub-worker is free again: a call on it returns.
+async fn still_works(fexec: &FunctionExecutor) {
+    assert_eq!(fexec.call_async(sleep, 1).await.expect("a call").result().await.expect("a value"), 1);
+}
+
+#[tokio::test]
+async fn a_call_that_is_deaf_to_its_timeout_does_not_keep_the_sub_worker() {
+    let fexec = FunctionExecutor::builder().worker_processes(1).build().await.expect("an executor");
+    for millis in [250, 60_000] {
+        let call = fexec.call_async(deaf, millis).timeout(Duration::from_millis(200)).await.expect("a call");
+        // The one returns after its timeout, before it is killed; the other is killed.
+        let outcome = call.outcome().await.expect("an outcome");
+        assert!(
+            outcome.is_ok() || outcome.as_ref().is_err_and(|error| error.kind() == &CallErrorKind::TimedOut)
+        );
+        assert!(millis == 250 || outcome.is_err(), "{outcome:?}");
+        still_works(&fexec).await;
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_ends_with_an_error_leaves_nothing_running() {
+    let fexec = FunctionExecutor::builder().worker_processes(1).build().await.expect("an executor");
+    let inputs = (0..9).map(|call| if call == 3 { panic!("no more") } else { 1_000_000 });
+    let futures = fexec.map(sleep, inputs).await.expect("a job");
+    futures.get_result().await.expect_err("the inputs end badly");
+    still_works(&fexec).await;
+    let mut completed = futures.as_completed();
+    while let Some(call) = completed.next().await {
+        call.outcome().expect_err("none has a value");
+    }
+    assert!(completed.next().await.is_none());
+    futures.get_result().await.expect_err("looking at what is completed does not hide the error");
+}
+
+#[lithops::function]
+fn sum(numbers: Vec<u64>) -> u64 {
+    numbers.iter().sum()
+}
+
+#[tokio::test]
+async fn a_cancelled_map_reduce_ends_its_maps() {
+    let fexec = FunctionExecutor::builder().worker_processes(1).build().await.expect("an executor");
+    let reduced = fexec.map_reduce(sleep, [1_000_000, 1_000_000], sum).await.expect("a job");
+    reduced.cancel().await.expect("cancelled");
+    still_works(&fexec).await;
+    let error = reduced.outcome().await.expect("an outcome").expect_err("cancelled");
+    assert_eq!(error.kind(), &CallErrorKind::Cancelled);
+}
+
+#[tokio::test]
+async fn a_runaway_printer_does_not_stop_the_worker() {
+    let fexec = FunctionExecutor::builder().worker_processes(2).build().await.expect("an executor");
+    let printer = fexec.call_async(misbehave, ("runaway".to_owned(), 0)).timeout(Duration::from_millis(500));
+    let printer = printer.await.expect("a call");
+    still_works(&fexec).await;
+    let error = printer.outcome().await.expect("an outcome").expect_err("it never ends by itself");
+    assert_eq!(error.kind(), &CallErrorKind::TimedOut);
 }

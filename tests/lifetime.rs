@@ -40,13 +40,26 @@ fn the_client_in_a_process_of_its_own() {
     futures.get_result().expect("never");
 }
 
-fn start_client(folder: &Path) -> Child {
-    Command::new(std::env::current_exe().expect("this program"))
+/// A client that does not outlive its test.
+struct Client(Child);
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // It may have ended as it should.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start_client(folder: &Path) -> Client {
+    let client = Command::new(std::env::current_exe().expect("this program"))
         .args(["the_client_in_a_process_of_its_own", "--exact", "--nocapture"])
         .env(FOLDER, folder)
         .stdout(Stdio::null())
+        .stderr(Stdio::null())
         .spawn()
-        .expect("a client")
+        .expect("a client");
+    Client(client)
 }
 
 /// What the running calls have left: sub-worker, worker, child of the call.
@@ -92,8 +105,8 @@ fn nothing_is_left_when_the_client_is_killed() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut client = start_client(folder.path());
     wait_for("the calls", || numbers(folder.path()).len() == 3);
-    client.kill().expect("killed");
-    client.wait().expect("ended");
+    client.0.kill().expect("killed");
+    client.0.wait().expect("ended");
     all_gone(&numbers(folder.path()));
 }
 
@@ -103,7 +116,7 @@ fn nothing_is_left_when_the_client_ends_with_calls_running() {
     let folder = folder.path().join("leaves");
     fs::create_dir(&folder).expect("a folder");
     let mut client = start_client(&folder);
-    assert!(client.wait().expect("ended").success());
+    assert!(client.0.wait().expect("ended").success());
     all_gone(&numbers(&folder));
 }
 
@@ -120,8 +133,8 @@ fn sub_workers_and_what_they_started_end_with_their_worker() {
         let again = numbers(folder.path());
         again.len() == 3 && again.values().all(|call| call.iter().all(|pid| is_alive(*pid)))
     });
-    client.kill().expect("killed");
-    client.wait().expect("ended");
+    client.0.kill().expect("killed");
+    client.0.wait().expect("ended");
     all_gone(&numbers(folder.path()));
 }
 

@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use super::{
     Async, Blocking, Mode, ResponseFuture,
     client::Core,
+    mode::refuse_inside_runtime,
     options::{JobOptions, common_options},
     source,
 };
@@ -74,6 +75,7 @@ impl<T: Argument, R: 'static, S: SharedReady> Call<T, R, S, Blocking> {
     /// # Errors
     /// When an option is wrong, or the function is not a lithops function.
     pub fn run(self) -> Result<ResponseFuture<R, Blocking>> {
+        refuse_inside_runtime()?;
         self.start()
     }
 }

@@ -6,12 +6,13 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use futures_util::{
-    StreamExt,
+    FutureExt, StreamExt,
     future::BoxFuture,
     stream::{BoxStream, FuturesUnordered, SelectAll},
 };
@@ -75,7 +76,11 @@ pub async fn drive_with(mut assignment: Assignment, tracker: impl Tracking) {
     let queue = Arc::clone(&assignment.queue);
     let mut cancelled = std::mem::replace(&mut assignment.cancelled, mpsc::unbounded_channel().1);
     let mut driver = Driver::new(assignment, tracker);
-    if let Err(error) = driver.run(&mut cancelled).await {
+    // Whatever breaks in here, nobody must wait for ever for a job that is driven no more.
+    let driven = AssertUnwindSafe(driver.run(&mut cancelled)).catch_unwind().await;
+    let driven = driven
+        .unwrap_or_else(|_| Err(Error::new(ErrorKind::Unexpected, "the driver of the job has panicked")));
+    if let Err(error) = driven {
         driver.abandon();
         job.fail(error);
     }
@@ -187,6 +192,7 @@ impl<T: Tracking> Driver<T> {
 
     fn look_at_the_time(&mut self) {
         let now = Instant::now();
+        self.throttle.look();
         self.tracker.wake(now - self.started_at);
         if let Some(lease) = self.lease
             && now >= self.next_look
@@ -385,7 +391,7 @@ impl<T: Tracking> Driver<T> {
         if run.job != self.spec.job {
             return;
         }
-        self.workers.reported(number, u64::from(run.count), report.bytes());
+        self.workers.reported(number, u64::from(run.count));
         let now = Instant::now() - self.started_at;
         let steps = if report.all_ok() {
             self.tracker.report(run.first, run.end(), run.attempt, &|_| Verdict::Ok, now)
@@ -398,7 +404,9 @@ impl<T: Tracking> Driver<T> {
                     Tag::Lost => Verdict::Lost,
                     Tag::Failed => {
                         let error = rmp_serde::from_slice(report.value(index));
-                        Verdict::Failed { again: error.is_ok_and(|error| (self.retry_if)(&error)) }
+                        // The user's function decides; a panic of it is a no.
+                        let wanted = |error| catch_unwind(|| (self.retry_if)(&error)).unwrap_or(false);
+                        Verdict::Failed { again: error.is_ok_and(wanted) }
                     }
                 }
             };
@@ -412,7 +420,7 @@ impl<T: Tracking> Driver<T> {
         for step in steps {
             match step {
                 Step::Commit(first, end) => committed.push(part(first, end)),
-                Step::CommitLost(call) => {
+                Step::CommitLost { call, .. } => {
                     let lost = part(call, call + 1);
                     committed.push(failed_report(&lost.header, &[&self.loss(lost.value(0))]));
                 }
@@ -453,10 +461,11 @@ impl<T: Tracking> Driver<T> {
         let mut committed = Vec::new();
         for step in steps {
             match step {
-                Step::CommitLost(call) => {
+                Step::CommitLost { call, attempt } => {
                     let kept = self.kept.range(..=call).next_back();
                     let Some((first, (kept, _))) = kept else { continue };
                     let run = kept.run.slice(u32::try_from(call - first).unwrap_or(u32::MAX), 1);
+                    let run = Run { attempt, ..run };
                     committed.push(failed_report(&blank_header(run), &[&error]));
                 }
                 Step::Again(first, end) => self.job.count(|counts| counts.retried += end - first),
@@ -490,8 +499,6 @@ impl<T: Tracking> Driver<T> {
         let known = self.job.progress().known;
         self.job.set_known(known, true);
         let open = self.tracker.cancel(known);
-        let cancel = Cancel { job: self.spec.job, calls: open.clone() };
-        self.workers.feeds().for_each(|feed| feed.send(FeedCommand::CancelCalls(cancel.clone())));
         self.abandon();
         let error = CallError::new(CallErrorKind::Cancelled, "the job was cancelled");
         let error = rmp_serde::to_vec_named(&error).unwrap_or_default();
@@ -515,8 +522,10 @@ impl<T: Tracking> Driver<T> {
         Ok(())
     }
 
-    /// Ends what runs on workers that cannot be told so through a feed.
+    /// Ends what runs.
     fn abandon(&self) {
+        let cancel = Cancel { job: self.spec.job, calls: vec![(0, u64::MAX)] };
+        self.workers.feeds().for_each(|feed| feed.send(FeedCommand::CancelCalls(cancel.clone())));
         if !self.backend.capabilities().feed {
             self.workers.invocations().cloned().for_each(|id| self.end_invocation(id));
         }

@@ -154,12 +154,20 @@ pub struct AsCompleted<R, M: Mode> {
     seen: Ranges,
     ready: VecDeque<(u64, u64)>,
     waiting: Option<BoxFuture<'static, Result<()>>>,
+    ended: bool,
     types: PhantomData<fn() -> (R, M)>,
 }
 
 impl<R, M: Mode> AsCompleted<R, M> {
     pub(crate) fn new(job: Arc<JobState>) -> Self {
-        Self { job, seen: Ranges::default(), ready: VecDeque::new(), waiting: None, types: PhantomData }
+        Self {
+            job,
+            seen: Ranges::default(),
+            ready: VecDeque::new(),
+            waiting: None,
+            ended: false,
+            types: PhantomData,
+        }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Completed<R>>> {
@@ -176,7 +184,7 @@ impl<R, M: Mode> AsCompleted<R, M> {
                 }));
             }
             let progress = self.job.progress();
-            if progress.complete && self.seen.len() == progress.known {
+            if self.ended || progress.complete && self.seen.len() == progress.known {
                 return Poll::Ready(None);
             }
             let (job, seen) = (Arc::clone(&self.job), self.seen.len());
@@ -196,8 +204,7 @@ impl<R, M: Mode> AsCompleted<R, M> {
             if let (Err(error), true) = (waited, self.ready.is_empty()) {
                 // The job cannot go on: the first call without an outcome says why, and the stream ends.
                 let call = self.seen.missing(0, u64::MAX).first().map_or(0, |(first, _)| *first);
-                self.seen.insert(0, self.job.progress().known);
-                self.job.set_known(self.seen.len(), true);
+                self.ended = true;
                 let lost = Some(CallError::new(CallErrorKind::WorkerLost, error.to_string()));
                 return Poll::Ready(Some(Completed {
                     job: Arc::clone(&self.job),

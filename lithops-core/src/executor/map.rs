@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use super::{
     Async, Blocking, FuturesList, Mode,
     client::Core,
+    mode::refuse_inside_runtime,
     options::{JobOptions, common_options, granularity_options},
     source,
 };
@@ -90,6 +91,7 @@ impl<T: Argument, R: 'static, S: SharedReady> Map<T, R, S, Blocking> {
     /// # Errors
     /// When an option is wrong, or the function is not a lithops function.
     pub fn run(self) -> Result<FuturesList<R, Blocking>> {
+        refuse_inside_runtime()?;
         self.start()
     }
 }

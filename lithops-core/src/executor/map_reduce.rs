@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use super::{
     Async, Blocking, Mode, ResponseFuture,
     client::Core,
+    mode::refuse_inside_runtime,
     options::{JobOptions, common_options, granularity_options},
     runtime, source,
 };
@@ -14,6 +15,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     function::{Argument, Entry, Inputs, SharedGiven, SharedReady, SharedValues, TakesShared},
     job::{InputQueue, JobState},
+    protocol::MAX_VALUE,
 };
 
 /// A function's value as the reducer sees it: `V` of both `V` and `Result<V, E>`.
@@ -72,17 +74,29 @@ impl<T: Argument, S, R, RS, M: Mode> MapReduce<T, S, R, RS, M> {
             )
             .with_hint("write a percentage from 0 to 100"));
         }
+        let shared = self.shared_values?.0;
+        // The reducer's job first: should it be refused, nothing runs.
+        let reducer_queue = Arc::new(InputQueue::default());
+        let options = JobOptions { chunksize: None, ..self.options.clone() };
+        let reduce = self.core.start(reducer, &options, Vec::new(), Some(1), &reducer_queue)?;
+
         let queue = Arc::new(InputQueue::default());
         let known = self.inputs.exact_len();
-        let maps = self.core.start(entry, &self.options, self.shared_values?.0, known, &queue)?;
+        let maps = match self.core.start(entry, &self.options, shared, known, &queue) {
+            Ok(maps) => maps,
+            Err(error) => {
+                reduce.cancel();
+                return Err(error);
+            }
+        };
         source::produce(self.inputs, entry.display_name(), &queue);
-
-        let reducer_queue = Arc::new(InputQueue::default());
-        let options = JobOptions { chunksize: None, ..self.options };
-        let reduce = self.core.start(reducer, &options, Vec::new(), Some(1), &reducer_queue)?;
+        let reducing = Arc::clone(&reduce);
         runtime::driver().spawn(async move {
-            let gathered = gather(&maps, &reducer_queue).await;
-            reducer_queue.end(gathered.err());
+            tokio::select! {
+                gathered = gather(&maps, &reducer_queue) => reducer_queue.end(gathered.err()),
+                // The reducer can only end before its input has come when it was cancelled, and the maps with it.
+                _ = reducing.wait_for(|_, progress| progress.is_finished()) => maps.cancel(),
+            }
         });
         Ok(ResponseFuture::new(reduce, 0))
     }
@@ -105,15 +119,23 @@ async fn gather(maps: &JobState, queue: &InputQueue) -> Result<()> {
     let count = reports.iter().map(crate::protocol::Report::len).sum::<usize>();
     let count = u32::try_from(count)
         .map_err(|_| Error::new(ErrorKind::PayloadTooLarge, "a reducer takes at most 4294967295 values"))?;
-    queue.push(|out| {
-        // A MessagePack array of all the values as they came; this header form is valid for any length.
-        out.push(0xdd);
-        out.extend_from_slice(&count.to_be_bytes());
-        for report in &reports {
-            (0..report.len()).for_each(|index| out.extend_from_slice(report.value(index)));
-        }
-        Ok(())
-    })?;
+    let sizes = reports.iter().flat_map(|report| (0..report.len()).map(|index| report.value(index).len()));
+    let bytes = sizes.sum::<usize>();
+    if bytes > MAX_VALUE {
+        let problem =
+            format!("the values for the reducer have {bytes} bytes together, and the limit is {MAX_VALUE}");
+        return Err(Error::new(ErrorKind::PayloadTooLarge, problem).with_hint(
+            "let the function return less, or put values into the storage and return their names",
+        ));
+    }
+    // A MessagePack array of all the values as they came; this header form is valid for any length.
+    let mut argument = Vec::with_capacity(bytes + 5);
+    argument.push(0xdd);
+    argument.extend_from_slice(&count.to_be_bytes());
+    for report in &reports {
+        (0..report.len()).for_each(|index| argument.extend_from_slice(report.value(index)));
+    }
+    queue.push(&argument);
     Ok(())
 }
 
@@ -148,6 +170,7 @@ impl<T: Argument, S: SharedReady, R: 'static, RS: SharedReady> MapReduce<T, S, R
     /// # Errors
     /// When an option is wrong, or a function is not a lithops function.
     pub fn run(self) -> Result<ResponseFuture<R, Blocking>> {
+        refuse_inside_runtime()?;
         self.start()
     }
 }

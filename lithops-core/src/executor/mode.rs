@@ -48,16 +48,16 @@ impl Mode for Blocking {
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
-        // Blocking a thread of an async runtime would stall or panic the program; say so instead.
-        if Handle::try_current().is_ok() {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                "the blocking API was called inside an async runtime",
-            )
-            .with_hint(
-                "use `lithops::FunctionExecutor` and `.await` here, or call it from `spawn_blocking`",
-            ));
-        }
+        refuse_inside_runtime()?;
         runtime::driver().block_on(operation)
     }
+}
+
+/// Blocking a thread of an async runtime would stall or panic the program; says so instead.
+pub(super) fn refuse_inside_runtime() -> Result<()> {
+    if Handle::try_current().is_err() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::InvalidInput, "the blocking API was called inside an async runtime")
+        .with_hint("use `lithops::FunctionExecutor` and `.await` here, or call it from a thread of its own"))
 }

@@ -38,23 +38,21 @@ pub(crate) fn produce_one<T: Argument>(input: &T, function: &'static str, queue:
     let mut encoded = Vec::new();
     encode(input, 0, function, &mut encoded)?;
     check_decodes::<T>(&encoded, function)?;
-    queue.push(|out| {
-        out.append(&mut encoded);
-        Ok(())
-    })?;
+    queue.push(&encoded);
     queue.end(None);
     Ok(())
 }
 
 fn consume<T: Argument>(inputs: Inputs<T>, function: &'static str, queue: &InputQueue) -> Result<()> {
+    let mut encoded = Vec::new();
     for (number, input) in inputs.iterator.enumerate() {
-        let wanted = queue.push(|out| {
-            let start = out.len();
-            encode(&input, number, function, out)?;
-            // Once per job is enough to notice a type whose two halves of serde disagree, before anything is run.
-            if number == 0 { check_decodes::<T>(&out[start..], function) } else { Ok(()) }
-        })?;
-        if !wanted {
+        encoded.clear();
+        encode(&input, number, function, &mut encoded)?;
+        // Once per job is enough to notice a type whose two halves of serde disagree, before anything is run.
+        if number == 0 {
+            check_decodes::<T>(&encoded, function)?;
+        }
+        if !queue.push(&encoded) {
             break;
         }
     }
@@ -62,7 +60,6 @@ fn consume<T: Argument>(inputs: Inputs<T>, function: &'static str, queue: &Input
 }
 
 fn encode<T: Argument>(input: &T, number: usize, function: &str, out: &mut Vec<u8>) -> Result<()> {
-    let start = out.len();
     rmp_serde::encode::write(out, input).map_err(|error| {
         Error::new(
             ErrorKind::InvalidInput,
@@ -70,7 +67,7 @@ fn encode<T: Argument>(input: &T, number: usize, function: &str, out: &mut Vec<u
         )
         .with_source(error)
     })?;
-    let bytes = out.len() - start;
+    let bytes = out.len();
     if bytes > MAX_VALUE {
         return Err(Error::new(
             ErrorKind::PayloadTooLarge,

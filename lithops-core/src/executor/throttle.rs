@@ -28,7 +28,12 @@ impl Throttle {
 
     /// When the pause is over.
     pub(crate) fn until(&self) -> Option<Instant> {
-        self.until.filter(|until| *until > Instant::now())
+        self.until
+    }
+
+    /// Ends a pause that is over.
+    pub(crate) fn look(&mut self) {
+        self.until = self.until.filter(|until| *until > Instant::now());
     }
 
     pub(crate) fn accepted(&mut self) {

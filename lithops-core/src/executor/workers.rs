@@ -94,10 +94,10 @@ impl Workers {
     }
 
     /// It has reported calls.
-    pub(crate) fn reported(&mut self, number: u64, calls: u64, bytes: usize) {
+    pub(crate) fn reported(&mut self, number: u64, calls: u64) {
         let now = Instant::now();
         self.change(number, |worker| {
-            worker.window.reported(calls, bytes, now.into_std());
+            worker.window.reported(calls, now.into_std());
             worker.heard = now;
             if worker.window.calls() == 0 {
                 worker.alone = false;

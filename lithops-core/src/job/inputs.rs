@@ -35,29 +35,23 @@ struct State {
 }
 
 impl InputQueue {
-    /// Appends one argument, waiting for space. Returns `false` when nobody wants it any more.
-    ///
-    /// # Errors
-    /// Those of `encode`.
-    pub fn push(&self, encode: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<bool> {
+    /// Appends one encoded argument, waiting for space. Returns `false` when nobody wants it any more.
+    pub fn push(&self, argument: &[u8]) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         while !state.closed && (state.builder.len() >= MAX_CALLS || state.builder.bytes() >= MAX_BYTES) {
             state = self.space.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if state.closed {
-            return Ok(false);
+            return false;
         }
-        if let Err(error) = encode(state.builder.data()) {
-            state.builder.undo_value();
-            return Err(error);
-        }
+        state.builder.data().extend_from_slice(argument);
         state.builder.end_value();
         let first = state.builder.len() == 1;
         drop(state);
         if first {
             self.ready.notify_one();
         }
-        Ok(true)
+        true
     }
 
     /// Says that no further argument comes, because of an error or because that was all.

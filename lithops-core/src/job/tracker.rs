@@ -16,9 +16,10 @@
 //!
 //! - A call is dispatched at least once and committed exactly once: an outcome of a committed call is dropped. A
 //!   success of any attempt counts; a failure or loss only on the attempt the call is on.
-//! - When a worker is lost, nobody knows which of its calls is to blame. They become suspects: each range goes to a
-//!   worker that has nothing else, and when that is lost too, the range is split, until a call that keeps killing its
-//!   workers is alone. Only then does a loss count against its budget, so that neighbours are never blamed.
+//! - When a worker is lost, nobody knows which of its calls is to blame. The first loss of a call is taken as bad luck.
+//!   At the second it becomes a suspect: its range goes to a worker that has nothing else, and when that is lost too,
+//!   the range is split, until a call that keeps killing its workers is alone. Only then does a loss count against its
+//!   budget, so that neighbours are never blamed.
 //! - Calls are kept as ranges, so that a job of a million calls that goes well needs a handful of entries.
 
 use std::{
@@ -62,7 +63,12 @@ pub enum Step {
     /// Make these outcomes visible: `first..end`.
     Commit(u64, u64),
     /// Make the call visible as lost: it may not be tried again.
-    CommitLost(u64),
+    CommitLost {
+        /// The call.
+        call: u64,
+        /// The attempt it was lost on.
+        attempt: u32,
+    },
     /// The calls will be tried again; their outcomes are dropped.
     Again(u64, u64),
     /// The outcomes come too late and are dropped.
@@ -207,7 +213,7 @@ impl Tracker {
         } else {
             self.tried.remove(&call);
             self.committed.insert(call, call + 1);
-            steps.push(Step::CommitLost(call));
+            steps.push(Step::CommitLost { call, attempt });
         }
     }
 
@@ -335,6 +341,10 @@ impl Tracking for Tracker {
                 _ if self.policy.at_most_once => {
                     (*first..*end).for_each(|call| self.lost_alone(call, *attempt, &mut steps));
                 }
+                _ if *attempt == 1 => {
+                    self.waiting.insert(*first, (*end, 2));
+                    steps.push(Step::Again(*first, *end));
+                }
                 (1, 1) => {
                     self.lost_alone(*first, *attempt, &mut steps);
                     // It waits as a suspect: it must not take others with it.
@@ -450,7 +460,8 @@ mod tests {
     #[test]
     fn at_most_once_is_never_tried_again() {
         let mut tracker = held(Policy { retries: 5, losses: 5, at_most_once: true, ..Policy::default() }, 2);
-        assert_eq!(tracker.holder_lost(0), [Step::CommitLost(0), Step::CommitLost(1)]);
+        let lost = |call| Step::CommitLost { call, attempt: 1 };
+        assert_eq!(tracker.holder_lost(0), [lost(0), lost(1)]);
         assert!(tracker.is_finished() && tracker.has_waiting() == (false, false));
     }
 
@@ -467,6 +478,9 @@ mod tests {
         let poison = 37;
         let mut tracker = held(Policy { losses: 2, ..Policy::default() }, 64);
         tracker.holder_lost(0);
+        let again = tracker.take_waiting(64).expect("the first loss is taken as bad luck");
+        tracker.dispatched(again, 0);
+        tracker.holder_lost(0);
         let (mut holder, mut lost, mut workers) = (1, Vec::new(), 0);
         while let Some(suspect) = tracker.take_suspect() {
             workers += 1;
@@ -476,10 +490,11 @@ mod tests {
             } else {
                 tracker.report(suspect.first, suspect.end, suspect.attempt, &|_| Verdict::Ok, ZERO)
             };
-            lost.extend(steps.into_iter().filter(|step| matches!(step, Step::CommitLost(_))));
+            lost.extend(steps.into_iter().filter(|step| matches!(step, Step::CommitLost { .. })));
             holder += 1;
         }
-        assert_eq!(lost, [Step::CommitLost(poison)]);
+        assert_eq!(lost.len(), 1);
+        assert!(matches!(lost[0], Step::CommitLost { call, .. } if call == poison), "{lost:?}");
         assert!(tracker.is_finished());
         assert!(workers <= 2 * 6 + 3, "{workers} workers to find one call of 64");
     }
@@ -495,7 +510,7 @@ mod tests {
                 for step in steps {
                     match *step {
                         Step::Commit(first, end) => (first..end).for_each(|call| *commits.entry(call).or_default() += 1),
-                        Step::CommitLost(call) => *commits.entry(call).or_default() += 1,
+                        Step::CommitLost { call, .. } => *commits.entry(call).or_default() += 1,
                         Step::Again(..) | Step::Drop(..) => {}
                     }
                 }
@@ -515,7 +530,7 @@ mod tests {
                         let steps = tracker.report(first, end, attempt, &|_| verdict, now);
                         let covered: u64 = steps.iter().map(|step| match *step {
                             Step::Commit(from, to) | Step::Again(from, to) | Step::Drop(from, to) => to - from,
-                            Step::CommitLost(_) => 1,
+                            Step::CommitLost { .. } => 1,
                         }).sum();
                         prop_assert_eq!(covered, end - first, "each call of a report is decided on, once");
                         apply(&steps);

@@ -62,17 +62,18 @@ impl LogPipe {
     /// Takes out everything up to the last mark, because a report has come. What the next call has printed meanwhile
     /// is taken too, but for its last byte: the pipe is never empty while there is something to be marked.
     pub(super) fn drain(&mut self, limit: u64) {
-        loop {
-            let part = match self.waiting() {
-                0 => return,
-                // The last byte of a mark: with it, everything in the pipe has been marked.
-                1 if self.unsearched.len() == MARK_LEN - 1 && self.unsearched.starts_with(&self.mark) => 1,
-                1 => return,
-                waiting => (waiting - 1).min(PART),
-            };
+        // The marks of what was reported are in the pipe already; what comes meanwhile is for another time.
+        let mut left = self.waiting();
+        while left > 1 {
+            let part = (left - 1).min(PART);
             if !self.read(part, limit) {
                 return;
             }
+            left -= part;
+        }
+        // The last byte of a mark: with it, everything in the pipe has been marked.
+        if left == 1 && self.unsearched.len() == MARK_LEN - 1 && self.unsearched.starts_with(&self.mark) {
+            self.read(1, limit);
         }
     }
 
@@ -95,7 +96,11 @@ impl LogPipe {
 
     /// What was printed since the last mark, of a sub-worker that is dead.
     pub(super) fn take_rest(&mut self, limit: u64) -> Text {
-        while self.read(PART, limit) {}
+        // Something it has left behind may go on writing for ever.
+        let mut left = self.waiting();
+        while left > 0 && self.read(left.min(PART), limit) {
+            left -= left.min(PART);
+        }
         let rest = std::mem::take(&mut self.unsearched);
         self.current.push(&rest, limit);
         std::mem::take(&mut self.current)

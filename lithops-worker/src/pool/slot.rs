@@ -50,7 +50,8 @@ pub(super) struct Slot {
     pub(super) ready: bool,
     /// When it was started, on the monotonic clock.
     pub(super) started_at: u64,
-    pub(super) ending: Option<Ending>,
+    /// Why it was asked to end, and because of which call: batch and index.
+    pub(super) ending: Option<(Ending, u32, u32)>,
     /// When it was asked to end, on the monotonic clock.
     pub(super) asked_to_end_at: Option<u64>,
     /// Its resident memory when it was last looked at, and when that was.
@@ -139,12 +140,20 @@ impl Slot {
     }
 
     /// Asks it, and everything in its process group, to end.
-    pub(super) fn ask_to_end(&mut self, ending: Ending, now: u64) {
+    pub(super) fn ask_to_end(&mut self, ending: Ending, batch: u32, index: u32, now: u64) {
         if self.ending.is_none() {
-            self.ending = Some(ending);
+            self.ending = Some((ending, batch, index));
             self.asked_to_end_at = Some(now);
             self.signal(Signal::TERM);
         }
+    }
+
+    /// The call that runs: its batch and its index there.
+    pub(super) fn running(&self) -> Option<(&Batch, u32)> {
+        self.batches.iter().find_map(|batch| {
+            let claim = self.ledger.look(batch.number);
+            (claim.finished < claim.next).then_some((batch, claim.finished))
+        })
     }
 
     /// Sends a signal to its process group. It is not reaped before its exit event, so that the number is its own.

@@ -91,6 +91,8 @@ impl Pool {
             }
             FrameKind::Forget => {
                 let Forget { job } = frame.decode()?;
+                // Nobody waits for what still runs of it, as after an error of the client's inputs.
+                self.cancel(&Cancel { job, calls: vec![(0, u64::MAX)] });
                 self.jobs.remove(&job);
                 self.count_most();
                 let mut frame = Vec::new();
@@ -112,15 +114,13 @@ impl Pool {
         job.cancel(&cancel.calls);
         let now = clock::monotonic();
         for slot in self.slots.values_mut().filter(|slot| slot.job() == Some(cancel.job)) {
-            let Some(batch) = slot.batches.front() else { continue };
-            let claim = slot.ledger.look(batch.number);
-            let running = batch.calls.run.first + u64::from(claim.finished);
-            // Only the running call is ended; what waits behind it is sorted out when the sub-worker is gone.
-            if claim.finished < claim.next && job.is_cancelled(running) {
-                slot.ask_to_end(Ending::Cancelled, now);
-            } else {
-                let waiting: Vec<_> = slot.batches.iter().map(|batch| batch.number).collect();
-                waiting.into_iter().for_each(|number| take_back(slot, number, u32::MAX, job));
+            // What is cancelled is dropped on its way back; the rest is given out anew.
+            take_back_all(slot, job);
+            let running = slot.running().map(|(batch, index)| (batch.number, index, batch.calls.run.first));
+            if let Some((number, index, first)) = running
+                && job.is_cancelled(first + u64::from(index))
+            {
+                slot.ask_to_end(Ending::Cancelled, number, index, now);
             }
         }
     }
@@ -191,7 +191,6 @@ impl Pool {
         }
         let killed = self.memory.has_killed();
         let out_of_memory = killed || self.memory.is_near_limit(slot.resident.0);
-        let evidence = Evidence { ending: slot.ending, out_of_memory, resident: slot.resident.0 };
         let mut rest = Some(rest);
         if let Some(job) = job_id.and_then(|id| self.jobs.get_mut(&id)) {
             job.slots -= 1;
@@ -212,7 +211,18 @@ impl Pool {
             let begun_at = slot.ledger.begun_at().unwrap_or_else(clock::monotonic);
             if finished < claim.next {
                 let calls = batch.calls.slice(finished, 1);
-                let (tag, error) = cause::judge(exit, evidence);
+                let blamed =
+                    slot.ending.filter(|(_, number, index)| (*number, *index) == (batch.number, finished));
+                let evidence = Evidence {
+                    ending: blamed.map(|(ending, ..)| ending),
+                    out_of_memory,
+                    resident: slot.resident.0,
+                };
+                let (tag, error) = match slot.ending {
+                    // It was asked to end because of another call, which has ended meanwhile.
+                    Some(_) if blamed.is_none() => (Tag::Lost, cause::unreported()),
+                    _ => cause::judge(exit, evidence),
+                };
                 if let Some(text) = rest.take().filter(|text| !text.is_empty()) {
                     self.send_logs(vec![(calls.run.job, entry(&calls, 0, text))])?;
                 }
@@ -358,9 +368,9 @@ impl Pool {
             .any(|job| take_over(slots, job))
     }
 
-    /// Whether any sub-worker has calls, so that time matters.
+    /// Whether any sub-worker has calls, is starting or is ending, so that time matters.
     pub(super) fn is_busy(&self) -> bool {
-        self.slots.values().any(|slot| !slot.batches.is_empty())
+        self.slots.values().any(|slot| !slot.batches.is_empty() || slot.ending.is_some() || !slot.ready)
     }
 
     /// Looks at the time: calls past their timeout, pipes that fill up, memory. Returns whether to look again soon.
@@ -368,26 +378,31 @@ impl Pool {
         let now = clock::monotonic();
         let mut soon = false;
         for slot in self.slots.values_mut() {
-            let job = slot.job().and_then(|id| self.jobs.get(&id));
-            soon |= slot.log.relieve(job.map_or(1 << 20, |job| job.spec.log_limit));
+            let mut job = slot.job().and_then(|id| self.jobs.get_mut(&id));
+            soon |= slot.log.relieve(job.as_ref().map_or(1 << 20, |job| job.spec.log_limit));
             let since = |moment: u64| Duration::from_nanos(now.saturating_sub(moment));
             if !slot.ready && since(slot.started_at) > START_LIMIT {
                 slot.signal(Signal::KILL);
                 self.false_starts = FALSE_STARTS;
+            }
+            // Whoever was asked to end ends, whatever it makes of the request.
+            if slot.asked_to_end_at.is_some_and(|asked| since(asked) > self.setup.grace) {
+                slot.signal(Signal::KILL);
             }
             let Some(begun_at) = slot.ledger.begun_at() else { continue };
             let ran = since(begun_at);
             if ran > SAMPLE && since(slot.resident.1) > SAMPLE {
                 slot.resident = (memory::resident(slot.pid), now);
             }
-            if let Some(timeout) = job.and_then(|job| job.spec.timeout)
+            let running = slot.running().map(|(batch, index)| (batch.number, index));
+            if let Some(job) = &mut job
+                && let Some(timeout) = job.spec.timeout
+                && let Some((number, index)) = running
                 && ran > timeout
+                && slot.ending.is_none()
             {
-                slot.ask_to_end(Ending::TimedOut(timeout), now);
-            }
-            let patience = u64::try_from(self.setup.grace.as_nanos()).unwrap_or(u64::MAX);
-            if slot.asked_to_end_at.is_some_and(|asked| now.saturating_sub(asked) > patience) {
-                slot.signal(Signal::KILL);
+                take_back_all(slot, job);
+                slot.ask_to_end(Ending::TimedOut(timeout), number, index, now);
             }
         }
         soon
@@ -412,6 +427,12 @@ fn take_back(slot: &mut Slot, number: u32, count: u32, job: &mut Job) {
     }
 }
 
+/// Takes back everything that a sub-worker has not begun.
+fn take_back_all(slot: &mut Slot, job: &mut Job) {
+    let numbers: Vec<_> = slot.batches.iter().rev().map(|batch| batch.number).collect();
+    numbers.into_iter().for_each(|number| take_back(slot, number, u32::MAX, job));
+}
+
 /// Takes half of what some sub-worker has not begun and will not soon. Returns whether there was any.
 fn take_over(slots: &mut BTreeMap<u64, Slot>, job: &mut Job) -> bool {
     let (now, id) = (clock::monotonic(), job.spec.job);
@@ -420,10 +441,16 @@ fn take_over(slots: &mut BTreeMap<u64, Slot>, job: &mut Job) -> bool {
             .ledger
             .begun_at()
             .is_some_and(|begun| Duration::from_nanos(now.saturating_sub(begun)) > STUCK);
-        let numbers: Vec<_> = slot.batches.iter().rev().map(|batch| batch.number).collect();
-        for number in numbers {
-            let claim = slot.ledger.look(number);
+        // A sub-worker that runs nothing is about to begin its next call, or to start: that call stays with it.
+        let mut stays = u32::from(slot.running().is_none());
+        let mut spare = Vec::new();
+        for batch in &slot.batches {
+            let claim = slot.ledger.look(batch.number);
             let waiting = claim.end.saturating_sub(claim.next);
+            spare.push((batch.number, waiting.saturating_sub(stays)));
+            stays = stays.saturating_sub(waiting);
+        }
+        for (number, waiting) in spare.into_iter().rev() {
             if waiting > 0 && (stuck || job.expected(waiting) > STUCK) {
                 take_back(slot, number, waiting.div_ceil(2), job);
                 if !job.queue.is_empty() {

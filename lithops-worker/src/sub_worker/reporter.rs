@@ -82,11 +82,12 @@ impl Reporter {
 
     /// Says which calls the next outcomes are of.
     pub(super) fn begin_batch(&self, calls: Calls) {
+        let mut state = self.shared.lock();
+        // Under the lock, so that the keeper does not go to sleep at the same moment.
         if calls.run.count > 1 && !self.shared.watched.swap(true, Ordering::AcqRel) {
             // The counter of an eventfd only overflows after more wake-ups than there will be.
             let _ = rustix::io::write(&self.shared.wake, &1u64.to_ne_bytes());
         }
-        let mut state = self.shared.lock();
         state.calls = Some(calls);
         state.sent = 0;
     }
@@ -164,7 +165,8 @@ fn keep(shared: &Shared, lifeline: &UnixStream) {
         let mut state = shared.lock();
         if state.builder.is_empty() {
             quiet += 1;
-            if quiet > QUIET_LOOKS {
+            // Never in the middle of a batch: nobody would wake it for the outcomes to come.
+            if quiet > QUIET_LOOKS && state.calls.is_none() {
                 shared.watched.store(false, Ordering::Release);
             }
         } else {
