@@ -1,4 +1,4 @@
-//! The chores of this workspace: `cargo xtask ci`, `tidy`, `e2e`, `bench`.
+//! The chores of this workspace: `cargo xtask ci`, `tidy`, `e2e`, `bench`, `simulate`.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -42,6 +42,15 @@ enum Command {
         #[arg(value_enum, default_value = "all")]
         what: bench::What,
     },
+    /// Plays seeds of the simulator; a seed that breaks a promise is printed with the command that plays it again.
+    Simulate {
+        /// How many seeds, from 0.
+        #[arg(long, default_value_t = 500)]
+        seeds: u64,
+        /// This seed only.
+        #[arg(long, conflicts_with = "seeds")]
+        seed: Option<u64>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -50,6 +59,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::E2e => e2e::run(),
         Command::Bench { what } => bench::run(what),
+        Command::Simulate { seeds, seed } => simulate(seeds, seed),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -58,4 +68,10 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn simulate(seeds: u64, seed: Option<u64>) -> Result<(), String> {
+    let (option, number) = seed.map_or(("--seeds", seeds), |seed| ("--seed", seed));
+    let run = ["run", "--quiet", "--release", "--package", "lithops-conformance", "--bin", "simulate", "--"];
+    steps::run(workspace::cargo().args(run).args([option, &number.to_string()]))
 }

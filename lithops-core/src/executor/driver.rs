@@ -264,8 +264,9 @@ impl<T: Tracking> Driver<T> {
     /// Puts calls into a worker's hands.
     fn hand_over(&mut self, number: u64, calls: Calls, alone: bool) {
         let run = calls.run;
-        self.tracker.dispatched(Dispatch { first: run.first, end: run.end(), attempt: run.attempt }, number);
-        self.workers.given(number, u64::from(run.count), calls.arguments.bytes(), alone);
+        let dispatch = Dispatch { first: run.first, end: run.end(), attempt: run.attempt, suspect: alone };
+        self.tracker.dispatched(dispatch, number);
+        self.workers.given(number, (run.first, run.end()), calls.arguments.bytes(), alone);
         if let Some(feed) = self.workers.feed(number) {
             feed.send(FeedCommand::Chunk(calls));
         } else {
@@ -391,7 +392,7 @@ impl<T: Tracking> Driver<T> {
         if run.job != self.spec.job {
             return;
         }
-        self.workers.reported(number, u64::from(run.count));
+        self.workers.reported(number, (run.first, run.end()));
         let now = Instant::now() - self.started_at;
         let steps = if report.all_ok() {
             self.tracker.report(run.first, run.end(), run.attempt, &|_| Verdict::Ok, now)

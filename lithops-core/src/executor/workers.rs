@@ -8,7 +8,10 @@ use std::{
 use tokio::time::Instant;
 
 use super::feeding::Window;
-use crate::compute::{Feed, InvocationId};
+use crate::{
+    compute::{Feed, InvocationId},
+    job::Ranges,
+};
 
 /// One worker of a job, from the moment it is asked for.
 #[derive(Debug)]
@@ -17,6 +20,8 @@ pub(crate) struct Worker {
     pub(crate) invocation: Option<InvocationId>,
     feed: Option<Feed>,
     window: Window,
+    /// The calls it has and has not reported: a report may come twice.
+    outstanding: Ranges,
     /// It has suspects, and must be given nothing else before they are reported.
     alone: bool,
     heard: Instant,
@@ -42,7 +47,9 @@ impl Workers {
         self.next += 1;
         let now = Instant::now();
         let window = Window::new(worker_processes, now.into_std());
-        self.all.insert(number, Worker { invocation: None, feed: None, window, alone, heard: now });
+        let outstanding = Ranges::default();
+        self.all
+            .insert(number, Worker { invocation: None, feed: None, window, outstanding, alone, heard: now });
         number
     }
 
@@ -86,18 +93,20 @@ impl Workers {
     }
 
     /// It was given calls.
-    pub(crate) fn given(&mut self, number: u64, calls: u64, bytes: usize, alone: bool) {
+    pub(crate) fn given(&mut self, number: u64, calls: (u64, u64), bytes: usize, alone: bool) {
         self.change(number, |worker| {
-            worker.window.given(calls, bytes);
+            worker.outstanding.insert(calls.0, calls.1);
+            worker.window.given(calls.1 - calls.0, bytes);
             worker.alone |= alone;
         });
     }
 
     /// It has reported calls.
-    pub(crate) fn reported(&mut self, number: u64, calls: u64) {
+    pub(crate) fn reported(&mut self, number: u64, calls: (u64, u64)) {
         let now = Instant::now();
         self.change(number, |worker| {
-            worker.window.reported(calls, now.into_std());
+            let reported = worker.outstanding.remove(calls.0, calls.1);
+            worker.window.reported(reported, now.into_std());
             worker.heard = now;
             if worker.window.calls() == 0 {
                 worker.alone = false;

@@ -14,6 +14,7 @@ pub struct Outcomes {
     reports: BTreeMap<u64, Report>,
     done: Ranges,
     failed: u64,
+    repeated: u64,
     logs: BTreeMap<u64, LogEntry>,
     log_bytes: usize,
 }
@@ -27,7 +28,9 @@ impl Outcomes {
         } else {
             (0..report.len()).filter(|index| report.tag(*index) != Tag::Ok).count() as u64
         };
+        let before = self.done.len();
         self.done.insert(run.first, run.end());
+        self.repeated += u64::from(run.count) - (self.done.len() - before);
         self.reports.insert(run.first, report);
     }
 
@@ -67,6 +70,12 @@ impl Outcomes {
     #[must_use]
     pub fn failed(&self) -> u64 {
         self.failed
+    }
+
+    /// How many outcomes were committed that already were. There must be none; the simulator looks.
+    #[must_use]
+    pub fn repeated(&self) -> u64 {
+        self.repeated
     }
 
     /// What a call has printed.

@@ -50,6 +50,27 @@ impl Ranges {
         missing
     }
 
+    /// Takes `first..end` out. Returns how many of those it held.
+    pub fn remove(&mut self, first: u64, end: u64) -> u64 {
+        if first >= end {
+            return 0;
+        }
+        let before = self.len;
+        let start = self.ends.range(..=first).next_back().map_or(first, |(start, _)| *start);
+        let touched: Vec<_> = self.ends.range(start..end).map(|(start, stop)| (*start, *stop)).collect();
+        for (start, stop) in touched.into_iter().filter(|(_, stop)| *stop > first) {
+            self.ends.remove(&start);
+            self.len -= stop.min(end) - start.max(first);
+            if start < first {
+                self.ends.insert(start, first);
+            }
+            if end < stop {
+                self.ends.insert(end, stop);
+            }
+        }
+        before - self.len
+    }
+
     /// Adds `first..end`.
     pub fn insert(&mut self, first: u64, end: u64) {
         let (mut low, mut high) = (first, end);
@@ -81,11 +102,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_a_set(operations in prop::collection::vec((0u64..60, 0u64..12), 0..40), asked in (0u64..60, 0u64..20)) {
+        fn it_is_a_set(
+            operations in prop::collection::vec((0u64..60, 0u64..12, any::<bool>()), 0..40), asked in (0u64..60, 0u64..20),
+        ) {
             let (mut ranges, mut model) = (Ranges::default(), BTreeSet::new());
-            for (first, count) in operations {
-                ranges.insert(first, first + count);
-                model.extend(first..first + count);
+            for (first, count, remove) in operations {
+                if remove {
+                    let removed = (first..first + count).filter(|number| model.remove(number)).count() as u64;
+                    prop_assert_eq!(ranges.remove(first, first + count), removed);
+                } else {
+                    ranges.insert(first, first + count);
+                    model.extend(first..first + count);
+                }
             }
             prop_assert_eq!(ranges.len(), model.len() as u64);
             let all: Vec<_> = ranges.iter().flat_map(|(first, end)| first..end).collect();

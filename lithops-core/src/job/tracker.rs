@@ -39,6 +39,8 @@ pub struct Dispatch {
     pub end: u64,
     /// The attempt, from 1.
     pub attempt: u32,
+    /// Whether they must be the only calls their worker has.
+    pub suspect: bool,
 }
 
 /// What a report says of a call.
@@ -118,6 +120,7 @@ struct Held {
     end: u64,
     attempt: u32,
     holder: u64,
+    suspect: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -278,16 +281,17 @@ impl Tracking for Tracker {
         if cut < end {
             self.waiting.insert(cut, (end, attempt));
         }
-        Some(Dispatch { first, end: cut, attempt })
+        Some(Dispatch { first, end: cut, attempt, suspect: false })
     }
 
     fn take_suspect(&mut self) -> Option<Dispatch> {
         let (first, (end, attempt)) = self.suspects.pop_first()?;
-        Some(Dispatch { first, end, attempt })
+        Some(Dispatch { first, end, attempt, suspect: true })
     }
 
     fn put_back(&mut self, dispatch: Dispatch) {
-        self.waiting.insert(dispatch.first, (dispatch.end, dispatch.attempt));
+        let back = if dispatch.suspect { &mut self.suspects } else { &mut self.waiting };
+        back.insert(dispatch.first, (dispatch.end, dispatch.attempt));
     }
 
     fn has_waiting(&self) -> (bool, bool) {
@@ -308,8 +312,8 @@ impl Tracking for Tracker {
     }
 
     fn dispatched(&mut self, dispatch: Dispatch, holder: u64) {
-        let Dispatch { first, end, attempt } = dispatch;
-        self.held.insert(first, Held { end, attempt, holder });
+        let Dispatch { first, end, attempt, suspect } = dispatch;
+        self.held.insert(first, Held { end, attempt, holder, suspect });
     }
 
     fn report(
@@ -333,15 +337,15 @@ impl Tracking for Tracker {
 
     fn holder_lost(&mut self, holder: u64) -> Vec<Step> {
         let held = self.held.iter().filter(|(_, held)| held.holder == holder);
-        let lost: Vec<_> = held.map(|(first, held)| (*first, held.end, held.attempt)).collect();
+        let lost: Vec<_> = held.map(|(first, held)| (*first, *held)).collect();
         let mut steps = Vec::new();
-        for (first, end, attempt) in &lost {
+        for (first, Held { end, attempt, suspect, .. }) in &lost {
             self.held.remove(first);
             match (lost.len(), end - first) {
                 _ if self.policy.at_most_once => {
                     (*first..*end).for_each(|call| self.lost_alone(call, *attempt, &mut steps));
                 }
-                _ if *attempt == 1 => {
+                _ if *attempt == 1 && !suspect => {
                     self.waiting.insert(*first, (*end, 2));
                     steps.push(Step::Again(*first, *end));
                 }
@@ -369,10 +373,10 @@ impl Tracking for Tracker {
 
     fn give_up(&mut self, holder: u64) {
         let held = self.held.iter().filter(|(_, held)| held.holder == holder);
-        let back: Vec<_> = held.map(|(first, held)| (*first, held.end, held.attempt)).collect();
-        for (first, end, attempt) in back {
+        let back: Vec<_> = held.map(|(first, held)| (*first, *held)).collect();
+        for (first, Held { end, attempt, suspect, .. }) in back {
             self.held.remove(&first);
-            self.waiting.insert(first, (end, attempt));
+            self.put_back(Dispatch { first, end, attempt, suspect });
         }
     }
 
@@ -418,7 +422,7 @@ mod tests {
     fn held(policy: Policy, calls: u64) -> Tracker {
         let mut tracker = Tracker::new(policy);
         tracker.set_total(calls);
-        tracker.dispatched(Dispatch { first: 0, end: calls, attempt: 1 }, 0);
+        tracker.dispatched(Dispatch { first: 0, end: calls, attempt: 1, suspect: false }, 0);
         tracker
     }
 
@@ -440,7 +444,7 @@ mod tests {
         let due = tracker.next_wake().expect("a pause");
         tracker.wake(due);
         let again = tracker.take_waiting(9).expect("waits");
-        assert_eq!(again, Dispatch { first: 0, end: 1, attempt: 2 });
+        assert_eq!(again, Dispatch { first: 0, end: 1, attempt: 2, suspect: false });
         tracker.dispatched(again, 1);
         assert_eq!(tracker.holder_lost(1), [Step::Again(0, 1)]);
         let again = tracker.take_suspect().expect("a suspect");
@@ -469,8 +473,8 @@ mod tests {
     fn what_was_not_begun_waits_on_the_same_attempt() {
         let mut tracker = held(Policy::default(), 8);
         assert_eq!(tracker.report(4, 8, 1, &|_| Verdict::Unstarted, ZERO), [Step::Again(4, 8)]);
-        assert_eq!(tracker.take_waiting(3), Some(Dispatch { first: 4, end: 7, attempt: 1 }));
-        assert_eq!(tracker.take_waiting(3), Some(Dispatch { first: 7, end: 8, attempt: 1 }));
+        assert_eq!(tracker.take_waiting(3), Some(Dispatch { first: 4, end: 7, attempt: 1, suspect: false }));
+        assert_eq!(tracker.take_waiting(3), Some(Dispatch { first: 7, end: 8, attempt: 1, suspect: false }));
     }
 
     #[test]
@@ -516,7 +520,7 @@ mod tests {
                 }
             };
             for first in (0..30).step_by(6) {
-                tracker.dispatched(Dispatch { first, end: first + 6, attempt: 1 }, first % 4);
+                tracker.dispatched(Dispatch { first, end: first + 6, attempt: 1, suspect: false }, first % 4);
             }
             for (round, (first, count, what, holder)) in script.into_iter().enumerate() {
                 let now = Duration::from_millis(round as u64 * 40);

@@ -1,0 +1,15 @@
+//! The simulator: the real driver and the real tracker, in virtual time, against a backend that misbehaves.
+//!
+//! A seed decides everything: how many calls, how the backend hands out and reports them, and which faults happen
+//! when. The same seed gives the same run. [`run`] plays one and says which promise was broken, if any was.
+
+mod backend;
+mod broken;
+mod judge;
+mod random;
+mod scenario;
+mod worker;
+
+pub use broken::Sabotage;
+pub use judge::{Verdict, Violation, run};
+pub use scenario::{Scenario, Shape};

@@ -1,0 +1,206 @@
+//! A simulated worker: takes calls, lets virtual time pass, reports, and goes wrong as the scenario says.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use lithops_core::{
+    compute::{Event, EventKind, ExitReason, FeedCommand},
+    error::{CallError, CallErrorKind, Error, ErrorKind, Result},
+    protocol::{Calls, HEADER_LEN, Report, ReportBuilder, ReportHeader, Run, Tag},
+};
+use tokio::{sync::mpsc, time::sleep};
+
+use super::{
+    Shape,
+    backend::{Live, World},
+    random::Random,
+};
+
+/// The channel up to the driver.
+pub(super) type Events = mpsc::UnboundedSender<Result<Event>>;
+
+/// A worker from its start to its end.
+pub(super) struct SimulatedWorker {
+    pub(super) world: Arc<World>,
+    pub(super) random: Random,
+    pub(super) events: Events,
+    pub(super) commands: mpsc::UnboundedReceiver<FeedCommand>,
+}
+
+enum End {
+    /// It has ended in good order.
+    Finished,
+    /// It has died; the platform may know.
+    Died,
+}
+
+impl SimulatedWorker {
+    /// Runs the calls it is given; the world counts it as live until it returns.
+    pub(super) async fn live(mut self, calls: Calls, live: Live) {
+        let activation = calls.run.activation;
+        let shape = self.world.scenario.shape;
+        let slow = if self.random.happens(self.world.scenario.slow) { 50 } else { 1 };
+        self.send(Event { activation, kind: EventKind::Started });
+        let end = match shape {
+            Shape::Fed => self.fed(calls, slow).await,
+            Shape::Streamed => self.streamed(calls, slow).await,
+            Shape::Buffered => self.buffered(calls, slow).await,
+        };
+        drop(live);
+        match (end, shape) {
+            (End::Finished, _) => {
+                self.send(Event { activation, kind: EventKind::Exited(ExitReason::Finished) })
+            }
+            // The platform tells of it; elsewhere nothing is heard any more.
+            (End::Died, Shape::Fed) => {
+                self.send(Event { activation, kind: EventKind::Exited(ExitReason::Lost("it died".into())) });
+            }
+            (End::Died, Shape::Streamed | Shape::Buffered) => {
+                self.events.closed().await;
+            }
+        }
+    }
+
+    async fn fed(&mut self, first: Calls, slow: u64) -> End {
+        let mut queue = VecDeque::from([first]);
+        let mut draining = false;
+        loop {
+            while let Ok(command) = self.commands.try_recv() {
+                draining |= self.take(command, &mut queue);
+            }
+            let Some(mut calls) = queue.pop_front() else {
+                if draining {
+                    return End::Finished;
+                }
+                let Some(command) = self.commands.recv().await else { return End::Finished };
+                draining |= self.take(command, &mut queue);
+                continue;
+            };
+            let count = 1 + u32::try_from(self.random.below(u64::from(calls.run.count))).unwrap_or(0);
+            let now = calls.take_front(count);
+            if calls.run.count > 0 {
+                queue.push_front(calls);
+            }
+            match self.run(&now, slow).await {
+                Some(report) if self.random.happens(self.world.scenario.dies_before_report) => {
+                    drop(report);
+                    return End::Died;
+                }
+                Some(report) => self.report(report).await,
+                None => return End::Died,
+            }
+            if self.random.happens(self.world.scenario.dies_after_report) {
+                return End::Died;
+            }
+        }
+    }
+
+    /// Takes in a command; says whether nothing more will come.
+    fn take(&mut self, command: FeedCommand, queue: &mut VecDeque<Calls>) -> bool {
+        match command {
+            FeedCommand::Chunk(calls) => queue.push_back(calls),
+            FeedCommand::CancelCalls(_) => queue.clear(),
+            FeedCommand::Drain => return true,
+            _ => {}
+        }
+        false
+    }
+
+    async fn streamed(&mut self, mut calls: Calls, slow: u64) -> End {
+        while calls.run.count > 0 {
+            let count = 1 + u32::try_from(self.random.below(u64::from(calls.run.count))).unwrap_or(0);
+            let now = calls.take_front(count);
+            let Some(report) = self.run(&now, slow).await else { return End::Died };
+            if self.random.happens(self.world.scenario.dies_before_report) {
+                return End::Died;
+            }
+            self.report(report).await;
+            if self.random.happens(self.world.scenario.dies_after_report) {
+                return End::Died;
+            }
+        }
+        End::Finished
+    }
+
+    async fn buffered(&mut self, calls: Calls, slow: u64) -> End {
+        let Some(report) = self.run(&calls, slow).await else { return End::Died };
+        if self.random.happens(self.world.scenario.dies_before_report) {
+            return End::Died;
+        }
+        self.report(report).await;
+        End::Finished
+    }
+
+    /// Lets calls run; `None` when one of them kills the worker.
+    async fn run(&mut self, calls: &Calls, slow: u64) -> Option<Report> {
+        let mut builder = ReportBuilder::default();
+        for index in 0..calls.run.count {
+            let call = calls.run.first + u64::from(index);
+            let takes = Duration::from_millis((1 + self.random.below(40)) * slow);
+            self.pass(calls.run, takes).await;
+            self.world.executed(call, calls.run.attempt);
+            if self.world.scenario.is_poisonous(call) {
+                return None;
+            }
+            let tries = self.world.tries(call);
+            let tag = if tries <= self.world.scenario.failures_of(call) {
+                let error = CallError::new(CallErrorKind::Failed, "it fails");
+                builder.value().extend_from_slice(&rmp_serde::to_vec_named(&error).ok()?);
+                Tag::Failed
+            } else {
+                builder.value().extend_from_slice(calls.arguments.get(index as usize));
+                Tag::Ok
+            };
+            builder.end_call(tag, 1, 2);
+        }
+        Some(finish(&mut builder, calls.run, calls.queued_at))
+    }
+
+    /// Lets time pass; a worker with heartbeats sends them meanwhile.
+    async fn pass(&mut self, run: Run, time: Duration) {
+        let mut left = time;
+        let beat = Duration::from_secs(5);
+        while self.world.scenario.shape == Shape::Streamed && left > beat {
+            sleep(beat).await;
+            left -= beat;
+            self.send(Event { activation: run.activation, kind: EventKind::Heartbeat });
+        }
+        sleep(left).await;
+    }
+
+    async fn report(&mut self, report: Report) {
+        let event = Event { activation: report.header.run.activation, kind: EventKind::Report(report) };
+        if self.random.happens(self.world.scenario.delayed) {
+            // Up to far beyond any lease; meanwhile not a word is heard of the worker.
+            sleep(Duration::from_secs(self.random.below(40))).await;
+        }
+        if self.random.happens(self.world.scenario.repeated) {
+            self.send(event.clone());
+        }
+        self.send(event);
+    }
+
+    fn send(&self, event: Event) {
+        // The driver stops listening when the job has ended.
+        let _ = self.events.send(Ok(event));
+    }
+}
+
+fn finish(builder: &mut ReportBuilder, run: Run, queued_at: u64) -> Report {
+    let header = ReportHeader {
+        run,
+        batch: 0,
+        batch_done: true,
+        pid: 1,
+        queued_at,
+        cpu: Duration::ZERO,
+        peak_memory: 0,
+    };
+    let mut frame = Vec::new();
+    builder.drain_into(&header, &mut frame);
+    Report::read(&bytes::Bytes::from(frame).slice(HEADER_LEN..)).expect("it was just written")
+}
+
+/// The platform's word for "not now".
+pub(super) fn throttled() -> Error {
+    Error::new(ErrorKind::RateLimited, "the simulated platform asks to slow down")
+}
