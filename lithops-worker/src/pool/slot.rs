@@ -57,6 +57,8 @@ pub(super) struct Slot {
     /// Its resident memory when it was last looked at, and when that was.
     pub(super) resident: (u64, u64),
     outbox: Outbox,
+    /// Frames that can wait for the next batch: a sub-worker is not woken for them alone.
+    deferred: Vec<u8>,
     known_jobs: HashSet<JobId>,
     next_batch: u32,
 }
@@ -97,6 +99,7 @@ impl Slot {
             asked_to_end_at: None,
             resident: (0, 0),
             outbox: Outbox::new(writing),
+            deferred: Vec::new(),
             known_jobs: HashSet::new(),
             next_batch: 0,
         })
@@ -117,7 +120,7 @@ impl Slot {
         calls.batch = self.next_batch;
         self.next_batch = self.next_batch.wrapping_add(1);
         self.ledger.open(calls.batch, calls.run.count);
-        let mut frames = Vec::new();
+        let mut frames = std::mem::take(&mut self.deferred);
         if self.known_jobs.insert(job.spec.job) {
             frames.extend_from_slice(&frame_header(lithops_core::protocol::FrameKind::Job, job.frame.len()));
             frames.extend_from_slice(&job.frame);
@@ -127,10 +130,14 @@ impl Slot {
         self.batches.push_back(Batch { number: calls.batch, calls, reported: 0 });
     }
 
-    /// Tells it that a job is finished.
-    pub(super) fn forget(&mut self, job: JobId, frame: &[u8]) {
+    /// Tells it that a job is finished: at once when the job keeps much memory there, else with the next batch.
+    pub(super) fn forget(&mut self, job: JobId, frame: &[u8], at_once: bool) {
         if self.known_jobs.remove(&job) {
-            self.outbox.send(frame);
+            self.deferred.extend_from_slice(frame);
+            if at_once || self.deferred.len() > 4096 {
+                self.outbox.send(&self.deferred);
+                self.deferred.clear();
+            }
         }
     }
 

@@ -29,6 +29,8 @@ use crate::clock;
 
 /// A call that runs for longer than this does not keep others waiting behind it.
 const STUCK: Duration = Duration::from_millis(1);
+/// Shared data of more bytes than this are not kept any longer than needed.
+const MUCH: usize = 64 << 10;
 /// How often the memory of a sub-worker with a long call is looked at.
 const SAMPLE: Duration = Duration::from_millis(200);
 /// When this many sub-workers in a row end before they say hello, none ever will.
@@ -93,11 +95,12 @@ impl Pool {
                 let Forget { job } = frame.decode()?;
                 // Nobody waits for what still runs of it, as after an error of the client's inputs.
                 self.cancel(&Cancel { job, calls: vec![(0, u64::MAX)] });
-                self.jobs.remove(&job);
+                let forgotten = self.jobs.remove(&job);
+                let shared = forgotten.map_or(0, |job| job.spec.shared.iter().map(|value| value.len()).sum());
                 self.count_most();
                 let mut frame = Vec::new();
                 Frame::write(FrameKind::Forget, &Forget { job }, &mut frame)?;
-                self.slots.values_mut().for_each(|slot| slot.forget(job, &frame));
+                self.slots.values_mut().for_each(|slot| slot.forget(job, &frame, shared > MUCH));
             }
             FrameKind::Cancel => self.cancel(&frame.decode()?),
             kind => return Err(unexpected(&format!("a {kind:?} frame"))),
