@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use lithops_core::{
     compute::ComputeBackend,
+    error::{CallError, CallErrorKind},
     executor::{Assignment, drive_with},
     id::JobId,
     job::{InputQueue, JobState, Tracker},
@@ -126,14 +127,25 @@ fn judge(world: &World, job: &JobState) -> Result<(), (Violation, String)> {
         return Err((Violation::CommittedTwice, format!("{repeated} outcomes")));
     }
     let may_fail = scenario.policy.retries;
+    // Workers die by chance: a call may have been alone with death too often.
+    let mortal = scenario.dies_before_report + scenario.dies_after_report + scenario.never_starts > 0;
     for call in 0..scenario.calls {
         let report =
             job.report_of(call).ok_or_else(|| (Violation::WrongOutcome, format!("call {call} has none")))?;
         let right = report.tag(0) == Tag::Ok && report.value(0) == call.to_le_bytes();
-        // A call that fails more often than it is retried, or kills its workers, has a failure for an outcome.
-        let excused = scenario.failures_of(call) > may_fail || scenario.is_poisonous(call);
-        let unlucky = scenario.dies_before_report + scenario.dies_after_report + scenario.never_starts > 0;
-        if !right && !excused && !unlucky && scenario.cancelled_after.is_none() {
+        // Each failure must have its true cause, and a reason in the scenario.
+        let error =
+            (report.tag(0) == Tag::Failed).then(|| rmp_serde::from_slice::<CallError>(report.value(0)));
+        let excused = match error {
+            Some(Ok(error)) => match error.kind() {
+                CallErrorKind::Failed => scenario.failures_of(call) > may_fail,
+                CallErrorKind::WorkerLost => scenario.is_poisonous(call) || mortal,
+                CallErrorKind::Cancelled => scenario.cancelled_after.is_some(),
+                _ => false,
+            },
+            _ => false,
+        };
+        if !right && !excused {
             return Err((Violation::WrongOutcome, format!("call {call}: {:?}", report.tag(0))));
         }
         if report.tag(0) == Tag::Ok && report.value(0) != call.to_le_bytes() {
