@@ -99,12 +99,6 @@ pub fn type_id_of<F: 'static>(_: &F) -> TypeId {
     TypeId::of::<F>()
 }
 
-/// The type's name of a function item, which is its path.
-#[must_use]
-pub fn function_name<F>() -> &'static str {
-    std::any::type_name::<F>()
-}
-
 struct Table {
     by_id: BTreeMap<String, &'static Entry>,
     duplicate: Option<(&'static Entry, &'static Entry)>,
@@ -147,8 +141,11 @@ pub fn entry_of<F: 'static>() -> Result<&'static Entry> {
     }
     let wanted = TypeId::of::<F>();
     table.by_id.values().find(|entry| (entry.type_id)() == wanted).copied().ok_or_else(|| {
-        Error::new(ErrorKind::InvalidInput, format!("`{}` is not a lithops function", function_name::<F>()))
-            .with_hint("put `#[lithops::function]` above it")
+        Error::new(
+            ErrorKind::InvalidInput,
+            format!("`{}` is not a lithops function", std::any::type_name::<F>()),
+        )
+        .with_hint("put `#[lithops::function]` above it")
     })
 }
 
@@ -157,16 +154,10 @@ pub fn entry_of<F: 'static>() -> Result<&'static Entry> {
 /// # Errors
 /// When this program has no such function.
 pub fn find(id: &str) -> Result<&'static Entry> {
-    find_id(id).ok_or_else(|| {
+    table().by_id.get(id).copied().ok_or_else(|| {
         Error::new(ErrorKind::NotFound, format!("this program has no lithops function `{id}`")).with_hint(
             "the sub-worker must be the same program as the client; a crate of functions that nothing names is left out \
              by the linker: add `use that_crate as _;`",
         )
     })
-}
-
-/// The entry with a name, if there is one.
-#[must_use]
-pub fn find_id(id: &str) -> Option<&'static Entry> {
-    table().by_id.get(id).copied()
 }

@@ -17,9 +17,7 @@ mod signature;
 pub use arguments::{Arguments, Take};
 pub use checks::{check_parameter, check_return};
 pub use context::{CallContext, JobScope, Scope};
-pub use entry::{
-    Entry, Location, Registered, Run, Running, entry_of, find, find_id, function_name, type_id_of,
-};
+pub use entry::{Entry, Location, Registered, Run, Running, entry_of, find, type_id_of};
 pub use input::{Argument, InputList, Inputs, IntoInputs};
 pub use outcome::{ErrorProbe, NotResult, Return, ViaBoxed, ViaDisplay, ViaStdError, encode};
 pub use reserved::{NotReserved, Probe, Reserved};

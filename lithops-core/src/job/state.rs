@@ -9,7 +9,7 @@ use crate::{
     error::{CallError, CallErrorKind, Error, Result},
     id::{CallId, JobId},
     plan::Plan,
-    protocol::{CallStats, Report, Tag},
+    protocol::{CallStats, Report},
 };
 
 /// How far a job is.
@@ -229,26 +229,6 @@ impl JobState {
             .with_attempts(report.header.run.attempt)
             .with_log_tail(tail)
             .with_call(CallId::from(call), self.function)
-    }
-
-    /// Decodes the outcome of one call of a report.
-    ///
-    /// # Errors
-    /// The call's error.
-    pub fn decode<T>(
-        &self,
-        outcomes: &Outcomes,
-        report: &Report,
-        index: usize,
-        decode: impl FnOnce(&[u8]) -> Result<T, String>,
-    ) -> Result<T, CallError> {
-        if report.tag(index) != Tag::Ok {
-            return Err(self.call_error(outcomes, report, index));
-        }
-        decode(report.value(index)).map_err(|error| {
-            CallError::new(CallErrorKind::Undecodable, format!("the result does not decode: {error}"))
-                .with_call(CallId::from(report.header.run.first + index as u64), self.function)
-        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

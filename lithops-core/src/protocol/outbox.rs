@@ -55,13 +55,6 @@ impl Outbox {
             self.shared.wake.notify_one();
         }
     }
-
-    /// How many bytes the socket has not taken yet.
-    #[must_use]
-    pub fn backlog(&self) -> usize {
-        let waiting = self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.bytes.len() - waiting.sent
-    }
 }
 
 impl Drop for Outbox {

@@ -141,12 +141,6 @@ impl PayloadsBuilder {
         self.ends.extend_from_slice(&u32::try_from(self.data.len()).unwrap_or(u32::MAX).to_le_bytes());
     }
 
-    /// Takes back what was appended since the last value ended.
-    pub fn undo_value(&mut self) {
-        let end = self.ends.last_chunk().map_or(0, |end| u32::from_le_bytes(*end));
-        self.data.truncate(end as usize);
-    }
-
     /// How many values.
     #[must_use]
     pub fn len(&self) -> usize {

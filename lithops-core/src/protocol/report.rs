@@ -236,11 +236,6 @@ impl ReportBuilder {
         self.values.data()
     }
 
-    /// Takes back what was appended since the last call ended.
-    pub fn undo_value(&mut self) {
-        self.values.undo_value();
-    }
-
     /// Ends the outcome whose value was appended.
     pub fn end_call(&mut self, tag: Tag, started: u64, ended: u64) {
         self.values.end_value();
@@ -317,8 +312,6 @@ mod tests {
         let mut builder = ReportBuilder::default();
         builder.value().extend_from_slice(b"abc");
         builder.end_call(Tag::Ok, 10, 20);
-        builder.value().extend_from_slice(b"lost half");
-        builder.undo_value();
         builder.value().extend_from_slice(b"no");
         builder.end_call(Tag::Failed, 20, 35);
         let mut out = Vec::new();
