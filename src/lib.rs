@@ -34,11 +34,12 @@ pub use lithops_core::{
     config,
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
     executor::{
-        AsCompleted, Async, Auto, Blocking, Builder, Completed, Count, Executor, FunctionExecutor,
+        AsCompleted, Async, Auto, Blocking, Builder, Completed, Count, Events, Executor, FunctionExecutor,
         FuturesList, ResponseFuture, RetryPolicy, ReturnWhen, Status, findings,
     },
     function::{CallContext, Shared},
     id::{ActivationId, CallId, JobId},
+    job::{JobEvent, Progress},
     plan::{Cost, Plan, PlanRequest, Warning},
     protocol::CallStats,
     storage::{CloudObject, StorageClient, descriptors as storages},

@@ -12,6 +12,8 @@ pub enum ErrorKind {
     InvalidInput,
     /// What was named does not exist.
     NotFound,
+    /// Nothing is stored of the job, so that it cannot be attached to.
+    NotDurable,
     /// It exists already, and the operation was asked not to replace it.
     AlreadyExists,
     /// The backend, the storage or the platform cannot do this; its capabilities say so.
@@ -44,7 +46,7 @@ impl ErrorKind {
     pub fn exit_code(self) -> u8 {
         match self {
             Self::ConfigInvalid | Self::InvalidInput => 2,
-            Self::NotFound | Self::AlreadyExists | Self::Unsupported => 3,
+            Self::NotFound | Self::NotDurable | Self::AlreadyExists | Self::Unsupported => 3,
             Self::PermissionDenied => 4,
             Self::CallFailed => 5,
             _ => 1,
@@ -58,6 +60,7 @@ impl fmt::Display for ErrorKind {
             Self::ConfigInvalid => "configuration error",
             Self::InvalidInput => "invalid input",
             Self::NotFound => "not found",
+            Self::NotDurable => "not durable",
             Self::AlreadyExists => "already exists",
             Self::Unsupported => "unsupported",
             Self::PermissionDenied => "permission denied",

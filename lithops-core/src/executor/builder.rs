@@ -2,6 +2,8 @@
 
 use std::{marker::PhantomData, path::PathBuf, sync::Arc};
 
+use tokio::sync::broadcast;
+
 use super::{Count, Executor, Mode, checks, client::Core};
 use crate::{
     compute::{BackendOptions, Registry},
@@ -11,6 +13,9 @@ use crate::{
     process,
     storage::{self, StorageClient},
 };
+
+/// Who watches a job and falls further behind than this misses the oldest events.
+const EVENTS: usize = 4096;
 
 /// Makes an executor. What is set here wins over the environment and over the configuration file.
 #[derive(Debug, Clone)]
@@ -147,6 +152,8 @@ impl<M: Mode> Builder<M> {
             max_workers,
             chunksize,
             timeout,
+            observers: broadcast::channel(EVENTS).0,
+            removals: Arc::default(),
         })
     }
 

@@ -8,8 +8,8 @@ use super::{
     Async, Blocking, Mode, ResponseFuture,
     client::Core,
     mode::refuse_inside_runtime,
-    options::{JobOptions, common_options},
-    source,
+    options::{JobOptions, common_options, durable_options},
+    runtime, source,
 };
 use crate::{
     error::Result,
@@ -36,13 +36,24 @@ impl<T: Argument, R, S, M: Mode> Call<T, R, S, M> {
     }
 
     common_options!();
+    durable_options!();
 
-    fn start(self) -> Result<ResponseFuture<R, M>> {
+    /// Starts the call; what is left to wait for is that a durable one is stored.
+    fn start(self) -> Result<BoxFuture<'static, Result<ResponseFuture<R, M>>>>
+    where
+        R: 'static,
+    {
         let entry = self.entry?;
         let queue = Arc::new(InputQueue::default());
         source::produce_one(&self.input, entry.display_name(), &queue)?;
-        let job = self.core.start(entry, &self.options, self.shared_values?.0, Some(1), &queue)?;
-        Ok(ResponseFuture::new(job, 0))
+        let shared = self.shared_values?.0;
+        if self.options.durable {
+            let stored = self.core.start_durable(entry, self.options, shared, queue);
+            return Ok(Box::pin(async move { Ok(ResponseFuture::new(stored.await?, 0)) }));
+        }
+        let job = self.core.start(entry, &self.options, shared, Some(1), &queue)?;
+        let future = ResponseFuture::new(job, 0);
+        Ok(Box::pin(async move { Ok(future) }))
     }
 }
 
@@ -65,7 +76,7 @@ where
 
     fn into_future(self) -> Self::IntoFuture {
         let started = self.start();
-        Box::pin(async move { started })
+        Box::pin(async move { started?.await })
     }
 }
 
@@ -76,6 +87,6 @@ impl<T: Argument, R: 'static, S: SharedReady> Call<T, R, S, Blocking> {
     /// When an option is wrong, or the function is not a lithops function.
     pub fn run(self) -> Result<ResponseFuture<R, Blocking>> {
         refuse_inside_runtime()?;
-        self.start()
+        runtime::driver().block_on(self.start()?)
     }
 }

@@ -2,9 +2,13 @@
 
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
+use tokio::sync::broadcast;
+
 use super::{
-    Async, Builder, Call, Map, MapReduce, Mode, RetryPolicy,
-    driver::{self, Assignment},
+    Async, Builder, Call, Events, FuturesList, Map, MapReduce, Mode, RetryPolicy,
+    driver::{self, Assignment, RetryIf},
+    interrupt,
+    leftover::Removals,
     map_reduce::Gives,
     options::JobOptions,
     runtime,
@@ -15,11 +19,14 @@ use crate::{
     error::{Error, ErrorKind, Result},
     function::{Entry, Function, IntoInputs, entry_of},
     id::JobId,
-    job::{InputQueue, JobState, Policy},
+    job::{InputQueue, JobEvent, JobState, Policy},
     plan::{Plan, PlanRequest},
     protocol::JobSpec,
     storage::{Locator, StorageClient},
 };
+
+/// How many bytes of what one call prints are kept.
+pub(crate) const LOG_LIMIT: u64 = 1 << 20;
 
 /// The async form of [`Executor`].
 pub type FunctionExecutor = Executor<Async>;
@@ -105,13 +112,38 @@ impl<M: Mode> Executor<M> {
         self.core.storage.clone()
     }
 
-    /// Ends the workers that the backend keeps; running jobs may end first.
+    /// Attaches to a durable job that this or another program has started: drives it if nobody does, else reads it.
+    ///
+    /// `R` is what the function returns. The values of the job's environment variables are not stored: they are taken
+    /// from the environment of this program.
+    ///
+    /// # Errors
+    /// `NotDurable` when nothing is stored of the job.
+    pub fn attach<R: Send + 'static>(&self, job: JobId) -> M::Out<Result<FuturesList<R, M>>> {
+        let core = Arc::clone(&self.core);
+        M::run(async move { core.attach(job).await.map(FuturesList::new) })
+    }
+
+    /// What happens to the jobs of this executor from now on: a `Stream`, or an `Iterator` in the blocking form.
+    #[must_use]
+    pub fn events(&self) -> Events<M> {
+        Events::new(self.core.observers.subscribe())
+    }
+
+    /// Ends the workers that the backend keeps, and removes what is stored of finished jobs; running jobs may end
+    /// first.
     ///
     /// # Errors
     /// When the backend cannot be reached.
     pub fn close(&self) -> M::Out<Result<()>> {
         let core = Arc::clone(&self.core);
-        M::run(async move { core.backend.close(CloseMode::Drain).await })
+        M::run(async move {
+            let closed = core.backend.close(CloseMode::Drain).await;
+            let removals = Arc::clone(&core.removals);
+            let waited = tokio::task::spawn_blocking(move || removals.wait()).await;
+            drop(waited);
+            closed
+        })
     }
 }
 
@@ -126,6 +158,9 @@ pub(crate) struct Core {
     pub(crate) max_workers: usize,
     pub(crate) chunksize: Option<usize>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) observers: broadcast::Sender<JobEvent>,
+    /// What is being removed of finished jobs.
+    pub(crate) removals: Arc<Removals>,
 }
 
 impl Core {
@@ -143,16 +178,14 @@ impl Core {
         .plan()
     }
 
-    /// Checks and starts a job whose encoded inputs come through `queue`.
-    pub(crate) fn start(
+    /// Checks what was said of a job of `calls` calls.
+    pub(crate) fn prepare(
         &self,
         entry: &'static Entry,
         options: &JobOptions,
-        shared: Vec<Bytes>,
-        known: Option<u64>,
-        queue: &Arc<InputQueue>,
-    ) -> Result<Arc<JobState>> {
-        let plan = self.plan(options, known.unwrap_or(0))?;
+        calls: u64,
+    ) -> Result<Prepared> {
+        let plan = self.plan(options, calls)?;
         if entry.uses_storage && !self.storage_shared {
             return Err(Error::new(
                 ErrorKind::Unsupported,
@@ -178,6 +211,22 @@ impl Core {
                 .with_hint("a name has at least one character and neither `=` nor NUL"));
             }
         }
+        let retries = options.retries.unwrap_or_else(|| RetryPolicy::new(entry.retries));
+        let policy = Policy { at_most_once: entry.at_most_once, ..retries.policy };
+        Ok(Prepared { plan, timeout, policy, retry_if: retries.retry_if })
+    }
+
+    /// Checks and starts a job whose encoded inputs come through `queue`.
+    pub(crate) fn start(
+        &self,
+        entry: &'static Entry,
+        options: &JobOptions,
+        shared: Vec<Bytes>,
+        known: Option<u64>,
+        queue: &Arc<InputQueue>,
+    ) -> Result<Arc<JobState>> {
+        let Prepared { plan, timeout, policy, retry_if } =
+            self.prepare(entry, options, known.unwrap_or(0))?;
         let id = JobId::generate();
         let spec = JobSpec {
             job: id,
@@ -188,23 +237,50 @@ impl Core {
             env: options.env.clone(),
             shared,
             storage: Some(self.locator.clone()),
-            log_limit: 1 << 20,
+            log_limit: LOG_LIMIT,
+            durable: None,
         };
-        let retries = options.retries.unwrap_or_else(|| RetryPolicy::new(entry.retries));
-        let policy = Policy { at_most_once: entry.at_most_once, ..retries.policy };
-        let (state, cancelled) = JobState::new(id, entry.display_name(), plan.clone(), known);
-        let state = Arc::new(state);
+        let (state, mut commands) = JobState::new(id, entry.display_name(), plan.clone(), known);
+        let state = Arc::new(state.observed_by(self.observers.clone()));
+        self.announce(&state);
         let assignment = Assignment {
             job: Arc::clone(&state),
             spec: Arc::new(spec),
             backend: Arc::clone(&self.backend),
             queue: Arc::clone(queue),
             policy,
-            retry_if: retries.retry_if,
+            retry_if,
+            speculate: options.speculate,
             plan,
-            cancelled,
+            durable: None,
+            stop: None,
         };
-        runtime::driver().spawn(driver::drive(assignment));
+        runtime::driver().spawn(async move { driver::drive(assignment, &mut commands).await });
         Ok(state)
     }
+
+    /// A job begins: observers are told, and an interruption of the program ends it.
+    pub(crate) fn announce(&self, job: &Arc<JobState>) {
+        interrupt::note(job);
+        job.tell(|| {
+            let progress = job.progress();
+            let calls = progress.complete.then_some(progress.known);
+            JobEvent::Started { job: job.id(), function: job.function().to_owned(), calls }
+        });
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.removals.wait();
+    }
+}
+
+/// What was said of a job, checked.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) plan: Plan,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) policy: Policy,
+    pub(crate) retry_if: Option<RetryIf>,
 }

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use super::{Async, Blocking, Mode, ResponseFuture, Values, Wait, decode, runtime};
 use crate::{
     error::{CallError, CallErrorKind, Result},
+    function::{Inputs, IntoInputs},
     id::{CallId, JobId},
     job::{JobState, Progress, Ranges},
     plan::Plan,
@@ -89,6 +90,30 @@ impl<R, M: Mode> FuturesList<R, M> {
             job.cancel();
             job.wait_for(|_, progress| progress.is_finished()).await
         })
+    }
+}
+
+impl<T, M: Mode> IntoInputs<T> for FuturesList<T, M> {
+    fn into_inputs(self) -> Inputs<T> {
+        Inputs::outcomes(Arc::clone(&self.values.job))
+    }
+}
+
+impl<T, M: Mode> IntoInputs<T> for &FuturesList<T, M> {
+    fn into_inputs(self) -> Inputs<T> {
+        Inputs::outcomes(Arc::clone(&self.values.job))
+    }
+}
+
+impl<T, E, M: Mode> IntoInputs<T> for FuturesList<Result<T, E>, M> {
+    fn into_inputs(self) -> Inputs<T> {
+        Inputs::outcomes(Arc::clone(&self.values.job))
+    }
+}
+
+impl<T, E, M: Mode> IntoInputs<T> for &FuturesList<Result<T, E>, M> {
+    fn into_inputs(self) -> Inputs<T> {
+        Inputs::outcomes(Arc::clone(&self.values.job))
     }
 }
 

@@ -8,8 +8,8 @@ use super::{
     Async, Blocking, FuturesList, Mode,
     client::Core,
     mode::refuse_inside_runtime,
-    options::{JobOptions, common_options, granularity_options},
-    source,
+    options::{JobOptions, common_options, durable_options, granularity_options},
+    runtime, source,
 };
 use crate::{
     error::Result,
@@ -38,6 +38,7 @@ impl<T: Argument, R, S, M: Mode> Map<T, R, S, M> {
 
     common_options!();
     granularity_options!();
+    durable_options!();
 
     /// What would be started, without starting anything or consuming an input. A lazy input that does not know its
     /// length is planned as empty.
@@ -51,13 +52,24 @@ impl<T: Argument, R, S, M: Mode> Map<T, R, S, M> {
         })
     }
 
-    fn start(self) -> Result<FuturesList<R, M>> {
+    /// Starts the job; what is left to wait for is that a durable one is stored.
+    fn start(self) -> Result<BoxFuture<'static, Result<FuturesList<R, M>>>>
+    where
+        R: 'static,
+    {
         let entry = self.entry?;
         let queue = Arc::new(InputQueue::default());
         let known = self.inputs.exact_len();
-        let job = self.core.start(entry, &self.options, self.shared_values?.0, known, &queue)?;
+        let shared = self.shared_values?.0;
+        if self.options.durable {
+            source::produce(self.inputs, entry.display_name(), &queue);
+            let stored = self.core.start_durable(entry, self.options, shared, queue);
+            return Ok(Box::pin(async move { stored.await.map(FuturesList::new) }));
+        }
+        let job = self.core.start(entry, &self.options, shared, known, &queue)?;
         source::produce(self.inputs, entry.display_name(), &queue);
-        Ok(FuturesList::new(job))
+        let futures = FuturesList::new(job);
+        Ok(Box::pin(async move { Ok(futures) }))
     }
 }
 
@@ -81,7 +93,7 @@ where
 
     fn into_future(self) -> Self::IntoFuture {
         let started = self.start();
-        Box::pin(async move { started })
+        Box::pin(async move { started?.await })
     }
 }
 
@@ -92,6 +104,6 @@ impl<T: Argument, R: 'static, S: SharedReady> Map<T, R, S, Blocking> {
     /// When an option is wrong, or the function is not a lithops function.
     pub fn run(self) -> Result<FuturesList<R, Blocking>> {
         refuse_inside_runtime()?;
-        self.start()
+        runtime::driver().block_on(self.start()?)
     }
 }

@@ -43,14 +43,14 @@ impl Count {
 #[derive(Debug, Clone, Copy)]
 pub struct RetryPolicy {
     pub(crate) policy: Policy,
-    pub(crate) retry_if: RetryIf,
+    pub(crate) retry_if: Option<RetryIf>,
 }
 
 impl RetryPolicy {
     /// Tries a failed call `retries` times more, after pauses that double from 50 ms to 30 s, with jitter.
     #[must_use]
     pub fn new(retries: u32) -> Self {
-        Self { policy: Policy { retries, ..Policy::default() }, retry_if: |_| true }
+        Self { policy: Policy { retries, ..Policy::default() }, retry_if: None }
     }
 
     /// The pause before the second try, and the longest pause.
@@ -71,7 +71,7 @@ impl RetryPolicy {
     /// Which failures are tried again; all of them unless said otherwise.
     #[must_use]
     pub fn when(mut self, retry_if: fn(&CallError) -> bool) -> Self {
-        self.retry_if = retry_if;
+        self.retry_if = Some(retry_if);
         self
     }
 }
@@ -90,6 +90,9 @@ pub(crate) struct JobOptions {
     pub(crate) retries: Option<RetryPolicy>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) env: Vec<(String, String)>,
+    pub(crate) speculate: bool,
+    pub(crate) durable: bool,
+    pub(crate) detached: bool,
 }
 
 /// Writes the options that every kind of job has; the type has a field `options: JobOptions`.
@@ -115,6 +118,35 @@ macro_rules! common_options {
             self.options.env.extend(env.into_iter().map(|(name, value)| (name.into(), value.into())));
             self
         }
+
+        /// Whether the slowest calls are given to a second worker while the first goes on, once most are done. Of the
+        /// two the first to succeed counts; what the call does outside itself may then happen twice. It has no effect
+        /// where outcomes come back all at once.
+        pub fn speculate(mut self, speculate: bool) -> Self {
+            self.options.speculate = speculate;
+            self
+        }
+    };
+}
+
+/// Writes the options of jobs that can outlive their client.
+macro_rules! durable_options {
+    () => {
+        /// Makes the job survive this program: its inputs are stored before it starts, its outcomes before they are
+        /// visible, a chunk at a time, and another program can [`attach`](super::Executor::attach) to it. Values of
+        /// `extra_env` are not stored. What is stored goes when the job is finished and its last handle is dropped.
+        pub fn durable(mut self) -> Self {
+            self.options.durable = true;
+            self
+        }
+
+        /// As [`durable`](Self::durable), and what is stored stays when the handles are dropped and when the program
+        /// is interrupted: another program is to attach.
+        pub fn detach(mut self) -> Self {
+            self.options.durable = true;
+            self.options.detached = true;
+            self
+        }
     };
 }
 
@@ -135,4 +167,4 @@ macro_rules! granularity_options {
     };
 }
 
-pub(crate) use {common_options, granularity_options};
+pub(crate) use {common_options, durable_options, granularity_options};

@@ -4,7 +4,7 @@ use std::{fmt, marker::PhantomData, sync::Arc};
 
 use super::{Async, Mode};
 use crate::{
-    error::Result,
+    error::{Error, ErrorKind, Result},
     id::{CallId, JobId},
     job::JobState,
     plan::Plan,
@@ -88,15 +88,31 @@ impl<R, M: Mode> ResponseFuture<R, M> {
         })
     }
 
-    /// Ends the job the call belongs to: calls without an outcome get the outcome `Cancelled`.
+    /// Ends the call, if it has no outcome yet: it gets the outcome `Cancelled`, and what runs of it is ended. Where
+    /// the backend cannot end a single call, it runs on, and its outcome is dropped.
     ///
     /// # Errors
-    /// When the job ended with an error before.
+    /// When the job ended with an error before, or another client drives it.
     pub fn cancel(&self) -> M::Out<Result<()>> {
-        let job = Arc::clone(&self.value.job);
+        let (job, call) = (Arc::clone(&self.value.job), self.value.call);
         M::run(async move {
-            job.cancel();
-            job.wait_for(|_, progress| progress.is_finished()).await
+            job.cancel_calls(call, call + 1);
+            let given_up = Arc::clone(&job);
+            job.wait_for(move |outcomes, progress| {
+                outcomes.done().contains(call) || progress.is_finished() || progress.reading
+            })
+            .await?;
+            if given_up.report_of(call).is_some() {
+                return Ok(());
+            }
+            Err(Error::new(
+                ErrorKind::Unsupported,
+                format!(
+                    "call {call} cannot be cancelled from here: another client drives job {}",
+                    given_up.id()
+                ),
+            )
+            .with_hint("cancel the whole job, or the call where the job is driven"))
         })
     }
 }

@@ -8,10 +8,10 @@ use std::{
 
 use super::runtime;
 use crate::{
-    error::{Error, ErrorKind, Result},
-    function::{Argument, Inputs},
-    job::InputQueue,
-    protocol::MAX_VALUE,
+    error::{CallError, Error, ErrorKind, Result},
+    function::{Argument, Inputs, Source},
+    job::{InputQueue, JobState},
+    protocol::{MAX_VALUE, Tag},
 };
 
 /// Consumes `inputs` on another thread, as fast as the queue is emptied.
@@ -44,8 +44,12 @@ pub(crate) fn produce_one<T: Argument>(input: &T, function: &'static str, queue:
 }
 
 fn consume<T: Argument>(inputs: Inputs<T>, function: &'static str, queue: &InputQueue) -> Result<()> {
+    let iterator = match inputs.source {
+        Source::Values(iterator) => iterator,
+        Source::Outcomes(job) => return chain(&job, queue),
+    };
     let mut encoded = Vec::new();
-    for (number, input) in inputs.iterator.enumerate() {
+    for (number, input) in iterator.enumerate() {
         encoded.clear();
         encode(&input, number, function, &mut encoded)?;
         // Once per job is enough to notice a type whose two halves of serde disagree, before anything is run.
@@ -57,6 +61,45 @@ fn consume<T: Argument>(inputs: Inputs<T>, function: &'static str, queue: &Input
         }
     }
     Ok(())
+}
+
+/// Hands the values of another job's calls over, in their order and without decoding them. A call whose input failed
+/// ends with that failure; the others go on.
+fn chain(job: &JobState, queue: &InputQueue) -> Result<()> {
+    let mut next = 0;
+    loop {
+        let waited = runtime::driver().block_on(job.wait_for(|outcomes, progress| {
+            outcomes.done().contains(next) || progress.complete && next >= progress.known
+        }));
+        waited.map_err(|error| {
+            let problem = format!("the job that gives the inputs cannot go on: {error}");
+            Error::new(error.kind(), problem).with_source(error)
+        })?;
+        let Some((report, index)) =
+            job.read(|outcomes| outcomes.get(next).map(|(report, index)| (report.clone(), index)))
+        else {
+            return Ok(());
+        };
+        for index in index..report.len() {
+            let wanted = if report.tag(index) == Tag::Ok {
+                queue.push(report.value(index))
+            } else {
+                queue
+                    .push_failed(input_failed(&job.read(|outcomes| job.call_error(outcomes, &report, index))))
+            };
+            if !wanted {
+                return Ok(());
+            }
+            next += 1;
+        }
+    }
+}
+
+/// The error of a call whose input is the outcome of a call that failed.
+fn input_failed(cause: &CallError) -> Vec<u8> {
+    let error = CallError::new(cause.kind().clone(), format!("its input failed: {cause}"))
+        .with_chain(cause.chain().iter().map(ToString::to_string).collect());
+    rmp_serde::to_vec_named(&error).unwrap_or_default()
 }
 
 fn encode<T: Argument>(input: &T, number: usize, function: &str, out: &mut Vec<u8>) -> Result<()> {

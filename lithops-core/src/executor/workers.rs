@@ -34,19 +34,26 @@ pub(crate) struct Workers {
     /// Those with room for calls, fewest calls first.
     hungry: BTreeSet<(u64, u64)>,
     next: u64,
+    /// How many calls a worker is given ahead of its reports at least.
+    least: u64,
 }
 
 impl Workers {
+    /// No workers yet; each is given at least so many calls ahead of its reports.
+    pub(crate) fn new(least: u64) -> Self {
+        Self { least, ..Self::default() }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.all.len()
     }
 
     /// A new worker that is being asked for.
-    pub(crate) fn add(&mut self, worker_processes: u64, alone: bool) -> u64 {
+    pub(crate) fn add(&mut self, alone: bool) -> u64 {
         let number = self.next;
         self.next += 1;
         let now = Instant::now();
-        let window = Window::new(worker_processes, now.into_std());
+        let window = Window::new(self.least, now.into_std());
         let outstanding = Ranges::default();
         self.all
             .insert(number, Worker { invocation: None, feed: None, window, outstanding, alone, heard: now });
@@ -75,6 +82,11 @@ impl Workers {
         Some((*number, self.all.get(number)?.window.room()))
     }
 
+    /// As `hungriest`, of the others.
+    pub(crate) fn hungriest_but(&self, other: u64) -> Option<u64> {
+        self.hungry.iter().map(|(_, number)| *number).find(|number| *number != other)
+    }
+
     /// A worker that has nothing, for suspects.
     pub(crate) fn idle(&self) -> Option<u64> {
         self.hungry.first().filter(|(calls, _)| *calls == 0).map(|(_, number)| *number)
@@ -88,6 +100,15 @@ impl Workers {
         self.all.values().filter_map(|worker| worker.feed.as_ref())
     }
 
+    /// The feeds of workers that have some of these calls, but for one worker's.
+    pub(crate) fn feeds_with(&self, first: u64, end: u64, but: u64) -> impl Iterator<Item = &Feed> {
+        let has = move |worker: &Worker| worker.outstanding.missing(first, end) != [(first, end)];
+        self.all
+            .iter()
+            .filter(move |(number, worker)| **number != but && has(worker))
+            .filter_map(|(_, worker)| worker.feed.as_ref())
+    }
+
     pub(crate) fn invocations(&self) -> impl Iterator<Item = &InvocationId> {
         self.all.values().filter_map(|worker| worker.invocation.as_ref())
     }
@@ -95,8 +116,10 @@ impl Workers {
     /// It was given calls.
     pub(crate) fn given(&mut self, number: u64, calls: (u64, u64), bytes: usize, alone: bool) {
         self.change(number, |worker| {
+            // It may have one of them already: a slow call can be tried twice by the same worker.
+            let before = worker.outstanding.len();
             worker.outstanding.insert(calls.0, calls.1);
-            worker.window.given(calls.1 - calls.0, bytes);
+            worker.window.given(worker.outstanding.len() - before, bytes);
             worker.alone |= alone;
         });
     }

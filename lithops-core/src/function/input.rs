@@ -1,10 +1,11 @@
 //! Inputs: one argument or a tuple per call, consumed lazily.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::signature::{Cons, Nil};
+use crate::job::JobState;
 
 /// A value that can be sent to a call and back.
 #[diagnostic::on_unimplemented(
@@ -51,27 +52,49 @@ input_list!(A B C D E F);
 input_list!(A B C D E F G);
 input_list!(A B C D E F G H);
 
-/// The inputs of a job: an iterator that another thread consumes as calls are dispatched.
+/// The inputs of a job, consumed by another thread as calls are dispatched.
 pub struct Inputs<T> {
-    pub(crate) iterator: Box<dyn Iterator<Item = T> + Send>,
+    pub(crate) source: Source<T>,
+}
+
+/// Where inputs come from.
+pub(crate) enum Source<T> {
+    /// From an iterator of the user's.
+    Values(Box<dyn Iterator<Item = T> + Send>),
+    /// From the calls of another job: the value of each is the argument of the call with the same number.
+    Outcomes(Arc<JobState>),
 }
 
 impl<T> Inputs<T> {
+    /// The outcomes of another job.
+    pub(crate) fn outcomes(job: Arc<JobState>) -> Self {
+        Self { source: Source::Outcomes(job) }
+    }
+
     /// How many there are, when that is known beforehand.
     #[must_use]
     pub fn exact_len(&self) -> Option<u64> {
-        let (low, high) = self.iterator.size_hint();
-        (high == Some(low)).then_some(low as u64)
+        match &self.source {
+            Source::Values(iterator) => {
+                let (low, high) = iterator.size_hint();
+                (high == Some(low)).then_some(low as u64)
+            }
+            Source::Outcomes(job) => {
+                let progress = job.progress();
+                progress.complete.then_some(progress.known)
+            }
+        }
     }
 }
 
 impl<T> fmt::Debug for Inputs<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inputs").field("size_hint", &self.iterator.size_hint()).finish()
+        f.debug_struct("Inputs").field("exact_len", &self.exact_len()).finish()
     }
 }
 
-/// What can be given to `map`: anything that iterates over the function's argument.
+/// What can be given to `map`: anything that iterates over the function's argument; or the futures of another map,
+/// whose values become the arguments as they come in, in their order.
 ///
 /// The iterator is moved to another thread and consumed as calls are dispatched, so that it is `Send + 'static`.
 #[diagnostic::on_unimplemented(
@@ -90,6 +113,6 @@ where
     I::IntoIter: Send + 'static,
 {
     fn into_inputs(self) -> Inputs<T> {
-        Inputs { iterator: Box::new(self.into_iter()) }
+        Inputs { source: Source::Values(Box::new(self.into_iter())) }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     mem,
-    sync::{Condvar, Mutex, PoisonError},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::Notify;
@@ -24,39 +24,88 @@ pub struct InputQueue {
     state: Mutex<State>,
     space: Condvar,
     ready: Notify,
+    /// As `space`, for a producer that is a task.
+    freed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
     builder: PayloadsBuilder,
+    failed: Vec<(usize, Vec<u8>)>,
     ended: bool,
     closed: bool,
     error: Option<Error>,
 }
 
+impl State {
+    fn is_full(&self) -> bool {
+        !self.closed && (self.builder.len() >= MAX_CALLS || self.builder.bytes() >= MAX_BYTES)
+    }
+
+    fn add(&mut self, argument: &[u8]) {
+        self.builder.data().extend_from_slice(argument);
+        self.builder.end_value();
+    }
+}
+
+/// What was queued.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// The encoded arguments.
+    pub inputs: Payloads,
+    /// Which of them there are not: their places among `inputs`, and the encoded error each call is to end with.
+    pub failed: Vec<(usize, Vec<u8>)>,
+    /// Whether that was all.
+    pub ended: bool,
+}
+
 impl InputQueue {
     /// Appends one encoded argument, waiting for space. Returns `false` when nobody wants it any more.
     pub fn push(&self, argument: &[u8]) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        while !state.closed && (state.builder.len() >= MAX_CALLS || state.builder.bytes() >= MAX_BYTES) {
-            state = self.space.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        if state.closed {
-            return false;
-        }
-        state.builder.data().extend_from_slice(argument);
-        state.builder.end_value();
-        let first = state.builder.len() == 1;
-        drop(state);
-        if first {
+        self.append(|state| state.add(argument))
+    }
+
+    /// Appends a call whose argument there is not: it ends with this encoded error without being run.
+    pub fn push_failed(&self, error: Vec<u8>) -> bool {
+        self.append(|state| {
+            state.failed.push((state.builder.len(), error));
+            state.add(&[]);
+        })
+    }
+
+    /// Appends what was taken from another queue, waiting for space as a task does. Returns `false` when nobody wants
+    /// it any more.
+    pub async fn push_all(&self, taken: &Taken) -> bool {
+        let arguments = &taken.inputs;
+        let mut failed = taken.failed.iter().peekable();
+        let mut next = 0;
+        while next < arguments.len() {
+            let freed = self.freed.notified();
+            {
+                let mut state = self.lock();
+                while next < arguments.len() && !state.is_full() && !state.closed {
+                    if let Some((_, error)) = failed.next_if(|(place, _)| *place == next) {
+                        let place = state.builder.len();
+                        state.failed.push((place, error.clone()));
+                    }
+                    state.add(arguments.get(next));
+                    next += 1;
+                }
+                if state.closed {
+                    return false;
+                }
+            }
             self.ready.notify_one();
+            if next < arguments.len() {
+                freed.await;
+            }
         }
         true
     }
 
     /// Says that no further argument comes, because of an error or because that was all.
     pub fn end(&self, error: Option<Error>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         state.ended = true;
         state.error = error;
         drop(state);
@@ -65,28 +114,51 @@ impl InputQueue {
 
     /// Says that nobody wants further arguments.
     pub fn close(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.lock().closed = true;
         self.space.notify_all();
+        self.freed.notify_waiters();
     }
 
     /// Everything that is queued, and whether that was the last.
     ///
     /// # Errors
     /// That of the producer.
-    pub fn take(&self) -> Result<(Payloads, bool)> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn take(&self) -> Result<Taken> {
+        let mut state = self.lock();
         if let Some(error) = state.error.take() {
             return Err(error);
         }
-        let taken = mem::take(&mut state.builder).finish();
-        let ended = state.ended;
+        let inputs = mem::take(&mut state.builder).finish();
+        let taken = Taken { inputs, failed: mem::take(&mut state.failed), ended: state.ended };
         drop(state);
         self.space.notify_all();
-        Ok((taken, ended))
+        self.freed.notify_waiters();
+        Ok(taken)
     }
 
     /// Waits until there is something to take.
     pub async fn ready(&self) {
         self.ready.notified().await;
+    }
+
+    fn append(&self, add: impl FnOnce(&mut State)) -> bool {
+        let mut state = self.lock();
+        while state.is_full() {
+            state = self.space.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.closed {
+            return false;
+        }
+        add(&mut state);
+        let first = state.builder.len() == 1;
+        drop(state);
+        if first {
+            self.ready.notify_one();
+        }
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,5 +1,6 @@
 //! A job on the client's side: its inputs, the tracker of its calls, and their outcomes.
 
+mod event;
 mod inputs;
 mod outcomes;
 mod policy;
@@ -7,9 +8,10 @@ mod ranges;
 mod state;
 mod tracker;
 
-pub use inputs::InputQueue;
+pub use event::JobEvent;
+pub use inputs::{InputQueue, Taken};
 pub use outcomes::Outcomes;
 pub use policy::Policy;
 pub use ranges::Ranges;
-pub use state::{JobState, Progress};
+pub use state::{Command, Commands, JobState, Progress};
 pub use tracker::{Dispatch, Step, Tracker, Tracking, Verdict};

@@ -1,15 +1,17 @@
 //! [`JobState`]: what the handles of a job see of it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, broadcast, mpsc};
 
-use super::Outcomes;
+use super::{JobEvent, Outcomes};
 use crate::{
     error::{CallError, CallErrorKind, Error, Result},
+    executor::Leftover,
     id::{CallId, JobId},
     plan::Plan,
     protocol::{CallStats, Report},
+    storage::Locator,
 };
 
 /// How far a job is.
@@ -30,6 +32,12 @@ pub struct Progress {
     pub lost_workers: u64,
     /// How often the platform asked to slow down.
     pub throttled: u64,
+    /// How often a slow call was given to a second worker.
+    pub speculated: u64,
+    /// How many outcomes were stored already when this client came to the job.
+    pub restored: u64,
+    /// Whether another client drives the job, and this one only reads it.
+    pub reading: bool,
 }
 
 /// What happened on the way, beside outcomes.
@@ -38,6 +46,8 @@ pub(crate) struct Counts {
     pub(crate) retried: u64,
     pub(crate) lost_workers: u64,
     pub(crate) throttled: u64,
+    pub(crate) speculated: u64,
+    pub(crate) restored: u64,
 }
 
 impl Progress {
@@ -52,11 +62,28 @@ impl Progress {
 #[derive(Debug)]
 pub struct JobState {
     id: JobId,
-    function: &'static str,
+    function: String,
     inner: Mutex<Inner>,
     changed: Notify,
-    cancel: mpsc::UnboundedSender<()>,
+    commands: mpsc::UnboundedSender<Command>,
+    observers: Option<broadcast::Sender<JobEvent>>,
+    /// Where it is stored, when it is durable.
+    locator: Option<Locator>,
+    /// What is stored of it, to be removed with the last handle.
+    leftover: Option<Arc<Leftover>>,
 }
+
+/// What the handles of a job may ask of the task that drives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// End the job.
+    Cancel,
+    /// End these calls.
+    CancelCalls(u64, u64),
+}
+
+/// Where a job's task hears of them.
+pub type Commands = mpsc::UnboundedReceiver<Command>;
 
 #[derive(Debug)]
 struct Inner {
@@ -66,6 +93,8 @@ struct Inner {
     error: Option<Error>,
     plan: Plan,
     counts: Counts,
+    /// Another client drives the job.
+    reading: bool,
 }
 
 impl Inner {
@@ -78,20 +107,18 @@ impl Inner {
             retried: self.counts.retried,
             lost_workers: self.counts.lost_workers,
             throttled: self.counts.throttled,
+            speculated: self.counts.speculated,
+            restored: self.counts.restored,
+            reading: self.reading,
         }
     }
 }
 
 impl JobState {
-    /// The state of a job that has just been planned, and the receiver of its cancellation.
+    /// The state of a job that has just been planned, and the receiver of its commands.
     #[must_use]
-    pub fn new(
-        id: JobId,
-        function: &'static str,
-        plan: Plan,
-        known: Option<u64>,
-    ) -> (Self, mpsc::UnboundedReceiver<()>) {
-        let (cancel, cancelled) = mpsc::unbounded_channel();
+    pub fn new(id: JobId, function: impl Into<String>, plan: Plan, known: Option<u64>) -> (Self, Commands) {
+        let (commands, received) = mpsc::unbounded_channel();
         let inner = Inner {
             outcomes: Outcomes::default(),
             known: known.unwrap_or(0),
@@ -99,8 +126,48 @@ impl JobState {
             error: None,
             plan,
             counts: Counts::default(),
+            reading: false,
         };
-        (Self { id, function, inner: Mutex::new(inner), changed: Notify::new(), cancel }, cancelled)
+        (
+            Self {
+                id,
+                function: function.into(),
+                inner: Mutex::new(inner),
+                changed: Notify::new(),
+                commands,
+                observers: None,
+                locator: None,
+                leftover: None,
+            },
+            received,
+        )
+    }
+
+    /// The same, telling everything that happens to `observers`.
+    #[must_use]
+    pub fn observed_by(mut self, observers: broadcast::Sender<JobEvent>) -> Self {
+        self.observers = Some(observers);
+        self
+    }
+
+    /// The same, of a job that is stored, and of what is to go with its last handle.
+    #[must_use]
+    pub(crate) fn stored_at(mut self, locator: Locator, leftover: Option<Arc<Leftover>>) -> Self {
+        (self.locator, self.leftover) = (Some(locator), leftover);
+        self
+    }
+
+    /// Where it is stored, when it is durable.
+    #[must_use]
+    pub fn locator(&self) -> Option<&Locator> {
+        self.locator.as_ref()
+    }
+
+    /// Keeps what is stored of it when its last handle goes: somebody else will want it.
+    pub(crate) fn detach(&self) {
+        if let Some(leftover) = &self.leftover {
+            leftover.stays();
+        }
     }
 
     /// The job.
@@ -111,8 +178,8 @@ impl JobState {
 
     /// The function's name, for people.
     #[must_use]
-    pub fn function(&self) -> &'static str {
-        self.function
+    pub fn function(&self) -> &str {
+        &self.function
     }
 
     /// The plan, for as many calls as are known.
@@ -120,6 +187,16 @@ impl JobState {
     pub fn plan(&self) -> Plan {
         let inner = self.lock();
         inner.plan.for_calls(inner.known)
+    }
+
+    pub(crate) fn set_plan(&self, plan: Plan) {
+        self.lock().plan = plan;
+    }
+
+    /// Says whether another client drives the job, so that this one only reads.
+    pub(crate) fn set_reading(&self, reading: bool) {
+        self.lock().reading = reading;
+        self.changed.notify_waiters();
     }
 
     /// How far the job is.
@@ -131,6 +208,14 @@ impl JobState {
     /// Notes what happened on the way.
     pub(crate) fn count(&self, change: impl FnOnce(&mut Counts)) {
         change(&mut self.lock().counts);
+    }
+
+    /// Tells observers, if there are any, what happened.
+    pub(crate) fn tell(&self, event: impl FnOnce() -> JobEvent) {
+        if let Some(observers) = self.observers.as_ref().filter(|observers| observers.receiver_count() > 0) {
+            // The last of them may have gone meanwhile.
+            let _ = observers.send(event());
+        }
     }
 
     /// Says how many calls are known, and whether that is all.
@@ -147,9 +232,14 @@ impl JobState {
     /// Makes outcomes visible.
     pub fn commit(&self, reports: impl IntoIterator<Item = Report>) {
         let mut inner = self.lock();
+        let before = inner.outcomes.done().len();
         reports.into_iter().for_each(|report| inner.outcomes.insert(report));
+        let progress = inner.progress();
         drop(inner);
         self.changed.notify_waiters();
+        if progress.done > before {
+            self.tell(|| JobEvent::Done { job: self.id, progress });
+        }
     }
 
     /// Keeps what calls have printed.
@@ -160,14 +250,22 @@ impl JobState {
 
     /// Ends the job with an error: what has no outcome will have none.
     pub fn fail(&self, error: Error) {
+        let reason = error.to_string();
         self.lock().error.get_or_insert(error);
         self.changed.notify_waiters();
+        self.tell(|| JobEvent::Failed { job: self.id, reason });
     }
 
     /// Asks the task that drives the job to end it.
     pub fn cancel(&self) {
         // The receiver is gone when the job is finished; there is nothing to cancel then.
-        let _ = self.cancel.send(());
+        let _ = self.commands.send(Command::Cancel);
+    }
+
+    /// Asks the task that drives the job to end some of its calls.
+    pub fn cancel_calls(&self, first: u64, end: u64) {
+        // As above.
+        let _ = self.commands.send(Command::CancelCalls(first, end));
     }
 
     /// Waits until `condition` holds.
@@ -228,7 +326,7 @@ impl JobState {
         error
             .with_attempts(report.header.run.attempt)
             .with_log_tail(tail)
-            .with_call(CallId::from(call), self.function)
+            .with_call(CallId::from(call), &self.function)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

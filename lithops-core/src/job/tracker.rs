@@ -12,6 +12,9 @@
 //!                   time is up |
 //!                              | its worker is lost
 //!                              +----------------> suspect (dispatched alone)
+//!
+//!   any state but committed -- settle, cancel --> committed
+//!   held (for very long) ----- straggler -------> held, and once more by another worker: its twin
 //! ```
 //!
 //! - A call is dispatched at least once and committed exactly once: an outcome of a committed call is dropped. A
@@ -20,6 +23,8 @@
 //!   At the second it becomes a suspect: its range goes to a worker that has nothing else, and when that is lost too,
 //!   the range is split, until a call that keeps killing its workers is alone. Only then does a loss count against its
 //!   budget, so that neighbours are never blamed.
+//! - A twin is a second attempt while the first goes on. The success of either commits; a failure or loss of the twin
+//!   counts for nothing.
 //! - Calls are kept as ranges, so that a job of a million calls that goes well needs a handful of entries.
 
 use std::{
@@ -41,6 +46,8 @@ pub struct Dispatch {
     pub attempt: u32,
     /// Whether they must be the only calls their worker has.
     pub suspect: bool,
+    /// Whether another worker has them too.
+    pub twin: bool,
 }
 
 /// What a report says of a call.
@@ -96,8 +103,15 @@ pub trait Tracking: Debug + Send {
     fn wake(&mut self, now: Duration);
     /// When the next pause is over.
     fn next_wake(&self) -> Option<Duration>;
+    /// The parts of `first..end` that are not committed.
+    fn open(&self, first: u64, end: u64) -> Vec<(u64, u64)>;
+    /// Commits calls that have an outcome from elsewhere, wherever they are. Returns those that had none.
+    fn settle(&mut self, first: u64, end: u64) -> Vec<(u64, u64)>;
+    /// The calls that have been held for longest, at most `limit`, if that is since `before` or longer and they have
+    /// no twin; and who holds them.
+    fn straggler(&mut self, before: Duration, limit: u64) -> Option<(Dispatch, u64)>;
     /// Notes that calls are in the hands of a worker.
-    fn dispatched(&mut self, dispatch: Dispatch, holder: u64);
+    fn dispatched(&mut self, dispatch: Dispatch, holder: u64, now: Duration);
     /// Takes in a report of `first..end` on an attempt, and says what to do with each part of it.
     fn report(
         &mut self,
@@ -121,6 +135,7 @@ struct Held {
     attempt: u32,
     holder: u64,
     suspect: bool,
+    since: Duration,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -136,6 +151,8 @@ pub struct Tracker {
     total: Option<u64>,
     committed: Ranges,
     held: BTreeMap<u64, Held>,
+    /// Second attempts of calls that are held.
+    twins: BTreeMap<u64, Held>,
     waiting: BTreeMap<u64, (u64, u32)>,
     suspects: BTreeMap<u64, (u64, u32)>,
     /// When the pause is over, the call, its next attempt.
@@ -149,6 +166,12 @@ impl Tracker {
     #[must_use]
     pub fn new(policy: Policy) -> Self {
         Self { policy, ..Self::default() }
+    }
+
+    /// A tracker of a job of which some calls are committed already.
+    #[must_use]
+    pub fn resume(policy: Policy, committed: Ranges) -> Self {
+        Self { policy, committed, ..Self::default() }
     }
 
     /// The committed calls.
@@ -203,6 +226,7 @@ impl Tracker {
                 return;
             }
         }
+        cut_out(&mut self.twins, call, call + 1);
         self.commit(call, call + 1, steps);
     }
 
@@ -215,6 +239,7 @@ impl Tracker {
             steps.push(Step::Again(call, call + 1));
         } else {
             self.tried.remove(&call);
+            cut_out(&mut self.twins, call, call + 1);
             self.committed.insert(call, call + 1);
             steps.push(Step::CommitLost { call, attempt });
         }
@@ -258,6 +283,7 @@ impl Tracker {
 
     /// Calls that have an outcome after all are not tried again.
     fn forget(&mut self, first: u64, end: u64) {
+        cut_out(&mut self.twins, first, end);
         cut_out(&mut self.waiting, first, end);
         cut_out(&mut self.suspects, first, end);
         if !self.paused.is_empty() {
@@ -281,12 +307,12 @@ impl Tracking for Tracker {
         if cut < end {
             self.waiting.insert(cut, (end, attempt));
         }
-        Some(Dispatch { first, end: cut, attempt, suspect: false })
+        Some(Dispatch { first, end: cut, attempt, suspect: false, twin: false })
     }
 
     fn take_suspect(&mut self) -> Option<Dispatch> {
         let (first, (end, attempt)) = self.suspects.pop_first()?;
-        Some(Dispatch { first, end, attempt, suspect: true })
+        Some(Dispatch { first, end, attempt, suspect: true, twin: false })
     }
 
     fn put_back(&mut self, dispatch: Dispatch) {
@@ -311,9 +337,37 @@ impl Tracking for Tracker {
         self.paused.first().map(|(due, ..)| *due)
     }
 
-    fn dispatched(&mut self, dispatch: Dispatch, holder: u64) {
-        let Dispatch { first, end, attempt, suspect } = dispatch;
-        self.held.insert(first, Held { end, attempt, holder, suspect });
+    fn open(&self, first: u64, end: u64) -> Vec<(u64, u64)> {
+        self.committed.missing(first, end)
+    }
+
+    fn settle(&mut self, first: u64, end: u64) -> Vec<(u64, u64)> {
+        let open = self.committed.missing(first, end);
+        let mut steps = Vec::new();
+        for (from, to) in &open {
+            self.release(*from, *to, None);
+            self.forget(*from, *to);
+            self.commit(*from, *to, &mut steps);
+        }
+        open
+    }
+
+    fn straggler(&mut self, before: Duration, limit: u64) -> Option<(Dispatch, u64)> {
+        let alone = |first: u64, end: u64| {
+            let start = self.twins.range(..=first).next_back().map_or(first, |(start, _)| *start);
+            !self.twins.range(start..end).any(|(_, twin)| twin.end > first)
+        };
+        let held = self.held.iter().filter(|(first, held)| held.since <= before && alone(**first, held.end));
+        let (first, held) = held.min_by_key(|(_, held)| held.since)?;
+        let end = held.end.min(first.saturating_add(limit.max(1)));
+        let dispatch = Dispatch { first: *first, end, attempt: held.attempt + 1, suspect: false, twin: true };
+        Some((dispatch, held.holder))
+    }
+
+    fn dispatched(&mut self, dispatch: Dispatch, holder: u64, now: Duration) {
+        let Dispatch { first, end, attempt, suspect, twin } = dispatch;
+        let hands = if twin { &mut self.twins } else { &mut self.held };
+        hands.insert(first, Held { end, attempt, holder, suspect, since: now });
     }
 
     fn report(
@@ -336,6 +390,7 @@ impl Tracking for Tracker {
     }
 
     fn holder_lost(&mut self, holder: u64) -> Vec<Step> {
+        self.twins.retain(|_, twin| twin.holder != holder);
         let held = self.held.iter().filter(|(_, held)| held.holder == holder);
         let lost: Vec<_> = held.map(|(first, held)| (*first, *held)).collect();
         let mut steps = Vec::new();
@@ -372,17 +427,19 @@ impl Tracking for Tracker {
     }
 
     fn give_up(&mut self, holder: u64) {
+        self.twins.retain(|_, twin| twin.holder != holder);
         let held = self.held.iter().filter(|(_, held)| held.holder == holder);
         let back: Vec<_> = held.map(|(first, held)| (*first, *held)).collect();
         for (first, Held { end, attempt, suspect, .. }) in back {
             self.held.remove(&first);
-            self.put_back(Dispatch { first, end, attempt, suspect });
+            self.put_back(Dispatch { first, end, attempt, suspect, twin: false });
         }
     }
 
     fn cancel(&mut self, known: u64) -> Vec<(u64, u64)> {
         let open = self.committed.missing(0, known);
         self.held.clear();
+        self.twins.clear();
         self.waiting.clear();
         self.suspects.clear();
         self.paused.clear();
@@ -391,21 +448,47 @@ impl Tracking for Tracker {
     }
 }
 
+/// A value of a map of ranges, which is keyed by their starts.
+trait Ending: Copy {
+    fn end(self) -> u64;
+    fn with_end(self, end: u64) -> Self;
+}
+
+impl Ending for (u64, u32) {
+    fn end(self) -> u64 {
+        self.0
+    }
+
+    fn with_end(self, end: u64) -> Self {
+        (end, self.1)
+    }
+}
+
+impl Ending for Held {
+    fn end(self) -> u64 {
+        self.end
+    }
+
+    fn with_end(self, end: u64) -> Self {
+        Self { end, ..self }
+    }
+}
+
 /// Removes `first..end` from a map of ranges.
-fn cut_out(ranges: &mut BTreeMap<u64, (u64, u32)>, first: u64, end: u64) {
+fn cut_out<V: Ending>(ranges: &mut BTreeMap<u64, V>, first: u64, end: u64) {
     if ranges.is_empty() {
         return;
     }
     let start = ranges.range(..=first).next_back().map_or(first, |(start, _)| *start);
-    let touched = ranges.range(start..end).filter(|(_, (stop, _))| *stop > first);
-    let touched: Vec<_> = touched.map(|(start, (stop, attempt))| (*start, *stop, *attempt)).collect();
-    for (start, stop, attempt) in touched {
+    let touched = ranges.range(start..end).filter(|(_, value)| value.end() > first);
+    let touched: Vec<_> = touched.map(|(start, value)| (*start, *value)).collect();
+    for (start, value) in touched {
         ranges.remove(&start);
         if start < first {
-            ranges.insert(start, (first, attempt));
+            ranges.insert(start, value.with_end(first));
         }
-        if end < stop {
-            ranges.insert(end, (stop, attempt));
+        if end < value.end() {
+            ranges.insert(end, value);
         }
     }
 }
@@ -422,7 +505,11 @@ mod tests {
     fn held(policy: Policy, calls: u64) -> Tracker {
         let mut tracker = Tracker::new(policy);
         tracker.set_total(calls);
-        tracker.dispatched(Dispatch { first: 0, end: calls, attempt: 1, suspect: false }, 0);
+        tracker.dispatched(
+            Dispatch { first: 0, end: calls, attempt: 1, suspect: false, twin: false },
+            0,
+            ZERO,
+        );
         tracker
     }
 
@@ -444,11 +531,11 @@ mod tests {
         let due = tracker.next_wake().expect("a pause");
         tracker.wake(due);
         let again = tracker.take_waiting(9).expect("waits");
-        assert_eq!(again, Dispatch { first: 0, end: 1, attempt: 2, suspect: false });
-        tracker.dispatched(again, 1);
+        assert_eq!(again, Dispatch { first: 0, end: 1, attempt: 2, suspect: false, twin: false });
+        tracker.dispatched(again, 1, ZERO);
         assert_eq!(tracker.holder_lost(1), [Step::Again(0, 1)]);
         let again = tracker.take_suspect().expect("a suspect");
-        tracker.dispatched(again, 2);
+        tracker.dispatched(again, 2, ZERO);
         assert_eq!(tracker.report(0, 1, 1, &|_| FAILED, ZERO), [Step::Drop(0, 1)], "a late failure");
         assert_eq!(tracker.report(0, 1, 3, &|_| FAILED, ZERO), [Step::Commit(0, 1)]);
         assert!(tracker.is_finished());
@@ -473,8 +560,14 @@ mod tests {
     fn what_was_not_begun_waits_on_the_same_attempt() {
         let mut tracker = held(Policy::default(), 8);
         assert_eq!(tracker.report(4, 8, 1, &|_| Verdict::Unstarted, ZERO), [Step::Again(4, 8)]);
-        assert_eq!(tracker.take_waiting(3), Some(Dispatch { first: 4, end: 7, attempt: 1, suspect: false }));
-        assert_eq!(tracker.take_waiting(3), Some(Dispatch { first: 7, end: 8, attempt: 1, suspect: false }));
+        assert_eq!(
+            tracker.take_waiting(3),
+            Some(Dispatch { first: 4, end: 7, attempt: 1, suspect: false, twin: false })
+        );
+        assert_eq!(
+            tracker.take_waiting(3),
+            Some(Dispatch { first: 7, end: 8, attempt: 1, suspect: false, twin: false })
+        );
     }
 
     #[test]
@@ -483,12 +576,12 @@ mod tests {
         let mut tracker = held(Policy { losses: 2, ..Policy::default() }, 64);
         tracker.holder_lost(0);
         let again = tracker.take_waiting(64).expect("the first loss is taken as bad luck");
-        tracker.dispatched(again, 0);
+        tracker.dispatched(again, 0, ZERO);
         tracker.holder_lost(0);
         let (mut holder, mut lost, mut workers) = (1, Vec::new(), 0);
         while let Some(suspect) = tracker.take_suspect() {
             workers += 1;
-            tracker.dispatched(suspect, holder);
+            tracker.dispatched(suspect, holder, ZERO);
             let steps = if (suspect.first..suspect.end).contains(&poison) {
                 tracker.holder_lost(holder)
             } else {
@@ -501,6 +594,37 @@ mod tests {
         assert!(matches!(lost[0], Step::CommitLost { call, .. } if call == poison), "{lost:?}");
         assert!(tracker.is_finished());
         assert!(workers <= 2 * 6 + 3, "{workers} workers to find one call of 64");
+    }
+
+    #[test]
+    fn of_a_call_and_its_twin_the_first_success_counts_and_failures_only_of_the_call_itself() {
+        let mut tracker = held(Policy::default(), 4);
+        tracker.report(1, 4, 1, &|_| Verdict::Ok, ZERO);
+        assert_eq!(
+            tracker.straggler(ZERO, 9).map(|(dispatch, holder)| (dispatch.first, dispatch.end, holder)),
+            Some((0, 1, 0))
+        );
+        let (twin, _) = tracker.straggler(ZERO, 9).expect("it is held");
+        tracker.dispatched(twin, 7, ZERO);
+        assert_eq!(tracker.straggler(ZERO, 9), None, "it has a twin");
+        assert_eq!(tracker.report(0, 1, twin.attempt, &|_| FAILED, ZERO), [Step::Drop(0, 1)]);
+        assert_eq!(tracker.holder_lost(7), []);
+        let (twin, _) = tracker.straggler(ZERO, 9).expect("its twin is lost");
+        tracker.dispatched(twin, 8, ZERO);
+        assert_eq!(tracker.report(0, 1, twin.attempt, &|_| Verdict::Ok, ZERO), [Step::Commit(0, 1)]);
+        assert_eq!(tracker.holder_lost(0), []);
+        assert!(tracker.is_finished());
+    }
+
+    #[test]
+    fn what_is_settled_is_neither_tried_again_nor_committed_again() {
+        let mut tracker = held(Policy::default(), 6);
+        tracker.report(4, 6, 1, &|_| Verdict::Unstarted, ZERO);
+        assert_eq!(tracker.settle(2, 5), [(2, 5)]);
+        assert_eq!(tracker.settle(0, 5), [(0, 2)]);
+        assert_eq!(tracker.report(0, 4, 1, &|_| Verdict::Ok, ZERO), [Step::Drop(0, 4)]);
+        assert_eq!(tracker.take_waiting(9).map(|again| (again.first, again.end)), Some((5, 6)));
+        assert_eq!(tracker.open(0, 6), [(5, 6)]);
     }
 
     proptest! {
@@ -520,7 +644,7 @@ mod tests {
                 }
             };
             for first in (0..30).step_by(6) {
-                tracker.dispatched(Dispatch { first, end: first + 6, attempt: 1, suspect: false }, first % 4);
+                tracker.dispatched(Dispatch { first, end: first + 6, attempt: 1, suspect: false, twin: false }, first % 4, ZERO);
             }
             for (round, (first, count, what, holder)) in script.into_iter().enumerate() {
                 let now = Duration::from_millis(round as u64 * 40);
@@ -543,7 +667,7 @@ mod tests {
                 tracker.wake(now);
                 while let Some(again) = tracker.take_waiting(4).or_else(|| tracker.take_suspect()) {
                     prop_assert!(tracker.committed().missing(again.first, again.end) == [(again.first, again.end)], "a committed call is not tried again");
-                    tracker.dispatched(again, holder);
+                    tracker.dispatched(again, holder, ZERO);
                 }
             }
             for attempt in 1..200 {

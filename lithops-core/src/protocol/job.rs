@@ -45,6 +45,19 @@ pub struct JobSpec {
     pub storage: Option<Locator>,
     /// How many bytes of what one call prints are kept.
     pub log_limit: u64,
+    /// How its outcomes are stored, when it is durable.
+    pub durable: Option<DurableSpec>,
+}
+
+/// How a worker stores the outcomes of a durable job, a chunk at a time, before it reports them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DurableSpec {
+    /// How many calls the job has.
+    pub calls: u64,
+    /// Calls per chunk.
+    pub chunksize: u64,
+    /// Whether a failed call is never tried again, so that its failure may be stored at once.
+    pub failures_are_final: bool,
 }
 
 impl fmt::Debug for JobSpec {

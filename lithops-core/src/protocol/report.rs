@@ -42,6 +42,8 @@ pub struct ReportHeader {
     pub batch: u32,
     /// Whether the batch is finished: nothing more will be reported of it.
     pub batch_done: bool,
+    /// Whether the outcomes are those that are stored, as those of a durable job are: they are final.
+    pub stored: bool,
     /// The process that ran the calls.
     pub pid: u32,
     /// When the client handed the calls over, in nanoseconds since the Unix epoch.
@@ -53,6 +55,22 @@ pub struct ReportHeader {
 }
 
 const FIXED: usize = Run::LEN + 40;
+/// Bits of the field that holds the batch's number.
+const BATCH_DONE: u64 = 1 << 32;
+const STORED: u64 = 1 << 33;
+
+impl ReportHeader {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.run.write(out);
+        let done = if self.batch_done { BATCH_DONE } else { 0 };
+        let stored = if self.stored { STORED } else { 0 };
+        let cpu = u64::try_from(self.cpu.as_nanos()).unwrap_or(u64::MAX);
+        let batch = u64::from(self.batch) | done | stored;
+        for field in [batch, u64::from(self.pid), self.queued_at, cpu, self.peak_memory] {
+            out.extend_from_slice(&field.to_le_bytes());
+        }
+    }
+}
 
 /// A run of outcomes, in columns; kept as it came, and read in place.
 #[derive(Debug, Clone)]
@@ -101,7 +119,8 @@ impl Report {
         Ok(ReportHeader {
             run,
             batch: (batch & u64::from(u32::MAX)) as u32,
-            batch_done: batch >> 32 != 0,
+            batch_done: batch & BATCH_DONE != 0,
+            stored: batch & STORED != 0,
             pid: (pid & u64::from(u32::MAX)) as u32,
             queued_at: field(16),
             cpu: Duration::from_nanos(field(24)),
@@ -179,6 +198,17 @@ impl Report {
             times: self.times.slice(from * 16..to * 16),
             values: self.values.slice(from, count as usize),
         }
+    }
+
+    /// The frame's body, as it is read.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(FIXED + self.bytes());
+        self.header.write(&mut out);
+        out.extend_from_slice(&self.tags);
+        out.extend_from_slice(&self.times);
+        self.values.write(&mut out);
+        out
     }
 
     /// How many bytes the report holds.
@@ -268,12 +298,7 @@ impl ReportBuilder {
         let len = FIXED + self.tags.len() + self.times.len() + self.values.encoded_len();
         out.reserve(len + HEADER_LEN);
         out.extend_from_slice(&frame_header(FrameKind::Report, len));
-        header.run.write(out);
-        let batch = u64::from(header.batch) | u64::from(header.batch_done) << 32;
-        let cpu = u64::try_from(header.cpu.as_nanos()).unwrap_or(u64::MAX);
-        for field in [batch, u64::from(header.pid), header.queued_at, cpu, header.peak_memory] {
-            out.extend_from_slice(&field.to_le_bytes());
-        }
+        header.write(out);
         out.append(&mut self.tags);
         out.append(&mut self.times);
         self.values.drain_into(out);
@@ -300,6 +325,7 @@ mod tests {
             run,
             batch: 7,
             batch_done: true,
+            stored: false,
             pid: 42,
             queued_at: 5,
             cpu: Duration::from_nanos(77),

@@ -7,7 +7,7 @@ use lithops_core::{
     protocol::{Calls, JobSpec},
 };
 
-use super::MAX_BATCH;
+use super::{MAX_BATCH, bundles::Bundles};
 
 /// Calls shorter than this travel in batches; cpu time and memory are then known per batch only.
 const SHORT: Duration = Duration::from_micros(20);
@@ -31,11 +31,14 @@ pub(super) struct Job {
     /// The mean duration of a call, recent ones counting more.
     pace: Option<f64>,
     cancelled: Vec<(u64, u64)>,
+    /// What is kept until a whole chunk can be stored, when the job is durable.
+    pub(super) bundles: Option<Bundles>,
 }
 
 impl Job {
     pub(super) fn new(spec: JobSpec, frame: Bytes) -> Self {
         Self {
+            bundles: Bundles::of(&spec),
             spec: Arc::new(spec),
             frame,
             queue: VecDeque::new(),
@@ -154,6 +157,7 @@ mod tests {
                 shared: Vec::new(),
                 storage: None,
                 log_limit: 1 << 20,
+                durable: None,
             },
             Bytes::default(),
         );

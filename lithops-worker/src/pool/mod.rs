@@ -13,6 +13,7 @@
 //! begun stands in a page that worker and sub-worker share (the ledger), so that after a death the pool knows which
 //! call is to blame and which go back unharmed, and so that an idle slot can take over what a busy one has not begun.
 
+mod bundles;
 mod cause;
 mod dispatcher;
 mod events;

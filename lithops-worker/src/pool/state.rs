@@ -10,7 +10,7 @@ use lithops_core::{
     id::JobId,
     process::START_LIMIT,
     protocol::{
-        Calls, Cancel, Forget, Frame, FrameKind, Hello, JobSpec, LogEntry, Logs, Outbox, Report,
+        Calls, Cancel, Forget, Frame, FrameKind, HEADER_LEN, Hello, JobSpec, LogEntry, Logs, Outbox, Report,
         ReportBuilder, ReportHeader, Setup, Tag, frame_header,
     },
 };
@@ -18,6 +18,7 @@ use rustix::process::Signal;
 use tokio::sync::mpsc;
 
 use super::{
+    bundles::{Decided, Kept},
     cause::{self, Ending, Evidence, Exit},
     events::{SlotEvent, SlotEventKind},
     job::Job,
@@ -54,6 +55,9 @@ pub struct Pool {
     memory: Memory,
     events: mpsc::UnboundedSender<SlotEvent>,
     pub(super) happened: mpsc::UnboundedReceiver<SlotEvent>,
+    /// Chunks of durable jobs that have been stored.
+    pub(super) stored: mpsc::UnboundedReceiver<(JobId, Kept)>,
+    storing: mpsc::UnboundedSender<(JobId, Kept)>,
 }
 
 impl Pool {
@@ -61,6 +65,7 @@ impl Pool {
     #[must_use]
     pub fn new(setup: Setup, client: Outbox) -> Self {
         let (events, happened) = mpsc::unbounded_channel();
+        let (storing, stored) = mpsc::unbounded_channel();
         Self {
             setup,
             client,
@@ -74,6 +79,8 @@ impl Pool {
             memory: Memory::of_this_process(),
             events,
             happened,
+            stored,
+            storing,
         }
     }
 
@@ -89,12 +96,16 @@ impl Pool {
             FrameKind::Calls => {
                 let calls = Calls::read(&frame.body)?;
                 let job = self.jobs.get_mut(&calls.run.job);
-                job.ok_or_else(|| unexpected("calls of a job that was not announced"))?.push_back(calls);
+                let job = job.ok_or_else(|| unexpected("calls of a job that was not announced"))?;
+                if let Some(bundles) = &mut job.bundles {
+                    bundles.given(&calls);
+                }
+                job.push_back(calls);
             }
             FrameKind::Forget => {
                 let Forget { job } = frame.decode()?;
                 // Nobody waits for what still runs of it, as after an error of the client's inputs.
-                self.cancel(&Cancel { job, calls: vec![(0, u64::MAX)] });
+                self.cancel(&Cancel { job, calls: vec![(0, u64::MAX)] })?;
                 let forgotten = self.jobs.remove(&job);
                 let shared = forgotten.map_or(0, |job| job.spec.shared.iter().map(|value| value.len()).sum());
                 self.count_most();
@@ -102,7 +113,7 @@ impl Pool {
                 Frame::write(FrameKind::Forget, &Forget { job }, &mut frame)?;
                 self.slots.values_mut().for_each(|slot| slot.forget(job, &frame, shared > MUCH));
             }
-            FrameKind::Cancel => self.cancel(&frame.decode()?),
+            FrameKind::Cancel => self.cancel(&frame.decode()?)?,
             kind => return Err(unexpected(&format!("a {kind:?} frame"))),
         }
         Ok(())
@@ -112,9 +123,13 @@ impl Pool {
         self.most = self.jobs.values().map(|job| job.spec.worker_processes as usize).max().unwrap_or(0);
     }
 
-    fn cancel(&mut self, cancel: &Cancel) {
-        let Some(job) = self.jobs.get_mut(&cancel.job) else { return };
+    fn cancel(&mut self, cancel: &Cancel) -> Result<()> {
+        let Some(job) = self.jobs.get_mut(&cancel.job) else { return Ok(()) };
         job.cancel(&cancel.calls);
+        for report in job.bundles.as_mut().map(|bundles| bundles.cancelled(&cancel.calls)).unwrap_or_default()
+        {
+            write_report(&report, &mut self.out);
+        }
         let now = clock::monotonic();
         for slot in self.slots.values_mut().filter(|slot| slot.job() == Some(cancel.job)) {
             // What is cancelled is dropped on its way back; the rest is given out anew.
@@ -126,6 +141,7 @@ impl Pool {
                 slot.ask_to_end(Ending::Cancelled, number, index, now);
             }
         }
+        Ok(())
     }
 
     /// Takes in what happened to a slot.
@@ -173,9 +189,46 @@ impl Pool {
             }
         }
         self.send_logs(logs)?;
-        if !report.is_empty() {
+        if report.is_empty() {
+            return Ok(());
+        }
+        if self.is_durable(id) {
+            self.keep(&report);
+        } else {
             self.out.extend_from_slice(&frame_header(FrameKind::Report, frame.body.len()));
             self.out.extend_from_slice(&frame.body);
+        }
+        Ok(())
+    }
+
+    fn is_durable(&self, job: JobId) -> bool {
+        self.jobs.get(&job).is_some_and(|job| job.bundles.is_some())
+    }
+
+    /// Takes in outcomes of a durable job: they are reported once their chunk is stored, or at once where that cannot
+    /// be done here.
+    fn keep(&mut self, report: &Report) {
+        let id = report.header.run.job;
+        let Some(bundles) = self.jobs.get_mut(&id).and_then(|job| job.bundles.as_mut()) else { return };
+        let Decided { pass_on, store } = bundles.ended(report);
+        pass_on.iter().for_each(|report| write_report(report, &mut self.out));
+        for whole in store {
+            let storing = self.storing.clone();
+            tokio::spawn(async move {
+                // The pool is gone when the client is.
+                let _ = storing.send((id, whole.store().await));
+            });
+        }
+    }
+
+    /// A chunk of a durable job has been stored, by this worker or another.
+    pub(super) fn stored(&mut self, job: JobId, kept: Kept) -> Result<()> {
+        if kept.theirs {
+            self.send_logs(kept.bundle.logs.into_iter().map(|entry| (job, entry)).collect())?;
+        }
+        for mut report in kept.bundle.reports {
+            report.header.stored = kept.stored;
+            write_report(&report, &mut self.out);
         }
         Ok(())
     }
@@ -269,16 +322,29 @@ impl Pool {
             run: call.run,
             batch: 0,
             batch_done: true,
+            stored: false,
             pid,
             queued_at: call.queued_at,
             cpu: Duration::ZERO,
             peak_memory: 0,
         };
-        builder.drain_into(&header, &mut self.out);
+        if self.is_durable(call.run.job) {
+            let mut frame = Vec::new();
+            builder.drain_into(&header, &mut frame);
+            let body = bytes::Bytes::from(frame).slice(HEADER_LEN..);
+            self.keep(&Report::read(&body)?);
+        } else {
+            builder.drain_into(&header, &mut self.out);
+        }
         Ok(())
     }
 
     fn send_logs(&mut self, logs: Vec<(JobId, LogEntry)>) -> Result<()> {
+        for (job, entry) in &logs {
+            if let Some(bundles) = self.jobs.get_mut(job).and_then(|job| job.bundles.as_mut()) {
+                bundles.printed(entry);
+            }
+        }
         let mut logs = logs.into_iter().peekable();
         while let Some((job, first)) = logs.next() {
             let mut entries = vec![first];
@@ -484,6 +550,12 @@ fn logs_of(slot: &mut Slot) -> Vec<(JobId, LogEntry)> {
 fn entry(calls: &Calls, index: u32, text: Text) -> LogEntry {
     let (head, dropped, tail) = text.into_parts();
     LogEntry { call: calls.run.first + u64::from(index), attempt: calls.run.attempt, head, dropped, tail }
+}
+
+fn write_report(report: &Report, out: &mut Vec<u8>) {
+    let body = report.encode();
+    out.extend_from_slice(&frame_header(FrameKind::Report, body.len()));
+    out.extend_from_slice(&body);
 }
 
 fn unexpected(what: &str) -> Error {

@@ -128,6 +128,7 @@ impl State {
             run: calls.run.slice(self.sent, count),
             batch: calls.batch,
             batch_done,
+            stored: false,
             pid: std::process::id(),
             queued_at: calls.queued_at,
             cpu: cpu.saturating_sub(self.cpu),

@@ -82,8 +82,20 @@ impl Tracking for Broken {
         self.tracker.next_wake()
     }
 
-    fn dispatched(&mut self, dispatch: Dispatch, holder: u64) {
-        self.tracker.dispatched(dispatch, holder);
+    fn open(&self, first: u64, end: u64) -> Vec<(u64, u64)> {
+        self.tracker.open(first, end)
+    }
+
+    fn settle(&mut self, first: u64, end: u64) -> Vec<(u64, u64)> {
+        self.tracker.settle(first, end)
+    }
+
+    fn straggler(&mut self, before: Duration, limit: u64) -> Option<(Dispatch, u64)> {
+        self.tracker.straggler(before, limit)
+    }
+
+    fn dispatched(&mut self, dispatch: Dispatch, holder: u64, now: Duration) {
+        self.tracker.dispatched(dispatch, holder, now);
     }
 
     fn report(
@@ -108,7 +120,8 @@ impl Tracking for Broken {
             match self.sabotage {
                 Sabotage::CommitsTwice if third => steps.push(Step::Commit(first, end)),
                 Sabotage::RerunsACommittedCall if third => {
-                    self.rerun = Some(Dispatch { first, end, attempt: attempt + 1, suspect: false });
+                    self.rerun =
+                        Some(Dispatch { first, end, attempt: attempt + 1, suspect: false, twin: false });
                 }
                 _ => {}
             }

@@ -71,7 +71,7 @@ async fn play(world: &Arc<World>, sabotage: Option<Sabotage>) -> Result<(), (Vio
     };
     let plan = plan.plan().map_err(|error| (Violation::JobFailed, error.to_string()))?;
     let id = JobId::from_bytes([7; 16]);
-    let (job, cancelled) = JobState::new(id, "simulated", plan.clone(), Some(scenario.calls));
+    let (job, mut commands) = JobState::new(id, "simulated", plan.clone(), Some(scenario.calls));
     let job = Arc::new(job);
     let queue = Arc::new(InputQueue::default());
     (0..scenario.calls).for_each(|call| assert!(queue.push(&call.to_le_bytes()), "the queue is open"));
@@ -82,14 +82,19 @@ async fn play(world: &Arc<World>, sabotage: Option<Sabotage>) -> Result<(), (Vio
         backend,
         queue,
         policy: scenario.policy,
-        retry_if: |_| true,
+        retry_if: None,
+        speculate: false,
         plan,
-        cancelled,
+        durable: None,
+        stop: None,
     };
     let tracker = Tracker::new(scenario.policy);
     match sabotage {
-        None => drop(tokio::spawn(drive_with(assignment, tracker))),
-        Some(sabotage) => drop(tokio::spawn(drive_with(assignment, Broken::new(tracker, sabotage)))),
+        None => drop(tokio::spawn(async move { drive_with(assignment, tracker, &mut commands).await })),
+        Some(sabotage) => {
+            let tracker = Broken::new(tracker, sabotage);
+            drop(tokio::spawn(async move { drive_with(assignment, tracker, &mut commands).await }));
+        }
     }
     if let Some(after) = scenario.cancelled_after {
         sleep(after).await;
@@ -117,6 +122,7 @@ fn spec(job: JobId, scenario: &Scenario) -> JobSpec {
         shared: Vec::new(),
         storage: None,
         log_limit: 0,
+        durable: None,
     }
 }
 

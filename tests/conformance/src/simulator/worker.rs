@@ -190,6 +190,7 @@ fn finish(builder: &mut ReportBuilder, run: Run, queued_at: u64) -> Report {
         run,
         batch: 0,
         batch_done: true,
+        stored: false,
         pid: 1,
         queued_at,
         cpu: Duration::ZERO,

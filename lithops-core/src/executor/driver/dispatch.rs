@@ -1,0 +1,218 @@
+//! Which calls go to which worker.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::StreamExt;
+
+use super::{made::now_nanos, run::Driver};
+use crate::{
+    compute::{FeedCommand, Invocation, InvokeRequest},
+    error::{ErrorKind, Result, Retry},
+    id::ActivationId,
+    job::{Dispatch, JobEvent, Tracking},
+    protocol::{Calls, Run},
+};
+
+/// Calls are sent in frames of at most this many bytes, unless a single call is longer.
+const FRAME_BYTES: usize = 4 << 20;
+
+impl<T: Tracking> Driver<T> {
+    /// Gives calls to workers until no worker has room, or no call is left.
+    pub(super) fn dispatch(&mut self) {
+        let chunksize = self.plan.chunksize() as u64;
+        loop {
+            let (again, suspects) = self.tracker.has_waiting();
+            if suspects {
+                // A suspect goes to a worker that has nothing else, and is let nothing else be given.
+                if let Some(number) = self.workers.idle().or_else(|| self.start_worker(true)) {
+                    if let Some(dispatch) = self.tracker.take_suspect() {
+                        let calls = self.calls_again(dispatch);
+                        self.hand_over(number, calls, dispatch);
+                    }
+                    continue;
+                }
+            }
+            if self.holes {
+                self.skip_settled();
+            }
+            if !again && self.ready_calls == 0 {
+                return;
+            }
+            // New workers first: they take longest.
+            let (number, room) = match self.start_worker(false) {
+                Some(number) => (number, chunksize),
+                None => match self.workers.hungriest() {
+                    Some((number, room)) => (number, room.div_ceil(chunksize) * chunksize),
+                    None => return,
+                },
+            };
+            match self.tracker.take_waiting(room) {
+                Some(dispatch) => {
+                    let calls = self.calls_again(dispatch);
+                    self.hand_over(number, calls, dispatch);
+                }
+                None => {
+                    let calls = self.new_calls(room);
+                    let (first, end, attempt) = (calls.run.first, calls.run.end(), 1);
+                    let dispatch = Dispatch { first, end, attempt, suspect: false, twin: false };
+                    self.hand_over(number, calls, dispatch);
+                }
+            }
+        }
+    }
+
+    /// Gives slow calls to a second worker, once no other calls are left to be given.
+    pub(super) fn speculate(&mut self) {
+        let progress = self.job.progress();
+        let patience = self.pace.as_ref().and_then(|pace| pace.patience(progress.done, progress.known));
+        let (Some(patience), true) = (patience, self.is_at_the_end()) else { return };
+        let now = self.now();
+        while let Some(before) = now.checked_sub(patience)
+            && self.tracker.has_waiting() == (false, false)
+            && let Some((dispatch, holder)) = self.tracker.straggler(before, self.plan.chunksize() as u64)
+        {
+            // Rather another worker than a second place in the same.
+            let other = self.workers.hungriest_but(holder).or_else(|| self.start_worker(false));
+            let Some(number) = other.or_else(|| self.workers.hungriest().map(|(number, _)| number)) else {
+                return;
+            };
+            let (first, end) = (dispatch.first, dispatch.end);
+            tracing::debug!(first, end, worker = number, "slow calls are tried by a second worker");
+            self.job.count(|counts| counts.speculated += end - first);
+            self.job.tell(|| JobEvent::Speculated { job: self.job.id(), first, end });
+            let calls = self.calls_again(dispatch);
+            self.hand_over(number, calls, dispatch);
+        }
+    }
+
+    /// A new worker, if one more may live; it is asked for when its first calls are handed over.
+    fn start_worker(&mut self, alone: bool) -> Option<u64> {
+        let allowed = self.throttle.allows(self.workers.len());
+        allowed.then(|| self.workers.add(alone))
+    }
+
+    /// Puts calls into a worker's hands: what was asked for, or the part of it that `calls` are.
+    fn hand_over(&mut self, number: u64, calls: Calls, dispatch: Dispatch) {
+        let run = calls.run;
+        let dispatch = Dispatch { first: run.first, end: run.end(), ..dispatch };
+        self.tracker.dispatched(dispatch, number, self.now());
+        self.workers.given(number, (run.first, run.end()), calls.arguments.bytes(), dispatch.suspect);
+        if let Some(feed) = self.workers.feed(number) {
+            feed.send(FeedCommand::Chunk(calls));
+        } else {
+            let (backend, job) = (Arc::clone(&self.backend), Arc::clone(&self.spec));
+            let request = InvokeRequest::new(job, vec![calls]);
+            self.starting.push(Box::pin(async move { (number, backend.invoke(request).await) }));
+        }
+    }
+
+    fn calls_again(&mut self, again: Dispatch) -> Calls {
+        let (first, (kept, _)) =
+            self.kept.range(..=again.first).next_back().expect("calls are kept until committed");
+        let skip = u32::try_from(again.first - first).unwrap_or(u32::MAX);
+        let count = u32::try_from(again.end.min(kept.run.end()) - again.first).unwrap_or(u32::MAX);
+        let mut calls = kept.slice(skip, count);
+        if calls.run.end() < again.end && !again.twin {
+            self.tracker.put_back(Dispatch { first: calls.run.end(), ..again });
+        }
+        calls.run = Run {
+            activation: ActivationId(self.next_again),
+            offset: 0,
+            chunksize: count,
+            attempt: again.attempt,
+            ..calls.run
+        };
+        calls.queued_at = now_nanos();
+        self.next_again += 1;
+        calls
+    }
+
+    /// Passes over calls that have an outcome although no worker was given them.
+    fn skip_settled(&mut self) {
+        while let Some(front) = self.ready.front_mut() {
+            let end = self.next + front.len() as u64;
+            let open = self.tracker.open(self.next, end).first().map_or(end, |(first, _)| *first);
+            let skip = usize::try_from(open - self.next).unwrap_or(usize::MAX);
+            if skip == 0 {
+                return;
+            }
+            if skip == front.len() {
+                self.ready.pop_front();
+            } else {
+                *front = front.slice(skip, front.len() - skip);
+            }
+            self.next = open;
+            self.ready_calls -= skip;
+        }
+    }
+
+    fn new_calls(&mut self, limit: u64) -> Calls {
+        let mut limit = limit;
+        if self.holes {
+            let open = self.tracker.open(self.next, self.next + limit);
+            limit = open.first().map_or(limit, |(first, end)| end - first);
+        }
+        let front = self.ready.front_mut().expect("asked for only when inputs are ready");
+        let wanted = usize::try_from(limit).unwrap_or(usize::MAX).min(front.len());
+        let count = front.slice(0, wanted).fitting(FRAME_BYTES);
+        let arguments = front.slice(0, count);
+        if count == front.len() {
+            self.ready.pop_front();
+        } else {
+            *front = front.slice(count, front.len() - count);
+        }
+        let (first, chunksize) = (self.next, self.plan.chunksize() as u64);
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let run = Run {
+            job: self.spec.job,
+            activation: ActivationId(first / chunksize),
+            offset: u32::try_from(first % chunksize).unwrap_or(u32::MAX),
+            chunksize: u32::try_from(chunksize).unwrap_or(u32::MAX),
+            attempt: 1,
+            first,
+            count,
+        };
+        let calls = Calls { run, batch: 0, queued_at: now_nanos(), arguments };
+        self.next += u64::from(count);
+        self.ready_calls -= count as usize;
+        self.kept.insert(first, (calls.clone(), count));
+        calls
+    }
+
+    /// The backend has answered the request for a worker.
+    pub(super) fn started(&mut self, number: u64, started: Result<Invocation>) -> Result<()> {
+        let live = self.workers.len();
+        match started {
+            Ok(invocation) => {
+                self.throttle.accepted();
+                let id = invocation.id.clone();
+                tracing::debug!(worker = number, invocation = %id, "a worker has calls");
+                if self.workers.started(number, id.clone(), invocation.feed) {
+                    self.job.tell(|| JobEvent::WorkerStarted { job: self.job.id(), workers: live });
+                } else {
+                    // It was given up meanwhile: what it still reports counts, but it is not to go on.
+                    self.end_invocation(id);
+                }
+                let ended = futures_util::stream::once(async { None });
+                let events = invocation.events.map(Some).chain(ended).map(move |event| (number, event));
+                self.events.push(Box::pin(events));
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::RateLimited || error.retry() == Retry::Later => {
+                self.workers.remove(number);
+                self.tracker.give_up(number);
+                self.throttled(live.saturating_sub(1), Duration::ZERO, number);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The platform has asked to slow down while so many workers were live.
+    pub(super) fn throttled(&mut self, live: usize, pause: Duration, seed: u64) {
+        self.throttle.refused(live, pause, seed);
+        tracing::debug!(live, "the platform asks to slow down");
+        self.job.count(|counts| counts.throttled += 1);
+        self.job.tell(|| JobEvent::Throttled { job: self.job.id() });
+    }
+}

@@ -1,0 +1,61 @@
+//! Ending calls, workers and the job.
+
+use std::sync::Arc;
+
+use super::{made::failed_together, run::Driver};
+use crate::{
+    compute::{FeedCommand, InvocationId},
+    error::{CallError, CallErrorKind},
+    executor::interrupt,
+    job::Tracking,
+    protocol::Cancel,
+};
+
+impl<T: Tracking> Driver<T> {
+    /// Ends the job: what has no outcome gets `Cancelled`, what runs is ended.
+    pub(super) fn cancel(&mut self) {
+        let known = self.job.progress().known;
+        self.stop_inputs();
+        self.job.set_known(known, true);
+        self.tracker.set_total(known);
+        let open = self.tracker.cancel(known);
+        self.abandon();
+        let reports = failed_together(self.spec.job, open, &cancelled("the job was cancelled")).collect();
+        self.commit(reports);
+    }
+
+    /// Ends calls: those that have no outcome get `Cancelled`; those that run are ended where that can be done.
+    pub(super) fn cancel_calls(&mut self, first: u64, end: u64) {
+        self.settle(first, end, &cancelled("the call was cancelled"));
+        if self.can_end_calls() {
+            let cancel = Cancel { job: self.spec.job, calls: vec![(first, end)] };
+            self.workers.feeds().for_each(|feed| feed.send(FeedCommand::CancelCalls(cancel.clone())));
+        }
+    }
+
+    /// Ends what runs.
+    pub(super) fn abandon(&self) {
+        let cancel = Cancel { job: self.spec.job, calls: vec![(0, u64::MAX)] };
+        self.workers.feeds().for_each(|feed| feed.send(FeedCommand::CancelCalls(cancel.clone())));
+        if !self.backend.capabilities().feed {
+            self.workers.invocations().cloned().for_each(|id| self.end_invocation(id));
+        }
+    }
+
+    /// Tells the workers that nothing more will come of this job.
+    pub(super) fn release(self) {
+        self.workers.feeds().for_each(|feed| feed.send(FeedCommand::Drain));
+    }
+
+    pub(super) fn end_invocation(&self, id: InvocationId) {
+        let backend = Arc::clone(&self.backend);
+        interrupt::end(async move {
+            // Its calls are no longer waited for, so that it does not matter whether it could be ended.
+            let _ = backend.cancel(&id).await;
+        });
+    }
+}
+
+fn cancelled(message: &str) -> Vec<u8> {
+    rmp_serde::to_vec_named(&CallError::new(CallErrorKind::Cancelled, message)).unwrap_or_default()
+}

@@ -1,0 +1,25 @@
+//! The task that drives a job: inputs in, calls to workers, reports to the tracker, outcomes to the futures.
+//!
+//! It chooses by the backend's capabilities: a worker that can be fed is given chunk after chunk while it lives; one
+//! that cannot is given one chunk, and the next chunk goes to the next worker (a wave is what lives at once). A worker
+//! that is not heard of for its lease is given up, and its calls go elsewhere.
+//!
+//! ```text
+//!              allowed by max_workers and throttle        accepted
+//!   (none) ------------------------------------> starting --------> live --+ reports, heartbeats, more calls
+//!     ^                                             |                | ^   |
+//!     |  refused for now: its calls wait again      |                | +---+
+//!     +---------------------------------------------+                |
+//!     |  ended, its stream ended, or its lease is over: its calls are lost with it, and tried again
+//!     +--------------------------------------------------------------+
+//! ```
+
+mod assignment;
+mod dispatch;
+mod end;
+mod made;
+mod reports;
+mod run;
+
+pub use assignment::{Assignment, Ended, RetryIf};
+pub use run::{drive, drive_with};

@@ -1,0 +1,212 @@
+//! What workers report, and what becomes of it.
+
+use std::panic::catch_unwind;
+
+use super::{
+    RetryIf,
+    made::{blank_header, failed_report},
+    run::Driver,
+};
+use crate::{
+    compute::{Event, EventKind, ExitReason, FeedCommand},
+    error::{CallError, CallErrorKind, Error, ErrorKind, Result},
+    job::{JobEvent, Step, Tracking, Verdict},
+    journal::Bundle,
+    protocol::{Cancel, Report, Run, Tag},
+};
+
+impl<T: Tracking> Driver<T> {
+    /// Takes in what happened to a worker; `None` is the end of its events.
+    pub(super) fn event(&mut self, number: u64, event: Option<Result<Event>>) -> Result<()> {
+        match event {
+            Some(Ok(Event { kind, .. })) => match kind {
+                EventKind::Report(report) => self.report(number, &report),
+                EventKind::Logs(logs) => self.job.add_logs(logs),
+                EventKind::Exited(ExitReason::Refused(reason)) => {
+                    return Err(Error::new(
+                        ErrorKind::WorkerLost,
+                        format!("no worker could start: {reason}"),
+                    ));
+                }
+                EventKind::Exited(ExitReason::Finished) => {
+                    self.lost(number, "its worker ended before the call was reported".into());
+                }
+                EventKind::Exited(ExitReason::Lost(reason)) => self.lost(number, reason),
+                EventKind::Throttled(pause) => self.throttled(self.workers.len(), pause, number),
+                EventKind::Started | EventKind::Heartbeat => self.workers.heard(number),
+            },
+            Some(Err(error)) => self.lost(number, error.to_string()),
+            // A stream that ends without an exit event must not be waited for.
+            None => self.lost(number, "its events ended without a reason".into()),
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, number: u64, report: &Report) {
+        let run = report.header.run;
+        if run.job != self.spec.job {
+            return;
+        }
+        self.workers.reported(number, (run.first, run.end()));
+        if let (Some(shelf), true) = (&mut self.shelf, report.header.stored) {
+            // These are the outcomes, whatever else has been reported of the calls.
+            let fresh = shelf.take_stored(report);
+            for (first, end) in self.tracker.settle(run.first, run.end()) {
+                self.let_go(first, end);
+            }
+            self.job.commit(fresh);
+            return;
+        }
+        if let Some(pace) = &mut self.pace {
+            (0..report.len()).for_each(|index| pace.took(report.stats(index).duration()));
+        }
+        let now = self.now();
+        let steps = if report.all_ok() {
+            self.tracker.report(run.first, run.end(), run.attempt, &|_| Verdict::Ok, now)
+        } else {
+            let retry_if = self.retry_if;
+            let verdict = |call: u64| {
+                let index = usize::try_from(call - run.first).unwrap_or(usize::MAX);
+                match report.tag(index) {
+                    Tag::Ok => Verdict::Ok,
+                    Tag::Unstarted => Verdict::Unstarted,
+                    Tag::Lost => Verdict::Lost,
+                    Tag::Failed => {
+                        Verdict::Failed { again: is_to_be_tried_again(retry_if, report.value(index)) }
+                    }
+                }
+            };
+            self.tracker.report(run.first, run.end(), run.attempt, &verdict, now)
+        };
+        let part = |first: u64, end: u64| {
+            let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+            report.slice(narrow(first - run.first), narrow(end - first))
+        };
+        let mut committed = Vec::new();
+        for step in steps {
+            match step {
+                Step::Commit(first, end) => committed.push(part(first, end)),
+                Step::CommitLost { call, .. } => {
+                    let lost = part(call, call + 1);
+                    committed.push(failed_report(&lost.header, &[&self.loss(lost.value(0))]));
+                }
+                Step::Again(first, end) => self.tried_again(first, end),
+                Step::Drop(..) => {}
+            }
+        }
+        if self.pace.is_some() {
+            self.end_twins(number, &committed);
+        }
+        self.commit(committed);
+    }
+
+    fn tried_again(&self, first: u64, end: u64) {
+        tracing::debug!(first, end, "calls are tried again");
+        self.job.count(|counts| counts.retried += end - first);
+        self.job.tell(|| JobEvent::Retried { job: self.job.id(), first, end });
+    }
+
+    /// Of a call and its twin one is done: the other need not go on.
+    fn end_twins(&self, done_by: u64, committed: &[Report]) {
+        for report in committed.iter().filter(|_| self.can_end_calls()) {
+            let run = report.header.run;
+            let cancel = Cancel { job: self.spec.job, calls: vec![(run.first, run.end())] };
+            for feed in self.workers.feeds_with(run.first, run.end(), done_by) {
+                feed.send(FeedCommand::CancelCalls(cancel.clone()));
+            }
+        }
+    }
+
+    /// The error of a call that is not tried again: what the worker knows of its loss. A call that may run only once
+    /// is lost whatever ended it.
+    fn loss(&self, encoded: &[u8]) -> Vec<u8> {
+        if !self.spec.at_most_once {
+            return encoded.to_vec();
+        }
+        let known = rmp_serde::from_slice::<CallError>(encoded);
+        let message =
+            known.map_or_else(|_| "its sub-worker was lost".to_owned(), |error| error.message().to_owned());
+        let error = CallError::new(CallErrorKind::WorkerLost, format!("{message}, and it may run only once"));
+        rmp_serde::to_vec_named(&error).unwrap_or_default()
+    }
+
+    /// A worker is gone, or given up: its calls go elsewhere. What it still reports counts.
+    pub(super) fn lost(&mut self, number: u64, reason: String) {
+        let Some(worker) = self.workers.remove(number) else { return };
+        if let Some(id) = worker.invocation
+            && self.lease.is_some()
+        {
+            self.end_invocation(id);
+        }
+        let steps = self.tracker.holder_lost(number);
+        if !steps.is_empty() {
+            tracing::debug!(worker = number, reason, "a worker was lost");
+            self.job.count(|counts| counts.lost_workers += 1);
+            self.job.tell(|| JobEvent::WorkerLost { job: self.job.id(), reason: reason.clone() });
+        }
+        let error = CallError::new(CallErrorKind::WorkerLost, reason);
+        let error = rmp_serde::to_vec_named(&error).unwrap_or_default();
+        let mut committed = Vec::new();
+        for step in steps {
+            match step {
+                Step::CommitLost { call, attempt } => {
+                    let kept = self.kept.range(..=call).next_back();
+                    let Some((first, (kept, _))) = kept else { continue };
+                    let run = kept.run.slice(u32::try_from(call - first).unwrap_or(u32::MAX), 1);
+                    let run = Run { attempt, ..run };
+                    committed.push(failed_report(&blank_header(run), &[&error]));
+                }
+                Step::Again(first, end) => self.tried_again(first, end),
+                Step::Commit(..) | Step::Drop(..) => {}
+            }
+        }
+        self.commit(committed);
+    }
+
+    /// Outcomes are final: they become visible, or are stored first.
+    pub(super) fn commit(&mut self, reports: Vec<Report>) {
+        reports.iter().for_each(|report| self.let_go(report.header.run.first, report.header.run.end()));
+        let Some(shelf) = &mut self.shelf else { return self.job.commit(reports) };
+        reports.iter().for_each(|report| shelf.add(report));
+        self.store();
+    }
+
+    fn store(&mut self) {
+        if let Some(shelf) = &mut self.shelf {
+            shelf.store(|first, end| {
+                self.job
+                    .read(|outcomes| (first..end).filter_map(|call| outcomes.log(call).cloned()).collect())
+            });
+        }
+    }
+
+    /// A chunk is stored.
+    pub(super) fn make_visible(&mut self, bundle: Bundle) {
+        if let Some(report) = bundle.reports.first() {
+            self.job.add_logs(crate::protocol::Logs { job: report.header.run.job, entries: bundle.logs });
+        }
+        self.job.commit(bundle.reports);
+        self.store();
+    }
+
+    /// The arguments of calls that have just got an outcome are not needed any more.
+    fn let_go(&mut self, first: u64, end: u64) {
+        let touched = self.kept.range(..end).rev().take_while(|(_, (kept, _))| kept.run.end() > first);
+        let touched: Vec<_> = touched.map(|(start, _)| *start).collect();
+        for start in touched {
+            if let Some((kept, open)) = self.kept.get_mut(&start) {
+                let overlap = kept.run.end().min(end) - start.max(first);
+                *open = open.saturating_sub(u32::try_from(overlap).unwrap_or(u32::MAX));
+                if *open == 0 {
+                    self.kept.remove(&start);
+                }
+            }
+        }
+    }
+}
+
+/// The user's function decides; a panic of it is a no, and so is an error that nobody understands.
+fn is_to_be_tried_again(retry_if: Option<RetryIf>, error: &[u8]) -> bool {
+    let Ok(error) = rmp_serde::from_slice::<CallError>(error) else { return false };
+    retry_if.is_none_or(|wanted| catch_unwind(|| wanted(&error)).unwrap_or(false))
+}

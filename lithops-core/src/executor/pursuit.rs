@@ -1,0 +1,238 @@
+//! [`Pursuit`]: a client's part in a durable job: driving it while it has the lease, and reading it otherwise.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::{sync::oneshot, task::AbortHandle, time::sleep};
+
+use super::{
+    driver::{Assignment, Ended, drive},
+    leftover::Leftover,
+    shelf::Durable,
+};
+use crate::{
+    compute::ComputeBackend,
+    error::{Error, ErrorKind, Result},
+    job::{Command, Commands, InputQueue, JobEvent, JobState},
+    journal::{BEAT, JobRecord, Journal, Lease, Owner, Watch, Watched},
+    plan::Plan,
+    protocol::{JobSpec, Logs},
+};
+
+/// A client that reads a job looks for new outcomes this often at first, and less often while there are none.
+const FIRST_LOOK: Duration = Duration::from_millis(100);
+const LONGEST_LOOK: Duration = Duration::from_secs(2);
+/// So many stored chunks are read at once.
+const AT_ONCE: usize = 32;
+
+/// What a client needs to drive a job.
+#[derive(Debug, Clone)]
+pub struct Means {
+    /// Where its calls run.
+    pub backend: Arc<dyn ComputeBackend>,
+    /// What workers are told of it.
+    pub spec: Arc<JobSpec>,
+    /// Its granularity.
+    pub plan: Plan,
+    /// Whether the slowest calls are given to a second worker.
+    pub speculate: bool,
+}
+
+/// A client's part in a durable job.
+#[derive(Debug)]
+pub struct Pursuit {
+    /// What is stored of it.
+    pub journal: Journal,
+    /// What it is.
+    pub record: JobRecord,
+    /// What the handles see of it.
+    pub job: Arc<JobState>,
+    /// What this client needs to drive it, or why it cannot.
+    pub means: Result<Means>,
+    /// Who this client is.
+    pub owner: Owner,
+    /// What is to be removed when the job is finished and nobody needs it any more; `None` leaves that to others.
+    pub leftover: Option<Arc<Leftover>>,
+}
+
+impl Pursuit {
+    /// Follows the job to its end, beginning with a lease if this client has one.
+    pub async fn follow(self, lease: Option<Lease>, mut commands: Commands) {
+        if let Err(error) = self.run(lease, &mut commands).await {
+            self.job.fail(error);
+        }
+    }
+
+    async fn run(&self, mut lease: Option<Lease>, commands: &mut Commands) -> Result<()> {
+        let mut watch = Watch::default();
+        let mut pause = FIRST_LOOK;
+        let mut first = true;
+        loop {
+            let fresh = self.catch_up().await?;
+            if first {
+                self.job.count(|counts| counts.restored = fresh);
+                first = false;
+            }
+            if self.is_finished() {
+                self.finish(lease, &mut watch).await;
+                return Ok(());
+            }
+            if let Some(lease) = lease.take() {
+                self.job.set_reading(false);
+                match self.drive(lease, commands).await? {
+                    Ended::Finished => {
+                        self.may_go();
+                        return Ok(());
+                    }
+                    Ended::Failed => return Ok(()),
+                    Ended::Stopped => continue,
+                }
+            }
+            self.job.set_reading(true);
+            if let Watched::Free { epoch } = watch.look(&self.journal).await? {
+                let means = self.means.as_ref().map_err(Error::again);
+                means?;
+                lease = Lease::take(&self.journal, epoch + 1, &self.owner).await?;
+                continue;
+            }
+            pause = if fresh > 0 { FIRST_LOOK } else { (pause * 2).min(LONGEST_LOOK) };
+            tokio::select! {
+                () = sleep(pause) => {}
+                // Whoever drives the job looks for this. A single call cannot be ended from here, and its handle knows.
+                Some(Command::Cancel) = commands.recv() => self.journal.ask_to_cancel().await?,
+            }
+        }
+    }
+
+    fn is_finished(&self) -> bool {
+        self.job.progress().done == self.record.calls
+    }
+
+    /// Makes visible what has been stored since this was last asked. Returns how many calls that are.
+    async fn catch_up(&self) -> Result<u64> {
+        let before = self.job.progress().done;
+        let committed = self.journal.committed().await?;
+        let missing: Vec<u64> = self.job.read(|outcomes| {
+            let fresh = |chunk: &u64| {
+                let (first, end) = self.record.calls_of(*chunk);
+                first < end && !outcomes.done().contains(first)
+            };
+            committed.into_iter().filter(fresh).collect()
+        });
+        let bundles = stream::iter(missing)
+            .map(|chunk| self.journal.bundle(chunk, self.record.calls_of(chunk)))
+            .buffer_unordered(AT_ONCE);
+        bundles
+            .try_for_each(|bundle| async {
+                self.job.add_logs(Logs { job: self.record.job, entries: bundle.logs });
+                self.job.commit(bundle.reports);
+                Ok(())
+            })
+            .await?;
+        Ok(self.job.progress().done - before)
+    }
+
+    /// Drives the job for as long as this client has the lease.
+    async fn drive(&self, mut lease: Lease, commands: &mut Commands) -> Result<Ended> {
+        let means = self.means.as_ref().map_err(Error::again)?;
+        let queue = Arc::new(InputQueue::default());
+        let (journal, segments, fed) = (self.journal.clone(), self.record.segments, Arc::clone(&queue));
+        let feeder = tokio::spawn(async move { fed.end(feed(&journal, segments, &fed).await.err()) });
+        let _feeder = Aborted(feeder.abort_handle());
+        let (stop, stopped) = oneshot::channel();
+        let assignment = Assignment {
+            job: Arc::clone(&self.job),
+            spec: Arc::clone(&means.spec),
+            backend: Arc::clone(&means.backend),
+            queue,
+            policy: self.record.policy,
+            retry_if: None,
+            speculate: means.speculate,
+            plan: means.plan.clone(),
+            durable: Some(Durable {
+                journal: Arc::new(self.journal.clone()),
+                calls: self.record.calls,
+                restored: self.job.read(|outcomes| outcomes.done().clone()),
+            }),
+            stop: Some(stopped),
+        };
+        let driving = drive(assignment, commands);
+        tokio::pin!(driving);
+        let ended = tokio::select! {
+            ended = &mut driving => ended,
+            () = self.keep(&mut lease) => {
+                // The driver is there: it listens until it ends.
+                let _ = stop.send(());
+                driving.await
+            }
+        };
+        // Should that fail, the others wait until the lease expires.
+        let _ = lease.release().await;
+        Ok(ended)
+    }
+
+    /// Says that this client lives, until another has taken the lease.
+    async fn keep(&self, lease: &mut Lease) {
+        loop {
+            match lease.beat().await {
+                Ok(true) => {}
+                Ok(false) => return,
+                // Commits are safe without the lease: the worst is that calls are run by two clients.
+                Err(error) => tracing::warn!(job = %self.record.job, %error, "cannot renew the lease"),
+            }
+            if let Ok(true) = self.journal.is_to_be_cancelled().await {
+                self.job.cancel();
+            }
+            sleep(BEAT).await;
+        }
+    }
+
+    /// All outcomes are there without this client's having driven the job to its end.
+    async fn finish(&self, lease: Option<Lease>, watch: &mut Watch) {
+        if let Some(lease) = lease {
+            // Should that fail, it expires.
+            let _ = lease.release().await;
+        }
+        self.job.tell(|| JobEvent::Finished { job: self.record.job, progress: self.job.progress() });
+        if let Ok(Watched::Free { .. }) = watch.look(&self.journal).await {
+            self.may_go();
+        }
+    }
+
+    fn may_go(&self) {
+        if let Some(leftover) = &self.leftover {
+            leftover.may_go();
+        }
+    }
+}
+
+async fn feed(journal: &Journal, segments: u64, queue: &InputQueue) -> Result<()> {
+    for segment in 0..segments {
+        if !queue.push_all(&journal.inputs(segment).await?).await {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// A task that ends with its owner.
+struct Aborted(AbortHandle);
+
+impl Drop for Aborted {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Why a client that has no function to run cannot drive a job.
+#[must_use]
+pub fn only_reads(record: &JobRecord) -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        format!("nobody drives job {}, and this handle can only read it", record.job),
+    )
+    .with_hint(format!(
+        "`fexec.attach::<R>(\"{}\".parse()?)` in the program that has `{}`",
+        record.job, record.function_name
+    ))
+}

@@ -1,0 +1,71 @@
+//! The keys of a job's objects.
+
+use crate::id::JobId;
+
+/// What the keys of all jobs start with.
+pub const FOLDER: &str = "lithops.jobs/";
+
+/// The keys of one job. Numbers are padded, so that objects are listed in their order.
+#[derive(Debug, Clone)]
+pub(super) struct Keys {
+    folder: String,
+}
+
+impl Keys {
+    pub(super) fn of(prefix: Option<&str>, job: JobId) -> Self {
+        Self { folder: format!("{}{job}/", all(prefix)) }
+    }
+
+    pub(super) fn folder(&self) -> &str {
+        &self.folder
+    }
+
+    pub(super) fn record(&self) -> String {
+        format!("{}record", self.folder)
+    }
+
+    pub(super) fn cancel(&self) -> String {
+        format!("{}cancel", self.folder)
+    }
+
+    pub(super) fn inputs(&self, segment: u64) -> String {
+        format!("{}inputs/{segment:010}", self.folder)
+    }
+
+    pub(super) fn shared(&self, number: usize) -> String {
+        format!("{}shared/{number:010}", self.folder)
+    }
+
+    pub(super) fn leases(&self) -> String {
+        format!("{}lease/", self.folder)
+    }
+
+    pub(super) fn lease(&self, epoch: u64) -> String {
+        format!("{}lease/{epoch:010}", self.folder)
+    }
+
+    pub(super) fn beat(&self, epoch: u64) -> String {
+        format!("{}beat/{epoch:010}", self.folder)
+    }
+
+    pub(super) fn commits(&self) -> String {
+        format!("{}commit/", self.folder)
+    }
+
+    pub(super) fn commit(&self, chunk: u64) -> String {
+        format!("{}commit/{chunk:012}", self.folder)
+    }
+}
+
+/// What the keys of all jobs below a prefix start with.
+pub(super) fn all(prefix: Option<&str>) -> String {
+    match prefix.map(|prefix| prefix.trim_end_matches('/')).filter(|prefix| !prefix.is_empty()) {
+        Some(prefix) => format!("{prefix}/{FOLDER}"),
+        None => FOLDER.to_owned(),
+    }
+}
+
+/// The number at the end of a key.
+pub(super) fn number(key: &str) -> Option<u64> {
+    key.rsplit('/').next()?.parse().ok()
+}

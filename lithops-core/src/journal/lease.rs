@@ -1,0 +1,172 @@
+//! [`Lease`]: the right to drive a job; and [`Watch`]: whether somebody has it.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Journal, Owner};
+use crate::error::Result;
+
+/// How often the client that drives a job says that it lives.
+pub const BEAT: Duration = Duration::from_secs(2);
+/// A client that has not been heard of for so long does not drive the job any more.
+pub const LEASE: Duration = Duration::from_secs(10);
+
+/// What a client writes in the place of its last beat when it lets go.
+const RELEASED: &str = "released";
+
+/// The right to drive a job: that of the highest epoch.
+#[derive(Debug)]
+pub struct Lease {
+    journal: Journal,
+    epoch: u64,
+    beats: u64,
+}
+
+impl Lease {
+    /// Takes the lease of an epoch; `None` when another client was first.
+    ///
+    /// # Errors
+    /// When the storage does not answer.
+    pub async fn take(journal: &Journal, epoch: u64, owner: &Owner) -> Result<Option<Self>> {
+        let taken = journal.put_lease(epoch, owner).await?;
+        Ok(taken.then(|| Self { journal: journal.clone(), epoch, beats: 0 }))
+    }
+
+    /// Its epoch, from 1.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Says that its holder lives; returns whether it still has the lease.
+    ///
+    /// # Errors
+    /// When the storage does not answer.
+    pub async fn beat(&mut self) -> Result<bool> {
+        self.beats += 1;
+        self.journal.put_beat(self.epoch, &self.beats.to_string()).await?;
+        Ok(self.journal.epochs().await?.last().is_none_or(|last| *last <= self.epoch))
+    }
+
+    /// Lets go, so that others need not wait for it to expire.
+    ///
+    /// # Errors
+    /// When the storage does not answer; then it expires.
+    pub async fn release(self) -> Result<()> {
+        self.journal.put_beat(self.epoch, RELEASED).await
+    }
+}
+
+/// Whether anybody drives a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Watched {
+    /// A client does, as far as can be told.
+    Driven {
+        /// The epoch of its lease.
+        epoch: u64,
+        /// Who it is, if that is known.
+        owner: Option<Owner>,
+    },
+    /// Nobody does; the last epoch is over.
+    Free {
+        /// The last epoch; 0 when there was none.
+        epoch: u64,
+    },
+}
+
+/// What a client has seen of another's lease.
+#[derive(Debug, Default)]
+pub struct Watch {
+    seen: Option<Sight>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Sight {
+    epoch: u64,
+    beat: Option<String>,
+    since: Instant,
+}
+
+impl Watch {
+    /// Looks whether anybody drives the job.
+    ///
+    /// # Errors
+    /// When the storage does not answer.
+    pub async fn look(&mut self, journal: &Journal) -> Result<Watched> {
+        let Some(epoch) = journal.epochs().await?.last().copied() else {
+            return Ok(Watched::Free { epoch: 0 });
+        };
+        let owner = journal.lease(epoch).await?;
+        let beat = journal.beat(epoch).await?;
+        let gone = owner.as_ref().is_some_and(Owner::is_gone);
+        let free = self.saw(epoch, beat, Instant::now()) || gone;
+        Ok(if free { Watched::Free { epoch } } else { Watched::Driven { epoch, owner } })
+    }
+
+    /// Takes in the beat of an epoch; says whether its lease is over.
+    fn saw(&mut self, epoch: u64, beat: Option<String>, now: Instant) -> bool {
+        if beat.as_deref() == Some(RELEASED) {
+            return true;
+        }
+        match &self.seen {
+            Some(sight) if sight.epoch == epoch && sight.beat == beat => now - sight.since >= LEASE,
+            _ => {
+                self.seen = Some(Sight { epoch, beat, since: now });
+                false
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        id::JobId,
+        storage::{ObjectStorage, StorageClient},
+    };
+
+    fn journal() -> Journal {
+        let storage = StorageClient::new(Arc::new(ObjectStorage::memory()), "bucket");
+        Journal::new(&storage, None, JobId::generate())
+    }
+
+    /// A process nobody knows anything of.
+    fn somebody() -> Owner {
+        Owner { machine: None, ..Owner::this_process() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_of_several_gets_the_lease_and_it_expires_when_nothing_is_heard() {
+        let journal = journal();
+        let mut watch = Watch::default();
+        assert_eq!(watch.look(&journal).await.expect("looks"), Watched::Free { epoch: 0 });
+        let mut lease = Lease::take(&journal, 1, &somebody()).await.expect("asks").expect("the first");
+        assert!(Lease::take(&journal, 1, &somebody()).await.expect("asks").is_none(), "the second");
+        for _ in 0..20 {
+            assert!(lease.beat().await.expect("beats"));
+            assert!(matches!(watch.look(&journal).await.expect("looks"), Watched::Driven { epoch: 1, .. }));
+            tokio::time::advance(BEAT).await;
+        }
+        tokio::time::advance(LEASE - BEAT * 2).await;
+        assert!(matches!(watch.look(&journal).await.expect("looks"), Watched::Driven { .. }));
+        tokio::time::advance(BEAT).await;
+        assert_eq!(watch.look(&journal).await.expect("looks"), Watched::Free { epoch: 1 });
+        Lease::take(&journal, 2, &somebody()).await.expect("asks").expect("the next epoch");
+        assert!(!lease.beat().await.expect("beats"), "the first has lost it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_was_let_go_or_whose_process_is_gone_is_over_at_once() {
+        let journal = journal();
+        let lease = Lease::take(&journal, 1, &somebody()).await.expect("asks").expect("the first");
+        lease.release().await.expect("lets go");
+        assert_eq!(Watch::default().look(&journal).await.expect("looks"), Watched::Free { epoch: 1 });
+        let dead = Owner { started: Some(1), ..Owner::this_process() };
+        let _lease = Lease::take(&journal, 2, &dead).await.expect("asks").expect("the second");
+        assert_eq!(Watch::default().look(&journal).await.expect("looks"), Watched::Free { epoch: 2 });
+    }
+}

@@ -1,0 +1,46 @@
+//! What is stored of a durable job, so that it survives its client.
+//!
+//! ```text
+//! lithops.jobs/<job>/
+//!   record              what the job is; stored last, so that whoever sees it sees a whole job
+//!   inputs/<segment>    encoded arguments, in order
+//!   shared/<number>     encoded values of `Shared<T>` parameters
+//!   lease/<epoch>       put if absent: who drives the job
+//!   beat/<epoch>        overwritten by that client while it lives, and at last with the word that it has let go
+//!   commit/<chunk>      put if absent: the outcomes of all calls of a chunk
+//!   cancel              somebody wants the job ended
+//! ```
+//!
+//! A chunk's outcomes are visible once they are under `commit/`: whoever puts them first has committed them, whoever
+//! comes later drops what it has and takes what is there. So every reader sees the same outcome of a call, whatever
+//! happens to workers and clients, and however many of them run the call.
+//!
+//! One client drives a job at a time, the one that has put the highest `lease/<epoch>`; others read:
+//!
+//! ```text
+//!             nobody drives: put lease/<epoch + 1>
+//!   watching -------------------------------------> driving ----+ beat
+//!      ^  ^    (another was first: still watching)   |  |  ^    |
+//!      |  +------------------------------------------+  |  +----+
+//!      |        a higher epoch is seen                  | all chunks are committed, or the job cannot go on
+//!      |                                                v
+//!      +--- the same beat for the whole lease,       released
+//!           or its process is gone: nobody drives
+//! ```
+//!
+//! Times are measured on the watcher's own clock, from when it first saw a beat: clocks of two machines are never
+//! compared.
+
+mod bundle;
+mod contents;
+mod keys;
+mod lease;
+mod owner;
+mod record;
+
+pub use bundle::Bundle;
+pub use contents::{Journal, Stored};
+pub use keys::FOLDER;
+pub use lease::{BEAT, LEASE, Lease, Watch, Watched};
+pub use owner::Owner;
+pub use record::JobRecord;

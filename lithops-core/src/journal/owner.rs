@@ -1,0 +1,111 @@
+//! [`Owner`]: which process a lease belongs to, so that its end is noticed at once on the same machine.
+
+use std::fs;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The process that drives a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// Unlike any other's, even in the same process.
+    pub name: String,
+    /// The user it runs as.
+    pub user: String,
+    /// The machine and the set of process numbers it is in, as far as that is known: only there does `pid` mean
+    /// anything.
+    pub machine: Option<String>,
+    /// Its process id.
+    pub pid: u32,
+    /// When the process was started, in ticks of that machine: process ids are used again.
+    pub started: Option<u64>,
+}
+
+impl Owner {
+    /// This process.
+    #[must_use]
+    pub fn this_process() -> Self {
+        let pid = std::process::id();
+        Self {
+            name: Uuid::new_v4().simple().to_string(),
+            user: this_user(),
+            machine: machine(),
+            pid,
+            started: started(pid),
+        }
+    }
+
+    /// Whether the process has certainly ended. It may have ended also when this says no.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        let here = self.machine.is_some() && self.machine == machine();
+        here && self.started.is_some() && started(self.pid) != self.started
+    }
+
+    /// Whether the job was started by the user of this process.
+    #[must_use]
+    pub fn is_this_user(&self) -> bool {
+        self.user == this_user()
+    }
+
+    /// Where it runs, for people.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let here = self.machine.is_some() && self.machine == machine();
+        let machine = if here { "this machine" } else { "another machine" };
+        format!("process {} of {machine}", self.pid)
+    }
+}
+
+/// The user this process runs as: the number, and the name where the environment says it.
+fn this_user() -> String {
+    let uid = fs::read_to_string("/proc/self/loginuid").ok();
+    let real = fs::read_to_string("/proc/self/status").ok();
+    let real = real.as_deref().and_then(|status| {
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().next().map(str::to_owned))
+    });
+    real.or(uid).unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The boot of the machine and the namespace of process numbers.
+fn machine() -> Option<String> {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let numbers = fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(format!("{} {}", boot.trim(), numbers.display()))
+}
+
+/// When a process was started; `None` when there is none.
+fn started(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name of the program is in parentheses and may hold anything, spaces included.
+    let mut fields = stat.rsplit(')').next()?.split_whitespace();
+    // A process that waits to be reaped runs no more.
+    if matches!(fields.next()?, "Z" | "X") {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_process_is_gone_once_it_has_ended() {
+        let this = Owner::this_process();
+        assert!(!this.is_gone() && this.is_this_user());
+        let mut child = Command::new("sleep").arg("600").spawn().expect("starts");
+        let owner = Owner { pid: child.id(), started: started(child.id()), ..this.clone() };
+        assert!(!owner.is_gone());
+        child.kill().expect("ends");
+        child.wait().expect("has ended");
+        assert!(owner.is_gone());
+        let elsewhere = Owner { machine: Some("another".into()), ..owner };
+        assert!(!elsewhere.is_gone(), "nothing is known of processes of another machine");
+        assert!(Owner { started: Some(1), ..this }.is_gone(), "the number belongs to another process now");
+    }
+}
