@@ -68,11 +68,7 @@ impl Pursuit {
         let mut pause = FIRST_LOOK;
         let mut first = true;
         loop {
-            let fresh = self.catch_up().await?;
-            if first {
-                self.job.count(|counts| counts.restored = fresh);
-                first = false;
-            }
+            let fresh = self.catch_up(std::mem::take(&mut first)).await?;
             if self.is_finished() {
                 self.finish(lease, &mut watch).await;
                 return Ok(());
@@ -109,7 +105,7 @@ impl Pursuit {
     }
 
     /// Makes visible what has been stored since this was last asked. Returns how many calls that are.
-    async fn catch_up(&self) -> Result<u64> {
+    async fn catch_up(&self, first: bool) -> Result<u64> {
         let before = self.job.progress().done;
         let committed = self.journal.committed().await?;
         let missing: Vec<u64> = self.job.read(|outcomes| {
@@ -119,6 +115,12 @@ impl Pursuit {
             };
             committed.into_iter().filter(fresh).collect()
         });
+        if first {
+            // Before they are visible: whoever sees the outcomes sees where they come from.
+            let calls = missing.iter().map(|chunk| self.record.calls_of(*chunk));
+            let restored = calls.map(|(first, end)| end - first).sum();
+            self.job.count(|counts| counts.restored = restored);
+        }
         let bundles = stream::iter(missing)
             .map(|chunk| self.journal.bundle(chunk, self.record.calls_of(chunk)))
             .buffer_unordered(AT_ONCE);

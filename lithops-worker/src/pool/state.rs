@@ -34,8 +34,10 @@ const STUCK: Duration = Duration::from_millis(1);
 const MUCH: usize = 64 << 10;
 /// How often the memory of a sub-worker with a long call is looked at.
 const SAMPLE: Duration = Duration::from_millis(200);
-/// When this many sub-workers in a row end before they say hello, none ever will.
+/// When this many sub-workers in a row end by themselves before they say hello, none ever will.
 const FALSE_STARTS: u32 = 3;
+/// So many that are killed by somebody meanwhile count as one: that says little of the next.
+const KILLED_STARTS: u32 = 10;
 
 /// All state of the pool. Everything that happens goes through it, one thing after another.
 #[derive(Debug)]
@@ -293,8 +295,9 @@ impl Pool {
     }
 
     fn false_start(&mut self, exit: Exit, output: &Text) -> Result<()> {
-        self.false_starts += 1;
-        if self.false_starts < FALSE_STARTS {
+        let killed = matches!(exit, Exit::Signal(signal) if signal == Signal::KILL.as_raw());
+        self.false_starts += if killed { 1 } else { KILLED_STARTS };
+        if self.false_starts < FALSE_STARTS * KILLED_STARTS {
             return Ok(());
         }
         let how = match exit {
@@ -452,7 +455,7 @@ impl Pool {
             let since = |moment: u64| Duration::from_nanos(now.saturating_sub(moment));
             if !slot.ready && since(slot.started_at) > START_LIMIT {
                 slot.signal(Signal::KILL);
-                self.false_starts = FALSE_STARTS;
+                self.false_starts = FALSE_STARTS * KILLED_STARTS;
             }
             // Whoever was asked to end ends, whatever it makes of the request.
             if slot.asked_to_end_at.is_some_and(|asked| since(asked) > self.setup.grace) {
