@@ -24,8 +24,8 @@ const EXIT_INTERRUPTED: i32 = 130;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 static JOBS: Mutex<Vec<Weak<JobState>>> = Mutex::new(Vec::new());
-/// Invocations that are being ended on their platforms.
-static ENDING: AtomicUsize = AtomicUsize::new(0);
+/// Tasks that drive jobs or end invocations.
+static AT_WORK: AtomicUsize = AtomicUsize::new(0);
 
 /// Notes a job that an interruption is to end. The first one makes the program listen, unless it handles or ignores
 /// the signal itself.
@@ -50,11 +50,28 @@ pub(super) fn note(job: &Arc<JobState>) {
 
 /// Ends an invocation, and is waited for when the program is interrupted meanwhile.
 pub(super) fn end(ending: impl Future<Output = ()> + Send + 'static) {
-    ENDING.fetch_add(1, Ordering::AcqRel);
+    let at_work = AtWork::begin();
     tokio::spawn(async move {
         ending.await;
-        ENDING.fetch_sub(1, Ordering::AcqRel);
+        drop(at_work);
     });
+}
+
+/// A task that an interruption of the program waits for.
+#[derive(Debug)]
+pub(super) struct AtWork(());
+
+impl AtWork {
+    pub(super) fn begin() -> Self {
+        AT_WORK.fetch_add(1, Ordering::AcqRel);
+        Self(())
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        AT_WORK.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// Whether nobody has said what the signal is to do: its bits among the caught and the ignored ones.
@@ -78,23 +95,19 @@ async fn wait(mut interrupts: Signal) {
     for job in &live {
         let progress = job.progress();
         let place = format!("{} of {} calls of `{}` are done", progress.done, progress.known, job.function());
-        if job.locator().is_some() {
-            say(&format!(
-                "interrupted: {place}; the job is durable, another program can attach to {}",
-                job.id()
-            ));
-        } else {
-            say(&format!("interrupted: {place}; the others are cancelled"));
-            job.cancel();
-        }
+        let id = job.id();
+        let rest = match (job.locator().is_some(), job.is_detached()) {
+            (false, _) => "the others are cancelled".to_owned(),
+            (true, false) => format!("what runs is ended, and `fexec.attach` goes on with job {id}"),
+            (true, true) => format!("what runs goes on, and so does `fexec.attach` with job {id}"),
+        };
+        say(&format!("interrupted: {place}; {rest}"));
+        job.interrupt();
     }
+    // The program itself learns nothing: it would go on, and end before what runs elsewhere is ended.
     let ended = async {
-        for job in live.iter().filter(|job| job.locator().is_none()) {
-            // A job that fails meanwhile has ended as well.
-            let _ = job.wait_for(|_, progress| progress.is_finished()).await;
-        }
-        while ENDING.load(Ordering::Acquire) > 0 {
-            sleep(Duration::from_millis(10)).await;
+        while AT_WORK.load(Ordering::Acquire) > 0 {
+            sleep(Duration::from_millis(5)).await;
         }
     };
     tokio::select! {

@@ -41,6 +41,10 @@ impl Leftover {
     pub(crate) fn stays(&self) {
         self.stays.store(true, Ordering::Release);
     }
+
+    pub(crate) fn is_kept(&self) -> bool {
+        self.stays.load(Ordering::Acquire)
+    }
 }
 
 impl Drop for Leftover {

@@ -7,6 +7,7 @@ use tokio::{sync::oneshot, task::AbortHandle, time::sleep};
 
 use super::{
     driver::{Assignment, Ended, drive},
+    interrupt,
     leftover::Leftover,
     shelf::Durable,
 };
@@ -58,6 +59,7 @@ pub struct Pursuit {
 impl Pursuit {
     /// Follows the job to its end, beginning with a lease if this client has one.
     pub async fn follow(self, lease: Option<Lease>, mut commands: Commands) {
+        let _at_work = interrupt::AtWork::begin();
         if let Err(error) = self.run(lease, &mut commands).await {
             self.job.fail(error);
         }
@@ -81,6 +83,7 @@ impl Pursuit {
                         return Ok(());
                     }
                     Ended::Failed => return Ok(()),
+                    Ended::Stopped if self.job.is_interrupted() => return Ok(()),
                     Ended::Stopped => continue,
                 }
             }
@@ -94,8 +97,13 @@ impl Pursuit {
             pause = if fresh > 0 { FIRST_LOOK } else { (pause * 2).min(LONGEST_LOOK) };
             tokio::select! {
                 () = sleep(pause) => {}
-                // Whoever drives the job looks for this. A single call cannot be ended from here, and its handle knows.
-                Some(Command::Cancel) = commands.recv() => self.journal.ask_to_cancel().await?,
+                Some(command) = commands.recv() => match command {
+                    // Whoever drives the job looks for this.
+                    Command::Cancel => self.journal.ask_to_cancel().await?,
+                    // It cannot be ended from here, and its handle knows.
+                    Command::CancelCalls(..) => {}
+                    Command::Interrupt => return Ok(()),
+                },
             }
         }
     }

@@ -80,6 +80,8 @@ pub enum Command {
     Cancel,
     /// End these calls.
     CancelCalls(u64, u64),
+    /// The program is being ended: end what runs, and leave everything else as it is.
+    Interrupt,
 }
 
 /// Where a job's task hears of them.
@@ -95,6 +97,8 @@ struct Inner {
     counts: Counts,
     /// Another client drives the job.
     reading: bool,
+    /// The program is being ended.
+    interrupted: bool,
 }
 
 impl Inner {
@@ -127,6 +131,7 @@ impl JobState {
             plan,
             counts: Counts::default(),
             reading: false,
+            interrupted: false,
         };
         (
             Self {
@@ -266,6 +271,23 @@ impl JobState {
     pub fn cancel_calls(&self, first: u64, end: u64) {
         // As above.
         let _ = self.commands.send(Command::CancelCalls(first, end));
+    }
+
+    /// Tells the task that drives the job that the program is being ended.
+    pub(crate) fn interrupt(&self) {
+        self.lock().interrupted = true;
+        // As above.
+        let _ = self.commands.send(Command::Interrupt);
+    }
+
+    /// Whether the program is being ended.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.lock().interrupted
+    }
+
+    /// Whether what runs may go on without this program.
+    pub(crate) fn is_detached(&self) -> bool {
+        self.leftover.as_ref().is_some_and(|leftover| leftover.is_kept())
     }
 
     /// Waits until `condition` holds.

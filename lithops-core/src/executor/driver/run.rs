@@ -22,7 +22,7 @@ use super::{Assignment, Ended, RetryIf, made::failed_together};
 use crate::{
     compute::{CancelLevel, ComputeBackend, Event, Invocation, Liveness, Reports},
     error::{Error, ErrorKind, Result},
-    executor::{shelf::Shelf, stragglers::Pace, throttle::Throttle, workers::Workers},
+    executor::{interrupt, shelf::Shelf, stragglers::Pace, throttle::Throttle, workers::Workers},
     job::{Command, Commands, InputQueue, JobEvent, JobState, Taken, Tracker, Tracking},
     plan::Plan,
     protocol::{Calls, JobSpec, Payloads},
@@ -54,6 +54,7 @@ pub async fn drive_with(
     let job = Arc::clone(&assignment.job);
     let queue = Arc::clone(&assignment.queue);
     let mut stop = assignment.stop.take();
+    let _at_work = interrupt::AtWork::begin();
     let span = tracing::info_span!("job", id = %job.id(), function = job.function());
     let mut driver = Driver::new(assignment, tracker);
     // Whatever breaks in here, nobody must wait for ever for a job that is driven no more.
@@ -72,7 +73,7 @@ pub async fn drive_with(
     if ended == Ended::Finished {
         tracing::debug!(job = %job.id(), "finished");
         job.tell(|| JobEvent::Finished { job: job.id(), progress: job.progress() });
-    } else {
+    } else if !(job.is_interrupted() && job.is_detached()) {
         driver.abandon();
     }
     driver.release();
@@ -190,6 +191,7 @@ impl<T: Tracking> Driver<T> {
                 Some(command) = commands.recv() => match command {
                     Command::Cancel => self.cancel(),
                     Command::CancelCalls(first, end) => self.cancel_calls(first, end),
+                    Command::Interrupt => return Ok(Ended::Stopped),
                 },
                 () = stopped(stop) => return Ok(Ended::Stopped),
                 () = sleep_until(alarm.unwrap_or(self.started_at)), if alarm.is_some() => {}
