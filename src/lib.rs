@@ -46,6 +46,14 @@ pub use lithops_core::{
 };
 pub use lithops_macros::{function, main};
 
+/// Durable jobs, seen from outside the programs that have their functions.
+pub mod jobs {
+    pub use lithops_core::{
+        executor::{Expired, StoredJob, StoredJobs},
+        journal::{JobRecord, Owner},
+    };
+}
+
 // A backend that nothing names is left out by the linker, and would be missing from the registry.
 #[cfg(feature = "localhost")]
 use lithops_backend_localhost as _;

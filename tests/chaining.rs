@@ -11,7 +11,7 @@ fn add_one(x: u64) -> u64 {
 
 #[lithops::function]
 fn halve(x: u64) -> Result<u64, String> {
-    if x % 2 == 0 { Ok(x / 2) } else { Err(format!("{x} is odd")) }
+    if x.is_multiple_of(2) { Ok(x / 2) } else { Err(format!("{x} is odd")) }
 }
 
 #[lithops::function]
@@ -26,10 +26,12 @@ fn join(x: u64, text: String) -> String {
 
 #[lithops::function]
 fn wait_if_zero(x: u64) -> u64 {
-    while x == 0 {
+    if x > 0 {
+        return x;
+    }
+    loop {
         std::thread::park();
     }
-    x
 }
 
 async fn executor() -> FunctionExecutor {

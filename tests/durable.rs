@@ -7,6 +7,7 @@ use lithops::prelude::*;
 lithops::test_worker!();
 
 #[lithops::function]
+#[expect(clippy::print_stdout, reason = "that it is kept is what is tested")]
 fn square(x: u64) -> u64 {
     println!("squaring {x}");
     x * x
@@ -19,7 +20,9 @@ fn odd_fails(x: u64) -> Result<u64, String> {
 
 #[lithops::function]
 fn sum(id: CallId, x: u64, factor: Shared<u64>) -> u64 {
-    std::env::var("ADDEND").map_or(0, |addend| addend.parse().unwrap()) + x * *factor + u64::from(id)
+    std::env::var("ADDEND").map_or(0, |addend| addend.parse().expect("a number"))
+        + x * *factor
+        + u64::from(id)
 }
 
 #[lithops::function(at_most_once)]

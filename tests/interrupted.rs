@@ -245,3 +245,67 @@ fn handles_travel_by_name_and_only_those_of_stored_jobs() {
     fexec.close().expect("closes");
     assert_eq!(all[5].result().expect("a value"), 15, "what is stored stays for whoever has the handle");
 }
+
+/// The command, on the storage in a folder.
+fn lithops(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let config = folder.join("lithops.yaml");
+    fs::write(&config, format!("localhost:\n  storage_root: {}\n", folder.display())).expect("written");
+    let output = Command::new(env!("CARGO_BIN_EXE_lithops"))
+        .args(arguments)
+        .arg("--config")
+        .arg(&config)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the command runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn the_command_lists_watches_cancels_and_cleans() {
+    let root = tempfile::tempdir().expect("a folder");
+    let folder = root.path().join("seen");
+    let mut client = start_client(&folder);
+    let job = job(&folder).to_string();
+    let (code, listed, _) = lithops(&folder, &["job", "list"]);
+    assert!(code == Some(0) && listed.contains(&job) && listed.contains("interrupted::work"), "{listed}");
+    let (_, status, _) = lithops(&folder, &["job", "status", &job, "--json"]);
+    let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
+    assert_eq!(status["calls"], CALLS);
+    let (code, outcomes, _) = lithops(&folder, &["job", "attach", &job]);
+    assert_eq!((code, outcomes.lines().count()), (Some(0), 120));
+    assert_eq!(outcomes.lines().nth(7), Some(r#"{"call":7,"value":21}"#));
+    fs::write(folder.join("read"), "").expect("written");
+    assert!(client.0.wait().expect("ends").success());
+    let (code, _, said) = lithops(&folder, &["job", "status", &job]);
+    assert!(code == Some(3) && said.contains("nothing is stored"), "{said}");
+}
+
+#[test]
+fn the_command_cancels_and_removes_what_a_crash_has_left() {
+    let root = tempfile::tempdir().expect("a folder");
+    let folder = root.path().join("crashed");
+    let mut client = start_client(&folder);
+    let job = job(&folder);
+    wait_for("outcomes", || committed(&folder, job).len() >= 3);
+    client.0.kill().expect("killed");
+    client.0.wait().expect("has ended");
+    let id = job.to_string();
+    let (_, status, _) = lithops(&folder, &["job", "status", &id]);
+    assert!(status.contains("interrupted"), "{status}");
+    let (code, _, said) = lithops(&folder, &["job", "attach", &id]);
+    assert!(code != Some(0) && said.contains("nobody drives") && said.contains("fexec.attach"), "{said}");
+    let (code, said, _) = lithops(&folder, &["clean", "--older-than", "1h"]);
+    assert!(code == Some(0) && said.is_empty(), "{said}");
+    let (code, said, _) = lithops(&folder, &["job", "cancel", &id]);
+    assert!(code == Some(0) && said.contains("calls were cancelled"), "{said}");
+    let (code, said, _) = lithops(&folder, &["job", "attach", &id]);
+    assert!(code == Some(5) && said.contains("cancelled") && said.contains("\"value\""), "{said}");
+    let (_, said, _) = lithops(&folder, &["clean", "--older-than", "0s", "--dry-run"]);
+    assert!(said.starts_with("would remove") && !committed(&folder, job).is_empty(), "{said}");
+    let (_, said, _) = lithops(&folder, &["clean", "--older-than", "0s"]);
+    assert!(said.starts_with("removing") && said.contains("finished"), "{said}");
+    assert!(committed(&folder, job).is_empty());
+    let (code, _, said) = lithops(&folder, &["job", "cancel", &id]);
+    assert!(code == Some(3) && said.contains("nothing is stored"), "{said}");
+}

@@ -81,11 +81,13 @@ impl Core {
         prepared: Prepared,
         journal: &Journal,
     ) -> Result<Arc<JobState>> {
+        let owner = Owner::this_process();
+        // The lease first: it says whose job this is, whatever becomes of it, and that somebody drives it.
+        let lease = Lease::take(journal, 1, &owner).await?;
         let (calls, segments) = store_inputs(journal, queue).await?;
         for (number, value) in shared.iter().enumerate() {
             journal.put_shared(number, value.clone()).await?;
         }
-        let owner = Owner::this_process();
         let plan = prepared.plan.for_calls(calls);
         let record = JobRecord {
             form: JobRecord::FORM,
@@ -104,8 +106,6 @@ impl Core {
             owner: owner.clone(),
             created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         };
-        // The lease first: whoever sees the record sees that somebody drives the job.
-        let lease = Lease::take(journal, 1, &owner).await?;
         journal.put_record(&record).await?;
         let spec = self.spec_of(&record, options.env.clone(), shared);
         let backend = Arc::clone(&self.backend);
@@ -214,7 +214,7 @@ impl Core {
 }
 
 /// The plan of a job that this client cannot drive, as far as its record says.
-fn plan_of(record: &JobRecord, max_workers: usize) -> crate::plan::Plan {
+pub(super) fn plan_of(record: &JobRecord, max_workers: usize) -> crate::plan::Plan {
     let worker_processes = usize::try_from(record.worker_processes).unwrap_or(1);
     let capabilities = crate::compute::Capabilities::local(worker_processes);
     let request = PlanRequest {

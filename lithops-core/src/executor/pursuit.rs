@@ -89,6 +89,11 @@ impl Pursuit {
             }
             self.job.set_reading(true);
             if let Watched::Free { epoch } = watch.look(&self.journal).await? {
+                // Whoever drove it has let go after its last commit, which may have come after the last look.
+                self.catch_up(false).await?;
+                if self.is_finished() {
+                    continue;
+                }
                 let means = self.means.as_ref().map_err(Error::again);
                 means?;
                 lease = Lease::take(&self.journal, epoch + 1, &self.owner).await?;

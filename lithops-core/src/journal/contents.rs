@@ -53,18 +53,20 @@ impl Journal {
         Self { storage, bucket, keys: Keys::of(prefix, job), job }
     }
 
-    /// The jobs that are stored, oldest first: all that have a record.
+    /// The jobs that anything is stored of, oldest first.
     ///
     /// # Errors
     /// When the storage cannot be listed.
     pub async fn list(storage: &StorageClient, prefix: Option<&str>) -> Result<Vec<Self>> {
         let all = keys::all(prefix);
         let mut listed = storage.storage().list(storage.bucket(), &all);
-        let mut jobs = Vec::new();
+        let mut jobs: Vec<Self> = Vec::new();
         while let Some(object) = listed.next().await {
             let key = object?.key;
-            let job = key[all.len()..].strip_suffix("/record").and_then(|job| job.parse().ok());
-            jobs.extend(job.map(|job| Self::new(storage, prefix, job)));
+            let job: Option<JobId> = key[all.len()..].split_once('/').and_then(|(job, _)| job.parse().ok());
+            if let Some(job) = job.filter(|job| jobs.last().is_none_or(|last| last.job != *job)) {
+                jobs.push(Self::new(storage, prefix, job));
+            }
         }
         Ok(jobs)
     }
@@ -239,7 +241,7 @@ impl Journal {
         self.put_if_absent(&self.keys.lease(epoch), &content.into()).await
     }
 
-    pub(super) async fn lease(&self, epoch: u64) -> Result<Option<Owner>> {
+    pub(crate) async fn lease(&self, epoch: u64) -> Result<Option<Owner>> {
         let content = self.get(&self.keys.lease(epoch)).await?;
         // What nobody understands is the lease of somebody all the same.
         Ok(content.and_then(|content| serde_json::from_slice(&content).ok()))

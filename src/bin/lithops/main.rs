@@ -1,9 +1,11 @@
 //! The command line: looks at backends, plans and configuration, and runs a greeting.
 
 mod backends;
+mod clean;
 mod config;
 mod failure;
 mod hello;
+mod job;
 mod plan;
 mod print;
 
@@ -33,6 +35,9 @@ enum Command {
     Backends(backends::Backends),
     #[command(subcommand)]
     Config(config::Config),
+    #[command(subcommand)]
+    Job(job::Job),
+    Clean(clean::Clean),
 }
 
 const EXAMPLES: &str = "\
@@ -41,6 +46,7 @@ Examples:
   lithops plan --tasks 200 --worker-processes 4 --chunksize 8      25 workers of 4 sub-workers
   lithops backends                                                 where calls can run
   lithops config check                                             is the configuration right?
+  lithops job list                                                 which durable jobs are there?
 
 Data go to stdout, everything else to stderr.
 Exit codes: 0 done, 1 failed, 2 wrong configuration or arguments, 3 not found or unsupported,
@@ -55,6 +61,8 @@ fn main() -> ExitCode {
         Command::Plan(plan) => plan.run(),
         Command::Backends(backends) => backends.run(),
         Command::Config(config) => config.run(),
+        Command::Job(job) => job.run(),
+        Command::Clean(clean) => clean.run(),
     };
     done.unwrap_or_else(|error| failure::report(&error, arguments.verbose))
 }

@@ -44,7 +44,7 @@ pub(super) fn failed_report(header: &ReportHeader, errors: &[&[u8]]) -> Report {
 }
 
 /// Reports in which calls that were never begun have all failed with the same encoded error.
-pub(super) fn failed_together(
+pub(in crate::executor) fn failed_together(
     job: JobId,
     calls: Vec<(u64, u64)>,
     error: &[u8],

@@ -21,5 +21,7 @@ mod made;
 mod reports;
 mod run;
 
+pub(super) use made::failed_together;
+
 pub use assignment::{Assignment, Ended, RetryIf};
 pub use run::{drive, drive_with};

@@ -1,0 +1,179 @@
+//! `lithops job list|status|attach|cancel`: durable jobs, seen from outside the program that started them.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Subcommand};
+use lithops::{
+    JobId,
+    jobs::{StoredJob, StoredJobs},
+};
+use serde::Serialize;
+
+use crate::print;
+
+/// Lists, watches and cancels durable jobs.
+///
+/// A job that was started with `.durable()` or `.detach()` is stored, and other programs can see it. The jobs are
+/// those in the storage of the configuration.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Job {
+    /// Lists the jobs that are stored, oldest first.
+    List(List),
+    /// Says how far a job is, and who drives it.
+    Status(One),
+    /// Waits until a job is finished, and prints the outcome of each call as a line of JSON.
+    ///
+    /// This command has no functions of yours and cannot go on with a job that nobody drives: a program of yours does,
+    /// with `fexec.attach`. Exit code 5 when a call has failed.
+    Attach(One),
+    /// Ends a job: calls without an outcome get the outcome "cancelled".
+    Cancel(One),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    place: Place,
+
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct One {
+    /// The job, as `futures.job_id()` and `lithops job list` print it.
+    job: JobId,
+
+    #[command(flatten)]
+    place: Place,
+
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Where jobs are looked for.
+#[derive(Debug, Args)]
+pub(crate) struct Place {
+    /// The storage, if not the configured one.
+    #[arg(short, long, value_name = "NAME")]
+    storage: Option<String>,
+
+    /// The configuration file, if not the one that is found.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Place {
+    pub(crate) fn open(self) -> lithops::Result<StoredJobs> {
+        StoredJobs::open(self.config, self.storage)
+    }
+}
+
+/// A job as programs read it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Listed {
+    job: String,
+    function: String,
+    backend: String,
+    calls: u64,
+    stored: u64,
+    state: &'static str,
+    driven_by: Option<String>,
+    started: u64,
+}
+
+impl From<&StoredJob> for Listed {
+    fn from(job: &StoredJob) -> Self {
+        Self {
+            job: job.record.job.to_string(),
+            function: job.record.function_name.clone(),
+            backend: job.record.backend.clone(),
+            calls: job.record.calls,
+            stored: job.stored,
+            state: job.state(),
+            driven_by: job.driver.as_ref().map(lithops::jobs::Owner::place),
+            started: job.record.created,
+        }
+    }
+}
+
+impl Listed {
+    pub(crate) fn line(&self) -> String {
+        let Self { job, function, calls, stored, state, driven_by, .. } = self;
+        let driver = driven_by.as_ref().map(|driver| format!(" by {driver}")).unwrap_or_default();
+        format!("{job}  {state}{driver}, {stored} of {calls} calls of `{function}`")
+    }
+}
+
+impl Job {
+    pub(crate) fn run(self) -> lithops::Result<ExitCode> {
+        match self {
+            Self::List(list) => list.run(),
+            Self::Status(one) => one.status(),
+            Self::Attach(one) => one.attach(),
+            Self::Cancel(one) => one.cancel(),
+        }
+    }
+}
+
+impl List {
+    fn run(self) -> lithops::Result<ExitCode> {
+        let found = self.place.open()?.list()?;
+        let listed: Vec<_> = found.iter().map(Listed::from).collect();
+        if self.json {
+            print::json(&listed)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        listed.iter().try_for_each(|job| print::line(job.line()))?;
+        if listed.is_empty() {
+            print::remark("no job is stored: only those started with `.durable()` or `.detach()` are");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl One {
+    fn status(self) -> lithops::Result<ExitCode> {
+        let listed = Listed::from(&self.place.open()?.find(self.job)?);
+        if self.json {
+            print::json(&listed)?;
+        } else {
+            print::line(listed.line())?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn attach(self) -> lithops::Result<ExitCode> {
+        let mut failed = 0;
+        self.place.open()?.attach(self.job, |call, outcome| {
+            let line = match outcome {
+                Ok(value) => serde_json::json!({ "call": call, "value": value }),
+                Err(error) => {
+                    failed += 1;
+                    serde_json::json!({ "call": call, "error": error.to_string() })
+                }
+            };
+            print::line(line)
+        })?;
+        if failed > 0 {
+            print::remark(&format!("{failed} calls have failed"));
+        }
+        let code = if failed > 0 { lithops::ErrorKind::CallFailed.exit_code() } else { 0 };
+        Ok(ExitCode::from(code))
+    }
+
+    fn cancel(self) -> lithops::Result<ExitCode> {
+        let cancelled = self.place.open()?.cancel(self.job)?;
+        if self.json {
+            print::json(&serde_json::json!({ "job": self.job.to_string(), "cancelled": cancelled }))?;
+        } else {
+            print::line(match cancelled {
+                0 => "nothing was left to cancel".to_owned(),
+                calls => format!("{calls} calls were cancelled"),
+            })?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
