@@ -56,7 +56,13 @@ impl Drop for Leftover {
         removals.begin();
         runtime::driver().spawn(async move {
             let job = journal.job();
-            if let Err(error) = journal.delete().await {
+            let removed = match journal.is_read().await {
+                // The last to read it removes it.
+                Ok(true) => Ok(()),
+                Ok(false) => journal.delete().await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = removed {
                 tracing::warn!(%job, %error, "cannot remove what is stored of a finished job: `lithops clean` does");
             }
             removals.end();

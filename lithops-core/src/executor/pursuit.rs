@@ -60,8 +60,17 @@ impl Pursuit {
     /// Follows the job to its end, beginning with a lease if this client has one.
     pub async fn follow(self, lease: Option<Lease>, mut commands: Commands) {
         let _at_work = interrupt::AtWork::begin();
+        let reads = lease.is_none() && self.leftover.is_some();
+        if reads {
+            // Should that fail, what is stored may go while this client reads, and it will say so.
+            let _ = self.journal.put_reader(&self.owner).await;
+        }
         if let Err(error) = self.run(lease, &mut commands).await {
             self.job.fail(error);
+        }
+        if reads {
+            // Should that fail, what is stored stays until `lithops clean`.
+            let _ = self.journal.remove_reader(&self.owner).await;
         }
     }
 
@@ -76,6 +85,12 @@ impl Pursuit {
                 return Ok(());
             }
             if let Some(lease) = lease.take() {
+                // What was asked of a client that only reads was refused.
+                while let Ok(command) = commands.try_recv() {
+                    if self.heard(command).await? {
+                        return Ok(());
+                    }
+                }
                 self.job.set_reading(false);
                 match self.drive(lease, commands).await? {
                     Ended::Finished => {
@@ -102,15 +117,23 @@ impl Pursuit {
             pause = if fresh > 0 { FIRST_LOOK } else { (pause * 2).min(LONGEST_LOOK) };
             tokio::select! {
                 () = sleep(pause) => {}
-                Some(command) = commands.recv() => match command {
-                    // Whoever drives the job looks for this.
-                    Command::Cancel => self.journal.ask_to_cancel().await?,
-                    // It cannot be ended from here, and its handle knows.
-                    Command::CancelCalls(..) => {}
-                    Command::Interrupt => return Ok(()),
+                Some(command) = commands.recv() => if self.heard(command).await? {
+                    return Ok(());
                 },
             }
         }
+    }
+
+    /// Takes in a command while this client only reads; says whether the program is being ended.
+    async fn heard(&self, command: Command) -> Result<bool> {
+        match command {
+            // Whoever drives the job looks for this.
+            Command::Cancel => self.journal.ask_to_cancel().await?,
+            // It cannot be ended from here, and its handle knows.
+            Command::CancelCalls(..) => {}
+            Command::Interrupt => return Ok(true),
+        }
+        Ok(false)
     }
 
     fn is_finished(&self) -> bool {

@@ -96,7 +96,9 @@ impl<R, M: Mode> ResponseFuture<R, M> {
     pub fn cancel(&self) -> M::Out<Result<()>> {
         let (job, call) = (Arc::clone(&self.value.job), self.value.call);
         M::run(async move {
-            job.cancel_calls(call, call + 1);
+            if !job.progress().reading {
+                job.cancel_calls(call, call + 1);
+            }
             let given_up = Arc::clone(&job);
             job.wait_for(move |outcomes, progress| {
                 outcomes.done().contains(call) || progress.is_finished() || progress.reading

@@ -216,6 +216,43 @@ impl Journal {
         insist(|| self.storage.delete_many(&self.bucket, keys.clone())).await
     }
 
+    /// Says that a client reads the job: what is stored of it is not to go meanwhile.
+    ///
+    /// # Errors
+    /// When the storage does not take it.
+    pub async fn put_reader(&self, reader: &Owner) -> Result<()> {
+        let content = serde_json::to_vec(reader)
+            .map_err(|error| Error::new(ErrorKind::Unexpected, format!("cannot encode a reader: {error}")))?;
+        self.put(&self.keys.reader(&reader.name), content.into()).await
+    }
+
+    /// Says that a client reads the job no more.
+    ///
+    /// # Errors
+    /// When the storage does not allow it.
+    pub async fn remove_reader(&self, reader: &Owner) -> Result<()> {
+        let key = self.keys.reader(&reader.name);
+        insist(|| self.storage.delete(&self.bucket, &key)).await
+    }
+
+    /// Whether a client reads the job, as far as can be told.
+    ///
+    /// # Errors
+    /// When the storage cannot be read.
+    pub async fn is_read(&self) -> Result<bool> {
+        let prefix = self.keys.readers();
+        let listed: Vec<ObjectMeta> =
+            insist(|| self.storage.list(&self.bucket, &prefix).try_collect()).await?;
+        for object in listed {
+            let reader = self.get(&object.key).await?;
+            let reader = reader.and_then(|reader| serde_json::from_slice::<Owner>(&reader).ok());
+            if reader.is_some_and(|reader| !reader.is_gone()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// When anything of the job was last written, by the storage's clock.
     ///
     /// # Errors

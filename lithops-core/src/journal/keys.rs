@@ -48,6 +48,14 @@ impl Keys {
         format!("{}beat/{epoch:010}", self.folder)
     }
 
+    pub(super) fn readers(&self) -> String {
+        format!("{}reader/", self.folder)
+    }
+
+    pub(super) fn reader(&self, name: &str) -> String {
+        format!("{}reader/{name}", self.folder)
+    }
+
     pub(super) fn commits(&self) -> String {
         format!("{}commit/", self.folder)
     }

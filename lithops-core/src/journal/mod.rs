@@ -8,6 +8,7 @@
 //!   lease/<epoch>       put if absent: who drives the job
 //!   beat/<epoch>        overwritten by that client while it lives, and at last with the word that it has let go
 //!   commit/<chunk>      put if absent: the outcomes of all calls of a chunk
+//!   reader/<name>       a client that reads the job: nothing is removed before the last of them has read it
 //!   cancel              somebody wants the job ended
 //! ```
 //!
