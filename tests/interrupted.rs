@@ -17,13 +17,20 @@ lithops::test_worker!();
 const FOLDER: &str = "LITHOPS_TEST_INTERRUPTED";
 const CALLS: u64 = 120;
 
+/// Writes a file that is there whole or not at all.
+fn write(path: &Path, text: &str) {
+    let unfinished = path.with_extension(std::process::id().to_string());
+    fs::write(&unfinished, text).expect("written");
+    fs::rename(unfinished, path).expect("renamed");
+}
+
 /// Notes that it ran, and takes its time.
 #[lithops::function]
 fn work(x: u64, folder: PathBuf) -> u64 {
     let mut notes =
         fs::File::options().create(true).append(true).open(folder.join(x.to_string())).expect("a note");
     notes.write_all(b"ran\n").expect("noted");
-    fs::write(folder.join("worker"), std::os::unix::process::parent_id().to_string()).expect("noted");
+    write(&folder.join("worker"), &std::os::unix::process::parent_id().to_string());
     let end = Instant::now() + Duration::from_millis(10);
     while Instant::now() < end {
         std::hint::spin_loop();
@@ -34,7 +41,7 @@ fn work(x: u64, folder: PathBuf) -> u64 {
 /// Runs until it is ended.
 #[lithops::function]
 fn endless(folder: PathBuf) {
-    fs::write(folder.join("pid"), std::process::id().to_string()).expect("written");
+    write(&folder.join("pid"), &std::process::id().to_string());
     loop {
         thread::park();
     }
@@ -62,8 +69,7 @@ fn the_client_in_a_process_of_its_own() {
     let calls = if folder.ends_with("cancelled") { CALLS * 10 } else { CALLS };
     let inputs = (0..calls).map(move |x| (x, notes.clone()));
     let futures = fexec.map(work, inputs).chunksize(3).durable().run().expect("a job");
-    fs::write(folder.join("job.new"), futures.job_id().to_string()).expect("written");
-    fs::rename(folder.join("job.new"), folder.join("job")).expect("renamed");
+    write(&folder.join("job"), &futures.job_id().to_string());
     futures.get_result().expect("results");
     // The handles are not dropped before whoever reads along has read.
     wait_for("the reader", || folder.join("read").exists());
