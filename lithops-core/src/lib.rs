@@ -11,6 +11,7 @@ pub mod executor;
 pub mod function;
 pub mod id;
 pub mod job;
+pub mod nesting;
 pub mod plan;
 pub mod process;
 pub mod protocol;

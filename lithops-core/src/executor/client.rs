@@ -16,6 +16,7 @@ use crate::{
     function::{Entry, Function, IntoInputs, entry_of},
     id::JobId,
     job::{InputQueue, JobState, Policy},
+    nesting,
     plan::{Plan, PlanRequest},
     protocol::JobSpec,
     storage::{Locator, StorageClient},
@@ -178,6 +179,7 @@ impl Core {
                 .with_hint("a name has at least one character and neither `=` nor NUL"));
             }
         }
+        let (depth, parent) = nesting::below()?;
         let id = JobId::generate();
         let spec = JobSpec {
             job: id,
@@ -189,6 +191,8 @@ impl Core {
             shared,
             storage: Some(self.locator.clone()),
             log_limit: 1 << 20,
+            depth,
+            parent,
         };
         let retries = options.retries.unwrap_or_else(|| RetryPolicy::new(entry.retries));
         let policy = Policy { at_most_once: entry.at_most_once, ..retries.policy };

@@ -45,6 +45,19 @@ pub struct JobSpec {
     pub storage: Option<Locator>,
     /// How many bytes of what one call prints are kept.
     pub log_limit: u64,
+    /// How deep it is nested: 0 for a client's job, one more than its parent's for a job that a call has started.
+    pub depth: u32,
+    /// The call that has started it.
+    pub parent: Option<ParentCall>,
+}
+
+/// A call that has started a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParentCall {
+    /// Its job.
+    pub job: JobId,
+    /// Its number there.
+    pub call: u64,
 }
 
 impl fmt::Debug for JobSpec {

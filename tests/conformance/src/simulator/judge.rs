@@ -117,6 +117,8 @@ fn spec(job: JobId, scenario: &Scenario) -> JobSpec {
         shared: Vec::new(),
         storage: None,
         log_limit: 0,
+        depth: 0,
+        parent: None,
     }
 }
 
