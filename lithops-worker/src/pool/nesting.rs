@@ -104,7 +104,7 @@ impl Pool {
         Ok(())
     }
 
-    /// Ends the jobs that a slot's calls have started, because the slot has ended.
+    /// Ends the jobs that a slot's calls have started: it has ended, or is heard no more.
     pub(super) fn end_nested(&mut self, slot: u64) -> Result<()> {
         if self.nested.slots.remove(&slot).is_none() {
             return Ok(());
@@ -138,9 +138,9 @@ impl Pool {
         Ok(())
     }
 
-    /// Ends the sub-workers that were only needed while others waited.
+    /// Ends sub-workers that were only needed while others waited; what one level of nesting needs stays warm.
     fn end_surplus(&mut self) {
-        let surplus = self.slots.len().saturating_sub(self.widest);
+        let surplus = self.slots.len().saturating_sub(2 * self.widest);
         let idle = self.slots.iter().rev().filter(|(_, slot)| slot.is_idle()).map(|(number, _)| *number);
         // A sub-worker ends by itself when its channel does; its executors, if it has any, have nothing running.
         for number in idle.take(surplus).collect::<Vec<_>>() {
