@@ -113,19 +113,20 @@ async fn a_nested_map_of_many_short_calls() {
     assert_eq!(sum.expect("a value"), (0..20_000).map(|x| x * x).sum::<u64>());
 }
 
-/// Each call is a job of its own, and all are there at once.
+/// Each call is a job of its own, and all are there at once. Gives their sum, and in how many processes they ran.
 #[lithops::function]
-async fn at_once(jobs: u64) -> Fallible<u64> {
+async fn at_once(jobs: u64) -> Fallible<(u64, usize)> {
     let fexec = FunctionExecutor::builder().build().await?;
     let mut calls = Vec::new();
     for x in 0..jobs {
         calls.push(fexec.call_async(sum_of_squares, x % 5).await?);
     }
-    let mut sum = 0;
+    let (mut sum, mut pids) = (0, BTreeSet::new());
     for call in calls {
         sum += call.result().await?;
+        pids.extend(call.stats().map(|stats| stats.pid));
     }
-    Ok(sum)
+    Ok((sum, pids.len()))
 }
 
 #[test]
@@ -134,7 +135,11 @@ fn many_nested_jobs_at_once_whose_calls_start_jobs() {
         let fexec = blocking::FunctionExecutor::builder().worker_processes(worker_processes).build();
         let fexec = fexec.expect("an executor");
         let sums = fexec.map(at_once, [40; 3]).run().expect("a job").get_result().expect("results");
-        assert_eq!(sums, [8 * (1 + 5 + 14); 3]);
+        for (sum, processes) in sums {
+            assert_eq!(sum, 8 * (1 + 5 + 14));
+            // A call that waits keeps its process: deeper calls must go before calls that would wait as well.
+            assert!(processes <= 9 * worker_processes, "{processes} processes");
+        }
     }
 }
 
@@ -430,6 +435,48 @@ fn a_nested_job_that_nobody_waits_for_goes_on() {
     call.result().expect("it has ended");
     let files = || fs::read_dir(folder.path()).expect("a folder").count();
     wait_for("the nested calls", || files() == 10);
+}
+
+/// Works, and leaves a file that says when.
+#[lithops::function]
+fn leaves_when(file: PathBuf) {
+    let (begun, ended, ..) = work();
+    let nanos = |moment: SystemTime| moment.duration_since(SystemTime::UNIX_EPOCH).expect("now").as_nanos();
+    fs::write(file.with_extension("new"), format!("{} {}", nanos(begun), nanos(ended))).expect("written");
+    fs::rename(file.with_extension("new"), file).expect("renamed");
+}
+
+/// Works, starts a job, and does not wait for it.
+#[lithops::function]
+fn works_and_goes(id: CallId, folder: PathBuf) -> Fallible<()> {
+    leaves_when(folder.join(format!("{id}")));
+    let fexec = blocking::FunctionExecutor::builder().build()?;
+    fexec
+        .map(leaves_when, (0..4).map(|number| folder.join(format!("{id}-{number}"))).collect::<Vec<_>>())
+        .run()?;
+    // So that the job is there before the next call is.
+    std::thread::sleep(Duration::from_millis(4));
+    Ok(())
+}
+
+#[test]
+fn a_call_does_not_begin_in_the_place_of_one_that_nobody_waits_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let fexec = blocking::FunctionExecutor::builder().worker_processes(1).build().expect("an executor");
+    let job = fexec.map(works_and_goes, vec![folder.path().to_owned(); 5]).run().expect("a job");
+    job.get_result().expect("they have ended");
+    let files = || {
+        let files = fs::read_dir(folder.path()).expect("a folder").flatten().map(|file| file.path());
+        files.filter(|file| file.extension().is_none()).collect::<Vec<_>>()
+    };
+    wait_for("the nested calls", || files().len() == 5 + 5 * 4);
+    let ran = files().into_iter().map(|file| -> Ran {
+        let text = fs::read_to_string(file).expect("two moments");
+        let mut moments = text.split(' ').map(|nanos| Duration::from_nanos(nanos.parse().expect("a number")));
+        let mut next = || SystemTime::UNIX_EPOCH + moments.next().expect("a moment");
+        (next(), next(), 0, 0)
+    });
+    assert_eq!(most_at_once(&ran.collect::<Vec<_>>()), 1);
 }
 
 const FOLDER: &str = "LITHOPS_NESTED_TEST_FOLDER";
