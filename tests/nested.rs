@@ -52,7 +52,9 @@ fn most_at_once(ran: &[Ran]) -> usize {
 async fn branches(worker_processes: usize, nested: usize, branches: usize, leaves: u32) {
     let fexec =
         FunctionExecutor::builder().worker_processes(worker_processes).build().await.expect("an executor");
-    let futures = fexec.map(branch, vec![(leaves, nested); branches]).await.expect("a job");
+    // All are in the worker from the beginning, so that calls are given in advance behind others.
+    let futures = fexec.map(branch, vec![(leaves, nested); branches]).chunksize(branches);
+    let futures = futures.await.expect("a job");
     let ran = futures.get_result().await.expect("results");
     for branch in &ran {
         assert_eq!(branch.len(), leaves as usize + 2);
@@ -463,7 +465,9 @@ fn works_and_goes(id: CallId, folder: PathBuf) -> Fallible<()> {
 fn a_call_does_not_begin_in_the_place_of_one_that_nobody_waits_for() {
     let folder = tempfile::tempdir().expect("a folder");
     let fexec = blocking::FunctionExecutor::builder().worker_processes(1).build().expect("an executor");
-    let job = fexec.map(works_and_goes, vec![folder.path().to_owned(); 5]).run().expect("a job");
+    // All five are in the worker from the beginning, so that one is given in advance behind another.
+    let job = fexec.map(works_and_goes, vec![folder.path().to_owned(); 5]).chunksize(5);
+    let job = job.run().expect("a job");
     job.get_result().expect("they have ended");
     let files = || {
         let files = fs::read_dir(folder.path()).expect("a folder").flatten().map(|file| file.path());
