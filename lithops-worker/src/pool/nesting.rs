@@ -174,11 +174,14 @@ impl Pool {
         parents.collect()
     }
 
+    /// How many sub-workers are busy and do not wait.
+    pub(super) fn busy(&self, parents: &BTreeSet<u64>) -> usize {
+        self.slots.iter().filter(|(number, slot)| !slot.is_idle() && !parents.contains(number)).count()
+    }
+
     /// How many more sub-workers may be busy.
     pub(super) fn room(&self) -> usize {
-        let parents = self.parents();
-        let busy = self.slots.iter().filter(|(number, slot)| !slot.is_idle() && !parents.contains(number));
-        self.most.saturating_sub(busy.count())
+        self.most.saturating_sub(self.busy(&self.parents()))
     }
 
     /// How deep the deepest job is that has calls to give out.

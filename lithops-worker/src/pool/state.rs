@@ -372,6 +372,10 @@ impl Pool {
         let deprived: Vec<_> =
             self.jobs.values().filter(|job| job.is_deprived(share)).map(|job| job.spec.job).collect();
         let (parents, deepest) = (self.parents(), self.deepest_waiting());
+        // A call has ended for which others still run: its slot must come to rest, not begin the next.
+        if self.busy(&parents) > self.most {
+            return;
+        }
         let one_batch = |slot: &Slot| slot.batches.len() == 1 && slot.ending.is_none();
         for (number, slot) in self.slots.iter_mut().filter(|(_, slot)| one_batch(slot)) {
             let Some(job) = slot.job().and_then(|id| self.jobs.get_mut(&id)) else { continue };
