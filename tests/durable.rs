@@ -138,7 +138,8 @@ async fn shared_values_and_the_names_but_not_the_values_of_variables_are_stored(
     assert_eq!(results, (0..6).map(|x| 987_654_321 + 11 * x).collect::<Vec<_>>());
     let mut found = 0;
     for file in walk(root.path()) {
-        let content = fs::read(&file).expect("reads");
+        // The client that drives the job writes its beat anew now and then.
+        let Ok(content) = fs::read(&file) else { continue };
         let text = String::from_utf8_lossy(&content);
         found += usize::from(text.contains("ADDEND"));
         assert!(!text.contains("987654321"), "{}", file.display());

@@ -12,6 +12,7 @@ pub mod function;
 pub mod id;
 pub mod job;
 pub mod journal;
+pub mod nesting;
 pub mod plan;
 pub mod process;
 pub mod protocol;

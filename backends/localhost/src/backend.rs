@@ -9,12 +9,14 @@ use lithops_core::{
         Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId, RuntimeSpec, Severity,
     },
     error::{Error, ErrorKind, Result},
+    nesting::is_nested,
     protocol::Program,
 };
 
 use crate::{
     SCHEME,
     config::{self, LocalhostConfig},
+    nesting,
     worker::Worker,
 };
 
@@ -43,6 +45,8 @@ pub struct LocalhostBackend {
     /// What plays the sub-worker.
     program: Program,
     max_workers: usize,
+    /// Whether this is inside of a call: the worker is then the one that the call runs in, and none is started.
+    nested: bool,
     workers: Mutex<Vec<Arc<Worker>>>,
 }
 
@@ -61,11 +65,16 @@ impl LocalhostBackend {
                 (Program { path, arguments: Vec::new() }, Program { path: own, ..options.program })
             }
         };
+        let (nested, mut capabilities) = (is_nested(), config::capabilities(&options.config)?);
+        if nested {
+            capabilities.max_workers = 1;
+        }
         Ok(Self {
-            capabilities: config::capabilities(&options.config)?,
+            capabilities,
             runtime,
             program,
             max_workers: options.max_workers,
+            nested,
             workers: Mutex::default(),
         })
     }
@@ -76,6 +85,9 @@ impl LocalhostBackend {
 
     /// A worker that does not serve the job yet: a warm one, or a new one while there may be more.
     fn worker_for(&self, request: &InvokeRequest) -> Result<Arc<Worker>> {
+        if self.nested {
+            return nesting::worker();
+        }
         let mut workers = self.workers();
         workers.retain(|worker| worker.is_alive());
         let job = request.job.job;
@@ -142,6 +154,9 @@ impl ComputeBackend for LocalhostBackend {
 
     async fn cancel(&self, id: &InvocationId) -> Result<()> {
         self.workers().iter().for_each(|worker| worker.cancel(id));
+        if self.nested {
+            nesting::known_worker().iter().for_each(|worker| worker.cancel(id));
+        }
         Ok(())
     }
 
@@ -158,6 +173,7 @@ impl ComputeBackend for LocalhostBackend {
     }
 
     async fn close(&self, mode: CloseMode) -> Result<()> {
+        // Inside of a call there is none: jobs that the call has started go on with it.
         // A worker ends when its last handle goes: at once when it is idle, else with its last job.
         let workers = std::mem::take(&mut *self.workers());
         if mode == CloseMode::Now {

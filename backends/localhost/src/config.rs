@@ -6,6 +6,7 @@ use lithops_core::{
     compute::Capabilities,
     config::{Config, Key},
     error::{Error, ErrorKind, Result},
+    nesting,
 };
 
 use crate::SCHEME;
@@ -54,10 +55,14 @@ impl LocalhostConfig {
     }
 }
 
-/// What this machine can do.
+/// What this machine can do. Inside of a call the default is what the call's own job was given.
 ///
 /// # Errors
 /// None today; a machine always has a number of CPUs.
 pub(crate) fn capabilities(_: &Config) -> Result<Capabilities> {
-    Ok(Capabilities::local(thread::available_parallelism().map_or(1, usize::from)))
+    let mut capabilities = Capabilities::local(thread::available_parallelism().map_or(1, usize::from));
+    if let Some(place) = nesting::place() {
+        capabilities.default_worker_processes = place.worker_processes;
+    }
+    Ok(capabilities)
 }

@@ -1,10 +1,12 @@
 //! The localhost backend of lithops: workers are processes of this machine, warm between jobs, gone with the client.
 //!
 //! The program itself plays the worker, unless `localhost.runtime` names the `lithops-worker` program. This crate
-//! starts workers and speaks with them; how calls are run inside a worker is not its business.
+//! starts workers and speaks with them; how calls are run inside a worker is not its business. Inside of a call it
+//! starts none: the calls go to the worker that the call runs in.
 
 mod backend;
 mod config;
+mod nesting;
 mod worker;
 
 pub use backend::LocalhostBackend;

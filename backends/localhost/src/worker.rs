@@ -3,7 +3,10 @@
 use std::{
     collections::{HashMap, VecDeque},
     io::{PipeReader, Read},
-    os::{fd::OwnedFd, unix::process::ExitStatusExt},
+    os::{
+        fd::OwnedFd,
+        unix::{self, process::ExitStatusExt},
+    },
     process::Child,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
@@ -37,10 +40,12 @@ const EXIT_REFUSED: i32 = 88;
 
 type Events = mpsc::UnboundedSender<Result<Event>>;
 
-/// A worker process. It ends when the last handle to it goes.
+/// A worker process. It ends when the last handle to it goes, unless this process is one of its sub-workers.
 #[derive(Debug)]
 pub(crate) struct Worker {
     pid: u32,
+    /// Whether it was started here, so that it can be ended here.
+    is_own: bool,
     outbox: Outbox,
     shared: Arc<Shared>,
 }
@@ -78,7 +83,16 @@ impl Worker {
         let reader = thread::Builder::new().name("lithops-output".into()).stack_size(64 << 10);
         let output = reader.spawn(move || keep_output(output, &listener.output))?;
         tokio::spawn(listen(Arc::clone(&shared), FrameReader::new(reading), child, output));
-        Ok(Self { pid, outbox, shared })
+        Ok(Self { pid, is_own: true, outbox, shared })
+    }
+
+    /// The worker that this process is a sub-worker of, at the other end of `channel`. It has been greeted before.
+    pub(crate) fn around(channel: unix::net::UnixStream) -> Result<Self> {
+        channel.set_nonblocking(true)?;
+        let (reading, writing) = UnixStream::from_std(channel)?.into_split();
+        let shared = Arc::new(Shared { jobs: Mutex::new(Some(HashMap::new())), output: Mutex::default() });
+        tokio::spawn(listen_around(Arc::clone(&shared), FrameReader::new(reading)));
+        Ok(Self { pid: unix::process::parent_id(), is_own: false, outbox: Outbox::new(writing), shared })
     }
 
     pub(crate) fn is_alive(&self) -> bool {
@@ -126,7 +140,8 @@ impl Worker {
 
     /// Ends the process, at once; its sub-workers end with it.
     pub(crate) fn kill(&self) {
-        if self.is_alive()
+        if self.is_own
+            && self.is_alive()
             && let Some(pid) = i32::try_from(self.pid).ok().and_then(rustix::process::Pid::from_raw)
         {
             // It may have ended by itself meanwhile.
@@ -201,7 +216,7 @@ async fn listen(
     output: thread::JoinHandle<()>,
 ) {
     // A channel that breaks is the worker's end; only what it says wrongly is held against it.
-    let broken = forward(&shared, &mut frames).await.err().filter(|error| error.kind() != ErrorKind::Io);
+    let broken = serve(&shared, &mut frames).await.err().filter(|error| error.kind() != ErrorKind::Io);
     drop(frames);
     let jobs = shared.jobs().take().unwrap_or_default();
     let ended = tokio::task::spawn_blocking(move || {
@@ -243,20 +258,36 @@ async fn listen(
         }
         Err(error) => ExitReason::Lost(format!("its worker ended, and how is not known: {error}")),
     };
+    exited(jobs, &reason);
+}
+
+/// The same for the worker that this process is a sub-worker of; when it really ends, so does this process.
+async fn listen_around(shared: Arc<Shared>, mut frames: FrameReader<OwnedReadHalf>) {
+    let how =
+        forward(&shared, &mut frames).await.err().map_or_else(String::new, |error| format!(": {error}"));
+    let jobs = shared.jobs().take().unwrap_or_default();
+    exited(jobs, &ExitReason::Lost(format!("the worker that this call runs in has closed the channel{how}")));
+}
+
+fn exited(jobs: HashMap<JobId, Events>, reason: &ExitReason) {
     for events in jobs.into_values() {
-        // As above: nobody may be listening any more.
+        // Nobody may be listening any more.
         let _ =
             events.send(Ok(Event { activation: ActivationId(0), kind: EventKind::Exited(reason.clone()) }));
     }
 }
 
-async fn forward(shared: &Shared, frames: &mut FrameReader<OwnedReadHalf>) -> Result<()> {
+async fn serve(shared: &Shared, frames: &mut FrameReader<OwnedReadHalf>) -> Result<()> {
     let hello = tokio::time::timeout(process::START_LIMIT, frames.next()).await.map_err(|_| {
         Error::new(ErrorKind::Timeout, format!("the worker has said nothing for {:?}", process::START_LIMIT))
             .with_hint("the program must reach `lithops::init()` first thing in `main`")
     })?;
     let Some(hello) = hello? else { return Ok(()) };
     Hello::read(&hello)?;
+    forward(shared, frames).await
+}
+
+async fn forward(shared: &Shared, frames: &mut FrameReader<OwnedReadHalf>) -> Result<()> {
     while let Some(frame) = frames.next().await? {
         match frame.kind {
             FrameKind::Report => {

@@ -9,9 +9,10 @@ use crate::{
     compute::{BackendOptions, Registry},
     config::{Config, CountValue, Environment, Origin, Severity, Sources, Value},
     error::{Error, ErrorKind, Result},
+    nesting,
     plan::PlanRequest,
     process,
-    storage::{self, StorageClient},
+    storage::{self, Locator, StorageClient, StorageDescriptor},
 };
 
 /// Who watches a job and falls further behind than this misses the oldest events.
@@ -139,10 +140,12 @@ impl<M: Mode> Builder<M> {
         let worker_processes = plan.worker_processes();
         let max_workers = max_workers.unwrap_or(capabilities.default_max_workers);
 
-        let locator = (storage_descriptor.locate)(&config)?;
+        let locator = locate(storage_descriptor, &config)?;
         let store = storage::connect(&locator)?;
         let options = BackendOptions::new(config, process::program()?, worker_processes, max_workers);
         let backend = (descriptor.connect)(options).await?;
+        // Inside of a call the backend has one worker, however many the configuration gives a client.
+        let max_workers = max_workers.min(backend.capabilities().max_workers);
         Ok(Core {
             backend,
             storage_shared: store.capabilities().shared_between_processes,
@@ -168,6 +171,17 @@ impl<M: Mode> Builder<M> {
             config.set(&backend, &setting.key, setting.value.clone(), Origin::Builder(setting.call));
         }
         Ok(config)
+    }
+}
+
+/// Where the storage is: what the configuration names, else that of the call which this runs in.
+fn locate(descriptor: &StorageDescriptor, config: &Config) -> Result<Locator> {
+    let section = config.section(descriptor.scheme);
+    let named = config.section("lithops").get("storage").is_some()
+        || descriptor.keys.iter().any(|key| section.get(key.name).is_some());
+    match nesting::place().and_then(|place| place.storage).filter(|_| !named) {
+        Some(inherited) => Ok(inherited),
+        None => (descriptor.locate)(config),
     }
 }
 

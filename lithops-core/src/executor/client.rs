@@ -20,6 +20,7 @@ use crate::{
     function::{Entry, Function, IntoInputs, entry_of},
     id::JobId,
     job::{InputQueue, JobEvent, JobState, Policy},
+    nesting,
     plan::{Plan, PlanRequest},
     protocol::JobSpec,
     storage::{Locator, StorageClient},
@@ -227,6 +228,7 @@ impl Core {
     ) -> Result<Arc<JobState>> {
         let Prepared { plan, timeout, policy, retry_if } =
             self.prepare(entry, options, known.unwrap_or(0))?;
+        let (depth, parent) = nesting::below()?;
         let id = JobId::generate();
         let spec = JobSpec {
             job: id,
@@ -239,6 +241,8 @@ impl Core {
             storage: Some(self.locator.clone()),
             log_limit: LOG_LIMIT,
             durable: None,
+            depth,
+            parent,
         };
         let (state, mut commands) = JobState::new(id, entry.display_name(), plan.clone(), known);
         let state = Arc::new(state.observed_by(self.observers.clone()));

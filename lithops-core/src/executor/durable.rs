@@ -19,6 +19,7 @@ use crate::{
     id::JobId,
     job::{InputQueue, JobState, Taken},
     journal::{JobRecord, Journal, Lease, Owner},
+    nesting,
     plan::PlanRequest,
     protocol::{DurableSpec, JobSpec},
     storage::Locator,
@@ -107,7 +108,7 @@ impl Core {
             created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         };
         journal.put_record(&record).await?;
-        let spec = self.spec_of(&record, options.env.clone(), shared);
+        let spec = self.spec_of(&record, options.env.clone(), shared)?;
         let backend = Arc::clone(&self.backend);
         let means = Means { backend, spec: Arc::new(spec), plan, speculate: options.speculate };
         let job = self.pursue(journal, record, Ok(means), lease, options.detached);
@@ -156,13 +157,14 @@ impl Core {
                 ),
             ));
         }
-        let spec = self.spec_of(record, env, journal.shared(record.shared).await?);
+        let spec = self.spec_of(record, env, journal.shared(record.shared).await?)?;
         let backend = Arc::clone(&self.backend);
         Ok(Means { backend, spec: Arc::new(spec), plan, speculate: false })
     }
 
-    fn spec_of(&self, record: &JobRecord, env: Vec<(String, String)>, shared: Vec<Bytes>) -> JobSpec {
-        JobSpec {
+    fn spec_of(&self, record: &JobRecord, env: Vec<(String, String)>, shared: Vec<Bytes>) -> Result<JobSpec> {
+        let (depth, parent) = nesting::below()?;
+        Ok(JobSpec {
             job: record.job,
             function: record.function.clone(),
             worker_processes: u32::try_from(record.worker_processes).unwrap_or(u32::MAX),
@@ -177,7 +179,9 @@ impl Core {
                 chunksize: record.chunksize,
                 failures_are_final: record.policy.retries == 0,
             }),
-        }
+            depth,
+            parent,
+        })
     }
 
     fn pursue(

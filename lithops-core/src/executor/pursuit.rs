@@ -85,8 +85,10 @@ impl Pursuit {
                 return Ok(());
             }
             if let Some(lease) = lease.take() {
-                // What was asked of a client that only reads was refused.
-                while let Ok(command) = commands.try_recv() {
+                // What was asked while this client only read was refused.
+                while self.job.progress().reading
+                    && let Ok(command) = commands.try_recv()
+                {
                     if self.heard(command).await? {
                         return Ok(());
                     }

@@ -47,6 +47,19 @@ pub struct JobSpec {
     pub log_limit: u64,
     /// How its outcomes are stored, when it is durable.
     pub durable: Option<DurableSpec>,
+    /// How deep it is nested: 0 for a client's job, one more than its parent's for a job that a call has started.
+    pub depth: u32,
+    /// The call that has started it.
+    pub parent: Option<ParentCall>,
+}
+
+/// A call that has started a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParentCall {
+    /// Its job.
+    pub job: JobId,
+    /// Its number there.
+    pub call: u64,
 }
 
 /// How a worker stores the outcomes of a durable job, a chunk at a time, before it reports them.

@@ -4,13 +4,16 @@
 //!
 //! ```text
 //! client                    worker                     sub-worker
-//!   | -- Hello, Setup ------> | -- Hello (+ ledger fd) ----> |
+//!   | -- Hello, Setup ------> | -- Hello (+ two fds) ------> |   the ledger; a socket for nested executors
 //!   | -- Job ---------------> | -- Job --------------------> |   once per job
 //!   | -- Calls -------------> | -- Calls ------------------> |   a run of calls, sliced
 //!   | <------------- Hello -- | <------------------ Hello -- |
 //!   | <----- Logs, Report --- | <----------------- Report -- |   a run of outcomes, forwarded
 //!   | -- Forget, Cancel ----> | -- Forget -----------------> |
 //! ```
+//!
+//! An executor inside of a call is a client too: over the second socket it sends its worker what a client sends after
+//! the greeting, and is sent what a client is sent.
 //!
 //! A frame is `length: u32 LE`, `kind: u8`, three zero bytes, and a body. Bodies that carry calls or outcomes are
 //! laid out by hand in columns and sliced without a copy; the others are postcard.
@@ -28,7 +31,7 @@ mod run;
 pub use calls::Calls;
 pub use frame::{Frame, FrameKind, FrameReader, HEADER_LEN, MAX_FRAME, MAX_VALUE, frame_header, read_frame};
 pub use hello::{About, Hello, PROTOCOL, Role};
-pub use job::{Cancel, DurableSpec, Forget, JobSpec, Program, Setup};
+pub use job::{Cancel, DurableSpec, Forget, JobSpec, ParentCall, Program, Setup};
 pub use logs::{LogEntry, Logs};
 pub use outbox::Outbox;
 pub use payloads::{Payloads, PayloadsBuilder};

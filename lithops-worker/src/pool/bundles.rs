@@ -216,6 +216,8 @@ mod tests {
             shared: Vec::new(),
             storage: Some(Locator::new("memory", "bucket")),
             log_limit: 0,
+            depth: 0,
+            parent: None,
             durable: Some(DurableSpec { calls: 10, chunksize: 4, failures_are_final }),
         };
         Bundles::of(&spec).expect("it is durable")

@@ -2,7 +2,7 @@
 
 use std::{process::Child, time::Duration};
 
-use lithops_core::protocol::{Frame, FrameReader};
+use lithops_core::protocol::{Frame, FrameReader, Outbox};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use tokio::{net::unix::OwnedReadHalf, sync::mpsc, time};
 
@@ -18,6 +18,12 @@ pub(super) struct SlotEvent {
 #[derive(Debug)]
 pub(super) enum SlotEventKind {
     Frame(Frame),
+    /// An executor inside of its call has spoken for the first time; what it is told goes here.
+    NestedOpened(Outbox),
+    /// A frame of such an executor.
+    NestedFrame(Frame),
+    /// Nothing more will come of such executors.
+    NestedClosed,
     /// The sub-worker has ended, and its process group with it.
     Exited(Exit),
 }

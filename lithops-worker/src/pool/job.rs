@@ -7,7 +7,7 @@ use lithops_core::{
     protocol::{Calls, JobSpec},
 };
 
-use super::{MAX_BATCH, bundles::Bundles};
+use super::{MAX_BATCH, bundles::Bundles, nesting::Owner};
 
 /// Calls shorter than this travel in batches; cpu time and memory are then known per batch only.
 const SHORT: Duration = Duration::from_micros(20);
@@ -19,6 +19,8 @@ const BATCH_BYTES: usize = 256 << 10;
 /// A job that has calls here, or may get some.
 #[derive(Debug)]
 pub(super) struct Job {
+    /// Who has started it and hears of it.
+    pub(super) owner: Owner,
     pub(super) spec: Arc<JobSpec>,
     /// The body of its job frame, to be forwarded.
     pub(super) frame: Bytes,
@@ -36,9 +38,10 @@ pub(super) struct Job {
 }
 
 impl Job {
-    pub(super) fn new(spec: JobSpec, frame: Bytes) -> Self {
+    pub(super) fn new(spec: JobSpec, frame: Bytes, owner: Owner) -> Self {
         Self {
             bundles: Bundles::of(&spec),
+            owner,
             spec: Arc::new(spec),
             frame,
             queue: VecDeque::new(),
@@ -53,6 +56,11 @@ impl Job {
     /// Whether it may have calls in one more slot.
     pub(super) fn may_use_more(&self) -> bool {
         self.slots < self.spec.worker_processes as usize
+    }
+
+    /// Whether it has calls that no sub-worker has, and may be given one.
+    pub(super) fn waits(&self) -> bool {
+        self.queued > 0 && self.may_use_more()
     }
 
     /// Whether it waits although it has less than its share of the slots.
@@ -158,8 +166,11 @@ mod tests {
                 storage: None,
                 log_limit: 1 << 20,
                 durable: None,
+                depth: 0,
+                parent: None,
             },
             Bytes::default(),
+            Owner::Client,
         );
         let mut arguments = PayloadsBuilder::default();
         for _ in 0..calls {

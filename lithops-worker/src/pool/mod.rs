@@ -12,6 +12,9 @@
 //! A slot is a sub-worker with at most two batches: the one it runs and the next. Which call of a batch has been
 //! begun stands in a page that worker and sub-worker share (the ledger), so that after a death the pool knows which
 //! call is to blame and which go back unharmed, and so that an idle slot can take over what a busy one has not begun.
+//!
+//! A call may start jobs itself. Such a job has its slot as the owner in place of the client, runs in other slots, and
+//! ends with its owner. While a call waits for calls of its own, its slot is not counted: another may run in its place.
 
 mod bundles;
 mod cause;
@@ -21,6 +24,7 @@ mod job;
 mod ledger;
 mod log_pipe;
 mod memory;
+mod nesting;
 mod slot;
 mod state;
 

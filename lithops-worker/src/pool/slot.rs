@@ -4,7 +4,7 @@ use std::{
     collections::{HashSet, VecDeque},
     io::IoSlice,
     mem::MaybeUninit,
-    os::fd::AsFd,
+    os::{fd::AsFd, unix},
 };
 
 use lithops_core::{
@@ -26,6 +26,7 @@ use super::{
     job::Job,
     ledger::Ledger,
     log_pipe::LogPipe,
+    nesting,
 };
 use crate::clock;
 
@@ -73,20 +74,23 @@ impl Slot {
         let mark = Uuid::new_v4().into_bytes();
         let (ledger, memory) = Ledger::create().map_err(os)?;
         let (log, output) = LogPipe::create(mark).map_err(os)?;
+        let (nested, theirs) = unix::net::UnixStream::pair()?;
         let (child, channel) = process::spawn(program, Role::SubWorker, output)?;
         let pid = child.id();
 
         let mut hello = Vec::new();
         Hello::of(Role::Worker).with_log_mark(mark).write(&mut hello)?;
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        let descriptors = [memory.as_fd()];
+        let descriptors = [memory.as_fd(), theirs.as_fd()];
         control.push(SendAncillaryMessage::ScmRights(&descriptors));
         // A new socket takes a few hundred bytes at once.
         sendmsg(&channel, &[IoSlice::new(&hello)], &mut control, SendFlags::NOSIGNAL).map_err(os)?;
 
         channel.set_nonblocking(true)?;
         let (reading, writing) = UnixStream::from_std(channel)?.into_split();
+        nested.set_nonblocking(true)?;
+        tokio::spawn(nesting::listen(number, UnixStream::from_std(nested)?, events.clone()));
         tokio::spawn(events::watch(number, child, FrameReader::new(reading), events));
         Ok(Self {
             pid,

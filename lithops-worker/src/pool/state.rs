@@ -1,6 +1,7 @@
 //! [`Pool`]: all state of the pool, and what it does when something happens.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, HashMap},
     time::Duration,
 };
@@ -24,14 +25,13 @@ use super::{
     job::Job,
     log_pipe::Text,
     memory::{self, Memory},
+    nesting::{Nested, Owner},
     slot::Slot,
 };
 use crate::clock;
 
 /// A call that runs for longer than this does not keep others waiting behind it.
 const STUCK: Duration = Duration::from_millis(1);
-/// Shared data of more bytes than this are not kept any longer than needed.
-const MUCH: usize = 64 << 10;
 /// How often the memory of a sub-worker with a long call is looked at.
 const SAMPLE: Duration = Duration::from_millis(200);
 /// When this many sub-workers in a row end by themselves before they say hello, none ever will.
@@ -45,13 +45,17 @@ pub struct Pool {
     setup: Setup,
     client: Outbox,
     /// Frames for the client, sent together at the end of a turn.
-    out: Vec<u8>,
-    jobs: HashMap<JobId, Job>,
+    pub(super) out: Vec<u8>,
+    /// The executors inside of calls.
+    pub(super) nested: Nested,
+    pub(super) jobs: HashMap<JobId, Job>,
     /// How often a job was given a sub-worker.
     turns: u64,
-    /// The most sub-workers at once: the `worker_processes` of the job that has most.
-    most: usize,
-    slots: BTreeMap<u64, Slot>,
+    /// The most calls that get on with their work at once: the `worker_processes` of the client's job that has most.
+    pub(super) most: usize,
+    /// The most it ever was.
+    pub(super) widest: usize,
+    pub(super) slots: BTreeMap<u64, Slot>,
     next_slot: u64,
     false_starts: u32,
     memory: Memory,
@@ -72,9 +76,11 @@ impl Pool {
             setup,
             client,
             out: Vec::new(),
+            nested: Nested::default(),
             jobs: HashMap::new(),
             turns: 0,
             most: 0,
+            widest: 0,
             slots: BTreeMap::new(),
             next_slot: 0,
             false_starts: 0,
@@ -88,16 +94,21 @@ impl Pool {
 
     /// Takes in a frame of the client.
     pub(super) fn client_frame(&mut self, frame: &Frame) -> Result<()> {
+        self.frame_of(Owner::Client, frame)
+    }
+
+    /// Takes in a frame of the client, or of an executor inside of a call.
+    pub(super) fn frame_of(&mut self, owner: Owner, frame: &Frame) -> Result<()> {
         match frame.kind {
             FrameKind::Job => {
                 let spec: JobSpec = frame.decode()?;
                 let id = spec.job;
-                self.jobs.entry(id).or_insert_with(|| Job::new(spec, frame.body.clone().into()));
+                self.jobs.entry(id).or_insert_with(|| Job::new(spec, frame.body.clone().into(), owner));
                 self.count_most();
             }
             FrameKind::Calls => {
                 let calls = Calls::read(&frame.body)?;
-                let job = self.jobs.get_mut(&calls.run.job);
+                let job = self.jobs.get_mut(&calls.run.job).filter(|job| job.owner == owner);
                 let job = job.ok_or_else(|| unexpected("calls of a job that was not announced"))?;
                 if let Some(bundles) = &mut job.bundles {
                     bundles.given(&calls);
@@ -106,32 +117,36 @@ impl Pool {
             }
             FrameKind::Forget => {
                 let Forget { job } = frame.decode()?;
-                // Nobody waits for what still runs of it, as after an error of the client's inputs.
-                self.cancel(&Cancel { job, calls: vec![(0, u64::MAX)] })?;
-                let forgotten = self.jobs.remove(&job);
-                let shared = forgotten.map_or(0, |job| job.spec.shared.iter().map(|value| value.len()).sum());
-                self.count_most();
-                let mut frame = Vec::new();
-                Frame::write(FrameKind::Forget, &Forget { job }, &mut frame)?;
-                self.slots.values_mut().for_each(|slot| slot.forget(job, &frame, shared > MUCH));
+                if self.is_of(owner, job) {
+                    self.forget(job)?;
+                }
             }
-            FrameKind::Cancel => self.cancel(&frame.decode()?)?,
+            FrameKind::Cancel => {
+                let cancel: Cancel = frame.decode()?;
+                if self.is_of(owner, cancel.job) {
+                    self.cancel(&cancel);
+                }
+            }
             kind => return Err(unexpected(&format!("a {kind:?} frame"))),
         }
         Ok(())
     }
 
-    fn count_most(&mut self) {
-        self.most = self.jobs.values().map(|job| job.spec.worker_processes as usize).max().unwrap_or(0);
+    pub(super) fn count_most(&mut self) {
+        let of_client = self.jobs.values().filter(|job| job.owner == Owner::Client);
+        // Without a client's job it stays as it is, for jobs that outlive the call that has started them.
+        if let Some(most) = of_client.map(|job| job.spec.worker_processes as usize).max() {
+            self.most = most;
+            self.widest = self.widest.max(most);
+        }
     }
 
-    fn cancel(&mut self, cancel: &Cancel) -> Result<()> {
-        let Some(job) = self.jobs.get_mut(&cancel.job) else { return Ok(()) };
+    pub(super) fn cancel(&mut self, cancel: &Cancel) {
+        let Some(job) = self.jobs.get_mut(&cancel.job) else { return };
         job.cancel(&cancel.calls);
-        for report in job.bundles.as_mut().map(|bundles| bundles.cancelled(&cancel.calls)).unwrap_or_default()
-        {
-            write_report(&report, &mut self.out);
-        }
+        let left = job.bundles.as_mut().map(|bundles| bundles.cancelled(&cancel.calls)).unwrap_or_default();
+        left.iter().for_each(|report| write_report(report, self.out_of(cancel.job)));
+        let Some(job) = self.jobs.get_mut(&cancel.job) else { return };
         let now = clock::monotonic();
         for slot in self.slots.values_mut().filter(|slot| slot.job() == Some(cancel.job)) {
             // What is cancelled is dropped on its way back; the rest is given out anew.
@@ -143,7 +158,6 @@ impl Pool {
                 slot.ask_to_end(Ending::Cancelled, number, index, now);
             }
         }
-        Ok(())
     }
 
     /// Takes in what happened to a slot.
@@ -161,6 +175,12 @@ impl Pool {
                 }
                 kind => Err(unexpected(&format!("a {kind:?} frame from a sub-worker"))),
             },
+            SlotEventKind::NestedOpened(outbox) => {
+                self.open_nested(event.slot, outbox);
+                Ok(())
+            }
+            SlotEventKind::NestedFrame(frame) => self.nested_frame(event.slot, &frame),
+            SlotEventKind::NestedClosed => self.end_nested(event.slot),
             SlotEventKind::Exited(exit) => self.exited(event.slot, exit),
         }
     }
@@ -197,8 +217,9 @@ impl Pool {
         if self.is_durable(id) {
             self.keep(&report);
         } else {
-            self.out.extend_from_slice(&frame_header(FrameKind::Report, frame.body.len()));
-            self.out.extend_from_slice(&frame.body);
+            let out = self.out_of(id);
+            out.extend_from_slice(&frame_header(FrameKind::Report, frame.body.len()));
+            out.extend_from_slice(&frame.body);
         }
         Ok(())
     }
@@ -213,7 +234,7 @@ impl Pool {
         let id = report.header.run.job;
         let Some(bundles) = self.jobs.get_mut(&id).and_then(|job| job.bundles.as_mut()) else { return };
         let Decided { pass_on, store } = bundles.ended(report);
-        pass_on.iter().for_each(|report| write_report(report, &mut self.out));
+        pass_on.iter().for_each(|report| write_report(report, self.out_of(id)));
         for whole in store {
             let storing = self.storing.clone();
             tokio::spawn(async move {
@@ -230,7 +251,7 @@ impl Pool {
         }
         for mut report in kept.bundle.reports {
             report.header.stored = kept.stored;
-            write_report(&report, &mut self.out);
+            write_report(&report, self.out_of(job));
         }
         Ok(())
     }
@@ -291,7 +312,7 @@ impl Pool {
                 self.outcome(&lost.slice(index, 1), slot.pid, Tag::Lost, &cause::unreported(), begun_at)?;
             }
         }
-        Ok(())
+        self.end_nested(number)
     }
 
     fn false_start(&mut self, exit: Exit, output: &Text) -> Result<()> {
@@ -337,7 +358,7 @@ impl Pool {
             let body = bytes::Bytes::from(frame).slice(HEADER_LEN..);
             self.keep(&Report::read(&body)?);
         } else {
-            builder.drain_into(&header, &mut self.out);
+            builder.drain_into(&header, self.out_of(call.run.job));
         }
         Ok(())
     }
@@ -354,13 +375,14 @@ impl Pool {
             while let Some((_, entry)) = logs.next_if(|(other, _)| *other == job) {
                 entries.push(entry);
             }
-            Frame::write(FrameKind::Logs, &Logs { job, entries }, &mut self.out)?;
+            Frame::write(FrameKind::Logs, &Logs { job, entries }, self.out_of(job))?;
         }
         Ok(())
     }
 
     /// Gives calls to sub-workers, starting more where there is work for them, and tells the client what happened.
     pub(super) fn turn(&mut self) -> Result<()> {
+        self.make_way();
         loop {
             self.fill_idle()?;
             self.prefetch();
@@ -375,19 +397,21 @@ impl Pool {
                 self.out = Vec::new();
             }
         }
+        self.nested.send();
         Ok(())
     }
 
-    /// Gives idle and new sub-workers to the jobs that wait: first to the one that has fewest, then to the one that
-    /// was served longest ago.
+    /// Gives idle and new sub-workers to the jobs that wait: first to the deepest, then to the one that has fewest,
+    /// then to the one that was served longest ago.
     fn fill_idle(&mut self) -> Result<()> {
-        loop {
-            let waiting = self.jobs.values_mut().filter(|job| job.queued > 0 && job.may_use_more());
-            let Some(job) = waiting.min_by_key(|job| (job.slots, job.served)) else { return Ok(()) };
+        for _ in 0..self.room() {
+            let waiting = self.jobs.values_mut().filter(|job| job.waits());
+            let job = waiting.min_by_key(|job| (Reverse(job.spec.depth), job.slots, job.served));
+            let Some(job) = job else { return Ok(()) };
             let idle = self.slots.iter().find(|(_, slot)| slot.is_idle()).map(|(number, _)| *number);
             let number = match idle {
                 Some(number) => number,
-                None if self.slots.len() < self.most => {
+                None => {
                     let number = self.next_slot;
                     self.next_slot += 1;
                     let slot = Slot::start(number, &self.setup.program, self.events.clone())
@@ -395,7 +419,6 @@ impl Pool {
                     self.slots.insert(number, slot);
                     number
                 }
-                None => return Ok(()),
             };
             let (Some(slot), Some(calls)) = (self.slots.get_mut(&number), job.take_batch()) else {
                 return Ok(());
@@ -405,6 +428,7 @@ impl Pool {
             job.slots += 1;
             slot.give(job, calls);
         }
+        Ok(())
     }
 
     /// Gives busy sub-workers the next batch in advance, unless that would keep another job waiting that has less
@@ -414,10 +438,16 @@ impl Pool {
         let share = self.most.div_ceil(contenders.max(1));
         let deprived: Vec<_> =
             self.jobs.values().filter(|job| job.is_deprived(share)).map(|job| job.spec.job).collect();
-        for slot in self.slots.values_mut().filter(|slot| slot.batches.len() == 1 && slot.ending.is_none()) {
+        let (parents, deepest) = (self.parents(), self.deepest_waiting());
+        // A call has ended for which others still run: its slot must come to rest, not begin the next.
+        if self.busy(&parents) > self.most {
+            return;
+        }
+        let one_batch = |slot: &Slot| slot.batches.len() == 1 && slot.ending.is_none();
+        for (number, slot) in self.slots.iter_mut().filter(|(_, slot)| one_batch(slot)) {
             let Some(job) = slot.job().and_then(|id| self.jobs.get_mut(&id)) else { continue };
             let keeps_waiting = deprived.iter().any(|id| *id != job.spec.job) && job.slots >= share;
-            if keeps_waiting {
+            if keeps_waiting || job.spec.depth < deepest || parents.contains(number) {
                 continue;
             }
             if let Some(calls) = job.take_batch() {
@@ -429,8 +459,7 @@ impl Pool {
     /// When nothing waits and a sub-worker is idle, takes half of what a busy one has not begun and will not soon.
     /// Returns whether there is something to give out now.
     fn take_over(&mut self) -> bool {
-        let idle = self.slots.len() < self.most || self.slots.values().any(Slot::is_idle);
-        if !idle || self.jobs.values().any(|job| job.queued > 0) {
+        if self.room() == 0 || self.jobs.values().any(Job::waits) {
             return false;
         }
         let slots = &mut self.slots;
@@ -500,7 +529,7 @@ fn take_back(slot: &mut Slot, number: u32, count: u32, job: &mut Job) {
 }
 
 /// Takes back everything that a sub-worker has not begun.
-fn take_back_all(slot: &mut Slot, job: &mut Job) {
+pub(super) fn take_back_all(slot: &mut Slot, job: &mut Job) {
     let numbers: Vec<_> = slot.batches.iter().rev().map(|batch| batch.number).collect();
     numbers.into_iter().for_each(|number| take_back(slot, number, u32::MAX, job));
 }

@@ -1,4 +1,5 @@
-//! The first words between worker and sub-worker: the hello, which carries the ledger's descriptor.
+//! The first words between worker and sub-worker: the hello, which carries two descriptors, the ledger and the socket
+//! for executors inside of calls.
 
 use std::{
     io::{self, IoSliceMut},
@@ -14,23 +15,23 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 
 use crate::pool::Ledger;
 
-/// Reads the worker's hello and the ledger that comes with it.
-pub(super) fn greet(channel: &UnixStream) -> Result<(Hello, Ledger)> {
+/// Reads the worker's hello, and takes the ledger and the socket for nested executors that come with it.
+pub(super) fn greet(channel: &UnixStream) -> Result<(Hello, Ledger, UnixStream)> {
     let mut header = [0; HEADER_LEN];
-    let memory = receive(channel, &mut header)?;
+    let (memory, nested) = receive(channel, &mut header)?;
     let mut frames = io::Read::chain(&header[..], channel);
     let frame = read_frame(&mut frames)?.ok_or_else(|| broken("the worker went before it said hello"))?;
     let hello = Hello::read(&frame)?;
     let ledger = Ledger::map(&memory).map_err(|error| Error::from(io::Error::from(error)))?;
-    Ok((hello, ledger))
+    Ok((hello, ledger, UnixStream::from(nested)))
 }
 
-/// Fills `header` and takes the descriptor that is attached to its first byte.
-fn receive(channel: &UnixStream, header: &mut [u8; HEADER_LEN]) -> Result<OwnedFd> {
-    let mut memory = None;
+/// Fills `header` and takes the descriptors that are attached to its first byte.
+fn receive(channel: &UnixStream, header: &mut [u8; HEADER_LEN]) -> Result<(OwnedFd, OwnedFd)> {
+    let mut attached = Vec::new();
     let mut filled = 0;
     while filled < header.len() {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let mut parts = [IoSliceMut::new(&mut header[filled..])];
         let received = match recvmsg(channel, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
@@ -38,8 +39,8 @@ fn receive(channel: &UnixStream, header: &mut [u8; HEADER_LEN]) -> Result<OwnedF
             received => received.map_err(io::Error::from)?.bytes,
         };
         for message in control.drain() {
-            if let RecvAncillaryMessage::ScmRights(mut descriptors) = message {
-                memory = descriptors.next().or(memory);
+            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+                attached.extend(descriptors);
             }
         }
         if received == 0 {
@@ -47,7 +48,11 @@ fn receive(channel: &UnixStream, header: &mut [u8; HEADER_LEN]) -> Result<OwnedF
         }
         filled += received;
     }
-    memory.ok_or_else(|| broken("the worker's hello came without a ledger"))
+    let mut attached = attached.into_iter();
+    attached
+        .next()
+        .zip(attached.next())
+        .ok_or_else(|| broken("the worker's hello came without its two descriptors"))
 }
 
 fn broken(message: &str) -> Error {

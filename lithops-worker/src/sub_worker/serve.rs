@@ -11,6 +11,7 @@ use lithops_core::{
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
     function::JobScope,
     id::JobId,
+    nesting,
     protocol::{Calls, Forget, FrameKind, Hello, JobSpec, MAX_VALUE, Role, Tag, read_frame},
 };
 
@@ -29,7 +30,8 @@ pub(crate) fn run(channel: UnixStream) -> i32 {
 }
 
 fn serve(mut channel: UnixStream) -> Result<()> {
-    let (hello, ledger) = channel::greet(&channel)?;
+    let (hello, ledger, nested) = channel::greet(&channel)?;
+    nesting::offer(nested);
     let marks = LogMarks::new(hello.about.log_mark);
     let reporter = Reporter::start(&channel)?;
     marks.start();
@@ -92,6 +94,7 @@ impl SubWorker {
         let mut now = clock::monotonic();
         while let Some(index) = self.ledger.claim(calls.batch, now) {
             let started = now;
+            nesting::begin_call(calls.run.first + u64::from(index));
             self.value.clear();
             let outcome = job.run(&calls, index, &mut self.value);
             now = clock::monotonic();
@@ -129,6 +132,7 @@ impl SubWorker {
         }
         self.leave();
         let Some(job) = self.jobs.get(&id) else { return };
+        nesting::enter_job(&job.scope.spec);
         for (name, value) in &job.scope.spec.env {
             self.found.push((name.clone(), std::env::var_os(name)));
             set_variable(name, Some(value.as_ref()));
@@ -148,7 +152,7 @@ impl SubWorker {
     reason = "user code reads its variables from the environment"
 )]
 fn set_variable(name: &str, value: Option<&OsStr>) {
-    // SAFETY: no call runs, and the keeper thread never reads the environment. A thread that an earlier call left
+    // SAFETY: no call runs, and neither the keeper nor the thread that drives nested jobs reads the environment. A thread that an earlier call left
     // behind and that reads it through C is that call's own fault, as it would be in any program.
     unsafe {
         match value {

@@ -10,7 +10,7 @@ use crate::{
     error::{ErrorKind, Result, Retry},
     id::ActivationId,
     job::{Dispatch, JobEvent, Tracking},
-    protocol::{Calls, Run},
+    protocol::{Calls, Cancel, Run},
 };
 
 /// Calls are sent in frames of at most this many bytes, unless a single call is longer.
@@ -185,6 +185,10 @@ impl<T: Tracking> Driver<T> {
         match started {
             Ok(invocation) => {
                 self.throttle.accepted();
+                if let Some(feed) = invocation.feed.as_ref().filter(|_| !self.cancelled.is_empty()) {
+                    let cancel = Cancel { job: self.spec.job, calls: self.cancelled.clone() };
+                    feed.send(FeedCommand::CancelCalls(cancel));
+                }
                 let id = invocation.id.clone();
                 tracing::debug!(worker = number, invocation = %id, "a worker has calls");
                 if self.workers.started(number, id.clone(), invocation.feed) {

@@ -28,6 +28,7 @@ impl<T: Tracking> Driver<T> {
     pub(super) fn cancel_calls(&mut self, first: u64, end: u64) {
         self.settle(first, end, &cancelled("the call was cancelled"));
         if self.can_end_calls() {
+            self.cancelled.push((first, end));
             let cancel = Cancel { job: self.spec.job, calls: vec![(first, end)] };
             self.workers.feeds().for_each(|feed| feed.send(FeedCommand::CancelCalls(cancel.clone())));
         }

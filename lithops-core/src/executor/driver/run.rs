@@ -98,6 +98,8 @@ pub(super) struct Driver<T> {
     /// Whether calls that no worker was given may have an outcome all the same.
     pub(super) holes: bool,
     pub(super) inputs_ended: bool,
+    /// Calls that were cancelled one by one: a worker that is being started may have them.
+    pub(super) cancelled: Vec<(u64, u64)>,
     /// Calls that may have to be sent again, with how many of them are not committed.
     pub(super) kept: BTreeMap<u64, (Calls, u32)>,
     pub(super) workers: Workers,
@@ -153,6 +155,7 @@ impl<T: Tracking> Driver<T> {
             next: 0,
             holes: restored,
             inputs_ended: false,
+            cancelled: Vec::new(),
             kept: BTreeMap::new(),
             workers: Workers::new(least),
             next_again: AGAIN,

@@ -123,6 +123,8 @@ fn spec(job: JobId, scenario: &Scenario) -> JobSpec {
         storage: None,
         log_limit: 0,
         durable: None,
+        depth: 0,
+        parent: None,
     }
 }
 
