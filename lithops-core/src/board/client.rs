@@ -10,6 +10,9 @@ use super::{
 };
 use crate::bytes::Bytes;
 
+/// Those that are gone may only have been asleep, but most were not: they are looked at every so many counts.
+const GONE_READ_EVERY: u64 = 8;
+
 /// What a client does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientAction {
@@ -51,6 +54,7 @@ pub struct BoardClient {
     cancel_wanted: bool,
     is_cancelled: bool,
     next_count: Duration,
+    counts: u64,
     /// Whether it has once looked at everything: before, it cannot say what is needed.
     has_surveyed: bool,
 }
@@ -73,6 +77,7 @@ impl BoardClient {
             cancel_wanted: false,
             is_cancelled: false,
             next_count: Duration::ZERO,
+            counts: 0,
             has_surveyed: false,
         }
     }
@@ -125,7 +130,10 @@ impl BoardClient {
                 for worker in listed.iter().filter_map(|key| keys::worker_of_beat(key)) {
                     self.pulses.entry(worker.to_owned()).or_insert_with(|| Pulse::new(now));
                 }
-                self.unread = self.pulses.keys().cloned().collect();
+                let all = self.counts.is_multiple_of(GONE_READ_EVERY);
+                let pulses = self.pulses.iter().filter(|(_, pulse)| all || !pulse.is_gone());
+                self.unread = pulses.map(|(worker, _)| worker.clone()).collect();
+                self.counts += 1;
                 self.feel(now);
             }
             (State::Feeling { worker }, answer) => {

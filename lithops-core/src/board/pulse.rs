@@ -22,7 +22,7 @@ impl Pulse {
         Self { last: None, since: now, gone: false }
     }
 
-    /// Takes a reading in. Returns whether the beat has moved.
+    /// Takes a reading in. Returns whether the beat has moved; a beat that is seen for the first time has not.
     pub(super) fn read(
         &mut self,
         beat: Option<Bytes>,
@@ -30,8 +30,9 @@ impl Pulse {
         now: Duration,
         lease: Duration,
     ) -> bool {
-        let moved = beat != self.last;
-        if moved {
+        let is_new = beat != self.last;
+        let moved = is_new && self.has_begun();
+        if is_new {
             *self = Self { last: beat, since: now, gone: false };
         } else if asked >= self.since.saturating_add(lease) {
             self.gone = true;
@@ -59,7 +60,7 @@ mod tests {
         let [second, lease] = [1, 10].map(Duration::from_secs);
         let beat = |count: u8| Some(Bytes::from(vec![count]));
         let mut pulse = Pulse::new(Duration::ZERO);
-        assert!(pulse.read(beat(1), Duration::ZERO, second, lease));
+        assert!(!pulse.read(beat(1), Duration::ZERO, second, lease), "it may be the beat of a dead worker");
         // Asked for too early, although it came late.
         assert!(!pulse.read(beat(1), lease, lease * 3, lease));
         assert!(!pulse.is_gone());

@@ -284,6 +284,24 @@ fn a_holder_that_was_asleep_gives_up_what_another_has_claimed() {
     assert_eq!(board.judge(), (vec![], vec![]));
 }
 
+#[test]
+fn more_dead_holders_than_are_watched_at_once() {
+    let mut board = Board::new(40, 1, 40, &[]);
+    while (0..40).any(|chunk| board.epochs(chunk) == 0) {
+        board.step_client(Luck::Well);
+        for index in 0..board.workers.len() {
+            if board.workers[index].calls.is_empty() {
+                board.step_worker(index, 1, Luck::Well);
+            }
+        }
+        board.now += Duration::from_millis(10);
+    }
+    board.workers.iter_mut().for_each(|worker| worker.alive = false);
+    board.finish();
+    assert_eq!(board.judge(), (vec![], vec![]));
+    assert!(board.now < board.terms.lease * 6, "{:?}", board.now);
+}
+
 fn luck(choice: u64) -> Luck {
     match choice % 8 {
         0 => Luck::Fails,
