@@ -70,7 +70,7 @@ impl PullScenario {
         };
         let (cancelled_after, second_client) = (sometimes(120, 20_000), sometimes(120, 20_000));
         let client_dies = sometimes(150, 20_000).map(|when| (when, Duration::from_secs(random.below(120))));
-        let many = if random.happens(40) { 2500 } else { 160 };
+        let many = if random.happens(25) { 1600 } else { 160 };
         Self {
             seed,
             calls: 1 + random.below(many),

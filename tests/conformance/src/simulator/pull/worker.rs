@@ -73,6 +73,8 @@ impl SimulatedWorker {
             }
         }
         if world.now < self.paused_until {
+            // It has begun; it must not begin again.
+            let what = if let What::Begins(who, _) = what { What::Wakes(who, self.waits) } else { what };
             return world.at(self.paused_until, what);
         }
         match what {
