@@ -6,23 +6,13 @@ use std::{
 };
 
 use super::{
-    Answer, Bundle, Chunks, Content, Part, Request, Terms, exchange::Errand, keys, known::Known, pulse::Pulse,
+    Answer, Bundle, Chunks, ClientAction, Content, Part, Request, Terms, exchange::Errand, keys,
+    known::Known, pulse::Pulse,
 };
 use crate::bytes::Bytes;
 
 /// Those that are gone may only have been asleep, but most were not: they are looked at every so many counts.
 const GONE_READ_EVERY: u64 = 8;
-
-/// What a client does next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ClientAction {
-    /// It asks the storage; the answer goes to [`BoardClient::answered`], and comes in any case.
-    Ask(Request),
-    /// There is nothing to do before an answer comes, or until then.
-    Wait(Option<Duration>),
-    /// Every chunk is committed.
-    Done,
-}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {

@@ -26,11 +26,17 @@ pub(super) struct Hold {
 impl Hold {
     /// A chunk that is claimed for the first time.
     pub(super) fn first(chunk: u64, calls: (u64, u64)) -> Self {
-        Self::of(chunk, 1, calls, Findings { open: vec![calls], ..Findings::default() })
+        Self::with(chunk, 1, calls, Findings { open: vec![calls], ..Findings::default() })
     }
 
-    /// A chunk that others have held before.
-    pub(super) fn of(chunk: u64, epoch: u64, calls: (u64, u64), findings: Findings) -> Self {
+    /// A chunk that others have held before, and whose reports are listed.
+    pub(super) fn of(chunk: u64, epoch: u64, calls: (u64, u64), listed: &[String], losses: u32) -> Self {
+        let reports = listed.iter().filter_map(|key| keys::read_outcome(key));
+        let reports = reports.map(|(epoch, first, end)| Reported { epoch, first, end });
+        Self::with(chunk, epoch, calls, Findings::of(reports.collect(), calls, epoch, losses))
+    }
+
+    fn with(chunk: u64, epoch: u64, calls: (u64, u64), findings: Findings) -> Self {
         let mut hold = Self {
             chunk,
             epoch,

@@ -63,6 +63,7 @@
 
 pub mod keys;
 
+mod action;
 mod blame;
 mod bundle;
 mod client;
@@ -78,8 +79,9 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+pub use action::{Action, ClientAction, End};
 pub use bundle::{Bundle, Content, Part};
-pub use client::{BoardClient, ClientAction};
+pub use client::BoardClient;
 pub use exchange::{Answer, Lane, Request};
 pub use terms::{Chunks, Terms};
-pub use worker::{Action, BoardWorker, End};
+pub use worker::BoardWorker;

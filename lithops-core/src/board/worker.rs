@@ -3,8 +3,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use super::{
-    Answer, Chunks, Lane, Request, Terms,
-    blame::{Findings, Reported},
+    Action, Answer, Chunks, End, Lane, Request, Terms,
     exchange::Errand,
     heart::{Felt, Heart},
     hold::Hold,
@@ -13,46 +12,6 @@ use super::{
     watch::{Next, Watch},
 };
 use crate::bytes::Bytes;
-
-/// What a worker does next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// It asks the storage; the answer goes to [`BoardWorker::answered`], and comes in any case.
-    Ask(Lane, Request),
-    /// It runs calls, each after [`BoardWorker::may_start`]; outcomes go to [`BoardWorker::ran`].
-    RunCalls {
-        /// The chunk.
-        chunk: u64,
-        /// The epoch it holds the chunk in.
-        epoch: u64,
-        /// The first call.
-        first: u64,
-        /// The call after the last.
-        end: u64,
-    },
-    /// The outcomes of these calls are not wanted any more.
-    StopCalls {
-        /// The chunk.
-        chunk: u64,
-        /// The epoch it held the chunk in.
-        epoch: u64,
-    },
-    /// There is nothing to do before an answer or outcomes come, or until then.
-    Wait(Option<Duration>),
-    /// It is no worker of this job any more.
-    Done(End),
-}
-
-/// Why a worker is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// Every chunk is committed.
-    Finished,
-    /// It has found nothing to claim for too long.
-    Idle,
-    /// The job was cancelled.
-    Cancelled,
-}
 
 #[derive(Debug)]
 enum State {
@@ -184,6 +143,7 @@ impl BoardWorker {
 
     /// What time alone makes due.
     fn step(&mut self, now: Duration) {
+        let is_sure = self.is_sure(now);
         match &mut self.state {
             State::Looking if self.errand.is_idle() => self.look(now),
             State::Watching { until: Some(until) } if now >= *until => {
@@ -196,9 +156,7 @@ impl BoardWorker {
                 }
             }
             State::Running(hold) => {
-                if now < self.sure + self.terms.lease / 2
-                    && let Some((first, end)) = hold.next_run()
-                {
+                if is_sure && let Some((first, end)) = hold.next_run() {
                     let (chunk, epoch) = (hold.chunk, hold.epoch);
                     self.orders.push_back(Action::RunCalls { chunk, epoch, first, end });
                 }
@@ -266,11 +224,8 @@ impl BoardWorker {
                 match (hold.as_mut(), answer) {
                     (Some(hold), Answer::Found(report)) => hold.read(&report),
                     (None, Answer::Listed(outcomes)) => {
-                        let reports = outcomes.iter().filter_map(|key| keys::read_outcome(key));
-                        let reports = reports.map(|(epoch, first, end)| Reported { epoch, first, end });
                         let calls = self.chunks.calls_of(*chunk);
-                        let findings = Findings::of(reports.collect(), calls, *epoch, self.terms.losses);
-                        *hold = Some(Hold::of(*chunk, *epoch, calls, findings));
+                        *hold = Some(Hold::of(*chunk, *epoch, calls, &outcomes, self.terms.losses));
                     }
                     // A report that was listed and is not there: it is looked for again.
                     _ => *hold = None,

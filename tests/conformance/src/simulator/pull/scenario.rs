@@ -63,7 +63,7 @@ impl PullScenario {
         let mut odds = |most: u64| if faulty && random.happens(500) { random.below(most) } else { 0 };
         let (fails, fails_after, fails_late, slow_storage) = (odds(80), odds(80), odds(40), odds(25));
         let (never_starts, dies_at_call, dies_at_operation) = (odds(200), odds(50), odds(15));
-        let (pauses, slow, long_calls, poisonous) = (odds(12), odds(200), odds(40), odds(100));
+        let (pauses, slow, long_calls, poisonous) = (odds(12), odds(200), odds(40), odds(400));
         let mut sometimes = |permille: u64, most: u64| {
             let when = Duration::from_millis(random.below(most));
             (faulty && random.happens(permille)).then_some(when)
