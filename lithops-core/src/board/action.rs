@@ -7,9 +7,11 @@ use super::{Lane, Request};
 /// What a worker does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// It asks the storage; the answer goes to [`BoardWorker::answered`](super::BoardWorker::answered), and comes in any case.
+    /// It asks the storage; the answer goes to [`BoardWorker::answered`](super::BoardWorker::answered), and comes in
+    /// any case.
     Ask(Lane, Request),
-    /// It runs calls, each after [`BoardWorker::may_start`](super::BoardWorker::may_start); outcomes go to [`BoardWorker::ran`](super::BoardWorker::ran).
+    /// It runs calls, each after [`BoardWorker::may_start`](super::BoardWorker::may_start); outcomes go to
+    /// [`BoardWorker::ran`](super::BoardWorker::ran).
     RunCalls {
         /// The chunk.
         chunk: u64,
@@ -47,7 +49,8 @@ pub enum End {
 /// What a client does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientAction {
-    /// It asks the storage; the answer goes to [`BoardClient::answered`](super::BoardClient::answered), and comes in any case.
+    /// It asks the storage; the answer goes to [`BoardClient::answered`](super::BoardClient::answered), and comes in
+    /// any case.
     Ask(Request),
     /// There is nothing to do before an answer comes, or until then.
     Wait(Option<Duration>),
