@@ -35,6 +35,8 @@ pub enum Violation {
     OverBudget,
     /// More workers lived at once than may.
     TooManyWorkers,
+    /// A chunk was taken from a worker that kept its lease.
+    TakenTooEarly,
     /// The job ended with an error of its own.
     JobFailed,
 }

@@ -6,10 +6,12 @@
 mod backend;
 mod broken;
 mod judge;
+mod pull;
 mod random;
 mod scenario;
 mod worker;
 
 pub use broken::Sabotage;
 pub use judge::{Verdict, Violation, run};
+pub use pull::{PullSabotage, PullScenario, run_pull, run_pull_with};
 pub use scenario::{Scenario, Shape};

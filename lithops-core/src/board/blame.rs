@@ -1,0 +1,105 @@
+//! [`Findings`]: what the reports of a chunk say about calls that are done, calls that are open, and who is to blame.
+//!
+//! In the first epoch calls run side by side, and nothing can be said of who ended it. From the second on they run one
+//! by one in order, each reported before the next begins: the *frontier* of such an epoch, the first call that had no
+//! outcome when it ended, is the one that was running. A call that was the frontier of more than `losses` epochs is
+//! lost. It then counts as done, so that the frontiers of later epochs are those of its neighbours.
+//!
+//! All of it follows from the keys, so that every worker that claims the chunk comes to the same conclusion.
+
+use std::collections::BTreeMap;
+
+use crate::job::Ranges;
+
+/// What the key of a report says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Reported {
+    pub(super) epoch: u64,
+    pub(super) first: u64,
+    pub(super) end: u64,
+}
+
+/// What is known of a chunk.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Findings {
+    /// Reports, each with the calls it is needed for.
+    pub(super) done: Vec<(Reported, (u64, u64))>,
+    /// Calls that took too many workers with them.
+    pub(super) lost: Vec<u64>,
+    /// Calls that are to be run.
+    pub(super) open: Vec<(u64, u64)>,
+}
+
+impl Findings {
+    /// What the holder of an epoch concludes for the calls `first..end`.
+    pub(super) fn of(mut reports: Vec<Reported>, calls: (u64, u64), epoch: u64, losses: u32) -> Self {
+        let (first, end) = calls;
+        reports.sort_unstable();
+        let mut findings = Self::default();
+        let mut covered = Ranges::default();
+        let mut blamed: BTreeMap<u64, u32> = BTreeMap::new();
+        let mut reports = reports.into_iter().peekable();
+        for past in 1..epoch {
+            while let Some(report) = reports.next_if(|report| report.epoch <= past) {
+                findings.take(report, calls, &mut covered);
+            }
+            let frontier = covered.missing(first, end).first().map(|(call, _)| *call);
+            if let Some(call) = frontier.filter(|_| past > 1) {
+                let losses_of_it = blamed.entry(call).or_default();
+                *losses_of_it += 1;
+                if *losses_of_it > losses {
+                    findings.lost.push(call);
+                    covered.insert(call, call + 1);
+                }
+            }
+        }
+        reports.for_each(|report| findings.take(report, calls, &mut covered));
+        findings.open = covered.missing(first, end);
+        findings
+    }
+
+    /// Takes from a report what no other has said before.
+    fn take(&mut self, report: Reported, (first, end): (u64, u64), covered: &mut Ranges) {
+        for (from, to) in covered.missing(report.first.max(first), report.end.min(end)) {
+            covered.insert(from, to);
+            self.done.push((report, (from, to)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reported(reports: &[(u64, u64, u64)]) -> Vec<Reported> {
+        reports
+            .iter()
+            .map(|(epoch, first, end)| Reported { epoch: *epoch, first: *first, end: *end })
+            .collect()
+    }
+
+    #[test]
+    fn the_first_epoch_blames_nobody() {
+        let findings = Findings::of(reported(&[(1, 12, 14)]), (10, 20), 2, 0);
+        assert_eq!((findings.lost, findings.open), (vec![], vec![(10, 12), (14, 20)]));
+    }
+
+    #[test]
+    fn the_frontier_of_too_many_epochs_is_lost_and_its_neighbours_go_on() {
+        // Call 11 ends epochs 2, 3 and 4; then 12 is done in epoch 5, and 13 ends epochs 5 and 6.
+        let reports = reported(&[(2, 10, 11), (5, 12, 13)]);
+        let at = |epoch| Findings::of(reports.clone(), (10, 20), epoch, 2);
+        assert_eq!((at(4).lost, at(4).open), (vec![], vec![(11, 12), (13, 20)]));
+        assert_eq!((at(5).lost, at(5).open), (vec![11], vec![(13, 20)]));
+        assert_eq!(at(7).lost, [11], "13 has ended two epochs only");
+        assert_eq!((at(8).lost, at(8).open), (vec![11, 13], vec![(14, 20)]));
+    }
+
+    #[test]
+    fn of_reports_that_overlap_each_call_is_taken_once() {
+        let findings = Findings::of(reported(&[(2, 11, 12), (1, 10, 13), (3, 9, 15)]), (10, 14), 3, 2);
+        let done: Vec<_> = findings.done.iter().map(|(report, calls)| (report.epoch, *calls)).collect();
+        assert_eq!(done, [(1, (10, 13)), (3, (13, 14))]);
+        assert!(findings.open.is_empty() && findings.lost.is_empty());
+    }
+}

@@ -1,0 +1,108 @@
+//! [`Bundle`]: what a commit holds.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    bytes::Bytes,
+    error::{Error, ErrorKind, Result},
+};
+
+/// All outcomes of a chunk, as they are committed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bundle {
+    /// Who committed it.
+    pub author: String,
+    /// The epoch it was committed in; 0 if by a client that cancelled.
+    pub epoch: u64,
+    /// The outcomes in the order of the calls, each call once.
+    pub parts: Vec<Part>,
+}
+
+/// The outcomes of some calls.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// The first call.
+    pub first: u64,
+    /// The call after the last.
+    pub end: u64,
+    /// What became of them.
+    pub content: Content,
+}
+
+/// What became of calls.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Content {
+    /// A report has it. It may be about more calls than the part, where reports overlap: the others do not count.
+    Reported {
+        /// The first call the report is about.
+        first: u64,
+        /// The call after the last.
+        end: u64,
+        /// The report, as the worker made it.
+        report: Bytes,
+    },
+    /// They took too many workers with them.
+    Lost,
+    /// The job was cancelled first.
+    Cancelled,
+}
+
+impl Bundle {
+    /// The bytes of the commit.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        postcard::to_stdvec(self).expect("numbers, texts and bytes can always be encoded").into()
+    }
+
+    /// Reads a commit of the calls `first..end`.
+    ///
+    /// # Errors
+    /// `Unexpected` when these are not the bytes of one, or not every call has exactly one outcome in it.
+    pub fn decode(bytes: &[u8], first: u64, end: u64) -> Result<Self> {
+        let malformed = |what: String| Error::new(ErrorKind::Unexpected, format!("malformed commit: {what}"));
+        let bundle: Self = postcard::from_bytes(bytes).map_err(|error| malformed(error.to_string()))?;
+        let mut next = first;
+        for part in &bundle.parts {
+            let within = match part.content {
+                Content::Reported { first, end, .. } => first <= part.first && part.end <= end,
+                Content::Lost | Content::Cancelled => true,
+            };
+            if part.first != next || part.end <= part.first || !within {
+                return Err(malformed(format!("no outcome of call {next} where it should be")));
+            }
+            next = part.end;
+        }
+        if next != end {
+            return Err(malformed(format!("calls {first} to {next} of {first} to {end}")));
+        }
+        Ok(bundle)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bundle_is_read_back_and_must_cover_its_calls() {
+        let reported =
+            |first, end, report: &'static [u8]| Content::Reported { first, end, report: Bytes::from(report) };
+        let bundle = Bundle {
+            author: "w".into(),
+            epoch: 2,
+            parts: vec![
+                Part { first: 4, end: 6, content: reported(4, 7, b"abc") },
+                Part { first: 6, end: 7, content: Content::Lost },
+            ],
+        };
+        let bytes = bundle.encode();
+        assert_eq!(Bundle::decode(&bytes, 4, 7).unwrap(), bundle);
+        for (first, end) in [(3, 7), (4, 8), (4, 6)] {
+            assert!(Bundle::decode(&bytes, first, end).is_err());
+        }
+        assert!(Bundle::decode(&bytes[..bytes.len() - 1], 4, 7).is_err());
+        let beyond =
+            Bundle { parts: vec![Part { first: 4, end: 6, content: reported(4, 5, b"a") }], ..bundle };
+        assert!(Bundle::decode(&beyond.encode(), 4, 6).is_err(), "the report is about fewer calls");
+    }
+}

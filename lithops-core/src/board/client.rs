@@ -1,0 +1,226 @@
+//! [`BoardClient`]: the side of a board that wants the job done.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use super::{
+    Answer, Bundle, Chunks, ClientAction, Content, Part, Request, Terms, exchange::Errand, keys,
+    known::Known, pulse::Pulse,
+};
+use crate::bytes::Bytes;
+
+/// Those that are gone may only have been asleep, but most were not: they are looked at every so many counts.
+const GONE_READ_EVERY: u64 = 8;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    Resting(Duration),
+    Cancelling,
+    Asking,
+    Surveying { page: u64 },
+    Closing { chunk: u64 },
+    Counting,
+    Feeling { worker: String },
+    Done,
+}
+
+/// The side of a board that wants the job done: it sees commits, says how many workers are needed, and cancels. All it
+/// knows is on the board, so that another can take its place at any time, or stand beside it. The states are drawn in
+/// the [module's documentation](super).
+#[derive(Debug)]
+pub struct BoardClient {
+    name: String,
+    chunks: Chunks,
+    terms: Terms,
+    max_workers: u64,
+    known: Known,
+    news: VecDeque<u64>,
+    pulses: BTreeMap<String, Pulse>,
+    unread: VecDeque<String>,
+    errand: Errand,
+    state: State,
+    cancel_wanted: bool,
+    is_cancelled: bool,
+    next_count: Duration,
+    counts: u64,
+    /// Whether it has once looked at everything: before, it cannot say what is needed.
+    has_surveyed: bool,
+}
+
+impl BoardClient {
+    /// A client with a name for what it commits itself.
+    #[must_use]
+    pub fn new(name: &str, chunks: Chunks, terms: Terms, max_workers: u64) -> Self {
+        Self {
+            name: name.to_owned(),
+            chunks,
+            terms,
+            max_workers,
+            known: Known::new(&chunks),
+            news: VecDeque::new(),
+            pulses: BTreeMap::new(),
+            unread: VecDeque::new(),
+            errand: Errand::default(),
+            state: State::Resting(Duration::ZERO),
+            cancel_wanted: false,
+            is_cancelled: false,
+            next_count: Duration::ZERO,
+            counts: 0,
+            has_surveyed: false,
+        }
+    }
+
+    /// What to do next. To be asked again at once, until it says to wait.
+    pub fn poll(&mut self, now: Duration) -> ClientAction {
+        if let State::Resting(until) = self.state {
+            if self.cancel_wanted && !self.is_cancelled {
+                let bytes = Bytes::from(self.name.clone());
+                let put = Request::Put { key: keys::CANCEL.to_owned(), bytes, if_absent: true };
+                self.go(State::Cancelling, put);
+            } else if now >= until {
+                self.begin();
+            }
+        }
+        if self.state == State::Done {
+            return ClientAction::Done;
+        }
+        if let Some(request) = self.errand.send(now) {
+            return ClientAction::Ask(request);
+        }
+        let rest = if let State::Resting(until) = self.state { Some(until) } else { None };
+        ClientAction::Wait(self.errand.due().or(rest))
+    }
+
+    /// Takes in the answer of the storage.
+    pub fn answered(&mut self, answer: Answer, now: Duration) {
+        let Some((answer, asked)) = self.errand.answered(answer, now) else { return };
+        match (self.state.clone(), answer) {
+            (State::Cancelling, _) => {
+                self.is_cancelled = true;
+                self.begin();
+            }
+            (State::Asking, answer) => {
+                self.is_cancelled |= matches!(answer, Answer::Found(_));
+                self.survey(0, now);
+            }
+            (State::Surveying { page }, Answer::Listed(listed)) => {
+                self.news.extend(self.known.commits(&listed));
+                self.survey((page + 1) * keys::PAGE, now);
+            }
+            (State::Closing { chunk }, _) => {
+                // If it was not this client's commit, then another's was before.
+                if self.known.commit(chunk) {
+                    self.news.push_back(chunk);
+                }
+                self.close();
+            }
+            (State::Counting, Answer::Listed(listed)) => {
+                for worker in listed.iter().filter_map(|key| keys::worker_of_beat(key)) {
+                    self.pulses.entry(worker.to_owned()).or_insert_with(|| Pulse::new(now));
+                }
+                let all = self.counts.is_multiple_of(GONE_READ_EVERY);
+                let pulses = self.pulses.iter().filter(|(_, pulse)| all || !pulse.is_gone());
+                self.unread = pulses.map(|(worker, _)| worker.clone()).collect();
+                self.counts += 1;
+                self.feel(now);
+            }
+            (State::Feeling { worker }, answer) => {
+                let beat = if let Answer::Found(beat) = answer { Some(beat) } else { None };
+                if let Some(pulse) = self.pulses.get_mut(&worker) {
+                    let lease = if pulse.has_begun() { self.terms.lease } else { self.terms.start };
+                    pulse.read(beat, asked, now, lease);
+                }
+                self.feel(now);
+            }
+            _ => self.state = State::Resting(now),
+        }
+    }
+
+    /// A chunk that was seen to be committed, each once. What its commit holds never changes.
+    pub fn take_committed(&mut self) -> Option<u64> {
+        self.news.pop_front()
+    }
+
+    /// Notes that a worker of this name was started: it counts as one that lives until its start takes too long.
+    pub fn started(&mut self, worker: &str, now: Duration) {
+        self.pulses.entry(worker.to_owned()).or_insert_with(|| Pulse::new(now));
+    }
+
+    /// How many workers are to be started: as many as there are open chunks, and as may live, less those that do.
+    #[must_use]
+    pub fn needed(&self) -> u64 {
+        if !self.has_surveyed || self.is_cancelled || self.cancel_wanted {
+            return 0;
+        }
+        let live = self.pulses.values().filter(|pulse| !pulse.is_gone()).count() as u64;
+        self.known.open().min(self.max_workers).saturating_sub(live)
+    }
+
+    /// Cancels the job: what is not committed by then is committed as cancelled.
+    pub fn cancel(&mut self) {
+        self.cancel_wanted = true;
+    }
+
+    /// Whether it, or another client, has cancelled the job.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.is_cancelled
+    }
+
+    /// Whether every chunk is committed.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.known.open() == 0
+    }
+
+    fn go(&mut self, state: State, request: Request) {
+        self.state = state;
+        self.errand.ask(request);
+    }
+
+    fn begin(&mut self) {
+        self.go(State::Asking, Request::Get { key: keys::CANCEL.to_owned() });
+    }
+
+    /// Looks at the next page that has open chunks.
+    fn survey(&mut self, from: u64, now: Duration) {
+        if let Some(chunk) = self.known.next_open(from) {
+            let page = chunk / keys::PAGE;
+            self.go(State::Surveying { page }, Request::List { prefix: keys::commits_of_page(page) });
+        } else if self.is_finished() {
+            self.state = State::Done;
+        } else if self.is_cancelled {
+            self.close();
+        } else if now >= self.next_count {
+            self.next_count = now + self.terms.beat;
+            self.go(State::Counting, Request::List { prefix: keys::BEATS.to_owned() });
+        } else {
+            self.state = State::Resting(now + self.terms.look);
+        }
+    }
+
+    /// Commits the next open chunk as cancelled.
+    fn close(&mut self) {
+        let Some(chunk) = self.known.next_open(0) else {
+            self.state = State::Done;
+            return;
+        };
+        let (first, end) = self.chunks.calls_of(chunk);
+        let parts = vec![Part { first, end, content: Content::Cancelled }];
+        let bytes = Bundle { author: self.name.clone(), epoch: 0, parts }.encode();
+        self.go(State::Closing { chunk }, Request::Put { key: keys::commit(chunk), bytes, if_absent: true });
+    }
+
+    /// Reads the next beat.
+    fn feel(&mut self, now: Duration) {
+        if let Some(worker) = self.unread.pop_front() {
+            let key = keys::beat(&worker);
+            self.go(State::Feeling { worker }, Request::Get { key });
+        } else {
+            self.has_surveyed = true;
+            self.state = State::Resting(now + self.terms.look);
+        }
+    }
+}

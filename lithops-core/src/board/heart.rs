@@ -1,0 +1,104 @@
+//! [`Heart`]: a worker's beat, and its regular looks at what became of its claim and its job.
+
+use std::time::Duration;
+
+use super::{Answer, Request, exchange::Errand, keys};
+use crate::bytes::Bytes;
+
+/// What a beat has brought to light.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Felt {
+    /// Nothing yet.
+    Nothing,
+    /// The claims of the chunk it holds.
+    Claims(Vec<String>),
+    /// The job was cancelled.
+    Cancelled,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Resting,
+    Beating,
+    LookingAtClaims,
+    LookingForCancel,
+}
+
+/// Beats, looks at the claims of the chunk it holds, looks whether the job was cancelled, rests.
+#[derive(Debug)]
+pub(super) struct Heart {
+    key: String,
+    pause: Duration,
+    errand: Errand,
+    step: Step,
+    beats: u64,
+    next: Duration,
+    has_begun: bool,
+}
+
+impl Heart {
+    pub(super) fn new(worker: &str, pause: Duration) -> Self {
+        Self {
+            key: keys::beat(worker),
+            pause,
+            errand: Errand::default(),
+            step: Step::Resting,
+            beats: 0,
+            next: Duration::ZERO,
+            has_begun: false,
+        }
+    }
+
+    /// Whether others can see that it lives. It claims nothing before.
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
+    /// What to send now; in a hurry it does not rest.
+    pub(super) fn send(&mut self, now: Duration, hurry: bool) -> Option<Request> {
+        if self.step == Step::Resting && (hurry || now >= self.next) {
+            self.beats += 1;
+            self.next = now + self.pause;
+            let bytes = Bytes::from(self.beats.to_string());
+            self.go(Step::Beating, Request::Put { key: self.key.clone(), bytes, if_absent: false });
+        }
+        self.errand.send(now)
+    }
+
+    /// When there will be something to send, unless an answer comes first.
+    pub(super) fn due(&self) -> Option<Duration> {
+        if self.step == Step::Resting { Some(self.next) } else { self.errand.due() }
+    }
+
+    /// Takes an answer in; `held` is the chunk the worker holds.
+    pub(super) fn answered(&mut self, answer: Answer, held: Option<u64>, now: Duration) -> Felt {
+        let Some((answer, _)) = self.errand.answered(answer, now) else { return Felt::Nothing };
+        let cancel = Request::Get { key: keys::CANCEL.to_owned() };
+        match (self.step, answer) {
+            (Step::Beating, _) => {
+                self.has_begun = true;
+                match held {
+                    Some(chunk) => {
+                        self.go(Step::LookingAtClaims, Request::List { prefix: keys::claims(chunk) });
+                    }
+                    None => self.go(Step::LookingForCancel, cancel),
+                }
+                Felt::Nothing
+            }
+            (Step::LookingAtClaims, Answer::Listed(claims)) => {
+                self.go(Step::LookingForCancel, cancel);
+                Felt::Claims(claims)
+            }
+            (Step::LookingForCancel, Answer::Found(_)) => Felt::Cancelled,
+            _ => {
+                self.step = Step::Resting;
+                Felt::Nothing
+            }
+        }
+    }
+
+    fn go(&mut self, step: Step, request: Request) {
+        self.step = step;
+        self.errand.ask(request);
+    }
+}

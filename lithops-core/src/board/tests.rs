@@ -1,0 +1,368 @@
+//! Workers and a client on a board in memory, step by step in an order that is made up.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::bytes::Bytes;
+
+/// How an operation goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Luck {
+    Well,
+    /// It fails, and has not happened.
+    Fails,
+    /// It fails, and has happened.
+    FailsAfter,
+}
+
+#[derive(Debug)]
+struct Participant {
+    board: BoardWorker,
+    asked: BTreeMap<Lane, Request>,
+    calls: VecDeque<(u64, u64, u64)>,
+    until: Option<Duration>,
+    alive: bool,
+    end: Option<End>,
+}
+
+#[derive(Debug)]
+struct Board {
+    chunks: Chunks,
+    terms: Terms,
+    now: Duration,
+    store: BTreeMap<String, Bytes>,
+    client: BoardClient,
+    client_asked: Option<Request>,
+    client_until: Option<Duration>,
+    workers: Vec<Participant>,
+    poison: BTreeSet<u64>,
+    runs: BTreeMap<(u64, u64), u32>,
+    committed: Vec<u64>,
+    operations: BTreeMap<&'static str, u32>,
+}
+
+impl Board {
+    fn new(calls: u64, chunksize: u64, max_workers: u64, poison: &[u64]) -> Self {
+        let chunks = Chunks::new(calls, chunksize);
+        let terms = Terms { losses: 2, ..Terms::default() };
+        Self {
+            chunks,
+            terms,
+            now: Duration::ZERO,
+            store: BTreeMap::new(),
+            client: BoardClient::new("client", chunks, terms, max_workers),
+            client_asked: None,
+            client_until: None,
+            workers: Vec::new(),
+            poison: poison.iter().copied().collect(),
+            runs: BTreeMap::new(),
+            committed: Vec::new(),
+            operations: BTreeMap::new(),
+        }
+    }
+
+    fn operate(&mut self, request: &Request, luck: Luck) -> Answer {
+        let (what, answer) = match request {
+            _ if luck == Luck::Fails => ("fail", Answer::Failed),
+            Request::Put { key, if_absent: true, .. } if self.store.contains_key(key) => {
+                ("put", Answer::Exists)
+            }
+            Request::Put { key, bytes, .. } => {
+                self.store.insert(key.clone(), bytes.clone());
+                (if key.starts_with(keys::BEATS) { "beat" } else { "put" }, Answer::Stored)
+            }
+            Request::Get { key } => {
+                ("get", self.store.get(key).cloned().map_or(Answer::Absent, Answer::Found))
+            }
+            Request::List { prefix } => {
+                let from = self.store.range(prefix.clone()..);
+                let keys = from.map(|(key, _)| key).take_while(|key| key.starts_with(prefix)).cloned();
+                ("list", Answer::Listed(keys.collect()))
+            }
+        };
+        *self.operations.entry(what).or_default() += 1;
+        if luck == Luck::FailsAfter { Answer::Failed } else { answer }
+    }
+
+    fn step_client(&mut self, luck: Luck) -> bool {
+        if let Some(request) = self.client_asked.take() {
+            let answer = self.operate(&request, luck);
+            self.client.answered(answer, self.now);
+            self.committed.extend(std::iter::from_fn(|| self.client.take_committed()));
+            for _ in 0..self.client.needed() {
+                let name = format!("worker-{}", self.workers.len());
+                self.client.started(&name, self.now);
+                let board = BoardWorker::new(&name, self.chunks, self.terms);
+                let (asked, calls) = (BTreeMap::new(), VecDeque::new());
+                self.workers.push(Participant { board, asked, calls, until: None, alive: true, end: None });
+            }
+            return true;
+        }
+        match self.client.poll(self.now) {
+            ClientAction::Ask(request) => self.client_asked = Some(request),
+            ClientAction::Wait(until) => {
+                self.client_until = until;
+                return false;
+            }
+            ClientAction::Done => return false,
+        }
+        true
+    }
+
+    /// Lets a worker do one thing; `choice` decides which, if there are several.
+    fn step_worker(&mut self, index: usize, choice: u64, luck: Luck) -> bool {
+        let now = self.now;
+        let worker = &mut self.workers[index];
+        if !worker.alive || worker.end.is_some() {
+            return false;
+        }
+        if let Some((chunk, epoch, call)) = worker.calls.front().copied()
+            && choice.is_multiple_of(3)
+            && worker.board.may_start(chunk, epoch, now)
+        {
+            worker.calls.pop_front();
+            *self.runs.entry((call, epoch)).or_default() += 1;
+            if self.poison.contains(&call) {
+                worker.alive = false;
+            } else {
+                worker.board.ran(chunk, epoch, call, call + 1, &Bytes::from(call.to_string()));
+            }
+            return true;
+        }
+        match worker.board.poll(now) {
+            Action::Ask(lane, request) => {
+                assert!(worker.asked.insert(lane, request).is_none(), "one at a time");
+            }
+            Action::RunCalls { chunk, epoch, first, end } => {
+                worker.calls.extend((first..end).map(|call| (chunk, epoch, call)));
+            }
+            Action::StopCalls { chunk, epoch } => {
+                worker.calls.retain(|(of, at, _)| (*of, *at) != (chunk, epoch));
+            }
+            Action::Done(end) => worker.end = Some(end),
+            Action::Wait(until) => {
+                worker.until = until;
+                let waiting: Vec<_> = worker.asked.keys().copied().collect();
+                let Some(lane) = waiting.get(choice as usize % waiting.len().max(1)) else {
+                    return worker
+                        .calls
+                        .front()
+                        .is_some_and(|(chunk, epoch, _)| worker.board.may_start(*chunk, *epoch, now));
+                };
+                let request = worker.asked.remove(lane).expect("it is there");
+                let answer = self.operate(&request, luck);
+                self.workers[index].board.answered(*lane, answer, now);
+            }
+        }
+        true
+    }
+
+    /// Lets everyone go on, until all are done.
+    fn finish(&mut self) {
+        for round in 0..200_000 {
+            let mut busy = self.step_client(Luck::Well);
+            for index in 0..self.workers.len() {
+                busy |= self.step_worker(index, round, Luck::Well);
+            }
+            let done = self.workers.iter().all(|worker| !worker.alive || worker.end.is_some());
+            if done && self.client.is_finished() {
+                return;
+            }
+            if !busy && round % 3 == 0 {
+                let live = self.workers.iter().filter(|worker| worker.alive && worker.end.is_none());
+                let until = live.filter_map(|worker| worker.until).chain(self.client_until);
+                self.now = until.filter(|until| *until > self.now).min().unwrap_or(self.now);
+            }
+            self.now += Duration::from_millis(1);
+        }
+        panic!("it does not end: {self:#?}");
+    }
+
+    /// Checks what every run must keep. Returns the calls that are lost, and those that are cancelled.
+    fn judge(&self) -> (Vec<u64>, Vec<u64>) {
+        let mut seen = self.committed.clone();
+        seen.sort_unstable();
+        assert_eq!(seen, (0..self.chunks.count()).collect::<Vec<_>>(), "each chunk is seen once");
+        assert!(self.runs.values().all(|runs| *runs == 1), "once in an epoch: {:?}", self.runs);
+        let (mut lost, mut cancelled) = (Vec::new(), Vec::new());
+        for chunk in 0..self.chunks.count() {
+            let (first, end) = self.chunks.calls_of(chunk);
+            let bundle = Bundle::decode(&self.store[&keys::commit(chunk)], first, end).unwrap();
+            for Part { first, end, content } in bundle.parts {
+                match content {
+                    Content::Lost => lost.extend(first..end),
+                    Content::Cancelled => cancelled.extend(first..end),
+                    Content::Reported { report, .. } => assert_eq!(*report, *first.to_string().as_bytes()),
+                }
+            }
+        }
+        (lost, cancelled)
+    }
+
+    fn epochs(&self, chunk: u64) -> usize {
+        self.store.keys().filter(|key| key.starts_with(&keys::claims(chunk))).count()
+    }
+}
+
+#[test]
+fn a_job_that_goes_well_costs_two_puts_a_chunk_and_a_report_for_each_but_the_last() {
+    let mut board = Board::new(40, 4, 1, &[]);
+    board.finish();
+    assert_eq!(board.judge(), (vec![], vec![]));
+    assert_eq!(board.workers.len(), 1);
+    // A claim and a commit, and at most three reports of four calls.
+    assert!(board.operations["put"] <= 10 * 5, "{:?}", board.operations);
+}
+
+#[test]
+fn more_chunks_than_a_page_and_many_workers() {
+    let mut board = Board::new(2100, 1, 12, &[]);
+    board.finish();
+    assert_eq!(board.judge(), (vec![], vec![]));
+    assert!(board.workers.len() == 12 && board.runs.len() == 2100);
+    let lists = board.operations["list"];
+    assert!(lists < 2100, "{lists} listings");
+}
+
+#[test]
+fn poison_is_found_and_its_neighbours_are_not_blamed() {
+    // Two in one chunk, at both its ends, and one alone in its own.
+    let mut board = Board::new(22, 7, 3, &[7, 13, 21]);
+    board.finish();
+    assert_eq!(board.judge().0, [7, 13, 21]);
+    let epochs = [0, 1, 2, 3].map(|chunk| board.epochs(chunk));
+    assert_eq!(epochs, [1, 1 + 3 + 3 + 1, 1, 1 + 3 + 1], "each is tried three times in order");
+}
+
+#[test]
+fn a_job_that_is_cancelled_ends_and_what_is_committed_stays() {
+    let mut board = Board::new(60, 2, 2, &[]);
+    while board.committed.len() < 5 {
+        board.step_client(Luck::Well);
+        for index in 0..board.workers.len() {
+            board.step_worker(index, 0, Luck::Well);
+        }
+        board.now += Duration::from_millis(100);
+    }
+    board.client.cancel();
+    board.finish();
+    let (lost, cancelled) = board.judge();
+    assert!(lost.is_empty() && !cancelled.is_empty() && cancelled.len() <= 50, "{cancelled:?}");
+    assert!(board.workers.iter().all(|worker| worker.end.is_some()));
+    assert_eq!(board.client.needed(), 0);
+}
+
+#[test]
+fn a_holder_that_was_asleep_gives_up_what_another_has_claimed() {
+    let mut board = Board::new(8, 8, 1, &[]);
+    while board.runs.len() < 2 {
+        board.step_client(Luck::Well);
+        if !board.workers.is_empty() {
+            board.step_worker(0, 0, Luck::Well);
+        }
+    }
+    board.workers[0].alive = false;
+    let reported = board.store.keys().filter(|key| key.starts_with(&keys::outcomes(0))).count();
+    board.finish();
+    assert_eq!(board.epochs(0), 2);
+    assert_eq!(board.runs.len(), 2 + 8 - reported, "what was reported is not run again: {:?}", board.runs);
+    board.now += Duration::from_secs(3600);
+    let sleeper = &mut board.workers[0];
+    sleeper.alive = true;
+    assert!(!sleeper.calls.is_empty(), "it was in the middle");
+    let started =
+        sleeper.calls.iter().filter(|(chunk, epoch, _)| sleeper.board.may_start(*chunk, *epoch, board.now));
+    assert_eq!(started.count(), 0, "it looks first");
+    board.finish();
+    assert!(board.workers[0].calls.is_empty(), "it was told to stop");
+    assert_eq!(board.workers[0].end, Some(End::Finished));
+    assert_eq!(board.judge(), (vec![], vec![]));
+}
+
+#[test]
+fn more_dead_holders_than_are_watched_at_once() {
+    let mut board = Board::new(40, 1, 40, &[]);
+    while (0..40).any(|chunk| board.epochs(chunk) == 0) {
+        board.step_client(Luck::Well);
+        for index in 0..board.workers.len() {
+            if board.workers[index].calls.is_empty() {
+                board.step_worker(index, 1, Luck::Well);
+            }
+        }
+        board.now += Duration::from_millis(10);
+    }
+    board.workers.iter_mut().for_each(|worker| worker.alive = false);
+    board.finish();
+    assert_eq!(board.judge(), (vec![], vec![]));
+    assert!(board.now < board.terms.lease * 6, "{:?}", board.now);
+}
+
+fn luck(choice: u64) -> Luck {
+    match choice % 8 {
+        0 => Luck::Fails,
+        1 => Luck::FailsAfter,
+        _ => Luck::Well,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(120))]
+
+    /// Any order of steps, storage that fails, workers that die or sleep at any point, a client that is replaced, a job
+    /// that is cancelled: every chunk is committed once, with the right outcomes, and it ends.
+    #[test]
+    fn every_chunk_is_committed_exactly_once(
+        script in prop::collection::vec((0usize..6, any::<u64>(), 0u8..40), 0..400),
+        calls in 1u64..30, chunksize in 1u64..8, cancelled in prop::bool::weighted(0.2),
+    ) {
+        let mut board = Board::new(calls, chunksize, 4, &[]);
+        for (who, choice, event) in script {
+            let worker = who.checked_sub(1).filter(|index| *index < board.workers.len());
+            match (event, worker) {
+                (0, Some(index)) => board.workers[index].alive = false,
+                // It was only asleep.
+                (1, Some(index)) => board.workers[index].alive = true,
+                (2, _) => board.now += Duration::from_secs(choice % 40),
+                (3, _) if cancelled => board.client.cancel(),
+                (4, None) if board.committed.is_empty() => {
+                    let (chunks, terms) = (board.chunks, board.terms);
+                    board.client = BoardClient::new("another", chunks, terms, 4);
+                    board.client_asked = None;
+                }
+                (_, Some(index)) => {
+                    board.step_worker(index, choice / 8, luck(choice));
+                }
+                (_, None) => {
+                    board.step_client(luck(choice));
+                }
+            }
+            board.now += Duration::from_millis(choice % 200);
+        }
+        board.finish();
+        board.judge();
+    }
+
+    /// Any order of steps and storage that fails; nobody dies but of poison: it is blamed, and nothing else is.
+    #[test]
+    fn poison_and_only_poison_is_blamed(
+        script in prop::collection::vec((0usize..6, any::<u64>()), 0..400),
+        calls in 1u64..30, chunksize in 1u64..8, poison in prop::collection::btree_set(0u64..30, 0..4),
+    ) {
+        let poison: Vec<_> = poison.into_iter().filter(|call| *call < calls).collect();
+        let mut board = Board::new(calls, chunksize, 4, &poison);
+        for (who, choice) in script {
+            match who.checked_sub(1).filter(|index| *index < board.workers.len()) {
+                Some(index) => board.step_worker(index, choice / 8, luck(choice)),
+                None => board.step_client(luck(choice)),
+            };
+            board.now += Duration::from_millis(choice % 10);
+        }
+        board.finish();
+        prop_assert_eq!(board.judge(), (poison, vec![]));
+    }
+}

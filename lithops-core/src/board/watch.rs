@@ -1,0 +1,213 @@
+//! [`Watch`]: what a worker does when every chunk is claimed: it waits for a holder to be gone.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use super::{Answer, Request, Terms, keys, known::Known, pulse::Pulse};
+
+/// How many chunks are watched at once. Those whose holders live make room for others; so every claim is seen to in
+/// the end, and a round stays cheap however many there are.
+const MOST: usize = 16;
+
+/// What to do next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Ask this.
+    Ask(Request),
+    /// The round is over; the next begins then.
+    Rest(Duration),
+    /// The holder of this chunk is gone: claim it at this epoch.
+    Claim(u64, u64),
+    /// Every chunk is committed.
+    Finished,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Step {
+    Commits(u64),
+    Claims(u64),
+    Holder(u64),
+    Beat(String),
+    Sure(u64),
+    Nothing,
+}
+
+#[derive(Debug)]
+struct Claimed {
+    epoch: u64,
+    holder: Option<String>,
+}
+
+/// The claims that are watched, in rounds: one page of commits and claims, the holders of claims that are new, the
+/// beats of all holders, and a last look whether the chunk of one who is gone is not committed after all.
+#[derive(Debug)]
+pub(super) struct Watch {
+    terms: Terms,
+    claimed: BTreeMap<u64, Claimed>,
+    pulses: BTreeMap<String, Pulse>,
+    /// Where the next chunks to watch are looked for.
+    place: u64,
+    began: Duration,
+    unread: VecDeque<String>,
+    moved: BTreeSet<String>,
+    step: Step,
+}
+
+impl Watch {
+    pub(super) fn new(terms: Terms, place: u64) -> Self {
+        Self {
+            terms,
+            claimed: BTreeMap::new(),
+            pulses: BTreeMap::new(),
+            place,
+            began: Duration::ZERO,
+            unread: VecDeque::new(),
+            moved: BTreeSet::new(),
+            step: Step::Nothing,
+        }
+    }
+
+    /// Begins a round.
+    pub(super) fn begin(&mut self, known: &Known, now: Duration) -> Next {
+        (self.began, self.moved) = (now, BTreeSet::new());
+        self.page(known)
+    }
+
+    /// Another worker has claimed what this one was told to.
+    pub(super) fn was_claimed(&mut self, chunk: u64, epoch: u64, holder: String) {
+        self.claimed.insert(chunk, Claimed { epoch, holder: Some(holder) });
+    }
+
+    /// This worker has claimed it.
+    pub(super) fn is_own(&mut self, chunk: u64) {
+        self.claimed.remove(&chunk);
+    }
+
+    /// Takes in the answer to what was asked last.
+    pub(super) fn answered(
+        &mut self,
+        answer: Answer,
+        asked: Duration,
+        known: &mut Known,
+        now: Duration,
+    ) -> Next {
+        match (std::mem::replace(&mut self.step, Step::Nothing), answer) {
+            (Step::Commits(page), Answer::Listed(listed)) => {
+                known.commits(&listed);
+                self.claimed.retain(|chunk, _| !known.is_committed(*chunk));
+                if known.next_open(page * keys::PAGE).is_some_and(|chunk| chunk / keys::PAGE == page) {
+                    self.step = Step::Claims(page);
+                    return Next::Ask(Request::List { prefix: keys::claims_of_page(page) });
+                }
+                self.page(known)
+            }
+            (Step::Claims(page), Answer::Listed(listed)) => {
+                self.note_claims(page, &listed, known);
+                self.holder(known)
+            }
+            (Step::Holder(chunk), Answer::Found(name)) => {
+                let holder = String::from_utf8_lossy(&name).into_owned();
+                if let Some(claimed) = self.claimed.get_mut(&chunk) {
+                    claimed.holder = Some(holder);
+                }
+                self.holder(known)
+            }
+            (Step::Beat(worker), answer) => {
+                let beat = if let Answer::Found(beat) = answer { Some(beat) } else { None };
+                let pulse = self.pulses.entry(worker.clone()).or_insert_with(|| Pulse::new(now));
+                if pulse.read(beat, asked, now, self.terms.lease) {
+                    self.moved.insert(worker);
+                }
+                self.beat(known)
+            }
+            (Step::Sure(chunk), Answer::Listed(listed)) => {
+                known.commits(&listed);
+                match self.claimed.remove(&chunk) {
+                    Some(claimed) if !known.is_committed(chunk) => Next::Claim(chunk, claimed.epoch + 1),
+                    _ => self.end(known),
+                }
+            }
+            // A claim that was listed and is not there: it is looked for again in the next round.
+            (Step::Holder(chunk), _) => {
+                self.claimed.remove(&chunk);
+                self.holder(known)
+            }
+            _ => self.end(known),
+        }
+    }
+
+    fn page(&mut self, known: &Known) -> Next {
+        let Some(chunk) = known.open_from(self.place) else { return Next::Finished };
+        self.place = chunk;
+        let page = chunk / keys::PAGE;
+        self.step = Step::Commits(page);
+        Next::Ask(Request::List { prefix: keys::commits_of_page(page) })
+    }
+
+    fn note_claims(&mut self, page: u64, listed: &[String], known: &Known) {
+        let mut newest: BTreeMap<u64, u64> = BTreeMap::new();
+        for (chunk, epoch) in listed.iter().filter_map(|key| keys::read_claim(key)) {
+            let newest = newest.entry(chunk).or_default();
+            *newest = epoch.max(*newest);
+        }
+        for (chunk, claimed) in &mut self.claimed {
+            if let Some(epoch) = newest.get(chunk).filter(|epoch| **epoch > claimed.epoch) {
+                *claimed = Claimed { epoch: *epoch, holder: None };
+            }
+        }
+        while self.claimed.len() < MOST
+            && let Some(chunk) = known.next_open(self.place).filter(|chunk| chunk / keys::PAGE == page)
+        {
+            if let Some(epoch) = newest.get(&chunk) {
+                self.claimed.entry(chunk).or_insert(Claimed { epoch: *epoch, holder: None });
+            }
+            self.place = chunk + 1;
+        }
+        if self.claimed.len() < MOST {
+            self.place = (page + 1) * keys::PAGE;
+        }
+    }
+
+    fn holder(&mut self, known: &Known) -> Next {
+        let unknown = self.claimed.iter().find(|(_, claimed)| claimed.holder.is_none());
+        if let Some((chunk, claimed)) = unknown {
+            self.step = Step::Holder(*chunk);
+            return Next::Ask(Request::Get { key: keys::claim(*chunk, claimed.epoch) });
+        }
+        let holders: BTreeSet<_> =
+            self.claimed.values().filter_map(|claimed| claimed.holder.clone()).collect();
+        self.pulses.retain(|worker, _| holders.contains(worker));
+        self.unread = holders.into_iter().collect();
+        self.beat(known)
+    }
+
+    fn beat(&mut self, known: &Known) -> Next {
+        if let Some(worker) = self.unread.pop_front() {
+            let key = keys::beat(&worker);
+            self.step = Step::Beat(worker);
+            return Next::Ask(Request::Get { key });
+        }
+        self.end(known)
+    }
+
+    /// The end of a round: someone is gone, or it is time to rest.
+    fn end(&mut self, known: &Known) -> Next {
+        let is_gone = |claimed: &Claimed| {
+            let pulse = claimed.holder.as_ref().and_then(|holder| self.pulses.get(holder));
+            pulse.is_some_and(Pulse::is_gone)
+        };
+        if let Some((chunk, _)) = self.claimed.iter().find(|(_, claimed)| is_gone(claimed)) {
+            self.step = Step::Sure(*chunk);
+            return Next::Ask(Request::List { prefix: keys::commit(*chunk) });
+        }
+        if known.open() > self.claimed.len() as u64 {
+            let moved = std::mem::take(&mut self.moved);
+            self.claimed
+                .retain(|_, claimed| claimed.holder.as_ref().is_none_or(|holder| !moved.contains(holder)));
+        }
+        Next::Rest(self.began + self.terms.beat)
+    }
+}

@@ -1,0 +1,76 @@
+//! [`PullSabotage`]: a board broken on purpose. The simulator that cannot tell it from a sound one proves nothing.
+
+use std::time::Duration;
+
+use lithops_core::board::{Answer, Request, Terms};
+
+/// How the board is broken: at its edge, where it speaks with the storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PullSabotage {
+    /// Workers commit by overwriting.
+    CommitsByOverwrite,
+    /// Workers take every beat for one that has moved, for ever.
+    NeverReclaims,
+    /// Workers do not wait for a lease to expire.
+    ReclaimsAtOnce,
+    /// Workers take a claim that exists for their own.
+    TakesEveryClaim,
+    /// Reports are not stored, and said to be.
+    LosesReports,
+    /// Clients take what they could not commit as cancelled for committed.
+    PretendsToCancel,
+}
+
+impl PullSabotage {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::CommitsByOverwrite,
+        Self::NeverReclaims,
+        Self::ReclaimsAtOnce,
+        Self::TakesEveryClaim,
+        Self::LosesReports,
+        Self::PretendsToCancel,
+    ];
+
+    /// The terms that broken workers keep.
+    pub(super) fn terms(self, terms: Terms) -> Terms {
+        let lease = if self == Self::ReclaimsAtOnce { Duration::from_millis(500) } else { terms.lease };
+        Terms { lease, ..terms }
+    }
+
+    /// What becomes of a request, and the answer where the storage is not asked. `count` is another each time.
+    pub(super) fn bend(self, request: &mut Request, by_worker: bool, count: u64) -> Option<Answer> {
+        match (self, request) {
+            (Self::CommitsByOverwrite, Request::Put { key, if_absent, .. }) => {
+                *if_absent &= !(by_worker && key.starts_with("commit/"));
+                None
+            }
+            (Self::NeverReclaims, Request::Get { key }) if by_worker && key.starts_with("beat/") => {
+                Some(Answer::Found(count.to_string().into()))
+            }
+            (Self::LosesReports, Request::Put { key, .. }) if key.starts_with("outcomes/") => {
+                Some(Answer::Stored)
+            }
+            (Self::PretendsToCancel, Request::Put { key, .. })
+                if !by_worker && key.starts_with("commit/") =>
+            {
+                Some(Answer::Stored)
+            }
+            _ => None,
+        }
+    }
+
+    /// What becomes of an answer.
+    pub(super) fn twist(self, request: &Request, answer: Answer) -> Answer {
+        match request {
+            Request::Put { key, .. }
+                if self == Self::TakesEveryClaim
+                    && key.starts_with("claims/")
+                    && answer == Answer::Exists =>
+            {
+                Answer::Stored
+            }
+            _ => answer,
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! A simulated client: the board's client, and a platform that starts workers for it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use lithops_core::{
+    board::{BoardClient, ClientAction, Lane, keys},
+    bytes::Bytes,
+};
+
+use super::{
+    super::{Violation, random::Random},
+    events::{Clock, What, Who, World},
+};
+
+/// A client from its start to its end.
+#[derive(Debug)]
+pub(super) struct SimulatedClient {
+    index: usize,
+    board: BoardClient,
+    clock: Clock,
+    random: Random,
+    waits: u64,
+    /// What it saw of each chunk when it was told of its commit.
+    pub(super) seen: BTreeMap<u64, Bytes>,
+    pub(super) is_dead: bool,
+}
+
+impl SimulatedClient {
+    pub(super) fn new(index: usize, name: &str, world: &World) -> Self {
+        let scenario = &world.scenario;
+        let mut random = Random::new(scenario.seed.rotate_left(37) ^ index as u64);
+        Self {
+            index,
+            board: BoardClient::new(name, scenario.chunks(), scenario.terms, scenario.max_workers),
+            clock: Clock::new(world.now, &mut random),
+            random,
+            waits: 0,
+            seen: BTreeMap::new(),
+            is_dead: false,
+        }
+    }
+
+    /// Lets something happen to it, unless it is dead.
+    pub(super) fn happens(&mut self, what: What, world: &mut World) -> Result<(), (Violation, String)> {
+        if self.is_dead {
+            return Ok(());
+        }
+        let now = self.clock.read(world.now);
+        match what {
+            What::Answers(_, _, answer) => self.board.answered(answer, now),
+            What::Wakes(_, count) if count != self.waits => return Ok(()),
+            What::Dies(_) => {
+                self.is_dead = true;
+                return Ok(());
+            }
+            What::Cancels => self.board.cancel(),
+            _ => {}
+        }
+        while let Some(chunk) = self.board.take_committed() {
+            let commit = world.store.get(&keys::commit(chunk)).cloned();
+            let commit = commit.ok_or((Violation::WrongOutcome, format!("chunk {chunk} has no commit")))?;
+            if self.seen.insert(chunk, commit).is_some() {
+                return Err((Violation::CommittedTwice, format!("chunk {chunk} was seen twice")));
+            }
+        }
+        for _ in 0..self.board.needed() {
+            world.started += 1;
+            let (index, name) = (world.started, format!("worker-{}", world.started));
+            self.board.started(&name, now);
+            if !self.random.happens(world.scenario.never_starts) {
+                let takes = Duration::from_millis(50 + self.random.below(3000));
+                world.after(takes, What::Begins(Who::Worker(index), name));
+            }
+        }
+        loop {
+            match self.board.poll(now) {
+                ClientAction::Ask(request) => world.ask(Who::Client(self.index), Lane::Board, request),
+                ClientAction::Wait(until) => {
+                    self.waits += 1;
+                    if let Some(until) = until {
+                        let wakes = What::Wakes(Who::Client(self.index), self.waits);
+                        world.at(self.clock.when(until), wakes);
+                    }
+                    return Ok(());
+                }
+                ClientAction::Done => return Ok(()),
+            }
+        }
+    }
+
+    /// Whether it has seen the end of the job.
+    pub(super) fn is_finished(&self) -> bool {
+        self.board.is_finished()
+    }
+}

@@ -1,0 +1,162 @@
+//! What happens when, and clocks that are wrong.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+    time::Duration,
+};
+
+use lithops_core::board::{Answer, Lane, Request};
+
+use super::{
+    super::random::Random,
+    PullSabotage, PullScenario,
+    store::{FASTEST, SLOWEST, SimulatedStore},
+};
+
+/// Whose event it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Who {
+    Client(usize),
+    Worker(usize),
+}
+
+/// What happens.
+#[derive(Debug)]
+pub(super) enum What {
+    /// A client or worker begins to live.
+    Begins(Who, String),
+    /// A client dies.
+    Dies(usize),
+    /// The user cancels.
+    Cancels,
+    /// An operation takes place; its answer, if it is told, comes then.
+    Happens(Who, Lane, Request, Option<u64>),
+    /// An answer comes.
+    Answers(Who, Lane, Answer),
+    /// Somebody wanted to wait until now; the count says which wait it was.
+    Wakes(Who, u64),
+    /// A call ends in a worker: chunk, epoch, call.
+    CallEnds(usize, u64, u64, u64),
+}
+
+/// The clock of a participant: true microseconds in, its own time out.
+#[derive(Debug, Clone)]
+pub(super) struct Clock {
+    began: u64,
+    rate: u64,
+}
+
+impl Clock {
+    /// A clock that starts now and is wrong by as much as is possible, or less.
+    pub(super) fn new(now: u64, random: &mut Random) -> Self {
+        Self { began: now, rate: SLOWEST + random.below(FASTEST - SLOWEST + 1) }
+    }
+
+    pub(super) fn read(&self, now: u64) -> Duration {
+        Duration::from_micros(now.saturating_sub(self.began) * self.rate / 1000)
+    }
+
+    /// The true time at which it will show `time`.
+    pub(super) fn when(&self, time: Duration) -> u64 {
+        let time = u64::try_from(time.as_micros()).unwrap_or(u64::MAX / 2000).min(u64::MAX / 2000);
+        self.began + (time * 1000).div_ceil(self.rate)
+    }
+
+    /// It stands still for so long.
+    pub(super) fn freeze(&mut self, time: u64) {
+        self.began += time;
+    }
+}
+
+/// What is common to all participants: the storage, the events to come, what really happened.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) scenario: PullScenario,
+    pub(super) sabotage: Option<PullSabotage>,
+    pub(super) store: SimulatedStore,
+    pub(super) random: Random,
+    pub(super) now: u64,
+    /// How often each call was run in each epoch.
+    pub(super) runs: BTreeMap<(u64, u64), u32>,
+    pub(super) live: u64,
+    pub(super) most_live: u64,
+    pub(super) started: usize,
+    queue: BinaryHeap<Reverse<(u64, u64)>>,
+    events: BTreeMap<u64, What>,
+    count: u64,
+}
+
+impl World {
+    pub(super) fn new(scenario: &PullScenario, sabotage: Option<PullSabotage>) -> Self {
+        Self {
+            scenario: scenario.clone(),
+            sabotage,
+            store: SimulatedStore::new(&scenario.terms),
+            random: Random::new(scenario.seed.rotate_left(23)),
+            now: 0,
+            runs: BTreeMap::new(),
+            live: 0,
+            most_live: 0,
+            started: 0,
+            queue: BinaryHeap::new(),
+            events: BTreeMap::new(),
+            count: 0,
+        }
+    }
+
+    pub(super) fn at(&mut self, time: u64, what: What) {
+        self.count += 1;
+        self.queue.push(Reverse((time.max(self.now), self.count)));
+        self.events.insert(self.count, what);
+    }
+
+    pub(super) fn after(&mut self, time: Duration, what: What) {
+        self.at(self.now + u64::try_from(time.as_micros()).unwrap_or(u64::MAX / 2), what);
+    }
+
+    /// The next event; it is then that time.
+    pub(super) fn next(&mut self) -> Option<What> {
+        let Reverse((time, count)) = self.queue.pop()?;
+        self.now = time;
+        self.events.remove(&count)
+    }
+
+    /// Sends an operation on its way.
+    pub(super) fn ask(&mut self, who: Who, lane: Lane, mut request: Request) {
+        let by_worker = matches!(who, Who::Worker(_));
+        let lease = self.scenario.terms.lease.as_micros() as u64;
+        let slow = self.random.happens(self.scenario.slow_storage);
+        let takes = if slow { self.random.below(2 * lease) } else { 2000 + self.random.below(40_000) };
+        let told = self.now + takes;
+        let bent = self.sabotage.and_then(|sabotage| sabotage.bend(&mut request, by_worker, self.count));
+        if let Some(answer) = bent {
+            return self.at(told, What::Answers(who, lane, answer));
+        }
+        let PullScenario { fails, fails_after, fails_late, .. } = self.scenario;
+        let luck = self.random.below(1000);
+        let happens = self.now + takes / 2;
+        if luck >= fails + fails_after + fails_late {
+            return self.at(happens, What::Happens(who, lane, request, Some(told)));
+        }
+        self.at(told, What::Answers(who, lane, Answer::Failed));
+        if luck < fails_after {
+            self.at(happens, What::Happens(who, lane, request, None));
+        } else if luck < fails_after + fails_late {
+            let late = told + self.random.below(2 * lease);
+            self.at(late, What::Happens(who, lane, request, None));
+        }
+    }
+
+    /// Lets an operation take place.
+    pub(super) fn happens(&mut self, who: Who, lane: Lane, request: Request, told: Option<u64>) {
+        let answer = self.store.operate(request.clone(), self.now);
+        let answer = match self.sabotage {
+            Some(sabotage) => sabotage.twist(&request, answer),
+            None => answer,
+        };
+        if let Some(told) = told {
+            self.at(told, What::Answers(who, lane, answer));
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The simulated storage: it keeps objects, and notes what nobody may do to a board.
+
+use std::collections::BTreeMap;
+
+use lithops_core::{
+    board::{Answer, Request, Terms, keys},
+    bytes::Bytes,
+};
+
+use super::super::Violation;
+
+/// How much too fast a clock may be, in thousandths.
+pub(super) const FASTEST: u64 = 1500;
+
+/// How much too slow a clock may be, in thousandths.
+pub(super) const SLOWEST: u64 = 700;
+
+/// When a worker's beat has last moved, and how long it has stood still at most.
+#[derive(Debug, Clone, Copy, Default)]
+struct Silence {
+    last: u64,
+    longest: u64,
+}
+
+/// Objects by key. Operations happen at one moment each.
+#[derive(Debug)]
+pub(super) struct SimulatedStore {
+    objects: BTreeMap<String, Bytes>,
+    silence: BTreeMap<String, Silence>,
+    /// The shortest time, in true microseconds, in which a lease can expire.
+    shortest_lease: u64,
+    pub(super) violation: Option<(Violation, String)>,
+}
+
+impl SimulatedStore {
+    pub(super) fn new(terms: &Terms) -> Self {
+        let lease = u64::try_from(terms.lease.as_micros()).unwrap_or(u64::MAX);
+        Self {
+            objects: BTreeMap::new(),
+            silence: BTreeMap::new(),
+            shortest_lease: lease / FASTEST * 1000,
+            violation: None,
+        }
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&Bytes> {
+        self.objects.get(key)
+    }
+
+    /// How many epochs a chunk was claimed in.
+    pub(super) fn epochs(&self, chunk: u64) -> u64 {
+        self.keys(&keys::claims(chunk)).count() as u64
+    }
+
+    pub(super) fn operate(&mut self, request: Request, now: u64) -> Answer {
+        match request {
+            Request::Get { key } => self.objects.get(&key).cloned().map_or(Answer::Absent, Answer::Found),
+            Request::List { prefix } => Answer::Listed(self.keys(&prefix).cloned().collect()),
+            Request::Put { key, if_absent: true, .. } if self.objects.contains_key(&key) => Answer::Exists,
+            Request::Put { key, bytes, .. } => {
+                self.check(&key, &bytes, now);
+                self.objects.insert(key, bytes);
+                Answer::Stored
+            }
+        }
+    }
+
+    fn keys(&self, prefix: &str) -> impl Iterator<Item = &String> {
+        self.objects.range(prefix.to_owned()..).map(|(key, _)| key).take_while(move |key| {
+            // The range begins at the prefix, and what starts with it follows without a gap.
+            key.starts_with(prefix)
+        })
+    }
+
+    fn check(&mut self, key: &str, bytes: &Bytes, now: u64) {
+        let before = self.objects.get(key);
+        if let Some(worker) = keys::worker_of_beat(key)
+            && before != Some(bytes)
+        {
+            let silence = self.silence.entry(worker.to_owned()).or_insert(Silence { last: now, longest: 0 });
+            *silence = Silence { last: now, longest: silence.longest.max(now - silence.last) };
+        } else if key.starts_with("commit/") && before.is_some_and(|before| before != bytes) {
+            self.violation.get_or_insert((Violation::CommittedTwice, format!("`{key}` was overwritten")));
+        } else if let Some((chunk, epoch)) = keys::read_claim(key)
+            && epoch > 1
+        {
+            let holder = self.objects.get(&keys::claim(chunk, epoch - 1));
+            let holder = holder.map(|name| String::from_utf8_lossy(name).into_owned()).unwrap_or_default();
+            let silence = self.silence.get(&holder).copied().unwrap_or_default();
+            let longest = silence.longest.max(now - silence.last);
+            if longest < self.shortest_lease {
+                let what = format!("`{key}`: `{holder}` was silent for {longest} us at most");
+                self.violation.get_or_insert((Violation::TakenTooEarly, what));
+            }
+        }
+    }
+}
