@@ -47,7 +47,7 @@ impl<T: Argument, R, S, M: Mode> Call<T, R, S, M> {
         let queue = Arc::new(InputQueue::default());
         source::produce_one(&self.input, entry.display_name(), &queue)?;
         let shared = self.shared_values?.0;
-        if self.options.durable {
+        if self.options.durable || self.core.stores_outcomes() {
             let stored = self.core.start_durable(entry, self.options, shared, queue);
             return Ok(Box::pin(async move { Ok(ResponseFuture::new(stored.await?, 0)) }));
         }

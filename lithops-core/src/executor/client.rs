@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     bytes::Bytes,
-    compute::{CloseMode, ComputeBackend},
+    compute::{CloseMode, ComputeBackend, Reports},
     error::{Error, ErrorKind, Result},
     function::{Entry, Function, IntoInputs, entry_of},
     id::JobId,
@@ -261,6 +261,11 @@ impl Core {
         };
         runtime::driver().spawn(async move { driver::drive(assignment, &mut commands).await });
         Ok(state)
+    }
+
+    /// Whether outcomes come back through the storage alone, so that every job is durable.
+    pub(crate) fn stores_outcomes(&self) -> bool {
+        self.backend.capabilities().reports == Reports::Stored
     }
 
     /// A job begins: observers are told, and an interruption of the program ends it.

@@ -61,7 +61,7 @@ impl<T: Argument, R, S, M: Mode> Map<T, R, S, M> {
         let queue = Arc::new(InputQueue::default());
         let known = self.inputs.exact_len();
         let shared = self.shared_values?.0;
-        if self.options.durable {
+        if self.options.durable || self.core.stores_outcomes() {
             source::produce(self.inputs, entry.display_name(), &queue);
             let stored = self.core.start_durable(entry, self.options, shared, queue);
             return Ok(Box::pin(async move { stored.await.map(FuturesList::new) }));

@@ -74,6 +74,11 @@ impl<T: Argument, S, R, RS, M: Mode> MapReduce<T, S, R, RS, M> {
             )
             .with_hint("write a percentage from 0 to 100"));
         }
+        if self.core.stores_outcomes() {
+            let problem = "`map_reduce` needs a backend whose outcomes come back to the client";
+            return Err(Error::new(ErrorKind::Unsupported, problem)
+                .with_hint("call `map`, and then the reducer on its results"));
+        }
         let shared = self.shared_values?.0;
         // The reducer's job first: should it be refused, nothing runs.
         let reducer_queue = Arc::new(InputQueue::default());

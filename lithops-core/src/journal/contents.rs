@@ -186,6 +186,42 @@ impl Journal {
         Bundle::decode(&bytes, first, end)
     }
 
+    /// The name of outcomes that do not commit a chunk.
+    #[must_use]
+    pub fn part_name(first: u64, end: u64, attempt: u32) -> String {
+        keys::part(first, end, attempt)
+    }
+
+    /// Stores outcomes that do not commit a chunk: those of a part of it, or with failures that may be tried again.
+    ///
+    /// # Errors
+    /// When the storage does not take them.
+    pub async fn put_part(&self, name: &str, bundle: &Bundle) -> Result<()> {
+        self.put(&format!("{}{name}", self.keys.parts()), bundle.encode()?.into()).await
+    }
+
+    /// The names of such outcomes.
+    ///
+    /// # Errors
+    /// When the storage cannot be listed.
+    pub async fn parts(&self) -> Result<Vec<String>> {
+        let prefix = self.keys.parts();
+        let listed: Vec<ObjectMeta> =
+            insist(|| self.storage.list(&self.bucket, &prefix).try_collect()).await?;
+        Ok(listed.into_iter().map(|object| object.key[prefix.len()..].to_owned()).collect())
+    }
+
+    /// Such outcomes.
+    ///
+    /// # Errors
+    /// When they are not there or damaged.
+    pub async fn part(&self, name: &str) -> Result<Bundle> {
+        let bytes = self.must_get(&format!("{}{name}", self.keys.parts())).await?.into_inner();
+        let (first, end) = keys::calls_of_part(name)
+            .ok_or_else(|| Error::new(ErrorKind::Unexpected, format!("`{name}` does not name calls")))?;
+        Bundle::decode(&bytes, first, end)
+    }
+
     /// Says that the job is to be ended, to whoever drives it.
     ///
     /// # Errors

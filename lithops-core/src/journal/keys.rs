@@ -56,6 +56,10 @@ impl Keys {
         format!("{}reader/{name}", self.folder)
     }
 
+    pub(super) fn parts(&self) -> String {
+        format!("{}part/", self.folder)
+    }
+
     pub(super) fn commits(&self) -> String {
         format!("{}commit/", self.folder)
     }
@@ -71,6 +75,17 @@ pub(super) fn all(prefix: Option<&str>) -> String {
         Some(prefix) => format!("{prefix}/{FOLDER}"),
         None => FOLDER.to_owned(),
     }
+}
+
+/// The name of the outcomes `first..end` of an attempt, and the way back.
+pub(super) fn part(first: u64, end: u64, attempt: u32) -> String {
+    format!("{first}-{end}-{attempt}")
+}
+
+pub(super) fn calls_of_part(name: &str) -> Option<(u64, u64)> {
+    let mut numbers = name.split('-').map(str::parse);
+    let (first, end) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    (first < end).then_some((first, end))
 }
 
 /// The number at the end of a key.

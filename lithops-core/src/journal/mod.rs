@@ -8,6 +8,8 @@
 //!   lease/<epoch>       put if absent: who drives the job
 //!   beat/<epoch>        overwritten by that client while it lives, and at last with the word that it has let go
 //!   commit/<chunk>      put if absent: the outcomes of all calls of a chunk
+//!   part/<calls>        outcomes of a part of a chunk, or with failures to be tried again, where workers have no other
+//!                       way to report them
 //!   reader/<name>       a client that reads the job: nothing is removed before the last of them has read it
 //!   cancel              somebody wants the job ended
 //! ```

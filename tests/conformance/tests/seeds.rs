@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use lithops_conformance::simulator::{Sabotage, Scenario, Violation, run};
+use lithops_conformance::simulator::{Sabotage, Scenario, Shape, Violation, run};
 
 #[test]
 fn five_hundred_seeds_break_no_promise() {
@@ -13,7 +13,7 @@ fn five_hundred_seeds_break_no_promise() {
         let verdict = run(&scenario, None);
         assert!(verdict.violation.is_none(), "seed {seed}: {:?}\n{scenario:#?}", verdict.violation);
     }
-    assert_eq!(shapes.len(), 3);
+    assert_eq!(shapes.len(), 4);
 }
 
 #[test]
@@ -28,9 +28,7 @@ fn a_seed_gives_the_same_run() {
 fn a_run_without_faults_runs_each_call_once() {
     for seed in 0..60 {
         let mut scenario = Scenario::of(seed);
-        (scenario.throttled, scenario.never_starts, scenario.dies_before_report) = (0, 0, 0);
-        (scenario.dies_after_report, scenario.repeated, scenario.delayed) = (0, 0, 0);
-        (scenario.slow, scenario.failing, scenario.poisonous, scenario.cancelled_after) = (0, 0, 0, None);
+        scenario.spare();
         let verdict = run(&scenario, None);
         assert!(verdict.violation.is_none(), "seed {seed}: {:?}", verdict.violation);
         assert_eq!(verdict.executions, scenario.calls, "seed {seed}");
@@ -54,6 +52,9 @@ fn a_broken_tracker_is_caught_by_name() {
             let mut scenario = Scenario::of(seed);
             // The faults that bring the sabotage to light, and none that would excuse it.
             scenario.calls = scenario.calls.max(40);
+            scenario.durable = None;
+            scenario.shape =
+                [Shape::Fed, Shape::Streamed, Shape::Buffered][usize::try_from(seed % 3).expect("small")];
             scenario.throttled = 300;
             scenario.cancelled_after =
                 (sabotage == Sabotage::IgnoresCancel).then(|| Duration::from_millis(5));

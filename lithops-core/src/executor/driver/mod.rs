@@ -17,6 +17,7 @@
 mod assignment;
 mod dispatch;
 mod end;
+mod looks;
 mod made;
 mod reports;
 mod run;

@@ -20,7 +20,7 @@ impl<T: Tracking> Driver<T> {
     pub(super) fn event(&mut self, number: u64, event: Option<Result<Event>>) -> Result<()> {
         match event {
             Some(Ok(Event { kind, .. })) => match kind {
-                EventKind::Report(report) => self.report(number, &report),
+                EventKind::Report(report) => self.report(Some(number), &report),
                 EventKind::Logs(logs) => self.job.add_logs(logs),
                 EventKind::Exited(ExitReason::Refused(reason)) => {
                     return Err(Error::new(
@@ -42,12 +42,16 @@ impl<T: Tracking> Driver<T> {
         Ok(())
     }
 
-    fn report(&mut self, number: u64, report: &Report) {
+    /// Takes in a report of a worker, or one that was found in the storage.
+    pub(super) fn report(&mut self, number: Option<u64>, report: &Report) {
         let run = report.header.run;
         if run.job != self.spec.job {
             return;
         }
-        self.workers.reported(number, (run.first, run.end()));
+        match number {
+            Some(number) => self.workers.reported(number, (run.first, run.end())),
+            None => self.workers.reported_by_any((run.first, run.end())),
+        }
         if let (Some(shelf), true) = (&mut self.shelf, report.header.stored) {
             // These are the outcomes, whatever else has been reported of the calls.
             let fresh = shelf.take_stored(report);
@@ -107,7 +111,7 @@ impl<T: Tracking> Driver<T> {
     }
 
     /// Of a call and its twin one is done: the other need not go on.
-    fn end_twins(&self, done_by: u64, committed: &[Report]) {
+    fn end_twins(&self, done_by: Option<u64>, committed: &[Report]) {
         for report in committed.iter().filter(|_| self.can_end_calls()) {
             let run = report.header.run;
             let cancel = Cancel { job: self.spec.job, calls: vec![(run.first, run.end())] };
@@ -132,6 +136,14 @@ impl<T: Tracking> Driver<T> {
 
     /// A worker is gone, or given up: its calls go elsewhere. What it still reports counts.
     pub(super) fn lost(&mut self, number: u64, reason: String) {
+        match &mut self.looks {
+            Some(looks) if self.workers.is_there(number) => looks.ended(number, reason),
+            Some(_) => {}
+            None => self.lost_for_good(number, reason),
+        }
+    }
+
+    pub(super) fn lost_for_good(&mut self, number: u64, reason: String) {
         let Some(worker) = self.workers.remove(number) else { return };
         if let Some(id) = worker.invocation
             && self.lease.is_some()

@@ -18,7 +18,11 @@ use tokio::{
 };
 use tracing::Instrument;
 
-use super::{Assignment, Ended, RetryIf, made::failed_together};
+use super::{
+    Assignment, Ended, RetryIf,
+    looks::{Looks, next_found},
+    made::failed_together,
+};
 use crate::{
     compute::{CancelLevel, ComputeBackend, Event, Invocation, Liveness, Reports},
     error::{Error, ErrorKind, Result},
@@ -116,6 +120,8 @@ pub(super) struct Driver<T> {
     next_stragglers: Instant,
     /// Where outcomes wait until they are stored, when the job is durable.
     pub(super) shelf: Option<Shelf>,
+    /// Where they come back through the storage alone.
+    pub(super) looks: Option<Looks>,
 }
 
 impl<T: Tracking> Driver<T> {
@@ -132,6 +138,8 @@ impl<T: Tracking> Driver<T> {
         let speculate = assignment.speculate && capabilities.reports != Reports::Buffered;
         let chunksize = assignment.plan.chunksize() as u64;
         let restored = assignment.durable.as_ref().is_some_and(|durable| !durable.restored.is_empty());
+        let looks = assignment.durable.as_ref().filter(|_| capabilities.reports == Reports::Stored);
+        let looks = looks.map(|durable| Looks::new((*durable.journal).clone(), durable.calls, chunksize));
         let shelf = assignment.durable.map(|durable| {
             Shelf::new((*durable.journal).clone(), durable.calls, chunksize, durable.restored)
         });
@@ -167,6 +175,7 @@ impl<T: Tracking> Driver<T> {
             pace: speculate.then(Pace::default),
             next_stragglers: now + LOOK_FOR_STRAGGLERS,
             shelf,
+            looks,
         }
     }
 
@@ -190,6 +199,7 @@ impl<T: Tracking> Driver<T> {
                     self.started(worker, started)?;
                 }
                 stored = next_stored(&mut self.shelf) => self.make_visible(stored?),
+                found = next_found(&mut self.looks) => self.found(found?),
                 () = queue.ready(), if wants_inputs => self.take_inputs()?,
                 Some(command) = commands.recv() => match command {
                     Command::Cancel => self.cancel(),
@@ -223,7 +233,8 @@ impl<T: Tracking> Driver<T> {
         let pause = self.tracker.next_wake().map(|due| self.started_at + due);
         let look = self.lease.map(|_| self.next_look);
         let stragglers = self.pace.as_ref().filter(|_| self.is_at_the_end()).map(|_| self.next_stragglers);
-        [pause, look, self.throttle.until(), stragglers].into_iter().flatten().min()
+        let stored = self.looks.as_ref().and_then(Looks::due);
+        [pause, look, self.throttle.until(), stragglers, stored].into_iter().flatten().min()
     }
 
     /// Whether every call has been given to a worker.
@@ -243,6 +254,7 @@ impl<T: Tracking> Driver<T> {
                 self.lost(number, format!("its worker was not heard of for {lease:?}"));
             }
         }
+        self.look();
         if self.pace.is_some() && now >= self.next_stragglers {
             self.next_stragglers = now + LOOK_FOR_STRAGGLERS;
             self.speculate();

@@ -13,12 +13,16 @@ use lithops_core::{
         InvocationId, InvokeRequest, Package, Runtime, RuntimeId, RuntimeSpec,
     },
     error::{Error, ErrorKind, Result},
+    id::JobId,
+    journal::Journal,
+    storage::StorageClient,
 };
 use tokio::{sync::mpsc, task::AbortHandle};
 
 use super::{
     Scenario, Shape,
     random::Random,
+    store::SimulatedStore,
     worker::{SimulatedWorker, throttled},
 };
 
@@ -26,6 +30,8 @@ use super::{
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) scenario: Scenario,
+    /// What is stored of the job, when it is durable.
+    pub(super) journal: Option<Journal>,
     counts: Mutex<Counts>,
 }
 
@@ -39,8 +45,10 @@ pub(super) struct Counts {
 }
 
 impl World {
-    pub(super) fn new(scenario: Scenario) -> Self {
-        Self { scenario, counts: Mutex::default() }
+    pub(super) fn new(scenario: Scenario, job: JobId) -> Self {
+        let storage = || StorageClient::new(Arc::new(SimulatedStore::new(&scenario)), "simulated");
+        let journal = scenario.durable.map(|_| Journal::new(&storage(), None, job));
+        Self { journal, scenario, counts: Mutex::default() }
     }
 
     pub(super) fn counts(&self) -> MutexGuard<'_, Counts> {
@@ -146,16 +154,18 @@ impl ComputeBackend for SimulatedBackend {
         // Where the platform tells of every end, a worker that never starts is told of too.
         let never = random.happens(scenario.never_starts);
         let live = self.world.live();
-        let worker = SimulatedWorker { world: Arc::clone(&self.world), random, events, commands };
+        let world = Arc::clone(&self.world);
+        let worker = SimulatedWorker { number, world, random, events, commands, held_back: None };
         let world = Arc::clone(&self.world);
         let task = tokio::spawn(async move {
             if !never {
                 return worker.live(calls, live).await;
             }
-            if world.scenario.shape == Shape::Fed {
-                tokio::time::sleep(std::time::Duration::from_secs(3)).await;
-            } else {
-                worker.events.closed().await;
+            match world.scenario.shape {
+                Shape::Fed => tokio::time::sleep(std::time::Duration::from_secs(3)).await,
+                // Nobody would end it.
+                Shape::Stored => {}
+                Shape::Streamed | Shape::Buffered => worker.events.closed().await,
             }
             drop(live);
         });

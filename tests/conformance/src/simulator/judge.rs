@@ -8,19 +8,15 @@ use lithops_core::{
     executor::{Assignment, drive_with},
     id::JobId,
     job::{InputQueue, JobState, Tracker},
-    plan::PlanRequest,
+    plan::{Plan, PlanRequest},
     protocol::{JobSpec, Tag},
 };
 use tokio::time::{sleep, timeout};
 
-use super::{
-    Sabotage, Scenario, Shape,
-    backend::{SimulatedBackend, World},
-    broken::Broken,
-};
+use super::{Fate, Sabotage, Scenario, Shape, backend::World, broken, clients};
 
 /// Longer than any run can take that ends: then it is a hang.
-const FOR_EVER: Duration = Duration::from_secs(30 * 24 * 3600);
+const FOR_EVER: Duration = Duration::from_secs(12 * 24 * 3600);
 
 /// A promise that was broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,6 +37,9 @@ pub enum Violation {
     JobFailed,
 }
 
+/// A promise that was broken, and how it showed.
+type Broken = (Violation, String);
+
 /// How a run went.
 #[derive(Debug, Clone)]
 pub struct Verdict {
@@ -55,15 +54,17 @@ pub struct Verdict {
 pub fn run(scenario: &Scenario, sabotage: Option<Sabotage>) -> Verdict {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without input and output needs nothing of the system");
-    let world = Arc::new(World::new(scenario.clone()));
+    let world = Arc::new(World::new(scenario.clone(), JOB));
     let violation = runtime.block_on(play(&world, sabotage)).err();
     let executions = world.counts().tries.values().map(|tries| u64::from(*tries)).sum();
     Verdict { violation, executions }
 }
 
-async fn play(world: &Arc<World>, sabotage: Option<Sabotage>) -> Result<(), (Violation, String)> {
+const JOB: JobId = JobId::from_bytes([7; 16]);
+
+async fn play(world: &Arc<World>, sabotage: Option<Sabotage>) -> Result<(), Broken> {
     let scenario = &world.scenario;
-    let backend: Arc<dyn ComputeBackend> = Arc::new(SimulatedBackend::new(Arc::clone(world)));
+    let backend = clients::backend(world);
     let plan = PlanRequest {
         calls: scenario.calls,
         worker_processes: Some(scenario.worker_processes),
@@ -72,20 +73,36 @@ async fn play(world: &Arc<World>, sabotage: Option<Sabotage>) -> Result<(), (Vio
         capabilities: backend.capabilities(),
     };
     let plan = plan.plan().map_err(|error| (Violation::JobFailed, error.to_string()))?;
-    let id = JobId::from_bytes([7; 16]);
-    let (job, mut commands) = JobState::new(id, "simulated", plan.clone(), Some(scenario.calls));
+    let jobs = match scenario.durable {
+        None => vec![session(world, backend, plan, sabotage).await?],
+        Some(fate) => durable(world, fate, plan).await?,
+    };
+    // What comes late must change nothing any more.
+    sleep(Duration::from_secs(3600)).await;
+    jobs.iter().try_for_each(|job| judge(world, job))?;
+    jobs.windows(2).try_for_each(|jobs| agree(scenario, &jobs[0], &jobs[1]))
+}
+
+async fn session(
+    world: &Arc<World>,
+    backend: Arc<dyn ComputeBackend>,
+    plan: Plan,
+    sabotage: Option<Sabotage>,
+) -> Result<Arc<JobState>, Broken> {
+    let scenario = &world.scenario;
+    let (job, mut commands) = JobState::new(JOB, "simulated", plan.clone(), Some(scenario.calls));
     let job = Arc::new(job);
     let queue = Arc::new(InputQueue::default());
     (0..scenario.calls).for_each(|call| assert!(queue.push(&call.to_le_bytes()), "the queue is open"));
     queue.end(None);
     let assignment = Assignment {
         job: Arc::clone(&job),
-        spec: Arc::new(spec(id, scenario)),
+        spec: Arc::new(spec(JOB, scenario)),
         backend,
         queue,
         policy: scenario.policy,
         retry_if: None,
-        speculate: false,
+        speculate: scenario.speculate,
         plan,
         durable: None,
         stop: None,
@@ -94,7 +111,7 @@ async fn play(world: &Arc<World>, sabotage: Option<Sabotage>) -> Result<(), (Vio
     match sabotage {
         None => drop(tokio::spawn(async move { drive_with(assignment, tracker, &mut commands).await })),
         Some(sabotage) => {
-            let tracker = Broken::new(tracker, sabotage);
+            let tracker = broken::Broken::new(tracker, sabotage);
             drop(tokio::spawn(async move { drive_with(assignment, tracker, &mut commands).await }));
         }
     }
@@ -102,15 +119,74 @@ async fn play(world: &Arc<World>, sabotage: Option<Sabotage>) -> Result<(), (Vio
         sleep(after).await;
         job.cancel();
     }
-    let finished = timeout(FOR_EVER, job.wait_for(|_, progress| progress.is_finished())).await;
-    match finished {
-        Err(_) => return Err((Violation::Hang, format!("{:?}", job.progress()))),
-        Ok(Err(error)) => return Err((Violation::JobFailed, error.to_string())),
-        Ok(Ok(())) => {}
+    finished(&job).await?;
+    Ok(job)
+}
+
+/// A durable job with its clients; gives what each of those that have lived has seen.
+async fn durable(world: &Arc<World>, fate: Fate, plan: Plan) -> Result<Vec<Arc<JobState>>, Broken> {
+    let scenario = &world.scenario;
+    let journal = world.journal.as_ref().expect("the job is durable");
+    let record = clients::record(JOB, scenario, &plan);
+    let failed = |error: lithops_core::error::Error| (Violation::JobFailed, error.to_string());
+    let lease = clients::store(journal, &record).await.map_err(failed)?;
+    let follow = |lease| {
+        let backend = clients::backend(world);
+        clients::follow(world, &backend, &record, spec(JOB, scenario), plan.clone(), lease)
+    };
+    let first = follow(lease);
+    let second = match fate {
+        Fate::Lives => None,
+        Fate::Killed(killed, attached) => {
+            sleep(killed).await;
+            first.kill();
+            sleep(attached.saturating_sub(killed)).await;
+            Some(follow(None))
+        }
+        Fate::Watched(attached) => {
+            sleep(attached).await;
+            Some(follow(None))
+        }
+    };
+    if let Some(after) = scenario.cancelled_after {
+        sleep(after).await;
+        second.as_ref().unwrap_or(&first).job.cancel();
     }
-    // What comes late must change nothing any more.
-    sleep(Duration::from_secs(3600)).await;
-    judge(world, &job)
+    let mut jobs = Vec::new();
+    if !matches!(fate, Fate::Killed(..)) {
+        finished(&first.job).await?;
+        jobs.push(Arc::clone(&first.job));
+    }
+    if let Some(second) = &second {
+        finished(&second.job).await?;
+        jobs.push(Arc::clone(&second.job));
+    }
+    if let (Fate::Killed(..), Some(second)) = (fate, &second) {
+        // What the first had seen before it was killed was final.
+        agree(scenario, &first.job, &second.job)?;
+    }
+    Ok(jobs)
+}
+
+async fn finished(job: &JobState) -> Result<(), Broken> {
+    match timeout(FOR_EVER, job.wait_for(|_, progress| progress.is_finished())).await {
+        Err(_) => Err((Violation::Hang, format!("{:?}", job.progress()))),
+        Ok(Err(error)) => Err((Violation::JobFailed, error.to_string())),
+        Ok(Ok(())) => Ok(()),
+    }
+}
+
+/// Two clients have seen the same outcomes: of the same execution.
+fn agree(scenario: &Scenario, one: &JobState, other: &JobState) -> Result<(), Broken> {
+    for call in 0..scenario.calls {
+        let (Some(one), Some(other)) = (one.report_of(call), other.report_of(call)) else { continue };
+        let same = one.tag(0) == other.tag(0) && one.value(0) == other.value(0);
+        if !same || one.header.pid != other.header.pid || one.header.run.attempt != other.header.run.attempt {
+            let how = format!("call {call}: {:?} and {:?}", one.header, other.header);
+            return Err((Violation::CommittedTwice, how));
+        }
+    }
+    Ok(())
 }
 
 fn spec(job: JobId, scenario: &Scenario) -> JobSpec {
@@ -130,7 +206,7 @@ fn spec(job: JobId, scenario: &Scenario) -> JobSpec {
     }
 }
 
-fn judge(world: &World, job: &JobState) -> Result<(), (Violation, String)> {
+fn judge(world: &World, job: &JobState) -> Result<(), Broken> {
     let scenario = &world.scenario;
     let repeated = job.read(lithops_core::job::Outcomes::repeated);
     if repeated > 0 {
@@ -138,7 +214,8 @@ fn judge(world: &World, job: &JobState) -> Result<(), (Violation, String)> {
     }
     let may_fail = scenario.policy.retries;
     // Workers die by chance: a call may have been alone with death too often.
-    let mortal = scenario.dies_before_report + scenario.dies_after_report + scenario.never_starts > 0;
+    let deaths = scenario.dies_before_report + scenario.dies_after_report + scenario.never_starts;
+    let mortal = deaths + scenario.lost > 0 || scenario.shape == Shape::Stored && scenario.storage_errors > 0;
     for call in 0..scenario.calls {
         let report =
             job.report_of(call).ok_or_else(|| (Violation::WrongOutcome, format!("call {call} has none")))?;
@@ -170,9 +247,13 @@ fn judge(world: &World, job: &JobState) -> Result<(), (Violation, String)> {
         return Err((Violation::OverBudget, format!("call {call} was on attempt {attempt} of {most}")));
     }
     // A worker that was given up because nothing was heard of it may still live; then the count is not the driver's.
-    let silent =
-        scenario.never_starts + scenario.delayed + scenario.dies_before_report + scenario.dies_after_report;
-    let sure = scenario.shape == Shape::Fed || silent + scenario.poisonous == 0;
+    let silent = deaths + scenario.delayed + scenario.lost + scenario.poisonous;
+    // A worker that has stored its outcomes ends at about the time they are seen; and a killed client leaves some.
+    let sure = match (scenario.shape, scenario.durable) {
+        (Shape::Stored, _) | (_, Some(Fate::Killed(..))) => false,
+        (Shape::Fed, _) => true,
+        (Shape::Streamed | Shape::Buffered, _) => silent == 0,
+    };
     if sure && counts.most_live > scenario.max_workers {
         return Err((Violation::TooManyWorkers, format!("{} of {}", counts.most_live, scenario.max_workers)));
     }

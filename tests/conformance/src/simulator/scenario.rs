@@ -18,6 +18,19 @@ pub enum Shape {
     Streamed,
     /// One chunk per worker, and one reply with everything.
     Buffered,
+    /// One chunk per worker, and outcomes only through the storage; nothing else is ever heard of a worker.
+    Stored,
+}
+
+/// What becomes of the client of a durable job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fate {
+    /// It sees the job through.
+    Lives,
+    /// It is killed, and another attaches, so long after the start each.
+    Killed(Duration, Duration),
+    /// It lives, and another attaches as well, so long after the start.
+    Watched(Duration),
 }
 
 /// What a seed decides: the job, the backend, the odds of every fault. Odds are per thousand.
@@ -51,6 +64,18 @@ pub struct Scenario {
     pub repeated: u64,
     /// A report comes late, perhaps after the lease.
     pub delayed: u64,
+    /// A report comes after the one that was sent after it.
+    pub reordered: u64,
+    /// A report never comes, where a worker's end is told of all the same.
+    pub lost: u64,
+    /// A storage operation fails, before or after it has had its effect.
+    pub storage_errors: u64,
+    /// How far the clocks of workers and storage are from the client's, in seconds.
+    pub skew: i64,
+    /// Whether the slowest calls are tried by a second worker.
+    pub speculate: bool,
+    /// What becomes of its client, when the job is durable.
+    pub durable: Option<Fate>,
     /// A worker is fifty times slower than the others.
     pub slow: u64,
     /// A call fails, unless it has been tried often enough.
@@ -64,13 +89,28 @@ impl Scenario {
     #[must_use]
     pub fn of(seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let shape = [Shape::Fed, Shape::Streamed, Shape::Buffered][usize::try_from(seed % 3).unwrap_or(0)];
+        let shapes = [Shape::Fed, Shape::Streamed, Shape::Buffered, Shape::Stored];
+        let shape = shapes[usize::try_from(seed % 4).unwrap_or(0)];
         // Every fourth run has no faults at all, and must be perfect.
         let faulty = !random.happens(250);
         let mut odds = |most: u64| if faulty && random.happens(600) { random.below(most) } else { 0 };
         let (throttled, never_starts, dies_before_report) = (odds(400), odds(150), odds(120));
         let (dies_after_report, repeated, delayed) = (odds(120), odds(300), odds(150));
         let (slow, failing, poisonous) = (odds(200), odds(200), odds(60));
+        let (reordered, lost, storage_errors) = (odds(150), odds(60), odds(150));
+        let skew = i64::try_from(odds(200_000)).unwrap_or(0) - 100_000;
+        let moment = |random: &mut Random| Duration::from_millis(random.below(20_000));
+        let fate = match random.below(10) {
+            0..=4 => Fate::Lives,
+            5..=7 if faulty => {
+                let killed = moment(&mut random);
+                Fate::Killed(killed, killed + moment(&mut random))
+            }
+            5..=7 => Fate::Lives,
+            _ => Fate::Watched(moment(&mut random)),
+        };
+        let durable = (shape == Shape::Stored || random.happens(300)).then_some(fate);
+        let speculate = faulty && random.happens(200);
         let retries = u32::try_from(random.below(4)).unwrap_or(0);
         let cancelled = random.happens(100);
         let many = if random.happens(200) { 2000 } else { 200 };
@@ -89,6 +129,12 @@ impl Scenario {
             dies_after_report,
             repeated,
             delayed,
+            reordered,
+            lost,
+            storage_errors,
+            skew,
+            speculate,
+            durable,
             slow,
             failing,
             poisonous,
@@ -113,8 +159,27 @@ impl Scenario {
                 capabilities.timeout_limit = Some(Duration::from_secs(900));
                 capabilities.cancel = CancelLevel::Activation;
             }
+            Shape::Stored => {
+                capabilities.feed = false;
+                capabilities.reports = Reports::Stored;
+                capabilities.liveness = Liveness::ResponseOnly;
+                capabilities.timeout_limit = Some(Duration::from_secs(120));
+                capabilities.cancel = CancelLevel::None;
+            }
         }
         capabilities
+    }
+
+    /// Takes all faults away.
+    pub fn spare(&mut self) {
+        (self.throttled, self.never_starts, self.dies_before_report) = (0, 0, 0);
+        (self.dies_after_report, self.repeated, self.delayed) = (0, 0, 0);
+        (self.reordered, self.lost, self.storage_errors) = (0, 0, 0);
+        (self.slow, self.failing, self.poisonous) = (0, 0, 0);
+        (self.cancelled_after, self.speculate) = (None, false);
+        if let Some(Fate::Killed(..)) = self.durable {
+            self.durable = Some(Fate::Lives);
+        }
     }
 
     /// How often a call fails before it returns, however often it is tried.

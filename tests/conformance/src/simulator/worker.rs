@@ -5,7 +5,9 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use lithops_core::{
     compute::{Event, EventKind, ExitReason, FeedCommand},
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
-    protocol::{Calls, HEADER_LEN, Report, ReportBuilder, ReportHeader, Run, Tag},
+    job::Ranges,
+    journal::{Bundle, Journal, Stored},
+    protocol::{Calls, Cancel, HEADER_LEN, Report, ReportBuilder, ReportHeader, Run, Tag},
 };
 use tokio::{sync::mpsc, time::sleep};
 
@@ -20,10 +22,14 @@ pub(super) type Events = mpsc::UnboundedSender<Result<Event>>;
 
 /// A worker from its start to its end.
 pub(super) struct SimulatedWorker {
+    /// Unlike any other worker's.
+    pub(super) number: u64,
     pub(super) world: Arc<World>,
     pub(super) random: Random,
     pub(super) events: Events,
     pub(super) commands: mpsc::UnboundedReceiver<FeedCommand>,
+    /// A report that will be sent after the next one.
+    pub(super) held_back: Option<Event>,
 }
 
 enum End {
@@ -44,9 +50,14 @@ impl SimulatedWorker {
             Shape::Fed => self.fed(calls, slow).await,
             Shape::Streamed => self.streamed(calls, slow).await,
             Shape::Buffered => self.buffered(calls, slow).await,
+            Shape::Stored => self.stored(calls, slow).await,
         };
+        if let Some(event) = self.held_back.take().filter(|_| matches!(end, End::Finished)) {
+            self.send(event);
+        }
         drop(live);
         match (end, shape) {
+            (_, Shape::Stored) => {}
             (End::Finished, _) => {
                 self.send(Event { activation, kind: EventKind::Exited(ExitReason::Finished) })
             }
@@ -70,6 +81,10 @@ impl SimulatedWorker {
             let Some(mut calls) = queue.pop_front() else {
                 if draining {
                     return End::Finished;
+                }
+                // No further report will follow it.
+                if let Some(event) = self.held_back.take() {
+                    self.send(event);
                 }
                 let Some(command) = self.commands.recv().await else { return End::Finished };
                 draining |= self.take(command, &mut queue);
@@ -98,7 +113,10 @@ impl SimulatedWorker {
     fn take(&mut self, command: FeedCommand, queue: &mut VecDeque<Calls>) -> bool {
         match command {
             FeedCommand::Chunk(calls) => queue.push_back(calls),
-            FeedCommand::CancelCalls(_) => queue.clear(),
+            FeedCommand::CancelCalls(cancel) => {
+                let waiting: Vec<_> = queue.drain(..).collect();
+                queue.extend(waiting.iter().flat_map(|calls| left_of(calls, &cancel)));
+            }
             FeedCommand::Drain => return true,
             _ => {}
         }
@@ -130,6 +148,52 @@ impl SimulatedWorker {
         End::Finished
     }
 
+    /// Nobody hears of it: what it has done is in the storage, or it never was.
+    async fn stored(&mut self, calls: Calls, slow: u64) -> End {
+        let Some(report) = self.run(&calls, slow).await else { return End::Died };
+        if self.random.happens(self.world.scenario.dies_before_report) {
+            return End::Died;
+        }
+        if self.random.happens(self.world.scenario.delayed) {
+            sleep(Duration::from_secs(self.random.below(300))).await;
+        }
+        let (kept, is_stored) = self.keep(report).await;
+        if !is_stored {
+            let run = kept.header.run;
+            let name = Journal::part_name(run.first, run.end(), run.attempt);
+            let bundle = Bundle { logs: Vec::new(), reports: vec![kept] };
+            // What cannot be stored is lost with the worker.
+            let _ = self.journal().put_part(&name, &bundle).await;
+        }
+        End::Finished
+    }
+
+    fn journal(&self) -> Journal {
+        self.world.journal.clone().expect("the job is durable")
+    }
+
+    /// Stores the outcomes of a whole chunk, if these are; gives what is stored then, and whether anything is.
+    async fn keep(&self, report: Report) -> (Report, bool) {
+        let (run, scenario) = (report.header.run, &self.world.scenario);
+        let chunksize = scenario.chunksize as u64;
+        let chunk = run.first / chunksize;
+        let calls = (chunk * chunksize, ((chunk + 1) * chunksize).min(scenario.calls));
+        let is_final =
+            (0..report.len()).all(|index| report.tag(index) == Tag::Ok || scenario.policy.retries == 0);
+        if (run.first, run.end()) != calls || !is_final {
+            return (report, false);
+        }
+        let bundle = Bundle { logs: Vec::new(), reports: vec![report.clone()] };
+        match self.journal().commit(chunk, calls, &bundle).await {
+            Ok(Stored::Ours) => (report, true),
+            // A worker's chunk is one report, the client's may be several: then it reads them for itself.
+            Ok(Stored::Theirs(theirs)) if theirs.reports.len() == 1 => {
+                (theirs.reports.into_iter().next().expect("there is one"), true)
+            }
+            Ok(Stored::Theirs(_)) | Err(_) => (report, false),
+        }
+    }
+
     /// Lets calls run; `None` when one of them kills the worker.
     async fn run(&mut self, calls: &Calls, slow: u64) -> Option<Report> {
         let mut builder = ReportBuilder::default();
@@ -150,9 +214,11 @@ impl SimulatedWorker {
                 builder.value().extend_from_slice(calls.arguments.get(index as usize));
                 Tag::Ok
             };
-            builder.end_call(tag, 1, 2);
+            let time = 200_000u64.saturating_add_signed(self.world.scenario.skew) * 1_000_000_000;
+            builder.end_call(tag, time, time + u64::try_from(takes.as_nanos()).unwrap_or(0));
         }
-        Some(finish(&mut builder, calls.run, calls.queued_at))
+        let pid = u32::try_from(self.number).unwrap_or(u32::MAX);
+        Some(finish(&mut builder, calls.run, calls.queued_at, pid))
     }
 
     /// Lets time pass; a worker with heartbeats sends them meanwhile.
@@ -168,6 +234,13 @@ impl SimulatedWorker {
     }
 
     async fn report(&mut self, report: Report) {
+        let (mut report, is_stored) =
+            if self.world.journal.is_some() { self.keep(report).await } else { (report, false) };
+        report.header.stored = is_stored;
+        // A fed worker's channel loses nothing; elsewhere the end of the worker is told of.
+        if self.world.scenario.shape != Shape::Fed && self.random.happens(self.world.scenario.lost) {
+            return;
+        }
         let event = Event { activation: report.header.run.activation, kind: EventKind::Report(report) };
         if self.random.happens(self.world.scenario.delayed) {
             // Up to far beyond any lease; meanwhile not a word is heard of the worker.
@@ -176,7 +249,14 @@ impl SimulatedWorker {
         if self.random.happens(self.world.scenario.repeated) {
             self.send(event.clone());
         }
+        if self.held_back.is_none() && self.random.happens(self.world.scenario.reordered) {
+            self.held_back = Some(event);
+            return;
+        }
         self.send(event);
+        if let Some(held_back) = self.held_back.take() {
+            self.send(held_back);
+        }
     }
 
     fn send(&self, event: Event) {
@@ -185,13 +265,25 @@ impl SimulatedWorker {
     }
 }
 
-fn finish(builder: &mut ReportBuilder, run: Run, queued_at: u64) -> Report {
+/// What is left of calls when some are cancelled.
+fn left_of(calls: &Calls, cancel: &Cancel) -> Vec<Calls> {
+    let run = calls.run;
+    let mut left = Ranges::default();
+    left.insert(run.first, run.end());
+    cancel.calls.iter().for_each(|(first, end)| {
+        left.remove(*first, *end);
+    });
+    let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    left.iter().map(|(first, end)| calls.slice(narrow(first - run.first), narrow(end - first))).collect()
+}
+
+fn finish(builder: &mut ReportBuilder, run: Run, queued_at: u64, pid: u32) -> Report {
     let header = ReportHeader {
         run,
         batch: 0,
         batch_done: true,
         stored: false,
-        pid: 1,
+        pid,
         queued_at,
         cpu: Duration::ZERO,
         peak_memory: 0,

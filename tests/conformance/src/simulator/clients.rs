@@ -1,0 +1,104 @@
+//! The clients of a simulated durable job: the one that starts it, and those that attach.
+
+use std::sync::Arc;
+
+use lithops_core::{
+    compute::ComputeBackend,
+    error::{Error, Result},
+    executor::{Means, Pursuit},
+    id::JobId,
+    job::{InputQueue, JobState},
+    journal::{JobRecord, Journal, Lease, Owner},
+    plan::Plan,
+    protocol::JobSpec,
+};
+use tokio::task::JoinHandle;
+
+use super::{
+    Scenario,
+    backend::{SimulatedBackend, World},
+};
+
+/// A client that follows the job.
+pub(super) struct Client {
+    pub(super) job: Arc<JobState>,
+    following: JoinHandle<()>,
+}
+
+impl Client {
+    /// It is killed: nothing of it goes on but the workers it has started.
+    pub(super) fn kill(&self) {
+        self.following.abort();
+    }
+}
+
+/// Stores a job, as its first client does.
+pub(super) async fn store(journal: &Journal, record: &JobRecord) -> Result<Option<Lease>> {
+    let lease = Lease::take(journal, 1, &record.owner).await?;
+    let queue = InputQueue::default();
+    for segment in 0..record.segments {
+        let per_segment = record.calls.div_ceil(record.segments);
+        let calls = segment * per_segment..((segment + 1) * per_segment).min(record.calls);
+        for call in calls {
+            queue.push(&call.to_le_bytes());
+        }
+        journal.put_inputs(segment, &queue.take()?).await?;
+    }
+    journal.put_record(record).await?;
+    Ok(lease)
+}
+
+/// A client that follows a stored job, with a lease if it is the first.
+pub(super) fn follow(
+    world: &Arc<World>,
+    backend: &Arc<dyn ComputeBackend>,
+    record: &JobRecord,
+    spec: JobSpec,
+    plan: Plan,
+    lease: Option<Lease>,
+) -> Client {
+    let (job, commands) = JobState::new(record.job, "simulated", plan.clone(), Some(record.calls));
+    let job = Arc::new(job);
+    let speculate = world.scenario.speculate;
+    let backend = Arc::clone(backend);
+    let pursuit = Pursuit {
+        journal: world.journal.clone().expect("the job is durable"),
+        record: record.clone(),
+        job: Arc::clone(&job),
+        means: Ok::<_, Error>(Means { backend, spec: Arc::new(spec), plan, speculate }),
+        owner: owner(),
+        leftover: None,
+    };
+    let following = tokio::spawn(pursuit.follow(lease, commands));
+    Client { job, following }
+}
+
+/// A backend of its own for each client: they share nothing but the world.
+pub(super) fn backend(world: &Arc<World>) -> Arc<dyn ComputeBackend> {
+    Arc::new(SimulatedBackend::new(Arc::clone(world)))
+}
+
+pub(super) fn record(id: JobId, scenario: &Scenario, plan: &Plan) -> JobRecord {
+    JobRecord {
+        form: JobRecord::FORM,
+        job: id,
+        function: "simulated".into(),
+        function_name: "simulated".into(),
+        calls: scenario.calls,
+        chunksize: plan.chunksize() as u64,
+        worker_processes: plan.worker_processes() as u64,
+        segments: 1 + scenario.seed % 3,
+        shared: 0,
+        policy: scenario.policy,
+        timeout: None,
+        env: Vec::new(),
+        backend: "simulated".into(),
+        owner: owner(),
+        created: 0,
+    }
+}
+
+/// A process of which nobody can tell whether it lives.
+fn owner() -> Owner {
+    Owner { machine: None, ..Owner::this_process() }
+}
