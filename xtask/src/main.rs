@@ -50,6 +50,10 @@ enum Command {
         /// This seed only.
         #[arg(long, conflicts_with = "seeds")]
         seed: Option<u64>,
+
+        /// Of the board of pull dispatch alone; with `--seeds` both are played otherwise.
+        #[arg(long)]
+        pull: bool,
     },
 }
 
@@ -59,7 +63,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::E2e => e2e::run(),
         Command::Bench { what } => bench::run(what),
-        Command::Simulate { seeds, seed } => simulate(seeds, seed),
+        Command::Simulate { seeds, seed, pull } => simulate(seeds, seed, pull),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -70,8 +74,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn simulate(seeds: u64, seed: Option<u64>) -> Result<(), String> {
+fn simulate(seeds: u64, seed: Option<u64>, pull: bool) -> Result<(), String> {
     let (option, number) = seed.map_or(("--seeds", seeds), |seed| ("--seed", seed));
     let run = ["run", "--quiet", "--release", "--package", "lithops-conformance", "--bin", "simulate", "--"];
-    steps::run(workspace::cargo().args(run).args([option, &number.to_string()]))
+    let play = |pull: &[&str]| {
+        steps::run(workspace::cargo().args(run).args(pull).args([option, &number.to_string()]))
+    };
+    match (pull, seed) {
+        (true, _) => play(&["--pull"]),
+        (false, Some(_)) => play(&[]),
+        (false, None) => {
+            play(&[])?;
+            play(&["--pull"])?;
+            steps::run(workspace::cargo().args(run).arg("--fleet"))
+        }
+    }
 }

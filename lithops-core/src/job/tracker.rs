@@ -105,6 +105,8 @@ pub trait Tracking: Debug + Send {
     fn next_wake(&self) -> Option<Duration>;
     /// The parts of `first..end` that are not committed.
     fn open(&self, first: u64, end: u64) -> Vec<(u64, u64)>;
+    /// Whether a worker holds calls, as far as this knows.
+    fn holds(&self, holder: u64) -> bool;
     /// Commits calls that have an outcome from elsewhere, wherever they are. Returns those that had none.
     fn settle(&mut self, first: u64, end: u64) -> Vec<(u64, u64)>;
     /// The calls that have been held for longest, at most `limit`, if that is since `before` or longer and they have
@@ -341,6 +343,10 @@ impl Tracking for Tracker {
         self.committed.missing(first, end)
     }
 
+    fn holds(&self, holder: u64) -> bool {
+        self.held.values().any(|held| held.holder == holder)
+    }
+
     fn settle(&mut self, first: u64, end: u64) -> Vec<(u64, u64)> {
         let open = self.committed.missing(first, end);
         let mut steps = Vec::new();
@@ -357,7 +363,10 @@ impl Tracking for Tracker {
             let start = self.twins.range(..=first).next_back().map_or(first, |(start, _)| *start);
             !self.twins.range(start..end).any(|(_, twin)| twin.end > first)
         };
-        let held = self.held.iter().filter(|(first, held)| held.since <= before && alone(**first, held.end));
+        let held = self.held.iter().filter(|(first, held)| {
+            // A suspect must not take others with it.
+            held.since <= before && !held.suspect && alone(**first, held.end)
+        });
         let (first, held) = held.min_by_key(|(_, held)| held.since)?;
         let end = held.end.min(first.saturating_add(limit.max(1)));
         let dispatch = Dispatch { first: *first, end, attempt: held.attempt + 1, suspect: false, twin: true };

@@ -48,24 +48,30 @@ impl Bundle {
             )
         };
         let mut bundle = Self::default();
-        let mut covered = Ranges::default();
-        let mut count = 0;
         let mut rest = &bytes[..];
         while let Some(frame) = read_frame(&mut rest)? {
             match frame.kind {
                 FrameKind::Logs => bundle.logs.extend(frame.decode::<Logs>()?.entries),
                 FrameKind::Report => {
-                    let report = Report::read(&frame.body)?;
-                    covered.insert(report.header.run.first, report.header.run.end());
-                    count += u64::from(report.header.run.count);
-                    bundle.reports.push(report);
+                    bundle.reports.push(Report::read(&frame.body)?);
                 }
                 kind => return Err(damaged(&format!("there is a {kind:?} frame"))),
             }
         }
-        let whole =
-            covered.missing(first, end).is_empty() && covered.len() == end - first && count == end - first;
-        if whole { Ok(bundle) } else { Err(damaged("they are not those of these calls")) }
+        if bundle.is_of(first, end) { Ok(bundle) } else { Err(damaged("they are not those of these calls")) }
+    }
+
+    /// Whether it has one outcome of each of these calls, and none of others.
+    pub(super) fn is_of(&self, first: u64, end: u64) -> bool {
+        let mut covered = Ranges::default();
+        let runs = self.reports.iter().map(|report| report.header.run);
+        let count: u64 = runs
+            .map(|run| {
+                covered.insert(run.first, run.end());
+                u64::from(run.count)
+            })
+            .sum();
+        covered.missing(first, end).is_empty() && covered.len() == end - first && count == end - first
     }
 
     /// How many bytes it has stored, about.

@@ -158,6 +158,11 @@ impl Journal {
     /// # Errors
     /// When the storage does not take them.
     pub async fn commit(&self, chunk: u64, (first, end): (u64, u64), bundle: &Bundle) -> Result<Stored> {
+        if !bundle.is_of(first, end) {
+            let problem =
+                format!("the outcomes of chunk {chunk} are not one for each of calls {first} to {end}");
+            return Err(Error::new(ErrorKind::Unexpected, problem));
+        }
         let (key, bytes) = (self.keys.commit(chunk), Bytes::from(bundle.encode()?));
         if self.put_if_absent(&key, &bytes).await? {
             return Ok(Stored::Ours);
@@ -186,17 +191,13 @@ impl Journal {
         Bundle::decode(&bytes, first, end)
     }
 
-    /// The name of outcomes that do not commit a chunk.
-    #[must_use]
-    pub fn part_name(first: u64, end: u64, attempt: u32) -> String {
-        keys::part(first, end, attempt)
-    }
-
-    /// Stores outcomes that do not commit a chunk: those of a part of it, or with failures that may be tried again.
+    /// Stores outcomes `first..end` that do not commit a chunk: those of a part of it, or with failures that may be
+    /// tried again. No two attempts have the same author.
     ///
     /// # Errors
     /// When the storage does not take them.
-    pub async fn put_part(&self, name: &str, bundle: &Bundle) -> Result<()> {
+    pub async fn put_part(&self, (first, end): (u64, u64), author: &str, bundle: &Bundle) -> Result<()> {
+        let name = keys::part(first, end, author);
         self.put(&format!("{}{name}", self.keys.parts()), bundle.encode()?.into()).await
     }
 

@@ -77,9 +77,9 @@ pub(super) fn all(prefix: Option<&str>) -> String {
     }
 }
 
-/// The name of the outcomes `first..end` of an attempt, and the way back.
-pub(super) fn part(first: u64, end: u64, attempt: u32) -> String {
-    format!("{first}-{end}-{attempt}")
+/// The name of the outcomes `first..end` that an author has, and the way back.
+pub(super) fn part(first: u64, end: u64, author: &str) -> String {
+    format!("{first}-{end}-{author}")
 }
 
 pub(super) fn calls_of_part(name: &str) -> Option<(u64, u64)> {

@@ -31,6 +31,8 @@ impl<T: Tracking> Driver<T> {
             self.cancelled.push((first, end));
             let cancel = Cancel { job: self.spec.job, calls: vec![(first, end)] };
             self.workers.feeds().for_each(|feed| feed.send(FeedCommand::CancelCalls(cancel.clone())));
+            // What a worker had not begun it drops without a word: there is room for other calls.
+            self.workers.reported_by_any((first, end));
         }
     }
 

@@ -112,6 +112,8 @@ impl<T: Tracking> Driver<T> {
 
     /// Takes in what was found.
     pub(super) fn found(&mut self, found: Found) {
+        // What is found may be of calls that no worker of this client was given: another client's workers had them.
+        self.holes = true;
         let any = !(found.committed.is_empty() && found.parts.is_empty());
         for bundle in found.committed {
             if let Some(report) = bundle.reports.first() {
@@ -129,9 +131,12 @@ impl<T: Tracking> Driver<T> {
                 looks.seen.insert(name);
             }
         }
-        // They were given nothing else, and have ended or are about to.
+        // They were given nothing else, and have ended or are about to. What is found may be of another attempt, and
+        // then whoever holds the calls has still to report them.
         for number in self.workers.idle_ones() {
-            self.workers.remove(number);
+            if !self.tracker.holds(number) {
+                self.workers.remove(number);
+            }
         }
         let Some(looks) = &mut self.looks else { return };
         looks.pause = if any { FIRST } else { (looks.pause * 2).min(LONGEST) };

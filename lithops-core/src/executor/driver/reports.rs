@@ -111,13 +111,18 @@ impl<T: Tracking> Driver<T> {
     }
 
     /// Of a call and its twin one is done: the other need not go on.
-    fn end_twins(&self, done_by: Option<u64>, committed: &[Report]) {
-        for report in committed.iter().filter(|_| self.can_end_calls()) {
+    fn end_twins(&mut self, done_by: Option<u64>, committed: &[Report]) {
+        if !self.can_end_calls() {
+            return;
+        }
+        for report in committed {
             let run = report.header.run;
             let cancel = Cancel { job: self.spec.job, calls: vec![(run.first, run.end())] };
             for feed in self.workers.feeds_with(run.first, run.end(), done_by) {
                 feed.send(FeedCommand::CancelCalls(cancel.clone()));
             }
+            // What a worker had not begun it drops without a word: there is room for other calls.
+            self.workers.reported_by_any((run.first, run.end()));
         }
     }
 

@@ -39,6 +39,7 @@ pub(super) struct World {
 pub(super) struct Counts {
     live: usize,
     pub(super) most_live: usize,
+    pub(super) executions: u64,
     pub(super) tries: HashMap<u64, u32>,
     pub(super) highest_attempt: HashMap<u64, u32>,
     invokes: u64,
@@ -57,6 +58,11 @@ impl World {
 
     pub(super) fn executed(&self, call: u64, attempt: u32) {
         let mut counts = self.counts();
+        counts.executions += 1;
+        // Where nothing goes wrong nobody asks how often a call was tried.
+        if !self.scenario.is_faulty() {
+            return;
+        }
         *counts.tries.entry(call).or_default() += 1;
         let highest = counts.highest_attempt.entry(call).or_default();
         *highest = attempt.max(*highest);

@@ -86,6 +86,10 @@ impl Tracking for Broken {
         self.tracker.open(first, end)
     }
 
+    fn holds(&self, holder: u64) -> bool {
+        self.tracker.holds(holder)
+    }
+
     fn settle(&mut self, first: u64, end: u64) -> Vec<(u64, u64)> {
         self.tracker.settle(first, end)
     }

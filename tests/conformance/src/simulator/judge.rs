@@ -56,7 +56,7 @@ pub fn run(scenario: &Scenario, sabotage: Option<Sabotage>) -> Verdict {
     let runtime = runtime.expect("a runtime without input and output needs nothing of the system");
     let world = Arc::new(World::new(scenario.clone(), JOB));
     let violation = runtime.block_on(play(&world, sabotage)).err();
-    let executions = world.counts().tries.values().map(|tries| u64::from(*tries)).sum();
+    let executions = world.counts().executions;
     Verdict { violation, executions }
 }
 
@@ -189,7 +189,7 @@ fn agree(scenario: &Scenario, one: &JobState, other: &JobState) -> Result<(), Br
     Ok(())
 }
 
-fn spec(job: JobId, scenario: &Scenario) -> JobSpec {
+pub(super) fn spec(job: JobId, scenario: &Scenario) -> JobSpec {
     JobSpec {
         job,
         function: "simulated".into(),

@@ -7,6 +7,7 @@
 mod backend;
 mod broken;
 mod clients;
+mod fleet;
 mod judge;
 mod pull;
 mod random;
@@ -15,6 +16,7 @@ mod store;
 mod worker;
 
 pub use broken::Sabotage;
+pub use fleet::{Seen, fleet};
 pub use judge::{Verdict, Violation, run};
 pub use pull::{PullSabotage, PullScenario, run_pull, run_pull_with};
 pub use scenario::{Fate, Scenario, Shape};

@@ -156,18 +156,26 @@ impl Scenario {
                 capabilities.feed = false;
                 capabilities.reports = Reports::Buffered;
                 capabilities.liveness = Liveness::ResponseOnly;
-                capabilities.timeout_limit = Some(Duration::from_secs(900));
+                capabilities.timeout_limit = Some(Duration::from_secs(60));
                 capabilities.cancel = CancelLevel::Activation;
             }
             Shape::Stored => {
                 capabilities.feed = false;
                 capabilities.reports = Reports::Stored;
                 capabilities.liveness = Liveness::ResponseOnly;
-                capabilities.timeout_limit = Some(Duration::from_secs(120));
+                capabilities.timeout_limit = Some(Duration::from_secs(60));
                 capabilities.cancel = CancelLevel::None;
             }
         }
         capabilities
+    }
+
+    /// Whether calls may be tried more than once.
+    #[must_use]
+    pub fn is_faulty(&self) -> bool {
+        let deaths = self.never_starts + self.dies_before_report + self.dies_after_report + self.lost;
+        let late = self.delayed + self.storage_errors;
+        deaths + late + self.failing + self.poisonous > 0 || self.speculate || self.durable.is_some()
     }
 
     /// Takes all faults away.

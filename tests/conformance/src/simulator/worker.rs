@@ -155,15 +155,15 @@ impl SimulatedWorker {
             return End::Died;
         }
         if self.random.happens(self.world.scenario.delayed) {
-            sleep(Duration::from_secs(self.random.below(300))).await;
+            sleep(Duration::from_secs(self.random.below(150))).await;
         }
         let (kept, is_stored) = self.keep(report).await;
         if !is_stored {
             let run = kept.header.run;
-            let name = Journal::part_name(run.first, run.end(), run.attempt);
+            let author = format!("worker{}", self.number);
             let bundle = Bundle { logs: Vec::new(), reports: vec![kept] };
             // What cannot be stored is lost with the worker.
-            let _ = self.journal().put_part(&name, &bundle).await;
+            let _ = self.journal().put_part((run.first, run.end()), &author, &bundle).await;
         }
         End::Finished
     }
@@ -205,8 +205,8 @@ impl SimulatedWorker {
             if self.world.scenario.is_poisonous(call) {
                 return None;
             }
-            let tries = self.world.tries(call);
-            let tag = if tries <= self.world.scenario.failures_of(call) {
+            let failures = self.world.scenario.failures_of(call);
+            let tag = if failures > 0 && self.world.tries(call) <= failures {
                 let error = CallError::new(CallErrorKind::Failed, "it fails");
                 builder.value().extend_from_slice(&rmp_serde::to_vec_named(&error).ok()?);
                 Tag::Failed
@@ -244,7 +244,7 @@ impl SimulatedWorker {
         let event = Event { activation: report.header.run.activation, kind: EventKind::Report(report) };
         if self.random.happens(self.world.scenario.delayed) {
             // Up to far beyond any lease; meanwhile not a word is heard of the worker.
-            sleep(Duration::from_secs(self.random.below(40))).await;
+            sleep(Duration::from_secs(self.random.below(150))).await;
         }
         if self.random.happens(self.world.scenario.repeated) {
             self.send(event.clone());
