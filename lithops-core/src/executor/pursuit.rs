@@ -118,6 +118,7 @@ impl Pursuit {
             }
             pause = if fresh > 0 { FIRST_LOOK } else { (pause * 2).min(LONGEST_LOOK) };
             tokio::select! {
+                biased;
                 () = sleep(pause) => {}
                 Some(command) = commands.recv() => if self.heard(command).await? {
                     return Ok(());
@@ -199,6 +200,7 @@ impl Pursuit {
         let driving = drive(assignment, commands);
         tokio::pin!(driving);
         let ended = tokio::select! {
+                biased;
             ended = &mut driving => ended,
             () = self.keep(&mut lease) => {
                 // The driver is there: it listens until it ends.

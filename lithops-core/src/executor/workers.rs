@@ -1,7 +1,7 @@
 //! [`Workers`]: the live workers of a job, and which of them should be given calls.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
@@ -30,7 +30,8 @@ pub(crate) struct Worker {
 /// The live workers of a job.
 #[derive(Debug, Default)]
 pub(crate) struct Workers {
-    all: HashMap<u64, Worker>,
+    /// In order, so that the same events have the same consequences.
+    all: BTreeMap<u64, Worker>,
     /// Those with room for calls, fewest calls first.
     hungry: BTreeSet<(u64, u64)>,
     next: u64,

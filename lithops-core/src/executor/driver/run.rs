@@ -193,20 +193,23 @@ impl<T: Tracking> Driver<T> {
             }
             let wants_inputs = !self.inputs_ended && self.ready_calls < READY_CALLS;
             let alarm = self.alarm();
+            // In this order, so that the same events have the same consequences, and a flood of reports keeps nobody
+            // from ending the job.
             tokio::select! {
-                Some((worker, event)) = self.events.next(), if !self.events.is_empty() => self.event(worker, event)?,
-                Some((worker, started)) = self.starting.next(), if !self.starting.is_empty() => {
-                    self.started(worker, started)?;
-                }
-                stored = next_stored(&mut self.shelf) => self.make_visible(stored?),
-                found = next_found(&mut self.looks) => self.found(found?),
-                () = queue.ready(), if wants_inputs => self.take_inputs()?,
+                biased;
                 Some(command) = commands.recv() => match command {
                     Command::Cancel => self.cancel(),
                     Command::CancelCalls(first, end) => self.cancel_calls(first, end),
                     Command::Interrupt => return Ok(Ended::Stopped),
                 },
                 () = stopped(stop) => return Ok(Ended::Stopped),
+                stored = next_stored(&mut self.shelf) => self.make_visible(stored?),
+                found = next_found(&mut self.looks) => self.found(found?),
+                Some((worker, started)) = self.starting.next(), if !self.starting.is_empty() => {
+                    self.started(worker, started)?;
+                }
+                Some((worker, event)) = self.events.next(), if !self.events.is_empty() => self.event(worker, event)?,
+                () = queue.ready(), if wants_inputs => self.take_inputs()?,
                 () = sleep_until(alarm.unwrap_or(self.started_at)), if alarm.is_some() => {}
             }
             if alarm.is_some_and(|alarm| alarm <= Instant::now()) {
