@@ -1,6 +1,6 @@
 //! Measures this machine: many small calls, one call at a time, and bare pipes beside them. Prints JSON lines.
 //!
-//! Run it with `cargo xtask bench`, or `cargo run --release --example bench -- noop|latency|echo`.
+//! Run it with `cargo xtask bench`, or `cargo run --release --example bench -- noop|latency|echo|kill`.
 
 use std::{
     fs,
@@ -9,9 +9,10 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixStream,
     },
+    path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use lithops::prelude::*;
@@ -35,8 +36,9 @@ fn main() -> lithops::Result<()> {
         Some("noop") => runtime.block_on(noop_calls()),
         Some("latency") => runtime.block_on(latency()),
         Some("echo") => Ok(echo()?),
+        Some("kill") => runtime.block_on(kill()),
         _ => Err(lithops::Error::new(lithops::ErrorKind::InvalidInput, "no such measurement")
-            .with_hint("write `noop`, `latency` or `echo`")),
+            .with_hint("write `noop`, `latency`, `echo` or `kill`")),
     }
 }
 
@@ -117,6 +119,48 @@ fn echo() -> io::Result<()> {
     }
     drop(pipe);
     relay.wait().map(drop)
+}
+
+/// Says when its second attempt starts, in nanoseconds since the Unix epoch; the first one waits for its end.
+#[lithops::function]
+fn second_start(context: CallContext, started: PathBuf) -> u64 {
+    if context.attempt() > 1 {
+        return nanos();
+    }
+    if fs::write(&started, std::os::unix::process::parent_id().to_string()).is_err() {
+        return 0;
+    }
+    loop {
+        thread::park();
+    }
+}
+
+/// From the SIGKILL of a worker to its call running in the next one.
+async fn kill() -> lithops::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let fexec = FunctionExecutor::builder().worker_processes(2).build().await?;
+    let mut took = Vec::new();
+    for round in 0..15 {
+        let started = folder.path().join(round.to_string());
+        let future = fexec.call_async(second_start, started.clone()).await?;
+        let worker = loop {
+            match fs::read_to_string(&started).ok().and_then(|pid| pid.parse().ok()) {
+                Some(pid) => break pid,
+                None => tokio::time::sleep(Duration::from_millis(1)).await,
+            }
+        };
+        let pid =
+            rustix::process::Pid::from_raw(worker).ok_or(io::Error::from(io::ErrorKind::InvalidData))?;
+        let killed = nanos();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).map_err(io::Error::from)?;
+        took.push(future.result().await?.saturating_sub(killed) as f64 / 1e6);
+    }
+    print("kill", "ms", took, json!({ "goal": 200 }))
+}
+
+fn nanos() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Starts this program again in a part of `echo`, with a socket as its standard input.

@@ -24,6 +24,8 @@ pub(crate) enum What {
     Latency,
     /// Bare pipes over two hops: what `noop` and `latency` could be at best.
     Echo,
+    /// From the SIGKILL of a worker to its call running in the next one.
+    Kill,
     /// All of these.
     All,
 }
@@ -50,7 +52,9 @@ pub(crate) fn run(what: What) -> Result<(), String> {
     if matches!(what, What::Seed | What::All) {
         seed()?;
     }
-    for (other, name) in [(What::Echo, "echo"), (What::Latency, "latency"), (What::Noop, "noop")] {
+    for (other, name) in
+        [(What::Echo, "echo"), (What::Latency, "latency"), (What::Noop, "noop"), (What::Kill, "kill")]
+    {
         if what == other || what == What::All {
             steps::run(Command::new(built("release")?.join("examples/bench")).arg(name))?;
         }

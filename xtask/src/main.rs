@@ -1,4 +1,4 @@
-//! The chores of this workspace: `cargo xtask ci`, `tidy`, `e2e`, `bench`, `simulate`.
+//! The chores of this workspace: `cargo xtask ci`, `tidy`, `e2e`, `bench`, `chaos`, `simulate`.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -6,6 +6,7 @@
 )]
 
 mod bench;
+mod chaos;
 mod ci;
 mod e2e;
 mod steps;
@@ -42,6 +43,8 @@ enum Command {
         #[arg(value_enum, default_value = "all")]
         what: bench::What,
     },
+    /// Runs 20,000 calls while their processes are killed at random, and again with a client that is killed half-way.
+    Chaos,
     /// Plays seeds of the simulator; a seed that breaks a promise is printed with the command that plays it again.
     Simulate {
         /// How many seeds, from 0.
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::E2e => e2e::run(),
         Command::Bench { what } => bench::run(what),
+        Command::Chaos => chaos::run(),
         Command::Simulate { seeds, seed, pull } => simulate(seeds, seed, pull),
     };
     match done {

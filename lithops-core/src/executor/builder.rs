@@ -23,6 +23,7 @@ const EVENTS: usize = 4096;
 pub struct Builder<M: Mode> {
     sources: Sources,
     settings: Vec<Setting>,
+    progress: bool,
     mode: PhantomData<M>,
 }
 
@@ -37,7 +38,7 @@ struct Setting {
 
 impl<M: Mode> Default for Builder<M> {
     fn default() -> Self {
-        Self { sources: Sources::default(), settings: Vec::new(), mode: PhantomData }
+        Self { sources: Sources::default(), settings: Vec::new(), progress: true, mode: PhantomData }
     }
 }
 
@@ -88,6 +89,14 @@ impl<M: Mode> Builder<M> {
     #[must_use]
     pub fn runtime_memory(self, megabytes: usize) -> Self {
         self.setting(None, "runtime_memory", Value::from(megabytes), "runtime_memory")
+    }
+
+    /// Whether a progress bar is shown on stderr while the program waits for results. It is unless this says no, and
+    /// never where stderr is not a terminal.
+    #[must_use]
+    pub fn progress(mut self, progress: bool) -> Self {
+        self.progress = progress;
+        self
     }
 
     /// Any key of the backend's section.
@@ -155,6 +164,7 @@ impl<M: Mode> Builder<M> {
             max_workers,
             chunksize,
             timeout,
+            progress: self.progress,
             observers: broadcast::channel(EVENTS).0,
             removals: Arc::default(),
         })

@@ -159,6 +159,8 @@ pub(crate) struct Core {
     pub(crate) max_workers: usize,
     pub(crate) chunksize: Option<usize>,
     pub(crate) timeout: Option<Duration>,
+    /// Whether waiting shows a progress bar at a terminal.
+    pub(crate) progress: bool,
     pub(crate) observers: broadcast::Sender<JobEvent>,
     /// What is being removed of finished jobs.
     pub(crate) removals: Arc<Removals>,
@@ -245,7 +247,7 @@ impl Core {
             parent,
         };
         let (state, mut commands) = JobState::new(id, entry.display_name(), plan.clone(), known);
-        let state = Arc::new(state.observed_by(self.observers.clone()));
+        let state = Arc::new(state.observed_by(self.observers.clone()).shown(self.progress));
         self.announce(&state);
         let assignment = Assignment {
             job: Arc::clone(&state),

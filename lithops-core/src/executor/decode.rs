@@ -7,7 +7,7 @@ use std::{marker::PhantomData, ops::Deref, sync::Arc};
 
 use serde::de::DeserializeOwned;
 
-use super::{AsCompleted, FuturesList, Mode, ResponseFuture, ResponseValue};
+use super::{AsCompleted, FuturesList, Mode, ResponseFuture, ResponseValue, progress_bar};
 use crate::{
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
     id::CallId,
@@ -138,10 +138,12 @@ fn decode_value<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
 
 /// Waits for the whole job, then hands every outcome over, in the order of the calls.
 async fn finished<T: DeserializeOwned>(
-    job: &JobState,
+    job: &Arc<JobState>,
     mut take: impl FnMut(Result<T, CallError>) -> Result<()>,
 ) -> Result<()> {
+    let shown = progress_bar::show(job);
     job.wait_for(|_, progress| progress.is_finished()).await?;
+    drop(shown);
     // The reports are cheap to clone, and decoding a million values is not done under the lock.
     let reports: Vec<_> = job.read(|outcomes| outcomes.reports().cloned().collect());
     for report in &reports {
@@ -159,7 +161,8 @@ async fn finished<T: DeserializeOwned>(
 }
 
 /// Waits for one call.
-async fn outcome_of<T: DeserializeOwned>(job: &JobState, call: u64) -> Result<Result<T, CallError>> {
+async fn outcome_of<T: DeserializeOwned>(job: &Arc<JobState>, call: u64) -> Result<Result<T, CallError>> {
+    let _shown = progress_bar::show(job);
     job.wait_for(|outcomes, progress| {
         outcomes.done().contains(call) || progress.complete && call >= progress.known
     })

@@ -198,7 +198,7 @@ impl Core {
         }
         let plan = means.as_ref().map_or_else(|_| self.plan_of(&record), |means| means.plan.clone());
         let (state, commands) = JobState::new(record.job, &record.function_name, plan, Some(record.calls));
-        let state = state.observed_by(self.observers.clone());
+        let state = state.observed_by(self.observers.clone()).shown(self.progress);
         let state = Arc::new(state.stored_at(self.locator.clone(), Some(Arc::clone(&leftover))));
         self.announce(&state);
         let (journal, job, owner) = (journal.clone(), Arc::clone(&state), Owner::this_process());

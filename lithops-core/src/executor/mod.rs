@@ -17,6 +17,7 @@ mod map_reduce;
 mod mode;
 mod options;
 mod portable;
+mod progress_bar;
 mod pursuit;
 mod response;
 mod runtime;

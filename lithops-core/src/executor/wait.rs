@@ -4,7 +4,7 @@ use std::{future::IntoFuture, marker::PhantomData, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 
-use super::{Async, Blocking, Mode, ResponseFuture};
+use super::{Async, Blocking, Mode, ResponseFuture, progress_bar};
 use crate::{
     error::{Error, ErrorKind, Result},
     executor::runtime,
@@ -61,6 +61,7 @@ impl<R, M: Mode> Wait<R, M> {
             return Err(Error::new(ErrorKind::InvalidInput, format!("`Percent({percent})` is above 100")));
         }
         let return_when = self.return_when;
+        let _shown = progress_bar::show(&self.job);
         let waited = self.job.wait_for(move |_, progress| enough(return_when, progress));
         match self.timeout {
             // A wait that times out returns what there is; only a job that cannot go on is an error.

@@ -71,6 +71,8 @@ pub struct JobState {
     locator: Option<Locator>,
     /// What is stored of it, to be removed with the last handle.
     leftover: Option<Arc<Leftover>>,
+    /// Whether waiting for it may show how far it is.
+    shown: bool,
 }
 
 /// What the handles of a job may ask of the task that drives it.
@@ -143,6 +145,7 @@ impl JobState {
                 observers: None,
                 locator: None,
                 leftover: None,
+                shown: false,
             },
             received,
         )
@@ -160,6 +163,17 @@ impl JobState {
     pub(crate) fn stored_at(mut self, locator: Locator, leftover: Option<Arc<Leftover>>) -> Self {
         (self.locator, self.leftover) = (Some(locator), leftover);
         self
+    }
+
+    /// The same, whose progress may be shown to a person who waits for it.
+    #[must_use]
+    pub(crate) fn shown(mut self, shown: bool) -> Self {
+        self.shown = shown;
+        self
+    }
+
+    pub(crate) fn is_shown(&self) -> bool {
+        self.shown
     }
 
     /// Where it is stored, when it is durable.

@@ -92,7 +92,7 @@ impl World {
         Self {
             scenario: scenario.clone(),
             sabotage,
-            store: SimulatedStore::new(&scenario.terms),
+            store: SimulatedStore::new(&scenario.terms, scenario.fails_late > 0),
             random: Random::new(scenario.seed.rotate_left(23)),
             now: 0,
             runs: BTreeMap::new(),

@@ -1,6 +1,6 @@
 //! The simulated storage: it keeps objects, and notes what nobody may do to a board.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use lithops_core::{
     board::{Answer, Request, Terms, keys},
@@ -33,8 +33,12 @@ pub(super) struct SimulatedStore {
 }
 
 impl SimulatedStore {
-    pub(super) fn new(terms: &Terms) -> Self {
-        let lease = u64::try_from(terms.lease.as_micros()).unwrap_or(u64::MAX);
+    /// An empty store; where effects may land late, an old beat can take the place of a newer one before anybody has
+    /// seen that, so that a lease seems to have begun up to a beat earlier.
+    pub(super) fn new(terms: &Terms, effects_land_late: bool) -> Self {
+        let lease =
+            terms.lease.saturating_sub(if effects_land_late { terms.beat * 2 } else { Duration::ZERO });
+        let lease = u64::try_from(lease.as_micros()).unwrap_or(u64::MAX);
         Self {
             objects: BTreeMap::new(),
             silence: BTreeMap::new(),
