@@ -153,6 +153,17 @@ fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_durable_job_without_calls_is_finished() {
+    let root = tempfile::tempdir().expect("a folder");
+    let fexec = executor(root.path()).await;
+    let futures = fexec.map(square, Vec::new()).durable().await.expect("a job");
+    assert_eq!(futures.get_result().await.expect("results"), [0u64; 0]);
+    drop(futures);
+    drop(fexec);
+    assert_eq!(stored(root.path()), BTreeMap::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_session_job_cannot_be_attached_to_and_the_error_says_why() {
     let root = tempfile::tempdir().expect("a folder");
     let fexec = executor(root.path()).await;

@@ -24,6 +24,7 @@ pub struct Builder<M: Mode> {
     sources: Sources,
     settings: Vec<Setting>,
     progress: bool,
+    ctrl_c: bool,
     mode: PhantomData<M>,
 }
 
@@ -38,7 +39,13 @@ struct Setting {
 
 impl<M: Mode> Default for Builder<M> {
     fn default() -> Self {
-        Self { sources: Sources::default(), settings: Vec::new(), progress: true, mode: PhantomData }
+        Self {
+            sources: Sources::default(),
+            settings: Vec::new(),
+            progress: true,
+            ctrl_c: true,
+            mode: PhantomData,
+        }
     }
 }
 
@@ -96,6 +103,15 @@ impl<M: Mode> Builder<M> {
     #[must_use]
     pub fn progress(mut self, progress: bool) -> Self {
         self.progress = progress;
+        self
+    }
+
+    /// Whether ctrl-C ends the jobs of this executor wherever they run, and then the program. It does unless this says
+    /// no, or the program handles or ignores the signal already when its first job starts. A program that handles it
+    /// itself later says no, and calls `futures.cancel()`.
+    #[must_use]
+    pub fn ctrl_c(mut self, ctrl_c: bool) -> Self {
+        self.ctrl_c = ctrl_c;
         self
     }
 
@@ -165,6 +181,7 @@ impl<M: Mode> Builder<M> {
             chunksize,
             timeout,
             progress: self.progress,
+            ctrl_c: self.ctrl_c,
             observers: broadcast::channel(EVENTS).0,
             removals: Arc::default(),
         })

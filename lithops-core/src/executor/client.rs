@@ -161,6 +161,8 @@ pub(crate) struct Core {
     pub(crate) timeout: Option<Duration>,
     /// Whether waiting shows a progress bar at a terminal.
     pub(crate) progress: bool,
+    /// Whether an interruption of the program ends its jobs.
+    pub(crate) ctrl_c: bool,
     pub(crate) observers: broadcast::Sender<JobEvent>,
     /// What is being removed of finished jobs.
     pub(crate) removals: Arc<Removals>,
@@ -272,7 +274,9 @@ impl Core {
 
     /// A job begins: observers are told, and an interruption of the program ends it.
     pub(crate) fn announce(&self, job: &Arc<JobState>) {
-        interrupt::note(job);
+        if self.ctrl_c {
+            interrupt::note(job);
+        }
         job.tell(|| {
             let progress = job.progress();
             let calls = progress.complete.then_some(progress.known);

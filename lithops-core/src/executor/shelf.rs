@@ -28,7 +28,8 @@ pub(super) struct Shelf {
     journal: Journal,
     calls: u64,
     chunksize: u64,
-    waiting: BTreeMap<u64, Vec<Report>>,
+    /// By chunk: how many outcomes, and the reports they are in.
+    waiting: BTreeMap<u64, (u64, Vec<Report>)>,
     whole: VecDeque<(u64, Vec<Report>)>,
     storing: FuturesUnordered<BoxFuture<'static, Result<(u64, Bundle)>>>,
     visible: Ranges,
@@ -67,11 +68,11 @@ impl Shelf {
                 continue;
             }
             let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-            let reports = self.waiting.entry(chunk).or_default();
+            let (there, reports) = self.waiting.entry(chunk).or_default();
             reports.push(report.slice(narrow(from - run.first), narrow(to - from)));
-            let there: u64 = reports.iter().map(|report| u64::from(report.header.run.count)).sum();
-            if there >= end - first
-                && let Some(mut reports) = self.waiting.remove(&chunk)
+            *there += to - from;
+            if *there >= end - first
+                && let Some((_, mut reports)) = self.waiting.remove(&chunk)
             {
                 reports.sort_unstable_by_key(|report| report.header.run.first);
                 self.whole.push_back((chunk, reports));

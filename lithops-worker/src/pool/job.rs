@@ -4,6 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use lithops_core::{
     bytes::Bytes,
+    job::Ranges,
     protocol::{Calls, JobSpec},
 };
 
@@ -32,7 +33,7 @@ pub(super) struct Job {
     pub(super) served: u64,
     /// The mean duration of a call, recent ones counting more.
     pace: Option<f64>,
-    cancelled: Vec<(u64, u64)>,
+    cancelled: Ranges,
     /// What is kept until a whole chunk can be stored, when the job is durable.
     pub(super) bundles: Option<Bundles>,
 }
@@ -49,7 +50,7 @@ impl Job {
             slots: 0,
             served: 0,
             pace: None,
-            cancelled: Vec::new(),
+            cancelled: Ranges::default(),
         }
     }
 
@@ -111,14 +112,14 @@ impl Job {
 
     /// Forbids calls to be begun, and drops those that wait.
     pub(super) fn cancel(&mut self, calls: &[(u64, u64)]) {
-        self.cancelled.extend_from_slice(calls);
+        calls.iter().for_each(|(first, end)| self.cancelled.insert(*first, *end));
         let waiting = std::mem::take(&mut self.queue);
         self.queued = 0;
         waiting.into_iter().for_each(|calls| self.push_back(calls));
     }
 
     pub(super) fn is_cancelled(&self, call: u64) -> bool {
-        self.cancelled.iter().any(|(first, end)| (*first..*end).contains(&call))
+        self.cancelled.contains(call)
     }
 
     fn window(&self) -> u32 {
@@ -135,11 +136,10 @@ impl Job {
         if self.cancelled.is_empty() {
             return vec![calls];
         }
-        let numbers = calls.run.first..calls.run.end();
-        numbers
-            .filter(|call| !self.is_cancelled(*call))
-            .map(|call| calls.slice(u32::try_from(call - calls.run.first).unwrap_or(u32::MAX), 1))
-            .collect()
+        let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        let left = self.cancelled.missing(calls.run.first, calls.run.end());
+        let part = |(first, end)| calls.slice(narrow(first - calls.run.first), narrow(end - first));
+        left.into_iter().map(part).collect()
     }
 }
 
