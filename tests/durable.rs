@@ -179,6 +179,8 @@ async fn what_cannot_be_durable_is_refused_with_the_reason() {
     let fexec = executor(root.path()).await;
     let error = fexec.map(once, 0..3).durable().await.expect_err("at most once");
     assert!(error.to_string().contains("at most once"), "{error}");
+    let error = fexec.map(once, 0..3).speculate(true).await.expect_err("at most once");
+    assert!(error.to_string().contains("speculate"), "{error}");
     let policy = RetryPolicy::new(1).when(|_| true);
     let error = fexec.map(square, 0..3).retries(policy).durable().await.expect_err("a function");
     assert!(error.to_string().contains("when"), "{error}");

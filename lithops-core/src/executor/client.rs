@@ -202,6 +202,13 @@ impl Core {
             )
             .with_hint("use a storage that workers can reach, such as `localhost`"));
         }
+        if options.speculate && entry.at_most_once {
+            let problem = format!(
+                "`{}` may run at most once, and `.speculate(true)` runs slow calls twice",
+                entry.display_name()
+            );
+            return Err(Error::new(ErrorKind::InvalidInput, problem).with_hint("leave one of the two out"));
+        }
         let timeout = options.timeout.or_else(|| entry.timeout()).or(self.timeout);
         if timeout.is_some_and(|timeout| timeout.is_zero()) {
             return Err(Error::new(ErrorKind::InvalidInput, "the timeout is 0")
