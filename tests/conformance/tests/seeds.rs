@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use lithops_conformance::simulator::{Sabotage, Scenario, Shape, Violation, run};
+use lithops_conformance::simulator::{Fate, Sabotage, Scenario, Shape, Violation, run};
 
 #[test]
 fn five_hundred_seeds_break_no_promise() {
@@ -64,4 +64,17 @@ fn a_broken_tracker_is_caught_by_name() {
         });
         assert!(caught, "{sabotage:?} looks like {seen:?}");
     }
+}
+
+#[test]
+fn a_storage_that_replaces_what_is_stored_is_noticed() {
+    let noticed = (0..200).any(|seed| {
+        let mut scenario = Scenario::of(seed);
+        scenario.overwrites = true;
+        // Late outcomes of chunks that others have run meanwhile, and two clients to compare.
+        (scenario.delayed, scenario.cancelled_after) = (200, None);
+        scenario.durable = Some(Fate::Watched(Duration::from_secs(5)));
+        run(&scenario, None).violation.is_some_and(|(violation, _)| violation == Violation::CommittedTwice)
+    });
+    assert!(noticed);
 }

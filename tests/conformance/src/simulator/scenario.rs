@@ -70,6 +70,8 @@ pub struct Scenario {
     pub lost: u64,
     /// A storage operation fails, before or after it has had its effect.
     pub storage_errors: u64,
+    /// Whether the storage is broken: it replaces outcomes that are stored already. The simulator must notice.
+    pub overwrites: bool,
     /// How far the clocks of workers and storage are from the client's, in seconds.
     pub skew: i64,
     /// Whether the slowest calls are tried by a second worker.
@@ -132,6 +134,7 @@ impl Scenario {
             reordered,
             lost,
             storage_errors,
+            overwrites: false,
             skew,
             speculate,
             durable,

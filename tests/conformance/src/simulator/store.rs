@@ -22,6 +22,7 @@ use super::{Scenario, random::Random};
 pub(super) struct SimulatedStore {
     objects: ObjectStorage,
     errors: u64,
+    overwrites: bool,
     skew: i64,
     random: Mutex<Random>,
 }
@@ -39,6 +40,7 @@ impl SimulatedStore {
         Self {
             objects: ObjectStorage::memory(),
             errors: scenario.storage_errors,
+            overwrites: scenario.overwrites,
             skew: scenario.skew,
             random: Mutex::new(Random::new(scenario.seed.rotate_left(29))),
         }
@@ -81,6 +83,7 @@ impl Storage for SimulatedStore {
     }
 
     async fn put(&self, bucket: &str, key: &str, bytes: Bytes, mode: PutMode) -> Result<()> {
+        let mode = if self.overwrites && key.contains("/commit/") { PutMode::Overwrite } else { mode };
         self.faulty(self.objects.put(bucket, key, bytes, mode)).await
     }
 
