@@ -43,15 +43,16 @@ async fn its_end_is_seen_before_any_timer() {
     kill_process(Pid::from_raw(worker).expect("a process"), Signal::KILL).expect("killed");
     assert_eq!(futures.get_result().await.expect("results"), [2, 2, 2]);
 
-    let mut story = Vec::new();
+    let (mut story, mut retried) = (Vec::new(), 0);
     while let Some(event) = events.next().await {
         match event {
             JobEvent::WorkerLost { reason, .. } => {
                 assert!(reason.contains("signal 9"), "{reason}");
                 story.push("lost");
             }
+            // Together, or in the parts they were given out in.
             JobEvent::Retried { first, end, .. } => {
-                assert_eq!((first, end), (0, 3));
+                retried += end - first;
                 story.push("retried");
             }
             JobEvent::WorkerStarted { .. } => story.push("started"),
@@ -63,5 +64,7 @@ async fn its_end_is_seen_before_any_timer() {
             _ => {}
         }
     }
+    story.dedup();
+    assert_eq!(retried, 3);
     assert_eq!(story, ["started", "lost", "retried", "started", "done"]);
 }
