@@ -30,17 +30,20 @@ pub mod blocking;
 
 pub use lithops_core::{
     bytes::Bytes,
-    compute::{Capabilities, Registry},
+    compute::{Capabilities, Platform, Registry, WorkerWish},
     config,
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
     executor::{
-        AsCompleted, Async, Auto, Blocking, Builder, Completed, Count, Events, Executor, FunctionExecutor,
-        FuturesList, ResponseFuture, RetryPolicy, ReturnWhen, Status, findings,
+        AsCompleted, Async, Blocking, Builder, Completed, Events, Executor, FunctionExecutor, FuturesList,
+        ResponseFuture, RetryPolicy, ReturnWhen, Status, Summary, findings,
     },
     function::{CallContext, Shared},
     id::{ActivationId, CallId, JobId},
     job::{JobEvent, Progress},
-    plan::{Cost, Plan, PlanRequest, Warning},
+    plan::{
+        Alternative, Auto, Basis, Cost, Count, Durations, Objective, Plan, PlanRequest, Prediction,
+        Simulation, Warning, Workload, seconds, simulate, svg,
+    },
     protocol::CallStats,
     storage::{CloudObject, StorageClient, descriptors as storages},
 };
@@ -55,15 +58,32 @@ pub mod jobs {
 }
 
 // A backend that nothing names is left out by the linker, and would be missing from the registry.
+#[cfg(feature = "aws_lambda")]
+use lithops_backend_aws_lambda as _;
 #[cfg(feature = "localhost")]
 use lithops_backend_localhost as _;
 
 /// What most programs need: `use lithops::prelude::*;`.
 pub mod prelude {
     pub use crate::{
-        Auto, Bytes, CallContext, CallError, CallErrorKind, CallId, FunctionExecutor, FuturesList,
+        Auto, Bytes, CallContext, CallError, CallErrorKind, CallId, FunctionExecutor, FuturesList, Objective,
         ResponseFuture, RetryPolicy, ReturnWhen, Shared, StorageClient,
     };
+}
+
+/// What earlier jobs of a program's function took on a backend, as they are remembered in the storage of a
+/// configuration; `memory` is that of a worker in MB, 0 where it is not sold.
+///
+/// # Errors
+/// `NotFound` that says what is remembered; or the storage cannot be read.
+pub fn remembered(
+    config: &config::Config,
+    program: &str,
+    function: &str,
+    backend: &str,
+    memory: u64,
+) -> Result<Workload> {
+    lithops_core::executor::History::of_program(config, program, function, backend, memory)
 }
 
 /// Turns this process into a worker when it was started as one, and then does not return; in the client it returns

@@ -49,8 +49,8 @@ async fn keys_that_are_misspelt_or_wrong() {
     says(&error, ErrorKind::ConfigInvalid, &["line 1"]);
     let error = FunctionExecutor::builder().set("max_wrokers", 3).build().await.expect_err("refused");
     says(&error, ErrorKind::ConfigInvalid, &["`max_wrokers`", "`max_workers`", ".set(..)"]);
-    let error = FunctionExecutor::builder().runtime_memory(512).build().await.expect_err("refused");
-    says(&error, ErrorKind::ConfigInvalid, &["`runtime_memory`", "localhost"]);
+    // What other backends sell may stand there: the same program runs on a laptop.
+    FunctionExecutor::builder().runtime_memory(512).build().await.expect("it has no effect here");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, thread};
 
 use lithops_core::{
-    compute::Capabilities,
+    compute::{Capabilities, Platform, WorkerWish},
     config::{Config, Key},
     error::{Error, ErrorKind, Result},
     nesting,
@@ -22,6 +22,13 @@ pub(crate) const KEYS: &[Key] = &[
         "runtime",
         "the path of a `lithops-worker` program; by default the program itself plays the worker",
     ),
+    Key::used("capabilities", "what is known otherwise of this machine: starting times, overhead, prices"),
+    Key::accepted(
+        "runtime_memory",
+        "the processes share the memory of this machine",
+        "the memory of a worker, in MB",
+    ),
+    Key::accepted("runtime_cpu", "the processes share the CPUs of this machine", "the vCPUs of a worker"),
     Key::accepted("version", "there is one implementation", "Python Lithops has two"),
 ];
 
@@ -55,12 +62,18 @@ impl LocalhostConfig {
     }
 }
 
+/// What is known of this platform, as data.
+const PLATFORM: &str = include_str!("../capabilities.yaml");
+
 /// What this machine can do. Inside of a call the default is what the call's own job was given.
 ///
 /// # Errors
-/// None today; a machine always has a number of CPUs.
-pub(crate) fn capabilities(_: &Config) -> Result<Capabilities> {
-    let mut capabilities = Capabilities::local(thread::available_parallelism().map_or(1, usize::from));
+/// When the section overrides what cannot be.
+pub(crate) fn capabilities(config: &Config) -> Result<Capabilities> {
+    let platform =
+        Platform::parse(PLATFORM, "the data of `localhost`")?.overridden_by(config.section(SCHEME))?;
+    let machine = thread::available_parallelism().map_or(1, usize::from);
+    let mut capabilities = platform.worker(&WorkerWish { machine, ..WorkerWish::default() })?;
     if let Some(place) = nesting::place() {
         capabilities.default_worker_processes = place.worker_processes;
     }

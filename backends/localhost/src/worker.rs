@@ -178,6 +178,7 @@ impl FeedSink for JobFeed {
                 self.worker.outbox.send(&frame);
             }
             FeedCommand::CancelCalls(cancel) => self.worker.write(FrameKind::Cancel, &cancel),
+            FeedCommand::Processes(processes) => self.worker.write(FrameKind::Processes, &processes),
             FeedCommand::Drain => {
                 self.worker.write(FrameKind::Forget, &Forget { job: self.job });
                 if let Some(events) =

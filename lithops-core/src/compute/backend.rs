@@ -21,6 +21,15 @@ pub trait ComputeBackend: Debug + Send + Sync + 'static {
     /// What it can do, and its limits.
     fn capabilities(&self) -> &Capabilities;
 
+    /// What workers of another memory, in MB, could do. Where memory is not sold it makes no difference.
+    ///
+    /// # Errors
+    /// When the platform does not sell it.
+    fn sized(&self, memory: u64) -> Result<Capabilities> {
+        let _ = memory;
+        Ok(self.capabilities().clone())
+    }
+
     /// Makes what [`deploy_runtime`](Self::deploy_runtime) needs: a package, an image.
     async fn build_runtime(&self, spec: &RuntimeSpec) -> Result<Package>;
 

@@ -2,14 +2,20 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+
+use super::Price;
+
 /// What a backend can do, and its limits.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Capabilities {
     /// What one worker is.
     pub granularity: Granularity,
-    /// The CPUs of one worker.
+    /// The vCPUs of one worker.
     pub worker_cpus: f64,
+    /// The memory of one worker, in MiB, where the platform sells it; 0 elsewhere.
+    pub worker_memory: u64,
     /// Sub-workers in one worker, when nothing is configured.
     pub default_worker_processes: usize,
     /// The most sub-workers in one worker.
@@ -34,17 +40,34 @@ pub struct Capabilities {
     pub cancel: CancelLevel,
     /// How long a worker takes to start.
     pub startup: Startup,
+    /// The time of a CPU that a call costs beside itself.
+    pub call_overhead: Duration,
     /// What it costs.
     pub price: Price,
 }
 
+impl Granularity {
+    /// Whether sub-workers are the CPUs that a worker was bought with.
+    #[must_use]
+    pub fn is_sized(self) -> bool {
+        matches!(self, Self::Caas | Self::Vm)
+    }
+}
+
 impl Capabilities {
+    /// Whether a worker is billed for as long as it lives, rather than activation by activation.
+    #[must_use]
+    pub fn bills_lifetime(&self) -> bool {
+        self.feed || self.granularity == Granularity::Vm
+    }
+
     /// The capabilities of this machine with `cpus` CPUs: fed workers, streamed reports, no price.
     #[must_use]
     pub fn local(cpus: usize) -> Self {
         Self {
             granularity: Granularity::Local,
             worker_cpus: cpus as f64,
+            worker_memory: 0,
             default_worker_processes: cpus,
             max_worker_processes: 4096,
             default_max_workers: 1,
@@ -56,14 +79,21 @@ impl Capabilities {
             reports: Reports::Streamed,
             liveness: Liveness::Platform,
             cancel: CancelLevel::Call,
-            startup: Startup { cold: Duration::from_millis(5), warm: Duration::from_micros(100) },
-            price: Price::Free,
+            startup: Startup {
+                cold: Duration::from_millis(5),
+                warm: Duration::from_micros(100),
+                sub_worker: Duration::from_millis(2),
+                per_second: None,
+            },
+            call_overhead: Duration::from_micros(20),
+            price: Price::default(),
         }
     }
 }
 
 /// What one worker is, which decides the default granularity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Granularity {
     /// A function instance: one sub-worker.
     Faas,
@@ -76,7 +106,8 @@ pub enum Granularity {
 }
 
 /// How outcomes come back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Reports {
     /// As calls end, over a channel.
     Streamed,
@@ -98,7 +129,8 @@ pub enum Liveness {
 }
 
 /// What can be cancelled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum CancelLevel {
     /// Nothing that runs.
     None,
@@ -109,18 +141,25 @@ pub enum CancelLevel {
 }
 
 /// How long a worker takes to start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Startup {
     /// When nothing is there yet.
     pub cold: Duration,
     /// When a warm worker is there.
     pub warm: Duration,
+    /// The time of a CPU that one sub-worker takes to start.
+    pub sub_worker: Duration,
+    /// How many workers the platform starts in a second, where it is known to limit that.
+    pub per_second: Option<f64>,
 }
 
-/// What a backend costs.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
-pub enum Price {
-    /// Nothing beyond the machine.
-    Free,
+impl std::fmt::Display for Granularity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Faas => "faas",
+            Self::Caas => "caas",
+            Self::Vm => "vm",
+            Self::Local => "local",
+        })
+    }
 }

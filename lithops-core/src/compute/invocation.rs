@@ -7,7 +7,7 @@ use futures_util::stream::BoxStream;
 use crate::{
     error::Result,
     id::ActivationId,
-    protocol::{Calls, Cancel, JobSpec, Logs, Report},
+    protocol::{Calls, Cancel, JobSpec, Logs, Processes, Report},
 };
 
 /// Activations to hand over.
@@ -133,6 +133,8 @@ pub enum FeedCommand {
     Chunk(Calls),
     /// End these calls, begun or not.
     CancelCalls(Cancel),
+    /// From now on so many calls of the job may run at once in the worker.
+    Processes(Processes),
     /// Nothing more will come: end the invocation when everything is reported.
     Drain,
 }

@@ -4,12 +4,17 @@ mod backend;
 mod capabilities;
 mod descriptor;
 mod invocation;
+mod platform;
+mod platform_data;
+mod price;
 mod runtime;
 
 pub use backend::{BackendInfo, Check, CloseMode, ComputeBackend, Severity};
-pub use capabilities::{CancelLevel, Capabilities, Granularity, Liveness, Price, Reports, Startup};
+pub use capabilities::{CancelLevel, Capabilities, Granularity, Liveness, Reports, Startup};
 pub use descriptor::{BackendDescriptor, BackendOptions, Connecting, Registry};
 pub use invocation::{
     Event, EventKind, ExitReason, Feed, FeedCommand, FeedSink, Invocation, InvocationId, InvokeRequest,
 };
+pub use platform::{Platform, WorkerWish};
+pub use price::Price;
 pub use runtime::{Package, Runtime, RuntimeId, RuntimeSpec};

@@ -1,11 +1,11 @@
-//! Durations as the configuration writes them: a number of seconds, or `500ms`, `30s`, `2m`, `1h`.
+//! Durations as the configuration writes them: a number of seconds, or `20us`, `500ms`, `30s`, `2m`, `1h`.
 
 use std::time::Duration;
 
 use super::Value;
 
 /// The duration, if the value is a positive one.
-pub(super) fn read(value: &Value) -> Option<Duration> {
+pub(crate) fn read(value: &Value) -> Option<Duration> {
     match value {
         Value::Int(seconds) => positive(*seconds as f64, 1.0),
         Value::Float(seconds) => positive(*seconds, 1.0),
@@ -14,6 +14,7 @@ pub(super) fn read(value: &Value) -> Option<Duration> {
             let digits = text.find(|character: char| !character.is_ascii_digit() && character != '.')?;
             let (number, unit) = text.split_at(digits);
             let seconds = match unit.trim_start() {
+                "us" => 0.000_001,
                 "ms" => 0.001,
                 "s" => 1.0,
                 "m" => 60.0,
@@ -41,6 +42,7 @@ mod tests {
             (Value::from(30), 30_000),
             (Value::from(0.5), 500),
             (Value::from("500ms"), 500),
+            (Value::from("500000us"), 500),
             (Value::from("30s"), 30_000),
             (Value::from(" 2 m "), 120_000),
             (Value::from("1.5h"), 5_400_000),

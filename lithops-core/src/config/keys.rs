@@ -54,6 +54,8 @@ pub const LITHOPS: &[Key] = &[
     Key::used("backend", "the backend that runs the calls"),
     Key::used("storage", "the storage that holds the data"),
     Key::used("chunksize", "how many calls a worker is handed at once, or AUTO"),
+    Key::used("objective", "what AUTO is to make small: time, cost or balanced"),
+    Key::used("history", "whether it is remembered how long calls took, for planning; by default true"),
     Key::used("execution_timeout", "how long one call may run"),
     Key::accepted("mode", "the backend decides it", "localhost, serverless or standalone"),
     Key::accepted("monitoring", NO_POLLING, "how Python Lithops learns of results"),

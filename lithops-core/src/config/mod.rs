@@ -5,7 +5,7 @@
 
 mod check;
 mod document;
-mod duration;
+pub(crate) mod duration;
 mod environment;
 pub mod keys;
 mod layers;

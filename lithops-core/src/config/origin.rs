@@ -33,6 +33,8 @@ pub enum Origin {
     },
     /// A call of the builder, by its name.
     Builder(&'static str),
+    /// An argument of the command line, with its dashes.
+    Argument(&'static str),
 }
 
 impl Origin {
@@ -42,7 +44,7 @@ impl Origin {
             Self::Default => "set by default".to_owned(),
             Self::File { .. } | Self::Text { .. } => format!("at {self}"),
             Self::Variable { .. } => format!("in {self}"),
-            Self::Builder(_) => format!("from {self}"),
+            Self::Builder(_) | Self::Argument(_) => format!("from {self}"),
         }
     }
 }
@@ -57,6 +59,7 @@ impl fmt::Display for Origin {
             Self::Variable { name, line: Some(line) } => write!(f, "variable {name}, line {line}"),
             Self::Text { line } => write!(f, "line {line} of .config_yaml(..)"),
             Self::Builder(call) => write!(f, "builder call .{call}(..)"),
+            Self::Argument(name) => write!(f, "argument {name}"),
         }
     }
 }

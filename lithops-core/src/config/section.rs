@@ -60,6 +60,18 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// A number above 0, with or without a fraction.
+    ///
+    /// # Errors
+    /// It is anything else.
+    pub fn number(&self, key: &str) -> Result<Option<f64>> {
+        self.read(key, "a number above 0", |value| match value {
+            Value::Int(number @ 1..) => Ok(*number as f64),
+            Value::Float(number) if number.is_finite() && *number > 0.0 => Ok(*number),
+            _ => Err(format!("write for example `{key}: 0.5`, or leave the key out")),
+        })
+    }
+
     /// A count from 1 up, or `AUTO`.
     ///
     /// # Errors

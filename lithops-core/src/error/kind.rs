@@ -24,6 +24,8 @@ pub enum ErrorKind {
     RateLimited,
     /// More bytes than the platform or the protocol carries.
     PayloadTooLarge,
+    /// The job would cost more than it may; nothing was started.
+    TooExpensive,
     /// It took longer than it was allowed to.
     Timeout,
     /// It was cancelled.
@@ -49,6 +51,7 @@ impl ErrorKind {
             Self::NotFound | Self::NotDurable | Self::AlreadyExists | Self::Unsupported => 3,
             Self::PermissionDenied => 4,
             Self::CallFailed => 5,
+            Self::TooExpensive => 6,
             _ => 1,
         }
     }
@@ -66,6 +69,7 @@ impl fmt::Display for ErrorKind {
             Self::PermissionDenied => "permission denied",
             Self::RateLimited => "rate limited",
             Self::PayloadTooLarge => "payload too large",
+            Self::TooExpensive => "too expensive",
             Self::Timeout => "timed out",
             Self::Cancelled => "cancelled",
             Self::CallFailed => "call failed",

@@ -4,13 +4,13 @@ use std::{marker::PhantomData, path::PathBuf, sync::Arc};
 
 use tokio::sync::broadcast;
 
-use super::{Count, Executor, Mode, checks, client::Core};
+use super::{Executor, Mode, checks, client::Core, history::History, leftover::Removals};
 use crate::{
     compute::{BackendOptions, Registry},
-    config::{Config, CountValue, Environment, Origin, Severity, Sources, Value},
+    config::{Config, Environment, Origin, Severity, Sources, Value},
     error::{Error, ErrorKind, Result},
     nesting,
-    plan::PlanRequest,
+    plan::{Count, Objective, PlanRequest},
     process,
     storage::{self, Locator, StorageClient, StorageDescriptor},
 };
@@ -86,6 +86,12 @@ impl<M: Mode> Builder<M> {
         self.setting(None, "worker_processes", value, "worker_processes")
     }
 
+    /// What `Auto` is to make small: the time, the price, or their product.
+    #[must_use]
+    pub fn objective(self, objective: Objective) -> Self {
+        self.setting(Some("lithops"), "objective", Value::from(objective.to_string()), "objective")
+    }
+
     /// How many workers may live at once.
     #[must_use]
     pub fn max_workers(self, max_workers: usize) -> Self {
@@ -155,26 +161,30 @@ impl<M: Mode> Builder<M> {
 
         let section = config.section(descriptor.scheme);
         let capabilities = (descriptor.capabilities)(&config)?;
-        let worker_processes = count(section.count_or_auto("worker_processes")?);
-        let max_workers = section.positive("max_workers")?;
-        let chunksize = count(config.section("lithops").count_or_auto("chunksize")?);
-        let timeout = config.section("lithops").duration("execution_timeout")?;
-        let plan =
-            PlanRequest { calls: 0, worker_processes, chunksize, max_workers, capabilities: &capabilities }
-                .plan()?;
-        let worker_processes = plan.worker_processes();
-        let max_workers = max_workers.unwrap_or(capabilities.default_max_workers);
+        let lithops = config.section("lithops");
+        let request = PlanRequest::new(0, &capabilities).with_config(&config, section)?;
+        let plan = request.plan()?;
+        let PlanRequest { worker_processes, chunksize, objective, .. } = request;
+        let max_workers = plan.max_workers();
+        let timeout = lithops.duration("execution_timeout")?;
+        let keeps_history = lithops.bool("history")?.unwrap_or(true);
 
         let locator = locate(storage_descriptor, &config)?;
         let store = storage::connect(&locator)?;
-        let options = BackendOptions::new(config, process::program()?, worker_processes, max_workers);
+        let options = BackendOptions::new(config, process::program()?, plan.worker_processes(), max_workers);
         let backend = (descriptor.connect)(options).await?;
         // Inside of a call the backend has one worker, however many the configuration gives a client.
         let max_workers = max_workers.min(backend.capabilities().max_workers);
+        let storage = StorageClient::new(Arc::clone(&store), locator.bucket.clone());
+        let removals = Arc::new(Removals::default());
+        let prefix = locator.prefix.as_deref();
+        let history = History::new(storage.clone(), prefix, keeps_history, Arc::clone(&removals));
         Ok(Core {
             backend,
             storage_shared: store.capabilities().shared_between_processes,
-            storage: StorageClient::new(Arc::clone(&store), locator.bucket.clone()),
+            storage,
+            history: Arc::new(history),
+            objective,
             locator,
             worker_processes,
             max_workers,
@@ -183,7 +193,7 @@ impl<M: Mode> Builder<M> {
             progress: self.progress,
             ctrl_c: self.ctrl_c,
             observers: broadcast::channel(EVENTS).0,
-            removals: Arc::default(),
+            removals,
         })
     }
 
@@ -209,13 +219,6 @@ fn locate(descriptor: &StorageDescriptor, config: &Config) -> Result<Locator> {
     match nesting::place().and_then(|place| place.storage).filter(|_| !named) {
         Some(inherited) => Ok(inherited),
         None => (descriptor.locate)(config),
-    }
-}
-
-fn count(value: Option<CountValue>) -> Option<usize> {
-    match value {
-        Some(CountValue::Count(count)) => Some(count),
-        Some(CountValue::Auto) | None => None,
     }
 }
 

@@ -48,10 +48,10 @@ impl<T: Argument, R, S, M: Mode> Call<T, R, S, M> {
         source::produce_one(&self.input, entry.display_name(), &queue)?;
         let shared = self.shared_values?.0;
         if self.options.durable || self.core.stores_outcomes() {
-            let stored = self.core.start_durable(entry, self.options, shared, queue);
+            let stored = self.core.start_durable(entry, self.options, shared, Some(1), queue);
             return Ok(Box::pin(async move { Ok(ResponseFuture::new(stored.await?, 0)) }));
         }
-        let job = self.core.start(entry, &self.options, shared, Some(1), &queue)?;
+        let job = self.core.start(entry, &self.options, shared, Some(1), &queue, None)?;
         let future = ResponseFuture::new(job, 0);
         Ok(Box::pin(async move { Ok(future) }))
     }

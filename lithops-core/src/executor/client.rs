@@ -7,6 +7,7 @@ use tokio::sync::broadcast;
 use super::{
     Async, Builder, Call, Events, FuturesList, Map, MapReduce, Mode, RetryPolicy,
     driver::{self, Assignment, RetryIf},
+    history::{self, History, Learn},
     interrupt,
     leftover::Removals,
     map_reduce::Gives,
@@ -15,13 +16,13 @@ use super::{
 };
 use crate::{
     bytes::Bytes,
-    compute::{CloseMode, ComputeBackend, Reports},
+    compute::{Capabilities, CloseMode, ComputeBackend, Reports},
     error::{Error, ErrorKind, Result},
     function::{Entry, Function, IntoInputs, entry_of},
     id::JobId,
-    job::{InputQueue, JobEvent, JobState, Policy},
+    job::{InputQueue, JobEvent, JobState, Measured, Policy},
     nesting,
-    plan::{Plan, PlanRequest},
+    plan::{Count, Objective, Plan, PlanRequest},
     protocol::JobSpec,
     storage::{Locator, StorageClient},
 };
@@ -155,9 +156,13 @@ pub(crate) struct Core {
     pub(crate) storage: StorageClient,
     pub(crate) storage_shared: bool,
     pub(crate) locator: Locator,
-    pub(crate) worker_processes: usize,
+    /// What is said of granularity for all its jobs.
+    pub(crate) worker_processes: Option<Count>,
     pub(crate) max_workers: usize,
-    pub(crate) chunksize: Option<usize>,
+    pub(crate) chunksize: Option<Count>,
+    pub(crate) objective: Objective,
+    /// How long calls took in earlier jobs.
+    pub(crate) history: Arc<History>,
     pub(crate) timeout: Option<Duration>,
     /// Whether waiting shows a progress bar at a terminal.
     pub(crate) progress: bool,
@@ -169,28 +174,73 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    /// The plan of a job.
-    pub(crate) fn plan(&self, options: &JobOptions, calls: u64) -> Result<Plan> {
-        let worker_processes =
-            options.worker_processes.and_then(super::Count::exact).unwrap_or(self.worker_processes);
+    /// The plan of a job, with what earlier jobs say of its calls.
+    pub(crate) fn plan(&self, options: &JobOptions, calls: u64, earlier: Option<&Measured>) -> Result<Plan> {
+        let capabilities = self.capabilities(options)?;
+        let workload = options.workload()?.or_else(|| earlier.and_then(history::expected));
         PlanRequest {
-            calls,
-            worker_processes: Some(worker_processes),
-            chunksize: options.chunksize.map_or(self.chunksize, super::Count::exact),
+            worker_processes: options.worker_processes.or(self.worker_processes),
+            chunksize: options.chunksize.or(self.chunksize),
             max_workers: Some(self.max_workers),
-            capabilities: self.backend.capabilities(),
+            workload: workload.as_ref(),
+            payload: earlier.and_then(Measured::payload),
+            objective: options.objective.unwrap_or(self.objective),
+            ..PlanRequest::new(calls, &capabilities)
         }
         .plan()
     }
 
-    /// Checks what was said of a job of `calls` calls.
+    /// What workers of the size that a job wants can do.
+    fn capabilities(&self, options: &JobOptions) -> Result<Capabilities> {
+        match options.runtime_memory {
+            None => Ok(self.backend.capabilities().clone()),
+            Some(0) => Err(Error::new(ErrorKind::InvalidInput, "`runtime_memory` is 0")
+                .with_hint("write MB of memory, or leave it out")
+                .with_context("key", "runtime_memory")),
+            Some(memory) => self.backend.sized(memory as u64),
+        }
+    }
+
+    /// Who learns how long the calls of a job take.
+    pub(crate) fn learn(&self, entry: &Entry, options: &JobOptions) -> Result<Learn> {
+        let memory = self.capabilities(options)?.worker_memory;
+        let key = self.history.key(entry, self.backend.info().scheme, memory);
+        Ok(Learn { history: Arc::clone(&self.history), key })
+    }
+
+    /// What earlier jobs say of the calls of the next, as far as this executor knows without asking the storage.
+    pub(crate) fn known(&self, entry: &Entry, options: &JobOptions) -> Result<Option<Measured>> {
+        let Learn { history, key } = self.learn(entry, options)?;
+        Ok(history.known(&key))
+    }
+
+    /// The same, asking the storage.
+    pub(crate) async fn earlier(&self, entry: &Entry, options: &JobOptions) -> Result<Option<Measured>> {
+        let Learn { history, key } = self.learn(entry, options)?;
+        Ok(history.load(&key).await)
+    }
+
+    /// Whether a job cannot be planned without what earlier ones took.
+    pub(crate) fn plans_by_history(&self, options: &JobOptions) -> bool {
+        let auto = |count: Option<Count>, of_all: Option<Count>| count.or(of_all) == Some(Count::Auto);
+        let any = auto(options.worker_processes, self.worker_processes)
+            || auto(options.chunksize, self.chunksize)
+            || options.max_cost.is_some() && !self.backend.capabilities().price.is_free();
+        any && !options.says_durations()
+    }
+
+    /// Checks what was said of a job, of so many calls as far as is known.
     pub(crate) fn prepare(
         &self,
         entry: &'static Entry,
         options: &JobOptions,
-        calls: u64,
+        calls: Option<u64>,
+        earlier: Option<&Measured>,
     ) -> Result<Prepared> {
-        let plan = self.plan(options, calls)?;
+        let plan = self.plan(options, calls.unwrap_or(0), earlier)?;
+        if let Some(limit) = options.max_cost {
+            refuse_too_expensive(&plan, calls, limit)?;
+        }
         if entry.uses_storage && !self.storage_shared {
             return Err(Error::new(
                 ErrorKind::Unsupported,
@@ -236,9 +286,11 @@ impl Core {
         shared: Vec<Bytes>,
         known: Option<u64>,
         queue: &Arc<InputQueue>,
+        earlier: Option<&Measured>,
     ) -> Result<Arc<JobState>> {
-        let Prepared { plan, timeout, policy, retry_if } =
-            self.prepare(entry, options, known.unwrap_or(0))?;
+        let Prepared { plan, timeout, policy, retry_if } = self.prepare(entry, options, known, earlier)?;
+        // A single call is over before anybody could plan by it.
+        let learn = if known == Some(1) { None } else { Some(self.learn(entry, options)?) };
         let (depth, parent) = nesting::below()?;
         let id = JobId::generate();
         let spec = JobSpec {
@@ -268,8 +320,20 @@ impl Core {
             speculate: options.speculate,
             plan,
             durable: None,
+            learn: learn.clone(),
             stop: None,
         };
+        if let Some(learn) = learn.filter(|_| state.first_plan().workload().is_none()) {
+            let job = Arc::downgrade(&state);
+            runtime::driver().spawn(async move {
+                let earlier = learn.history.load(&learn.key).await;
+                if let (Some(job), Some(expected)) =
+                    (job.upgrade(), earlier.as_ref().and_then(history::expected))
+                {
+                    job.expect(&expected);
+                }
+            });
+        }
         runtime::driver().spawn(async move { driver::drive(assignment, &mut commands).await });
         Ok(state)
     }
@@ -295,6 +359,35 @@ impl Core {
 impl Drop for Core {
     fn drop(&mut self) {
         self.removals.wait();
+    }
+}
+
+fn refuse_too_expensive(plan: &Plan, calls: Option<u64>, limit: f64) -> Result<()> {
+    let refuse = |problem: String, hint: &str| {
+        Err(Error::new(ErrorKind::InvalidInput, problem)
+            .with_hint(hint.to_owned())
+            .with_context("key", "max_cost"))
+    };
+    if !(limit >= 0.0 && limit.is_finite()) {
+        return refuse(format!("`max_cost` is {limit}"), "write US dollars from 0 up, such as 0.5");
+    }
+    match plan.cost().usd {
+        Some(usd) if usd > 0.0 && calls.is_none() => refuse(
+            "`max_cost` needs to know how many calls there are".into(),
+            "collect the inputs into a `Vec` first",
+        ),
+        Some(usd) if usd > limit => {
+            let problem = format!("the job would cost about {}, and `max_cost` is ${limit}", plan.cost());
+            let hint = "raise it, make fewer calls, or use `Objective::Cost` with `chunksize(Auto)`; nothing was started";
+            Err(Error::new(ErrorKind::TooExpensive, problem)
+                .with_hint(hint)
+                .with_context("plan", plan.to_string()))
+        }
+        Some(_) => Ok(()),
+        None => refuse(
+            "`max_cost` cannot be kept: it is not known how long calls take".into(),
+            "say so with `.expected_duration(..)`, or run the function once on a few inputs: that is remembered",
+        ),
     }
 }
 

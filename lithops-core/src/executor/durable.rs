@@ -17,10 +17,10 @@ use crate::{
     error::{Error, ErrorKind, Result},
     function::{self, Entry},
     id::JobId,
-    job::{InputQueue, JobState, Taken},
+    job::{InputQueue, JobState, Measured, Taken},
     journal::{JobRecord, Journal, Lease, Owner},
     nesting,
-    plan::PlanRequest,
+    plan::{Count, PlanRequest},
     protocol::{DurableSpec, JobSpec},
     storage::Locator,
 };
@@ -32,10 +32,13 @@ impl Core {
         entry: &'static Entry,
         options: JobOptions,
         shared: Vec<Bytes>,
+        known: Option<u64>,
         queue: Arc<InputQueue>,
     ) -> Result<Arc<JobState>> {
-        let prepared = self.prepare(entry, &options, 0)?;
+        let earlier = self.earlier(entry, &options).await?;
+        let prepared = self.prepare(entry, &options, known, earlier.as_ref())?;
         self.check_durable(entry, &prepared)?;
+        let prepared = (prepared, earlier);
         let journal = Journal::new(&self.storage, self.locator.prefix.as_deref(), JobId::generate());
         let started = self.store_and_start(entry, &options, shared, &queue, prepared, &journal).await;
         if started.is_err() {
@@ -79,7 +82,7 @@ impl Core {
         options: &JobOptions,
         shared: Vec<Bytes>,
         queue: &InputQueue,
-        prepared: Prepared,
+        (prepared, earlier): (Prepared, Option<Measured>),
         journal: &Journal,
     ) -> Result<Arc<JobState>> {
         let owner = Owner::this_process();
@@ -89,7 +92,8 @@ impl Core {
         for (number, value) in shared.iter().enumerate() {
             journal.put_shared(number, value.clone()).await?;
         }
-        let plan = prepared.plan.for_calls(calls);
+        // Chunks are stored as they are planned now, and stay so.
+        let plan = self.plan(options, calls, earlier.as_ref())?;
         let record = JobRecord {
             form: JobRecord::FORM,
             job: journal.job(),
@@ -110,7 +114,8 @@ impl Core {
         journal.put_record(&record).await?;
         let spec = self.spec_of(&record, options.env.clone(), shared)?;
         let backend = Arc::clone(&self.backend);
-        let means = Means { backend, spec: Arc::new(spec), plan, speculate: options.speculate };
+        let learn = Some(self.learn(entry, options)?);
+        let means = Means { backend, spec: Arc::new(spec), plan, speculate: options.speculate, learn };
         let job = self.pursue(journal, record, Ok(means), lease, options.detached);
         Ok(job)
     }
@@ -140,12 +145,12 @@ impl Core {
             })?;
             env.push((name.clone(), value));
         }
+        let recorded = |count: u64| usize::try_from(count).ok().map(Count::Exactly);
         let plan = PlanRequest {
-            calls: record.calls,
-            worker_processes: usize::try_from(record.worker_processes).ok(),
-            chunksize: usize::try_from(record.chunksize).ok(),
+            worker_processes: recorded(record.worker_processes),
+            chunksize: recorded(record.chunksize),
             max_workers: Some(self.max_workers),
-            capabilities: self.backend.capabilities(),
+            ..PlanRequest::new(record.calls, self.backend.capabilities())
         }
         .plan()?;
         if entry.at_most_once != record.policy.at_most_once {
@@ -159,7 +164,7 @@ impl Core {
         }
         let spec = self.spec_of(record, env, journal.shared(record.shared).await?)?;
         let backend = Arc::clone(&self.backend);
-        Ok(Means { backend, spec: Arc::new(spec), plan, speculate: false })
+        Ok(Means { backend, spec: Arc::new(spec), plan, speculate: false, learn: None })
     }
 
     fn spec_of(&self, record: &JobRecord, env: Vec<(String, String)>, shared: Vec<Bytes>) -> Result<JobSpec> {
@@ -221,12 +226,13 @@ impl Core {
 pub(super) fn plan_of(record: &JobRecord, max_workers: usize) -> crate::plan::Plan {
     let worker_processes = usize::try_from(record.worker_processes).unwrap_or(1);
     let capabilities = crate::compute::Capabilities::local(worker_processes);
+    let worker_processes = worker_processes.clamp(1, capabilities.max_worker_processes);
+    let chunksize = usize::try_from(record.chunksize).unwrap_or(1).clamp(1, u32::MAX as usize);
     let request = PlanRequest {
-        calls: record.calls,
-        worker_processes: Some(worker_processes.clamp(1, capabilities.max_worker_processes)),
-        chunksize: usize::try_from(record.chunksize).ok(),
+        worker_processes: Some(Count::Exactly(worker_processes)),
+        chunksize: Some(Count::Exactly(chunksize)),
         max_workers: Some(max_workers.clamp(1, capabilities.max_workers)),
-        capabilities: &capabilities,
+        ..PlanRequest::new(record.calls, &capabilities)
     };
     request.plan().expect("every number is within its bounds")
 }
@@ -234,14 +240,7 @@ pub(super) fn plan_of(record: &JobRecord, max_workers: usize) -> crate::plan::Pl
 /// The handle of a stored job in a process that has nothing but its name: it only reads.
 pub(super) fn read_only(id: JobId, locator: Locator) -> Arc<JobState> {
     let capabilities = crate::compute::Capabilities::local(1);
-    let request = PlanRequest {
-        calls: 0,
-        worker_processes: None,
-        chunksize: None,
-        max_workers: None,
-        capabilities: &capabilities,
-    };
-    let plan = request.plan().expect("the defaults are within their bounds");
+    let plan = PlanRequest::new(0, &capabilities).plan().expect("the defaults are within their bounds");
     let (state, commands) = JobState::new(id, "a function of another process", plan, None);
     let state = Arc::new(state.stored_at(locator.clone(), None));
     state.set_reading(true);

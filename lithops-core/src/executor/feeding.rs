@@ -29,6 +29,12 @@ impl Window {
         Self { calls: 0, bytes: 0, limit: least, least, changed: now, reported: 0 }
     }
 
+    /// From now on it is given at least so many.
+    pub(crate) fn give_at_least(&mut self, least: u64) {
+        self.least = least.max(1);
+        self.limit = self.limit.max(self.least);
+    }
+
     /// How many calls the worker should be given now.
     pub(crate) fn room(&self) -> u64 {
         if self.bytes >= MAX_BYTES && self.calls >= self.least {

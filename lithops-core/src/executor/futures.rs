@@ -13,7 +13,7 @@ use std::{
 use futures_util::{Stream, future::BoxFuture};
 use serde::de::DeserializeOwned;
 
-use super::{Async, Blocking, Mode, ResponseFuture, Values, Wait, decode, runtime};
+use super::{Async, Blocking, Mode, ResponseFuture, Summary, Values, Wait, decode, runtime};
 use crate::{
     error::{CallError, CallErrorKind, Result},
     function::{Inputs, IntoInputs},
@@ -63,10 +63,16 @@ impl<R, M: Mode> FuturesList<R, M> {
         self.values.job.id()
     }
 
-    /// The plan: workers, chunks, sub-workers.
+    /// The plan: workers, chunks, sub-workers; what auto has chosen anew meanwhile is what it says.
     #[must_use]
     pub fn plan(&self) -> Plan {
         self.values.job.plan()
+    }
+
+    /// What the job has come to so far, beside what was predicted when it was started. It looks at every call.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        Summary::of(&self.values.job)
     }
 
     /// How far the job is.

@@ -70,7 +70,8 @@ impl Drop for Leftover {
     }
 }
 
-/// The removals that are going on, and those that are about to begin.
+/// What is going on in the storage when nobody waits for it: removals, and those that are about to begin; what is
+/// noted for later jobs.
 #[derive(Default)]
 pub(crate) struct Removals {
     going_on: Mutex<usize>,
@@ -80,11 +81,13 @@ pub(crate) struct Removals {
 }
 
 impl Removals {
-    fn begin(&self) {
+    /// Something is about to be done in the storage.
+    pub(crate) fn begin(&self) {
         *self.going_on.lock().unwrap_or_else(PoisonError::into_inner) += 1;
     }
 
-    fn end(&self) {
+    /// It has been done.
+    pub(crate) fn end(&self) {
         *self.going_on.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
         self.ended.notify_all();
     }

@@ -40,19 +40,20 @@ impl<T: Argument, R, S, M: Mode> Map<T, R, S, M> {
     granularity_options!();
     durable_options!();
 
-    /// What would be started, without starting anything or consuming an input. A lazy input that does not know its
-    /// length is planned as empty.
+    /// What would be started, how long it would take and what it would cost, without starting anything or consuming
+    /// an input. A lazy input that does not know its length is planned as empty.
     ///
     /// # Errors
     /// When an option is wrong.
     pub fn plan(self) -> M::Out<Result<Plan>> {
         M::run(async move {
-            self.entry?;
-            self.core.plan(&self.options, self.inputs.exact_len().unwrap_or(0))
+            let earlier = self.core.earlier(self.entry?, &self.options).await?;
+            self.core.plan(&self.options, self.inputs.exact_len().unwrap_or(0), earlier.as_ref())
         })
     }
 
-    /// Starts the job; what is left to wait for is that a durable one is stored.
+    /// Starts the job; what is left to wait for is that a durable one is stored, and that one which the planner is to
+    /// choose for is planned by what earlier ones took.
     fn start(self) -> Result<BoxFuture<'static, Result<FuturesList<R, M>>>>
     where
         R: 'static,
@@ -63,11 +64,21 @@ impl<T: Argument, R, S, M: Mode> Map<T, R, S, M> {
         let shared = self.shared_values?.0;
         if self.options.durable || self.core.stores_outcomes() {
             source::produce(self.inputs, entry.display_name(), &queue);
-            let stored = self.core.start_durable(entry, self.options, shared, queue);
+            let stored = self.core.start_durable(entry, self.options, shared, known, queue);
             return Ok(Box::pin(async move { stored.await.map(FuturesList::new) }));
         }
-        let job = self.core.start(entry, &self.options, shared, known, &queue)?;
-        source::produce(self.inputs, entry.display_name(), &queue);
+        let Self { core, inputs, options, .. } = self;
+        if core.plans_by_history(&options) {
+            return Ok(Box::pin(async move {
+                let earlier = core.earlier(entry, &options).await?;
+                let job = core.start(entry, &options, shared, known, &queue, earlier.as_ref())?;
+                source::produce(inputs, entry.display_name(), &queue);
+                Ok(FuturesList::new(job))
+            }));
+        }
+        let earlier = core.known(entry, &options)?;
+        let job = core.start(entry, &options, shared, known, &queue, earlier.as_ref())?;
+        source::produce(inputs, entry.display_name(), &queue);
         let futures = FuturesList::new(job);
         Ok(Box::pin(async move { Ok(futures) }))
     }

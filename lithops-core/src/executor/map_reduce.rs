@@ -14,7 +14,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     function::{Argument, Entry, Inputs, SharedGiven, SharedReady, SharedValues, TakesShared},
-    job::{InputQueue, JobState},
+    job::{InputQueue, JobState, Measured},
     protocol::MAX_VALUE,
 };
 
@@ -65,7 +65,26 @@ impl<T: Argument, S, R, RS, M: Mode> MapReduce<T, S, R, RS, M> {
         self
     }
 
-    fn start(self) -> Result<ResponseFuture<R, M>> {
+    /// Starts the job; what is left to wait for is what earlier ones took, where it is planned by that.
+    fn start(self) -> Result<BoxFuture<'static, Result<ResponseFuture<R, M>>>>
+    where
+        S: 'static,
+        R: 'static,
+        RS: 'static,
+    {
+        let entry = self.entry.as_ref().copied().map_err(Error::again)?;
+        if self.core.plans_by_history(&self.options) {
+            return Ok(Box::pin(async move {
+                let earlier = self.core.earlier(entry, &self.options).await?;
+                self.start_planned(earlier.as_ref())
+            }));
+        }
+        let earlier = self.core.known(entry, &self.options)?;
+        let started = self.start_planned(earlier.as_ref())?;
+        Ok(Box::pin(async move { Ok(started) }))
+    }
+
+    fn start_planned(self, earlier: Option<&Measured>) -> Result<ResponseFuture<R, M>> {
         let (entry, reducer) = (self.entry?, self.reducer?);
         if self.spawn_reducer > 100 {
             return Err(Error::new(
@@ -82,12 +101,12 @@ impl<T: Argument, S, R, RS, M: Mode> MapReduce<T, S, R, RS, M> {
         let shared = self.shared_values?.0;
         // The reducer's job first: should it be refused, nothing runs.
         let reducer_queue = Arc::new(InputQueue::default());
-        let options = JobOptions { chunksize: None, ..self.options.clone() };
-        let reduce = self.core.start(reducer, &options, Vec::new(), Some(1), &reducer_queue)?;
+        let options = JobOptions { chunksize: None, max_cost: None, ..self.options.clone() };
+        let reduce = self.core.start(reducer, &options, Vec::new(), Some(1), &reducer_queue, None)?;
 
         let queue = Arc::new(InputQueue::default());
         let known = self.inputs.exact_len();
-        let maps = match self.core.start(entry, &self.options, shared, known, &queue) {
+        let maps = match self.core.start(entry, &self.options, shared, known, &queue, earlier) {
             Ok(maps) => maps,
             Err(error) => {
                 reduce.cancel();
@@ -165,17 +184,23 @@ where
 
     fn into_future(self) -> Self::IntoFuture {
         let started = self.start();
-        Box::pin(async move { started })
+        Box::pin(async move { started?.await })
     }
 }
 
-impl<T: Argument, S: SharedReady, R: 'static, RS: SharedReady> MapReduce<T, S, R, RS, Blocking> {
+impl<T, S, R, RS> MapReduce<T, S, R, RS, Blocking>
+where
+    T: Argument,
+    S: SharedReady + 'static,
+    R: 'static,
+    RS: SharedReady + 'static,
+{
     /// Starts the job.
     ///
     /// # Errors
     /// When an option is wrong, or a function is not a lithops function.
     pub fn run(self) -> Result<ResponseFuture<R, Blocking>> {
         refuse_inside_runtime()?;
-        self.start()
+        runtime::driver().block_on(self.start()?)
     }
 }

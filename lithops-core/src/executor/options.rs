@@ -1,43 +1,13 @@
-//! What can be said of a job: [`Count`], [`RetryPolicy`], and the options every kind of job has.
+//! What can be said of a job: [`RetryPolicy`], and the options every kind of job has.
 
 use std::time::Duration;
 
 use super::RetryIf;
-use crate::{error::CallError, job::Policy};
-
-/// Lets the planner choose: `chunksize(Auto)`, `worker_processes(Auto)`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Auto;
-
-/// A number, or [`Auto`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Count {
-    /// This number.
-    Exactly(usize),
-    /// The planner chooses: the backend's default.
-    Auto,
-}
-
-impl From<usize> for Count {
-    fn from(count: usize) -> Self {
-        Self::Exactly(count)
-    }
-}
-
-impl From<Auto> for Count {
-    fn from(_: Auto) -> Self {
-        Self::Auto
-    }
-}
-
-impl Count {
-    pub(crate) fn exact(self) -> Option<usize> {
-        match self {
-            Self::Exactly(count) => Some(count),
-            Self::Auto => None,
-        }
-    }
-}
+use crate::{
+    error::{CallError, Result},
+    job::Policy,
+    plan::{Count, Durations, Objective, Workload},
+};
 
 /// How often a call is tried again, which failures are, and how long to wait in between.
 #[derive(Debug, Clone, Copy)]
@@ -87,12 +57,32 @@ impl From<u32> for RetryPolicy {
 pub(crate) struct JobOptions {
     pub(crate) chunksize: Option<Count>,
     pub(crate) worker_processes: Option<Count>,
+    pub(crate) runtime_memory: Option<usize>,
+    pub(crate) objective: Option<Objective>,
+    pub(crate) expected_duration: Option<Duration>,
+    pub(crate) workload: Option<Workload>,
+    pub(crate) max_cost: Option<f64>,
     pub(crate) retries: Option<RetryPolicy>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) env: Vec<(String, String)>,
     pub(crate) speculate: bool,
     pub(crate) durable: bool,
     pub(crate) detached: bool,
+}
+
+impl JobOptions {
+    /// What was said of the calls.
+    pub(crate) fn workload(&self) -> Result<Option<Workload>> {
+        match (&self.workload, self.expected_duration) {
+            (Some(workload), _) => Ok(Some(workload.clone())),
+            (None, Some(each)) => Ok(Some(Workload::given(Durations::fixed(each.as_secs_f64())?))),
+            (None, None) => Ok(None),
+        }
+    }
+
+    pub(crate) fn says_durations(&self) -> bool {
+        self.workload.is_some() || self.expected_duration.is_some()
+    }
 }
 
 /// Writes the options that every kind of job has; the type has a field `options: JobOptions`.
@@ -153,15 +143,49 @@ macro_rules! durable_options {
 /// Writes the options of jobs with many calls.
 macro_rules! granularity_options {
     () => {
-        /// How many calls each worker is given at a time; by default as many as `worker_processes`.
-        pub fn chunksize(mut self, chunksize: impl Into<$crate::executor::Count>) -> Self {
+        /// How many calls each worker is given at a time; by default as many as `worker_processes`. `Auto` lets the
+        /// planner choose.
+        pub fn chunksize(mut self, chunksize: impl Into<$crate::plan::Count>) -> Self {
             self.options.chunksize = Some(chunksize.into());
             self
         }
 
-        /// How many calls may run at once in one worker, for this job only.
-        pub fn worker_processes(mut self, worker_processes: impl Into<$crate::executor::Count>) -> Self {
+        /// How many calls may run at once in one worker, for this job only. `Auto` lets the planner choose.
+        pub fn worker_processes(mut self, worker_processes: impl Into<$crate::plan::Count>) -> Self {
             self.options.worker_processes = Some(worker_processes.into());
+            self
+        }
+
+        /// The memory of a worker, in MB, for this job only, where the platform sells it.
+        pub fn runtime_memory(mut self, megabytes: usize) -> Self {
+            self.options.runtime_memory = Some(megabytes);
+            self
+        }
+
+        /// What `Auto` is to make small: the time, the price, or their product.
+        pub fn objective(mut self, objective: $crate::plan::Objective) -> Self {
+            self.options.objective = Some(objective);
+            self
+        }
+
+        /// How long a call computes, for planning. Without it the planner goes by what earlier jobs of the function
+        /// took, or by what this one turns out to take.
+        pub fn expected_duration(mut self, each: ::std::time::Duration) -> Self {
+            self.options.expected_duration = Some(each);
+            self
+        }
+
+        /// As [`expected_duration`](Self::expected_duration), for calls that differ or wait:
+        /// `Workload::given("exponential:20ms".parse()?).with_cpu_share(0.1)?`.
+        pub fn workload(mut self, workload: $crate::plan::Workload) -> Self {
+            self.options.workload = Some(workload);
+            self
+        }
+
+        /// Refuses to start the job when it is expected to cost more than so many US dollars. That is what the plan
+        /// says: retries and the loss of workers come on top.
+        pub fn max_cost(mut self, usd: f64) -> Self {
+            self.options.max_cost = Some(usd);
             self
         }
     };

@@ -144,13 +144,7 @@ mod tests {
     #[test]
     fn it_says_what_went_wrong_and_only_that() {
         let capabilities = Capabilities::local(1);
-        let request = PlanRequest {
-            calls: 4,
-            worker_processes: None,
-            chunksize: None,
-            max_workers: None,
-            capabilities: &capabilities,
-        };
+        let request = PlanRequest::new(4, &capabilities);
         let (job, _commands) =
             JobState::new(JobId::generate(), "f", request.plan().expect("a plan"), Some(4));
         assert_eq!(message(&job.progress()), "");

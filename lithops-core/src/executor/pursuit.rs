@@ -7,6 +7,7 @@ use tokio::{sync::oneshot, task::AbortHandle, time::sleep};
 
 use super::{
     driver::{Assignment, Ended, drive},
+    history::Learn,
     interrupt,
     leftover::Leftover,
     shelf::Durable,
@@ -37,6 +38,8 @@ pub struct Means {
     pub plan: Plan,
     /// Whether the slowest calls are given to a second worker.
     pub speculate: bool,
+    /// Who is told how long its calls took.
+    pub learn: Option<Learn>,
 }
 
 /// A client's part in a durable job.
@@ -195,12 +198,13 @@ impl Pursuit {
                 calls: self.record.calls,
                 restored: self.job.read(|outcomes| outcomes.done().clone()),
             }),
+            learn: means.learn.clone(),
             stop: Some(stopped),
         };
         let driving = drive(assignment, commands);
         tokio::pin!(driving);
         let ended = tokio::select! {
-                biased;
+            biased;
             ended = &mut driving => ended,
             () = self.keep(&mut lease) => {
                 // The driver is there: it listens until it ends.

@@ -45,6 +45,14 @@ impl Workers {
         Self { least, ..Self::default() }
     }
 
+    /// From now on each is given at least so many calls ahead of its reports.
+    pub(crate) fn give_at_least(&mut self, least: u64) {
+        self.least = least;
+        for number in self.all.keys().copied().collect::<Vec<_>>() {
+            self.change(number, |worker| worker.window.give_at_least(least));
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.all.len()
     }

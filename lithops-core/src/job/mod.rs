@@ -2,6 +2,7 @@
 
 mod event;
 mod inputs;
+mod measured;
 mod outcomes;
 mod policy;
 mod ranges;
@@ -10,8 +11,9 @@ mod tracker;
 
 pub use event::JobEvent;
 pub use inputs::{InputQueue, Taken};
+pub use measured::Measured;
 pub use outcomes::Outcomes;
 pub use policy::Policy;
 pub use ranges::Ranges;
-pub use state::{Command, Commands, JobState, Progress};
+pub use state::{Account, Command, Commands, JobState, Progress};
 pub use tracker::{Dispatch, Step, Tracker, Tracking, Verdict};

@@ -1,15 +1,22 @@
 //! [`JobState`]: what the handles of a job see of it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use tokio::sync::{Notify, broadcast, mpsc};
+use tokio::{
+    sync::{Notify, broadcast, mpsc},
+    time::Instant,
+};
 
 use super::{JobEvent, Outcomes};
 use crate::{
     error::{CallError, CallErrorKind, Error, Result},
     executor::Leftover,
     id::{CallId, JobId},
-    plan::Plan,
+    plan::{Plan, Workload},
     protocol::{CallStats, Report},
     storage::Locator,
 };
@@ -40,9 +47,34 @@ pub struct Progress {
     pub reading: bool,
 }
 
+/// What the workers of a job have come to so far.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Account {
+    /// How many were started.
+    pub workers: u64,
+    /// How many chunks, or parts of them that were tried again, were handed over.
+    pub hand_overs: u64,
+    /// How long workers worked for the job, together.
+    pub lived: Duration,
+    /// How much of that is billed.
+    pub billed: Duration,
+    /// What it all costs, in US dollars.
+    pub usd: f64,
+}
+
+impl Account {
+    fn add(&mut self, lived: Duration, plan: &Plan) {
+        let (billed, usd) = plan.bill(lived.as_secs_f64());
+        self.lived += lived;
+        self.billed = self.billed.saturating_add(billed);
+        self.usd += usd;
+    }
+}
+
 /// What happened on the way, beside outcomes.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Counts {
+    pub(crate) account: Account,
     pub(crate) retried: u64,
     pub(crate) lost_workers: u64,
     pub(crate) throttled: u64,
@@ -96,7 +128,13 @@ struct Inner {
     complete: bool,
     error: Option<Error>,
     plan: Plan,
+    /// The plan as it was when the job started, which nothing was measured for.
+    first_plan: Plan,
     counts: Counts,
+    /// The workers that are there, and since when.
+    workers: BTreeMap<u64, Instant>,
+    /// Since when every call has an outcome.
+    finished: Option<Instant>,
     /// Another client drives the job.
     reading: bool,
     /// The program is being ended.
@@ -130,8 +168,11 @@ impl JobState {
             known: known.unwrap_or(0),
             complete: known.is_some(),
             error: None,
+            first_plan: plan.clone(),
             plan,
             counts: Counts::default(),
+            workers: BTreeMap::new(),
+            finished: None,
             reading: false,
             interrupted: false,
         };
@@ -208,8 +249,62 @@ impl JobState {
         inner.plan.for_calls(inner.known)
     }
 
+    /// The plan that it was started with.
+    pub(crate) fn first_plan(&self) -> Plan {
+        let inner = self.lock();
+        inner.first_plan.for_calls(inner.known)
+    }
+
     pub(crate) fn set_plan(&self, plan: Plan) {
         self.lock().plan = plan;
+    }
+
+    /// What earlier jobs took has been read, unless something better is known already.
+    pub(crate) fn expect(&self, workload: &Workload) {
+        let mut inner = self.lock();
+        if inner.first_plan.workload().is_none() {
+            inner.first_plan = inner.first_plan.with_workload(workload.clone());
+        }
+        if inner.plan.workload().is_none() {
+            inner.plan = inner.plan.with_workload(workload.clone());
+        }
+    }
+
+    /// What its workers have come to so far.
+    pub(crate) fn account(&self) -> Account {
+        let inner = self.lock();
+        let mut account = inner.counts.account;
+        let until = inner.finished.unwrap_or_else(Instant::now);
+        for began in inner.workers.values() {
+            account.add(until.saturating_duration_since(*began), &inner.plan);
+        }
+        account.usd += inner.plan.requests_usd(account.hand_overs);
+        account
+    }
+
+    /// A worker was asked for.
+    pub(crate) fn worker_began(&self, number: u64) {
+        let mut inner = self.lock();
+        inner.counts.account.workers += 1;
+        inner.workers.insert(number, Instant::now());
+    }
+
+    /// A worker is there no longer, or was never started.
+    pub(crate) fn worker_ended(&self, number: u64, was_started: bool) {
+        let mut inner = self.lock();
+        let Some(began) = inner.workers.remove(&number) else { return };
+        if was_started {
+            let until = inner.finished.unwrap_or_else(Instant::now);
+            let Inner { counts, plan, .. } = &mut *inner;
+            counts.account.add(until.saturating_duration_since(began), plan);
+        } else {
+            inner.counts.account.workers -= 1;
+        }
+    }
+
+    /// So many chunks were handed over.
+    pub(crate) fn handed_over(&self, chunks: u64) {
+        self.lock().counts.account.hand_overs += chunks;
     }
 
     /// Says whether another client drives the job, so that this one only reads.
@@ -254,6 +349,9 @@ impl JobState {
         let before = inner.outcomes.done().len();
         reports.into_iter().for_each(|report| inner.outcomes.insert(report));
         let progress = inner.progress();
+        if progress.is_finished() {
+            inner.finished.get_or_insert_with(Instant::now);
+        }
         drop(inner);
         self.changed.notify_waiters();
         if progress.done > before {

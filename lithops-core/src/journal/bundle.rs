@@ -116,6 +116,7 @@ mod tests {
             queued_at: 3,
             cpu: Duration::ZERO,
             peak_memory: 9,
+            delay: Duration::ZERO,
         };
         let mut frame = Vec::new();
         builder.drain_into(&header, &mut frame);

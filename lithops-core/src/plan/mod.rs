@@ -1,12 +1,44 @@
-//! The granularity planner: how many calls a worker is given, how many run in it at once, how many workers that is.
+//! The granularity planner: how many calls a worker is given, how many run in it at once, how many workers that is,
+//! how long it will take and what it will cost.
 //!
 //! It is pure and total: the same request gives the same [`Plan`], nothing is clamped in silence, and nothing is
-//! allocated per call.
+//! allocated per call. What it reckons with is described in `model.rs`; where it is known how long calls take
+//! ([`Workload`]), it predicts and chooses.
+//!
+//! ```text
+//!  Capabilities (limits, prices) --+
+//!  worker_processes, chunksize ----+--> PlanRequest --> Plan --> explain(), alternatives(), simulate(), svg()
+//!  Workload (given or from before) +                       ^
+//!                                                          +---- measured while the job runs
+//! ```
 
+mod advice;
+mod auto;
+mod count;
+mod drawing;
+mod durations;
+mod explanation;
+mod model;
 mod numbers;
+mod objective;
 mod request;
+mod simulation;
 mod warning;
+mod words;
+mod workload;
 
+pub use count::{Auto, Chosen, Count};
+pub use drawing::svg;
+pub use durations::Durations;
+pub use explanation::Alternative;
+pub use model::Prediction;
 pub use numbers::{Cost, Plan};
+pub use objective::Objective;
 pub use request::PlanRequest;
+pub use simulation::{Simulation, simulate};
 pub use warning::Warning;
+pub use words::seconds;
+pub use workload::{Basis, Workload};
+
+#[cfg(test)]
+mod tests;

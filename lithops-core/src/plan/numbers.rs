@@ -1,13 +1,20 @@
 //! [`Plan`]: what will be started, before anything is.
 
-use std::fmt;
+use std::{fmt, sync::Arc, time::Duration};
 
-use super::Warning;
-use crate::compute::{Granularity, Price};
+use super::{
+    Alternative, Chosen, Objective, Prediction, Warning, Workload, advice, auto::Choice, explanation,
+    model::Shape,
+};
+use crate::compute::{Capabilities, Granularity};
 
-/// What a job will start: workers, chunks, sub-workers, waves.
+/// What a job will start: workers, chunks, sub-workers, waves; and what that is expected to come to.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Plan(Numbers);
+pub struct Plan {
+    numbers: Numbers,
+    warnings: Vec<Warning>,
+    prediction: Option<Prediction>,
+}
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Numbers {
@@ -15,38 +22,85 @@ pub(super) struct Numbers {
     pub(super) worker_processes: usize,
     pub(super) chunksize: usize,
     pub(super) max_workers: usize,
-    pub(super) fed: bool,
-    pub(super) granularity: Granularity,
-    pub(super) price: Price,
-    pub(super) warnings: Vec<Warning>,
+    /// Who has chosen the first and the second of these.
+    pub(super) chosen: (Chosen, Chosen),
+    pub(super) capabilities: Arc<Capabilities>,
+    pub(super) workload: Option<Arc<Workload>>,
+    pub(super) payload: Option<u64>,
+    pub(super) objective: Objective,
+}
+
+impl Numbers {
+    pub(super) fn shape(&self) -> Shape {
+        Shape {
+            calls: self.calls,
+            worker_processes: self.worker_processes,
+            chunksize: self.chunksize,
+            max_workers: self.max_workers,
+        }
+    }
 }
 
 impl Plan {
     pub(super) fn new(numbers: Numbers) -> Self {
-        Self(numbers)
+        let shape = numbers.shape();
+        let prediction =
+            numbers.workload.as_deref().map(|workload| shape.predict(&numbers.capabilities, workload));
+        let warnings = advice::on(&numbers, prediction.as_ref());
+        Self { numbers, warnings, prediction }
     }
 
     /// The same plan for another number of calls, as more of a lazy input becomes known.
     #[must_use]
     pub fn for_calls(&self, calls: u64) -> Self {
-        Self(Numbers { calls, ..self.0.clone() })
+        if calls == self.numbers.calls {
+            return self.clone();
+        }
+        Self::new(Numbers { calls, ..self.numbers.clone() })
+    }
+
+    /// The same plan with what has become known of the calls.
+    #[must_use]
+    pub fn with_workload(&self, workload: Workload) -> Self {
+        Self::new(Numbers { workload: Some(Arc::new(workload)), ..self.numbers.clone() })
+    }
+
+    /// The same plan with what has become known meanwhile: what auto may choose is chosen anew, for the calls that
+    /// are left.
+    #[must_use]
+    pub fn replanned(&self, workload: Workload, payload: Option<u64>, left: u64) -> Self {
+        let numbers = &self.numbers;
+        let auto = (numbers.chosen.0 == Chosen::Auto, numbers.chosen.1 == Chosen::Auto);
+        let choice = Choice {
+            calls: left,
+            worker_processes: Some(numbers.worker_processes),
+            // Where nobody has said anything it follows the other.
+            chunksize: (numbers.chosen.1 == Chosen::Given).then_some(numbers.chunksize),
+            auto,
+            max_workers: numbers.max_workers,
+            objective: numbers.objective,
+            payload,
+        };
+        let Shape { worker_processes, chunksize, .. } = choice.made(&numbers.capabilities, Some(&workload));
+        let workload = Some(Arc::new(workload));
+        Self::new(Numbers { worker_processes, chunksize, workload, payload, ..numbers.clone() })
     }
 
     /// How many calls.
     #[must_use]
     pub fn calls(&self) -> u64 {
-        self.0.calls
+        self.numbers.calls
     }
 
     /// How many times a chunk is handed over to a worker: ceil(calls / chunksize).
     #[must_use]
     pub fn workers(&self) -> u64 {
-        self.0.calls.div_ceil(self.0.chunksize as u64)
+        self.numbers.shape().workers()
     }
 
     /// The chunks: how many calls each hand-over has, in order; all have `chunksize` but perhaps the last.
     pub fn chunks(&self) -> impl ExactSizeIterator<Item = u64> + use<> {
-        let (calls, chunksize) = (self.0.calls, self.0.chunksize as u64);
+        let (calls, chunksize) = (self.numbers.calls, self.numbers.chunksize as u64);
         let count = usize::try_from(self.workers()).unwrap_or(usize::MAX);
         (0..count).map(move |index| chunksize.min(calls - index as u64 * chunksize))
     }
@@ -54,60 +108,124 @@ impl Plan {
     /// Calls given to one worker at a time.
     #[must_use]
     pub fn chunksize(&self) -> usize {
-        self.0.chunksize
+        self.numbers.chunksize
     }
 
     /// How many calls may run at once in one worker.
     #[must_use]
     pub fn worker_processes(&self) -> usize {
-        self.0.worker_processes
+        self.numbers.worker_processes
     }
 
     /// How many sub-workers one worker starts: no more than it has calls for.
     #[must_use]
     pub fn sub_workers(&self) -> usize {
-        let calls = usize::try_from(self.0.calls).unwrap_or(usize::MAX);
+        let calls = usize::try_from(self.numbers.calls).unwrap_or(usize::MAX);
         // A worker that is fed gets further chunks while it lives, so that a chunk is no bound.
-        let at_once = if self.0.fed { calls } else { self.0.chunksize.min(calls) };
-        self.0.worker_processes.min(at_once)
+        let at_once = if self.is_fed() { calls } else { self.numbers.chunksize.min(calls) };
+        self.numbers.worker_processes.min(at_once)
     }
 
     /// How many workers live at once, at the most.
     #[must_use]
     pub fn live_workers(&self) -> u64 {
-        self.workers().min(self.0.max_workers as u64)
+        self.numbers.shape().live()
     }
 
     /// How many workers may live at once, whatever the number of calls.
     #[must_use]
-    pub fn live_workers_limit(&self) -> u64 {
-        self.0.max_workers as u64
+    pub fn max_workers(&self) -> usize {
+        self.numbers.max_workers
     }
 
     /// How many rounds of workers start one after another; 1 where a live worker is given further chunks.
     #[must_use]
     pub fn waves(&self) -> u64 {
-        if self.0.fed { self.workers().min(1) } else { self.workers().div_ceil(self.0.max_workers as u64) }
+        if self.is_fed() {
+            self.workers().min(1)
+        } else {
+            self.workers().div_ceil(self.numbers.max_workers as u64)
+        }
     }
 
     /// What would be better.
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
-        &self.0.warnings
+        &self.warnings
     }
 
-    /// What it will cost.
+    /// What it will cost: known where nothing costs anything, or where it is known how long calls take.
     #[must_use]
     pub fn cost(&self) -> Cost {
-        match self.0.price {
-            Price::Free => Cost { usd: 0.0 },
-        }
+        let free = self.numbers.capabilities.price.is_free().then_some(0.0);
+        Cost { usd: free.or_else(|| self.prediction.map(|prediction| prediction.usd)) }
+    }
+
+    /// What a worker that was busy for so many seconds is billed for, and what that costs without requests.
+    #[must_use]
+    pub fn bill(&self, seconds: f64) -> (Duration, f64) {
+        let capabilities = &self.numbers.capabilities;
+        let billed = capabilities.price.billed_seconds(seconds);
+        let usd =
+            billed * capabilities.price.second_usd(capabilities.worker_memory, capabilities.worker_cpus);
+        (Duration::try_from_secs_f64(billed).unwrap_or(Duration::MAX), usd)
+    }
+
+    /// What so many hand-overs cost by themselves.
+    #[must_use]
+    pub fn requests_usd(&self, hand_overs: u64) -> f64 {
+        hand_overs as f64 * self.numbers.capabilities.price.request_usd
+    }
+
+    /// How long it will take, where it is known how long calls take.
+    #[must_use]
+    pub fn makespan(&self) -> Option<Duration> {
+        self.prediction.map(|prediction| prediction.makespan)
+    }
+
+    /// What it is expected to come to, where it is known how long calls take.
+    #[must_use]
+    pub fn prediction(&self) -> Option<&Prediction> {
+        self.prediction.as_ref()
+    }
+
+    /// What is known of the calls.
+    #[must_use]
+    pub fn workload(&self) -> Option<&Workload> {
+        self.numbers.workload.as_deref()
     }
 
     /// What kind of worker it is for.
     #[must_use]
     pub fn granularity(&self) -> Granularity {
-        self.0.granularity
+        self.numbers.capabilities.granularity
+    }
+
+    /// Whether the planner may correct it while the job runs.
+    #[must_use]
+    pub fn is_auto(&self) -> bool {
+        self.numbers.chosen.0 == Chosen::Auto || self.numbers.chosen.1 == Chosen::Auto
+    }
+
+    /// Why it is as it is, a sentence for each number.
+    #[must_use]
+    pub fn explain(&self) -> Vec<String> {
+        explanation::sentences(self)
+    }
+
+    /// Other granularities, with what they would come to, shortest first; none where it is not known how long calls
+    /// take. This plan is among them.
+    #[must_use]
+    pub fn alternatives(&self) -> Vec<Alternative> {
+        explanation::alternatives(self)
+    }
+
+    pub(super) fn numbers(&self) -> &Numbers {
+        &self.numbers
+    }
+
+    pub(super) fn is_fed(&self) -> bool {
+        self.numbers.capabilities.feed
     }
 }
 
@@ -122,11 +240,14 @@ impl fmt::Display for Plan {
             self.chunksize()
         )?;
         let live = self.live_workers();
-        if self.0.fed {
+        if self.is_fed() {
             write!(f, ", fed to {live} live worker{}", if live == 1 { "" } else { "s" })?;
         } else {
             let waves = self.waves();
             write!(f, ", {live} at once in {waves} wave{}", if waves == 1 { "" } else { "s" })?;
+        }
+        if let Some(makespan) = self.makespan() {
+            write!(f, ", about {}", super::seconds(makespan.as_secs_f64()))?;
         }
         write!(f, ", {}", self.cost())
     }
@@ -134,74 +255,27 @@ impl fmt::Display for Plan {
 
 /// What a job costs, in US dollars.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Cost {
-    /// US dollars.
-    pub usd: f64,
+    /// US dollars, where that can be said.
+    pub usd: Option<f64>,
+}
+
+impl Cost {
+    /// So many US dollars.
+    #[must_use]
+    pub fn of(usd: f64) -> Self {
+        Self { usd: Some(usd) }
+    }
 }
 
 impl fmt::Display for Cost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.usd == 0.0 { f.write_str("free") } else { write!(f, "${:.4}", self.usd) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::{compute::Capabilities, plan::PlanRequest};
-
-    fn plan(calls: u64, worker_processes: usize, chunksize: Option<usize>) -> Plan {
-        let capabilities = Capabilities::local(4);
-        PlanRequest {
-            calls,
-            worker_processes: Some(worker_processes),
-            chunksize,
-            max_workers: None,
-            capabilities: &capabilities,
-        }
-        .plan()
-        .expect("a plan")
-    }
-
-    #[test]
-    fn the_numbers_of_the_seed() {
-        let seed = plan(200, 4, Some(8));
-        assert_eq!((seed.workers(), seed.worker_processes(), seed.chunksize()), (25, 4, 8));
-        assert_eq!(plan(200, 4, None).workers(), 50);
-        assert_eq!(plan(100, 4, None).workers(), 25);
-        assert_eq!(plan(100, 1, None).workers(), 100);
-    }
-
-    #[test]
-    fn zero_is_refused_and_the_message_says_what_to_write() {
-        let capabilities = Capabilities::local(4);
-        let request = PlanRequest {
-            calls: 1,
-            worker_processes: Some(0),
-            chunksize: None,
-            max_workers: None,
-            capabilities: &capabilities,
-        };
-        let error = request.plan().expect_err("refused").to_string();
-        assert!(error.contains("`worker_processes` is 0") && error.contains("from 1 to"), "{error}");
-        let error = PlanRequest { worker_processes: None, chunksize: Some(0), ..request }
-            .plan()
-            .expect_err("refused");
-        assert!(error.to_string().contains("`chunksize` is 0"), "{error}");
-    }
-
-    proptest! {
-        #[test]
-        fn every_call_is_in_exactly_one_chunk(calls in 0u64..5000, processes in 1usize..70, size in 1usize..300) {
-            let plan = plan(calls, processes, Some(size));
-            prop_assert_eq!(plan.chunks().sum::<u64>(), calls);
-            prop_assert_eq!(plan.chunks().len() as u64, calls.div_ceil(size as u64));
-            prop_assert_eq!(plan.chunks().len() as u64, plan.workers());
-            prop_assert!(plan.chunks().all(|chunk| chunk >= 1 && chunk <= size as u64));
-            let full = plan.chunks().filter(|chunk| *chunk == size as u64).count() as u64;
-            prop_assert!(plan.workers() - full <= 1, "only the last chunk may be shorter");
+        match self.usd {
+            None => f.write_str("cost unknown"),
+            Some(0.0) => f.write_str("free"),
+            Some(usd) if usd < 0.0001 => write!(f, "${usd:.2e}"),
+            Some(usd) => write!(f, "${usd:.4}"),
         }
     }
 }

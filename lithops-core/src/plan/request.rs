@@ -1,8 +1,11 @@
 //! [`PlanRequest`]: what a plan is made from.
 
-use super::{Plan, Warning, numbers::Numbers};
+use std::sync::Arc;
+
+use super::{Chosen, Count, Objective, Plan, Workload, auto::Choice, model::Shape, numbers::Numbers};
 use crate::{
     compute::Capabilities,
+    config::{Config, Section},
     error::{Error, ErrorKind, Result},
 };
 
@@ -12,61 +15,92 @@ pub struct PlanRequest<'a> {
     /// How many calls.
     pub calls: u64,
     /// Sub-workers in one worker; the backend's default when not given.
-    pub worker_processes: Option<usize>,
+    pub worker_processes: Option<Count>,
     /// Calls given to one worker at a time; `worker_processes` when not given.
-    pub chunksize: Option<usize>,
+    pub chunksize: Option<Count>,
     /// Live workers at once; the backend's default when not given.
     pub max_workers: Option<usize>,
     /// What the backend can do.
     pub capabilities: &'a Capabilities,
+    /// What is known of the calls: without it nothing is predicted, and `Auto` is the default for now.
+    pub workload: Option<&'a Workload>,
+    /// How many bytes the encoded argument of a call has, on the average, where that is known.
+    pub payload: Option<u64>,
+    /// What `Auto` is to make small.
+    pub objective: Objective,
 }
 
-impl PlanRequest<'_> {
+impl<'a> PlanRequest<'a> {
+    /// A request in which nothing is given but the number of calls.
+    #[must_use]
+    pub fn new(calls: u64, capabilities: &'a Capabilities) -> Self {
+        Self {
+            calls,
+            worker_processes: None,
+            chunksize: None,
+            max_workers: None,
+            capabilities,
+            workload: None,
+            payload: None,
+            objective: Objective::default(),
+        }
+    }
+
+    /// The same with what the configuration says of granularity, in the section of the backend and in `lithops`.
+    ///
+    /// # Errors
+    /// When a value cannot be what it should be.
+    pub fn with_config(mut self, config: &Config, backend: Section<'_>) -> Result<Self> {
+        let lithops = config.section("lithops");
+        self.worker_processes = backend.count_or_auto("worker_processes")?.map(Count::from);
+        self.chunksize = lithops.count_or_auto("chunksize")?.map(Count::from);
+        self.max_workers = backend.positive("max_workers")?;
+        self.objective = lithops.string("objective")?.map(str::parse).transpose()?.unwrap_or_default();
+        Ok(self)
+    }
+
     /// The plan.
     ///
     /// # Errors
     /// `InvalidInput` that names the value and says what to write instead.
     pub fn plan(&self) -> Result<Plan> {
         let capabilities = self.capabilities;
-        let worker_processes = self.worker_processes.unwrap_or(capabilities.default_worker_processes);
         let max_workers = self.max_workers.unwrap_or(capabilities.default_max_workers);
-        bounded(
-            "worker_processes",
-            worker_processes,
-            capabilities.max_worker_processes,
-            "the number of CPUs of a worker",
-        )?;
         bounded("max_workers", max_workers, capabilities.max_workers, "how many workers may live at once")?;
-        let chunksize = self.chunksize.unwrap_or(worker_processes);
-        let limit = u32::MAX as usize;
-        bounded(
-            "chunksize",
-            chunksize,
-            limit,
-            "how many calls each worker is given, by default worker_processes",
-        )?;
-
-        let mut warnings = Vec::new();
-        if worker_processes as f64 > capabilities.worker_cpus * 2.0 {
-            warnings
-                .push(Warning::MoreProcessesThanCpus { worker_processes, cpus: capabilities.worker_cpus });
+        let given = |count: Option<Count>| count.and_then(Count::exact);
+        if let Some(worker_processes) = given(self.worker_processes) {
+            let limit = capabilities.max_worker_processes;
+            bounded("worker_processes", worker_processes, limit, "the number of CPUs of a worker")?;
         }
-        if chunksize < worker_processes && !capabilities.feed {
-            warnings.push(Warning::ChunkBelowProcesses { chunksize, worker_processes });
+        if let Some(chunksize) = given(self.chunksize) {
+            let meaning = "how many calls each worker is given, by default worker_processes";
+            bounded("chunksize", chunksize, u32::MAX as usize, meaning)?;
         }
-        let workers = self.calls.div_ceil(chunksize as u64);
-        if !capabilities.feed && workers == 1 && max_workers > 1 && self.calls > worker_processes as u64 {
-            warnings.push(Warning::OneWorker { calls: self.calls, chunksize, max_workers });
-        }
+        let choice = Choice {
+            calls: self.calls,
+            worker_processes: given(self.worker_processes),
+            chunksize: given(self.chunksize),
+            auto: (self.worker_processes == Some(Count::Auto), self.chunksize == Some(Count::Auto)),
+            max_workers,
+            objective: self.objective,
+            payload: self.payload,
+        };
+        let chosen = |count: Option<Count>| match count {
+            Some(Count::Exactly(_)) => Chosen::Given,
+            Some(Count::Auto) => Chosen::Auto,
+            None => Chosen::Default,
+        };
+        let Shape { worker_processes, chunksize, .. } = choice.made(capabilities, self.workload);
         Ok(Plan::new(Numbers {
             calls: self.calls,
             worker_processes,
             chunksize,
             max_workers,
-            fed: capabilities.feed,
-            granularity: capabilities.granularity,
-            price: capabilities.price,
-            warnings,
+            chosen: (chosen(self.worker_processes), chosen(self.chunksize)),
+            capabilities: Arc::new(capabilities.clone()),
+            workload: self.workload.cloned().map(Arc::new),
+            payload: self.payload,
+            objective: self.objective,
         }))
     }
 }

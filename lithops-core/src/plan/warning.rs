@@ -1,20 +1,38 @@
 //! [`Warning`]: advice on a plan that works but is not what one would choose.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
-/// Advice on a plan.
+use super::seconds;
+
+/// Advice on a plan. Its `Display` says what is not good about it, and what to write instead.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Warning {
-    /// Sub-workers will compete for CPUs.
+    /// Sub-workers will compete for vCPUs.
     MoreProcessesThanCpus {
         /// Sub-workers in one worker.
         worker_processes: usize,
-        /// CPUs of one worker.
+        /// vCPUs of one worker.
+        cpus: f64,
+        /// What would be enough.
+        enough: usize,
+    },
+    /// vCPUs are paid for and not used.
+    FewerProcessesThanCpus {
+        /// Sub-workers in one worker.
+        worker_processes: usize,
+        /// vCPUs of one worker.
         cpus: f64,
     },
     /// Some sub-workers will have nothing to do.
     ChunkBelowProcesses {
+        /// Calls given to one worker.
+        chunksize: usize,
+        /// Sub-workers in one worker.
+        worker_processes: usize,
+    },
+    /// Most sub-workers will have nothing to do in the last round of every chunk.
+    UnevenChunk {
         /// Calls given to one worker.
         chunksize: usize,
         /// Sub-workers in one worker.
@@ -29,16 +47,62 @@ pub enum Warning {
         /// Live workers at once.
         max_workers: usize,
     },
+    /// A whole wave is started for few workers.
+    LastWaveNearlyEmpty {
+        /// How many waves.
+        waves: u64,
+        /// Workers in the last of them.
+        last: u64,
+        /// Workers in each of the others.
+        max_workers: usize,
+        /// The chunksize that saves the wave.
+        better: u64,
+    },
+    /// A chunk is too large to travel with its hand-over.
+    PayloadOverLimit {
+        /// Bytes of a chunk.
+        bytes: u64,
+        /// Bytes that travel.
+        limit: u64,
+        /// The chunksize that would travel; none when a single call does not.
+        fitting: Option<u64>,
+    },
+    /// A chunk is expected to take longer than a worker may run.
+    ChunkOverTimeout {
+        /// How long a chunk takes.
+        chunk: Duration,
+        /// How long a worker may run.
+        limit: Duration,
+        /// The chunksize that fits; none when a single call does not.
+        fitting: Option<u64>,
+    },
+    /// Workers take longer to start than to do their chunk.
+    StartupDominates {
+        /// How long a worker takes to start.
+        startup: Duration,
+        /// How long a chunk takes.
+        chunk: Duration,
+        /// A chunksize with which it would not be so.
+        better: u64,
+    },
 }
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let span = |duration: &Duration| seconds(duration.as_secs_f64());
         match self {
-            Self::MoreProcessesThanCpus { worker_processes, cpus } => write!(
+            Self::MoreProcessesThanCpus { worker_processes, cpus, enough } => write!(
                 f,
-                "{worker_processes} sub-workers share {cpus} CPUs of a worker: busy calls will slow each other; \
-                 set worker_processes to {} unless calls mostly wait",
-                cpus.ceil()
+                "{worker_processes} sub-workers share {} of a worker: busy calls will slow each other; set \
+                 worker_processes to {enough} unless calls mostly wait",
+                vcpus(*cpus)
+            ),
+            Self::FewerProcessesThanCpus { worker_processes, cpus } => write!(
+                f,
+                "a worker has {} and worker_processes is {worker_processes}: the others are paid for and idle; set \
+                 worker_processes to {}, or buy less",
+                vcpus(*cpus),
+                cpus.round().max(1.0)
             ),
             Self::ChunkBelowProcesses { chunksize, worker_processes } => write!(
                 f,
@@ -46,12 +110,60 @@ impl fmt::Display for Warning {
                  will have nothing to do; set chunksize to {worker_processes} or more",
                 worker_processes - chunksize
             ),
+            Self::UnevenChunk { chunksize, worker_processes } => write!(
+                f,
+                "chunksize {chunksize} is no multiple of worker_processes {worker_processes}: in the last round of \
+                 each worker {} of them have nothing to do; set chunksize to {}",
+                worker_processes - chunksize % worker_processes,
+                chunksize.next_multiple_of(*worker_processes)
+            ),
             Self::OneWorker { calls, chunksize, max_workers } => write!(
                 f,
                 "chunksize {chunksize} gives all {calls} calls to one worker although {max_workers} may live: \
                  set chunksize to {} to use them",
                 calls.div_ceil(*max_workers as u64).max(1)
             ),
+            Self::LastWaveNearlyEmpty { waves, last, max_workers, better } => write!(
+                f,
+                "the last of {waves} waves has {last} of {max_workers} workers: set chunksize to {better} to save it"
+            ),
+            Self::PayloadOverLimit { bytes, limit, fitting } => {
+                write!(f, "a chunk of {bytes} bytes is over the {limit} that travel with a hand-over: ")?;
+                match fitting {
+                    Some(fitting) => {
+                        write!(f, "chunks go through the storage; set chunksize to {fitting} to avoid it")
+                    }
+                    None => f.write_str(
+                        "every call goes through the storage; pass less, or names of stored objects",
+                    ),
+                }
+            }
+            Self::ChunkOverTimeout { chunk, limit, fitting } => {
+                write!(
+                    f,
+                    "a chunk is expected to take {} and a worker may run for {}: ",
+                    span(chunk),
+                    span(limit)
+                )?;
+                match fitting {
+                    Some(fitting) => write!(f, "set chunksize to {fitting} or less"),
+                    None => f.write_str(
+                        "a single call is too long for this backend; choose another, or split the call",
+                    ),
+                }
+            }
+            Self::StartupDominates { startup, chunk, better } => write!(
+                f,
+                "a worker takes {} to start and {} to do its chunk: set chunksize to {better} or more",
+                span(startup),
+                span(chunk)
+            ),
         }
     }
+}
+
+fn vcpus(cpus: f64) -> String {
+    let number = format!("{cpus:.2}");
+    let number = number.trim_end_matches('0').trim_end_matches('.');
+    format!("{number} vCPU{}", if number == "1" { "" } else { "s" })
 }

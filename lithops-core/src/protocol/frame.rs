@@ -43,6 +43,8 @@ pub enum FrameKind {
     Forget = 7,
     /// [`Cancel`](super::Cancel): end these calls, wherever they are.
     Cancel = 8,
+    /// [`Processes`](super::Processes): from now on so many calls of the job may run at once.
+    Processes = 9,
 }
 
 impl FrameKind {
@@ -56,6 +58,7 @@ impl FrameKind {
             6 => Self::Logs,
             7 => Self::Forget,
             8 => Self::Cancel,
+            9 => Self::Processes,
             _ => return None,
         })
     }

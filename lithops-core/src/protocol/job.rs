@@ -94,6 +94,15 @@ pub struct Forget {
     pub job: JobId,
 }
 
+/// Changes how many calls of a job may run at once in a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Processes {
+    /// The job.
+    pub job: JobId,
+    /// As many.
+    pub worker_processes: u32,
+}
+
 /// Ends calls of a job, begun or not.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Cancel {

@@ -10,6 +10,7 @@
 //!   | <------------- Hello -- | <------------------ Hello -- |
 //!   | <----- Logs, Report --- | <----------------- Report -- |   a run of outcomes, forwarded
 //!   | -- Forget, Cancel ----> | -- Forget -----------------> |
+//!   | -- Processes ---------> |                              |   another granularity, while it runs
 //! ```
 //!
 //! An executor inside of a call is a client too: over the second socket it sends its worker what a client sends after
@@ -31,7 +32,7 @@ mod run;
 pub use calls::Calls;
 pub use frame::{Frame, FrameKind, FrameReader, HEADER_LEN, MAX_FRAME, MAX_VALUE, frame_header, read_frame};
 pub use hello::{About, Hello, PROTOCOL, Role};
-pub use job::{Cancel, DurableSpec, Forget, JobSpec, ParentCall, Program, Setup};
+pub use job::{Cancel, DurableSpec, Forget, JobSpec, ParentCall, Processes, Program, Setup};
 pub use logs::{LogEntry, Logs};
 pub use outbox::Outbox;
 pub use payloads::{Payloads, PayloadsBuilder};

@@ -52,9 +52,11 @@ pub struct ReportHeader {
     pub cpu: Duration,
     /// The process's highest resident memory so far, in bytes.
     pub peak_memory: u64,
+    /// How long the calls were ready to go on and had to wait for a CPU, where the system tells.
+    pub delay: Duration,
 }
 
-const FIXED: usize = Run::LEN + 40;
+const FIXED: usize = Run::LEN + 48;
 /// Bits of the field that holds the batch's number.
 const BATCH_DONE: u64 = 1 << 32;
 const STORED: u64 = 1 << 33;
@@ -64,9 +66,10 @@ impl ReportHeader {
         self.run.write(out);
         let done = if self.batch_done { BATCH_DONE } else { 0 };
         let stored = if self.stored { STORED } else { 0 };
-        let cpu = u64::try_from(self.cpu.as_nanos()).unwrap_or(u64::MAX);
+        let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let (cpu, delay) = (nanos(self.cpu), nanos(self.delay));
         let batch = u64::from(self.batch) | done | stored;
-        for field in [batch, u64::from(self.pid), self.queued_at, cpu, self.peak_memory] {
+        for field in [batch, u64::from(self.pid), self.queued_at, cpu, self.peak_memory, delay] {
             out.extend_from_slice(&field.to_le_bytes());
         }
     }
@@ -125,6 +128,7 @@ impl Report {
             queued_at: field(16),
             cpu: Duration::from_nanos(field(24)),
             peak_memory: field(32),
+            delay: Duration::from_nanos(field(40)),
         })
     }
 
@@ -330,6 +334,7 @@ mod tests {
             queued_at: 5,
             cpu: Duration::from_nanos(77),
             peak_memory: 1 << 20,
+            delay: Duration::ZERO,
         }
     }
 

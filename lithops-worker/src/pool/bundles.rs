@@ -199,6 +199,7 @@ mod tests {
             queued_at: 0,
             cpu: Duration::ZERO,
             peak_memory: 0,
+            delay: Duration::ZERO,
         };
         let mut frame = Vec::new();
         builder.drain_into(&header, &mut frame);

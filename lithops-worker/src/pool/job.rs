@@ -23,6 +23,8 @@ pub(super) struct Job {
     /// Who has started it and hears of it.
     pub(super) owner: Owner,
     pub(super) spec: Arc<JobSpec>,
+    /// The most of its calls that run at once: what its spec says, until the client changes its mind.
+    pub(super) worker_processes: usize,
     /// The body of its job frame, to be forwarded.
     pub(super) frame: Bytes,
     pub(super) queue: VecDeque<Calls>,
@@ -43,6 +45,7 @@ impl Job {
         Self {
             bundles: Bundles::of(&spec),
             owner,
+            worker_processes: spec.worker_processes as usize,
             spec: Arc::new(spec),
             frame,
             queue: VecDeque::new(),
@@ -56,7 +59,7 @@ impl Job {
 
     /// Whether it may have calls in one more slot.
     pub(super) fn may_use_more(&self) -> bool {
-        self.slots < self.spec.worker_processes as usize
+        self.slots < self.worker_processes
     }
 
     /// Whether it has calls that no sub-worker has, and may be given one.
@@ -86,7 +89,7 @@ impl Job {
 
     /// The next batch: as many calls as the pace allows, but no more than a fair share of what is queued.
     pub(super) fn take_batch(&mut self) -> Option<Calls> {
-        let share = self.queued.div_ceil(u64::from(self.spec.worker_processes.max(1)));
+        let share = self.queued.div_ceil(self.worker_processes.max(1) as u64);
         let wanted = self.window().min(u32::try_from(share).unwrap_or(u32::MAX)).max(1);
         let front = self.queue.front_mut()?;
         let count = wanted.min(front.run.count);

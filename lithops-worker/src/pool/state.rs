@@ -11,8 +11,8 @@ use lithops_core::{
     id::JobId,
     process::START_LIMIT,
     protocol::{
-        Calls, Cancel, Forget, Frame, FrameKind, HEADER_LEN, Hello, JobSpec, LogEntry, Logs, Outbox, Report,
-        ReportBuilder, ReportHeader, Setup, Tag, frame_header,
+        Calls, Cancel, Forget, Frame, FrameKind, HEADER_LEN, Hello, JobSpec, LogEntry, Logs, Outbox,
+        Processes, Report, ReportBuilder, ReportHeader, Setup, Tag, frame_header,
     },
 };
 use rustix::process::Signal;
@@ -127,6 +127,15 @@ impl Pool {
                     self.cancel(&cancel);
                 }
             }
+            FrameKind::Processes => {
+                let Processes { job, worker_processes } = frame.decode()?;
+                let job = self.jobs.get_mut(&job).filter(|job| job.owner == owner);
+                // It may be forgotten already.
+                if let Some(job) = job {
+                    job.worker_processes = worker_processes.max(1) as usize;
+                    self.count_most();
+                }
+            }
             kind => return Err(unexpected(&format!("a {kind:?} frame"))),
         }
         Ok(())
@@ -135,7 +144,7 @@ impl Pool {
     pub(super) fn count_most(&mut self) {
         let of_client = self.jobs.values().filter(|job| job.owner == Owner::Client);
         // Without a client's job it stays as it is, for jobs that outlive the call that has started them.
-        if let Some(most) = of_client.map(|job| job.spec.worker_processes as usize).max() {
+        if let Some(most) = of_client.map(|job| job.worker_processes).max() {
             self.most = most;
             self.widest = self.widest.max(most);
         }
@@ -351,6 +360,7 @@ impl Pool {
             queued_at: call.queued_at,
             cpu: Duration::ZERO,
             peak_memory: 0,
+            delay: Duration::ZERO,
         };
         if self.is_durable(call.run.job) {
             let mut frame = Vec::new();

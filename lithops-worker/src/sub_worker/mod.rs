@@ -5,6 +5,7 @@ mod channel;
 mod log_marks;
 mod panics;
 mod reporter;
+mod run_delay;
 mod serve;
 
 pub(crate) use serve::run;

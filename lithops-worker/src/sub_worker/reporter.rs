@@ -20,6 +20,7 @@ use rustix::{
     process::{Signal, kill_current_process_group},
 };
 
+use super::run_delay::RunDelay;
 use crate::clock;
 
 /// Outcomes of short calls are sent together, but not kept for longer than about this.
@@ -55,6 +56,7 @@ struct State {
     sent: u32,
     oldest: u64,
     cpu: Duration,
+    delay: RunDelay,
     frame: Vec<u8>,
 }
 
@@ -67,6 +69,7 @@ impl Reporter {
             sent: 0,
             oldest: 0,
             cpu: clock::process_cpu(),
+            delay: RunDelay::of_this_thread(),
             frame: Vec::new(),
         };
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
@@ -133,6 +136,7 @@ impl State {
             queued_at: calls.queued_at,
             cpu: cpu.saturating_sub(self.cpu),
             peak_memory: peak_memory(),
+            delay: self.delay.since_last(),
         };
         self.sent += count;
         self.cpu = cpu;

@@ -65,7 +65,7 @@ fn listed(backend: &'static lithops_core::compute::BackendDescriptor) -> lithops
         version: backend.version,
         package: backend.package,
         summary: backend.summary,
-        granularity: format!("{:?}", capabilities.granularity).to_lowercase(),
+        granularity: capabilities.granularity.to_string(),
         worker_processes: capabilities.default_worker_processes,
         max_workers: capabilities.default_max_workers,
         feed: capabilities.feed,

@@ -7,6 +7,7 @@ mod failure;
 mod hello;
 mod job;
 mod plan;
+mod planned;
 mod print;
 
 use std::process::ExitCode;
@@ -50,7 +51,7 @@ Examples:
 
 Data go to stdout, everything else to stderr.
 Exit codes: 0 done, 1 failed, 2 wrong configuration or arguments, 3 not found or unsupported,
-4 permission denied, 5 a call failed.";
+4 permission denied, 5 a call failed, 6 too expensive.";
 
 fn main() -> ExitCode {
     // First: the same program is started again as worker and sub-worker of `hello`, and these have no command line.

@@ -1,152 +1,270 @@
-//! `lithops plan`: what a job would start, before anything is started.
+//! `lithops plan`: what a job would start, take and cost, before anything is started.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{fs, path::PathBuf, process::ExitCode, thread};
 
 use clap::Args;
 use lithops::{
-    Plan, PlanRequest, Registry,
-    config::{Config, CountValue, Environment, Origin, Severity, Sources},
+    Auto, Capabilities, Count, Durations, Error, ErrorKind, Objective, Plan, PlanRequest, Platform, Registry,
+    WorkerWish, Workload,
+    config::{Config, Environment, Origin, Severity, Sources, Value},
+    simulate, svg,
 };
-use serde::Serialize;
 
-use crate::print;
+use crate::{planned::Planned, print};
 
-/// Prints what a job would start: workers, sub-workers, chunks, waves, cost.
+/// Prints what a job would start, take and cost: workers, sub-workers, chunks, waves, time, money.
 ///
-/// Nothing is started and nothing is connected to. What is not given is taken from the configuration, else from the
-/// backend's defaults; chunksize is worker_processes when nobody sets it.
+/// Nothing is started. What is not given is taken from the configuration, else from the backend's defaults; chunksize
+/// is worker_processes when nobody sets it. Time and money are predicted where it is known how long a call takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   lithops plan --tasks 200 --worker-processes 4 --chunksize 8
   lithops plan --tasks 100 --worker-processes 4             25 workers, because chunksize is worker_processes
-  lithops plan --tasks 1000000 --max-workers 8 --json")]
+  lithops plan --tasks 10000 --task-seconds 0.5 --chunksize auto --explain
+  lithops plan --tasks 1000 --capabilities my_cloud.yaml --durations exponential:20ms --simulate
+  lithops plan --tasks 1000 --program app --function app::f    as long as earlier calls of it took")]
 pub(crate) struct PlanJob {
     /// How many calls the job has.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = calls, allow_negative_numbers = true)]
     tasks: u64,
 
-    /// How many calls may run at once in one worker.
-    #[arg(long, value_name = "N")]
-    worker_processes: Option<usize>,
+    /// How many calls may run at once in one worker, or auto.
+    #[arg(long, value_name = "N|auto", value_parser = count, allow_negative_numbers = true)]
+    worker_processes: Option<Count>,
 
-    /// How many calls each worker is given at a time.
-    #[arg(long, value_name = "N")]
-    chunksize: Option<usize>,
+    /// How many calls each worker is given at a time, or auto.
+    #[arg(long, value_name = "N|auto", value_parser = count, allow_negative_numbers = true)]
+    chunksize: Option<Count>,
 
     /// How many workers may live at once.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number, allow_negative_numbers = true)]
     max_workers: Option<usize>,
+
+    /// What auto is to make small: time, cost or balanced.
+    #[arg(long, value_name = "WHAT")]
+    objective: Option<Objective>,
+
+    /// How many seconds a call takes.
+    #[arg(long, value_name = "S", value_parser = seconds, allow_negative_numbers = true, conflicts_with_all = ["durations", "function"])]
+    task_seconds: Option<Durations>,
+
+    /// How long calls take: 20ms, exponential:20ms, uniform:5ms,35ms, bimodal:2ms,200ms,0.1.
+    #[arg(long, value_name = "SHAPE", conflicts_with = "function")]
+    durations: Option<Durations>,
+
+    /// The part of its time in which a call needs a CPU: 1 computes, 0 waits.
+    #[arg(long, value_name = "PART", value_parser = share, allow_negative_numbers = true)]
+    cpu_share: Option<f64>,
+
+    /// Takes the durations of earlier calls of this function (`module::name`) of `--program`.
+    #[arg(long, value_name = "NAME", requires = "program")]
+    function: Option<String>,
+
+    /// The program whose function `--function` names.
+    #[arg(long, value_name = "NAME", requires = "function")]
+    program: Option<String>,
+
+    /// How many bytes the encoded argument of a call has.
+    #[arg(long, value_name = "BYTES")]
+    payload: Option<u64>,
+
+    /// The memory of a worker in MB, where it is sold.
+    #[arg(long, value_name = "MB", value_parser = number, allow_negative_numbers = true)]
+    memory: Option<usize>,
+
+    /// The vCPUs of a worker, where they are sold.
+    #[arg(long, value_name = "N", value_parser = cpus, allow_negative_numbers = true)]
+    cpus: Option<f64>,
+
+    /// Refuses a plan that costs more than so many US dollars (exit code 6).
+    #[arg(long, value_name = "USD", value_parser = dollars, allow_negative_numbers = true)]
+    max_cost: Option<f64>,
 
     /// The backend, if not the configured one.
     #[arg(short, long, value_name = "NAME")]
     backend: Option<String>,
 
+    /// Plans for the platform that this file describes, in the form of a backend's capabilities.yaml.
+    #[arg(long, value_name = "FILE", conflicts_with = "backend")]
+    capabilities: Option<PathBuf>,
+
+    /// One of the variants that the file describes, such as an architecture or a type of instance.
+    #[arg(long, value_name = "NAME", requires = "capabilities")]
+    variant: Option<String>,
+
     /// The configuration file, if not the one that is found.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+
+    /// Says why, and lists the alternatives with their time and cost.
+    #[arg(long)]
+    explain: bool,
+
+    /// Plays the plan event by event, this often.
+    #[arg(long, value_name = "RUNS", num_args = 0..=1, default_missing_value = "15")]
+    simulate: Option<u32>,
+
+    /// Draws time and cost of the alternatives into a file.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
 
     /// Prints JSON.
     #[arg(long)]
     json: bool,
 }
 
-/// A plan as programs read it.
-#[derive(Debug, Serialize)]
-pub(crate) struct Planned {
-    calls: u64,
-    workers: u64,
-    worker_processes: usize,
-    chunksize: usize,
-    last_chunk: u64,
-    sub_workers: usize,
-    live_workers: u64,
-    waves: u64,
-    cost_usd: f64,
-    warnings: Vec<String>,
-}
-
-impl From<&Plan> for Planned {
-    fn from(plan: &Plan) -> Self {
-        Self {
-            calls: plan.calls(),
-            workers: plan.workers(),
-            worker_processes: plan.worker_processes(),
-            chunksize: plan.chunksize(),
-            last_chunk: plan.calls() - plan.workers().saturating_sub(1) * plan.chunksize() as u64,
-            sub_workers: plan.sub_workers(),
-            live_workers: plan.live_workers(),
-            waves: plan.waves(),
-            cost_usd: plan.cost().usd,
-            warnings: plan.warnings().iter().map(ToString::to_string).collect(),
-        }
-    }
-}
-
 impl PlanJob {
     pub(crate) fn run(self) -> lithops::Result<ExitCode> {
-        let mut config =
-            Config::load(&Sources { file: self.config, yaml: None }, &Environment::from_process())?;
-        if let Some(backend) = self.backend {
-            config.set("lithops", "backend", backend, Origin::Builder("backend"));
+        let sources = Sources { file: self.config.clone(), yaml: None };
+        let mut config = Config::load(&sources, &Environment::from_process())?;
+        let (name, capabilities) = match &self.capabilities {
+            Some(file) => self.described(file)?,
+            None => self.configured(&mut config)?,
+        };
+        let workload = self.workload(&config, &name, &capabilities)?;
+        let mut request =
+            PlanRequest::new(self.tasks, &capabilities).with_config(&config, config.section(&name))?;
+        request.worker_processes = self.worker_processes.or(request.worker_processes);
+        request.chunksize = self.chunksize.or(request.chunksize);
+        request.max_workers = self.max_workers.or(request.max_workers);
+        request.objective = self.objective.unwrap_or(request.objective);
+        request.workload = workload.as_ref();
+        request.payload = self.payload;
+        let plan = request.plan()?;
+        self.print(&plan, &name, &capabilities)?;
+        match (self.max_cost, plan.cost().usd) {
+            (Some(limit), Some(usd)) if usd > limit => Err(Error::new(
+                ErrorKind::TooExpensive,
+                format!("the job would cost about {}, and `--max-cost` is ${limit}", plan.cost()),
+            )
+            .with_hint("raise it, or let `--chunksize auto --objective cost` choose")),
+            (Some(_), None) => Err(no_durations("--max-cost")),
+            _ => Ok(ExitCode::SUCCESS),
+        }
+    }
+
+    /// The platform of `--capabilities`.
+    fn described(&self, file: &PathBuf) -> lithops::Result<(String, Capabilities)> {
+        let text = fs::read_to_string(file).map_err(|error| {
+            Error::new(ErrorKind::NotFound, format!("cannot read `{}`: {error}", file.display()))
+                .with_hint("name a file in the form of a backend's capabilities.yaml")
+        })?;
+        let platform = Platform::parse(&text, &file.display().to_string())?;
+        let wish = WorkerWish {
+            memory: self.memory.map(|memory| memory as u64),
+            vcpus: self.cpus,
+            variant: self.variant.clone(),
+            machine: thread::available_parallelism().map_or(1, usize::from),
+            ..WorkerWish::default()
+        };
+        Ok((platform.name().to_owned(), platform.worker(&wish)?))
+    }
+
+    /// The backend of the configuration.
+    fn configured(&self, config: &mut Config) -> lithops::Result<(String, Capabilities)> {
+        if let Some(backend) = &self.backend {
+            config.set("lithops", "backend", backend.as_str(), Origin::Argument("--backend"));
         }
         let registry = Registry::builtin()?;
         let backend = registry.find(config.backend())?;
-        let findings = lithops::findings(&config, &registry)?;
+        if let Some(memory) = self.memory {
+            config.set(backend.scheme, "runtime_memory", Value::from(memory), Origin::Argument("--memory"));
+        }
+        if let Some(cpus) = self.cpus {
+            config.set(backend.scheme, "runtime_cpu", Value::from(cpus), Origin::Argument("--cpus"));
+        }
+        let findings = lithops::findings(config, &registry)?;
         if let Some(wrong) = findings.into_iter().find(|finding| finding.severity == Severity::Error) {
             return Err(wrong.into());
         }
-        let section = config.section(backend.scheme);
-        let plan = PlanRequest {
-            calls: self.tasks,
-            worker_processes: self.worker_processes.or(count(section.count_or_auto("worker_processes")?)),
-            chunksize: self.chunksize.or(count(config.section("lithops").count_or_auto("chunksize")?)),
-            max_workers: self.max_workers.or(section.positive("max_workers")?),
-            capabilities: &(backend.capabilities)(&config)?,
+        Ok((backend.scheme.to_owned(), (backend.capabilities)(config)?))
+    }
+
+    /// What is known of the calls.
+    fn workload(
+        &self,
+        config: &Config,
+        backend: &str,
+        worker: &Capabilities,
+    ) -> lithops::Result<Option<Workload>> {
+        let said = self.task_seconds.as_ref().or(self.durations.as_ref()).cloned().map(Workload::given);
+        let known = match (said, &self.program, &self.function) {
+            (Some(said), ..) => Some(said),
+            (None, Some(program), Some(function)) => {
+                Some(lithops::remembered(config, program, function, backend, worker.worker_memory)?)
+            }
+            _ => None,
+        };
+        match (known, self.cpu_share) {
+            (Some(known), Some(share)) => known.with_cpu_share(share).map(Some),
+            (None, Some(_)) => Err(no_durations("--cpu-share")),
+            (known, None) => Ok(known),
         }
-        .plan()?;
+    }
+
+    fn print(&self, plan: &Plan, name: &str, capabilities: &Capabilities) -> lithops::Result<()> {
+        let mut planned = Planned::from(plan);
+        if self.explain {
+            planned = planned.with_alternatives(&plan.alternatives());
+        }
+        if let Some(runs) = self.simulate {
+            let workload = plan.workload().ok_or_else(|| no_durations("--simulate"))?;
+            planned = planned.with_simulation(&simulate(plan, capabilities, workload, runs, 1)?);
+        }
+        if let Some(file) = &self.svg {
+            let drawn = svg(plan).ok_or_else(|| no_durations("--svg"))?;
+            fs::write(file, drawn)?;
+        }
         if self.json {
-            print::json(&Planned::from(&plan))?;
-        } else {
-            print::line(in_words(&plan, backend.scheme))?;
+            return print::json(&planned);
         }
-        Ok(ExitCode::SUCCESS)
+        let mut lines = planned.lines(name);
+        if self.explain {
+            lines.extend(planned.reasons());
+        }
+        lines.extend(plan.warnings().iter().map(|warning| format!("warning: {warning}")));
+        print::line(lines.join("\n"))
     }
 }
 
-fn count(value: Option<CountValue>) -> Option<usize> {
-    match value {
-        Some(CountValue::Count(count)) => Some(count),
-        Some(CountValue::Auto) | None => None,
-    }
+fn no_durations(option: &str) -> Error {
+    Error::new(ErrorKind::InvalidInput, format!("`{option}` needs to know how long a call takes")).with_hint(
+        "add `--task-seconds 0.5`, `--durations exponential:20ms`, or `--program` and `--function`",
+    )
 }
 
-fn in_words(plan: &Plan, backend: &str) -> String {
-    let Planned {
-        calls,
-        workers,
-        worker_processes,
-        chunksize,
-        last_chunk,
-        sub_workers,
-        live_workers,
-        waves,
-        ..
-    } = Planned::from(plan);
-    let last = if last_chunk < chunksize as u64 && workers > 1 {
-        format!(", the last one {last_chunk}")
-    } else {
-        String::new()
-    };
-    let mut lines = vec![
-        format!("{calls} calls on `{backend}`, worker_processes {worker_processes}, chunksize {chunksize}"),
-        format!("  workers       {workers}, each is given {chunksize} calls{last}"),
-        format!("  sub-workers   {sub_workers} in each worker, which run one call at a time"),
-        format!("  chunks        {workers}"),
-        format!("  live workers  {live_workers} at once"),
-        format!("  waves         {waves}"),
-        format!("  cost          {}", plan.cost()),
-    ];
-    lines.extend(plan.warnings().iter().map(|warning| format!("warning: {warning}")));
-    lines.join("\n")
+fn calls(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "write a whole number of calls from 0 up".to_owned())
+}
+
+fn number(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "write a whole number from 1 up".to_owned())
+}
+
+fn count(text: &str) -> Result<Count, String> {
+    if text.eq_ignore_ascii_case("auto") {
+        return Ok(Auto.into());
+    }
+    text.parse::<usize>().map(Count::from).map_err(|_| "write a whole number from 1 up, or auto".to_owned())
+}
+
+fn seconds(text: &str) -> Result<Durations, String> {
+    let wrong = || "write a number of seconds above 0, such as 0.5".to_owned();
+    text.parse().map_err(|_| wrong()).and_then(|seconds| Durations::fixed(seconds).map_err(|_| wrong()))
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "write a number from 0 (calls wait) to 1 (calls compute)".to_owned())
+}
+
+fn cpus(text: &str) -> Result<f64, String> {
+    let cpus = text.parse().ok().filter(|cpus: &f64| cpus.is_finite() && *cpus > 0.0);
+    cpus.ok_or_else(|| "write a number of vCPUs above 0, such as 4".to_owned())
+}
+
+fn dollars(text: &str) -> Result<f64, String> {
+    let usd = text.parse().ok().filter(|usd: &f64| usd.is_finite() && *usd >= 0.0);
+    usd.ok_or_else(|| "write US dollars from 0 up, such as 0.5".to_owned())
 }

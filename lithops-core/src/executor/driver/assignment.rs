@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use crate::{
     compute::ComputeBackend,
     error::CallError,
-    executor::shelf::Durable,
+    executor::{history::Learn, shelf::Durable},
     job::{InputQueue, JobState, Policy},
     plan::Plan,
     protocol::JobSpec,
@@ -37,6 +37,8 @@ pub struct Assignment {
     pub plan: Plan,
     /// Where its outcomes are stored, when it is durable.
     pub durable: Option<Durable>,
+    /// Who is told how long its calls took.
+    pub learn: Option<Learn>,
     /// Tells the driver to leave the job to another.
     pub stop: Option<oneshot::Receiver<()>>,
 }

@@ -10,7 +10,8 @@ use crate::{
     error::{ErrorKind, Result, Retry},
     id::ActivationId,
     job::{Dispatch, JobEvent, Tracking},
-    protocol::{Calls, Cancel, Run},
+    plan::Plan,
+    protocol::{Calls, Cancel, JobSpec, Processes, Run},
 };
 
 /// Calls are sent in frames of at most this many bytes, unless a single call is longer.
@@ -40,7 +41,7 @@ impl<T: Tracking> Driver<T> {
             }
             // New workers first: they take longest.
             let (number, room) = match self.start_worker(false) {
-                Some(number) => (number, chunksize),
+                Some(number) => (number, self.chunk_for_new()),
                 None => match self.workers.hungriest() {
                     Some((number, room)) => (number, room.div_ceil(chunksize) * chunksize),
                     None => return,
@@ -87,8 +88,68 @@ impl<T: Tracking> Driver<T> {
 
     /// A new worker, if one more may live; it is asked for when its first calls are handed over.
     fn start_worker(&mut self, alone: bool) -> Option<u64> {
-        let allowed = self.throttle.allows(self.workers.len());
-        allowed.then(|| self.workers.add(alone))
+        let live = self.workers.len();
+        let first_steps =
+            self.tuning.as_ref().is_some_and(|tuning| live as u64 >= tuning.limit(&self.plan_now()));
+        let allowed = self.throttle.allows(live) && !first_steps;
+        allowed.then(|| {
+            let number = self.workers.add(alone);
+            self.job.worker_began(number);
+            number
+        })
+    }
+
+    /// The plan for as many calls as are known.
+    fn plan_now(&self) -> Plan {
+        self.plan.for_calls(self.job.progress().known)
+    }
+
+    /// Plans the rest of the job anew, when enough has been measured.
+    pub(super) fn tune(&mut self) {
+        let (Some(tuning), Some(measured)) = (&mut self.tuning, &self.measured) else { return };
+        if !tuning.is_due(measured) {
+            return;
+        }
+        let progress = self.job.progress();
+        let left = progress.known.saturating_sub(progress.done).max(1);
+        let plan = self.plan.for_calls(progress.known);
+        let Some(plan) = tuning.replan(&plan, measured, left) else { return };
+        let worker_processes = u32::try_from(plan.worker_processes()).unwrap_or(u32::MAX);
+        if plan.worker_processes() != self.plan.worker_processes() {
+            tracing::debug!(worker_processes, "the rest is planned anew");
+            let processes = Processes { job: self.spec.job, worker_processes };
+            self.workers.feeds().for_each(|feed| feed.send(FeedCommand::Processes(processes)));
+            self.spec = Arc::new(JobSpec { worker_processes, ..(*self.spec).clone() });
+            self.workers.give_at_least(u64::from(worker_processes));
+        }
+        self.begin_chunks_here();
+        self.plan = plan.clone();
+        self.job.set_plan(plan);
+    }
+
+    /// The granularity may have changed while a worker was being started.
+    fn tell_processes(&self, number: u64) {
+        if let (Some(_), Some(feed)) = (&self.tuning, self.workers.feed(number)) {
+            let worker_processes = self.spec.worker_processes;
+            feed.send(FeedCommand::Processes(Processes { job: self.spec.job, worker_processes }));
+        }
+    }
+
+    /// Chunks may have another size from here on.
+    fn begin_chunks_here(&mut self) {
+        let (from, number) = self.chunks_from;
+        let passed = (self.next - from).div_ceil(self.plan.chunksize() as u64);
+        self.chunks_from = (self.next, number + passed);
+    }
+
+    /// How many calls a new worker is given.
+    fn chunk_for_new(&mut self) -> u64 {
+        let chunksize = self.plan.chunksize() as u64;
+        let Some(tuning) = self.tuning.as_ref().filter(|_| !self.backend.capabilities().feed) else {
+            return chunksize;
+        };
+        let left = self.job.progress().known.saturating_sub(self.next).max(1);
+        tuning.chunk(&self.plan, left)
     }
 
     /// Puts calls into a worker's hands: what was asked for, or the part of it that `calls` are.
@@ -124,6 +185,7 @@ impl<T: Tracking> Driver<T> {
         };
         calls.queued_at = now_nanos();
         self.next_again += 1;
+        self.job.handed_over(1);
         calls
     }
 
@@ -161,17 +223,33 @@ impl<T: Tracking> Driver<T> {
         } else {
             *front = front.slice(count, front.len() - count);
         }
-        let (first, chunksize) = (self.next, self.plan.chunksize() as u64);
+        if let Some(measured) = &mut self.measured {
+            measured.add_arguments(count, arguments.bytes());
+        }
+        let (first, mut chunksize) = (self.next, self.plan.chunksize() as u64);
         let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let tuned = self.tuning.is_some() && !self.backend.capabilities().feed;
+        if tuned {
+            // Each worker gets a chunk of its own size.
+            self.begin_chunks_here();
+            chunksize = u64::from(count);
+        }
+        let (from, number) = self.chunks_from;
+        let (chunk, offset) = ((first - from) / chunksize, (first - from) % chunksize);
+        let end = first + u64::from(count) - from;
+        self.job.handed_over(end.div_ceil(chunksize) - (first - from).div_ceil(chunksize));
         let run = Run {
             job: self.spec.job,
-            activation: ActivationId(first / chunksize),
-            offset: u32::try_from(first % chunksize).unwrap_or(u32::MAX),
+            activation: ActivationId(number + chunk),
+            offset: u32::try_from(offset).unwrap_or(u32::MAX),
             chunksize: u32::try_from(chunksize).unwrap_or(u32::MAX),
             attempt: 1,
             first,
             count,
         };
+        if tuned {
+            self.chunks_from = (first + u64::from(count), number + 1);
+        }
         let calls = Calls { run, batch: 0, queued_at: now_nanos(), arguments };
         self.next += u64::from(count);
         self.ready_calls -= count as usize;
@@ -192,6 +270,7 @@ impl<T: Tracking> Driver<T> {
                 let id = invocation.id.clone();
                 tracing::debug!(worker = number, invocation = %id, "a worker has calls");
                 if self.workers.started(number, id.clone(), invocation.feed) {
+                    self.tell_processes(number);
                     self.job.tell(|| JobEvent::WorkerStarted { job: self.job.id(), workers: live });
                 } else {
                     // It was given up meanwhile: what it still reports counts, but it is not to go on.
@@ -204,6 +283,7 @@ impl<T: Tracking> Driver<T> {
             }
             Err(error) if error.kind() == ErrorKind::RateLimited || error.retry() == Retry::Later => {
                 self.workers.remove(number);
+                self.job.worker_ended(number, false);
                 self.tracker.give_up(number);
                 self.throttled(live.saturating_sub(1), Duration::ZERO, number);
                 Ok(())

@@ -26,6 +26,7 @@ pub(super) fn blank_header(run: Run) -> ReportHeader {
         queued_at: now_nanos(),
         cpu: Duration::ZERO,
         peak_memory: 0,
+        delay: Duration::ZERO,
     }
 }
 

@@ -61,6 +61,9 @@ impl<T: Tracking> Driver<T> {
             self.job.commit(fresh);
             return;
         }
+        if let Some(measured) = &mut self.measured {
+            measured.add(report);
+        }
         if let Some(pace) = &mut self.pace {
             (0..report.len()).for_each(|index| pace.took(report.stats(index).duration()));
         }
@@ -102,6 +105,7 @@ impl<T: Tracking> Driver<T> {
             self.end_twins(number, &committed);
         }
         self.commit(committed);
+        self.tune();
     }
 
     fn tried_again(&self, first: u64, end: u64) {
@@ -150,6 +154,7 @@ impl<T: Tracking> Driver<T> {
 
     pub(super) fn lost_for_good(&mut self, number: u64, reason: String) {
         let Some(worker) = self.workers.remove(number) else { return };
+        self.job.worker_ended(number, true);
         if let Some(id) = worker.invocation
             && self.lease.is_some()
         {

@@ -26,8 +26,11 @@ use super::{
 use crate::{
     compute::{CancelLevel, ComputeBackend, Event, Invocation, Liveness, Reports},
     error::{Error, ErrorKind, Result},
-    executor::{interrupt, shelf::Shelf, stragglers::Pace, throttle::Throttle, workers::Workers},
-    job::{Command, Commands, InputQueue, JobEvent, JobState, Taken, Tracker, Tracking},
+    executor::{
+        history::Learn, interrupt, shelf::Shelf, stragglers::Pace, throttle::Throttle, tuning::Tuning,
+        workers::Workers,
+    },
+    job::{Command, Commands, InputQueue, JobEvent, JobState, Measured, Taken, Tracker, Tracking},
     plan::Plan,
     protocol::{Calls, JobSpec, Payloads},
 };
@@ -75,6 +78,7 @@ pub async fn drive_with(
         }
     };
     if ended == Ended::Finished {
+        driver.learn();
         tracing::debug!(job = %job.id(), "finished");
         job.tell(|| JobEvent::Finished { job: job.id(), progress: job.progress() });
     } else if !(job.is_interrupted() && job.is_detached()) {
@@ -122,6 +126,12 @@ pub(super) struct Driver<T> {
     pub(super) shelf: Option<Shelf>,
     /// Where they come back through the storage alone.
     pub(super) looks: Option<Looks>,
+    /// How long calls took so far, if anybody wants to know, and how the plan follows from it.
+    pub(super) measured: Option<Measured>,
+    pub(super) tuning: Option<Tuning>,
+    learn: Option<Learn>,
+    /// From which call on chunks have the plan's size, and the number of the first of them.
+    pub(super) chunks_from: (u64, u64),
 }
 
 impl<T: Tracking> Driver<T> {
@@ -147,11 +157,16 @@ impl<T: Tracking> Driver<T> {
         let least = assignment.plan.worker_processes() as u64;
         let least = if shelf.is_some() { least.max(chunksize * 2) } else { least };
         let now = Instant::now();
+        // Chunks of a durable job are stored as they are.
+        let tuning = Tuning::of(&assignment.plan).filter(|_| shelf.is_none());
+        let measures = tuning.is_some() || assignment.learn.is_some();
         Self {
             tracker,
-            throttle: Throttle::new(
-                usize::try_from(assignment.plan.live_workers_limit()).unwrap_or(usize::MAX),
-            ),
+            measured: measures.then(Measured::default),
+            tuning,
+            learn: assignment.learn,
+            chunks_from: (0, 0),
+            throttle: Throttle::new(assignment.plan.max_workers()),
             job: assignment.job,
             spec: assignment.spec,
             backend: assignment.backend,
@@ -218,6 +233,13 @@ impl<T: Tracking> Driver<T> {
             if !self.inputs_ended && self.ready_calls < READY_CALLS {
                 self.take_inputs()?;
             }
+        }
+    }
+
+    /// What was measured helps to plan the next job of the function.
+    fn learn(&mut self) {
+        if let (Some(learn), Some(measured)) = (&self.learn, self.measured.take()) {
+            learn.from(measured);
         }
     }
 

@@ -65,7 +65,7 @@ pub(super) fn follow(
         journal: world.journal.clone().expect("the job is durable"),
         record: record.clone(),
         job: Arc::clone(&job),
-        means: Ok::<_, Error>(Means { backend, spec: Arc::new(spec), plan, speculate }),
+        means: Ok::<_, Error>(Means { backend, spec: Arc::new(spec), plan, speculate, learn: None }),
         owner: owner(),
         leftover: None,
     };

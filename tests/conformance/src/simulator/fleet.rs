@@ -6,7 +6,6 @@ use lithops_core::{
     executor::{Assignment, drive},
     id::JobId,
     job::{InputQueue, JobState, Taken},
-    plan::PlanRequest,
     protocol::PayloadsBuilder,
 };
 use tokio::time::Instant;
@@ -54,14 +53,7 @@ pub fn fleet(calls: u64, workers: usize) -> Seen {
 async fn play(world: &Arc<World>, id: JobId) -> (lithops_core::job::Progress, Duration) {
     let scenario = &world.scenario;
     let backend = clients::backend(world);
-    let plan = PlanRequest {
-        calls: scenario.calls,
-        worker_processes: Some(scenario.worker_processes),
-        chunksize: Some(scenario.chunksize),
-        max_workers: Some(scenario.max_workers),
-        capabilities: backend.capabilities(),
-    };
-    let plan = plan.plan().expect("the numbers are within the backend's limits");
+    let plan = scenario.plan(backend.capabilities()).expect("the numbers are within the backend's limits");
     let (job, mut commands) = JobState::new(id, "simulated", plan.clone(), Some(scenario.calls));
     let job = Arc::new(job);
     let queue = Arc::new(InputQueue::default());
@@ -87,6 +79,7 @@ async fn play(world: &Arc<World>, id: JobId) -> (lithops_core::job::Progress, Du
         speculate: false,
         plan,
         durable: None,
+        learn: None,
         stop: None,
     };
     let begun = Instant::now();

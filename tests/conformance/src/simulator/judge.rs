@@ -8,7 +8,7 @@ use lithops_core::{
     executor::{Assignment, drive_with},
     id::JobId,
     job::{InputQueue, JobState, Tracker},
-    plan::{Plan, PlanRequest},
+    plan::Plan,
     protocol::{JobSpec, Tag},
 };
 use tokio::time::{sleep, timeout};
@@ -65,14 +65,8 @@ const JOB: JobId = JobId::from_bytes([7; 16]);
 async fn play(world: &Arc<World>, sabotage: Option<Sabotage>) -> Result<(), Broken> {
     let scenario = &world.scenario;
     let backend = clients::backend(world);
-    let plan = PlanRequest {
-        calls: scenario.calls,
-        worker_processes: Some(scenario.worker_processes),
-        chunksize: Some(scenario.chunksize),
-        max_workers: Some(scenario.max_workers),
-        capabilities: backend.capabilities(),
-    };
-    let plan = plan.plan().map_err(|error| (Violation::JobFailed, error.to_string()))?;
+    let plan = scenario.plan(backend.capabilities());
+    let plan = plan.map_err(|error| (Violation::JobFailed, error.to_string()))?;
     let jobs = match scenario.durable {
         None => vec![session(world, backend, plan, sabotage).await?],
         Some(fate) => durable(world, fate, plan).await?,
@@ -105,6 +99,7 @@ async fn session(
         speculate: scenario.speculate,
         plan,
         durable: None,
+        learn: None,
         stop: None,
     };
     let tracker = Tracker::new(scenario.policy);

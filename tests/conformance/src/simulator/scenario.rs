@@ -5,6 +5,7 @@ use std::time::Duration;
 use lithops_core::{
     compute::{CancelLevel, Capabilities, Liveness, Reports},
     job::Policy,
+    plan::{Count, Plan, PlanRequest},
 };
 
 use super::random::Random;
@@ -171,6 +172,20 @@ impl Scenario {
             }
         }
         capabilities
+    }
+
+    /// The plan of its job.
+    ///
+    /// # Errors
+    /// When a number is over its limit.
+    pub fn plan(&self, capabilities: &Capabilities) -> lithops_core::error::Result<Plan> {
+        PlanRequest {
+            worker_processes: Some(Count::Exactly(self.worker_processes)),
+            chunksize: Some(Count::Exactly(self.chunksize)),
+            max_workers: Some(self.max_workers),
+            ..PlanRequest::new(self.calls, capabilities)
+        }
+        .plan()
     }
 
     /// Whether calls may be tried more than once.

@@ -287,6 +287,7 @@ fn finish(builder: &mut ReportBuilder, run: Run, queued_at: u64, pid: u32) -> Re
         queued_at,
         cpu: Duration::ZERO,
         peak_memory: 0,
+        delay: Duration::ZERO,
     };
     let mut frame = Vec::new();
     builder.drain_into(&header, &mut frame);

@@ -1,0 +1,395 @@
+//! [`Platform`]: the data file of a platform: what it can do, its limits and prices, with date and source.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::{
+    Capabilities, Granularity, Liveness, Price, Startup,
+    platform_data::{Data, Heart, Vcpus},
+};
+use crate::{
+    config::{Located, Section, Value},
+    error::{Error, ErrorKind, Result},
+};
+
+/// What a platform can do, its limits and what it costs, read from a file of data.
+///
+/// Each backend crate has one, `capabilities.yaml`; `lithops plan --capabilities FILE` plans for any platform that is
+/// described in the same form. Durations are written `20us`, `250ms`, `3s`; memory is in MiB; prices are US dollars.
+///
+/// ```yaml
+/// platform: my_containers          # its name
+/// date: 2026-11-23                 # when this was looked up, and where
+/// sources: [https://example.com/pricing]
+/// granularity: caas                # faas: 1 sub-worker; caas, vm: its CPUs; local
+/// memory: {default: 2048, min: 512, max: 32768}      # where memory is chosen
+/// vcpus: {default: 4, min: 1, max: 8}                # or {mb_per_vcpu: 1769}, {count: 8}, {machine: true}
+/// worker_processes: {max: 256}                       # default: as the granularity says
+/// workers: {default: 100, max: 1000}                 # at once
+/// payload_limit: 33554432          # bytes of one hand-over; no limit when left out
+/// timeout: {default: 300s, limit: 3600s}
+/// feed: false                      # whether a live worker can be given more
+/// reports: buffered                # streamed, buffered, stored
+/// liveness: response               # platform, response, or {heartbeat: 2s}
+/// cancel: activation               # none, activation, call
+/// startup: {cold: 2s, warm: 20ms, sub_worker: 3ms, per_second: 50}
+/// call_overhead: 30us
+/// price: {request_usd: 4.0e-7, vcpu_second_usd: 2.4e-5, gb_second_usd: 2.5e-6, increment: 100ms}
+/// variants:                        # parts of the above, chosen by name
+///   big: {vcpus: {default: 8}}
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Platform {
+    data: Data,
+    /// As it was read, for what is laid over it.
+    value: Value,
+    source: String,
+}
+
+/// What is wished of a worker; what is not, is the platform's default.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct WorkerWish {
+    /// `runtime_memory`: MiB.
+    pub memory: Option<u64>,
+    /// `runtime_cpu`: vCPUs.
+    pub vcpus: Option<f64>,
+    /// `runtime_timeout`.
+    pub timeout: Option<std::time::Duration>,
+    /// One of the platform's variants, such as an architecture or a type of instance.
+    pub variant: Option<String>,
+    /// The CPUs of the machine, for a platform that is one.
+    pub machine: usize,
+}
+
+impl WorkerWish {
+    /// What a section says of memory, CPUs and time.
+    ///
+    /// # Errors
+    /// When a value cannot be what it should be.
+    pub fn read(section: Section<'_>) -> Result<Self> {
+        Ok(Self {
+            memory: section.positive("runtime_memory")?.map(|memory| memory as u64),
+            vcpus: section.number("runtime_cpu")?,
+            timeout: section.duration("runtime_timeout")?,
+            variant: None,
+            machine: 0,
+        })
+    }
+}
+
+impl Platform {
+    /// Reads the data of a platform; `source` names them in errors.
+    ///
+    /// # Errors
+    /// `ConfigInvalid` that names source, line and key, and says what to write instead.
+    pub fn parse(text: &str, source: &str) -> Result<Self> {
+        let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
+        let refuse = |error: serde_saphyr::Error| {
+            let place = error.location().filter(|location| location.line() > 0);
+            let place = place.map_or(source.to_owned(), |place| format!("{source}:{}", place.line()));
+            let words = error.without_snippet().to_string();
+            let words = words.split_once(" at line ").map_or(words.as_str(), |(words, _)| words);
+            Error::new(ErrorKind::ConfigInvalid, format!("{place} does not describe a platform: {words}"))
+                .with_hint("the form is described in the documentation of `Platform`, and by `capabilities.yaml` of each backend")
+        };
+        let value: Value =
+            serde_saphyr::from_str_with_options(text, options.clone()).map_err(|error| refuse(error))?;
+        let data: Data = serde_saphyr::from_str_with_options(text, options).map_err(|error| refuse(error))?;
+        data.check(source)?;
+        let platform = Self { data, value, source: source.to_owned() };
+        platform.data.variants.keys().try_for_each(|name| platform.variant(name).map(drop))?;
+        Ok(platform)
+    }
+
+    /// The same with what the key `capabilities` of a section says instead, if anything.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse), naming the section.
+    pub fn overridden_by(&self, section: Section<'_>) -> Result<Self> {
+        let Some(Located { value, origin }) = section.get("capabilities") else { return Ok(self.clone()) };
+        let source = format!("`capabilities` in section `{}` {}", section.name(), origin.phrase());
+        self.with(value, &source)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.data.platform
+    }
+
+    /// When the data were looked up.
+    #[must_use]
+    pub fn date(&self) -> &str {
+        &self.data.date
+    }
+
+    /// Where the data were looked up.
+    #[must_use]
+    pub fn sources(&self) -> &[String] {
+        &self.data.sources
+    }
+
+    /// What workers of this kind can do, and cost.
+    ///
+    /// # Errors
+    /// `InvalidInput` that names the key and says what to write instead.
+    pub fn worker(&self, wish: &WorkerWish) -> Result<Capabilities> {
+        let chosen;
+        let platform = match &wish.variant {
+            Some(name) => {
+                chosen = self.variant(name)?;
+                &chosen
+            }
+            None => self,
+        };
+        platform.capabilities(wish)
+    }
+
+    fn capabilities(&self, wish: &WorkerWish) -> Result<Capabilities> {
+        let data = &self.data;
+        let worker_memory = self.memory(wish.memory)?;
+        let worker_cpus = self.vcpus(wish, worker_memory)?;
+        let whole = (worker_cpus as usize).max(1);
+        let default_worker_processes = match (data.worker_processes.default, data.granularity) {
+            (Some(default), _) => default,
+            (None, Granularity::Faas) => 1,
+            (None, _) => whole.min(data.worker_processes.max),
+        };
+        let timeout_limit = match (wish.timeout, &data.timeout) {
+            (Some(wished), Some(timeout)) if wished > timeout.limit.0 => {
+                let problem = format!(
+                    "`runtime_timeout` is {wished:?}, and a worker of {} may run for {:?} at most",
+                    self.name(),
+                    timeout.limit.0
+                );
+                let hint = format!("write at most {}", timeout.limit.0.as_secs());
+                return Err(wrong("runtime_timeout", problem, hint));
+            }
+            (wished, Some(timeout)) => Some(wished.unwrap_or(timeout.default.0)),
+            (wished, None) => wished,
+        };
+        let price = &data.price;
+        Ok(Capabilities {
+            granularity: data.granularity,
+            worker_cpus,
+            worker_memory,
+            default_worker_processes,
+            max_worker_processes: data.worker_processes.max,
+            default_max_workers: data.workers.default,
+            max_workers: data.workers.max,
+            workers_per_invoke: data.workers_per_invoke,
+            payload_limit: data.payload_limit,
+            timeout_limit,
+            feed: data.feed,
+            reports: data.reports,
+            liveness: match data.liveness {
+                Heart::Platform => Liveness::Platform,
+                Heart::Response => Liveness::ResponseOnly,
+                Heart::Heartbeat(period) => Liveness::Heartbeat(period.0),
+            },
+            cancel: data.cancel,
+            startup: Startup {
+                cold: data.startup.cold.0,
+                warm: data.startup.warm.0,
+                sub_worker: data.startup.sub_worker.0,
+                per_second: data.startup.per_second,
+            },
+            call_overhead: data.call_overhead.0,
+            price: Price {
+                request_usd: price.request_usd,
+                gb_second_usd: price.gb_second_usd,
+                vcpu_second_usd: price.vcpu_second_usd,
+                worker_hour_usd: price.worker_hour_usd,
+                increment: price.increment.0,
+                minimum: price.minimum.0,
+                bills_startup: price.bills_startup,
+            },
+        })
+    }
+
+    fn memory(&self, wished: Option<u64>) -> Result<u64> {
+        let Some(bounds) = &self.data.memory else { return Ok(wished.unwrap_or(0)) };
+        let memory = wished.unwrap_or(bounds.default);
+        if (bounds.min..=bounds.max).contains(&memory) {
+            return Ok(memory);
+        }
+        let problem = format!("`runtime_memory` is {memory} MB, which {} does not sell", self.name());
+        let hint = format!("write a whole number from {} to {}", bounds.min, bounds.max);
+        Err(wrong("runtime_memory", problem, hint))
+    }
+
+    fn vcpus(&self, wish: &WorkerWish, memory: u64) -> Result<f64> {
+        let bought = |vcpus: f64| match wish.vcpus {
+            Some(wished) if (wished - vcpus).abs() > 1e-9 => {
+                let problem = format!("`runtime_cpu` cannot be chosen on {}", self.name());
+                Err(wrong("runtime_cpu", problem, "leave it out"))
+            }
+            _ => Ok(vcpus),
+        };
+        match &self.data.vcpus {
+            Vcpus::MbPerVcpu(mb) => bought(memory as f64 / mb),
+            Vcpus::Count(count) => bought(*count),
+            Vcpus::Machine => bought(wish.machine.max(1) as f64),
+            Vcpus::Chosen { default, min, max } => {
+                let vcpus = wish.vcpus.unwrap_or(*default);
+                if (*min..=*max).contains(&vcpus) {
+                    return Ok(vcpus);
+                }
+                let problem = format!("`runtime_cpu` is {vcpus}, which {} does not sell", self.name());
+                Err(wrong("runtime_cpu", problem, format!("write a number from {min} to {max}")))
+            }
+        }
+    }
+
+    fn variant(&self, name: &str) -> Result<Self> {
+        let Some(part) = self.data.variants.get(name) else {
+            let names: Vec<_> = self.data.variants.keys().map(|name| format!("`{name}`")).collect();
+            let hint = match names.is_empty() {
+                true => format!("{} has no variants", self.name()),
+                false => format!("{} has {}", self.name(), names.join(", ")),
+            };
+            return Err(wrong("variant", format!("unknown variant `{name}` of {}", self.name()), hint));
+        };
+        self.with(part, &format!("variant `{name}` in {}", self.source))
+    }
+
+    /// The same with what `part` says laid over it.
+    fn with(&self, part: &Value, source: &str) -> Result<Self> {
+        refuse_not_finite(part, "", source)?;
+        let mut value = self.value.clone();
+        lay_over(&mut value, part);
+        let refuse = |words: String| {
+            Error::new(ErrorKind::ConfigInvalid, format!("{source} does not describe a platform: {words}"))
+                .with_hint("its keys are those of the backend's `capabilities.yaml`")
+        };
+        let json = serde_json::to_value(&value).map_err(|error| refuse(error.to_string()))?;
+        let data = Data::deserialize(json).map_err(|error| refuse(error.to_string()))?;
+        data.check(source)?;
+        Ok(Self { data, value, source: source.to_owned() })
+    }
+}
+
+fn wrong(key: &'static str, problem: String, hint: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidInput, problem).with_hint(hint.into()).with_context("key", key)
+}
+
+/// Lays mappings over mappings; anything else replaces what was there. Where CPUs come from is one choice of several:
+/// another one replaces it too.
+fn lay_over(below: &mut Value, above: &Value) {
+    let (Value::Map(below), Value::Map(above)) = (&mut *below, above) else {
+        *below = above.clone();
+        return;
+    };
+    for (key, above) in above {
+        let kinds = |value: &Value| match value {
+            Value::Map(map) => {
+                ["mb_per_vcpu", "count", "machine"].into_iter().find(|kind| map.contains_key(*kind))
+            }
+            _ => None,
+        };
+        match below.get_mut(key) {
+            Some(below) if key != "vcpus" || kinds(below) == kinds(above) => lay_over(below, above),
+            _ => {
+                below.insert(key.clone(), above.clone());
+            }
+        }
+    }
+}
+
+/// Numbers that are none would be mistaken for null later on.
+fn refuse_not_finite(value: &Value, path: &str, source: &str) -> Result<()> {
+    let below = |map: &BTreeMap<String, Value>| {
+        map.iter().try_for_each(|(key, value)| {
+            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            refuse_not_finite(value, &path, source)
+        })
+    };
+    match value {
+        Value::Map(map) => below(map),
+        Value::Float(number) if !number.is_finite() => {
+            let problem = format!("`{path}` in {source} is {value}, which is not a number");
+            Err(Error::new(ErrorKind::ConfigInvalid, problem).with_hint("write a number from 0 up"))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const CONTAINERS: &str = "
+platform: containers
+date: 2026-11-23
+sources: [https://example.com]
+granularity: caas
+memory: {default: 2048, min: 512, max: 32768}
+vcpus: {default: 4, min: 1, max: 8}
+worker_processes: {max: 256}
+workers: {default: 100, max: 1000}
+feed: false
+reports: buffered
+liveness: {heartbeat: 2s}
+cancel: activation
+startup: {cold: 2s, warm: 20ms, sub_worker: 3ms}
+call_overhead: 30us
+price: {vcpu_second_usd: 2.4e-5, increment: 100ms}
+variants:
+  big: {vcpus: {default: 8}}
+  bought: {vcpus: {mb_per_vcpu: 1024}}
+";
+
+    fn wish() -> WorkerWish {
+        WorkerWish::default()
+    }
+
+    #[test]
+    fn a_container_runs_as_many_calls_as_it_has_cpus() {
+        let platform = Platform::parse(CONTAINERS, "containers.yaml").expect("it is right");
+        let worker = platform.worker(&wish()).expect("it is sold");
+        assert_eq!((worker.default_worker_processes, worker.worker_cpus), (4, 4.0));
+        assert_eq!(worker.liveness, Liveness::Heartbeat(Duration::from_secs(2)));
+        let large = platform.worker(&WorkerWish { vcpus: Some(6.0), ..wish() }).expect("it is sold");
+        assert_eq!(large.default_worker_processes, 6);
+        let big = platform.worker(&WorkerWish { variant: Some("big".into()), ..wish() }).expect("it is sold");
+        assert_eq!(big.default_worker_processes, 8);
+        let bought =
+            platform.worker(&WorkerWish { variant: Some("bought".into()), ..wish() }).expect("it is sold");
+        assert_eq!(bought.default_worker_processes, 2);
+    }
+
+    #[test]
+    fn what_the_platform_does_not_sell_is_refused_by_name() {
+        let platform = Platform::parse(CONTAINERS, "containers.yaml").expect("it is right");
+        let refused = |wish: WorkerWish| platform.worker(&wish).expect_err("refused").to_string();
+        let memory = refused(WorkerWish { memory: Some(64), ..wish() });
+        assert!(memory.contains("`runtime_memory` is 64 MB") && memory.contains("512 to 32768"), "{memory}");
+        let cpus = refused(WorkerWish { vcpus: Some(9.0), ..wish() });
+        assert!(cpus.contains("`runtime_cpu` is 9") && cpus.contains("from 1 to 8"), "{cpus}");
+        let variant = refused(WorkerWish { variant: Some("huge".into()), ..wish() });
+        assert!(variant.contains("`huge`") && variant.contains("`big`"), "{variant}");
+    }
+
+    #[test]
+    fn wrong_data_name_the_place() {
+        for (from, to, wanted) in [
+            ("increment: 100ms", "increment: 100", "increment"),
+            ("vcpu_second_usd: 2.4e-5", "vcpu_second_usd: -1", "`price.vcpu_second_usd`"),
+            ("vcpu_second_usd: 2.4e-5", "vcpu_second_usd: .nan", "c.yaml:16"),
+            ("cold: 2s", "cold: -2s", "c.yaml:13"),
+            ("feed: false", "fead: false", "fead"),
+            ("default: 100, max: 1000", "default: 0, max: 1000", "`workers.default`"),
+            ("default: 100, max: 1000", "default: 2000, max: 1000", "`workers.default`"),
+            ("default: 4, min: 1", "default: 0.5, min: 1", "`vcpus.default`"),
+            ("granularity: caas", "granularity: baas", "c.yaml:5"),
+        ] {
+            let text = CONTAINERS.replace(from, to);
+            let said = Platform::parse(&text, "c.yaml").err().map(|error| error.to_string());
+            let fits = to == "increment: 100" && said.is_none();
+            assert!(fits || said.as_ref().is_some_and(|said| said.contains(wanted)), "{to}: {said:?}");
+        }
+    }
+}

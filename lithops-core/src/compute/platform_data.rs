@@ -1,0 +1,248 @@
+//! What a file that describes a platform may say, as it is read: shapes, defaults, and what is refused.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Deserializer, de};
+
+use super::{CancelLevel, Granularity, Reports};
+use crate::{
+    config::{Value, duration},
+    error::{Error, ErrorKind, Result},
+};
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Data {
+    pub(super) platform: String,
+    pub(super) date: String,
+    pub(super) sources: Vec<String>,
+    pub(super) granularity: Granularity,
+    pub(super) memory: Option<Bounds>,
+    #[serde(deserialize_with = "vcpus")]
+    pub(super) vcpus: Vcpus,
+    pub(super) worker_processes: Processes,
+    pub(super) workers: Workers,
+    #[serde(default = "one")]
+    pub(super) workers_per_invoke: usize,
+    pub(super) payload_limit: Option<u64>,
+    pub(super) timeout: Option<Timeout>,
+    pub(super) feed: bool,
+    pub(super) reports: Reports,
+    #[serde(deserialize_with = "liveness")]
+    pub(super) liveness: Heart,
+    pub(super) cancel: CancelLevel,
+    pub(super) startup: Start,
+    pub(super) call_overhead: Span,
+    pub(super) price: Prices,
+    #[serde(default)]
+    pub(super) variants: BTreeMap<String, Value>,
+}
+
+fn one() -> usize {
+    1
+}
+
+/// A choice of memory, in MiB.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Bounds {
+    pub(super) default: u64,
+    pub(super) min: u64,
+    pub(super) max: u64,
+}
+
+/// Where a worker's CPUs come from.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Vcpus {
+    /// They come with the memory.
+    MbPerVcpu(f64),
+    /// Every worker has so many.
+    Count(f64),
+    /// They are those of the machine.
+    Machine,
+    /// They are chosen.
+    Chosen { default: f64, min: f64, max: f64 },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VcpusRead {
+    mb_per_vcpu: Option<f64>,
+    count: Option<f64>,
+    machine: Option<bool>,
+    default: Option<f64>,
+    min: Option<f64>,
+    max: Option<f64>,
+}
+
+fn vcpus<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Vcpus, D::Error> {
+    let read = VcpusRead::deserialize(deserializer)?;
+    let chosen = (read.default, read.min, read.max);
+    match (read.mb_per_vcpu, read.count, read.machine, chosen) {
+        (Some(mb), None, None, (None, None, None)) => Ok(Vcpus::MbPerVcpu(mb)),
+        (None, Some(count), None, (None, None, None)) => Ok(Vcpus::Count(count)),
+        (None, None, Some(true), (None, None, None)) => Ok(Vcpus::Machine),
+        (None, None, None, (Some(default), Some(min), Some(max))) => Ok(Vcpus::Chosen { default, min, max }),
+        _ => Err(de::Error::custom(
+            "`vcpus` is one of {mb_per_vcpu: MB}, {count: N}, {machine: true} and {default: N, min: N, max: N}",
+        )),
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Processes {
+    pub(super) default: Option<usize>,
+    pub(super) max: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Workers {
+    pub(super) default: usize,
+    pub(super) max: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Timeout {
+    pub(super) default: Span,
+    pub(super) limit: Span,
+}
+
+/// How the loss of a worker is noticed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Heart {
+    Platform,
+    Response,
+    Heartbeat(Span),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Beating {
+    heartbeat: Span,
+}
+
+fn liveness<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Heart, D::Error> {
+    let wanted = "`liveness` is `platform`, `response` or {heartbeat: 2s}";
+    match Value::deserialize(deserializer)? {
+        Value::String(word) if word == "platform" => Ok(Heart::Platform),
+        Value::String(word) if word == "response" => Ok(Heart::Response),
+        value @ Value::Map(_) => serde_json::to_value(&value)
+            .and_then(Beating::deserialize)
+            .map(|beating| Heart::Heartbeat(beating.heartbeat))
+            .map_err(|_| de::Error::custom(wanted)),
+        _ => Err(de::Error::custom(wanted)),
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Start {
+    pub(super) cold: Span,
+    pub(super) warm: Span,
+    pub(super) sub_worker: Span,
+    pub(super) per_second: Option<f64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[derive(Default)]
+pub(super) struct Prices {
+    pub(super) request_usd: f64,
+    pub(super) gb_second_usd: f64,
+    pub(super) vcpu_second_usd: f64,
+    pub(super) worker_hour_usd: f64,
+    pub(super) increment: Span,
+    pub(super) minimum: Span,
+    pub(super) bills_startup: bool,
+}
+
+/// A duration above zero, with a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct Span(pub(super) Duration);
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        duration::read(&value).map(Self).ok_or_else(|| {
+            de::Error::custom(format!(
+                "{value} is no duration above zero: write for example 20us, 250ms or 3s"
+            ))
+        })
+    }
+}
+
+impl Data {
+    /// Refuses what cannot be.
+    pub(super) fn check(&self, source: &str) -> Result<()> {
+        let refuse = |key: &str, found: String, wanted: &str| {
+            Err(Error::new(ErrorKind::ConfigInvalid, format!("`{key}` in {source} is {found}"))
+                .with_hint(format!("write {wanted}")))
+        };
+        let price = &self.price;
+        for (key, usd) in [
+            ("price.request_usd", price.request_usd),
+            ("price.gb_second_usd", price.gb_second_usd),
+            ("price.vcpu_second_usd", price.vcpu_second_usd),
+            ("price.worker_hour_usd", price.worker_hour_usd),
+        ] {
+            if !(0.0..=1e6).contains(&usd) {
+                return refuse(key, usd.to_string(), "US dollars from 0 up");
+            }
+        }
+        for (key, count) in [
+            ("worker_processes.default", self.worker_processes.default.unwrap_or(1)),
+            ("worker_processes.max", self.worker_processes.max),
+            ("workers.default", self.workers.default),
+            ("workers.max", self.workers.max),
+            ("workers_per_invoke", self.workers_per_invoke),
+        ] {
+            if count == 0 {
+                return refuse(key, "0".into(), "a whole number from 1 up");
+            }
+        }
+        for (key, default, max) in [
+            (
+                "worker_processes.default",
+                self.worker_processes.default.unwrap_or(1),
+                self.worker_processes.max,
+            ),
+            ("workers.default", self.workers.default, self.workers.max),
+        ] {
+            if default > max {
+                return refuse(key, default.to_string(), &format!("at most {max}, which is the maximum"));
+            }
+        }
+        if let Some(Bounds { default, min, max }) = &self.memory
+            && !(*min >= 1 && min <= default && default <= max)
+        {
+            return refuse(
+                "memory.default",
+                default.to_string(),
+                "a number between `memory.min` and `memory.max`",
+            );
+        }
+        match &self.vcpus {
+            Vcpus::MbPerVcpu(number) if *number < 1.0 || self.memory.is_none() => {
+                refuse("vcpus.mb_per_vcpu", number.to_string(), "MB of memory, and describe `memory`")
+            }
+            Vcpus::Count(number) if !(0.001..=1e4).contains(number) => {
+                refuse("vcpus.count", number.to_string(), "a number of vCPUs above 0")
+            }
+            Vcpus::Chosen { default, min, max } if !(0.001 <= *min && min <= default && default <= max) => {
+                refuse("vcpus.default", default.to_string(), "a number between `vcpus.min` and `vcpus.max`")
+            }
+            _ => Ok(()),
+        }?;
+        if self.startup.per_second.is_some_and(|rate| rate <= 0.0) {
+            return refuse(
+                "startup.per_second",
+                "not above 0".into(),
+                "workers started in a second, or leave it out",
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,175 @@
+//! [`Measured`]: how long the calls of a function took, counted as they are reported.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    plan::{Basis, Durations, Workload},
+    protocol::Report,
+};
+
+/// Durations are put into classes that differ by a factor of two to the eighth part of one: 9 %.
+const CLASSES_PER_DOUBLING: f64 = 8.0;
+/// Of a report with more calls than this, so many are looked at.
+const LOOKED_AT: usize = 64;
+/// Earlier jobs count no more than this many calls, so that new ones always matter.
+const REMEMBERED: f64 = 10_000.0;
+
+/// How long calls took when nothing else competed for their CPUs, and how long they were on one.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Measured {
+    /// Class of duration, weight, and the sum of the seconds.
+    classes: BTreeMap<i32, (f64, f64)>,
+    cpu: f64,
+    calls: u64,
+    /// How many arguments were handed over, and their bytes.
+    given: (f64, f64),
+}
+
+impl Measured {
+    /// Counts the calls of a report that returned.
+    pub fn add(&mut self, report: &Report) {
+        let len = report.len();
+        if len == 0 || !report.all_ok() {
+            // CPU time is known of a whole report only.
+            return;
+        }
+        let took = |index: usize| {
+            let (started, ended) = report.times(index);
+            Duration::from_nanos(ended.saturating_sub(started)).as_secs_f64().max(1e-9)
+        };
+        let step = len.div_ceil(LOOKED_AT);
+        let looked_at: Vec<_> = (0..len).step_by(step).map(took).collect();
+        let weight = len as f64 / looked_at.len() as f64;
+        let wall = looked_at.iter().sum::<f64>() * weight;
+        // Of the time in which a call was ready and had no CPU nothing would be left without the others.
+        let undelayed = (1.0 - report.header.delay.as_secs_f64() / wall).max(0.05);
+        for seconds in looked_at {
+            let seconds = (seconds * undelayed).max(1e-9);
+            let class = (seconds.log2() * CLASSES_PER_DOUBLING).floor() as i32;
+            let (count, sum) = self.classes.entry(class).or_default();
+            *count += weight;
+            *sum += seconds * weight;
+        }
+        self.cpu += report.header.cpu.as_secs_f64();
+        self.calls += len as u64;
+    }
+
+    /// Counts encoded arguments that are handed over.
+    pub fn add_arguments(&mut self, calls: usize, bytes: usize) {
+        self.given.0 += calls as f64;
+        self.given.1 += bytes as f64;
+    }
+
+    /// How many calls.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.calls
+    }
+
+    /// How many bytes the encoded argument of a call has, on the average.
+    #[must_use]
+    pub fn payload(&self) -> Option<u64> {
+        (self.given.0 >= 1.0).then(|| (self.given.1 / self.given.0).round() as u64)
+    }
+
+    /// What a planner can do with it.
+    #[must_use]
+    pub fn workload(&self, basis: Basis) -> Option<Workload> {
+        let points = self.classes.values().map(|(count, sum)| (sum / count.max(1e-9), *count));
+        let durations = Durations::weighted(points).ok()?;
+        let seconds: f64 = self.classes.values().map(|(_, sum)| sum).sum();
+        let cpu_share = if seconds > 0.0 { self.cpu / seconds } else { 1.0 };
+        // A call with threads of its own is on several CPUs at once.
+        let cpu_share = if cpu_share.is_finite() { cpu_share.clamp(0.0, 1024.0) } else { 1.0 };
+        Some(Workload { durations, cpu_share, basis })
+    }
+
+    /// What was known before together with what came later, which counts at least as much once there is enough of it.
+    #[must_use]
+    pub fn then(mut self, later: &Self) -> Self {
+        self.scale_to(REMEMBERED);
+        for (class, (count, sum)) in &later.classes {
+            let (old_count, old_sum) = self.classes.entry(*class).or_default();
+            *old_count += count;
+            *old_sum += sum;
+        }
+        self.cpu += later.cpu;
+        self.calls += later.calls;
+        self.given = (self.given.0 + later.given.0, self.given.1 + later.given.1);
+        self
+    }
+
+    fn scale_to(&mut self, most: f64) {
+        let factor = most / self.calls.max(1) as f64;
+        if factor < 1.0 {
+            self.classes
+                .values_mut()
+                .for_each(|(count, sum)| (*count, *sum) = (*count * factor, *sum * factor));
+            self.cpu *= factor;
+            self.given = (self.given.0 * factor, self.given.1 * factor);
+            self.calls = most as u64;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        id::{ActivationId, JobId},
+        protocol::{HEADER_LEN, ReportBuilder, ReportHeader, Run, Tag},
+    };
+
+    fn report(calls: u32, each: Duration, cpu: Duration, delay: Duration) -> Report {
+        let job = JobId::from_bytes([1; 16]);
+        let activation = ActivationId(0);
+        let run = Run { job, activation, offset: 0, chunksize: calls, attempt: 1, first: 0, count: calls };
+        let header = ReportHeader {
+            run,
+            batch: 0,
+            batch_done: true,
+            stored: false,
+            pid: 1,
+            queued_at: 0,
+            cpu,
+            peak_memory: 0,
+            delay,
+        };
+        let mut builder = ReportBuilder::default();
+        (0..calls).for_each(|_| builder.end_call(Tag::Ok, 1000, 1000 + each.as_nanos() as u64));
+        let mut frame = Vec::new();
+        builder.drain_into(&header, &mut frame);
+        Report::read(&bytes::Bytes::from(frame).slice(HEADER_LEN..)).expect("it was just written")
+    }
+
+    const TEN: Duration = Duration::from_millis(10);
+
+    #[test]
+    fn time_without_a_cpu_does_not_count() {
+        let mut measured = Measured::default();
+        measured.add(&report(1, TEN * 2, TEN, TEN));
+        let workload = measured.workload(Basis::Given).expect("something was measured");
+        assert!((workload.durations.mean() - 0.01).abs() < 1e-6, "{workload}");
+        assert!((workload.cpu_share - 1.0).abs() < 1e-6, "{workload}");
+    }
+
+    #[test]
+    fn a_call_that_waits_needs_little_of_a_cpu() {
+        let mut measured = Measured::default();
+        (0..100).for_each(|_| measured.add(&report(1000, TEN, TEN, Duration::ZERO)));
+        let workload = measured.workload(Basis::Given).expect("something was measured");
+        assert!((workload.cpu_share - 0.001).abs() < 1e-6, "{workload}");
+        assert_eq!(measured.calls(), 100_000);
+    }
+
+    #[test]
+    fn later_jobs_count_more_than_all_before_them() {
+        let (mut before, mut later) = (Measured::default(), Measured::default());
+        (0..1000).for_each(|_| before.add(&report(1000, TEN, TEN, Duration::ZERO)));
+        (0..10).for_each(|_| later.add(&report(1000, TEN * 3, TEN, Duration::ZERO)));
+        let mean = before.then(&later).workload(Basis::Given).expect("measured").durations.mean();
+        assert!((mean - 0.02).abs() < 1e-4, "{mean}");
+    }
+}

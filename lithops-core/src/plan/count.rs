@@ -1,0 +1,67 @@
+//! [`Count`]: a number, or the wish to have it chosen.
+
+use std::fmt;
+
+/// Lets the planner choose: `chunksize(Auto)`, `worker_processes(Auto)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Auto;
+
+/// A number, or [`Auto`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Count {
+    /// This number.
+    Exactly(usize),
+    /// The planner chooses, by what is known of the calls, and corrects it while they run.
+    Auto,
+}
+
+impl From<usize> for Count {
+    fn from(count: usize) -> Self {
+        Self::Exactly(count)
+    }
+}
+
+impl From<Auto> for Count {
+    fn from(_: Auto) -> Self {
+        Self::Auto
+    }
+}
+
+impl From<crate::config::CountValue> for Count {
+    fn from(value: crate::config::CountValue) -> Self {
+        match value {
+            crate::config::CountValue::Count(count) => Self::Exactly(count),
+            crate::config::CountValue::Auto => Self::Auto,
+        }
+    }
+}
+
+impl Count {
+    pub(crate) fn exact(self) -> Option<usize> {
+        match self {
+            Self::Exactly(count) => Some(count),
+            Self::Auto => None,
+        }
+    }
+}
+
+/// Who has decided a number of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chosen {
+    /// Whoever wrote the program, the configuration or the command.
+    Given,
+    /// The rule that holds when nobody says anything.
+    Default,
+    /// The planner, by the cost model.
+    Auto,
+}
+
+impl fmt::Display for Chosen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Given => "as was said",
+            Self::Default => "the default",
+            Self::Auto => "chosen by auto",
+        })
+    }
+}

@@ -1,0 +1,332 @@
+//! [`Durations`]: how long the calls of a function take, as a distribution.
+
+use std::{fmt, str::FromStr};
+
+use crate::{
+    config::{Value, duration},
+    error::{Error, ErrorKind, Result},
+};
+
+/// A distribution is never described by more points than this: a plan is to take well under a millisecond.
+const POINTS: usize = 32;
+/// No call is planned to take longer, in seconds.
+const LONGEST: f64 = 1e9;
+
+/// How long the calls of a function take: at most 32 durations with weights.
+///
+/// As text: `20ms` or `fixed:20ms`, `exponential:20ms` (its mean), `uniform:5ms,35ms`, and `bimodal:2ms,200ms,0.1`
+/// for one call in ten of 200 ms.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Durations {
+    /// Seconds, ascending, and the share of calls that take no longer.
+    points: Vec<(f64, f64)>,
+    mean: f64,
+    variance: f64,
+}
+
+impl Durations {
+    /// Every call takes so many seconds.
+    ///
+    /// # Errors
+    /// `InvalidInput` when that is not a number above 0.
+    pub fn fixed(seconds: f64) -> Result<Self> {
+        Self::weighted([(seconds, 1.0)])
+    }
+
+    /// Exponentially distributed with this mean, in seconds.
+    ///
+    /// # Errors
+    /// `InvalidInput` when that is not a number above 0.
+    pub fn exponential(mean: f64) -> Result<Self> {
+        // The mean of each slice, so that the mean of all is exact; finer towards the end, because the longest of many
+        // calls decides.
+        let tail = |share: f64| if share <= 0.0 { 0.0 } else { share * (1.0 - share.ln()) };
+        let upto = |slice: i32| {
+            if slice <= 20 { 1.0 - f64::from(slice) * 0.045 } else { 0.1 * 0.5f64.powi(slice - 20) }
+        };
+        let slices = POINTS as i32;
+        Self::weighted((0..slices).map(|slice| {
+            let (from, to) = (upto(slice), if slice + 1 == slices { 0.0 } else { upto(slice + 1) });
+            (mean * (tail(from) - tail(to)) / (from - to), from - to)
+        }))
+    }
+
+    /// Evenly distributed between two durations, in seconds.
+    ///
+    /// # Errors
+    /// `InvalidInput` when these are not numbers above 0.
+    pub fn uniform(least: f64, most: f64) -> Result<Self> {
+        let step = (most - least) / POINTS as f64;
+        Self::weighted((0..POINTS).map(|index| (least + step * (index as f64 + 0.5), 1.0)))
+    }
+
+    /// Some calls are long: that share of them takes `long` seconds, the others `short`.
+    ///
+    /// # Errors
+    /// `InvalidInput` when these are not numbers above 0, or the share is not between 0 and 1.
+    pub fn bimodal(short: f64, long: f64, share: f64) -> Result<Self> {
+        if !(0.0..=1.0).contains(&share) {
+            return Err(Error::new(ErrorKind::InvalidInput, format!("the share of long calls is {share}"))
+                .with_hint("write a number from 0 to 1, such as 0.1"));
+        }
+        Self::weighted([(short, 1.0 - share), (long, share)])
+    }
+
+    /// From seconds with weights, in any order.
+    ///
+    /// # Errors
+    /// `InvalidInput` when one is not a number above 0, or there is none.
+    pub fn weighted(points: impl IntoIterator<Item = (f64, f64)>) -> Result<Self> {
+        let mut points: Vec<_> = points.into_iter().filter(|(_, weight)| *weight > 0.0).collect();
+        for (seconds, weight) in &points {
+            if !(*seconds > 0.0 && *seconds <= LONGEST && weight.is_finite()) {
+                return Err(Error::new(
+                    ErrorKind::InvalidInput,
+                    format!("a call cannot take {seconds} seconds"),
+                )
+                .with_hint("write a number of seconds above 0, such as 0.02")
+                .with_context("key", "task_seconds"));
+            }
+        }
+        if points.is_empty() {
+            return Err(Error::new(ErrorKind::InvalidInput, "no duration of a call is given")
+                .with_hint("write a number of seconds above 0, such as 0.02"));
+        }
+        points.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let points = thinned(points);
+        let total: f64 = points.iter().map(|(_, weight)| weight).sum();
+        let mean = points.iter().map(|(seconds, weight)| seconds * weight).sum::<f64>() / total;
+        let square = |seconds: f64| (seconds - mean) * (seconds - mean);
+        let variance = points.iter().map(|(seconds, weight)| square(*seconds) * weight).sum::<f64>() / total;
+        let mut share = 0.0;
+        let last = points.len() - 1;
+        let cumulated = points.iter().enumerate().map(|(index, (seconds, weight))| {
+            share += weight / total;
+            (*seconds, if index == last { 1.0 } else { share })
+        });
+        Ok(Self { points: cumulated.collect(), mean, variance })
+    }
+
+    /// The mean, in seconds.
+    #[must_use]
+    pub fn mean(&self) -> f64 {
+        self.mean
+    }
+
+    /// The standard deviation, in seconds.
+    #[must_use]
+    pub fn deviation(&self) -> f64 {
+        self.variance.sqrt()
+    }
+
+    /// The longest, in seconds.
+    #[must_use]
+    pub fn longest(&self) -> f64 {
+        self.points.last().map_or(0.0, |(seconds, _)| *seconds)
+    }
+
+    /// The seconds that this share of calls, from 0 to 1, does not exceed.
+    #[must_use]
+    pub fn quantile(&self, share: f64) -> f64 {
+        let place = self.points.partition_point(|(_, upto)| *upto < share);
+        self.points[place.min(self.points.len() - 1)].0
+    }
+
+    /// All of them times `factor`, and `offset` seconds more.
+    pub(super) fn stretched(&self, factor: f64, offset: f64) -> Self {
+        let points = self.points.iter().map(|(seconds, upto)| (seconds * factor + offset, *upto)).collect();
+        Self { points, mean: self.mean * factor + offset, variance: self.variance * factor * factor }
+    }
+
+    /// How long the longest of `count` calls takes, on the average.
+    pub(super) fn longest_of(&self, count: f64) -> f64 {
+        let mut before = 0.0;
+        let of_longest = self.points.iter().map(|(seconds, upto)| {
+            let upto = upto.powf(count);
+            seconds * (upto - std::mem::replace(&mut before, upto))
+        });
+        of_longest.sum()
+    }
+
+    /// How long `calls` of these take in all when `places` serve them one after another, whoever is free the next. A
+    /// call needs `crowd` of all CPUs while it runs: as soon as those of the running ones are more than one together,
+    /// they slow each other.
+    pub(super) fn makespan(&self, calls: f64, places: f64, crowd: f64) -> f64 {
+        if calls <= places {
+            return if calls > 0.0 { self.together(calls, crowd) } else { 0.0 };
+        }
+        let stretch = (places * crowd).max(1.0);
+        let rounds = calls / places;
+        // In step: as long as calls are about equally long, all places end their rounds together.
+        let whole = rounds.ceil() - 1.0;
+        let in_step = whole * self.mean * stretch + self.together(calls - whole * places, crowd);
+        // They get out of step by the square root of the rounds; a quarter of a call is half way.
+        let drift = rounds * self.variance / (self.mean * self.mean);
+        let together = (-drift * 8.0).exp();
+        if together > 0.999 {
+            return in_step;
+        }
+        // Out of step: at the moment when the last call is begun each place is somewhere in its call.
+        let rest = (self.mean + self.variance / self.mean) / 2.0;
+        let out_of_step = ((rounds * self.mean - rest) * stretch + self.rests_together(places, crowd))
+            .max(((calls - places) / places * self.mean) * stretch + self.mean);
+        (together * in_step + (1.0 - together) * out_of_step).max(self.longest_of(calls))
+    }
+
+    /// How long `count` calls that begin together take: the fewer are left, the less they slow each other.
+    fn together(&self, count: f64, crowd: f64) -> f64 {
+        let (mut took, mut from, mut share) = (0.0, 0.0, 0.0f64);
+        for (seconds, upto) in &self.points {
+            // Between two points nobody ends.
+            took += (seconds - from) * (1.0 - share.powf(count)).max(crowd * count * (1.0 - share));
+            (from, share) = (*seconds, *upto);
+        }
+        took
+    }
+
+    /// The same for the rests of `count` calls that are looked at while they run.
+    fn rests_together(&self, count: f64, crowd: f64) -> f64 {
+        // A call that is running has a rest of at most x with probability G(x) = (1/mean) * integral of 1 - F up to
+        // x, which is linear between points; the mean of the longest rest is the integral of 1 - G^count.
+        let (mut took, mut from, mut share, mut rest) = (0.0, 0.0, 0.0, 0.0f64);
+        for (seconds, upto) in &self.points {
+            let slope = (1.0 - share) / self.mean;
+            let next = (rest + slope * (seconds - from)).min(1.0);
+            let span = seconds - from;
+            if crowd * count <= 1.0 && slope > 1e-12 {
+                let below = (next.powf(count + 1.0) - rest.powf(count + 1.0)) / ((count + 1.0) * slope);
+                took += span - below;
+            } else {
+                // Simpson's rule.
+                let at = |rest: f64| (1.0 - rest.powf(count)).max(crowd * count * (1.0 - rest));
+                took += span / 6.0 * (at(rest) + 4.0 * at((rest + next) / 2.0) + at(next));
+            }
+            (from, share, rest) = (*seconds, *upto, next);
+        }
+        took
+    }
+}
+
+/// At most [`POINTS`] of them, neighbours of little weight put together; the longest stays as it is.
+fn thinned(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+    if points.len() <= POINTS {
+        return points;
+    }
+    let total: f64 = points.iter().map(|(_, weight)| weight).sum();
+    let each = total / (POINTS / 2) as f64;
+    let mut thin: Vec<(f64, f64)> = Vec::with_capacity(POINTS);
+    let last = points.len() - 1;
+    let mut left = total;
+    for (index, (seconds, weight)) in points.into_iter().enumerate() {
+        let full = thin.len() == POINTS - 1;
+        // Finer towards the end, because the longest of many calls decides.
+        let most = each.min(left / 2.0);
+        left -= weight;
+        match thin.last_mut() {
+            Some((kept, sum)) if index != last && (full || *sum + weight <= most) => {
+                *kept = (*kept * *sum + seconds * weight) / (*sum + weight);
+                *sum += weight;
+            }
+            _ => thin.push((seconds, weight)),
+        }
+    }
+    thin
+}
+
+impl FromStr for Durations {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = || {
+            Error::new(ErrorKind::InvalidInput, format!("`{text}` does not say how long calls take"))
+                .with_hint("write 20ms, exponential:20ms, uniform:5ms,35ms or bimodal:2ms,200ms,0.1")
+        };
+        let (shape, numbers) = text.split_once(':').unwrap_or(("fixed", text));
+        let seconds = |text: &str| {
+            let number =
+                text.trim().parse().map_or_else(|_| Value::from(text), |number: f64| Value::Float(number));
+            duration::read(&number).map(|duration| duration.as_secs_f64()).ok_or_else(wrong)
+        };
+        let numbers: Vec<_> = numbers.split(',').collect();
+        match (shape, numbers.as_slice()) {
+            ("fixed", [each]) => Self::fixed(seconds(each)?),
+            ("exponential", [mean]) => Self::exponential(seconds(mean)?),
+            ("uniform", [least, most]) if seconds(least)? <= seconds(most)? => {
+                Self::uniform(seconds(least)?, seconds(most)?)
+            }
+            ("bimodal", [short, long, share]) => {
+                Self::bimodal(seconds(short)?, seconds(long)?, share.trim().parse().map_err(|_| wrong())?)
+            }
+            _ => Err(wrong()),
+        }
+    }
+}
+
+impl fmt::Display for Durations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (mean, deviation) = (super::seconds(self.mean), super::seconds(self.deviation()));
+        match self.points.len() {
+            1 => write!(f, "{mean} each"),
+            _ => write!(
+                f,
+                "{mean} on the average, deviation {deviation}, at most {}",
+                super::seconds(self.longest())
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn about(left: f64, right: f64, part: f64) {
+        assert!((left - right).abs() <= part * right.abs(), "{left} is not about {right}");
+    }
+
+    #[test]
+    fn the_moments_are_those_of_the_distribution() {
+        let exponential = Durations::exponential(0.02).expect("a mean");
+        about(exponential.mean(), 0.02, 1e-9);
+        about(exponential.deviation(), 0.02, 0.04);
+        about(exponential.longest_of(4.0), 0.02 * (1.0 + 0.5 + 1.0 / 3.0 + 0.25), 0.03);
+        let bimodal = Durations::bimodal(0.002, 0.2, 0.1).expect("numbers");
+        about(bimodal.mean(), 0.0218, 1e-9);
+        assert_eq!((bimodal.quantile(0.5), bimodal.quantile(0.95)), (0.002, 0.2));
+    }
+
+    #[test]
+    fn equal_calls_end_in_rounds() {
+        let fixed = Durations::fixed(1.0).expect("a number");
+        about(fixed.makespan(8.0, 4.0, 0.0), 2.0, 1e-9);
+        about(fixed.makespan(9.0, 4.0, 0.0), 3.0, 1e-9);
+        about(fixed.makespan(3.0, 4.0, 0.0), 1.0, 1e-9);
+    }
+
+    #[test]
+    fn exponential_calls_end_one_by_one() {
+        let exponential = Durations::exponential(1.0).expect("a number");
+        let harmonic: f64 = (1..=8).map(|place| 1.0 / f64::from(place)).sum();
+        about(exponential.makespan(800.0, 8.0, 0.0), 792.0 / 8.0 + harmonic, 0.01);
+    }
+
+    #[test]
+    fn the_text_is_read_and_nonsense_is_refused() {
+        for (text, mean) in [("20ms", 0.02), ("0.5", 0.5), ("exponential:2s", 2.0), ("uniform:1s,3s", 2.0)] {
+            about(text.parse::<Durations>().expect(text).mean(), mean, 1e-9);
+        }
+        for text in
+            ["", "0", "-1", "nan", "inf", "20 days", "uniform:3s,1s", "bimodal:1s,2s,2", "poisson:1s", "1e12"]
+        {
+            assert!(text.parse::<Durations>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn many_points_become_few_and_keep_mean_and_longest() {
+        let many = Durations::weighted((1..=1000).map(|index| (f64::from(index), 1.0))).expect("numbers");
+        about(many.mean(), 500.5, 1e-9);
+        about(many.longest(), 1000.0, 1e-9);
+        assert!(many.points.len() <= POINTS, "{}", many.points.len());
+    }
+}

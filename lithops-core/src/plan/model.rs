@@ -1,0 +1,193 @@
+//! The cost model: what a granularity comes to in time and money.
+//!
+//! | quantity | how it is computed |
+//! |---|---|
+//! | a call | its duration and the platform's overhead per call |
+//! | contention | `q` calls at once on `v` vCPUs, each on a CPU for the part `b` of its time, take `max(1, q b / v)` times as long |
+//! | an activation | `chunksize` calls on `worker_processes` places, whoever is free taking the next; the end of the last round comes from the distribution of durations |
+//! | the job, workers not fed | activations on as many places as workers may live, the first of each after a cold start, the others after a warm one; workers start no faster than the platform starts them |
+//! | the job, workers fed | all calls on the places of all live workers, after a cold start |
+//! | starting sub-workers | the CPU time each takes, on the worker's vCPUs |
+//! | money | requests, and the billed time of each activation (or of each worker's life, for virtual machines and fed workers) in the platform's steps |
+//!
+//! What it leaves out: that inputs take time to travel, that machines differ, that platforms have good and bad hours.
+//! `lithops plan --simulate` plays the same job event by event, without the shortcuts.
+
+use std::time::Duration;
+
+use super::{Durations, Workload};
+use crate::compute::Capabilities;
+
+/// A granularity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub(super) calls: u64,
+    pub(super) worker_processes: usize,
+    pub(super) chunksize: usize,
+    pub(super) max_workers: usize,
+}
+
+/// What a plan is expected to come to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Prediction {
+    /// From the start of the job until its last call has ended.
+    pub makespan: Duration,
+    /// How long a worker works on one chunk.
+    pub activation: Duration,
+    /// The time of all workers that is billed.
+    pub billed: Duration,
+    /// The part of the sub-workers' time in which they run calls, from 0 to 1.
+    pub utilisation: f64,
+    /// US dollars.
+    pub usd: f64,
+}
+
+impl Shape {
+    pub(super) fn workers(&self) -> u64 {
+        self.calls.div_ceil(self.chunksize as u64)
+    }
+
+    pub(super) fn live(&self) -> u64 {
+        self.workers().min(self.max_workers as u64)
+    }
+
+    /// How many calls run at once in a worker.
+    pub(super) fn at_once(&self, fed: bool) -> f64 {
+        let live = self.live().max(1);
+        let most = if fed { self.calls.div_ceil(live) } else { self.calls.min(self.chunksize as u64) };
+        (self.worker_processes as f64).min(most as f64)
+    }
+
+    pub(super) fn predict(&self, capabilities: &Capabilities, workload: &Workload) -> Prediction {
+        let (startup, price) = (&capabilities.startup, &capabilities.price);
+        let (workers, live) = (self.workers() as f64, self.live() as f64);
+        if self.calls == 0 {
+            let none = Duration::ZERO;
+            return Prediction { makespan: none, activation: none, billed: none, utilisation: 0.0, usd: 0.0 };
+        }
+        let at_once = self.at_once(capabilities.feed);
+        let (durations, crowd) = calls_of(capabilities, workload);
+        let cpus = capabilities.worker_cpus;
+        let starting = startup.sub_worker.as_secs_f64() * (at_once / cpus).max(1.0 / cpus.min(1.0));
+        let queueing = startup.per_second.map_or(0.0, |rate| live / rate);
+        let cold = startup.cold.as_secs_f64();
+        let first = cold + queueing;
+
+        let (makespan, activation, billed);
+        if capabilities.feed {
+            makespan = first + starting + durations.makespan(self.calls as f64, live * at_once, crowd / live);
+            activation = durations.makespan((self.chunksize as f64).min(self.calls as f64), at_once, crowd);
+            billed = live * price.billed_seconds(makespan);
+        } else {
+            let calls = self.chunksize as f64;
+            let calls = calls.min(self.calls as f64);
+            let each = durations.makespan(calls, at_once, crowd);
+            let spread = Spread::of(&durations, calls, at_once, each);
+            activation = each + starting;
+            let waves = (workers / live).ceil();
+            makespan = first
+                + (waves - 1.0) * startup.warm.as_secs_f64()
+                + spread.makespan(workers, live)
+                + waves * starting;
+            let start = if price.bills_startup { (cold * live) / workers } else { 0.0 };
+            // The last chunk may be shorter, and is billed as what it is.
+            let whole = self.calls as f64 / calls;
+            billed = if capabilities.bills_lifetime() {
+                live * price.billed_seconds(makespan)
+            } else {
+                whole * (price.billed_seconds(activation) + start)
+                    + (workers - whole) * price.minimum.as_secs_f64()
+            };
+        }
+        let usd = workers * price.request_usd
+            + billed * price.second_usd(capabilities.worker_memory, capabilities.worker_cpus);
+        let (places, stretch) = (live * at_once, (at_once * crowd).max(1.0));
+        Prediction {
+            makespan: span(makespan),
+            activation: span(activation),
+            billed: span(billed),
+            utilisation: (self.calls as f64 * durations.mean() * stretch / (places * makespan))
+                .clamp(0.0, 1.0),
+            usd,
+        }
+    }
+}
+
+/// How long calls take with what each costs beside itself, and the part of a worker's vCPUs that each needs.
+pub(super) fn calls_of(capabilities: &Capabilities, workload: &Workload) -> (Durations, f64) {
+    let overhead = capabilities.call_overhead.as_secs_f64();
+    let mean = workload.durations.mean() + overhead;
+    let on_cpu = workload.durations.mean() * workload.cpu_share + overhead;
+    (workload.durations.stretched(1.0, overhead), on_cpu / mean / capabilities.worker_cpus)
+}
+
+/// The same durations when so many calls at once slow each other.
+pub(super) fn under_contention(capabilities: &Capabilities, workload: &Workload, at_once: f64) -> Durations {
+    let (durations, crowd) = calls_of(capabilities, workload);
+    durations.stretched((at_once * crowd).max(1.0), 0.0)
+}
+
+/// A normal distribution in few points, finer towards the end: the share of what is smaller, how many deviations that
+/// is off the mean, and the weight of the point.
+const SHARES: [(f64, f64, f64); 16] = [
+    (0.01, -2.326, 0.02),
+    (0.045, -1.695, 0.05),
+    (0.12, -1.175, 0.1),
+    (0.22, -0.772, 0.1),
+    (0.32, -0.468, 0.1),
+    (0.42, -0.202, 0.1),
+    (0.52, 0.05, 0.1),
+    (0.62, 0.305, 0.1),
+    (0.72, 0.583, 0.1),
+    (0.81, 0.878, 0.08),
+    (0.88, 1.175, 0.06),
+    (0.93, 1.476, 0.04),
+    (0.965, 1.812, 0.03),
+    (0.987, 2.226, 0.014),
+    (0.9965, 2.697, 0.005),
+    (0.9995, 3.291, 0.001),
+];
+
+/// How the durations of activations differ.
+enum Spread {
+    /// Hardly, for a plan.
+    Alike(f64),
+    Different(Durations),
+}
+
+impl Spread {
+    /// Of activations of so many calls on so many places, which take `mean` seconds on the average.
+    fn of(durations: &Durations, calls: f64, places: f64, mean: f64) -> Self {
+        if durations.deviation() < durations.mean() * 1e-6 {
+            return Self::Alike(mean);
+        }
+        // The last round differs as its longest call does; what comes before it is a sum, which differs by the square
+        // root of the rounds and is ever more like a normal distribution.
+        let last = calls.min(places);
+        let before = (calls - last) / places;
+        let of_last = |share: f64| durations.quantile(share.powf(1.0 / last));
+        let longest = durations.longest_of(last);
+        let points = SHARES.map(|(share, normal, weight)| (of_last(share) - longest, normal, weight));
+        let variance: f64 = points.iter().map(|(off, _, weight)| off * off * weight).sum();
+        let deviation = (variance + before / places * durations.deviation().powi(2)).sqrt();
+        let single = (variance.sqrt() / deviation).clamp(0.0, 1.0);
+        let least = mean * 0.1;
+        let points = points.map(|(off, normal, weight)| {
+            let off = off / variance.sqrt().max(1e-12) * single + normal * (1.0 - single);
+            ((mean + off * deviation).max(least), weight)
+        });
+        Durations::weighted(points).map_or(Self::Alike(mean), Self::Different)
+    }
+
+    fn makespan(&self, activations: f64, workers: f64) -> f64 {
+        match self {
+            Self::Alike(each) => (activations / workers).ceil() * each,
+            Self::Different(durations) => durations.makespan(activations, workers, 0.0),
+        }
+    }
+}
+
+fn span(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+}
