@@ -26,7 +26,9 @@ pub(crate) enum What {
     Echo,
     /// From the SIGKILL of a worker to its call running in the next one.
     Kill,
-    /// All of these.
+    /// Ten workloads over a grid of granularities, beside auto and prediction; takes some minutes.
+    Granularity,
+    /// All of these but `granularity`.
     All,
 }
 
@@ -58,6 +60,9 @@ pub(crate) fn run(what: What) -> Result<(), String> {
         if what == other || what == What::All {
             steps::run(Command::new(built("release")?.join("examples/bench")).arg(name))?;
         }
+    }
+    if what == What::Granularity {
+        steps::run(&mut Command::new(built("release")?.join("examples/workloads")))?;
     }
     Ok(())
 }

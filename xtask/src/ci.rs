@@ -21,6 +21,17 @@ pub(crate) fn run(with_tests: bool) -> Result<(), String> {
     } else {
         eprintln!("== tests: left out, the README's test command runs them; `--with-tests` runs them here");
     }
+    step("tests of features", || {
+        steps::run(cargo().args([
+            "test",
+            "-p",
+            "lithops",
+            "--features",
+            "aws_lambda",
+            "--test",
+            "aws_lambda",
+        ]))
+    })?;
     let doc = ["doc", "--workspace", "--no-deps", "--all-features"];
     step("documentation", || steps::run(cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings")))?;
     step("e2e", e2e::run)

@@ -80,12 +80,12 @@ impl Capabilities {
             liveness: Liveness::Platform,
             cancel: CancelLevel::Call,
             startup: Startup {
-                cold: Duration::from_millis(5),
+                cold: Duration::from_millis(2),
                 warm: Duration::from_micros(100),
-                sub_worker: Duration::from_millis(2),
+                sub_worker: Duration::from_micros(1500),
                 per_second: None,
             },
-            call_overhead: Duration::from_micros(20),
+            call_overhead: Duration::from_micros(40),
             price: Price::default(),
         }
     }

@@ -48,7 +48,7 @@ impl Tuning {
     /// The plan for what is left, if it should be another one than the present.
     pub(crate) fn replan(&mut self, plan: &Plan, measured: &Measured, left: u64) -> Option<Plan> {
         self.next = measured.calls() * 2;
-        let workload = measured.workload(Basis::Measured { calls: measured.calls() })?;
+        let workload = measured.cautious_workload(Basis::Measured { calls: measured.calls() })?;
         let first = !std::mem::replace(&mut self.informed, true);
         let present = plan.with_workload(workload.clone());
         let planned = plan.replanned(workload, measured.payload(), left);

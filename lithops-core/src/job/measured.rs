@@ -86,6 +86,17 @@ impl Measured {
         Some(Workload { durations, cpu_share, basis })
     }
 
+    /// The same while little is known: the next call may take longer than all so far, which has a chance of one in so
+    /// many and one more. The fewer they are, the longer it may take.
+    #[must_use]
+    pub fn cautious_workload(&self, basis: Basis) -> Option<Workload> {
+        let workload = self.workload(basis)?;
+        let longer = workload.durations.longest() * (8.0 / (self.calls as f64).sqrt()).max(1.0);
+        let points = self.classes.values().map(|(count, sum)| (sum / count.max(1e-9), *count));
+        let durations = Durations::weighted(points.chain([(longer, 1.0)])).ok()?;
+        Some(Workload { durations, ..workload })
+    }
+
     /// What was known before together with what came later, which counts at least as much once there is enough of it.
     #[must_use]
     pub fn then(mut self, later: &Self) -> Self {

@@ -73,6 +73,12 @@ impl Choice {
         let mut all: Vec<_> =
             doubled.take_while(|count| *count < most && (*count as f64) < enough * 2.0).collect();
         let of = |count: f64| (count as usize).clamp(1, most);
+        if capabilities.feed {
+            // Whole rounds, so that nobody is left over for the last one.
+            let live = self.max_workers as u64;
+            let rounds = (1..=12u64).map(|rounds| of(self.calls.div_ceil(rounds * live) as f64));
+            all.extend(rounds.filter(|count| (*count as f64) < enough * 2.0));
+        }
         all.extend(
             [capabilities.worker_cpus.floor(), capabilities.worker_cpus.ceil(), enough.ceil()].map(of),
         );

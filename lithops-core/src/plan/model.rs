@@ -2,7 +2,7 @@
 //!
 //! | quantity | how it is computed |
 //! |---|---|
-//! | a call | its duration and the platform's overhead per call |
+//! | a call | its duration and the platform's overhead per call, which calls shorter than 20 us share |
 //! | contention | `q` calls at once on `v` vCPUs, each on a CPU for the part `b` of its time, take `max(1, q b / v)` times as long |
 //! | an activation | `chunksize` calls on `worker_processes` places, whoever is free taking the next; the end of the last round comes from the distribution of durations |
 //! | the job, workers not fed | activations on as many places as workers may live, the first of each after a cold start, the others after a warm one; workers start no faster than the platform starts them |
@@ -76,7 +76,13 @@ impl Shape {
 
         let (makespan, activation, billed);
         if capabilities.feed {
-            makespan = first + starting + durations.makespan(self.calls as f64, live * at_once, crowd / live);
+            // While the later ones start the earlier ones work already, unless there is only one round, or the CPUs are
+            // all that is short.
+            let rounds = self.calls as f64 / (live * at_once);
+            let alone = if at_once * crowd >= 1.0 { 1.0 } else { (1.5 - rounds / 2.0).clamp(0.5, 1.0) };
+            makespan = first
+                + starting * alone
+                + durations.makespan(self.calls as f64, live * at_once, crowd / live);
             activation = durations.makespan((self.chunksize as f64).min(self.calls as f64), at_once, crowd);
             billed = live * price.billed_seconds(makespan);
         } else {
@@ -116,10 +122,19 @@ impl Shape {
 
 /// How long calls take with what each costs beside itself, and the part of a worker's vCPUs that each needs.
 pub(super) fn calls_of(capabilities: &Capabilities, workload: &Workload) -> (Durations, f64) {
-    let overhead = capabilities.call_overhead.as_secs_f64();
+    let overhead = overhead(capabilities, workload);
     let mean = workload.durations.mean() + overhead;
     let on_cpu = workload.durations.mean() * workload.cpu_share + overhead;
     (workload.durations.stretched(1.0, overhead), on_cpu / mean / capabilities.worker_cpus)
+}
+
+/// What a call costs beside itself: very short ones travel together, about a millisecond of them at a time.
+pub(super) fn overhead(capabilities: &Capabilities, workload: &Workload) -> f64 {
+    const SHORT: f64 = 20e-6;
+    const BATCH: f64 = 1e-3;
+    const EACH: f64 = 0.3e-6;
+    let (overhead, mean) = (capabilities.call_overhead.as_secs_f64(), workload.durations.mean());
+    if mean < SHORT { overhead * mean / BATCH + EACH } else { overhead }
 }
 
 /// The same durations when so many calls at once slow each other.

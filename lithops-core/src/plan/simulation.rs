@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Plan, Workload};
+use super::{Plan, Workload, model};
 use crate::{
     compute::Capabilities,
     error::{Error, ErrorKind, Result},
@@ -79,8 +79,13 @@ struct Played {
 
 fn play(plan: &Plan, capabilities: &Capabilities, workload: &Workload, random: &mut Random) -> Played {
     let durations = &workload.durations;
-    // How long a call takes, and where in between it computes.
-    let mut draw = || (durations.quantile(random.next()), random.next());
+    // How long a call takes, and where in between it computes. The durations are spread as evenly as the number of
+    // calls allows: a call in 200 that is long is one of 200 calls.
+    let mut shares = Shares::of(plan.calls(), random);
+    let mut draw = || {
+        let share = shares.next(random);
+        (durations.quantile(share), random.next())
+    };
     let (startup, price) = (&capabilities.startup, &capabilities.price);
     let live = plan.live_workers();
     let started =
@@ -89,7 +94,7 @@ fn play(plan: &Plan, capabilities: &Capabilities, workload: &Workload, random: &
         cpus: capabilities.worker_cpus,
         places: plan.sub_workers(),
         cpu_share: workload.cpu_share,
-        overhead: capabilities.call_overhead.as_secs_f64(),
+        overhead: model::overhead(capabilities, workload),
         start: startup.sub_worker.as_secs_f64(),
     };
     let (mut busy, mut billed, mut makespan) = (0.0, 0.0, 0.0f64);
@@ -142,6 +147,36 @@ fn play(plan: &Plan, capabilities: &Capabilities, workload: &Workload, random: &
     }
     let places = live as f64 * machine.places as f64 * makespan;
     Played { makespan, billed, utilisation: if places > 0.0 { busy / places } else { 0.0 } }
+}
+
+/// Which share of all calls each call is longer than, in no order.
+enum Shares {
+    Even {
+        left: Vec<u32>,
+        of: f64,
+    },
+    /// Of very many calls they are even enough by themselves.
+    Random,
+}
+
+impl Shares {
+    fn of(calls: u64, random: &mut Random) -> Self {
+        let Some(count) = u32::try_from(calls).ok().filter(|count| *count <= 1 << 20) else {
+            return Self::Random;
+        };
+        let mut left: Vec<_> = (0..count).collect();
+        for place in (1..left.len()).rev() {
+            left.swap(place, (random.next() * (place + 1) as f64) as usize);
+        }
+        Self::Even { left, of: f64::from(count) }
+    }
+
+    fn next(&mut self, random: &mut Random) -> f64 {
+        match self {
+            Self::Even { left, of } => (f64::from(left.pop().unwrap_or(0)) + random.next()) / *of,
+            Self::Random => random.next(),
+        }
+    }
 }
 
 /// What every worker is.

@@ -85,6 +85,8 @@ pub struct Scenario {
     pub failing: u64,
     /// A call kills each worker it runs in; per ten thousand.
     pub poisonous: u64,
+    /// Whether its granularity is tuned while it runs.
+    pub auto: bool,
 }
 
 impl Scenario {
@@ -142,6 +144,7 @@ impl Scenario {
             slow,
             failing,
             poisonous,
+            auto: random.happens(300),
         }
     }
 
@@ -179,9 +182,10 @@ impl Scenario {
     /// # Errors
     /// When a number is over its limit.
     pub fn plan(&self, capabilities: &Capabilities) -> lithops_core::error::Result<Plan> {
+        let count = |count| Some(if self.auto { Count::Auto } else { Count::Exactly(count) });
         PlanRequest {
-            worker_processes: Some(Count::Exactly(self.worker_processes)),
-            chunksize: Some(Count::Exactly(self.chunksize)),
+            worker_processes: count(self.worker_processes),
+            chunksize: count(self.chunksize),
             max_workers: Some(self.max_workers),
             ..PlanRequest::new(self.calls, capabilities)
         }
