@@ -169,6 +169,11 @@ pub struct Learn {
 }
 
 impl Learn {
+    /// What is known of earlier jobs.
+    pub(crate) fn earlier(&self) -> Option<Measured> {
+        self.history.known(&self.key)
+    }
+
     pub(crate) fn from(&self, measured: Measured) {
         self.history.learn(self.key.clone(), measured);
     }

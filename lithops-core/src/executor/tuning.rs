@@ -23,12 +23,14 @@ pub(crate) struct Tuning {
     next: u64,
     /// Whether anything is known of the calls.
     informed: bool,
+    /// What earlier jobs took.
+    earlier: Option<Measured>,
 }
 
 impl Tuning {
     /// The tuning of a job that may be tuned.
-    pub(crate) fn of(plan: &Plan) -> Option<Self> {
-        plan.is_auto().then(|| Self { next: 2, informed: plan.workload().is_some() })
+    pub(crate) fn of(plan: &Plan, earlier: Option<Measured>) -> Option<Self> {
+        plan.is_auto().then(|| Self { next: 2, informed: plan.workload().is_some(), earlier })
     }
 
     /// How many workers may live, before anything is known.
@@ -48,10 +50,18 @@ impl Tuning {
     /// The plan for what is left, if it should be another one than the present.
     pub(crate) fn replan(&mut self, plan: &Plan, measured: &Measured, left: u64) -> Option<Plan> {
         self.next = measured.calls() * 2;
-        let workload = measured.cautious_workload(Basis::Measured { calls: measured.calls() })?;
+        let basis = Basis::Measured { calls: measured.calls() };
+        let workload = match &self.earlier {
+            Some(earlier) => earlier.clone().then(measured).workload(basis)?,
+            None => measured.cautious_workload(basis)?,
+        };
         let first = !std::mem::replace(&mut self.informed, true);
         let present = plan.with_workload(workload.clone());
         let planned = plan.replanned(workload, measured.payload(), left);
+        // Sub-workers that are there have cost what they cost: fewer help only where they crowd the CPUs.
+        if planned.worker_processes() < present.worker_processes() && !present.is_crowded() {
+            return Some(present);
+        }
         let (now, then) = (present.for_calls(left).makespan()?, planned.for_calls(left).makespan()?);
         let same = (planned.worker_processes(), planned.chunksize())
             == (present.worker_processes(), present.chunksize());

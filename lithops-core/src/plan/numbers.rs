@@ -3,8 +3,10 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    Alternative, Chosen, Objective, Prediction, Warning, Workload, advice, auto::Choice, explanation,
-    model::Shape,
+    Alternative, Chosen, Objective, Prediction, Warning, Workload, advice,
+    auto::Choice,
+    explanation,
+    model::{self, Shape},
 };
 use crate::compute::{Capabilities, Granularity};
 
@@ -218,6 +220,14 @@ impl Plan {
     #[must_use]
     pub fn alternatives(&self) -> Vec<Alternative> {
         explanation::alternatives(self)
+    }
+
+    /// Whether the calls of a worker are known to wait for its vCPUs.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.workload().is_some_and(|workload| {
+            let (_, crowd) = model::calls_of(&self.numbers.capabilities, workload);
+            self.sub_workers() as f64 * crowd > 1.2
+        })
     }
 
     pub(super) fn numbers(&self) -> &Numbers {

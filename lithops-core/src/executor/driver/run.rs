@@ -158,7 +158,8 @@ impl<T: Tracking> Driver<T> {
         let least = if shelf.is_some() { least.max(chunksize * 2) } else { least };
         let now = Instant::now();
         // Chunks of a durable job are stored as they are.
-        let tuning = Tuning::of(&assignment.plan).filter(|_| shelf.is_none());
+        let earlier = assignment.learn.as_ref().and_then(Learn::earlier);
+        let tuning = Tuning::of(&assignment.plan, earlier).filter(|_| shelf.is_none());
         let measures = tuning.is_some() || assignment.learn.is_some();
         Self {
             tracker,
