@@ -1,8 +1,16 @@
 //! [`Tuning`]: a job's granularity is planned anew as it becomes known how long its calls take.
 //!
 //! Guided self-scheduling: a job of which nothing is known starts small, with the default of sub-workers, one round
-//! of calls for each worker and few workers. With the first reports, and whenever twice as many calls have been
-//! measured, the rest is planned anew. Towards the end chunks become smaller, so that workers end together.
+//! of calls for each worker and few workers. With the first reports, whenever twice as many calls have been measured,
+//! and when half as much time again has passed, the rest is planned anew. Towards the end chunks become smaller, so
+//! that workers end together.
+//!
+//! Calls that have ended are shorter than those that have not: the time that sub-workers have spent on calls that are
+//! still running counts too, as that of calls which are half way.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::{
     job::Measured,
@@ -25,12 +33,37 @@ pub(crate) struct Tuning {
     informed: bool,
     /// What earlier jobs took.
     earlier: Option<Measured>,
+    /// The time that calls have run, ended or not, in a worker that is fed.
+    run: Option<Run>,
+    look: Instant,
+    began: Instant,
 }
+
+/// The time that calls have run since the first report.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    upto: Instant,
+    seconds: f64,
+    /// What had been measured before.
+    before: f64,
+}
+
+/// The first look at a job whose reports do not come.
+const FIRST_LOOK: Duration = Duration::from_millis(8);
 
 impl Tuning {
     /// The tuning of a job that may be tuned.
     pub(crate) fn of(plan: &Plan, earlier: Option<Measured>) -> Option<Self> {
-        plan.is_auto().then(|| Self { next: 2, informed: plan.workload().is_some(), earlier })
+        let began = Instant::now();
+        let informed = plan.workload().is_some();
+        plan.is_auto().then(|| Self {
+            next: 2,
+            informed,
+            earlier,
+            run: None,
+            look: began + FIRST_LOOK,
+            began,
+        })
     }
 
     /// How many workers may live, before anything is known.
@@ -42,18 +75,56 @@ impl Tuning {
         rounds.div_ceil(FIRST_ROUNDS).max(FIRST_WORKERS)
     }
 
-    /// Whether enough has been measured since the last time.
+    /// Whether enough has been measured, or enough time has passed, since the last time.
     pub(crate) fn is_due(&self, measured: &Measured) -> bool {
-        measured.calls() >= self.next
+        measured.calls() >= self.next || self.look <= Instant::now() && measured.calls() > 0
+    }
+
+    /// When to look at the job even if nothing is reported.
+    pub(crate) fn due(&self) -> Instant {
+        self.look
+    }
+
+    /// So many calls have been running in fed workers since the last time this was said.
+    pub(crate) fn ran(&mut self, running: u64, measured: &Measured) {
+        let now = Instant::now();
+        match &mut self.run {
+            Some(run) => {
+                run.seconds += (now - run.upto).as_secs_f64() * running as f64;
+                run.upto = now;
+            }
+            None => self.run = Some(Run { upto: now, seconds: 0.0, before: measured.seconds() }),
+        }
+    }
+
+    /// It was looked at, whether or not there was anything to plan.
+    pub(crate) fn looked(&mut self) {
+        if self.look <= Instant::now() {
+            self.put_off();
+        }
+    }
+
+    /// When it is looked at next.
+    fn put_off(&mut self) {
+        let now = Instant::now();
+        self.look = now + ((now - self.began) / 2).max(FIRST_LOOK);
     }
 
     /// The plan for what is left, if it should be another one than the present.
-    pub(crate) fn replan(&mut self, plan: &Plan, measured: &Measured, left: u64) -> Option<Plan> {
+    pub(crate) fn replan(
+        &mut self,
+        plan: &Plan,
+        measured: &Measured,
+        left: u64,
+        running: u64,
+    ) -> Option<Plan> {
         self.next = measured.calls() * 2;
+        self.put_off();
+        let spent = self.run.map_or(0.0, |run| run.seconds - (measured.seconds() - run.before));
         let basis = Basis::Measured { calls: measured.calls() };
         let workload = match &self.earlier {
             Some(earlier) => earlier.clone().then(measured).workload(basis)?,
-            None => measured.cautious_workload(basis)?,
+            None => measured.cautious_workload(basis, running, spent)?,
         };
         let first = !std::mem::replace(&mut self.informed, true);
         let present = plan.with_workload(workload.clone());

@@ -45,6 +45,11 @@ impl Workers {
         Self { least, ..Self::default() }
     }
 
+    /// How many calls run, when no more than so many do in each.
+    pub(crate) fn running(&self, worker_processes: u64) -> u64 {
+        self.all.values().map(|worker| worker.window.calls().min(worker_processes)).sum()
+    }
+
     /// From now on each is given at least so many calls ahead of its reports.
     pub(crate) fn give_at_least(&mut self, least: u64) {
         self.least = least;

@@ -68,6 +68,12 @@ impl Measured {
         self.calls
     }
 
+    /// The time they took together, in seconds.
+    #[must_use]
+    pub fn seconds(&self) -> f64 {
+        self.classes.values().map(|(_, sum)| sum).sum()
+    }
+
     /// How many bytes the encoded argument of a call has, on the average.
     #[must_use]
     pub fn payload(&self) -> Option<u64> {
@@ -79,7 +85,7 @@ impl Measured {
     pub fn workload(&self, basis: Basis) -> Option<Workload> {
         let points = self.classes.values().map(|(count, sum)| (sum / count.max(1e-9), *count));
         let durations = Durations::weighted(points).ok()?;
-        let seconds: f64 = self.classes.values().map(|(_, sum)| sum).sum();
+        let seconds = self.seconds();
         let cpu_share = if seconds > 0.0 { self.cpu / seconds } else { 1.0 };
         // A call with threads of its own is on several CPUs at once.
         let cpu_share = if cpu_share.is_finite() { cpu_share.clamp(0.0, 1024.0) } else { 1.0 };
@@ -87,13 +93,16 @@ impl Measured {
     }
 
     /// The same while little is known: the next call may take longer than all so far, which has a chance of one in so
-    /// many and one more. The fewer they are, the longer it may take.
+    /// many and one more. The fewer they are, the longer it may take. And `running` calls, on which `spent` seconds have
+    /// been spent together, are half way.
     #[must_use]
-    pub fn cautious_workload(&self, basis: Basis) -> Option<Workload> {
+    pub fn cautious_workload(&self, basis: Basis, running: u64, spent: f64) -> Option<Workload> {
         let workload = self.workload(basis)?;
         let longer = workload.durations.longest() * (8.0 / (self.calls as f64).sqrt()).max(1.0);
         let points = self.classes.values().map(|(count, sum)| (sum / count.max(1e-9), *count));
-        let durations = Durations::weighted(points.chain([(longer, 1.0)])).ok()?;
+        let each = spent * 2.0 / running.max(1) as f64;
+        let unended = (running > 0 && each > workload.durations.mean()).then_some((each, running as f64));
+        let durations = Durations::weighted(points.chain([(longer, 1.0)]).chain(unended)).ok()?;
         Some(Workload { durations, ..workload })
     }
 

@@ -104,6 +104,15 @@ impl<T: Tracking> Driver<T> {
         self.plan.for_calls(self.job.progress().known)
     }
 
+    /// Counts the time that calls have run.
+    pub(super) fn count_run(&mut self) {
+        if let (Some(tuning), Some(measured), true) =
+            (&mut self.tuning, &self.measured, self.backend.capabilities().feed)
+        {
+            tuning.ran(self.workers.running(self.plan.worker_processes() as u64), measured);
+        }
+    }
+
     /// Plans the rest of the job anew, when enough has been measured.
     pub(super) fn tune(&mut self) {
         let (Some(tuning), Some(measured)) = (&mut self.tuning, &self.measured) else { return };
@@ -113,7 +122,8 @@ impl<T: Tracking> Driver<T> {
         let progress = self.job.progress();
         let left = progress.known.saturating_sub(progress.done).max(1);
         let plan = self.plan.for_calls(progress.known);
-        let Some(plan) = tuning.replan(&plan, measured, left) else { return };
+        let running = self.workers.running(plan.worker_processes() as u64);
+        let Some(plan) = tuning.replan(&plan, measured, left, running) else { return };
         let worker_processes = u32::try_from(plan.worker_processes()).unwrap_or(u32::MAX);
         if plan.worker_processes() != self.plan.worker_processes() {
             tracing::debug!(worker_processes, "the rest is planned anew");

@@ -48,6 +48,7 @@ impl<T: Tracking> Driver<T> {
         if run.job != self.spec.job {
             return;
         }
+        self.count_run();
         match number {
             Some(number) => self.workers.reported(number, (run.first, run.end())),
             None => self.workers.reported_by_any((run.first, run.end())),

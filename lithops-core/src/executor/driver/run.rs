@@ -260,7 +260,10 @@ impl<T: Tracking> Driver<T> {
         let look = self.lease.map(|_| self.next_look);
         let stragglers = self.pace.as_ref().filter(|_| self.is_at_the_end()).map(|_| self.next_stragglers);
         let stored = self.looks.as_ref().and_then(Looks::due);
-        [pause, look, self.throttle.until(), stragglers, stored].into_iter().flatten().min()
+        // Once every call is given out there is nothing to plan.
+        let tuned = self.tuning.as_ref().filter(|_| !self.is_at_the_end() && self.workers.len() > 0);
+        let tuned = tuned.map(Tuning::due);
+        [pause, look, self.throttle.until(), stragglers, stored, tuned].into_iter().flatten().min()
     }
 
     /// Whether every call has been given to a worker.
@@ -281,6 +284,11 @@ impl<T: Tracking> Driver<T> {
             }
         }
         self.look();
+        self.count_run();
+        self.tune();
+        if let Some(tuning) = &mut self.tuning {
+            tuning.looked();
+        }
         if self.pace.is_some() && now >= self.next_stragglers {
             self.next_stragglers = now + LOOK_FOR_STRAGGLERS;
             self.speculate();
