@@ -379,7 +379,7 @@ variants:
             ("increment: 100ms", "increment: 100", "increment"),
             ("vcpu_second_usd: 2.4e-5", "vcpu_second_usd: -1", "`price.vcpu_second_usd`"),
             ("vcpu_second_usd: 2.4e-5", "vcpu_second_usd: .nan", "c.yaml:16"),
-            ("cold: 2s", "cold: -2s", "c.yaml:13"),
+            ("cold: 2s", "cold: -2s", "c.yaml:14"),
             ("feed: false", "fead: false", "fead"),
             ("default: 100, max: 1000", "default: 0, max: 1000", "`workers.default`"),
             ("default: 100, max: 1000", "default: 2000, max: 1000", "`workers.default`"),

@@ -372,7 +372,7 @@ fn refuse_too_expensive(plan: &Plan, calls: Option<u64>, limit: f64) -> Result<(
         return refuse(format!("`max_cost` is {limit}"), "write US dollars from 0 up, such as 0.5");
     }
     match plan.cost().usd {
-        Some(usd) if usd > 0.0 && calls.is_none() => refuse(
+        _ if calls.is_none() && !plan.is_free() => refuse(
             "`max_cost` needs to know how many calls there are".into(),
             "collect the inputs into a `Vec` first",
         ),

@@ -80,8 +80,11 @@ impl Shape {
             // all that is short.
             let rounds = self.calls as f64 / (live * at_once);
             let alone = if at_once * crowd >= 1.0 { 1.0 } else { (1.5 - rounds / 2.0).clamp(0.5, 1.0) };
+            // And then they are out of step.
+            let apart = if alone < 1.0 && rounds > 1.0 { starting.min(durations.mean()) / 2.0 } else { 0.0 };
             makespan = first
                 + starting * alone
+                + apart
                 + durations.makespan(self.calls as f64, live * at_once, crowd / live);
             activation = durations.makespan((self.chunksize as f64).min(self.calls as f64), at_once, crowd);
             billed = live * price.billed_seconds(makespan);

@@ -163,6 +163,12 @@ impl Plan {
         Cost { usd: free.or_else(|| self.prediction.map(|prediction| prediction.usd)) }
     }
 
+    /// Whether nothing costs anything.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        self.numbers.capabilities.price.is_free()
+    }
+
     /// What a worker that was busy for so many seconds is billed for, and what that costs without requests.
     #[must_use]
     pub fn bill(&self, seconds: f64) -> (Duration, f64) {

@@ -36,6 +36,7 @@ async fn serve(pool: &mut Pool, client: &mut FrameReader<OwnedReadHalf>) -> Resu
             }
             Some(event) = pool.happened.recv() => pool.slot_event(event)?,
             Some((job, kept)) = pool.stored.recv() => pool.stored(job, kept)?,
+            () = tokio::task::yield_now(), if pool.starts_more => {}
             () = time::sleep_until(next_tick), if busy => {
                 let pause = if pool.tick() { SOON } else { TICK };
                 next_tick = time::Instant::now() + pause;

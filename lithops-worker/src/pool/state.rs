@@ -30,6 +30,8 @@ use super::{
 };
 use crate::clock;
 
+/// No more sub-workers than this are started in one turn: it takes time, and those that are there wait meanwhile.
+const STARTS: usize = 2;
 /// A call that runs for longer than this does not keep others waiting behind it.
 const STUCK: Duration = Duration::from_millis(1);
 /// How often the memory of a sub-worker with a long call is looked at.
@@ -58,6 +60,8 @@ pub struct Pool {
     pub(super) slots: BTreeMap<u64, Slot>,
     next_slot: u64,
     false_starts: u32,
+    /// Whether more sub-workers are to be started at the next turn.
+    pub(super) starts_more: bool,
     memory: Memory,
     events: mpsc::UnboundedSender<SlotEvent>,
     pub(super) happened: mpsc::UnboundedReceiver<SlotEvent>,
@@ -84,6 +88,7 @@ impl Pool {
             slots: BTreeMap::new(),
             next_slot: 0,
             false_starts: 0,
+            starts_more: false,
             memory: Memory::of_this_process(),
             events,
             happened,
@@ -395,6 +400,9 @@ impl Pool {
         self.make_way();
         loop {
             self.fill_idle()?;
+            if self.starts_more {
+                break;
+            }
             self.prefetch();
             if !self.take_over() {
                 break;
@@ -414,6 +422,8 @@ impl Pool {
     /// Gives idle and new sub-workers to the jobs that wait: first to the deepest, then to the one that has fewest,
     /// then to the one that was served longest ago.
     fn fill_idle(&mut self) -> Result<()> {
+        let mut started = 0;
+        self.starts_more = false;
         for _ in 0..self.room() {
             let waiting = self.jobs.values_mut().filter(|job| job.waits());
             let job = waiting.min_by_key(|job| (Reverse(job.spec.depth), job.slots, job.served));
@@ -421,7 +431,12 @@ impl Pool {
             let idle = self.slots.iter().find(|(_, slot)| slot.is_idle()).map(|(number, _)| *number);
             let number = match idle {
                 Some(number) => number,
+                None if started == STARTS => {
+                    self.starts_more = true;
+                    return Ok(());
+                }
                 None => {
+                    started += 1;
                     let number = self.next_slot;
                     self.next_slot += 1;
                     let slot = Slot::start(number, &self.setup.program, self.events.clone())

@@ -144,7 +144,8 @@ impl Scenario {
             slow,
             failing,
             poisonous,
-            auto: random.happens(300),
+            // Chunks of a durable job stay as they are.
+            auto: durable.is_none() && random.happens(300),
         }
     }
 
