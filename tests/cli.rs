@@ -273,8 +273,9 @@ fn a_misspelt_key_is_named_with_file_line_and_the_nearest_key() {
 
 #[test]
 fn values_that_cannot_be_used_are_found_all_at_once() {
-    let file =
-        Config::new("lithops:\n  chunksize: -1\nlocalhost:\n  worker_processes: many\n  max_workers: 0\n");
+    let file = Config::new(
+        "lithops:\n  chunksize: -1\n  objective: fast\nlocalhost:\n  worker_processes: many\n  max_workers: 0\n  capabilities: {price: {request_usd: -1}}\n",
+    );
     let said = lithops(&["config", "check", "--json", "--config", file.path()]);
     assert_eq!(said.code, 2, "{said:?}");
     let checked: Value = serde_json::from_str(&said.stdout).expect("JSON");
@@ -284,8 +285,9 @@ fn values_that_cannot_be_used_are_found_all_at_once() {
         .iter()
         .filter_map(|one| one["origin"].as_str())
         .collect();
-    let expected: Vec<_> = [2, 4, 5].iter().map(|line| format!("{}:{line}", file.path())).collect();
+    let expected: Vec<_> = [2, 5, 6].iter().map(|line| format!("{}:{line}", file.path())).collect();
     assert!(expected.iter().all(|origin| origins.contains(origin.as_str())), "{said:?}");
+    assert!(said.stdout.contains("`price.request_usd` in `capabilities` in section `localhost`"), "{said:?}");
 }
 
 #[test]

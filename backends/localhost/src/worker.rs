@@ -294,7 +294,10 @@ async fn forward(shared: &Shared, frames: &mut FrameReader<OwnedReadHalf>) -> Re
             FrameKind::Report => {
                 let report = Report::read(&frame.body)?;
                 let run = report.header.run;
-                shared.tell(run.job, Event { activation: run.activation, kind: EventKind::Report(report) });
+                shared.tell(
+                    run.job,
+                    Event { activation: run.activation, kind: EventKind::Report(Box::new(report)) },
+                );
             }
             FrameKind::Logs => {
                 let logs: Logs = frame.decode()?;

@@ -77,7 +77,7 @@ pub enum EventKind {
     /// What some calls have printed; comes before their report.
     Logs(Logs),
     /// A batch of outcomes.
-    Report(Report),
+    Report(Box<Report>),
     /// It has ended: nothing more will come.
     Exited(ExitReason),
     /// The platform asks to slow down.

@@ -93,9 +93,8 @@ impl Platform {
             Error::new(ErrorKind::ConfigInvalid, format!("{place} does not describe a platform: {words}"))
                 .with_hint("the form is described in the documentation of `Platform`, and by `capabilities.yaml` of each backend")
         };
-        let value: Value =
-            serde_saphyr::from_str_with_options(text, options.clone()).map_err(|error| refuse(error))?;
-        let data: Data = serde_saphyr::from_str_with_options(text, options).map_err(|error| refuse(error))?;
+        let value: Value = serde_saphyr::from_str_with_options(text, options.clone()).map_err(refuse)?;
+        let data: Data = serde_saphyr::from_str_with_options(text, options).map_err(refuse)?;
         data.check(source)?;
         let platform = Self { data, value, source: source.to_owned() };
         platform.data.variants.keys().try_for_each(|name| platform.variant(name).map(drop))?;

@@ -101,6 +101,21 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// One of some words, whatever their case.
+    ///
+    /// # Errors
+    /// It is none of them.
+    pub fn one_of(&self, key: &str, words: &[&'static str]) -> Result<Option<&'static str>> {
+        let list = words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+        self.read(key, &format!("one of {list}"), |value| {
+            let found =
+                value.as_str().and_then(|text| words.iter().find(|word| word.eq_ignore_ascii_case(text)));
+            found
+                .copied()
+                .ok_or_else(|| format!("write for example `{key}: {}`", words.first().unwrap_or(&"")))
+        })
+    }
+
     /// `true` or `false`.
     ///
     /// # Errors

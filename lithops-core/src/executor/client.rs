@@ -334,7 +334,12 @@ impl Core {
                 }
             });
         }
-        runtime::driver().spawn(async move { driver::drive(assignment, &mut commands).await });
+        // What the job teaches is noted when its last result may be in use already.
+        let followed = assignment.learn.is_some().then(|| self.removals.follow(&state));
+        runtime::driver().spawn(async move {
+            driver::drive(assignment, &mut commands).await;
+            drop(followed);
+        });
         Ok(state)
     }
 

@@ -208,11 +208,10 @@ impl Core {
         self.announce(&state);
         let (journal, job, owner) = (journal.clone(), Arc::clone(&state), Owner::this_process());
         let pursuit = Pursuit { journal, record, job, means, owner, leftover: Some(leftover) };
-        self.removals.followed(&state);
-        let (removals, id) = (Arc::clone(&self.removals), state.id());
+        let followed = self.removals.follow(&state);
         runtime::driver().spawn(async move {
             pursuit.follow(lease, commands).await;
-            removals.left(id);
+            drop(followed);
         });
         state
     }

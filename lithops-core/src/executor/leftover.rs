@@ -5,13 +5,13 @@ use std::{
     fmt,
     sync::{
         Arc, Condvar, Mutex, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use super::runtime;
-use crate::{id::JobId, job::JobState, journal::Journal};
+use crate::{job::JobState, journal::Journal};
 
 /// An executor that goes waits this long for what is being removed.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -76,8 +76,9 @@ impl Drop for Leftover {
 pub(crate) struct Removals {
     going_on: Mutex<usize>,
     ended: Condvar,
-    /// Jobs that a task follows: once they are finished it has only little left to do.
-    followed: Mutex<HashMap<JobId, Weak<JobState>>>,
+    /// Jobs that a task follows, by a number of its own: once they are finished it has only little left to do.
+    followed: Mutex<HashMap<u64, Weak<JobState>>>,
+    next: AtomicU64,
 }
 
 impl Removals {
@@ -92,16 +93,12 @@ impl Removals {
         self.ended.notify_all();
     }
 
-    /// A task begins to follow a job.
-    pub(crate) fn followed(&self, job: &Arc<JobState>) {
+    /// A task begins to follow a job. It drops what it gets once it holds nothing of the job any more.
+    pub(crate) fn follow(self: &Arc<Self>, job: &Arc<JobState>) -> Followed {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
-        followed.insert(job.id(), Arc::downgrade(job));
-    }
-
-    /// The task has ended, and holds nothing of the job any more.
-    pub(crate) fn left(&self, job: JobId) {
-        self.followed.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
-        self.ended.notify_all();
+        followed.insert(number, Arc::downgrade(job));
+        Followed { removals: Arc::clone(self), number }
     }
 
     /// Waits until all have ended, but not for ever.
@@ -125,6 +122,22 @@ impl Removals {
         };
         // Dropped without a lock: the last reference removes what is stored.
         followed.iter().any(|job| job.progress().is_finished())
+    }
+}
+
+/// A task follows a job as long as this is there.
+#[derive(Debug)]
+pub(crate) struct Followed {
+    removals: Arc<Removals>,
+    number: u64,
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        let mut followed = self.removals.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        followed.remove(&self.number);
+        drop(followed);
+        self.removals.ended.notify_all();
     }
 }
 

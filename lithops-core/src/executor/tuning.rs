@@ -72,7 +72,9 @@ impl Tuning {
             return plan.max_workers() as u64;
         }
         let rounds = plan.calls().div_ceil(plan.worker_processes() as u64);
-        rounds.div_ceil(FIRST_ROUNDS).max(FIRST_WORKERS)
+        // Calls that nothing is heard of for long are long, and worth more workers.
+        let waited = u32::try_from(self.began.elapsed().as_secs()).unwrap_or(u32::MAX).min(32);
+        rounds.div_ceil(FIRST_ROUNDS).max(FIRST_WORKERS).saturating_mul(1 << waited)
     }
 
     /// Whether enough has been measured, or enough time has passed, since the last time.
@@ -123,7 +125,10 @@ impl Tuning {
         let spent = self.run.map_or(0.0, |run| run.seconds - (measured.seconds() - run.before));
         let basis = Basis::Measured { calls: measured.calls() };
         let workload = match &self.earlier {
-            Some(earlier) => earlier.clone().then(measured).workload(basis)?,
+            // They count, but not for so much that a change would not be noticed.
+            Some(earlier) => {
+                earlier.clone().scaled_to(20 + measured.calls() * 2).then(measured).workload(basis)?
+            }
             None => measured.cautious_workload(basis, running, spent)?,
         };
         let first = !std::mem::replace(&mut self.informed, true);

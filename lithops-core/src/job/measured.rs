@@ -14,7 +14,7 @@ const CLASSES_PER_DOUBLING: f64 = 8.0;
 /// Of a report with more calls than this, so many are looked at.
 const LOOKED_AT: usize = 64;
 /// Earlier jobs count no more than this many calls, so that new ones always matter.
-const REMEMBERED: f64 = 10_000.0;
+const REMEMBERED: u64 = 10_000;
 
 /// How long calls took when nothing else competed for their CPUs, and how long they were on one.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -109,7 +109,7 @@ impl Measured {
     /// What was known before together with what came later, which counts at least as much once there is enough of it.
     #[must_use]
     pub fn then(mut self, later: &Self) -> Self {
-        self.scale_to(REMEMBERED);
+        self = self.scaled_to(REMEMBERED);
         for (class, (count, sum)) in &later.classes {
             let (old_count, old_sum) = self.classes.entry(*class).or_default();
             *old_count += count;
@@ -121,16 +121,19 @@ impl Measured {
         self
     }
 
-    fn scale_to(&mut self, most: f64) {
-        let factor = most / self.calls.max(1) as f64;
+    /// The same, but counting for no more than so many calls.
+    #[must_use]
+    pub fn scaled_to(mut self, most: u64) -> Self {
+        let factor = most as f64 / self.calls.max(1) as f64;
         if factor < 1.0 {
             self.classes
                 .values_mut()
                 .for_each(|(count, sum)| (*count, *sum) = (*count * factor, *sum * factor));
             self.cpu *= factor;
             self.given = (self.given.0 * factor, self.given.1 * factor);
-            self.calls = most as u64;
+            self.calls = most;
         }
+        self
     }
 }
 

@@ -130,13 +130,16 @@ pub(super) fn best(all: &[(Shape, Prediction)], objective: Objective) -> Option<
     let time = |one: &(Shape, Prediction)| one.1.makespan.as_secs_f64();
     let usd = |one: &(Shape, Prediction)| one.1.usd;
     let free = all.iter().all(|one| usd(one) <= 0.0);
-    let (first, second): (&dyn Fn(&(Shape, Prediction)) -> f64, &dyn Fn(&(Shape, Prediction)) -> f64) =
-        match objective {
-            _ if free => (&time, &usd),
-            Objective::Time => (&time, &usd),
-            Objective::Cost => (&usd, &time),
-            Objective::Balanced => (&|one| time(one) * usd(one), &time),
-        };
+    let first = |one: &(Shape, Prediction)| match objective {
+        _ if free => time(one),
+        Objective::Time => time(one),
+        Objective::Cost => usd(one),
+        Objective::Balanced => time(one) * usd(one),
+    };
+    let second = |one: &(Shape, Prediction)| match objective {
+        Objective::Time => usd(one),
+        Objective::Cost | Objective::Balanced => time(one),
+    };
     let least = all.iter().map(first).min_by(f64::total_cmp)?;
     all.iter()
         .filter(|one| first(one) <= least * CLOSE)

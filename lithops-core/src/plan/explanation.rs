@@ -1,5 +1,7 @@
 //! Why a plan is as it is, and what else there would be.
 
+use serde::{Serialize, Serializer};
+
 use super::{
     Chosen, Objective, Plan, Prediction,
     auto::{self, Choice},
@@ -7,6 +9,50 @@ use super::{
     seconds,
 };
 use crate::compute::Granularity;
+
+/// A plan as programs read it.
+#[derive(Debug, Serialize)]
+struct Planned {
+    calls: u64,
+    workers: u64,
+    worker_processes: usize,
+    chunksize: usize,
+    last_chunk: u64,
+    sub_workers: usize,
+    live_workers: u64,
+    waves: u64,
+    granularity: String,
+    makespan_seconds: Option<f64>,
+    utilisation: Option<f64>,
+    billed_seconds: Option<f64>,
+    cost_usd: Option<f64>,
+    why: Vec<String>,
+    warnings: Vec<String>,
+}
+
+impl Serialize for Plan {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let prediction = self.prediction();
+        let planned = Planned {
+            calls: self.calls(),
+            workers: self.workers(),
+            worker_processes: self.worker_processes(),
+            chunksize: self.chunksize(),
+            last_chunk: self.calls() - self.workers().saturating_sub(1) * self.chunksize() as u64,
+            sub_workers: self.sub_workers(),
+            live_workers: self.live_workers(),
+            waves: self.waves(),
+            granularity: self.granularity().to_string(),
+            makespan_seconds: prediction.map(|prediction| prediction.makespan.as_secs_f64()),
+            utilisation: prediction.map(|prediction| prediction.utilisation),
+            billed_seconds: prediction.map(|prediction| prediction.billed.as_secs_f64()),
+            cost_usd: self.cost().usd,
+            why: self.explain(),
+            warnings: self.warnings().iter().map(ToString::to_string).collect(),
+        };
+        planned.serialize(serializer)
+    }
+}
 
 /// Another granularity, and what it would come to.
 #[derive(Debug, Clone, PartialEq)]

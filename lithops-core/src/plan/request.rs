@@ -55,7 +55,11 @@ impl<'a> PlanRequest<'a> {
         self.worker_processes = backend.count_or_auto("worker_processes")?.map(Count::from);
         self.chunksize = lithops.count_or_auto("chunksize")?.map(Count::from);
         self.max_workers = backend.positive("max_workers")?;
-        self.objective = lithops.string("objective")?.map(str::parse).transpose()?.unwrap_or_default();
+        self.objective = lithops
+            .one_of("objective", &["time", "cost", "balanced"])?
+            .map(str::parse)
+            .transpose()?
+            .unwrap_or_default();
         Ok(self)
     }
 

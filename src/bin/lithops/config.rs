@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Subcommand};
 use lithops::{
-    Registry,
+    Capabilities, PlanRequest, Registry,
     config::{self, Entry, Environment, Severity, Sources},
 };
 use serde::Serialize;
@@ -149,6 +149,8 @@ fn findings(config: &config::Config) -> lithops::Result<Vec<Finding>> {
         own.positive("max_workers").err(),
         lithops.count_or_auto("chunksize").err(),
         lithops.duration("execution_timeout").err(),
+        lithops.bool("history").err(),
+        PlanRequest::new(0, &Capabilities::local(1)).with_config(config, own).err(),
         (backend.capabilities)(config).err(),
         storage.and_then(|storage| (storage.locate)(config).err()),
     ];

@@ -3,24 +3,11 @@
 use lithops::{Alternative, Cost, Plan, Simulation, seconds};
 use serde::Serialize;
 
-/// A plan as programs read it.
+/// A plan as programs read it, and what else was asked for.
 #[derive(Debug, Serialize)]
 pub(crate) struct Planned {
-    calls: u64,
-    workers: u64,
-    worker_processes: usize,
-    chunksize: usize,
-    last_chunk: u64,
-    sub_workers: usize,
-    live_workers: u64,
-    waves: u64,
-    granularity: String,
-    makespan_seconds: Option<f64>,
-    utilisation: Option<f64>,
-    billed_seconds: Option<f64>,
-    cost_usd: Option<f64>,
-    why: Vec<String>,
-    warnings: Vec<String>,
+    #[serde(flatten)]
+    plan: Plan,
     #[serde(skip_serializing_if = "Option::is_none")]
     alternatives: Option<Vec<Other>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,26 +40,7 @@ struct Played {
 
 impl From<&Plan> for Planned {
     fn from(plan: &Plan) -> Self {
-        let prediction = plan.prediction();
-        Self {
-            calls: plan.calls(),
-            workers: plan.workers(),
-            worker_processes: plan.worker_processes(),
-            chunksize: plan.chunksize(),
-            last_chunk: plan.calls() - plan.workers().saturating_sub(1) * plan.chunksize() as u64,
-            sub_workers: plan.sub_workers(),
-            live_workers: plan.live_workers(),
-            waves: plan.waves(),
-            granularity: plan.granularity().to_string(),
-            makespan_seconds: prediction.map(|prediction| prediction.makespan.as_secs_f64()),
-            utilisation: prediction.map(|prediction| prediction.utilisation),
-            billed_seconds: prediction.map(|prediction| prediction.billed.as_secs_f64()),
-            cost_usd: plan.cost().usd,
-            why: plan.explain(),
-            warnings: plan.warnings().iter().map(ToString::to_string).collect(),
-            alternatives: None,
-            simulation: None,
-        }
+        Self { plan: plan.clone(), alternatives: None, simulation: None }
     }
 }
 
@@ -98,33 +66,36 @@ impl Planned {
 
     /// The numbers, a line each.
     pub(crate) fn lines(&self, backend: &str) -> Vec<String> {
-        let Self { calls, workers, worker_processes, chunksize, last_chunk, .. } = self;
-        let last = if *last_chunk < *chunksize as u64 && *workers > 1 {
+        let plan = &self.plan;
+        let (calls, workers, chunksize) = (plan.calls(), plan.workers(), plan.chunksize());
+        let last_chunk = calls - workers.saturating_sub(1) * chunksize as u64;
+        let last = if last_chunk < chunksize as u64 && workers > 1 {
             format!(", the last one {last_chunk}")
         } else {
             String::new()
         };
+        let worker_processes = plan.worker_processes();
         let mut lines = vec![
             format!(
                 "{calls} calls on `{backend}`, worker_processes {worker_processes}, chunksize {chunksize}"
             ),
             format!("  workers       {workers}, each is given {chunksize} calls{last}"),
-            format!("  sub-workers   {} in each worker, which run one call at a time", self.sub_workers),
+            format!("  sub-workers   {} in each worker, which run one call at a time", plan.sub_workers()),
             format!("  chunks        {workers}"),
-            format!("  live workers  {} at once", self.live_workers),
-            format!("  waves         {}", self.waves),
+            format!("  live workers  {} at once", plan.live_workers()),
+            format!("  waves         {}", plan.waves()),
         ];
-        if let (Some(makespan), Some(utilisation)) = (self.makespan_seconds, self.utilisation) {
+        if let Some(prediction) = plan.prediction() {
             lines.push(format!(
                 "  makespan      {}, sub-workers run calls {:.0} % of it",
-                seconds(makespan),
-                utilisation * 100.0
+                seconds(prediction.makespan.as_secs_f64()),
+                prediction.utilisation * 100.0
             ));
         }
-        let cost = self.cost_usd.map_or_else(
-            || "unknown: say how long a call takes, `--task-seconds 0.5`".to_owned(),
-            |usd| Cost::of(usd).to_string(),
-        );
+        let cost = match plan.cost() {
+            Cost { usd: None, .. } => "unknown: say how long a call takes, `--task-seconds 0.5`".to_owned(),
+            cost => cost.to_string(),
+        };
         lines.push(format!("  cost          {cost}"));
         if let Some(played) = &self.simulation {
             lines.push(format!(
@@ -143,7 +114,7 @@ impl Planned {
     /// Why it is so, and what else there would be.
     pub(crate) fn reasons(&self) -> Vec<String> {
         let mut lines = vec!["why:".to_owned()];
-        lines.extend(self.why.iter().map(|why| format!("  {why}")));
+        lines.extend(self.plan.explain().iter().map(|why| format!("  {why}")));
         let Some(alternatives) = self.alternatives.as_ref().filter(|others| !others.is_empty()) else {
             return lines;
         };

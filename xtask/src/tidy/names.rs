@@ -30,6 +30,15 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
                 format!("write the feature `{word} = [\"dep:{package}\"]`"),
             ));
         }
+        let data = format!("backends/{word}/capabilities.yaml");
+        let described = tree.text(&data).unwrap_or_default();
+        for key in ["date: ", "sources:", &format!("platform: {word}")] {
+            if !described.lines().any(|line| line.starts_with(key)) {
+                let message =
+                    format!("what a backend can do and costs is data with date and sources: write `{key}`");
+                findings.push(Finding::error(&data, 1, message));
+            }
+        }
         let sources = format!("backends/{word}/src/");
         let schemes = [format!("scheme: \"{word}\""), format!("SCHEME: &str = \"{word}\"")];
         let is_named = tree.texts(".rs").any(|(path, text)| {
@@ -52,11 +61,14 @@ mod tests {
     const MANIFEST: &str = "[package]\nname = \"lithops-backend-aws-lambda\"\n";
     const SOURCE: &str = "pub const SCHEME: &str = \"aws_lambda\";\n";
 
+    const DATA: &str = "platform: aws_lambda\ndate: 2026-11-23\nsources: [x]\n";
+
     fn messages(root: &str, manifest: &str, source: &str) -> Vec<String> {
         let tree = Tree::of([
             ("Cargo.toml", root),
             ("backends/aws_lambda/Cargo.toml", manifest),
             ("backends/aws_lambda/src/lib.rs", source),
+            ("backends/aws_lambda/capabilities.yaml", DATA),
         ]);
         check(&tree).iter().map(ToString::to_string).collect()
     }
@@ -70,6 +82,13 @@ mod tests {
                 .contains("is named `lithops-backend-aws-lambda`")
         );
         assert!(messages(ROOT, MANIFEST, "scheme: \"lambda\"")[0].contains("no descriptor with the scheme"));
+        let undated = Tree::of([
+            ("Cargo.toml", ROOT),
+            ("backends/aws_lambda/Cargo.toml", MANIFEST),
+            ("backends/aws_lambda/src/lib.rs", SOURCE),
+            ("backends/aws_lambda/capabilities.yaml", "platform: aws_lambda\nsources: [x]\n"),
+        ]);
+        assert!(check(&undated)[0].message.contains("write `date: `"));
         assert!(check(&Tree::of([("backends/x/src/lib.rs", "")]))[0].message.contains("has no manifest"));
     }
 }

@@ -76,7 +76,8 @@ impl Tree {
                     self.folders.insert(path);
                 }
             } else if kind.is_file() {
-                let is_read = [".rs", ".md", ".toml"].iter().any(|ending| name.ends_with(ending));
+                let is_read =
+                    [".rs", ".md", ".toml", "capabilities.yaml"].iter().any(|ending| name.ends_with(ending));
                 let text = if is_read { Some(fs::read_to_string(entry.path())?) } else { None };
                 self.files.insert(path, text);
             }

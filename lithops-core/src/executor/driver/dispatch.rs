@@ -132,7 +132,9 @@ impl<T: Tracking> Driver<T> {
             self.spec = Arc::new(JobSpec { worker_processes, ..(*self.spec).clone() });
             self.workers.give_at_least(u64::from(worker_processes));
         }
-        self.begin_chunks_here();
+        if plan.chunksize() != self.plan.chunksize() {
+            self.begin_chunks_here();
+        }
         self.plan = plan.clone();
         self.job.set_plan(plan);
     }

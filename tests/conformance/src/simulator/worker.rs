@@ -241,7 +241,8 @@ impl SimulatedWorker {
         if self.world.scenario.shape != Shape::Fed && self.random.happens(self.world.scenario.lost) {
             return;
         }
-        let event = Event { activation: report.header.run.activation, kind: EventKind::Report(report) };
+        let event =
+            Event { activation: report.header.run.activation, kind: EventKind::Report(Box::new(report)) };
         if self.random.happens(self.world.scenario.delayed) {
             // Up to far beyond any lease; meanwhile not a word is heard of the worker.
             sleep(Duration::from_secs(self.random.below(150))).await;
