@@ -3,6 +3,8 @@
 //!
 //! Run it with `cargo xtask bench granularity`, or `cargo run --release --example workloads -- [NAME]...`.
 
+#![expect(clippy::print_stdout, reason = "the measurements are what it is for")]
+
 use std::{
     path::Path,
     thread,
@@ -73,7 +75,7 @@ struct Shape {
 impl Shape {
     fn all(&self, busy: bool) -> impl Iterator<Item = u64> {
         let (times, micros, calls) = (if busy { 1 } else { 4 }, self.micros, self.calls);
-        (0..calls * times).map(move |call| micros(call))
+        (0..calls * times).map(micros)
     }
 }
 

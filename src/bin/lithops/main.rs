@@ -32,7 +32,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Hello(hello::Hello),
-    Plan(plan::PlanJob),
+    Plan(Box<plan::PlanJob>),
     Backends(backends::Backends),
     #[command(subcommand)]
     Config(config::Config),
