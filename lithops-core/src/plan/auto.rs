@@ -136,7 +136,9 @@ pub(super) fn best(all: &[(Shape, Prediction)], objective: Objective) -> Option<
         Objective::Cost => usd(one),
         Objective::Balanced => time(one) * usd(one),
     };
+    // Where nothing costs anything they are equal by that, and the fewest are chosen.
     let second = |one: &(Shape, Prediction)| match objective {
+        _ if free => usd(one),
         Objective::Time => usd(one),
         Objective::Cost | Objective::Balanced => time(one),
     };

@@ -151,6 +151,36 @@ fn the_objective_decides() {
     assert!(time.2 > cost.2);
 }
 
+/// Each is a process: a time that is hardly shorter is not worth more of them.
+#[test]
+fn of_equally_good_granularities_the_one_with_the_fewest_sub_workers_is_chosen() {
+    let capabilities = Capabilities::local(2);
+    for (durations, share) in
+        [("20ms", 0.01), ("exponential:20ms", 0.01), ("bimodal:2ms,200ms,0.1", 0.02), ("1ms", 1.0)]
+    {
+        for objective in [Objective::Time, Objective::Cost, Objective::Balanced] {
+            let workload = Workload::given(durations.parse().expect("durations"));
+            let workload = workload.with_cpu_share(share).expect("a share");
+            let request = PlanRequest {
+                worker_processes: Some(Count::Auto),
+                chunksize: Some(Count::Auto),
+                workload: Some(&workload),
+                objective,
+                ..PlanRequest::new(500, &capabilities)
+            };
+            let plan = request.plan().expect("a plan");
+            let alternatives = plan.alternatives();
+            let least = alternatives.iter().map(|one| one.prediction.makespan).min().expect("some");
+            let equal = alternatives.iter().filter(|one| one.prediction.makespan <= least.mul_f64(1.019));
+            let fewest = equal.map(|one| one.worker_processes).min();
+            assert!(
+                fewest.is_some_and(|fewest| plan.worker_processes() <= fewest),
+                "{durations} {objective}: {plan}, {fewest:?} do"
+            );
+        }
+    }
+}
+
 #[test]
 fn calls_that_wait_get_more_sub_workers_than_cpus_and_calls_that_compute_do_not() {
     let capabilities = Capabilities::local(4);
