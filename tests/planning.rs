@@ -210,6 +210,10 @@ async fn wrong_numbers_are_refused_wherever_they_are_written() {
         let error = started.await.expect_err(key);
         assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains(key), "{error}");
     }
+    let workload = Workload::given(Durations::fixed(1.0).expect("a second"));
+    let both = map().workload(workload).expected_duration(Duration::from_secs(2)).await;
+    let both = both.expect_err("one of them is wrong").to_string();
+    assert!(both.contains("`expected_duration` and `workload`") && both.contains("leave out"), "{both}");
     for (yaml, key) in [
         ("lithops:\n  chunksize: 0\n", "`chunksize`"),
         ("lithops:\n  chunksize: -4\n", "`chunksize`"),

@@ -4,7 +4,7 @@ use std::{marker::PhantomData, path::PathBuf, sync::Arc};
 
 use tokio::sync::broadcast;
 
-use super::{Executor, Mode, checks, client::Core, history::History, leftover::Removals};
+use super::{Executor, Mode, checks, client::Core, history::History, pending::Pending};
 use crate::{
     compute::{BackendOptions, Registry},
     config::{Config, Environment, Origin, Severity, Sources, Value},
@@ -176,9 +176,9 @@ impl<M: Mode> Builder<M> {
         // Inside of a call the backend has one worker, however many the configuration gives a client.
         let max_workers = max_workers.min(backend.capabilities().max_workers);
         let storage = StorageClient::new(Arc::clone(&store), locator.bucket.clone());
-        let removals = Arc::new(Removals::default());
+        let pending = Arc::new(Pending::default());
         let prefix = locator.prefix.as_deref();
-        let history = History::new(storage.clone(), prefix, keeps_history, Arc::clone(&removals));
+        let history = History::new(storage.clone(), prefix, keeps_history, Arc::clone(&pending));
         Ok(Core {
             backend,
             storage_shared: store.capabilities().shared_between_processes,
@@ -193,7 +193,7 @@ impl<M: Mode> Builder<M> {
             progress: self.progress,
             ctrl_c: self.ctrl_c,
             observers: broadcast::channel(EVENTS).0,
-            removals,
+            pending,
         })
     }
 

@@ -9,9 +9,9 @@ use super::{
     driver::{self, Assignment, RetryIf},
     history::{self, History, Learn},
     interrupt,
-    leftover::Removals,
     map_reduce::Gives,
     options::JobOptions,
+    pending::Pending,
     runtime,
 };
 use crate::{
@@ -141,8 +141,8 @@ impl<M: Mode> Executor<M> {
         let core = Arc::clone(&self.core);
         M::run(async move {
             let closed = core.backend.close(CloseMode::Drain).await;
-            let removals = Arc::clone(&core.removals);
-            let waited = tokio::task::spawn_blocking(move || removals.wait()).await;
+            let pending = Arc::clone(&core.pending);
+            let waited = tokio::task::spawn_blocking(move || pending.wait()).await;
             drop(waited);
             closed
         })
@@ -170,7 +170,7 @@ pub(crate) struct Core {
     pub(crate) ctrl_c: bool,
     pub(crate) observers: broadcast::Sender<JobEvent>,
     /// What is being removed of finished jobs.
-    pub(crate) removals: Arc<Removals>,
+    pub(crate) pending: Arc<Pending>,
 }
 
 impl Core {
@@ -335,7 +335,7 @@ impl Core {
             });
         }
         // What the job teaches is noted when its last result may be in use already.
-        let followed = assignment.learn.is_some().then(|| self.removals.follow(&state));
+        let followed = assignment.learn.is_some().then(|| self.pending.follow(&state));
         runtime::driver().spawn(async move {
             driver::drive(assignment, &mut commands).await;
             drop(followed);
@@ -363,7 +363,7 @@ impl Core {
 
 impl Drop for Core {
     fn drop(&mut self) {
-        self.removals.wait();
+        self.pending.wait();
     }
 }
 

@@ -197,7 +197,7 @@ impl Core {
         lease: Option<Lease>,
         detached: bool,
     ) -> Arc<JobState> {
-        let leftover = Arc::new(Leftover::new(journal.clone(), Arc::clone(&self.removals)));
+        let leftover = Arc::new(Leftover::new(journal.clone(), Arc::clone(&self.pending)));
         if detached {
             leftover.stays();
         }
@@ -208,7 +208,7 @@ impl Core {
         self.announce(&state);
         let (journal, job, owner) = (journal.clone(), Arc::clone(&state), Owner::this_process());
         let pursuit = Pursuit { journal, record, job, means, owner, leftover: Some(leftover) };
-        let followed = self.removals.follow(&state);
+        let followed = self.pending.follow(&state);
         runtime::driver().spawn(async move {
             pursuit.follow(lease, commands).await;
             drop(followed);

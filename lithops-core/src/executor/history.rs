@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{leftover::Removals, runtime};
+use super::{pending::Pending, runtime};
 use crate::{
     config::Config,
     error::{Error, ErrorKind, Result},
@@ -30,7 +30,7 @@ pub struct History {
     /// What was read or learnt by this executor; `None` where nothing is stored.
     known: Mutex<HashMap<String, Option<Measured>>>,
     /// What the executor waits for when it goes.
-    pending: Arc<Removals>,
+    pending: Arc<Pending>,
 }
 
 impl History {
@@ -38,7 +38,7 @@ impl History {
         storage: StorageClient,
         prefix: Option<&str>,
         kept: bool,
-        pending: Arc<Removals>,
+        pending: Arc<Pending>,
     ) -> Self {
         let program = std::env::current_exe().ok();
         let program = program.as_deref().and_then(|path| path.file_stem()).unwrap_or_default();
@@ -65,7 +65,7 @@ impl History {
             folder,
             kept: true,
             known: Mutex::default(),
-            pending: Arc::new(Removals::default()),
+            pending: Arc::new(Pending::default()),
         };
         let key = history.key_of(function, backend, memory);
         runtime::driver().block_on(async {

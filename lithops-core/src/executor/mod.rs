@@ -17,6 +17,7 @@ mod map;
 mod map_reduce;
 mod mode;
 mod options;
+mod pending;
 mod portable;
 mod progress_bar;
 mod pursuit;

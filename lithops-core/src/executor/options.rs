@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::RetryIf;
 use crate::{
-    error::{CallError, Result},
+    error::{CallError, Error, ErrorKind, Result},
     job::Policy,
     plan::{Count, Durations, Objective, Workload},
 };
@@ -74,7 +74,13 @@ impl JobOptions {
     /// What was said of the calls.
     pub(crate) fn workload(&self) -> Result<Option<Workload>> {
         match (&self.workload, self.expected_duration) {
-            (Some(workload), _) => Ok(Some(workload.clone())),
+            (Some(_), Some(_)) => Err(Error::new(
+                ErrorKind::InvalidInput,
+                "`expected_duration` and `workload` both say how long calls take",
+            )
+            .with_hint("leave out `.expected_duration(..)`: a workload says more")
+            .with_context("key", "expected_duration")),
+            (Some(workload), None) => Ok(Some(workload.clone())),
             (None, Some(each)) => Ok(Some(Workload::given(Durations::fixed(each.as_secs_f64())?))),
             (None, None) => Ok(None),
         }

@@ -8,6 +8,7 @@ mod policy;
 mod ranges;
 mod state;
 mod tracker;
+mod tracking;
 
 pub use event::JobEvent;
 pub use inputs::{InputQueue, Taken};
@@ -16,4 +17,5 @@ pub use outcomes::Outcomes;
 pub use policy::Policy;
 pub use ranges::Ranges;
 pub use state::{Account, Command, Commands, JobState, Progress};
-pub use tracker::{Dispatch, Step, Tracker, Tracking, Verdict};
+pub use tracker::Tracker;
+pub use tracking::{Dispatch, Step, Tracking, Verdict};

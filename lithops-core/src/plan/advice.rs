@@ -35,10 +35,7 @@ fn over_timeout(numbers: &Numbers, prediction: Option<&Prediction>) -> Option<Wa
     if numbers.capabilities.feed || chunk <= limit {
         return None;
     }
-    let at_once = numbers.shape().at_once(false);
-    let durations = model::under_contention(&numbers.capabilities, workload, at_once);
-    let room = limit.as_secs_f64() * 0.8 - durations.longest();
-    let fitting = (room > 0.0).then(|| ((room / durations.mean() * at_once) as u64).max(1));
+    let fitting = model::fitting(limit, &numbers.capabilities, workload, numbers.shape().at_once(false));
     Some(Warning::ChunkOverTimeout { chunk, limit, fitting })
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Objective, Workload,
-    model::{Prediction, Shape},
+    model::{Prediction, Shape, fitting},
 };
 use crate::compute::Capabilities;
 
@@ -10,8 +10,6 @@ use crate::compute::Capabilities;
 const MOST_PROCESSES: usize = 128;
 /// Plans that differ by less are equally good.
 const CLOSE: f64 = 1.02;
-/// A chunk is planned to take no more than this part of the time a worker may run.
-const OF_TIMEOUT: f64 = 0.8;
 
 /// What there is to choose from.
 #[derive(Debug, Clone, Copy)]
@@ -112,11 +110,9 @@ impl Choice {
 
     /// How many calls fit into the time a worker may run, and into one hand-over.
     fn most_in_a_chunk(&self, processes: usize, capabilities: &Capabilities, workload: &Workload) -> usize {
-        let by_time = capabilities.timeout_limit.map(|limit| {
-            let durations = super::model::under_contention(capabilities, workload, processes as f64);
-            let room = (limit.as_secs_f64() * OF_TIMEOUT - durations.longest()).max(0.0);
-            (room / durations.mean() * processes as f64) as usize
-        });
+        let by_time = capabilities
+            .timeout_limit
+            .map(|limit| fitting(limit, capabilities, workload, processes as f64).unwrap_or(0) as usize);
         let by_bytes = capabilities
             .payload_limit
             .zip(self.payload)

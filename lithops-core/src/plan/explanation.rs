@@ -38,7 +38,7 @@ impl Serialize for Plan {
             workers: self.workers(),
             worker_processes: self.worker_processes(),
             chunksize: self.chunksize(),
-            last_chunk: self.calls() - self.workers().saturating_sub(1) * self.chunksize() as u64,
+            last_chunk: self.last_chunk(),
             sub_workers: self.sub_workers(),
             live_workers: self.live_workers(),
             waves: self.waves(),

@@ -123,6 +123,9 @@ impl Shape {
     }
 }
 
+/// A chunk is planned to take no more than this part of the time a worker may run.
+const OF_TIMEOUT: f64 = 0.8;
+
 /// How long calls take with what each costs beside itself, and the part of a worker's vCPUs that each needs.
 pub(super) fn calls_of(capabilities: &Capabilities, workload: &Workload) -> (Durations, f64) {
     let overhead = overhead(capabilities, workload);
@@ -140,10 +143,17 @@ pub(super) fn overhead(capabilities: &Capabilities, workload: &Workload) -> f64 
     if mean < SHORT { overhead * mean / BATCH + EACH } else { overhead }
 }
 
-/// The same durations when so many calls at once slow each other.
-pub(super) fn under_contention(capabilities: &Capabilities, workload: &Workload, at_once: f64) -> Durations {
+/// How many calls fit into the time a worker may run, with some of it to spare; `None` where a single call may not.
+pub(super) fn fitting(
+    limit: Duration,
+    capabilities: &Capabilities,
+    workload: &Workload,
+    at_once: f64,
+) -> Option<u64> {
     let (durations, crowd) = calls_of(capabilities, workload);
-    durations.stretched((at_once * crowd).max(1.0), 0.0)
+    let slowed = durations.stretched((at_once * crowd).max(1.0), 0.0);
+    let room = limit.as_secs_f64() * OF_TIMEOUT - slowed.longest();
+    (room > 0.0).then(|| ((room / slowed.mean() * at_once) as u64).max(1))
 }
 
 /// A normal distribution in few points, finer towards the end: the share of what is smaller, how many deviations that

@@ -107,6 +107,12 @@ impl Plan {
         (0..count).map(move |index| chunksize.min(calls - index as u64 * chunksize))
     }
 
+    /// How many calls the last chunk has.
+    #[must_use]
+    pub fn last_chunk(&self) -> u64 {
+        self.numbers.calls - self.workers().saturating_sub(1) * self.numbers.chunksize as u64
+    }
+
     /// Calls given to one worker at a time.
     #[must_use]
     pub fn chunksize(&self) -> usize {

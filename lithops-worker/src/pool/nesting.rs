@@ -17,7 +17,7 @@ use tokio::{net::UnixStream, sync::mpsc};
 use super::{
     Pool,
     events::{SlotEvent, SlotEventKind},
-    state::take_back_all,
+    sharing::take_back_all,
 };
 
 /// Who has started a job and hears of it.

@@ -1,7 +1,6 @@
 //! [`Pool`]: all state of the pool, and what it does when something happens.
 
 use std::{
-    cmp::Reverse,
     collections::{BTreeMap, HashMap},
     time::Duration,
 };
@@ -26,14 +25,11 @@ use super::{
     log_pipe::Text,
     memory::{self, Memory},
     nesting::{Nested, Owner},
+    sharing::take_back_all,
     slot::Slot,
 };
 use crate::clock;
 
-/// No more sub-workers than this are started in one turn: it takes time, and those that are there wait meanwhile.
-const STARTS: usize = 2;
-/// A call that runs for longer than this does not keep others waiting behind it.
-const STUCK: Duration = Duration::from_millis(1);
 /// How often the memory of a sub-worker with a long call is looked at.
 const SAMPLE: Duration = Duration::from_millis(200);
 /// When this many sub-workers in a row end by themselves before they say hello, none ever will.
@@ -44,7 +40,7 @@ const KILLED_STARTS: u32 = 10;
 /// All state of the pool. Everything that happens goes through it, one thing after another.
 #[derive(Debug)]
 pub struct Pool {
-    setup: Setup,
+    pub(super) setup: Setup,
     client: Outbox,
     /// Frames for the client, sent together at the end of a turn.
     pub(super) out: Vec<u8>,
@@ -52,18 +48,18 @@ pub struct Pool {
     pub(super) nested: Nested,
     pub(super) jobs: HashMap<JobId, Job>,
     /// How often a job was given a sub-worker.
-    turns: u64,
+    pub(super) turns: u64,
     /// The most calls that get on with their work at once: the `worker_processes` of the client's job that has most.
     pub(super) most: usize,
     /// The most it ever was.
     pub(super) widest: usize,
     pub(super) slots: BTreeMap<u64, Slot>,
-    next_slot: u64,
+    pub(super) next_slot: u64,
     false_starts: u32,
     /// Whether more sub-workers are to be started at the next turn.
     pub(super) starts_more: bool,
     memory: Memory,
-    events: mpsc::UnboundedSender<SlotEvent>,
+    pub(super) events: mpsc::UnboundedSender<SlotEvent>,
     pub(super) happened: mpsc::UnboundedReceiver<SlotEvent>,
     /// Chunks of durable jobs that have been stored.
     pub(super) stored: mpsc::UnboundedReceiver<(JobId, Kept)>,
@@ -419,81 +415,6 @@ impl Pool {
         Ok(())
     }
 
-    /// Gives idle and new sub-workers to the jobs that wait: first to the deepest, then to the one that has fewest,
-    /// then to the one that was served longest ago.
-    fn fill_idle(&mut self) -> Result<()> {
-        let mut started = 0;
-        self.starts_more = false;
-        for _ in 0..self.room() {
-            let waiting = self.jobs.values_mut().filter(|job| job.waits());
-            let job = waiting.min_by_key(|job| (Reverse(job.spec.depth), job.slots, job.served));
-            let Some(job) = job else { return Ok(()) };
-            let idle = self.slots.iter().find(|(_, slot)| slot.is_idle()).map(|(number, _)| *number);
-            let number = match idle {
-                Some(number) => number,
-                None if started == STARTS => {
-                    self.starts_more = true;
-                    return Ok(());
-                }
-                None => {
-                    started += 1;
-                    let number = self.next_slot;
-                    self.next_slot += 1;
-                    let slot = Slot::start(number, &self.setup.program, self.events.clone())
-                        .map_err(cannot_start)?;
-                    self.slots.insert(number, slot);
-                    number
-                }
-            };
-            let (Some(slot), Some(calls)) = (self.slots.get_mut(&number), job.take_batch()) else {
-                return Ok(());
-            };
-            self.turns += 1;
-            job.served = self.turns;
-            job.slots += 1;
-            slot.give(job, calls);
-        }
-        Ok(())
-    }
-
-    /// Gives busy sub-workers the next batch in advance, unless that would keep another job waiting that has less
-    /// than its share of them.
-    fn prefetch(&mut self) {
-        let contenders = self.jobs.values().filter(|job| job.queued > 0 || job.slots > 0).count();
-        let share = self.most.div_ceil(contenders.max(1));
-        let deprived: Vec<_> =
-            self.jobs.values().filter(|job| job.is_deprived(share)).map(|job| job.spec.job).collect();
-        let (parents, deepest) = (self.parents(), self.deepest_waiting());
-        // A call has ended for which others still run: its slot must come to rest, not begin the next.
-        if self.busy(&parents) > self.most {
-            return;
-        }
-        let one_batch = |slot: &Slot| slot.batches.len() == 1 && slot.ending.is_none();
-        for (number, slot) in self.slots.iter_mut().filter(|(_, slot)| one_batch(slot)) {
-            let Some(job) = slot.job().and_then(|id| self.jobs.get_mut(&id)) else { continue };
-            let keeps_waiting = deprived.iter().any(|id| *id != job.spec.job) && job.slots >= share;
-            if keeps_waiting || job.spec.depth < deepest || parents.contains(number) {
-                continue;
-            }
-            if let Some(calls) = job.take_batch() {
-                slot.give(job, calls);
-            }
-        }
-    }
-
-    /// When nothing waits and a sub-worker is idle, takes half of what a busy one has not begun and will not soon.
-    /// Returns whether there is something to give out now.
-    fn take_over(&mut self) -> bool {
-        if self.room() == 0 || self.jobs.values().any(Job::waits) {
-            return false;
-        }
-        let slots = &mut self.slots;
-        self.jobs
-            .values_mut()
-            .filter(|job| job.slots > 0 && job.may_use_more())
-            .any(|job| take_over(slots, job))
-    }
-
     /// Whether any sub-worker has calls, is starting or is ending, so that time matters.
     pub(super) fn is_busy(&self) -> bool {
         self.slots.values().any(|slot| !slot.batches.is_empty() || slot.ending.is_some() || !slot.ready)
@@ -540,54 +461,6 @@ impl Pool {
     }
 }
 
-/// Takes calls back from the end of a batch, as far as they have not been begun, and queues them.
-fn take_back(slot: &mut Slot, number: u32, count: u32, job: &mut Job) {
-    let Some(place) = slot.batches.iter().position(|batch| batch.number == number) else { return };
-    let taken = slot.ledger.take_back(number, count);
-    if taken > 0 {
-        let batch = &mut slot.batches[place];
-        let kept = batch.calls.run.count - taken;
-        let back = batch.calls.slice(kept, taken);
-        batch.calls = batch.calls.slice(0, kept);
-        job.push_front(back);
-    }
-}
-
-/// Takes back everything that a sub-worker has not begun.
-pub(super) fn take_back_all(slot: &mut Slot, job: &mut Job) {
-    let numbers: Vec<_> = slot.batches.iter().rev().map(|batch| batch.number).collect();
-    numbers.into_iter().for_each(|number| take_back(slot, number, u32::MAX, job));
-}
-
-/// Takes half of what some sub-worker has not begun and will not soon. Returns whether there was any.
-fn take_over(slots: &mut BTreeMap<u64, Slot>, job: &mut Job) -> bool {
-    let (now, id) = (clock::monotonic(), job.spec.job);
-    for slot in slots.values_mut().filter(|slot| slot.job() == Some(id)) {
-        let stuck = slot
-            .ledger
-            .begun_at()
-            .is_some_and(|begun| Duration::from_nanos(now.saturating_sub(begun)) > STUCK);
-        // A sub-worker that runs nothing is about to begin its next call, or to start: that call stays with it.
-        let mut stays = u32::from(slot.running().is_none());
-        let mut spare = Vec::new();
-        for batch in &slot.batches {
-            let claim = slot.ledger.look(batch.number);
-            let waiting = claim.end.saturating_sub(claim.next);
-            spare.push((batch.number, waiting.saturating_sub(stays)));
-            stays = stays.saturating_sub(waiting);
-        }
-        for (number, waiting) in spare.into_iter().rev() {
-            if waiting > 0 && (stuck || job.expected(waiting) > STUCK) {
-                take_back(slot, number, waiting.div_ceil(2), job);
-                if !job.queue.is_empty() {
-                    return true;
-                }
-            }
-        }
-    }
-    false
-}
-
 /// What the calls of a slot have printed whose ends have been seen in the log.
 fn logs_of(slot: &mut Slot) -> Vec<(JobId, LogEntry)> {
     let ended = slot.log.take_ended();
@@ -617,8 +490,4 @@ fn write_report(report: &Report, out: &mut Vec<u8>) {
 
 fn unexpected(what: &str) -> Error {
     Error::new(ErrorKind::Unexpected, format!("the worker was sent {what}"))
-}
-
-fn cannot_start(error: Error) -> Error {
-    Error::new(ErrorKind::WorkerLost, format!("cannot start a sub-worker: {error}")).with_source(error)
 }

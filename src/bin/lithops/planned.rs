@@ -68,9 +68,8 @@ impl Planned {
     pub(crate) fn lines(&self, backend: &str) -> Vec<String> {
         let plan = &self.plan;
         let (calls, workers, chunksize) = (plan.calls(), plan.workers(), plan.chunksize());
-        let last_chunk = calls - workers.saturating_sub(1) * chunksize as u64;
-        let last = if last_chunk < chunksize as u64 && workers > 1 {
-            format!(", the last one {last_chunk}")
+        let last = if plan.last_chunk() < chunksize as u64 && workers > 1 {
+            format!(", the last one {}", plan.last_chunk())
         } else {
             String::new()
         };

@@ -90,8 +90,8 @@ impl<T: Tracking> Driver<T> {
     fn start_worker(&mut self, alone: bool) -> Option<u64> {
         let live = self.workers.len();
         let first_steps =
-            self.tuning.as_ref().is_some_and(|tuning| live as u64 >= tuning.limit(&self.plan_now()));
-        let allowed = self.throttle.allows(live) && !first_steps;
+            || self.tuning.as_ref().is_some_and(|tuning| live as u64 >= tuning.limit(&self.plan_now()));
+        let allowed = self.throttle.allows(live) && !first_steps();
         allowed.then(|| {
             let number = self.workers.add(alone);
             self.job.worker_began(number);
