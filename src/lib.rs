@@ -45,7 +45,7 @@ pub use lithops_core::{
         Simulation, Warning, Workload, seconds, simulate, svg,
     },
     protocol::CallStats,
-    storage::{CloudObject, StorageClient, descriptors as storages},
+    storage::{CloudObject, ObjectMeta, StorageClient, descriptors as storages, file_pieces, write_pieces},
 };
 pub use lithops_macros::{function, main};
 
@@ -57,11 +57,15 @@ pub mod jobs {
     };
 }
 
-// A backend that nothing names is left out by the linker, and would be missing from the registry.
+// A backend or storage that nothing names is left out by the linker, and would be missing from the registry.
 #[cfg(feature = "aws_lambda")]
 use lithops_backend_aws_lambda as _;
 #[cfg(feature = "localhost")]
 use lithops_backend_localhost as _;
+#[cfg(any(feature = "aws_s3", feature = "ceph", feature = "minio"))]
+use lithops_storage_aws_s3 as _;
+#[cfg(feature = "redis")]
+use lithops_storage_redis as _;
 
 /// What most programs need: `use lithops::prelude::*;`.
 pub mod prelude {
@@ -84,6 +88,19 @@ pub fn remembered(
     memory: u64,
 ) -> Result<Workload> {
     lithops_core::executor::History::of_program(config, program, function, backend, memory)
+}
+
+/// Opens the storage of a configuration: of a file, or of the one that is found; `storage` names another than it does.
+///
+/// # Errors
+/// The configuration is wrong, this program lacks the storage, or it cannot be opened.
+pub fn open_storage(file: Option<std::path::PathBuf>, storage: Option<String>) -> Result<StorageClient> {
+    let sources = config::Sources { file, ..config::Sources::default() };
+    let mut config = config::Config::load(&sources, &config::Environment::from_process())?;
+    if let Some(storage) = storage {
+        config.set("lithops", "storage", config::Value::from(storage), config::Origin::Builder("storage"));
+    }
+    Ok(StorageClient::open(&config)?.0)
 }
 
 /// Turns this process into a worker when it was started as one, and then does not return; in the client it returns

@@ -10,7 +10,7 @@ use lithops_core::{
     },
     error::{Error, ErrorKind, Result},
     nesting::is_nested,
-    protocol::Program,
+    protocol::{Program, Secrets},
 };
 
 use crate::{
@@ -44,6 +44,8 @@ pub struct LocalhostBackend {
     runtime: Program,
     /// What plays the sub-worker.
     program: Program,
+    /// What opens the storage.
+    secrets: Option<Secrets>,
     max_workers: usize,
     /// Whether this is inside of a call: the worker is then the one that the call runs in, and none is started.
     nested: bool,
@@ -73,6 +75,7 @@ impl LocalhostBackend {
             capabilities,
             runtime,
             program,
+            secrets: options.secrets,
             max_workers: options.max_workers,
             nested,
             workers: Mutex::default(),
@@ -102,7 +105,7 @@ impl LocalhostBackend {
                 format!("all {} workers serve the job already", self.max_workers),
             ));
         }
-        let worker = Arc::new(Worker::start(&self.runtime, &self.program)?);
+        let worker = Arc::new(Worker::start(&self.runtime, &self.program, self.secrets.as_ref())?);
         workers.push(Arc::clone(&worker));
         Ok(worker)
     }

@@ -23,7 +23,7 @@ use lithops_core::{
     process,
     protocol::{
         Cancel, Forget, Frame, FrameKind, FrameReader, Hello, JobSpec, Logs, Outbox, Program, Report, Role,
-        Setup,
+        Secrets, Setup,
     },
 };
 use tokio::{
@@ -59,7 +59,7 @@ struct Shared {
 
 impl Worker {
     /// Starts a worker; it is told everything at once and need not be waited for.
-    pub(crate) fn start(runtime: &Program, program: &Program) -> Result<Self> {
+    pub(crate) fn start(runtime: &Program, program: &Program, secrets: Option<&Secrets>) -> Result<Self> {
         let (output, writing) = std::io::pipe()?;
         let (child, channel) =
             process::spawn(runtime, Role::Worker, OwnedFd::from(writing)).map_err(|error| {
@@ -76,6 +76,9 @@ impl Worker {
         let mut greeting = Vec::new();
         Hello::of(Role::Client).write(&mut greeting)?;
         Frame::write(FrameKind::Setup, &Setup { program: program.clone(), grace: GRACE }, &mut greeting)?;
+        if let Some(secrets) = secrets {
+            Frame::write(FrameKind::Secrets, secrets, &mut greeting)?;
+        }
         outbox.send(&greeting);
 
         let shared = Arc::new(Shared { jobs: Mutex::new(Some(HashMap::new())), output: Mutex::default() });

@@ -8,7 +8,7 @@ use super::{Capabilities, ComputeBackend};
 use crate::{
     config::{self, Config, Key},
     error::{Error, ErrorKind, Result},
-    protocol::Program,
+    protocol::{Program, Secrets},
 };
 
 /// A backend that is being connected to.
@@ -55,13 +55,23 @@ pub struct BackendOptions {
     pub worker_processes: usize,
     /// Live workers at once.
     pub max_workers: usize,
+    /// What opens the storage, for workers that can be told over a channel which nobody else can read. They are never
+    /// part of a payload.
+    pub secrets: Option<Secrets>,
 }
 
 impl BackendOptions {
     /// Options for a backend.
     #[must_use]
     pub fn new(config: Config, program: Program, worker_processes: usize, max_workers: usize) -> Self {
-        Self { config, program, worker_processes, max_workers }
+        Self { config, program, worker_processes, max_workers, secrets: None }
+    }
+
+    /// Adds what opens the storage.
+    #[must_use]
+    pub fn with_secrets(mut self, secrets: Option<Secrets>) -> Self {
+        self.secrets = secrets;
+        self
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
     nesting,
     plan::{Count, Objective, PlanRequest},
     process,
+    protocol::Secrets,
     storage::{self, Locator, StorageClient, StorageDescriptor},
 };
 
@@ -170,8 +171,12 @@ impl<M: Mode> Builder<M> {
         let keeps_history = lithops.bool("history")?.unwrap_or(true);
 
         let locator = locate(storage_descriptor, &config)?;
-        let store = storage::connect(&locator)?;
-        let options = BackendOptions::new(config, process::program()?, plan.worker_processes(), max_workers);
+        let credentials = (storage_descriptor.credentials)(&config)?;
+        let store = storage::connect_with(&locator, &credentials)?;
+        let secrets = (!credentials.is_empty())
+            .then(|| Secrets { scheme: locator.scheme.clone(), secrets: credentials.expose_all() });
+        let options = BackendOptions::new(config, process::program()?, plan.worker_processes(), max_workers)
+            .with_secrets(secrets);
         let backend = (descriptor.connect)(options).await?;
         // Inside of a call the backend has one worker, however many the configuration gives a client.
         let max_workers = max_workers.min(backend.capabilities().max_workers);

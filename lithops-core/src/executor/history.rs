@@ -13,7 +13,7 @@ use crate::{
     function::Entry,
     job::Measured,
     plan::{Basis, Workload},
-    storage::{self, StorageClient},
+    storage::StorageClient,
 };
 
 /// What the keys of all histories start with.
@@ -57,8 +57,7 @@ impl History {
         backend: &str,
         memory: u64,
     ) -> Result<Workload> {
-        let locator = (storage::descriptor(config.storage())?.locate)(config)?;
-        let storage = StorageClient::connect(&locator)?;
+        let (storage, locator) = StorageClient::open(config)?;
         let folder = folder(locator.prefix.as_deref(), program);
         let history = Self {
             storage,

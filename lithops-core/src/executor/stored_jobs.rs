@@ -21,7 +21,7 @@ use crate::{
     id::JobId,
     job::JobState,
     journal::{Bundle, JobRecord, Journal, LEASE, Lease, Owner, Watch, Watched},
-    storage::{self, StorageClient},
+    storage::StorageClient,
 };
 
 /// The durable jobs of a storage.
@@ -94,8 +94,8 @@ impl StoredJobs {
         if let Some(storage) = storage {
             config.set("lithops", "storage", Value::from(storage), Origin::Builder("storage"));
         }
-        let locator = (storage::descriptor(config.storage())?.locate)(&config)?;
-        Ok(Self { storage: StorageClient::connect(&locator)?, prefix: locator.prefix })
+        let (storage, locator) = StorageClient::open(&config)?;
+        Ok(Self { storage, prefix: locator.prefix })
     }
 
     /// All of them, oldest first.

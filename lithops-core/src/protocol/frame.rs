@@ -45,6 +45,8 @@ pub enum FrameKind {
     Cancel = 8,
     /// [`Processes`](super::Processes): from now on so many calls of the job may run at once.
     Processes = 9,
+    /// [`Secrets`](super::Secrets): what opens the storage, before the first job.
+    Secrets = 10,
 }
 
 impl FrameKind {
@@ -59,6 +61,7 @@ impl FrameKind {
             7 => Self::Forget,
             8 => Self::Cancel,
             9 => Self::Processes,
+            10 => Self::Secrets,
             _ => return None,
         })
     }

@@ -32,7 +32,7 @@ mod run;
 pub use calls::Calls;
 pub use frame::{Frame, FrameKind, FrameReader, HEADER_LEN, MAX_FRAME, MAX_VALUE, frame_header, read_frame};
 pub use hello::{About, Hello, PROTOCOL, Role};
-pub use job::{Cancel, DurableSpec, Forget, JobSpec, ParentCall, Processes, Program, Setup};
+pub use job::{Cancel, DurableSpec, Forget, JobSpec, ParentCall, Processes, Program, Secrets, Setup};
 pub use logs::{LogEntry, Logs};
 pub use outbox::Outbox;
 pub use payloads::{Payloads, PayloadsBuilder};

@@ -1,21 +1,26 @@
 //! [`StorageClient`]: the user's handle of a storage.
 
-use std::{
-    fmt,
-    ops::Range,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fmt, ops::Range, path::Path, sync::Arc};
 
-use futures_util::TryStreamExt;
+use futures_util::{
+    Stream, StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Locator, ObjectMeta, PutMode, Storage, StorageInfo};
+use super::{
+    Locator, ObjectMeta, PutMode, Storage, StorageInfo,
+    files::{file_pieces, write_pieces},
+};
 use crate::{
     bytes::Bytes,
-    error::{Error, ErrorKind, Result},
+    config::Config,
+    error::{Error, ErrorKind, Result, Retry},
 };
+
+/// How much of an object is read at a time.
+pub(super) const PIECE: u64 = 8 << 20;
 
 /// A storage and the bucket of cloud objects; cheap to clone.
 ///
@@ -75,6 +80,17 @@ impl StorageClient {
         Ok(Self::new(super::connect(locator)?, locator.bucket.as_str()))
     }
 
+    /// Opens the storage of a configuration.
+    ///
+    /// # Errors
+    /// This program lacks the storage, its section is wrong, or it cannot be opened.
+    pub fn open(config: &Config) -> Result<(Self, Locator)> {
+        let descriptor = super::descriptor(config.storage())?;
+        let locator = (descriptor.locate)(config)?;
+        let storage = super::connect_with(&locator, &(descriptor.credentials)(config)?)?;
+        Ok((Self::new(storage, locator.bucket.as_str()), locator))
+    }
+
     /// Which storage it is, and where.
     #[must_use]
     pub fn info(&self) -> StorageInfo {
@@ -115,6 +131,35 @@ impl StorageClient {
     /// `NotFound` when it does not exist, `InvalidInput` when the range ends beyond it.
     pub async fn get_range(&self, bucket: &str, key: &str, range: Range<u64>) -> Result<Bytes> {
         self.storage.get_range(bucket, key, range).await
+    }
+
+    /// Reads an object piece by piece, 8 MiB at a time, with the next piece on its way: whatever its size, it takes
+    /// little memory.
+    ///
+    /// # Errors
+    /// `NotFound` when it does not exist. The stream ends with an error when a piece cannot be read, or when the object
+    /// is replaced meanwhile.
+    pub async fn get_stream(
+        &self,
+        bucket: &str,
+        key: &str,
+    ) -> Result<(ObjectMeta, BoxStream<'static, Result<Bytes>>)> {
+        let meta = self.storage.head(bucket, key).await?;
+        Ok((meta.clone(), pieces(Arc::clone(&self.storage), bucket.to_owned(), meta)))
+    }
+
+    /// Stores an object that comes in pieces, in the place of one that exists; when the pieces end with an error,
+    /// nothing is stored.
+    ///
+    /// # Errors
+    /// That error; or the storage refuses the object.
+    pub async fn put_stream(
+        &self,
+        bucket: &str,
+        key: &str,
+        pieces: impl Stream<Item = Result<Bytes>> + Send + 'static,
+    ) -> Result<()> {
+        self.storage.put_stream(bucket, key, pieces.boxed()).await
     }
 
     /// Describes an object.
@@ -166,9 +211,8 @@ impl StorageClient {
     /// # Errors
     /// The file cannot be read, or the storage refuses the object.
     pub async fn upload_file(&self, path: impl AsRef<Path>, bucket: &str, key: &str) -> Result<()> {
-        let path = path.as_ref().to_owned();
-        let content = tokio::fs::read(&path).await.map_err(|error| file_error("read", &path, error))?;
-        self.storage.put(bucket, key, content.into(), PutMode::Overwrite).await
+        let pieces = file_pieces(path.as_ref()).await?;
+        self.put_stream(bucket, key, pieces).await
     }
 
     /// Writes an object to a file, in the place of one that exists; the file is there whole or not at all.
@@ -176,21 +220,8 @@ impl StorageClient {
     /// # Errors
     /// `NotFound` when the object does not exist; or the file cannot be written.
     pub async fn download_file(&self, bucket: &str, key: &str, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref().to_owned();
-        let content = self.storage.get(bucket, key).await?;
-        let mut unfinished = path.clone().into_os_string();
-        unfinished.push(format!(".{}.part", Uuid::now_v7().simple()));
-        let unfinished = PathBuf::from(unfinished);
-        let written = async {
-            tokio::fs::write(&unfinished, &content).await?;
-            tokio::fs::rename(&unfinished, &path).await
-        };
-        if let Err(error) = written.await {
-            // Nothing more can be done about a leftover; the first error is the one to tell.
-            drop(tokio::fs::remove_file(&unfinished).await);
-            return Err(file_error("write", &path, error));
-        }
-        Ok(())
+        let (_, content) = self.get_stream(bucket, key).await?;
+        write_pieces(path.as_ref(), content).await
     }
 
     /// Stores bytes under a name of their own.
@@ -240,8 +271,30 @@ impl fmt::Debug for StorageClient {
     }
 }
 
-fn file_error(doing: &str, path: &Path, error: std::io::Error) -> Error {
-    let message = format!("cannot {doing} the file `{}`, {error}", path.display());
-    let kind = Error::from(std::io::Error::from(error.kind())).kind();
-    Error::new(kind, message).with_context("file", path.display().to_string()).with_source(error)
+/// The content of an object that was described a moment ago.
+fn pieces(storage: Arc<dyn Storage>, bucket: String, meta: ObjectMeta) -> BoxStream<'static, Result<Bytes>> {
+    let several = meta.size > PIECE;
+    let ranges = (0..meta.size.div_ceil(PIECE)).map(move |number| {
+        let start = number * PIECE;
+        start..(start + PIECE).min(meta.size)
+    });
+    let (described, same) = (meta.clone(), (Arc::clone(&storage), bucket.clone()));
+    let read = stream::iter(ranges)
+        .map(move |range| {
+            let (storage, bucket, key) = (Arc::clone(&storage), bucket.clone(), meta.key.clone());
+            async move { storage.get_range(&bucket, &key, range).await }
+        })
+        .buffered(2);
+    // Pieces of two objects must not become one.
+    let unchanged = stream::once(async move {
+        let (storage, bucket) = same;
+        let now = storage.head(&bucket, &described.key).await?;
+        if (now.size, &now.etag) == (described.size, &described.etag) {
+            return Ok(Bytes::default());
+        }
+        let message =
+            format!("object `{}` in bucket `{bucket}` was replaced while it was read", described.key);
+        Err(Error::new(ErrorKind::Io, message).with_hint("read it again").with_retry(Retry::Later))
+    });
+    if several { read.chain(unchanged).boxed() } else { read.boxed() }
 }

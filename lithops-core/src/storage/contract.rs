@@ -3,7 +3,7 @@
 use std::{fmt::Debug, ops::Range, time::SystemTime};
 
 use async_trait::async_trait;
-use futures_util::stream::BoxStream;
+use futures_util::{TryStreamExt, stream::BoxStream};
 use serde::Serialize;
 
 use crate::{bytes::Bytes, error::Result};
@@ -28,6 +28,24 @@ pub trait Storage: Debug + Send + Sync + 'static {
     /// succeeds.
     async fn put(&self, bucket: &str, key: &str, bytes: Bytes, mode: PutMode) -> Result<()>;
 
+    /// Stores an object that comes in pieces, in the place of one that exists; readers see the whole of it or nothing.
+    /// When the pieces end with an error nothing is stored.
+    ///
+    /// # Errors
+    /// That error; or the storage refuses the object.
+    async fn put_stream(
+        &self,
+        bucket: &str,
+        key: &str,
+        mut pieces: BoxStream<'static, Result<Bytes>>,
+    ) -> Result<()> {
+        let mut whole = Vec::new();
+        while let Some(piece) = pieces.try_next().await? {
+            whole.extend_from_slice(&piece);
+        }
+        self.put(bucket, key, whole.into(), PutMode::Overwrite).await
+    }
+
     /// Reads an object.
     ///
     /// # Errors
@@ -47,7 +65,7 @@ pub trait Storage: Debug + Send + Sync + 'static {
     async fn head(&self, bucket: &str, key: &str) -> Result<ObjectMeta>;
 
     /// The objects whose keys start with `prefix`, in the order of the keys' bytes. A bucket that does not exist is
-    /// empty.
+    /// empty, or `NotFound` where buckets have to be made.
     fn list(&self, bucket: &str, prefix: &str) -> BoxStream<'static, Result<ObjectMeta>>;
 
     /// Removes an object; one that does not exist is no error.

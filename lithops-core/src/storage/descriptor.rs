@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{Locator, Storage};
+use super::{Credentials, Locator, Storage, credentials};
 use crate::{
     config::{Config, Key, nearest},
     error::{Error, ErrorKind, Result},
@@ -20,8 +20,10 @@ pub struct StorageDescriptor {
     pub keys: &'static [Key],
     /// Reads its section.
     pub locate: fn(&Config) -> Result<Locator>,
-    /// Opens what a locator names; credentials come from the platform.
-    pub connect: fn(&Locator) -> Result<Arc<dyn Storage>>,
+    /// The secrets of its section; empty when the platform's own are meant.
+    pub credentials: fn(&Config) -> Result<Credentials>,
+    /// Opens what a locator names; without credentials with those of the platform.
+    pub connect: fn(&Locator, &Credentials) -> Result<Arc<dyn Storage>>,
 }
 
 inventory::collect!(StorageDescriptor);
@@ -68,12 +70,25 @@ pub fn descriptor(scheme: &str) -> Result<&'static StorageDescriptor> {
     Err(error(format!("there is no storage `{scheme}`")).with_hint(hint))
 }
 
-/// Opens the storage that a locator names.
+/// Opens the storage that a locator names, with what this process was given as a worker or with the platform's own
+/// credentials.
 ///
 /// # Errors
 /// This program lacks the storage, or it cannot be opened.
 pub fn connect(locator: &Locator) -> Result<Arc<dyn Storage>> {
-    (descriptor(&locator.scheme)?.connect)(locator)
+    connect_with(locator, &Credentials::default())
+}
+
+/// Opens the storage that a locator names with these credentials; when they are empty, like [`connect`].
+///
+/// # Errors
+/// This program lacks the storage, or it cannot be opened.
+pub fn connect_with(locator: &Locator, credentials: &Credentials) -> Result<Arc<dyn Storage>> {
+    let connect = descriptor(&locator.scheme)?.connect;
+    match credentials.is_empty() {
+        true => connect(locator, &credentials::given(&locator.scheme)),
+        false => connect(locator, credentials),
+    }
 }
 
 /// The storages of Python Lithops that this program may lack.

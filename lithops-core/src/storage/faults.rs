@@ -8,6 +8,9 @@ use crate::error::{Error, ErrorKind, Retry};
 
 /// Turns an error of `object_store` about one object into ours.
 pub(super) fn translate(error: StoreError, doing: &'static str, bucket: &str, key: &str) -> Error {
+    if let Some(error) = from_service(&error, doing, bucket, key) {
+        return error;
+    }
     let object = format!("object `{key}` in bucket `{bucket}`");
     let failed = || format!("cannot {doing} {object}");
     let (kind, message, hint): Meaning = match &error {
@@ -26,7 +29,7 @@ pub(super) fn translate(error: StoreError, doing: &'static str, bucket: &str, ke
         }
         _ => match io_error(&error) {
             Some(cause) => from_io(cause, doing, &object),
-            None => (ErrorKind::Io, format!("{}, {}", failed(), innermost(&error)), None),
+            None => (ErrorKind::Io, format!("{}, {}", failed(), one_line(&innermost(&error))), None),
         },
     };
     let error = Error::new(kind, message)
@@ -39,6 +42,99 @@ pub(super) fn translate(error: StoreError, doing: &'static str, bucket: &str, ke
         Some(hint) => error.with_hint(hint),
         None => error,
     }
+}
+
+/// Whether the service was busy, so that its answer says nothing of the object.
+pub(super) fn is_passing(error: &StoreError) -> bool {
+    status(error).is_some_and(|status| matches!(status, 408 | 429 | 500..))
+}
+
+/// What a service behind a network has answered, in its own words but without its whole answer: some repeat there what
+/// was signed.
+fn from_service(error: &StoreError, doing: &str, bucket: &str, key: &str) -> Option<Error> {
+    let text = chain(error).map(ToString::to_string).find(|text| text.contains("<Code>"));
+    let code = text.as_deref().and_then(|text| element(text, "Code")).unwrap_or_default();
+    let said = text.as_deref().and_then(|text| element(text, "Message")).unwrap_or_default();
+    let region = chain(error).any(|error| error.to_string().contains("incorrectly configured region"));
+    let status = status(error);
+    let what = format!("cannot {doing} object `{key}` in bucket `{bucket}`");
+    let (kind, message, hint) = match code {
+        "NoSuchBucket" => (
+            ErrorKind::NotFound,
+            format!("there is no bucket `{bucket}`"),
+            "create it, or name another in `storage_bucket`",
+        ),
+        "InvalidAccessKeyId"
+        | "SignatureDoesNotMatch"
+        | "InvalidToken"
+        | "ExpiredToken"
+        | "RequestExpired" => (
+            ErrorKind::PermissionDenied,
+            format!("{what}, the storage does not accept the credentials: {code}"),
+            "look at `access_key_id` and `secret_access_key`, or at the profile and variables of the platform",
+        ),
+        "RequestTimeTooSkewed" => (
+            ErrorKind::PermissionDenied,
+            format!("{what}, this machine's clock differs too much from the storage's"),
+            "set the clock",
+        ),
+        "AuthorizationHeaderMalformed" | "PermanentRedirect" | "IllegalLocationConstraintException" => {
+            (ErrorKind::ConfigInvalid, format!("{what}, {said}"), "set `region` to that of the bucket")
+        }
+        "EntityTooLarge" => (ErrorKind::PayloadTooLarge, format!("{what}, {said}"), "store it in parts"),
+        _ if region => (
+            ErrorKind::ConfigInvalid,
+            format!("{what}, the bucket is in another region"),
+            "set `region` to that of the bucket",
+        ),
+        _ if status == Some(404) && doing == "list" => (
+            ErrorKind::NotFound,
+            format!("there is no bucket `{bucket}`"),
+            "create it, or name another in `storage_bucket`",
+        ),
+        "AccessDenied" => (
+            ErrorKind::PermissionDenied,
+            format!("not allowed to {doing} object `{key}` in bucket `{bucket}`"),
+            "look at the policies of the credentials and of the bucket",
+        ),
+        _ => match status? {
+            404 | 403 | 401 | 409 | 412 | 304 => return None,
+            status @ (408 | 429 | 500..) => {
+                let busy = if matches!(status, 429 | 503) { ErrorKind::RateLimited } else { ErrorKind::Io };
+                let message = format!("{what}, the storage answered {status} {code}");
+                let error = Error::new(busy, message.trim_end()).with_context("status", status.to_string());
+                return Some(located(error, doing, bucket, key).with_retry(Retry::Later));
+            }
+            status => (
+                ErrorKind::Io,
+                format!("{what}, the storage answered {status} {code} {said}").trim_end().to_owned(),
+                "look at the endpoint and at what it serves",
+            ),
+        },
+    };
+    Some(located(Error::new(kind, one_line(&message)).with_hint(hint), doing, bucket, key))
+}
+
+fn located(error: Error, doing: &str, bucket: &str, key: &str) -> Error {
+    error.with_context("operation", doing).with_context("bucket", bucket).with_context("key", key)
+}
+
+/// The status of the answer, as the texts of `object_store` have it.
+fn status(error: &(dyn StdError + 'static)) -> Option<u16> {
+    let after = |text: &str| {
+        let rest = text.split_once("status code: ")?.1;
+        rest.get(..3)?.parse().ok()
+    };
+    chain(error).find_map(|error| after(&error.to_string()))
+}
+
+fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
+    let rest = xml.split_once(&format!("<{name}>"))?.1;
+    Some(rest.split_once('<')?.0)
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The error of the operating system below an error, if there is one.

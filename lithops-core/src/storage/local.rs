@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Locator, ObjectStorage, Storage, StorageDescriptor, folder, names};
+use super::{Credentials, Locator, ObjectStorage, Storage, StorageDescriptor, folder, names};
 use crate::{
     config::{Config, Key},
     error::{Error, ErrorKind, Result},
@@ -25,6 +25,7 @@ inventory::submit! {
             Key::used("storage_root", "the folder that holds the buckets, <tmp>/lithops-<user>/storage otherwise"),
         ],
         locate,
+        credentials: |_| Ok(Credentials::default()),
         connect,
     }
 }
@@ -43,7 +44,7 @@ fn locate(config: &Config) -> Result<Locator> {
     Ok(Locator::new(SCHEME, bucket).with_root(root))
 }
 
-fn connect(locator: &Locator) -> Result<Arc<dyn Storage>> {
+fn connect(locator: &Locator, _: &Credentials) -> Result<Arc<dyn Storage>> {
     let root = locator.root.as_ref().map_or_else(default_root, PathBuf::from);
     if root.starts_with(folder::of_this_user()) {
         folder::create_own(&folder::of_this_user())?;

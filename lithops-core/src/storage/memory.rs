@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use super::{Locator, ObjectStorage, Storage, StorageDescriptor, local::DEFAULT_BUCKET, names};
+use super::{Credentials, Locator, ObjectStorage, Storage, StorageDescriptor, local::DEFAULT_BUCKET, names};
 use crate::{
     config::{Config, Key},
     error::Result,
@@ -20,6 +20,7 @@ inventory::submit! {
         package: env!("CARGO_PKG_NAME"),
         keys: &[Key::used("storage_bucket", "the bucket of jobs and cloud objects, `storage` otherwise")],
         locate,
+        credentials: |_| Ok(Credentials::default()),
         connect,
     }
 }
@@ -31,6 +32,6 @@ fn locate(config: &Config) -> Result<Locator> {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the descriptor's form: other storages can fail to connect")]
-fn connect(_: &Locator) -> Result<Arc<dyn Storage>> {
+fn connect(_: &Locator, _: &Credentials) -> Result<Arc<dyn Storage>> {
     Ok(Arc::<ObjectStorage>::clone(&MEMORY))
 }

@@ -5,20 +5,28 @@
 
 mod client;
 mod contract;
+mod credentials;
 mod descriptor;
 mod faults;
+mod files;
 mod folder;
 mod local;
 mod locator;
 mod memory;
 mod names;
 mod objects;
+mod parts;
+mod patience;
 
 pub use client::{CloudObject, StorageClient};
 pub use contract::{ObjectMeta, PutMode, Storage, StorageCapabilities, StorageInfo};
-pub use descriptor::{StorageDescriptor, connect, descriptor, descriptors};
+pub use credentials::{Credentials, give};
+pub use descriptor::{StorageDescriptor, connect, connect_with, descriptor, descriptors};
+pub use files::{file_pieces, write_pieces};
 pub use locator::Locator;
-pub use objects::ObjectStorage;
+pub use names::check_bucket;
+pub use objects::{ObjectStorage, out_of_bounds};
+pub use patience::Patience;
 
 #[cfg(test)]
 mod tests;

@@ -7,30 +7,38 @@ use object_store::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The path of an object.
-pub(super) fn path(bucket: &str, key: &str) -> Result<Path> {
+/// The path of an object, in a store of all buckets or of one.
+pub(super) fn path(bucket: &str, key: &str, is_bucket: bool) -> Result<Path> {
     check_bucket(bucket)?;
     check_key(key)?;
-    parse(bucket, key).ok_or_else(|| refuse(key, "cannot be used as a path", "use letters, digits and `/`"))
+    parse(bucket, key, is_bucket)
+        .ok_or_else(|| refuse(key, "cannot be used as a path", "use letters, digits and `/`"))
 }
 
 /// The path below which all keys with the prefix lie; `None` if no key can start with it.
-pub(super) fn folder(bucket: &str, prefix: &str) -> Result<Option<Path>> {
+pub(super) fn folder(bucket: &str, prefix: &str, is_bucket: bool) -> Result<Option<Path>> {
     check_bucket(bucket)?;
     match prefix.rsplit_once('/') {
+        None if is_bucket => Ok(Some(Path::default())),
         None => Ok(Some(Path::from_iter([bucket]))),
         Some((folder, _)) if check_key(folder).is_err() => Ok(None),
-        Some((folder, _)) => Ok(parse(bucket, folder)),
+        Some((folder, _)) => Ok(parse(bucket, folder, is_bucket)),
     }
 }
 
 /// The key of a path that was listed.
-pub(super) fn key(bucket: &str, path: &Path) -> Option<String> {
+pub(super) fn key(bucket: &str, path: &Path, is_bucket: bool) -> Option<String> {
+    if is_bucket {
+        return Some(path.as_ref().to_owned());
+    }
     Some(path.as_ref().strip_prefix(bucket)?.strip_prefix('/')?.to_owned())
 }
 
 /// A bucket is one part of a path.
-pub(super) fn check_bucket(bucket: &str) -> Result<()> {
+///
+/// # Errors
+/// It is empty, a relative path, or has slashes or control characters in it.
+pub fn check_bucket(bucket: &str) -> Result<()> {
     let fault = match bucket {
         "" => "is empty",
         "." | ".." => "is a relative path",
@@ -64,10 +72,10 @@ fn refuse(key: &str, fault: &str, hint: &str) -> Error {
     Error::new(ErrorKind::InvalidInput, format!("the key `{}` {fault}", key.escape_debug())).with_hint(hint)
 }
 
-fn parse(bucket: &str, key: &str) -> Option<Path> {
-    let path = Path::parse(format!("{bucket}/{key}")).ok()?;
+fn parse(bucket: &str, key: &str, is_bucket: bool) -> Option<Path> {
+    let path = if is_bucket { Path::parse(key) } else { Path::parse(format!("{bucket}/{key}")) }.ok()?;
     // Proof that the storage will list what was put.
-    (self::key(bucket, &path).as_deref() == Some(key)).then_some(path)
+    (self::key(bucket, &path, is_bucket).as_deref() == Some(key)).then_some(path)
 }
 
 #[cfg(test)]
@@ -79,16 +87,18 @@ mod tests {
     proptest! {
         #[test]
         fn a_key_is_refused_or_comes_back(key in "(\\PC|[./%#~ \\x00-\\x1f]){0,12}") {
-            if let Ok(path) = path("bucket", &key) {
-                prop_assert_eq!(super::key("bucket", &path), Some(key));
+            for is_bucket in [false, true] {
+                if let Ok(path) = path("bucket", &key, is_bucket) {
+                    prop_assert_eq!(super::key("bucket", &path, is_bucket), Some(key.clone()));
+                }
             }
         }
 
         #[test]
         fn every_folder_of_a_key_holds_it(key in "[a-z./%]{1,12}", cut in 0usize..12) {
             let prefix = &key[..cut.min(key.len())];
-            if let Ok(path) = path("bucket", &key) {
-                let folder = folder("bucket", prefix).unwrap().unwrap();
+            if let Ok(path) = path("bucket", &key, false) {
+                let folder = folder("bucket", prefix, false).unwrap().unwrap();
                 prop_assert!(path.prefix_matches(&folder));
             }
         }
@@ -97,7 +107,7 @@ mod tests {
     #[test]
     fn buckets_are_one_part() {
         for bucket in ["", ".", "..", "a/b", "a\\b", "a\0"] {
-            assert_eq!(path(bucket, "key").unwrap_err().kind(), ErrorKind::InvalidInput, "{bucket:?}");
+            assert_eq!(path(bucket, "key", false).unwrap_err().kind(), ErrorKind::InvalidInput, "{bucket:?}");
         }
     }
 }

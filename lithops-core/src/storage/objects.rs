@@ -1,18 +1,20 @@
 //! [`ObjectStorage`]: [`Storage`] over a store of the crate `object_store`.
 
-use std::{ops::Range, path::Path as FilePath, sync::Arc};
+use std::{fmt, ops::Range, path::Path as FilePath, sync::Arc};
 
 use async_trait::async_trait;
-use futures_util::{StreamExt, future, stream, stream::BoxStream};
+use futures_util::{StreamExt, TryStreamExt, future, stream, stream::BoxStream};
 use object_store::{
     GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode as StoreMode, PutOptions,
-    local::LocalFileSystem, memory::InMemory, path::Path,
+    local::LocalFileSystem, memory::InMemory, multipart::MultipartStore, path::Path,
 };
 
 use super::{
     ObjectMeta, PutMode, Storage, StorageCapabilities, StorageInfo,
-    faults::{io_error, translate},
+    faults::{self, io_error, translate},
     folder, local, memory, names,
+    parts::{self, PART, Target},
+    patience::Patience,
 };
 use crate::{
     bytes::Bytes,
@@ -23,13 +25,18 @@ use crate::{
 const FOLDER_RACES: u32 = 20;
 
 /// A storage over one store, whose buckets are the first parts of the paths.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ObjectStorage {
     store: Arc<dyn ObjectStore>,
     info: StorageInfo,
     capabilities: StorageCapabilities,
+    /// Where objects too large for one request go, in parts.
+    parts: Option<Arc<dyn MultipartStore>>,
+    patience: Patience,
     /// Whether objects are files, named as the file system allows.
     files: bool,
+    /// Whether the store is one bucket, so that paths are keys.
+    is_bucket: bool,
 }
 
 impl ObjectStorage {
@@ -55,7 +62,10 @@ impl ObjectStorage {
                 shared_between_processes: true,
                 ..StorageCapabilities::default()
             },
+            parts: None,
+            patience: Patience::none(),
             files: true,
+            is_bucket: false,
         })
     }
 
@@ -66,13 +76,80 @@ impl ObjectStorage {
             store: Arc::new(InMemory::new()),
             info: StorageInfo { scheme: memory::SCHEME, location: "memory of this process".to_owned() },
             capabilities: StorageCapabilities::default(),
+            parts: None,
+            patience: Patience::none(),
             files: false,
+            is_bucket: false,
         }
     }
 
+    /// One bucket of a storage behind a network, as a store whose own retries are off: `patience` is asked instead.
+    /// The names of buckets are those of the caller.
+    pub fn bucket<S: ObjectStore + MultipartStore>(
+        store: Arc<S>,
+        info: StorageInfo,
+        capabilities: StorageCapabilities,
+        patience: Patience,
+    ) -> Self {
+        let parts = Some(Arc::<S>::clone(&store) as Arc<dyn MultipartStore>);
+        Self { store, info, capabilities, parts, patience, files: false, is_bucket: true }
+    }
+
     fn path(&self, bucket: &str, key: &str) -> Result<Path> {
-        let path = names::path(bucket, key)?;
+        let path = names::path(bucket, key, self.is_bucket)?;
         if self.files { local::check_file_name(key) } else { Ok(()) }.map(|()| path)
+    }
+
+    async fn put_once(&self, path: &Path, bytes: &bytes::Bytes, mode: StoreMode) -> object_store::Result<()> {
+        let options = PutOptions { mode, ..PutOptions::default() };
+        self.store.put_opts(path, bytes.clone().into(), options).await.map(drop)
+    }
+
+    /// A put that must not replace anything. Where an earlier try may have happened all the same, an object that
+    /// exists and is the same was put by it.
+    async fn put_if_absent(&self, bucket: &str, key: &str, path: &Path, bytes: &bytes::Bytes) -> Result<()> {
+        self.patience
+            .run(|again| async move {
+                let Err(error) = self.put_once(path, bytes, StoreMode::Create).await else { return Ok(()) };
+                let error = translate(error, "store", bucket, key);
+                if again && error.kind() == ErrorKind::AlreadyExists {
+                    let found = async { self.store.get(path).await?.bytes().await }.await;
+                    let found = found.map_err(|error| translate_read(error, "read", bucket, key))?;
+                    return if found == *bytes { Ok(()) } else { Err(error) };
+                }
+                Err(error)
+            })
+            .await
+    }
+
+    async fn list_once(&self, bucket: &str, prefix: &str) -> Result<Vec<ObjectMeta>> {
+        let Some(folder) = names::folder(bucket, prefix, self.is_bucket)? else { return Ok(Vec::new()) };
+        let mut listing = self.store.list(Some(&folder).filter(|folder| !folder.as_ref().is_empty()));
+        let mut objects = Vec::new();
+        while let Some(object) = listing.next().await {
+            match object.map_err(|error| translate_read(error, "list", bucket, prefix)) {
+                Ok(meta) => {
+                    let key = names::key(bucket, &meta.location, self.is_bucket);
+                    objects.extend(key.filter(|key| key.starts_with(prefix)).map(|key| describe(key, meta)));
+                }
+                // The folder is not there and holds no objects; later on it would be a part that is missing.
+                Err(error)
+                    if error.kind() == ErrorKind::NotFound && !self.is_bucket && objects.is_empty() =>
+                {
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        objects.sort_unstable_by(|left, right| left.key.cmp(&right.key));
+        Ok(objects)
+    }
+}
+
+impl fmt::Debug for ObjectStorage {
+    /// Says where it is; the store may hold credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ObjectStorage").field("info", &self.info).finish_non_exhaustive()
     }
 }
 
@@ -88,26 +165,73 @@ impl Storage for ObjectStorage {
 
     async fn put(&self, bucket: &str, key: &str, bytes: Bytes, mode: PutMode) -> Result<()> {
         let path = self.path(bucket, key)?;
-        let mode = match mode {
-            PutMode::Overwrite => StoreMode::Overwrite,
-            PutMode::IfAbsent => StoreMode::Create,
-        };
         let bytes = bytes.into_inner();
-        let mut races = 0;
-        loop {
-            let options = PutOptions { mode: mode.clone(), ..PutOptions::default() };
-            match self.store.put_opts(&path, bytes.clone().into(), options).await {
-                Ok(_) => return Ok(()),
-                Err(error) if self.files && races < FOLDER_RACES && is_folder_race(&error) => races += 1,
-                Err(error) => return Err(translate(error, "store", bucket, key)),
+        match (&self.parts, mode) {
+            (Some(_), PutMode::IfAbsent) => self.put_if_absent(bucket, key, &path, &bytes).await,
+            (Some(parts), PutMode::Overwrite) if bytes.len() > PART => {
+                let pieces = stream::once(future::ready(Ok(Bytes::from(bytes)))).boxed();
+                let target = Target { store: &**parts, patience: &self.patience, path: &path, bucket, key };
+                parts::upload(&target, pieces).await
+            }
+            (Some(_), PutMode::Overwrite) => {
+                let put = |_| async {
+                    let put = self.put_once(&path, &bytes, StoreMode::Overwrite).await;
+                    put.map_err(|error| translate(error, "store", bucket, key))
+                };
+                self.patience.run(put).await
+            }
+            (None, mode) => {
+                let mode = match mode {
+                    PutMode::Overwrite => StoreMode::Overwrite,
+                    PutMode::IfAbsent => StoreMode::Create,
+                };
+                let mut races = 0;
+                loop {
+                    match self.put_once(&path, &bytes, mode.clone()).await {
+                        Err(error) if self.files && races < FOLDER_RACES && is_folder_race(&error) => {
+                            races += 1
+                        }
+                        put => return put.map_err(|error| translate(error, "store", bucket, key)),
+                    }
+                }
             }
         }
     }
 
+    async fn put_stream(
+        &self,
+        bucket: &str,
+        key: &str,
+        mut pieces: BoxStream<'static, Result<Bytes>>,
+    ) -> Result<()> {
+        let path = self.path(bucket, key)?;
+        if let Some(parts) = &self.parts {
+            let target = Target { store: &**parts, patience: &self.patience, path: &path, bucket, key };
+            return parts::upload(&target, pieces).await;
+        }
+        let fault = |error| translate(error, "store", bucket, key);
+        let mut upload = self.store.put_multipart(&path).await.map_err(fault)?;
+        let written = async {
+            while let Some(piece) = pieces.try_next().await? {
+                upload.put_part(piece.into_inner().into()).await.map_err(fault)?;
+            }
+            upload.complete().await.map(drop).map_err(fault)
+        };
+        let written = written.await;
+        if written.is_err() {
+            // The first error is the one to tell.
+            drop(upload.abort().await);
+        }
+        written
+    }
+
     async fn get(&self, bucket: &str, key: &str) -> Result<Bytes> {
         let path = self.path(bucket, key)?;
-        let read = async { self.store.get(&path).await?.bytes().await };
-        read.await.map(Bytes::from).map_err(|error| translate_read(error, "read", bucket, key))
+        let read = |_| async {
+            let read = async { self.store.get(&path).await?.bytes().await }.await;
+            read.map(Bytes::from).map_err(|error| translate_read(error, "read", bucket, key))
+        };
+        self.patience.run(read).await
     }
 
     async fn get_range(&self, bucket: &str, key: &str, range: Range<u64>) -> Result<Bytes> {
@@ -122,73 +246,72 @@ impl Storage for ObjectStorage {
                 Err(outside(size))
             };
         }
-        let options = GetOptions { range: Some(GetRange::Bounded(range.clone())), ..GetOptions::default() };
-        let result = match self.store.get_opts(&path, options).await {
-            Ok(result) => result,
-            Err(error) => {
-                let size = self.head(bucket, key).await?.size;
-                let fits = range.end <= size;
-                return Err(if fits { translate_read(error, "read", bucket, key) } else { outside(size) });
+        let (path, range) = (&path, &range);
+        let read = |_| async move {
+            let options =
+                GetOptions { range: Some(GetRange::Bounded(range.clone())), ..GetOptions::default() };
+            let fault = |error| translate_read(error, "read", bucket, key);
+            let result = match self.store.get_opts(path, options).await {
+                Ok(result) => result,
+                Err(error) if faults::is_passing(&error) => return Err(fault(error)),
+                Err(error) => {
+                    let size = self.head(bucket, key).await?.size;
+                    return Err(if range.end <= size { fault(error) } else { outside(size) });
+                }
+            };
+            if result.range != *range {
+                return Err(outside(result.meta.size));
             }
+            result.bytes().await.map(Bytes::from).map_err(fault)
         };
-        if result.range != range {
-            return Err(outside(result.meta.size));
-        }
-        result.bytes().await.map(Bytes::from).map_err(|error| translate_read(error, "read", bucket, key))
+        self.patience.run(read).await
     }
 
     async fn head(&self, bucket: &str, key: &str) -> Result<ObjectMeta> {
         let path = self.path(bucket, key)?;
-        let meta =
-            self.store.head(&path).await.map_err(|error| translate_read(error, "look at", bucket, key))?;
-        Ok(describe(key.to_owned(), meta))
+        let look = |_| async {
+            let meta = self.store.head(&path).await;
+            meta.map_err(|error| translate_read(error, "look at", bucket, key))
+        };
+        Ok(describe(key.to_owned(), self.patience.run(look).await?))
     }
 
     fn list(&self, bucket: &str, prefix: &str) -> BoxStream<'static, Result<ObjectMeta>> {
-        let folder = match names::folder(bucket, prefix) {
-            Ok(Some(folder)) => folder,
-            Ok(None) => return stream::empty().boxed(),
-            Err(error) => return stream::once(future::ready(Err(error))).boxed(),
-        };
-        let (bucket, prefix) = (bucket.to_owned(), prefix.to_owned());
-        let mut listing = self.store.list(Some(&folder));
+        let (this, bucket, prefix) = (self.clone(), bucket.to_owned(), prefix.to_owned());
         let sorted = async move {
-            let mut listed = Vec::new();
-            while let Some(object) = listing.next().await {
-                match object.map_err(|error| translate_read(error, "list", &bucket, &prefix)) {
-                    Ok(object) => listed.push(object),
-                    // The folder is not there and holds no objects; later on it would be a part that is missing.
-                    Err(error) if error.kind() == ErrorKind::NotFound && listed.is_empty() => break,
-                    Err(error) => return stream::iter(vec![Err(error)]),
-                }
+            let listed = this.patience.run(|_| this.list_once(&bucket, &prefix)).await;
+            match listed {
+                Ok(objects) => stream::iter(objects.into_iter().map(Ok).collect::<Vec<_>>()),
+                Err(error) => stream::iter(vec![Err(error)]),
             }
-            let mut objects: Vec<_> = listed
-                .into_iter()
-                .filter_map(|meta| Some(describe(names::key(&bucket, &meta.location)?, meta)))
-                .filter(|object| object.key.starts_with(&prefix))
-                .collect();
-            objects.sort_unstable_by(|left, right| left.key.cmp(&right.key));
-            stream::iter(objects.into_iter().map(Ok).collect::<Vec<_>>())
         };
         stream::once(sorted).flatten().boxed()
     }
 
     async fn delete(&self, bucket: &str, key: &str) -> Result<()> {
         let path = self.path(bucket, key)?;
-        self.store.delete(&path).await.or_else(|error| forgive_absence(error, bucket, key))
+        let delete =
+            |_| async { self.store.delete(&path).await.or_else(|error| forgive_absence(error, bucket, key)) };
+        self.patience.run(delete).await
     }
 
     async fn delete_many(&self, bucket: &str, keys: Vec<String>) -> Result<()> {
         let paths = keys.iter().map(|key| self.path(bucket, key)).collect::<Result<Vec<_>>>()?;
-        let mut deleted = self.store.delete_stream(stream::iter(paths.into_iter().map(Ok)).boxed());
-        while let Some(outcome) = deleted.next().await {
-            outcome.map(drop).or_else(|error| {
-                let (first, last) = (keys.first(), keys.last());
-                let key = if first == last { first.map_or("", String::as_str) } else { "(one of several)" };
-                forgive_absence(error, bucket, key)
-            })?;
-        }
-        Ok(())
+        let (paths, keys) = (&paths, &keys);
+        let delete = |_| async move {
+            let mut deleted =
+                self.store.delete_stream(stream::iter(paths.clone().into_iter().map(Ok)).boxed());
+            while let Some(outcome) = deleted.next().await {
+                outcome.map(drop).or_else(|error| {
+                    let (first, last) = (keys.first(), keys.last());
+                    let key =
+                        if first == last { first.map_or("", String::as_str) } else { "(one of several)" };
+                    forgive_absence(error, bucket, key)
+                })?;
+            }
+            Ok(())
+        };
+        self.patience.run(delete).await
     }
 }
 
@@ -220,7 +343,10 @@ fn is_folder_race(error: &object_store::Error) -> bool {
     io_error(error).is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
-fn out_of_bounds(bucket: &str, key: &str, range: &Range<u64>, size: u64) -> Error {
+/// The error of a range that is reversed or ends beyond its object, for whoever implements
+/// [`Storage::get_range`].
+#[must_use]
+pub fn out_of_bounds(bucket: &str, key: &str, range: &Range<u64>, size: u64) -> Error {
     let (Range { start, end }, object) = (range, format!("object `{key}` in bucket `{bucket}`"));
     let (message, hint) = match start > end {
         true => (

@@ -34,7 +34,7 @@ impl Pool {
                     started += 1;
                     let number = self.next_slot;
                     self.next_slot += 1;
-                    let slot = Slot::start(number, &self.setup.program, self.events.clone())
+                    let slot = Slot::start(number, &self.setup.program, &self.secrets, self.events.clone())
                         .map_err(cannot_start)?;
                     self.slots.insert(number, slot);
                     number

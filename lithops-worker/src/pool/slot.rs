@@ -69,6 +69,7 @@ impl Slot {
     pub(super) fn start(
         number: u64,
         program: &Program,
+        secrets: &[u8],
         events: mpsc::UnboundedSender<SlotEvent>,
     ) -> Result<Self> {
         let mark = Uuid::new_v4().into_bytes();
@@ -89,6 +90,10 @@ impl Slot {
 
         channel.set_nonblocking(true)?;
         let (reading, writing) = UnixStream::from_std(channel)?.into_split();
+        let outbox = Outbox::new(writing);
+        if !secrets.is_empty() {
+            outbox.send(secrets);
+        }
         nested.set_nonblocking(true)?;
         tokio::spawn(nesting::listen(number, UnixStream::from_std(nested)?, events.clone()));
         tokio::spawn(events::watch(number, child, FrameReader::new(reading), events));
@@ -102,7 +107,7 @@ impl Slot {
             ending: None,
             asked_to_end_at: None,
             resident: (0, 0),
-            outbox: Outbox::new(writing),
+            outbox,
             deferred: Vec::new(),
             known_jobs: HashSet::new(),
             next_batch: 0,

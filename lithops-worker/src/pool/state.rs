@@ -11,8 +11,9 @@ use lithops_core::{
     process::START_LIMIT,
     protocol::{
         Calls, Cancel, Forget, Frame, FrameKind, HEADER_LEN, Hello, JobSpec, LogEntry, Logs, Outbox,
-        Processes, Report, ReportBuilder, ReportHeader, Setup, Tag, frame_header,
+        Processes, Report, ReportBuilder, ReportHeader, Secrets, Setup, Tag, frame_header,
     },
+    storage,
 };
 use rustix::process::Signal;
 use tokio::sync::mpsc;
@@ -41,6 +42,8 @@ const KILLED_STARTS: u32 = 10;
 #[derive(Debug)]
 pub struct Pool {
     pub(super) setup: Setup,
+    /// The frames that tell a sub-worker what opens the storage.
+    pub(super) secrets: Vec<u8>,
     client: Outbox,
     /// Frames for the client, sent together at the end of a turn.
     pub(super) out: Vec<u8>,
@@ -74,6 +77,7 @@ impl Pool {
         let (storing, stored) = mpsc::unbounded_channel();
         Self {
             setup,
+            secrets: Vec::new(),
             client,
             out: Vec::new(),
             nested: Nested::default(),
@@ -127,6 +131,12 @@ impl Pool {
                 if self.is_of(owner, cancel.job) {
                     self.cancel(&cancel);
                 }
+            }
+            FrameKind::Secrets if owner == Owner::Client => {
+                let Secrets { scheme, secrets } = frame.decode()?;
+                self.secrets.extend_from_slice(&frame_header(FrameKind::Secrets, frame.body.len()));
+                self.secrets.extend_from_slice(&frame.body);
+                storage::give(&scheme, secrets.into_iter().collect());
             }
             FrameKind::Processes => {
                 let Processes { job, worker_processes } = frame.decode()?;

@@ -12,7 +12,8 @@ use lithops_core::{
     function::JobScope,
     id::JobId,
     nesting,
-    protocol::{Calls, Forget, FrameKind, Hello, JobSpec, MAX_VALUE, Role, Tag, read_frame},
+    protocol::{Calls, Forget, FrameKind, Hello, JobSpec, MAX_VALUE, Role, Secrets, Tag, read_frame},
+    storage,
 };
 
 use super::{call::Job, channel, log_marks::LogMarks, reporter::Reporter};
@@ -59,6 +60,10 @@ fn serve(mut channel: UnixStream) -> Result<()> {
             FrameKind::Forget => {
                 let Forget { job } = frame.decode()?;
                 sub_worker.forget(job);
+            }
+            FrameKind::Secrets => {
+                let Secrets { scheme, secrets } = frame.decode()?;
+                storage::give(&scheme, secrets.into_iter().collect());
             }
             kind => {
                 return Err(Error::new(

@@ -9,6 +9,7 @@ mod job;
 mod plan;
 mod planned;
 mod print;
+mod storage;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,8 @@ enum Command {
     #[command(subcommand)]
     Job(job::Job),
     Clean(clean::Clean),
+    #[command(subcommand)]
+    Storage(storage::Storage),
 }
 
 const EXAMPLES: &str = "\
@@ -48,6 +51,7 @@ Examples:
   lithops backends                                                 where calls can run
   lithops config check                                             is the configuration right?
   lithops job list                                                 which durable jobs are there?
+  lithops storage list my-bucket                                   what is stored?
 
 Data go to stdout, everything else to stderr.
 Exit codes: 0 done, 1 failed, 2 wrong configuration or arguments, 3 not found or unsupported,
@@ -64,6 +68,7 @@ fn main() -> ExitCode {
         Command::Config(config) => config.run(),
         Command::Job(job) => job.run(),
         Command::Clean(clean) => clean.run(),
+        Command::Storage(storage) => storage.run(),
     };
     done.unwrap_or_else(|error| failure::report(&error, arguments.verbose))
 }

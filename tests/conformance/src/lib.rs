@@ -1,5 +1,5 @@
-//! What every backend must keep, and the simulator that shows that driver and tracker keep it.
-//!
-//! Today this crate has the [`simulator`]. It runs no function and starts no process.
+//! What every storage must keep, as [trials](storage), and the [`simulator`], which shows that driver and tracker keep
+//! what they promise whatever backends and storages do.
 
 pub mod simulator;
+pub mod storage;

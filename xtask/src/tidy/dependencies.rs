@@ -14,6 +14,7 @@ enum Part {
     Macros,
     Worker,
     Backend,
+    Storage,
     Conformance,
     Xtask,
     /// A small crate that two backends share.
@@ -27,9 +28,10 @@ impl Part {
             "lithops-core" => Self::Core,
             "lithops-core/macros" => Self::Macros,
             "lithops-worker" => Self::Worker,
-            "conformance" => Self::Conformance,
+            "tests/conformance" => Self::Conformance,
             "xtask" => Self::Xtask,
             _ if folder.starts_with("backends/") => Self::Backend,
+            _ if folder.starts_with("storages/") => Self::Storage,
             _ => Self::Common,
         }
     }
@@ -38,8 +40,10 @@ impl Part {
         match self {
             Self::Core | Self::Macros => false,
             Self::Worker | Self::Conformance | Self::Common => other == Self::Core,
-            Self::Backend => matches!(other, Self::Core | Self::Common),
-            Self::Facade => matches!(other, Self::Core | Self::Macros | Self::Worker | Self::Backend),
+            Self::Backend | Self::Storage => matches!(other, Self::Core | Self::Common),
+            Self::Facade => {
+                matches!(other, Self::Core | Self::Macros | Self::Worker | Self::Backend | Self::Storage)
+            }
             Self::Xtask => true,
         }
     }

@@ -1,0 +1,153 @@
+//! The sections `aws_s3`, `minio` and `ceph`: their keys, and what they mean.
+
+use lithops_core::{
+    config::{Config, Key},
+    error::{Error, ErrorKind, Result},
+    storage::{Credentials, Locator, check_bucket},
+};
+
+use crate::{CEPH, SCHEME};
+
+/// Where the secrets of S3 itself may stand besides its own section.
+const SHARED: &str = "aws";
+/// What a store at an endpoint of its own is signed for when nothing is said.
+const ANY_REGION: &str = "us-east-1";
+
+const BUCKET: Key = Key::used("storage_bucket", "the bucket of jobs and cloud objects, which must exist");
+const REGION: Key = Key::used("region", "the region of the bucket");
+const ENDPOINT: Key = Key::used("endpoint", "the address, such as http://127.0.0.1:9000");
+const ACCESS_KEY_ID: Key = Key::used("access_key_id", "the name of the credentials");
+const SECRET_ACCESS_KEY: Key = Key::used("secret_access_key", "their secret");
+const SESSION_TOKEN: Key = Key::used("session_token", "the token of credentials that expire");
+
+/// The keys of `aws_s3`.
+pub(crate) const AWS_S3_KEYS: &[Key] =
+    &[BUCKET, REGION, ENDPOINT, ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN];
+
+/// The keys of stores that have an address of their own.
+pub(crate) const ENDPOINT_KEYS: &[Key] = &[
+    BUCKET,
+    ENDPOINT,
+    REGION,
+    ACCESS_KEY_ID,
+    SECRET_ACCESS_KEY,
+    SESSION_TOKEN,
+    Key::accepted("private_endpoint", "one address serves clients and workers", "the address for workers"),
+];
+
+/// Where the storage is.
+pub(crate) fn locate(config: &Config, scheme: &'static str) -> Result<Locator> {
+    let section = config.section(scheme);
+    let missing = |key: &str, why: &str, hint: String| {
+        Error::new(ErrorKind::ConfigInvalid, format!("`{key}` is missing in section `{scheme}`, {why}"))
+            .with_hint(hint)
+            .with_context("key", format!("{scheme}.{key}"))
+    };
+    let bucket = section.string("storage_bucket")?.ok_or_else(|| {
+        missing(
+            "storage_bucket",
+            "it names the bucket of jobs and cloud objects",
+            "write `storage_bucket: my-bucket`; the bucket must exist".to_owned(),
+        )
+    })?;
+    check_bucket(bucket)?;
+    let endpoint = section.string("endpoint")?;
+    if endpoint.is_none() && scheme != SCHEME {
+        let port = if scheme == CEPH { 7480 } else { 9000 };
+        let hint = format!("write for example `endpoint: http://127.0.0.1:{port}`");
+        return Err(missing("endpoint", "it is where the store listens", hint));
+    }
+    if let Some(address) = endpoint.filter(|address| !is_address(address)) {
+        let message = format!("`endpoint` in section `{scheme}` is `{address}`");
+        return Err(Error::new(ErrorKind::ConfigInvalid, message)
+            .with_hint("write the address with `https://` or `http://` before it and nothing behind the port")
+            .with_context("key", format!("{scheme}.endpoint")));
+    }
+    let variable = |name| std::env::var(name).ok().filter(|region| !region.is_empty());
+    let shared = (scheme == SCHEME).then(|| config.section(SHARED).string("region")).transpose()?.flatten();
+    let region = section.string("region")?.or(shared).map(str::to_owned);
+    let region = region
+        .or_else(|| variable("AWS_REGION"))
+        .or_else(|| variable("AWS_DEFAULT_REGION"))
+        .or_else(|| endpoint.map(|_| ANY_REGION.to_owned()));
+    let region = region.ok_or_else(|| {
+        missing("region", "and neither does section `aws` say it", "write `region: eu-west-1`".to_owned())
+    })?;
+    let locator = Locator::new(scheme, bucket).with_region(region);
+    match endpoint {
+        Some(endpoint) => locator.with_endpoint(endpoint.trim_end_matches('/')),
+        None => Ok(locator),
+    }
+}
+
+/// The secrets of the section, or of the section `aws` for S3 itself; empty when neither has any.
+pub(crate) fn credentials(config: &Config, scheme: &'static str) -> Result<Credentials> {
+    for name in [scheme, SHARED] {
+        let section = config.section(name);
+        let (id, secret) = (section.string("access_key_id")?, section.string("secret_access_key")?);
+        let missing = match (id, secret) {
+            (Some(_), Some(_)) => {
+                return Ok(Credentials::default()
+                    .with("access_key_id", id)
+                    .with("secret_access_key", secret)
+                    .with("session_token", section.string("session_token")?));
+            }
+            (None, None) if scheme == SCHEME => continue,
+            (None, None) => break,
+            (Some(_), None) => "secret_access_key",
+            (None, Some(_)) => "access_key_id",
+        };
+        let message = format!("section `{name}` has one half of the credentials, `{missing}` is missing");
+        return Err(Error::new(ErrorKind::ConfigInvalid, message)
+            .with_hint("write both, or none to use those of the environment, the profile or the platform")
+            .with_context("key", format!("{name}.{missing}")));
+    }
+    Ok(Credentials::default())
+}
+
+fn is_address(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|rest| {
+        let host = rest.trim_end_matches('/');
+        !host.is_empty() && !host.contains(['/', '?', '#', ' '])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use lithops_core::config::{Environment, Sources};
+
+    use super::*;
+    use crate::MINIO;
+
+    fn config(yaml: &str) -> Config {
+        let sources = Sources { yaml: Some(yaml.to_owned()), file: None };
+        Config::load(&sources, &Environment::new(".")).expect("it is YAML")
+    }
+
+    #[test]
+    fn a_section_becomes_a_locator_without_secrets() {
+        let config = config(
+            "aws: {access_key_id: ID, secret_access_key: hunter2, region: eu-west-1}\naws_s3: {storage_bucket: b}\n",
+        );
+        let locator = locate(&config, SCHEME).expect("it is complete");
+        assert_eq!((locator.bucket.as_str(), locator.region.as_deref()), ("b", Some("eu-west-1")));
+        assert!(!format!("{locator:?}").contains("hunter2"));
+        let credentials = credentials(&config, SCHEME).expect("they are complete");
+        assert_eq!(credentials.expose("secret_access_key"), Some("hunter2"));
+        assert!(super::credentials(&config, MINIO).expect("there are none").is_empty());
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let refused = |yaml: &str, scheme| locate(&config(yaml), scheme).expect_err(yaml).to_string();
+        assert!(refused("aws_s3: {region: x}", SCHEME).starts_with("`storage_bucket` is missing"));
+        assert!(refused("minio: {storage_bucket: b}", MINIO).contains("`endpoint` is missing"));
+        let address = refused("minio: {storage_bucket: b, endpoint: 'localhost:9000'}", MINIO);
+        assert!(address.contains("with `https://` or `http://`"), "{address}");
+        let half = credentials(&config("minio: {access_key_id: a}"), MINIO).expect_err("half").to_string();
+        assert!(half.contains("`secret_access_key` is missing"), "{half}");
+        let inside = refused("minio: {storage_bucket: b, endpoint: 'http://u:hunter2@h:1'}", MINIO);
+        assert!(!inside.contains("hunter2"), "{inside}");
+    }
+}

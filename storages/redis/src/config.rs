@@ -1,0 +1,96 @@
+//! The section `redis`: its keys, and what they mean.
+
+use lithops_core::{
+    config::{Config, Key, Value},
+    error::{Error, ErrorKind, Result},
+    storage::{Credentials, Locator, check_bucket},
+};
+
+use crate::SCHEME;
+
+/// The bucket when none is named: a bucket of Redis is what names start with, and need not be made.
+const DEFAULT_BUCKET: &str = "storage";
+const DEFAULT_PORT: usize = 6379;
+
+/// The keys of the section.
+pub(crate) const KEYS: &[Key] = &[
+    Key::used("storage_bucket", "what the names of jobs and cloud objects start with, `storage` otherwise"),
+    Key::used("host", "the name or the address of the server"),
+    Key::used("port", "its port, 6379 otherwise"),
+    Key::used("db", "the number of its database, 0 otherwise"),
+    Key::used("username", "the user"),
+    Key::used("password", "the user's password"),
+    Key::refused("ssl", "this version speaks no TLS to Redis: let a tunnel do it", "whether to speak TLS"),
+];
+
+/// Where the server is.
+pub(crate) fn locate(config: &Config) -> Result<Locator> {
+    let section = config.section(SCHEME);
+    let wrong = |key: &str, message: String, hint: &str| {
+        Error::new(ErrorKind::ConfigInvalid, message)
+            .with_hint(hint)
+            .with_context("key", format!("{SCHEME}.{key}"))
+    };
+    let host = section.string("host")?.ok_or_else(|| {
+        let message = format!("`host` is missing in section `{SCHEME}`, it is where the server is");
+        wrong("host", message, "write for example `host: 127.0.0.1`")
+    })?;
+    if host.contains(['/', '@', ' ', '?', '#']) {
+        let message = format!("`host` in section `{SCHEME}` is no name of a host");
+        return Err(wrong(
+            "host",
+            message,
+            "write the name alone; port, user and password have keys of their own",
+        ));
+    }
+    let port = section.positive("port")?.unwrap_or(DEFAULT_PORT);
+    let port = u16::try_from(port).map_err(|_| {
+        wrong("port", format!("`port` in section `{SCHEME}` is {port}"), "write a number up to 65535")
+    })?;
+    let db = match section.get("db").map(|located| &located.value) {
+        None | Some(Value::Int(0)) => 0,
+        Some(_) => section.positive("db")?.unwrap_or(0),
+    };
+    let bucket = section.string("storage_bucket")?.unwrap_or(DEFAULT_BUCKET);
+    check_bucket(bucket)?;
+    // An address of version 6 has colons of its own.
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    Locator::new(SCHEME, bucket).with_endpoint(format!("redis://{host}:{port}/{db}"))
+}
+
+/// User and password.
+pub(crate) fn credentials(config: &Config) -> Result<Credentials> {
+    let section = config.section(SCHEME);
+    Ok(Credentials::default()
+        .with("username", section.string("username")?)
+        .with("password", section.string("password")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use lithops_core::config::{Environment, Sources};
+
+    use super::*;
+
+    fn config(yaml: &str) -> Config {
+        let sources = Sources { yaml: Some(yaml.to_owned()), file: None };
+        Config::load(&sources, &Environment::new(".")).expect("it is YAML")
+    }
+
+    #[test]
+    fn a_section_becomes_a_locator_without_secrets() {
+        let config = config("redis: {host: db.example.org, password: hunter2, db: 3}");
+        let locator = locate(&config).expect("it is complete");
+        assert_eq!(locator.endpoint.as_deref(), Some("redis://db.example.org:6379/3"));
+        assert_eq!(credentials(&config).expect("they are text").expose("password"), Some("hunter2"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let refused = |yaml: &str| locate(&config(yaml)).expect_err(yaml).to_string();
+        assert!(refused("redis: {port: 1}").starts_with("`host` is missing in section `redis`"));
+        assert!(refused("redis: {host: h, port: 70000}").contains("up to 65535"));
+        let url = refused("redis: {host: 'redis://u:hunter2@h'}");
+        assert!(url.contains("write the name alone") && !url.contains("hunter2"), "{url}");
+    }
+}

@@ -1,0 +1,329 @@
+//! [`RedisStorage`]: the object `key` of a bucket is the string `bucket/key`.
+//!
+//! Redis keeps no times: when an object was stored stands in the hash `lithops.modified/<bucket>`.
+
+use std::{
+    fmt,
+    ops::Range,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, future::BoxFuture, stream, stream::BoxStream};
+use lithops_core::{
+    bytes::Bytes,
+    error::{Error, ErrorKind, Result},
+    storage::{
+        Credentials, Locator, ObjectMeta, Patience, PutMode, Storage, StorageCapabilities, StorageInfo,
+        check_bucket, out_of_bounds,
+    },
+};
+use redis::{RedisResult, aio::MultiplexedConnection, cmd, pipe};
+
+use crate::{SCHEME, connection::Connections, faults};
+
+/// A string of Redis holds no more.
+const LONGEST: usize = 512 << 20;
+/// How many keys are asked for or described at once.
+const PAGE: usize = 1000;
+
+/// Opens what a locator names.
+pub(crate) fn connect(locator: &Locator, credentials: &Credentials) -> Result<Arc<dyn Storage>> {
+    Ok(Arc::new(RedisStorage::new(locator, credentials)?))
+}
+
+/// Objects as strings of a Redis server.
+#[derive(Clone)]
+pub struct RedisStorage {
+    location: String,
+    connections: Arc<Connections>,
+    patience: Patience,
+}
+
+impl RedisStorage {
+    /// The storage of a server; it is connected to when something is first asked.
+    ///
+    /// # Errors
+    /// The locator has no address.
+    pub fn new(locator: &Locator, credentials: &Credentials) -> Result<Self> {
+        Ok(Self {
+            location: locator.endpoint.clone().unwrap_or_default(),
+            connections: Arc::new(Connections::new(locator, credentials)?),
+            patience: Patience::network(),
+        })
+    }
+
+    /// Asks the server, again while that may help. The request is told whether an earlier try may have happened.
+    async fn ask<T>(
+        &self,
+        doing: &'static str,
+        bucket: &str,
+        key: &str,
+        request: impl Fn(MultiplexedConnection, bool) -> BoxFuture<'static, RedisResult<T>>,
+    ) -> Result<T> {
+        let asked = |again| {
+            let request = &request;
+            async move {
+                let answer = async { request(self.connections.get().await?, again).await }.await;
+                answer.map_err(|error| {
+                    if error.is_io_error() || error.is_timeout() || error.is_connection_dropped() {
+                        self.connections.forget();
+                    }
+                    faults::translate(&error, doing, &format!("object `{key}` in bucket `{bucket}`"))
+                        .with_context("operation", doing)
+                        .with_context("bucket", bucket)
+                        .with_context("key", key)
+                })
+            }
+        };
+        self.patience.run(asked).await
+    }
+
+    async fn listed(&self, bucket: &str, prefix: &str) -> Result<Vec<ObjectMeta>> {
+        check_bucket(bucket)?;
+        let pattern = format!("{}*", escape(&format!("{bucket}/{prefix}")));
+        let mut names: Vec<String> = Vec::new();
+        let mut cursor = 0u64;
+        loop {
+            let pattern = pattern.clone();
+            let scan = move |mut connection: MultiplexedConnection, _| {
+                let mut scan = cmd("SCAN");
+                scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(PAGE).arg("TYPE").arg("string");
+                let page: BoxFuture<'static, RedisResult<(u64, Vec<Vec<u8>>)>> =
+                    Box::pin(async move { scan.query_async(&mut connection).await });
+                page
+            };
+            let (next, page) = self.ask("list", bucket, prefix, scan).await?;
+            // What is not text is no key of ours.
+            names.extend(page.into_iter().filter_map(|name| String::from_utf8(name).ok()));
+            cursor = next;
+            if cursor == 0 {
+                break;
+            }
+        }
+        names.sort_unstable();
+        // A scan may tell the same name twice.
+        names.dedup();
+        let mut objects = Vec::with_capacity(names.len());
+        for page in names.chunks(PAGE) {
+            objects.extend(self.described(bucket, page.to_vec()).await?.into_iter().flatten());
+        }
+        Ok(objects)
+    }
+
+    /// Size and time of each of some names; none for those that are gone.
+    async fn described(&self, bucket: &str, names: Vec<String>) -> Result<Vec<Option<ObjectMeta>>> {
+        let keys: Vec<String> = names.iter().map(|name| name[bucket.len() + 1..].to_owned()).collect();
+        let (times, own) = (times_of(bucket), keys.clone());
+        let request = move |mut connection: MultiplexedConnection, _| {
+            let mut asked = pipe();
+            for name in &names {
+                asked.cmd("EXISTS").arg(name).cmd("STRLEN").arg(name);
+            }
+            let mut hashed = cmd("HMGET");
+            hashed.arg(&times).arg(&own);
+            let answer: BoxFuture<'static, RedisResult<(Vec<u64>, Vec<Option<u64>>)>> =
+                Box::pin(async move {
+                    let sizes = asked.query_async(&mut connection).await?;
+                    Ok((sizes, hashed.query_async(&mut connection).await?))
+                });
+            answer
+        };
+        let (sizes, times) = self.ask("look at", bucket, "", request).await?;
+        let described = keys.into_iter().zip(sizes.chunks(2)).zip(times).map(|((key, size), time)| {
+            let modified =
+                time.map_or_else(SystemTime::now, |millis| UNIX_EPOCH + Duration::from_millis(millis));
+            (size[0] == 1).then(|| ObjectMeta { key, size: size[1], modified, etag: None })
+        });
+        Ok(described.collect())
+    }
+}
+
+#[async_trait]
+impl Storage for RedisStorage {
+    fn info(&self) -> StorageInfo {
+        StorageInfo { scheme: SCHEME, location: self.location.clone() }
+    }
+
+    fn capabilities(&self) -> StorageCapabilities {
+        StorageCapabilities { shared_between_processes: true, ..StorageCapabilities::default() }
+    }
+
+    async fn put(&self, bucket: &str, key: &str, bytes: Bytes, mode: PutMode) -> Result<()> {
+        let name = name(bucket, key)?;
+        if bytes.len() > LONGEST {
+            let message =
+                format!("object `{key}` has {} bytes, and a string of Redis holds {LONGEST}", bytes.len());
+            return Err(
+                Error::new(ErrorKind::PayloadTooLarge, message).with_hint("store it in several objects")
+            );
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let now = u64::try_from(now).unwrap_or(u64::MAX);
+        let (times, field) = (times_of(bucket), key.to_owned());
+        let request = move |mut connection: MultiplexedConnection, again: bool| {
+            let mut set = cmd("SET");
+            set.arg(&name).arg(&*bytes);
+            if mode == PutMode::IfAbsent {
+                set.arg("NX");
+            }
+            let mut note = cmd("HSET");
+            note.arg(&times).arg(&field).arg(now);
+            let mut get = cmd("GET");
+            get.arg(&name);
+            let bytes = bytes.clone();
+            let answer: BoxFuture<'static, RedisResult<bool>> = Box::pin(async move {
+                let set: Option<String> = set.query_async(&mut connection).await?;
+                let mut done = set.is_some();
+                if !done && again {
+                    // An earlier try may have put it.
+                    let found: Option<Vec<u8>> = get.query_async(&mut connection).await?;
+                    done = found.as_deref() == Some(&*bytes);
+                }
+                if done {
+                    note.query_async::<()>(&mut connection).await?;
+                }
+                Ok(done)
+            });
+            answer
+        };
+        match self.ask("store", bucket, key, request).await? {
+            true => Ok(()),
+            false => Err(Error::new(
+                ErrorKind::AlreadyExists,
+                format!("object `{key}` in bucket `{bucket}` exists already"),
+            )
+            .with_context("operation", "store")
+            .with_context("bucket", bucket)
+            .with_context("key", key)),
+        }
+    }
+
+    async fn get(&self, bucket: &str, key: &str) -> Result<Bytes> {
+        let name = name(bucket, key)?;
+        let request = move |mut connection: MultiplexedConnection, _| {
+            let mut get = cmd("GET");
+            get.arg(&name);
+            let answer: BoxFuture<'static, RedisResult<Option<Vec<u8>>>> =
+                Box::pin(async move { get.query_async(&mut connection).await });
+            answer
+        };
+        let found = self.ask("read", bucket, key, request).await?;
+        found.map(Bytes::from).ok_or_else(|| absent("read", bucket, key))
+    }
+
+    async fn get_range(&self, bucket: &str, key: &str, range: Range<u64>) -> Result<Bytes> {
+        let name = name(bucket, key)?;
+        let wanted = range.clone();
+        let request = move |mut connection: MultiplexedConnection, _| {
+            let mut asked = pipe();
+            // One moment: the object may be replaced between two commands.
+            asked.atomic().cmd("EXISTS").arg(&name).cmd("STRLEN").arg(&name);
+            asked.cmd("GETRANGE").arg(&name).arg(wanted.start).arg(wanted.end.saturating_sub(1));
+            let answer: BoxFuture<'static, RedisResult<(u64, u64, Vec<u8>)>> =
+                Box::pin(async move { asked.query_async(&mut connection).await });
+            answer
+        };
+        // Where it would end at -1, the server would take that for the end of the object.
+        let empty = range.start >= range.end;
+        let (exists, size, bytes) = if empty {
+            let meta = self.head(bucket, key).await?;
+            (1, meta.size, Vec::new())
+        } else {
+            self.ask("read", bucket, key, request).await?
+        };
+        if exists == 0 {
+            return Err(absent("read", bucket, key));
+        }
+        if range.start > range.end || range.end > size {
+            return Err(out_of_bounds(bucket, key, &range, size));
+        }
+        Ok(Bytes::from(bytes))
+    }
+
+    async fn head(&self, bucket: &str, key: &str) -> Result<ObjectMeta> {
+        let described = self.described(bucket, vec![name(bucket, key)?]).await?;
+        described.into_iter().next().flatten().ok_or_else(|| absent("look at", bucket, key))
+    }
+
+    fn list(&self, bucket: &str, prefix: &str) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (this, bucket, prefix) = (self.clone(), bucket.to_owned(), prefix.to_owned());
+        let listed = async move {
+            match this.listed(&bucket, &prefix).await {
+                Ok(objects) => stream::iter(objects.into_iter().map(Ok).collect::<Vec<_>>()),
+                Err(error) => stream::iter(vec![Err(error)]),
+            }
+        };
+        stream::once(listed).flatten().boxed()
+    }
+
+    async fn delete(&self, bucket: &str, key: &str) -> Result<()> {
+        self.delete_many(bucket, vec![key.to_owned()]).await
+    }
+
+    async fn delete_many(&self, bucket: &str, keys: Vec<String>) -> Result<()> {
+        let names = keys.iter().map(|key| name(bucket, key)).collect::<Result<Vec<_>>>()?;
+        for (names, keys) in names.chunks(PAGE).zip(keys.chunks(PAGE)) {
+            let mut asked = pipe();
+            asked
+                .atomic()
+                .cmd("DEL")
+                .arg(names)
+                .ignore()
+                .cmd("HDEL")
+                .arg(times_of(bucket))
+                .arg(keys)
+                .ignore();
+            let request = move |mut connection: MultiplexedConnection, _| {
+                let asked = asked.clone();
+                let answer: BoxFuture<'static, RedisResult<()>> =
+                    Box::pin(async move { asked.query_async(&mut connection).await });
+                answer
+            };
+            let key = if keys.len() == 1 { keys[0].as_str() } else { "(one of several)" };
+            self.ask("delete", bucket, key, request).await?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for RedisStorage {
+    /// Says where it is; the client holds credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStorage").field("location", &self.location).finish_non_exhaustive()
+    }
+}
+
+fn name(bucket: &str, key: &str) -> Result<String> {
+    check_bucket(bucket)?;
+    if key.is_empty() {
+        return Err(
+            Error::new(ErrorKind::InvalidInput, "the key `` is empty").with_hint("give the object a name")
+        );
+    }
+    Ok(format!("{bucket}/{key}"))
+}
+
+fn times_of(bucket: &str) -> String {
+    format!("lithops.modified/{bucket}")
+}
+
+fn absent(doing: &str, bucket: &str, key: &str) -> Error {
+    Error::new(ErrorKind::NotFound, format!("there is no object `{key}` in bucket `{bucket}`"))
+        .with_context("operation", doing)
+        .with_context("bucket", bucket)
+        .with_context("key", key)
+}
+
+/// The text as a pattern that matches nothing else.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if "*?[]\\^-".contains(letter) {
+            escaped.push('\\');
+        }
+        escaped.push(letter);
+    }
+    escaped
+}

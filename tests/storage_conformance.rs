@@ -1,0 +1,34 @@
+//! The storages of this build, put to the trials of the conformance suite: `memory` and `localhost` always, and the one
+//! of the configuration that `LITHOPS_TEST_STORAGE` names.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use libtest_mimic::Arguments;
+use lithops_conformance::storage::trials;
+use lithops_core::{
+    config::{Config, Environment, Sources},
+    storage::{ObjectStorage, StorageClient},
+};
+// The storages of the features register themselves.
+use lithops as _;
+
+fn main() -> ExitCode {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path().to_owned();
+    let memory = std::sync::Arc::new(ObjectStorage::memory());
+    let mut all = trials("memory", move || Ok((memory.clone(), "bucket".to_owned())));
+    all.extend(trials("localhost", move || {
+        Ok((std::sync::Arc::new(ObjectStorage::local(&root)?), "bucket".to_owned()))
+    }));
+    if let Some(file) = std::env::var_os("LITHOPS_TEST_STORAGE").map(PathBuf::from) {
+        let config = Config::load(&Sources { file: Some(file), yaml: None }, &Environment::new("."));
+        let config = config.expect("the configuration of the storage");
+        all = trials(config.storage().to_owned().leak(), move || {
+            let (client, locator) = StorageClient::open(&config)?;
+            Ok((std::sync::Arc::clone(client.storage()), locator.bucket))
+        });
+    }
+    let done = libtest_mimic::run(&Arguments::from_args(), all);
+    drop(folder);
+    done.exit_code()
+}
