@@ -36,7 +36,14 @@ enum Command {
     /// The rules of this workspace that no compiler knows.
     Tidy,
     /// Drives the built programs as a user would, on this machine.
-    E2e,
+    E2e {
+        /// Against what.
+        #[arg(value_enum, default_value = "localhost")]
+        what: e2e::What,
+        /// With further servers, as second opinions.
+        #[arg(long)]
+        full: bool,
+    },
     /// Measures this machine; prints JSON lines.
     Bench {
         /// What to measure.
@@ -64,7 +71,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Ci { with_tests } => ci::run(with_tests),
         Command::Tidy => tidy::run(),
-        Command::E2e => e2e::run(),
+        Command::E2e { what, full } => e2e::run(what, full),
         Command::Bench { what } => bench::run(what),
         Command::Chaos => chaos::run(),
         Command::Simulate { seeds, seed, pull } => simulate(seeds, seed, pull),

@@ -11,7 +11,10 @@ pub(super) fn translate(error: StoreError, doing: &'static str, bucket: &str, ke
     if let Some(error) = from_service(&error, doing, bucket, key) {
         return error;
     }
-    let object = format!("object `{key}` in bucket `{bucket}`");
+    let object = match doing {
+        "list" => format!("what starts with `{key}` in bucket `{bucket}`"),
+        _ => format!("object `{key}` in bucket `{bucket}`"),
+    };
     let failed = || format!("cannot {doing} {object}");
     let (kind, message, hint): Meaning = match &error {
         StoreError::NotFound { .. } => (ErrorKind::NotFound, format!("there is no {object}"), None),
@@ -57,7 +60,11 @@ fn from_service(error: &StoreError, doing: &str, bucket: &str, key: &str) -> Opt
     let said = text.as_deref().and_then(|text| element(text, "Message")).unwrap_or_default();
     let region = chain(error).any(|error| error.to_string().contains("incorrectly configured region"));
     let status = status(error);
-    let what = format!("cannot {doing} object `{key}` in bucket `{bucket}`");
+    let object = match doing {
+        "list" => format!("what starts with `{key}` in bucket `{bucket}`"),
+        _ => format!("object `{key}` in bucket `{bucket}`"),
+    };
+    let what = format!("cannot {doing} {object}");
     let (kind, message, hint) = match code {
         "NoSuchBucket" => (
             ErrorKind::NotFound,
@@ -94,7 +101,7 @@ fn from_service(error: &StoreError, doing: &str, bucket: &str, key: &str) -> Opt
         ),
         "AccessDenied" => (
             ErrorKind::PermissionDenied,
-            format!("not allowed to {doing} object `{key}` in bucket `{bucket}`"),
+            format!("not allowed to {doing} {object}"),
             "look at the policies of the credentials and of the bucket",
         ),
         _ => match status? {

@@ -70,7 +70,7 @@ impl RedisStorage {
                     if error.is_io_error() || error.is_timeout() || error.is_connection_dropped() {
                         self.connections.forget();
                     }
-                    faults::translate(&error, doing, &format!("object `{key}` in bucket `{bucket}`"))
+                    faults::translate(&error, doing, &object(doing, bucket, key))
                         .with_context("operation", doing)
                         .with_context("bucket", bucket)
                         .with_context("key", key)
@@ -225,8 +225,8 @@ impl Storage for RedisStorage {
                 Box::pin(async move { asked.query_async(&mut connection).await });
             answer
         };
-        // Where it would end at -1, the server would take that for the end of the object.
-        let empty = range.start >= range.end;
+        // The server counts from the end where a number is below 0, and has no numbers beyond 63 bits.
+        let empty = range.start >= range.end || i64::try_from(range.end).is_err();
         let (exists, size, bytes) = if empty {
             let meta = self.head(bucket, key).await?;
             (1, meta.size, Vec::new())
@@ -303,6 +303,13 @@ fn name(bucket: &str, key: &str) -> Result<String> {
         );
     }
     Ok(format!("{bucket}/{key}"))
+}
+
+fn object(doing: &str, bucket: &str, key: &str) -> String {
+    match doing {
+        "list" => format!("what starts with `{key}` in bucket `{bucket}`"),
+        _ => format!("object `{key}` in bucket `{bucket}`"),
+    }
 }
 
 fn times_of(bucket: &str) -> String {

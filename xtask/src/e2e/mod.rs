@@ -5,5 +5,6 @@ mod examples;
 mod leftovers;
 mod program;
 mod run;
+mod storage;
 
-pub(crate) use run::run;
+pub(crate) use run::{What, run};

@@ -48,6 +48,12 @@ impl Programs {
         command
     }
 
+    /// Reads a file of the folder that programs run in.
+    pub(super) fn read(&self, name: &str) -> Result<Vec<u8>, String> {
+        let path = self.folder.join(name);
+        fs::read(&path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))
+    }
+
     /// Writes a file into the folder that programs run in.
     pub(super) fn write(&self, name: &str, text: &[u8]) -> Result<(), String> {
         let path = self.folder.join(name);

@@ -4,6 +4,7 @@ use super::{
     cli, examples,
     leftovers::{self, Leftovers},
     program::Programs,
+    storage,
 };
 use crate::{
     steps,
@@ -13,8 +14,25 @@ use crate::{
 /// What a trial is: it drives programs and says what was wrong.
 pub(super) type Trial = fn(&Programs) -> Result<(), String>;
 
-/// Builds the programs and drives them; each trial leaves no process behind.
-pub(crate) fn run() -> Result<(), String> {
+/// What the programs are run against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum What {
+    /// This machine.
+    Localhost,
+    /// Servers that are storages: SeaweedFS for S3, and Redis; with `--full` moto too.
+    Storage,
+}
+
+/// Builds the programs and drives them.
+pub(crate) fn run(what: What, full: bool) -> Result<(), String> {
+    match what {
+        What::Localhost => localhost(),
+        What::Storage => storage::run(full),
+    }
+}
+
+/// Each trial leaves no process behind.
+fn localhost() -> Result<(), String> {
     steps::run(cargo().args(["build", "--quiet", "--workspace", "--bins", "--examples"]))?;
     let programs = Programs::new(built("debug")?)?;
     let trials = cli::TRIALS.iter().chain(examples::TRIALS).chain(leftovers::TRIALS);

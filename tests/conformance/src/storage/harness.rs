@@ -36,6 +36,7 @@ pub fn trials(name: &str, factory: impl Factory) -> Vec<Trial> {
             keys::listings_are_in_key_order_by_string_prefix,
             keys::more_than_a_thousand_keys_are_listed_and_deleted,
             keys::odd_keys_come_back_or_are_refused,
+            keys::keys_with_backslashes_come_back_or_are_refused,
             streams::large_objects_come_back_whole_and_by_range,
             streams::a_stream_that_fails_stores_nothing,
             streams::a_large_object_replaces_a_small_one,

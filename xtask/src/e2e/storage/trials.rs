@@ -1,0 +1,154 @@
+//! What programs do with a storage, and what they say when something is wrong with it.
+
+use std::{
+    fs,
+    path::Path,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use super::server::{BUCKET, ID, SECRET, Server};
+use crate::e2e::program::Programs;
+
+type Trial = fn(&Programs, &Server) -> Result<(), String>;
+
+pub(super) const TRIALS: &[(&str, Trial)] = &[
+    ("objects go and come through the command line", command_line),
+    ("a program and its workers use the storage, and its secret is nowhere", objects),
+    ("what is wrong is said", mistakes),
+];
+
+/// Whoever looks at processes looks this often.
+const LOOK: Duration = Duration::from_millis(2);
+
+fn command_line(programs: &Programs, server: &Server) -> Result<(), String> {
+    programs.write("config.yaml", server.yaml.as_bytes())?;
+    let content: Vec<u8> = (0..20_000_000u32).map(|number| (number % 253) as u8).collect();
+    programs.write("up.bin", &content)?;
+    let storage = |arguments: &[&str]| {
+        programs.lithops(&[&["storage"], arguments, &["--config", "config.yaml"]].concat())
+    };
+    storage(&["put", "up.bin", BUCKET, "--key", "cli/a b/ü.bin"])?.ends_with(0)?;
+    storage(&["put", "up.bin", BUCKET])?.ends_with(0)?;
+    let listed = storage(&["list", BUCKET, "--prefix", "cli/", "--json"])?.json()?;
+    let expected = serde_json::json!([{"key": "cli/a b/ü.bin", "size": content.len()}]);
+    if listed != expected {
+        return Err(format!("the listing is {listed}"));
+    }
+    storage(&["get", BUCKET, "cli/a b/ü.bin", "--out", "down.bin"])?.ends_with(0)?;
+    if programs.read("down.bin")? != content {
+        return Err("what comes back is not what went".to_owned());
+    }
+    storage(&["delete", BUCKET, "up.bin"])?.ends_with(0)?;
+    storage(&["delete", BUCKET, "--prefix", "cli/"])?.ends_with(0)?;
+    storage(&["get", BUCKET, "up.bin"])?.ends_with(3)?.refuses("there is no object `up.bin`")?;
+    storage(&["delete", BUCKET, "up.bin"])?.ends_with(3)?.refuses("there is no object `up.bin`")?;
+    Ok(())
+}
+
+/// Runs the example, looks at all processes meanwhile, and at everything that is stored afterwards.
+fn objects(programs: &Programs, server: &Server) -> Result<(), String> {
+    programs.write("config.yaml", server.yaml.as_bytes())?;
+    let mut command = programs.command("examples/objects");
+    command.env("LITHOPS_CONFIG_FILE", "config.yaml").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = command.spawn().map_err(|error| format!("cannot start the example: {error}"))?;
+    let mut looked = 0;
+    let begun = Instant::now();
+    while running.try_wait().map_err(|error| error.to_string())?.is_none() {
+        if let Some(place) = secret_in_processes() {
+            // It ends with an error in any case.
+            let _ = running.kill();
+            return Err(format!("the secret stands in `{place}`"));
+        }
+        looked += 1;
+        if begun.elapsed() > Duration::from_secs(120) {
+            let _ = running.kill();
+            return Err("the example does not end".to_owned());
+        }
+        std::thread::sleep(LOOK);
+    }
+    let output = running.wait_with_output().map_err(|error| error.to_string())?;
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if !output.status.success() || !stdout.contains("every outcome was right") {
+        return Err(format!("the example failed\nstdout:\n{stdout}\nstderr:\n{stderr}"));
+    }
+    if looked < 3 || [&stdout, &stderr].iter().any(|text| text.contains(SECRET)) {
+        return Err("the secret was printed, or nobody looked".to_owned());
+    }
+    server.flush()?;
+    if let Some(data) = &server.data {
+        let mut read = 0;
+        search(data, &mut read)?;
+        if read == 0 {
+            return Err(format!("nothing was stored in `{}`", data.display()));
+        }
+    }
+    Ok(())
+}
+
+fn mistakes(programs: &Programs, server: &Server) -> Result<(), String> {
+    let list = |yaml: String, bucket: &str| {
+        programs.write("wrong.yaml", yaml.as_bytes())?;
+        programs.lithops(&["storage", "list", bucket, "--config", "wrong.yaml"])
+    };
+    if server.name == "redis" {
+        list(server.yaml.replace(SECRET, "wrong"), BUCKET)?
+            .ends_with(4)?
+            .refuses("does not accept user and password")?;
+        list(server.yaml.replace(&format!(", password: {SECRET}"), ""), BUCKET)?.ends_with(4)?;
+    } else {
+        // moto takes any signature.
+        if server.name == "seaweedfs" {
+            let secret = list(server.yaml.replace(SECRET, "wrong"), BUCKET)?;
+            secret.ends_with(4)?.refuses("does not accept the credentials")?;
+            let id = list(server.yaml.replace(ID, "wrong"), BUCKET)?;
+            id.ends_with(4)?.refuses("does not accept the credentials")?;
+        }
+        list(server.yaml.clone(), "lithops-none")?
+            .ends_with(3)?
+            .refuses("there is no bucket `lithops-none`")?;
+        let half = server.yaml.replace(&format!("secret_access_key: {SECRET}"), "session_token: x");
+        list(half, BUCKET)?.ends_with(2)?.refuses("`secret_access_key` is missing")?;
+        let port = format!("127.0.0.1:{}", server.port);
+        list(server.yaml.replace(&port, "127.0.0.1"), BUCKET)?.ends_with(1)?.refuses("cannot list")?;
+    }
+    // Nobody listens at port 1.
+    let nobody = server.yaml.replace(&server.port.to_string(), "1");
+    let said = list(nobody, BUCKET)?;
+    said.ends_with(1)?.refuses("cannot list")?.wants("the reason", said.stderr.contains("onnect"))?;
+    Ok(())
+}
+
+/// The file below `/proc` in which the secret stands, if there is one.
+fn secret_in_processes() -> Option<String> {
+    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        for name in ["cmdline", "environ"] {
+            let path = process.path().join(name);
+            // Most entries are no processes, and processes end.
+            if fs::read(&path).is_ok_and(|text| contains_secret(&text)) {
+                return Some(path.display().to_string());
+            }
+        }
+    }
+    None
+}
+
+/// Looks for the secret in every file below a folder.
+fn search(folder: &Path, read: &mut u64) -> Result<(), String> {
+    for entry in fs::read_dir(folder).map_err(|error| format!("`{}`: {error}", folder.display()))?.flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            search(&path, read)?;
+        } else if let Ok(content) = fs::read(&path) {
+            *read += content.len() as u64;
+            if contains_secret(&content) {
+                return Err(format!("the secret is stored in `{}`", path.display()));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn contains_secret(text: &[u8]) -> bool {
+    text.windows(SECRET.len()).any(|part| part == SECRET.as_bytes())
+}
