@@ -6,11 +6,10 @@
 
 use lithops::prelude::*;
 
-/// Counts the words of an object, which only the worker reads.
+/// Counts the words of a part of an object, which only the worker reads.
 #[lithops::function]
-async fn count(key: String, storage: StorageClient) -> Result<u64, lithops::Error> {
-    let text = storage.get_object(storage.bucket(), &key).await?;
-    Ok(text.lines().map(|line| line.split_whitespace().count() as u64).sum())
+async fn count(object: DataObject) -> Result<u64, lithops::Error> {
+    Ok(object.bytes().await?.lines().map(|line| line.split_whitespace().count() as u64).sum())
 }
 
 #[lithops::function]
@@ -33,9 +32,13 @@ async fn main() -> lithops::Result<()> {
         storage.put_object(storage.bucket(), key, "word\n".repeat(words)).await?;
     }
 
-    let words = fexec.map_reduce(count, keys.clone(), sum).await?.result().await?;
-    println!("{} objects have {words} words", keys.len());
-    assert_eq!(words, 190, "0 + 1 + .. + 19");
+    let texts = DataSource::prefix(format!("{}/objects-example/", storage.bucket()));
+    for bytes in [7, 30, 1000] {
+        let words = fexec.map_reduce(count, texts.clone(), sum).obj_chunk_size(ByteSize::b(bytes));
+        let words = words.await?.result().await?;
+        println!("{} objects have {words} words, counted in parts of {bytes} bytes", keys.len());
+        assert_eq!(words, 190, "0 + 1 + .. + 19");
+    }
 
     // Its inputs and outcomes are stored, so that another program could go on with it.
     let stored = fexec.map(store, 0..8).durable().await?;

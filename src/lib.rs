@@ -40,6 +40,7 @@ pub use lithops_core::{
     function::{CallContext, Shared},
     id::{ActivationId, CallId, JobId},
     job::{JobEvent, Progress},
+    partition::{ByteSize, DataObject, DataSource, Lines},
     plan::{
         Alternative, Auto, Basis, Cost, Count, Durations, Objective, Plan, PlanRequest, Prediction,
         Simulation, Warning, Workload, seconds, simulate, svg,
@@ -70,8 +71,9 @@ use lithops_storage_redis as _;
 /// What most programs need: `use lithops::prelude::*;`.
 pub mod prelude {
     pub use crate::{
-        Auto, Bytes, CallContext, CallError, CallErrorKind, CallId, FunctionExecutor, FuturesList, Objective,
-        ResponseFuture, RetryPolicy, ReturnWhen, Shared, StorageClient,
+        Auto, ByteSize, Bytes, CallContext, CallError, CallErrorKind, CallId, DataObject, DataSource,
+        FunctionExecutor, FuturesList, Objective, ResponseFuture, RetryPolicy, ReturnWhen, Shared,
+        StorageClient,
     };
 }
 

@@ -14,6 +14,7 @@ pub mod id;
 pub mod job;
 pub mod journal;
 pub mod nesting;
+pub mod partition;
 pub mod plan;
 pub mod process;
 pub mod protocol;

@@ -177,6 +177,7 @@ pub(crate) fn expand(options: &Options, function: &ItemFn) -> Result<TokenStream
                 retries: #retries,
                 at_most_once: #at_most_once,
                 uses_storage: false #(|| __l::Probe::<#parameters>::STORAGE)*,
+                takes_object: false #(|| __l::Probe::<#parameters>::OBJECT)*,
                 type_id: || { let _ = __check; __l::type_id_of(&#name) },
                 run: __l::Run::#variant(__run),
             };

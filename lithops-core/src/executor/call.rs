@@ -12,7 +12,7 @@ use super::{
     runtime, source,
 };
 use crate::{
-    error::Result,
+    error::{Error, ErrorKind, Result},
     function::{Argument, Entry, SharedGiven, SharedReady, SharedValues, TakesShared},
     job::InputQueue,
 };
@@ -44,6 +44,12 @@ impl<T: Argument, R, S, M: Mode> Call<T, R, S, M> {
         R: 'static,
     {
         let entry = self.entry?;
+        if entry.takes_object {
+            let problem = format!("`{}` takes a `DataObject`, and one call has none", entry.display_name());
+            return Err(Error::new(ErrorKind::InvalidInput, problem).with_hint(
+                "call `map` with a data source, such as `DataSource::objects([\"bucket/key\"])`",
+            ));
+        }
         let queue = Arc::new(InputQueue::default());
         source::produce_one(&self.input, entry.display_name(), &queue)?;
         let shared = self.shared_values?.0;

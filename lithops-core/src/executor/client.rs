@@ -16,12 +16,13 @@ use super::{
 };
 use crate::{
     bytes::Bytes,
-    compute::{Capabilities, CloseMode, ComputeBackend, Reports},
+    compute::{Capabilities, CloseMode, ComputeBackend, Granularity, Reports},
     error::{Error, ErrorKind, Result},
     function::{Entry, Function, IntoInputs, entry_of},
     id::JobId,
     job::{InputQueue, JobEvent, JobState, Measured, Policy},
     nesting,
+    partition::Surroundings,
     plan::{Count, Objective, Plan, PlanRequest},
     protocol::JobSpec,
     storage::{Locator, StorageClient},
@@ -191,6 +192,15 @@ impl Core {
     }
 
     /// What workers of the size that a job wants can do.
+    /// What the inputs of its jobs are looked for in.
+    pub(crate) fn surroundings(&self) -> Surroundings {
+        Surroundings {
+            storage: self.storage.clone(),
+            workers_are_here: self.backend.capabilities().granularity == Granularity::Local,
+            storage_is_shared: self.storage_shared,
+        }
+    }
+
     fn capabilities(&self, options: &JobOptions) -> Result<Capabilities> {
         match options.runtime_memory {
             None => Ok(self.backend.capabilities().clone()),

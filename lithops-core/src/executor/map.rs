@@ -8,7 +8,7 @@ use super::{
     Async, Blocking, FuturesList, Mode,
     client::Core,
     mode::refuse_inside_runtime,
-    options::{JobOptions, common_options, durable_options, granularity_options},
+    options::{JobOptions, common_options, durable_options, granularity_options, object_options},
     runtime, source,
 };
 use crate::{
@@ -39,6 +39,7 @@ impl<T: Argument, R, S, M: Mode> Map<T, R, S, M> {
     common_options!();
     granularity_options!();
     durable_options!();
+    object_options!();
 
     /// What would be started, how long it would take and what it would cost, without starting anything or consuming
     /// an input. A lazy input that does not know its length is planned as empty.
@@ -47,8 +48,11 @@ impl<T: Argument, R, S, M: Mode> Map<T, R, S, M> {
     /// When an option is wrong.
     pub fn plan(self) -> M::Out<Result<Plan>> {
         M::run(async move {
-            let earlier = self.core.earlier(self.entry?, &self.options).await?;
-            self.core.plan(&self.options, self.inputs.exact_len().unwrap_or(0), earlier.as_ref())
+            let entry = self.entry?;
+            self.inputs.check(entry, &self.options.objects)?;
+            let inputs = self.inputs.found(&self.options.objects, &self.core.surroundings()).await?;
+            let earlier = self.core.earlier(entry, &self.options).await?;
+            self.core.plan(&self.options, inputs.exact_len().unwrap_or(0), earlier.as_ref())
         })
     }
 
@@ -56,9 +60,17 @@ impl<T: Argument, R, S, M: Mode> Map<T, R, S, M> {
     /// choose for is planned by what earlier ones took.
     fn start(self) -> Result<BoxFuture<'static, Result<FuturesList<R, M>>>>
     where
+        S: 'static,
         R: 'static,
     {
         let entry = self.entry?;
+        self.inputs.check(entry, &self.options.objects)?;
+        if self.inputs.are_wanted() {
+            return Ok(Box::pin(async move {
+                let inputs = self.inputs.found(&self.options.objects, &self.core.surroundings()).await?;
+                Self { entry: Ok(entry), inputs, ..self }.start()?.await
+            }));
+        }
         let queue = Arc::new(InputQueue::default());
         let known = self.inputs.exact_len();
         let shared = self.shared_values?.0;
@@ -108,7 +120,7 @@ where
     }
 }
 
-impl<T: Argument, R: 'static, S: SharedReady> Map<T, R, S, Blocking> {
+impl<T: Argument, R: 'static, S: SharedReady + 'static> Map<T, R, S, Blocking> {
     /// Starts the job.
     ///
     /// # Errors

@@ -44,7 +44,7 @@ pub use futures::{AsCompleted, Completed, FuturesList};
 pub use history::{History, Learn};
 pub use leftover::Leftover;
 pub use map::Map;
-pub use map_reduce::{Gives, MapReduce};
+pub use map_reduce::{Gives, MapReduce, MapReduceByKey};
 pub use mode::{Async, Blocking, Mode};
 pub use options::RetryPolicy;
 pub use pursuit::{Means, Pursuit, only_reads};

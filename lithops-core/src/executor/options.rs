@@ -6,6 +6,7 @@ use super::RetryIf;
 use crate::{
     error::{CallError, Error, ErrorKind, Result},
     job::Policy,
+    partition::ObjectOptions,
     plan::{Count, Durations, Objective, Workload},
 };
 
@@ -68,6 +69,7 @@ pub(crate) struct JobOptions {
     pub(crate) speculate: bool,
     pub(crate) durable: bool,
     pub(crate) detached: bool,
+    pub(crate) objects: ObjectOptions,
 }
 
 impl JobOptions {
@@ -120,6 +122,30 @@ macro_rules! common_options {
         /// where outcomes come back all at once.
         pub fn speculate(mut self, speculate: bool) -> Self {
             self.options.speculate = speculate;
+            self
+        }
+    };
+}
+
+/// Writes the options of jobs that read objects; the type has a field `options: JobOptions`.
+macro_rules! object_options {
+    () => {
+        /// Cuts the objects of a [`DataSource`](crate::partition::DataSource) into parts of about this size, one call
+        /// each. A part begins and ends where records do.
+        pub fn obj_chunk_size(mut self, size: $crate::partition::ByteSize) -> Self {
+            self.options.objects.chunk_size = Some(size);
+            self
+        }
+
+        /// Cuts each object of a [`DataSource`](crate::partition::DataSource) into so many parts, at most one per byte.
+        pub fn obj_chunk_number(mut self, number: u64) -> Self {
+            self.options.objects.chunk_number = Some(number);
+            self
+        }
+
+        /// What ends a record, `"\n"` unless said otherwise; with `None` objects are cut into exactly equal ranges.
+        pub fn obj_newline(mut self, newline: Option<&str>) -> Self {
+            self.options.objects.newline = Some(newline.map(str::to_owned));
             self
         }
     };
@@ -197,4 +223,4 @@ macro_rules! granularity_options {
     };
 }
 
-pub(crate) use {common_options, durable_options, granularity_options};
+pub(crate) use {common_options, durable_options, granularity_options, object_options};

@@ -9,7 +9,7 @@ use std::{
 use super::runtime;
 use crate::{
     error::{CallError, Error, ErrorKind, Result},
-    function::{Argument, Inputs, Source},
+    function::{Argument, Inputs, Objects, Source},
     job::{InputQueue, JobState},
     protocol::{MAX_VALUE, Tag},
 };
@@ -47,6 +47,10 @@ fn consume<T: Argument>(inputs: Inputs<T>, function: &'static str, queue: &Input
     let iterator = match inputs.source {
         Source::Values(iterator) => iterator,
         Source::Outcomes(job) => return chain(&job, queue),
+        Source::Objects(objects) => return parts::<T>(&objects, function, queue),
+        Source::Wanted(..) => {
+            return Err(Error::new(ErrorKind::Unexpected, "the objects were not looked for"));
+        }
     };
     let mut encoded = Vec::new();
     for (number, input) in iterator.enumerate() {
@@ -56,6 +60,21 @@ fn consume<T: Argument>(inputs: Inputs<T>, function: &'static str, queue: &Input
         if number == 0 {
             check_decodes::<T>(&encoded, function)?;
         }
+        if !queue.push(&encoded) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Queues the parts of objects, each with the same arguments behind it.
+fn parts<T: Argument>(objects: &Objects, function: &'static str, queue: &InputQueue) -> Result<()> {
+    check_decodes::<T>(&objects.with, function)?;
+    let mut encoded = Vec::new();
+    for partition in objects.prepared.parts() {
+        encoded.clear();
+        partition.write(&mut encoded)?;
+        encoded.extend_from_slice(&objects.with);
         if !queue.push(&encoded) {
             break;
         }
@@ -96,7 +115,7 @@ fn chain(job: &JobState, queue: &InputQueue) -> Result<()> {
 }
 
 /// The error of a call whose input is the outcome of a call that failed.
-fn input_failed(cause: &CallError) -> Vec<u8> {
+pub(super) fn input_failed(cause: &CallError) -> Vec<u8> {
     let error = CallError::new(cause.kind().clone(), format!("its input failed: {cause}"))
         .with_chain(cause.chain().iter().map(ToString::to_string).collect());
     rmp_serde::to_vec_named(&error).unwrap_or_default()

@@ -7,7 +7,7 @@ use super::{Argument, Reserved};
     message = "`{Self}` cannot be a parameter of a lithops function",
     label = "neither an argument nor a reserved parameter",
     note = "arguments are owned and implement `serde::Serialize` and `serde::Deserialize`; reserved parameters are \
-            `CallId`, `CallContext`, `StorageClient` and `Shared<T>`"
+            `CallId`, `CallContext`, `DataObject`, `StorageClient` and `Shared<T>`"
 )]
 pub trait Parameter<const RESERVED: bool> {}
 

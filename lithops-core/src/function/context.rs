@@ -74,6 +74,8 @@ pub struct Scope<'a> {
     pub attempt: u32,
     /// Its job.
     pub job: &'a JobScope,
+    /// Its part of an object, encoded, where the function takes one.
+    pub object: Option<&'a [u8]>,
     /// How many `Shared<T>` parameters were taken so far.
     pub shared_taken: Cell<usize>,
 }

@@ -58,6 +58,8 @@ pub struct Entry {
     pub at_most_once: bool,
     /// Whether a parameter is a [`StorageClient`](crate::storage::StorageClient).
     pub uses_storage: bool,
+    /// Whether a parameter is a [`DataObject`](crate::partition::DataObject).
+    pub takes_object: bool,
     /// The type of the function item.
     pub type_id: fn() -> TypeId,
     /// How it is run.

@@ -4,8 +4,15 @@ use std::{fmt, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::signature::{Cons, Nil};
-use crate::job::JobState;
+use super::{
+    Entry,
+    signature::{Cons, Nil},
+};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    job::JobState,
+    partition::{ObjectOptions, Prepared, Surroundings, Wanted, prepare},
+};
 
 /// A value that can be sent to a call and back.
 #[diagnostic::on_unimplemented(
@@ -63,12 +70,83 @@ pub(crate) enum Source<T> {
     Values(Box<dyn Iterator<Item = T> + Send>),
     /// From the calls of another job: the value of each is the argument of the call with the same number.
     Outcomes(Arc<JobState>),
+    /// Parts of objects that are still to be found.
+    Wanted(Vec<Wanted>, Result<Vec<u8>>),
+    /// Parts of objects.
+    Objects(Objects),
+}
+
+/// Parts of objects, and what every call gets besides.
+pub(crate) struct Objects {
+    pub(crate) prepared: Prepared,
+    /// Encoded.
+    pub(crate) with: Vec<u8>,
 }
 
 impl<T> Inputs<T> {
     /// The outcomes of another job.
     pub(crate) fn outcomes(job: Arc<JobState>) -> Self {
         Self { source: Source::Outcomes(job) }
+    }
+
+    /// Parts of objects, each with the same arguments.
+    pub(crate) fn objects(wanted: Vec<Wanted>, with: &T) -> Self
+    where
+        T: Serialize,
+    {
+        let with = rmp_serde::to_vec(with).map_err(|error| {
+            let message = format!("what the data source is given with cannot be encoded: {error}");
+            Error::new(ErrorKind::InvalidInput, message).with_source(error)
+        });
+        Self { source: Source::Wanted(wanted, with) }
+    }
+
+    /// The same, with its objects found and cut; other inputs stay as they are.
+    pub(crate) async fn found(self, options: &ObjectOptions, around: &Surroundings) -> Result<Self> {
+        let Source::Wanted(wanted, with) = self.source else { return Ok(self) };
+        let with = with?;
+        let prepared = prepare(wanted, options.clone(), around).await?;
+        Ok(Self { source: Source::Objects(Objects { prepared, with }) })
+    }
+
+    /// How many calls each object makes, where the inputs are objects.
+    pub(crate) fn parts_by_object(&self) -> Option<Vec<u64>> {
+        match &self.source {
+            Source::Objects(objects) => Some(objects.prepared.parts_by_object()),
+            _ => None,
+        }
+    }
+
+    /// Whether the inputs are objects.
+    pub(crate) fn are_objects(&self) -> bool {
+        matches!(self.source, Source::Wanted(..) | Source::Objects(_))
+    }
+
+    /// Whether its objects are still to be found.
+    pub(crate) fn are_wanted(&self) -> bool {
+        matches!(self.source, Source::Wanted(..))
+    }
+
+    /// Refuses inputs of another kind than the function takes.
+    pub(crate) fn check(&self, entry: &Entry, options: &ObjectOptions) -> Result<()> {
+        let function = entry.display_name();
+        let wrong =
+            |message: String, hint: &str| Err(Error::new(ErrorKind::InvalidInput, message).with_hint(hint));
+        match (entry.takes_object, self.are_objects()) {
+            (true, false) => wrong(
+                format!("`{function}` takes a `DataObject`, and its inputs are no data source"),
+                "give it for example `DataSource::prefix(\"bucket/logs/\")`",
+            ),
+            (false, true) => wrong(
+                format!("`{function}` takes no `DataObject`, and its inputs are a data source"),
+                "add a parameter `object: DataObject`",
+            ),
+            (false, false) if options.any().is_some() => wrong(
+                format!("`{}` is about objects, and the inputs are none", options.any().unwrap_or_default()),
+                "leave it out; `.chunksize(..)` says how many calls a worker is given",
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// How many there are, when that is known beforehand.
@@ -79,6 +157,8 @@ impl<T> Inputs<T> {
                 let (low, high) = iterator.size_hint();
                 (high == Some(low)).then_some(low as u64)
             }
+            Source::Wanted(..) => None,
+            Source::Objects(objects) => Some(objects.prepared.len()),
             Source::Outcomes(job) => {
                 let progress = job.progress();
                 progress.complete.then_some(progress.known)

@@ -15,6 +15,9 @@ pub trait Reserved: Sized + 'static {
     /// Whether it is the storage.
     const STORAGE: bool = false;
 
+    /// Whether it is an object of a data source.
+    const OBJECT: bool = false;
+
     /// The value for a call.
     ///
     /// # Errors
@@ -49,6 +52,8 @@ impl<T: Reserved> Probe<T> {
     pub const RESERVED: bool = true;
     /// Whether it is the storage.
     pub const STORAGE: bool = T::STORAGE;
+    /// Whether it is an object of a data source.
+    pub const OBJECT: bool = T::OBJECT;
 }
 
 /// The answer for every other type.
@@ -57,6 +62,8 @@ pub trait NotReserved {
     const RESERVED: bool = false;
     /// It is not the storage.
     const STORAGE: bool = false;
+    /// It is not an object of a data source.
+    const OBJECT: bool = false;
 }
 
 impl<T> NotReserved for Probe<T> {}

@@ -5,6 +5,7 @@ use std::{cell::Cell, sync::OnceLock};
 use lithops_core::{
     error::{CallError, CallErrorKind},
     function::{Entry, JobScope, Run, Scope, find},
+    partition::split,
     protocol::Calls,
 };
 use tokio::runtime::Runtime;
@@ -32,14 +33,19 @@ impl Job {
             Err(error) => return Err(error.clone()),
         };
         let call = (calls.run.first + u64::from(index)).into();
+        let input = calls.arguments.get(index as usize);
+        let (object, input) = match entry.takes_object {
+            true => split(input).map(|(object, input)| (Some(object), input))?,
+            false => (None, input),
+        };
         let scope = Scope {
             call,
             activation: calls.run.activation_of(call),
             attempt: calls.run.attempt,
             job: &self.scope,
+            object,
             shared_taken: Cell::new(0),
         };
-        let input = calls.arguments.get(index as usize);
         panics::catch(|| match entry.run {
             Run::Sync(run) => run(&scope, input, out),
             Run::Async(run) => runtime()?.block_on(run(&scope, input, out)),

@@ -1,0 +1,42 @@
+//! The partitioner: objects, files and URLs as parts that begin and end where records do.
+//!
+//! [`DataSource`] says what is to be read; [`prepare`] finds the objects and how many parts each has; a part travels as
+//! a [`Partition`] in front of its call's arguments; [`DataObject`] reads it in the worker.
+//!
+//! A part is given a range of bytes, and **owns the records that begin in it**: it starts at the first place from its
+//! range's start on where a record begins, and ends where the next part starts. Both are found by looking at the bytes
+//! around them alone, so that nobody reads the whole object, and neighbours always agree:
+//!
+//! ```text
+//! ranges    |0            |13           |26            39|
+//! records   aaaa/bbbbbbbb/ccccccccccccccccccccc/dd/eeeee
+//! parts     [aaaa/bbbbbbbb/][ccc.......ccccccc/][dd/eeeee]
+//! ```
+//!
+//! A record that is longer than a range leaves the parts whose ranges it covers empty.
+
+mod boundary;
+mod found;
+mod object;
+mod options;
+mod packing;
+mod part;
+mod place;
+mod prepare;
+mod reading;
+mod size;
+mod source;
+
+#[cfg(feature = "http")]
+mod http;
+#[cfg(test)]
+mod tests;
+
+pub use object::{DataObject, Lines};
+pub(crate) use options::ObjectOptions;
+pub(crate) use part::Partition;
+pub use part::split;
+pub(crate) use prepare::{Prepared, Surroundings, prepare};
+pub use size::ByteSize;
+pub use source::DataSource;
+pub(crate) use source::Wanted;

@@ -1,0 +1,216 @@
+//! [`DataObject`]: a part of an object, as the function that is called on it sees it.
+
+use std::{
+    fmt,
+    ops::Range,
+    path::Path,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures_util::{Stream, StreamExt, TryStreamExt};
+use tokio::io::{AsyncRead, AsyncReadExt, BufReader};
+use tokio_util::{
+    codec::{FramedRead, LinesCodec, LinesCodecError},
+    io::StreamReader,
+};
+
+use super::{packing::Packing, part::Partition, place::Place, reading::Reading};
+use crate::{
+    bytes::Bytes,
+    error::{CallError, CallErrorKind, Error, ErrorKind, Result},
+    executor::block_on,
+    function::{Reserved, Scope},
+    storage::StorageClient,
+};
+
+/// A part of an object, file or URL: a reserved parameter of functions whose inputs are a
+/// [`DataSource`](super::DataSource). Nothing is read before it is asked for.
+#[derive(Clone)]
+pub struct DataObject {
+    partition: Arc<Partition>,
+    storage: Option<StorageClient>,
+}
+
+impl DataObject {
+    pub(crate) fn new(partition: Partition, storage: Option<StorageClient>) -> Self {
+        Self { partition: Arc::new(partition), storage }
+    }
+
+    /// The object's key; of a file its path, of a URL the URL.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        match &self.partition.place {
+            Place::Object { key, .. } => key,
+            Place::Path(path) => path.to_str().unwrap_or_default(),
+            Place::Url { url, .. } => url,
+        }
+    }
+
+    /// The object's bucket; empty for files and URLs.
+    #[must_use]
+    pub fn bucket(&self) -> &str {
+        match &self.partition.place {
+            Place::Object { bucket, .. } => bucket,
+            _ => "",
+        }
+    }
+
+    /// The file, if it is one.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match &self.partition.place {
+            Place::Path(path) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// The URL, if it is one.
+    #[must_use]
+    pub fn url(&self) -> Option<&str> {
+        match &self.partition.place {
+            Place::Url { url, .. } => Some(url),
+            _ => None,
+        }
+    }
+
+    /// Which part of the object it is, from 0.
+    #[must_use]
+    pub fn part(&self) -> usize {
+        usize::try_from(self.partition.part).unwrap_or(usize::MAX)
+    }
+
+    /// How many parts the object has.
+    #[must_use]
+    pub fn total_parts(&self) -> usize {
+        usize::try_from(self.partition.total).unwrap_or(usize::MAX)
+    }
+
+    /// The part's range of the object, in bytes. It has the records that begin there: the first may begin a little
+    /// later, and the last may end beyond it.
+    #[must_use]
+    pub fn byte_range(&self) -> Range<u64> {
+        self.partition.range.0..self.partition.range.1
+    }
+
+    /// The size of the whole object in bytes, as it is stored.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.partition.size
+    }
+
+    /// The whole part, unpacked if the object is compressed.
+    ///
+    /// # Errors
+    /// It cannot be read, or has been changed since the job was started.
+    pub async fn bytes(&self) -> Result<Bytes> {
+        if self.partition.packing == Packing::None {
+            return self.reading().bytes().await;
+        }
+        let mut unpacked = Vec::new();
+        self.reader().read_to_end(&mut unpacked).await.map_err(|error| self.fault(error))?;
+        Ok(unpacked.into())
+    }
+
+    /// As [`bytes`](Self::bytes), for functions that are not `async`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn bytes_blocking(&self) -> Result<Bytes> {
+        block_on(self.bytes())
+    }
+
+    /// The part as a stream of bytes, unpacked if the object is compressed: whatever its size, it takes little memory.
+    pub fn reader(&self) -> impl AsyncRead + Send + Unpin + use<> {
+        let pieces = self.reading().pieces().map_ok(Bytes::into_inner).map_err(std::io::Error::other);
+        self.partition.packing.unpack(BufReader::new(StreamReader::new(pieces)))
+    }
+
+    /// The lines of the part, one after another, as text: a `Stream`, with a `next` of its own. `\n` and `\r\n` end
+    /// lines, whatever `obj_newline` says.
+    pub fn lines(&self) -> Lines {
+        let reader: Pin<Box<dyn AsyncRead + Send>> = Box::pin(self.reader());
+        Lines { object: self.clone(), lines: FramedRead::new(reader, LinesCodec::new()) }
+    }
+
+    fn reading(&self) -> Reading {
+        Reading::new((*self.partition).clone(), self.storage.clone())
+    }
+
+    fn fault(&self, error: std::io::Error) -> Error {
+        match error.downcast::<Error>() {
+            Ok(error) => error,
+            Err(error) => {
+                Error::new(ErrorKind::Io, format!("cannot unpack `{}`, {error}", self.partition.place))
+                    .with_hint("names that end in `.gz` and `.zst` are taken for compressed objects")
+            }
+        }
+    }
+}
+
+impl fmt::Debug for DataObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DataObject")
+            .field("place", &self.partition.place.to_string())
+            .field("part", &self.partition.part)
+            .field("total_parts", &self.partition.total)
+            .field("byte_range", &self.byte_range())
+            .finish()
+    }
+}
+
+impl Reserved for DataObject {
+    type SharedIn<L> = L;
+
+    const OBJECT: bool = true;
+
+    fn take(scope: &Scope<'_>) -> std::result::Result<Self, CallError> {
+        let encoded = scope.object.ok_or_else(|| {
+            CallError::new(CallErrorKind::Undecodable, "the call was sent without its object")
+        })?;
+        let partition = Partition::read(encoded)?;
+        let storage = match partition.place {
+            Place::Object { .. } => Some(scope.job.storage()?),
+            _ => None,
+        };
+        Ok(Self::new(partition, storage))
+    }
+}
+
+/// The lines of a part.
+pub struct Lines {
+    object: DataObject,
+    lines: FramedRead<Pin<Box<dyn AsyncRead + Send>>, LinesCodec>,
+}
+
+impl Lines {
+    /// The next line; `None` after the last.
+    pub async fn next(&mut self) -> Option<Result<String>> {
+        StreamExt::next(self).await
+    }
+}
+
+impl Stream for Lines {
+    type Item = Result<String>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let polled = Pin::new(&mut self.lines).poll_next(context);
+        polled.map(|line| {
+            line.map(|line| {
+                line.map_err(|error| match error {
+                    LinesCodecError::Io(error) => self.object.fault(error),
+                    LinesCodecError::MaxLineLengthExceeded => {
+                        Error::new(ErrorKind::PayloadTooLarge, "a line is too long")
+                    }
+                })
+            })
+        })
+    }
+}
+
+impl fmt::Debug for Lines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lines").field("object", &self.object).finish_non_exhaustive()
+    }
+}

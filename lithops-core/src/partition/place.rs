@@ -1,0 +1,110 @@
+//! [`Place`]: where an object is, and how bytes are read from there.
+
+use std::{fmt, io::SeekFrom, ops::Range, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
+
+use crate::{
+    bytes::Bytes,
+    error::{Error, ErrorKind, Result, Retry},
+    storage::StorageClient,
+};
+
+/// Where an object is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Place {
+    Object {
+        bucket: String,
+        key: String,
+    },
+    Path(PathBuf),
+    /// Whether the server answers requests for ranges.
+    Url {
+        url: String,
+        ranges: bool,
+    },
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Object { bucket, key } => write!(f, "{bucket}/{key}"),
+            Self::Path(path) => write!(f, "{}", path.display()),
+            // What stands behind the name may be a signature.
+            Self::Url { url, .. } => f.write_str(url.split(['?', '#']).next().unwrap_or(url)),
+        }
+    }
+}
+
+impl Place {
+    /// The size now, and a mark that changes with the content.
+    pub(super) async fn look(&self, storage: Option<&StorageClient>) -> Result<(u64, Option<String>)> {
+        match self {
+            Self::Object { bucket, key } => {
+                let meta = in_storage(storage)?.head_object(bucket, key).await?;
+                Ok((meta.size, meta.etag))
+            }
+            Self::Path(path) => {
+                let meta = tokio::fs::metadata(path).await.map_err(|error| self.fault(error))?;
+                let modified =
+                    meta.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+                Ok((meta.len(), modified.map(|time| time.as_nanos().to_string())))
+            }
+            #[cfg(feature = "http")]
+            Self::Url { url, .. } => super::http::look(url).await.map(|found| (found.size, found.mark)),
+            #[cfg(not(feature = "http"))]
+            Self::Url { .. } => Err(no_http()),
+        }
+    }
+
+    /// Some of its bytes.
+    pub(super) async fn read(&self, storage: Option<&StorageClient>, range: Range<u64>) -> Result<Bytes> {
+        if range.is_empty() {
+            return Ok(Bytes::default());
+        }
+        match self {
+            Self::Object { bucket, key } => in_storage(storage)?.get_range(bucket, key, range).await,
+            Self::Path(path) => {
+                let read = async {
+                    let mut file = tokio::fs::File::open(path).await?;
+                    file.seek(SeekFrom::Start(range.start)).await?;
+                    let mut bytes = vec![0; (range.end - range.start) as usize];
+                    file.read_exact(&mut bytes).await?;
+                    std::io::Result::Ok(bytes)
+                };
+                read.await.map(Bytes::from).map_err(|error| self.fault(error))
+            }
+            #[cfg(feature = "http")]
+            Self::Url { url, ranges } => super::http::read(url, *ranges, range).await,
+            #[cfg(not(feature = "http"))]
+            Self::Url { .. } => Err(no_http()),
+        }
+    }
+
+    fn fault(&self, error: std::io::Error) -> Error {
+        let kind = match error.kind() {
+            std::io::ErrorKind::NotFound => ErrorKind::NotFound,
+            std::io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
+            _ => ErrorKind::Io,
+        };
+        Error::new(kind, format!("cannot read the file `{self}`, {error}")).with_source(error)
+    }
+
+    /// The error of an object that is not what it was.
+    pub(super) fn changed(&self) -> Error {
+        Error::new(ErrorKind::Io, format!("`{self}` was changed after the job was started"))
+            .with_hint("start the job again when nobody writes to it")
+            .with_retry(Retry::Never)
+    }
+}
+
+fn in_storage(storage: Option<&StorageClient>) -> Result<&StorageClient> {
+    storage.ok_or_else(|| Error::new(ErrorKind::Unexpected, "the job has no storage"))
+}
+
+#[cfg(not(feature = "http"))]
+pub(super) fn no_http() -> Error {
+    Error::new(ErrorKind::Unsupported, "this program reads no URLs")
+        .with_hint("enable the cargo feature `http` of crate `lithops`")
+}

@@ -1,0 +1,49 @@
+//! [`ByteSize`]: a number of bytes that says its unit.
+
+use std::fmt;
+
+/// A number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ByteSize(u64);
+
+impl ByteSize {
+    /// Bytes.
+    #[must_use]
+    pub const fn b(bytes: u64) -> Self {
+        Self(bytes)
+    }
+
+    /// Kibibytes: 1024 bytes.
+    #[must_use]
+    pub const fn kib(kibibytes: u64) -> Self {
+        Self(kibibytes.saturating_mul(1 << 10))
+    }
+
+    /// Mebibytes: 1024 KiB.
+    #[must_use]
+    pub const fn mib(mebibytes: u64) -> Self {
+        Self(mebibytes.saturating_mul(1 << 20))
+    }
+
+    /// Gibibytes: 1024 MiB.
+    #[must_use]
+    pub const fn gib(gibibytes: u64) -> Self {
+        Self(gibibytes.saturating_mul(1 << 30))
+    }
+
+    /// In bytes.
+    #[must_use]
+    pub const fn bytes(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = [("GiB", 30), ("MiB", 20), ("KiB", 10)].into_iter();
+        match unit.into_iter().find(|(_, shift)| self.0 >= 1 << shift && self.0.is_multiple_of(1 << shift)) {
+            Some((unit, shift)) => write!(f, "{} {unit}", self.0 >> shift),
+            None => write!(f, "{} bytes", self.0),
+        }
+    }
+}
