@@ -55,7 +55,7 @@ async fn executor(root: &Path) -> FunctionExecutor {
         "localhost: {{storage_root: '{}', storage_bucket: jobs, worker_processes: 2}}",
         root.display()
     );
-    FunctionExecutor::builder().config_yaml(yaml).build().await.unwrap()
+    FunctionExecutor::builder().config_yaml(yaml).build().await.expect("it works")
 }
 
 #[tokio::test]
@@ -238,7 +238,7 @@ static SOURCES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
             if entry.path().is_dir() {
                 folders.push(entry.path());
             } else if bytes < 12 << 20 && texts.len() < 400 {
-                let text = std::fs::read(entry.path()).unwrap();
+                let text = std::fs::read(entry.path()).expect("it works");
                 bytes += text.len();
                 texts.push(text);
             }

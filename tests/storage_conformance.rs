@@ -1,5 +1,7 @@
-//! The storages of this build, put to the trials of the conformance suite: `memory` and `localhost` always, and the one
-//! of the configuration that `LITHOPS_TEST_STORAGE` names.
+//! The storages of this build, put to the trials of the conformance suite: `memory` and `localhost`, or the one of the
+//! configuration that `LITHOPS_TEST_STORAGE` names, which then also meets faults of the network.
+
+mod storage_faults;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -11,6 +13,7 @@ use lithops_core::{
 };
 // The storages of the features register themselves.
 use lithops as _;
+use storage_faults::faults;
 
 fn main() -> ExitCode {
     let folder = tempfile::tempdir().expect("a folder");
@@ -23,10 +26,11 @@ fn main() -> ExitCode {
     if let Some(file) = std::env::var_os("LITHOPS_TEST_STORAGE").map(PathBuf::from) {
         let config = Config::load(&Sources { file: Some(file), yaml: None }, &Environment::new("."));
         let config = config.expect("the configuration of the storage");
-        all = trials(config.storage().to_owned().leak(), move || {
+        all = faults(&config);
+        all.extend(trials(config.storage().to_owned().leak(), move || {
             let (client, locator) = StorageClient::open(&config)?;
             Ok((std::sync::Arc::clone(client.storage()), locator.bucket))
-        });
+        }));
     }
     let done = libtest_mimic::run(&Arguments::from_args(), all);
     drop(folder);

@@ -27,9 +27,11 @@ pub(crate) fn run(with_tests: bool) -> Result<(), String> {
             "-p",
             "lithops",
             "--features",
-            "aws_lambda",
+            "aws_lambda,http",
             "--test",
             "aws_lambda",
+            "--test",
+            "urls",
         ]))
     })?;
     let doc = ["doc", "--workspace", "--no-deps", "--all-features"];

@@ -28,6 +28,9 @@ const LONGEST: usize = 512 << 20;
 /// How many keys are asked for or described at once.
 const PAGE: usize = 1000;
 
+/// What the server answers.
+type Answer<T> = BoxFuture<'static, RedisResult<T>>;
+
 /// Opens what a locator names.
 pub(crate) fn connect(locator: &Locator, credentials: &Credentials) -> Result<Arc<dyn Storage>> {
     Ok(Arc::new(RedisStorage::new(locator, credentials)?))
@@ -60,7 +63,7 @@ impl RedisStorage {
         doing: &'static str,
         bucket: &str,
         key: &str,
-        request: impl Fn(MultiplexedConnection, bool) -> BoxFuture<'static, RedisResult<T>>,
+        request: impl Fn(MultiplexedConnection, bool) -> Answer<T>,
     ) -> Result<T> {
         let asked = |again| {
             let request = &request;
@@ -90,7 +93,7 @@ impl RedisStorage {
             let scan = move |mut connection: MultiplexedConnection, _| {
                 let mut scan = cmd("SCAN");
                 scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(PAGE).arg("TYPE").arg("string");
-                let page: BoxFuture<'static, RedisResult<(u64, Vec<Vec<u8>>)>> =
+                let page: Answer<(u64, Vec<Vec<u8>>)> =
                     Box::pin(async move { scan.query_async(&mut connection).await });
                 page
             };
@@ -123,11 +126,10 @@ impl RedisStorage {
             }
             let mut hashed = cmd("HMGET");
             hashed.arg(&times).arg(&own);
-            let answer: BoxFuture<'static, RedisResult<(Vec<u64>, Vec<Option<u64>>)>> =
-                Box::pin(async move {
-                    let sizes = asked.query_async(&mut connection).await?;
-                    Ok((sizes, hashed.query_async(&mut connection).await?))
-                });
+            let answer: Answer<(Vec<u64>, Vec<Option<u64>>)> = Box::pin(async move {
+                let sizes = asked.query_async(&mut connection).await?;
+                Ok((sizes, hashed.query_async(&mut connection).await?))
+            });
             answer
         };
         let (sizes, times) = self.ask("look at", bucket, "", request).await?;
@@ -173,7 +175,7 @@ impl Storage for RedisStorage {
             let mut get = cmd("GET");
             get.arg(&name);
             let bytes = bytes.clone();
-            let answer: BoxFuture<'static, RedisResult<bool>> = Box::pin(async move {
+            let answer: Answer<bool> = Box::pin(async move {
                 let set: Option<String> = set.query_async(&mut connection).await?;
                 let mut done = set.is_some();
                 if !done && again {
@@ -205,7 +207,7 @@ impl Storage for RedisStorage {
         let request = move |mut connection: MultiplexedConnection, _| {
             let mut get = cmd("GET");
             get.arg(&name);
-            let answer: BoxFuture<'static, RedisResult<Option<Vec<u8>>>> =
+            let answer: Answer<Option<Vec<u8>>> =
                 Box::pin(async move { get.query_async(&mut connection).await });
             answer
         };
@@ -221,7 +223,7 @@ impl Storage for RedisStorage {
             // One moment: the object may be replaced between two commands.
             asked.atomic().cmd("EXISTS").arg(&name).cmd("STRLEN").arg(&name);
             asked.cmd("GETRANGE").arg(&name).arg(wanted.start).arg(wanted.end.saturating_sub(1));
-            let answer: BoxFuture<'static, RedisResult<(u64, u64, Vec<u8>)>> =
+            let answer: Answer<(u64, u64, Vec<u8>)> =
                 Box::pin(async move { asked.query_async(&mut connection).await });
             answer
         };
@@ -277,8 +279,7 @@ impl Storage for RedisStorage {
                 .ignore();
             let request = move |mut connection: MultiplexedConnection, _| {
                 let asked = asked.clone();
-                let answer: BoxFuture<'static, RedisResult<()>> =
-                    Box::pin(async move { asked.query_async(&mut connection).await });
+                let answer: Answer<()> = Box::pin(async move { asked.query_async(&mut connection).await });
                 answer
             };
             let key = if keys.len() == 1 { keys[0].as_str() } else { "(one of several)" };

@@ -13,6 +13,9 @@ pub trait Factory: Fn() -> Result<(Arc<dyn Storage>, String)> + Clone + Send + '
 
 impl<F: Fn() -> Result<(Arc<dyn Storage>, String)> + Clone + Send + 'static> Factory for F {}
 
+/// What a trial does.
+type Play = fn(Subject) -> BoxFuture<'static, ()>;
+
 /// Puts one storage to all trials, as the `main` of a test target.
 pub fn run(name: &str, factory: impl Factory) -> ExitCode {
     libtest_mimic::run(&Arguments::from_args(), trials(name, factory)).exit_code()
@@ -20,7 +23,7 @@ pub fn run(name: &str, factory: impl Factory) -> ExitCode {
 
 /// The trials, each named by what a storage promises.
 pub fn trials(name: &str, factory: impl Factory) -> Vec<Trial> {
-    fn all() -> Vec<(&'static str, fn(Subject) -> BoxFuture<'static, ()>)> {
+    fn all() -> Vec<(&'static str, Play)> {
         macro_rules! list {
             ($($module:ident::$trial:ident,)*) => {
                 vec![$((stringify!($trial), |subject| boxed($module::$trial(subject)))),*]
@@ -45,7 +48,7 @@ pub fn trials(name: &str, factory: impl Factory) -> Vec<Trial> {
             writers::puts_and_deletes_in_one_folder_do_not_disturb_each_other,
         ]
     }
-    let trial = |(trial, play): (&'static str, fn(Subject) -> BoxFuture<'static, ()>)| {
+    let trial = |(trial, play): (&'static str, Play)| {
         let factory = factory.clone();
         Trial::test(format!("{name}::{trial}"), move || {
             let runtime =

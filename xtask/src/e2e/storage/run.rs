@@ -9,6 +9,9 @@ use crate::{
     workspace::{built, cargo},
 };
 
+/// Starts a server, whose files go into the folder.
+type Start = fn(&std::path::Path) -> Result<Server, String>;
+
 const FEATURES: &str = "aws_s3,ceph,minio,redis";
 
 /// What a server is known to do otherwise than the storage it stands for: SeaweedFS turns backslashes in names into
@@ -22,8 +25,7 @@ pub(in crate::e2e) fn run(full: bool) -> Result<(), String> {
     let folder = built("peers")?.join(format!("run-{}", std::process::id()));
     std::fs::create_dir_all(&folder)
         .map_err(|error| format!("cannot make `{}`: {error}", folder.display()))?;
-    let mut starts: Vec<fn(&std::path::Path) -> Result<Server, String>> =
-        vec![Server::seaweedfs, Server::redis];
+    let mut starts: Vec<Start> = vec![Server::seaweedfs, Server::redis];
     if full {
         starts.push(Server::moto);
     }

@@ -1,0 +1,30 @@
+//! [`Counts`]: what has passed the proxy.
+
+use std::collections::BTreeMap;
+
+/// What has passed the proxy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Requests that came, by method.
+    pub requests: BTreeMap<String, u64>,
+    /// Answers that were given, by status.
+    pub answers: BTreeMap<u16, u64>,
+    /// Requests that met a fault.
+    pub faults: u64,
+    /// Bytes of request bodies that were said to come.
+    pub bytes_up: u64,
+    /// Bytes of answers that were passed on.
+    pub bytes_down: u64,
+    /// Requests that were under way.
+    pub now: u64,
+    /// The most that were under way at once.
+    pub most: u64,
+}
+
+impl Counts {
+    /// All requests.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.requests.values().sum()
+    }
+}
