@@ -4,6 +4,8 @@
 //! LITHOPS_CONFIG_FILE=lithops.yaml cargo run --example objects --features aws_s3
 //! ```
 
+#![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
+
 use lithops::prelude::*;
 
 /// Counts the words of a part of an object, which only the worker reads.

@@ -19,7 +19,8 @@ fn main() -> ExitCode {
     let folder = tempfile::tempdir().expect("a folder");
     let root = folder.path().to_owned();
     let memory = std::sync::Arc::new(ObjectStorage::memory());
-    let mut all = trials("memory", move || Ok((memory.clone(), "bucket".to_owned())));
+    let mut all =
+        trials("memory", move || Ok((std::sync::Arc::<ObjectStorage>::clone(&memory), "bucket".to_owned())));
     all.extend(trials("localhost", move || {
         Ok((std::sync::Arc::new(ObjectStorage::local(&root)?), "bucket".to_owned()))
     }));

@@ -50,7 +50,7 @@ impl Part {
 
     /// Tests may also look from above.
     fn may_test_with(self, other: Self) -> bool {
-        self.may_use(other) || matches!(other, Self::Facade | Self::Conformance)
+        self.may_use(other) || matches!(other, Self::Facade | Self::Conformance | Self::Common)
     }
 }
 
