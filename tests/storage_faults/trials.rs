@@ -25,6 +25,7 @@ pub(crate) fn faults(config: &Config) -> Vec<Trial> {
         trial("connections_that_are_reset_lose_nothing", config, server, resets),
         trial("a_put_if_absent_whose_answer_was_lost_is_known_to_be_ones_own", config, server, lost_answer),
         trial("an_upload_that_fails_half_way_is_not_visible", config, server, half_way),
+        trial("a_small_stream_is_one_request", config, server, small_stream),
         trial("no_more_requests_than_agreed_are_made_at_once", config, server, at_once),
     ];
     all.into()
@@ -131,6 +132,15 @@ async fn half_way(behind: Behind) {
     assert_eq!(put.expect_err("a part is refused").kind(), ErrorKind::PermissionDenied);
     assert_eq!(*storage.get(bucket, "faults/half").await.expect("get"), *b"before");
     storage.delete(bucket, "faults/half").await.expect("delete");
+}
+
+async fn small_stream(behind: Behind) {
+    let (storage, bucket) = (behind.storage(), &behind.bucket);
+    let pieces = ["a", "b"].map(|piece| Ok(Bytes::from(piece.to_owned())));
+    storage.put_stream(bucket, "faults/small", stream::iter(pieces).boxed()).await.expect("put");
+    assert_eq!(behind.proxy.counts().total(), 1, "{:?}", behind.proxy.counts());
+    assert_eq!(*storage.get(bucket, "faults/small").await.expect("get"), *b"ab");
+    storage.delete(bucket, "faults/small").await.expect("delete");
 }
 
 async fn at_once(behind: Behind) {

@@ -57,17 +57,23 @@ pub fn descriptor(scheme: &str) -> Result<&'static StorageDescriptor> {
     let names: Vec<_> = all.iter().map(|descriptor| format!("`{}`", descriptor.scheme)).collect();
     let names = names.join(", ");
     let error = |message: String| Error::new(ErrorKind::NotFound, message).with_context("storage", scheme);
-    if KNOWN.contains(&scheme) {
+    if FEATURES.contains(&scheme) {
         return Err(error(format!("storage `{scheme}` is not built in")).with_hint(format!(
-            "enable the cargo feature `{scheme}` of crate `lithops`, where your version has it; built in: {names}"
+            "enable the cargo feature `{scheme}` of crate `lithops`; built in: {names}"
         )));
     }
-    let candidates = all.iter().map(|descriptor| descriptor.scheme).chain(KNOWN.iter().copied());
+    if LATER.contains(&scheme) {
+        return Err(error(format!("this version has no storage `{scheme}`"))
+            .with_hint(format!("choose one that is built in, {names}, or of {}", FEATURES.join(", "))));
+    }
+    // Many call S3 by its name alone.
+    let (named, scheme) = (scheme, if scheme == "s3" { "aws_s3" } else { scheme });
+    let candidates = all.iter().map(|descriptor| descriptor.scheme).chain(FEATURES.iter().copied());
     let hint = match nearest(scheme, candidates) {
         Some(name) => format!("did you mean `{name}`? built in: {names}"),
         None => format!("built in: {names}"),
     };
-    Err(error(format!("there is no storage `{scheme}`")).with_hint(hint))
+    Err(error(format!("there is no storage `{named}`")).with_hint(hint))
 }
 
 /// Opens the storage that a locator names, with what this process was given as a worker or with the platform's own
@@ -91,20 +97,11 @@ pub fn connect_with(locator: &Locator, credentials: &Credentials) -> Result<Arc<
     }
 }
 
-/// The storages of Python Lithops that this program may lack.
-const KNOWN: &[&str] = &[
-    "aliyun_oss",
-    "aws_s3",
-    "azure_storage",
-    "ceph",
-    "gcp_storage",
-    "ibm_cos",
-    "infinispan",
-    "minio",
-    "oracle_oss",
-    "redis",
-    "swift",
-];
+/// The storages that are features of the crate `lithops`.
+const FEATURES: &[&str] = &["aws_s3", "ceph", "minio", "redis"];
+/// Those of Python Lithops that there are not.
+const LATER: &[&str] =
+    &["aliyun_oss", "azure_storage", "gcp_storage", "ibm_cos", "infinispan", "oracle_oss", "swift"];
 
 fn sorted(mut descriptors: Vec<&StorageDescriptor>) -> Result<Vec<&StorageDescriptor>> {
     descriptors.sort_by_key(|descriptor| (descriptor.scheme, descriptor.package));
@@ -143,6 +140,8 @@ mod tests {
         );
         let error = descriptor("locahost").unwrap_err().to_string();
         assert!(error.starts_with("there is no storage `locahost`: did you mean `localhost`?"), "{error}");
+        let error = descriptor("gcp_storage").unwrap_err().to_string();
+        assert!(error.starts_with("this version has no storage `gcp_storage`: choose one"), "{error}");
         let error = connect(&Locator::new("qqqqqqqqq", "b")).unwrap_err().to_string();
         assert!(error.contains("built in: `localhost`, `memory`"), "{error}");
     }

@@ -12,6 +12,7 @@ pub(super) fn translate(error: StoreError, doing: &'static str, bucket: &str, ke
         return error;
     }
     let object = match doing {
+        "list" if key.is_empty() => format!("bucket `{bucket}`"),
         "list" => format!("what starts with `{key}` in bucket `{bucket}`"),
         _ => format!("object `{key}` in bucket `{bucket}`"),
     };
@@ -21,10 +22,26 @@ pub(super) fn translate(error: StoreError, doing: &'static str, bucket: &str, ke
         StoreError::AlreadyExists { .. } | StoreError::Precondition { .. } => {
             (ErrorKind::AlreadyExists, format!("{object} exists already"), None)
         }
+        StoreError::InvalidPath { .. } if doing == "list" => (
+            ErrorKind::Unsupported,
+            format!(
+                "{}, it holds a key that cannot be named here, {}",
+                failed(),
+                one_line(&innermost(&error))
+            ),
+            Some("keys with `//`, or with parts `.` and `..`, are out of reach: list another prefix"),
+        ),
         StoreError::InvalidPath { .. } => {
             (ErrorKind::InvalidInput, format!("{}, the storage cannot hold such a key", failed()), None)
         }
-        StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => {
+        StoreError::Unauthenticated { .. } => (
+            ErrorKind::PermissionDenied,
+            format!("{}, there are no credentials that are accepted", failed()),
+            Some(
+                "write `access_key_id` and `secret_access_key`, or give the variables or the profile of the platform",
+            ),
+        ),
+        StoreError::PermissionDenied { .. } => {
             (ErrorKind::PermissionDenied, format!("not allowed to {doing} {object}"), None)
         }
         StoreError::NotSupported { .. } | StoreError::NotImplemented { .. } => {
@@ -61,6 +78,7 @@ fn from_service(error: &StoreError, doing: &str, bucket: &str, key: &str) -> Opt
     let region = chain(error).any(|error| error.to_string().contains("incorrectly configured region"));
     let status = status(error);
     let object = match doing {
+        "list" if key.is_empty() => format!("bucket `{bucket}`"),
         "list" => format!("what starts with `{key}` in bucket `{bucket}`"),
         _ => format!("object `{key}` in bucket `{bucket}`"),
     };

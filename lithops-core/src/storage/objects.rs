@@ -206,6 +206,19 @@ impl Storage for ObjectStorage {
     ) -> Result<()> {
         let path = self.path(bucket, key)?;
         if let Some(parts) = &self.parts {
+            let mut first = Vec::new();
+            let mut len = 0;
+            while len <= PART {
+                let Some(piece) = pieces.try_next().await? else {
+                    // All of it is here: one request is enough.
+                    let whole: Vec<u8> = first.concat();
+                    return self.put(bucket, key, whole.into(), PutMode::Overwrite).await;
+                };
+                len += piece.len();
+                first.push(piece.into_inner());
+            }
+            let first = stream::iter(first.into_iter().map(|piece| Ok(Bytes::from(piece))));
+            let pieces = first.chain(pieces).boxed();
             let target = Target { store: &**parts, patience: &self.patience, path: &path, bucket, key };
             return parts::upload(&target, pieces).await;
         }

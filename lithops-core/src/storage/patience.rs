@@ -26,6 +26,7 @@ pub struct Patience {
     shortest: Duration,
     longest: Duration,
     total: Duration,
+    address: Option<String>,
     /// Whether the storage has ever answered.
     reached: Arc<AtomicBool>,
 }
@@ -40,6 +41,7 @@ impl Patience {
             shortest: Duration::from_millis(100),
             longest: Duration::from_secs(5),
             total: Duration::from_secs(60),
+            address: None,
             reached: Arc::default(),
         }
     }
@@ -52,8 +54,16 @@ impl Patience {
             shortest: Duration::ZERO,
             longest: Duration::ZERO,
             total: Duration::ZERO,
+            address: None,
             reached: Arc::default(),
         }
+    }
+
+    /// The address that errors name when nobody has ever answered there.
+    #[must_use]
+    pub fn of(mut self, address: impl Into<String>) -> Self {
+        self.address = Some(address.into());
+        self
     }
 
     /// For how long a request is made again.
@@ -95,6 +105,11 @@ impl Patience {
             let pause = self.pause(tries);
             let total = if self.reached.load(Ordering::Relaxed) { self.total } else { self.total.min(FIRST) };
             if begun.elapsed() + pause >= total {
+                let error = match &self.address {
+                    Some(address) if !self.reached.load(Ordering::Relaxed) => error
+                        .with_hint(format!("is `{address}` the address of the storage, and does it run?")),
+                    _ => error,
+                };
                 return Err(gave_up(error, tries, begun.elapsed()));
             }
             tracing::info!(%error, tries, ?pause, "a request to the storage failed and is made again");

@@ -53,7 +53,10 @@ impl S3Storage {
                 location: locator.endpoint.clone().unwrap_or(region),
             },
             credentials: credentials::provider(credentials),
-            patience: Patience::network(),
+            patience: match &locator.endpoint {
+                Some(endpoint) => Patience::network().of(endpoint),
+                None => Patience::network(),
+            },
             buckets: Mutex::default(),
         })
     }

@@ -53,7 +53,7 @@ impl RedisStorage {
         Ok(Self {
             location: locator.endpoint.clone().unwrap_or_default(),
             connections: Arc::new(Connections::new(locator, credentials)?),
-            patience: Patience::network(),
+            patience: Patience::network().of(locator.endpoint.clone().unwrap_or_default()),
         })
     }
 
@@ -308,6 +308,7 @@ fn name(bucket: &str, key: &str) -> Result<String> {
 
 fn object(doing: &str, bucket: &str, key: &str) -> String {
     match doing {
+        "list" if key.is_empty() => format!("bucket `{bucket}`"),
         "list" => format!("what starts with `{key}` in bucket `{bucket}`"),
         _ => format!("object `{key}` in bucket `{bucket}`"),
     }
