@@ -3,7 +3,7 @@
 //! A test target with `harness = false` and these lines tries a storage; the bucket must exist and is left as it was:
 //!
 //! ```no_run
-//! # fn open() -> lithops_core::Result<std::sync::Arc<dyn lithops_core::storage::Storage>> { unimplemented!() }
+//! # fn open() -> lithops_core::error::Result<std::sync::Arc<dyn lithops_core::storage::Storage>> { unimplemented!() }
 //! fn main() -> std::process::ExitCode {
 //!     lithops_conformance::storage::run("mine", || Ok((open()?, "bucket".to_owned())))
 //! }
