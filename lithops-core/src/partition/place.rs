@@ -83,7 +83,10 @@ impl Place {
             #[cfg(feature = "http")]
             Self::Url { url, .. } => super::http::read(url, known, range).await,
             #[cfg(not(feature = "http"))]
-            Self::Url { .. } => Err(no_http()),
+            Self::Url { .. } => {
+                let Known { .. } = known;
+                Err(no_http())
+            }
         }
     }
 
@@ -94,7 +97,10 @@ impl Place {
             Self::Url { url, ranges: false } => {
                 Some(super::http::stream(url.clone(), known.size, known.mark.map(str::to_owned)))
             }
-            _ => None,
+            _ => {
+                let Known { .. } = known;
+                None
+            }
         }
     }
 

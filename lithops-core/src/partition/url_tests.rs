@@ -23,8 +23,8 @@ type Answer = fn(usize, Option<Range<usize>>, &[u8]) -> (String, Vec<u8>);
 
 /// A server on loopback, and how often it was asked.
 fn serve(content: Vec<u8>, says: Answer) -> (String, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/x", listener.local_addr().unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").expect("it works");
+    let url = format!("http://{}/x", listener.local_addr().expect("it works"));
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
     std::thread::spawn(move || {
@@ -45,7 +45,7 @@ fn answer(mut stream: &TcpStream, number: usize, content: &[u8], says: Answer) -
             break;
         }
         if let Some((from, to)) = line.strip_prefix("range: bytes=").and_then(|asked| asked.split_once('-')) {
-            range = Some(from.parse().unwrap()..to.parse::<usize>().unwrap() + 1);
+            range = Some(from.parse().expect("it works")..to.parse::<usize>().expect("it works") + 1);
         }
     }
     let (head, body) = says(number, range, content);
@@ -83,7 +83,10 @@ async fn read(url: &str, chunk: u64) -> Result<Vec<u8>> {
     let (mut at_once, mut streamed) = (Vec::new(), Vec::new());
     for part in parts(url, chunk).await? {
         at_once.extend_from_slice(&part.bytes().await?);
-        part.reader().read_to_end(&mut streamed).await.map_err(|error| error.downcast::<Error>().unwrap())?;
+        part.reader()
+            .read_to_end(&mut streamed)
+            .await
+            .map_err(|error| error.downcast::<Error>().expect("it works"))?;
     }
     assert!(at_once == streamed, "the same at once and as a stream");
     Ok(at_once)
