@@ -22,6 +22,17 @@ pub(super) trait Read {
 /// can overlap itself, such as an empty line (`\n\n`), is looked for further back, to where such a scan cannot but find
 /// one.
 pub(super) async fn next_record(object: &impl Read, size: u64, separator: &[u8], at: u64) -> Result<u64> {
+    find(object, size, separator, at, (AROUND, MOST)).await
+}
+
+/// The same, reading so much at first and so much at most.
+async fn find(
+    object: &impl Read,
+    size: u64,
+    separator: &[u8],
+    at: u64,
+    (around, most): (u64, u64),
+) -> Result<u64> {
     if at == 0 || at >= size {
         return Ok(at.min(size));
     }
@@ -29,10 +40,10 @@ pub(super) async fn next_record(object: &impl Read, size: u64, separator: &[u8],
     // A separator that ends at `at` or later starts here or later.
     let mut first = at.saturating_sub(len);
     if overlaps_itself(separator) {
-        first = chain_start(object, separator, at).await?;
+        first = chain_start(object, separator, at, around).await?;
     }
     let mut scan = Scan::new(separator, first);
-    let mut step = AROUND;
+    let mut step = around;
     let mut read = first;
     while read < size {
         let end = (read + step).min(size);
@@ -41,7 +52,7 @@ pub(super) async fn next_record(object: &impl Read, size: u64, separator: &[u8],
             return Ok(found);
         }
         read = end;
-        step = (step * 4).min(MOST);
+        step = (step * 4).min(most);
     }
     Ok(size)
 }
@@ -89,9 +100,9 @@ fn overlaps_itself(separator: &[u8]) -> bool {
 
 /// The start of the separators that overlap one another and reach `at`: what a scan from the object's start cannot but
 /// find, because nothing before it overlaps it.
-async fn chain_start(object: &impl Read, separator: &[u8], at: u64) -> Result<u64> {
+async fn chain_start(object: &impl Read, separator: &[u8], at: u64, around: u64) -> Result<u64> {
     let len = separator.len() as u64;
-    let mut back = AROUND;
+    let mut back = around;
     loop {
         // Every separator that overlaps `at` or ends at it starts from here on.
         let start = at.saturating_sub(back);
@@ -117,4 +128,50 @@ async fn chain_start(object: &impl Read, separator: &[u8], at: u64) -> Result<u6
 /// Where a separator stands, overlapping or not.
 fn occurrences<'a>(bytes: &'a [u8], separator: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
     bytes.windows(separator.len()).enumerate().filter(move |(_, part)| *part == separator).map(|(at, _)| at)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    impl Read for Vec<u8> {
+        async fn read(&self, range: Range<u64>) -> Result<Bytes> {
+            Ok(Bytes::from(self[range.start as usize..range.end as usize].to_vec()))
+        }
+    }
+
+    /// A scan of the whole.
+    fn expected(content: &[u8], separator: &[u8], wanted: usize) -> u64 {
+        let mut at = 0;
+        while at < wanted {
+            match content
+                .get(at..)
+                .and_then(|rest| rest.windows(separator.len()).position(|part| part == separator))
+            {
+                Some(found) => at += found + separator.len(),
+                None => return content.len() as u64,
+            }
+        }
+        at as u64
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// Whatever is read at once: separators lie across the ends of what is read, and chains before its start.
+        #[test]
+        fn records_begin_where_a_scan_says(
+            content in prop::collection::vec(prop::sample::select(b"aab".to_vec()), 0..48),
+            separator in prop::collection::vec(prop::sample::select(b"aab".to_vec()), 1..6),
+            steps in (1..9u64, 1..9u64),
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            for at in 0..=content.len() {
+                let found = runtime.block_on(find(&content, content.len() as u64, &separator, at as u64, steps));
+                prop_assert_eq!(found.unwrap(), expected(&content, &separator, at), "from {}", at);
+            }
+        }
+    }
 }

@@ -2,11 +2,16 @@
 
 use std::{ops::Range, sync::OnceLock, time::Duration};
 
+use futures_util::{
+    StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
 use reqwest::{
     Client, Response, StatusCode,
-    header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, LAST_MODIFIED, RANGE},
+    header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, LAST_MODIFIED, RANGE},
 };
 
+use super::place::{Known, changed, shown};
 use crate::{
     bytes::Bytes,
     error::{Error, ErrorKind, Result, Retry},
@@ -27,7 +32,12 @@ fn client() -> &'static Client {
         let client = Client::builder()
             .connect_timeout(Duration::from_secs(5))
             .read_timeout(Duration::from_secs(30))
-            // What is unpacked on the way has another length than the range that was asked for.
+            // What is unpacked on the way has another length than the range that was asked for. Another crate of the
+            // program may have built that in.
+            .no_gzip()
+            .no_brotli()
+            .no_zstd()
+            .no_deflate()
             .user_agent(concat!("lithops/", env!("CARGO_PKG_VERSION")))
             .build();
         // It fails where the system has no certificates at all: then only requests over TLS do.
@@ -45,49 +55,81 @@ pub(super) async fn look(url: &str) -> Result<Described> {
     patience()
         .run(|_| async {
             let response = send(url, Some(0..1)).await?;
-            let headers = response.headers();
-            let mark = text(headers, ETAG.as_str()).or_else(|| text(headers, LAST_MODIFIED.as_str()));
-            let (size, ranges) = match response.status() {
-                StatusCode::PARTIAL_CONTENT => (total(headers), true),
+            let size = match response.status() {
+                StatusCode::PARTIAL_CONTENT => total(response.headers()),
                 // An empty one has no first byte.
-                StatusCode::RANGE_NOT_SATISFIABLE => (total(headers).or(Some(0)), true),
-                _ => {
-                    let size = text(headers, CONTENT_LENGTH.as_str()).and_then(|len| len.parse().ok());
-                    let ranges =
-                        size.is_some() && text(headers, ACCEPT_RANGES.as_str()).as_deref() == Some("bytes");
-                    (size, ranges && size == Some(0))
-                }
+                StatusCode::RANGE_NOT_SATISFIABLE => total(response.headers()).or(Some(0)),
+                _ => return described_whole(url, response).await,
             };
-            // Who does not say how large it is must be read to the end.
-            let size = match size {
-                Some(size) => size,
-                None => body(url, response).await?.len() as u64,
-            };
-            Ok(Described { size, mark, ranges })
+            match size {
+                Some(size) => Ok(Described { size, mark: mark(response.headers()), ranges: true }),
+                // Ranges of nobody knows how much cannot be told apart from all of it.
+                None => described_whole(url, send(url, None).await?).await,
+            }
         })
         .await
 }
 
-/// Some of its bytes; where there are no ranges, all are asked for.
-pub(super) async fn read(url: &str, ranges: bool, range: Range<u64>) -> Result<Bytes> {
+/// What an answer with all of it says. Who does not say how large it is must be read to the end.
+async fn described_whole(url: &str, mut response: Response) -> Result<Described> {
+    let mark = mark(response.headers());
+    let mut size = text(response.headers(), CONTENT_LENGTH.as_str()).and_then(|len| len.parse().ok());
+    if size.is_none() {
+        let mut read = 0;
+        while let Some(piece) = response.chunk().await.map_err(|error| broken(url, error))? {
+            read += piece.len() as u64;
+        }
+        size = Some(read);
+    }
+    Ok(Described { size: size.unwrap_or_default(), mark, ranges: false })
+}
+
+/// Some of its bytes, from a server that answers ranges, as long as it is what it was.
+pub(super) async fn read(url: &str, known: Known<'_>, range: Range<u64>) -> Result<Bytes> {
     patience()
         .run(|_| async {
-            let response = send(url, ranges.then(|| range.clone())).await?;
-            let part = ranges && response.status() == StatusCode::PARTIAL_CONTENT;
-            if ranges && !part {
-                return Err(fault(url, "the server gives no range any more", Retry::Never));
+            let response = send(url, Some(range.clone())).await?;
+            match response.status() {
+                StatusCode::PARTIAL_CONTENT => {}
+                StatusCode::RANGE_NOT_SATISFIABLE => return Err(changed(&shown(url))),
+                _ => return Err(fault(url, "the server gives no range any more", Retry::Never)),
             }
-            let bytes = body(url, response).await?;
-            let (start, end) = if part { (0, range.end - range.start) } else { (range.start, range.end) };
-            if part && bytes.len() as u64 != end {
+            let headers = response.headers();
+            if !known.allows(total(headers), mark(headers).as_deref()) {
+                return Err(changed(&shown(url)));
+            }
+            // A server that says nothing of it is believed, if the length is right.
+            let other = first(headers).is_some_and(|first| first != range.start);
+            let bytes = response.bytes().await.map_err(|error| broken(url, error))?;
+            if other || bytes.len() as u64 != range.end - range.start {
                 return Err(fault(url, "the server gave another range", Retry::Never));
             }
-            match bytes.get(start as usize..end as usize) {
-                Some(_) => Ok(Bytes::from(bytes.slice(start as usize..end as usize))),
-                None => Err(fault(url, "it is shorter than it was", Retry::Never)),
-            }
+            Ok(Bytes::from(bytes))
         })
         .await
+}
+
+/// All of it, from a server that answers no ranges, in pieces of one answer.
+pub(super) fn stream(url: String, size: u64, mark: Option<String>) -> BoxStream<'static, Result<Bytes>> {
+    let begun = async move {
+        let response = patience().run(|_| send(&url, None)).await?;
+        let now = self::mark(response.headers());
+        if !(Known { size, mark: mark.as_deref() }).allows(None, now.as_deref()) {
+            return Err(changed(&shown(&url)));
+        }
+        let next = move |(mut response, url, read): (Response, String, u64)| async move {
+            match response.chunk().await.map_err(|error| broken(&url, error))? {
+                Some(piece) => {
+                    let read = read + piece.len() as u64;
+                    Ok(Some((Bytes::from(piece), (response, url, read))))
+                }
+                None if read == size => Ok(None),
+                None => Err(changed(&shown(&url))),
+            }
+        };
+        Ok(stream::try_unfold((response, url, 0), next))
+    };
+    stream::once(begun).try_flatten().boxed()
 }
 
 async fn send(url: &str, range: Option<Range<u64>>) -> Result<Response> {
@@ -116,12 +158,19 @@ async fn send(url: &str, range: Option<Range<u64>>) -> Result<Response> {
     }
 }
 
-async fn body(url: &str, response: Response) -> Result<bytes::Bytes> {
-    response.bytes().await.map_err(|error| broken(url, error))
-}
-
+/// How large all of it is, as the answer to a request for a range says.
 fn total(headers: &HeaderMap) -> Option<u64> {
     text(headers, CONTENT_RANGE.as_str())?.rsplit_once('/')?.1.parse().ok()
+}
+
+/// Where the range of an answer begins: `bytes 7-13/20`.
+fn first(headers: &HeaderMap) -> Option<u64> {
+    let range = text(headers, CONTENT_RANGE.as_str())?;
+    range.strip_prefix("bytes ")?.split_once('-')?.0.trim().parse().ok()
+}
+
+fn mark(headers: &HeaderMap) -> Option<String> {
+    text(headers, ETAG.as_str()).or_else(|| text(headers, LAST_MODIFIED.as_str()))
 }
 
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {
@@ -142,6 +191,5 @@ fn broken(url: &str, error: reqwest::Error) -> Error {
 }
 
 fn fault(url: &str, what: &str, retry: Retry) -> Error {
-    let shown = url.split(['?', '#']).next().unwrap_or(url);
-    Error::new(ErrorKind::Io, format!("cannot read `{shown}`, {what}")).with_retry(retry)
+    Error::new(ErrorKind::Io, format!("cannot read `{}`, {what}", shown(url))).with_retry(retry)
 }

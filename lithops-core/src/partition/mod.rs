@@ -31,6 +31,8 @@ mod source;
 mod http;
 #[cfg(test)]
 mod tests;
+#[cfg(all(test, feature = "http"))]
+mod url_tests;
 
 pub use object::{DataObject, Lines};
 pub(crate) use options::ObjectOptions;

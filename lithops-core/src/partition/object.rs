@@ -10,11 +10,8 @@ use std::{
 };
 
 use futures_util::{Stream, StreamExt, TryStreamExt};
-use tokio::io::{AsyncRead, AsyncReadExt, BufReader};
-use tokio_util::{
-    codec::{FramedRead, LinesCodec, LinesCodecError},
-    io::StreamReader,
-};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader, Split};
+use tokio_util::io::StreamReader;
 
 use super::{packing::Packing, part::Partition, place::Place, reading::Reading};
 use crate::{
@@ -127,11 +124,12 @@ impl DataObject {
         self.partition.packing.unpack(BufReader::new(StreamReader::new(pieces)))
     }
 
-    /// The lines of the part, one after another, as text: a `Stream`, with a `next` of its own. `\n` and `\r\n` end
-    /// lines, whatever `obj_newline` says.
+    /// The lines of the part, one after another, as text: a `Stream`, with a `next` of its own. They are those of
+    /// [`Bytes::lines`]: `\n` and `\r\n` end lines, whatever `obj_newline` says, and bytes that are not UTF-8 are
+    /// replaced.
     pub fn lines(&self) -> Lines {
         let reader: Pin<Box<dyn AsyncRead + Send>> = Box::pin(self.reader());
-        Lines { object: self.clone(), lines: FramedRead::new(reader, LinesCodec::new()) }
+        Lines { object: self.clone(), lines: BufReader::with_capacity(64 << 10, reader).split(b'\n') }
     }
 
     fn reading(&self) -> Reading {
@@ -181,7 +179,7 @@ impl Reserved for DataObject {
 /// The lines of a part.
 pub struct Lines {
     object: DataObject,
-    lines: FramedRead<Pin<Box<dyn AsyncRead + Send>>, LinesCodec>,
+    lines: Split<BufReader<Pin<Box<dyn AsyncRead + Send>>>>,
 }
 
 impl Lines {
@@ -195,18 +193,19 @@ impl Stream for Lines {
     type Item = Result<String>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let polled = Pin::new(&mut self.lines).poll_next(context);
-        polled.map(|line| {
-            line.map(|line| {
-                line.map_err(|error| match error {
-                    LinesCodecError::Io(error) => self.object.fault(error),
-                    LinesCodecError::MaxLineLengthExceeded => {
-                        Error::new(ErrorKind::PayloadTooLarge, "a line is too long")
-                    }
-                })
-            })
+        let lines = &mut *self;
+        Pin::new(&mut lines.lines).poll_next_segment(context).map(|line| match line {
+            Ok(line) => line.map(|line| Ok(text(line))),
+            Err(error) => Some(Err(lines.object.fault(error))),
         })
     }
+}
+
+fn text(mut line: Vec<u8>) -> String {
+    if line.last() == Some(&b'\r') {
+        line.pop();
+    }
+    String::from_utf8(line).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 impl fmt::Debug for Lines {

@@ -2,6 +2,7 @@
 
 use std::{fmt, io::SeekFrom, ops::Range, path::PathBuf};
 
+use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
@@ -31,8 +32,7 @@ impl fmt::Display for Place {
         match self {
             Self::Object { bucket, key } => write!(f, "{bucket}/{key}"),
             Self::Path(path) => write!(f, "{}", path.display()),
-            // What stands behind the name may be a signature.
-            Self::Url { url, .. } => f.write_str(url.split(['?', '#']).next().unwrap_or(url)),
+            Self::Url { url, .. } => f.write_str(shown(url)),
         }
     }
 }
@@ -58,8 +58,13 @@ impl Place {
         }
     }
 
-    /// Some of its bytes.
-    pub(super) async fn read(&self, storage: Option<&StorageClient>, range: Range<u64>) -> Result<Bytes> {
+    /// Some of its bytes. Of a URL they are what was `known` when it was found, or an error.
+    pub(super) async fn read(
+        &self,
+        storage: Option<&StorageClient>,
+        known: Known<'_>,
+        range: Range<u64>,
+    ) -> Result<Bytes> {
         if range.is_empty() {
             return Ok(Bytes::default());
         }
@@ -76,10 +81,32 @@ impl Place {
                 read.await.map(Bytes::from).map_err(|error| self.fault(error))
             }
             #[cfg(feature = "http")]
-            Self::Url { url, ranges } => super::http::read(url, *ranges, range).await,
+            Self::Url { url, .. } => super::http::read(url, known, range).await,
             #[cfg(not(feature = "http"))]
-            Self::Url { .. } => Err(no_http()),
+            Self::Url { .. } => {
+                let Known { .. } = known;
+                Err(no_http())
+            }
         }
+    }
+
+    /// All of it in pieces of one answer, where it cannot be read by range.
+    pub(super) fn whole(&self, known: Known<'_>) -> Option<BoxStream<'static, Result<Bytes>>> {
+        match self {
+            #[cfg(feature = "http")]
+            Self::Url { url, ranges: false } => {
+                Some(super::http::stream(url.clone(), known.size, known.mark.map(str::to_owned)))
+            }
+            _ => {
+                let Known { .. } = known;
+                None
+            }
+        }
+    }
+
+    /// Whether each read notices by itself that the content has changed.
+    pub(super) fn watches_itself(&self) -> bool {
+        matches!(self, Self::Url { .. })
     }
 
     fn fault(&self, error: std::io::Error) -> Error {
@@ -90,13 +117,32 @@ impl Place {
         };
         Error::new(kind, format!("cannot read the file `{self}`, {error}")).with_source(error)
     }
+}
 
-    /// The error of an object that is not what it was.
-    pub(super) fn changed(&self) -> Error {
-        Error::new(ErrorKind::Io, format!("`{self}` was changed after the job was started"))
-            .with_hint("start the job again when nobody writes to it")
-            .with_retry(Retry::Never)
+/// What was known of an object when it was found.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known<'a> {
+    pub(super) size: u64,
+    pub(super) mark: Option<&'a str>,
+}
+
+impl Known<'_> {
+    /// Whether what is said now, if anything, is no other.
+    pub(super) fn allows(&self, size: Option<u64>, mark: Option<&str>) -> bool {
+        size.is_none_or(|size| size == self.size) && (mark.is_none() || mark == self.mark)
     }
+}
+
+/// A URL without what stands behind its name, which may be a signature.
+pub(super) fn shown(url: &str) -> &str {
+    url.split(['?', '#']).next().unwrap_or(url)
+}
+
+/// The error of an object that is not what it was.
+pub(super) fn changed(place: &impl fmt::Display) -> Error {
+    Error::new(ErrorKind::Io, format!("`{place}` was changed after the job was started"))
+        .with_hint("start the job again when nobody writes to it")
+        .with_retry(Retry::Never)
 }
 
 fn in_storage(storage: Option<&StorageClient>) -> Result<&StorageClient> {

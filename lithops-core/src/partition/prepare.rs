@@ -214,6 +214,11 @@ fn walk(path: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     };
     let metadata = std::fs::metadata(path).map_err(cannot)?;
     if !metadata.is_dir() {
+        if !metadata.is_file() {
+            let message = format!("`{}` is neither a file nor a folder", path.display());
+            return Err(Error::new(ErrorKind::InvalidInput, message)
+                .with_hint("pipes and devices have no size, and cannot be read in parts"));
+        }
         found.push(path.to_owned());
         return Ok(());
     }

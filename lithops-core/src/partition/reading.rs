@@ -10,10 +10,11 @@ use futures_util::{
 use super::{
     boundary::{self, AROUND, Read},
     part::Partition,
+    place::{Known, changed},
 };
 use crate::{
     bytes::Bytes,
-    error::{Error, Result},
+    error::{Error, Result, Retry},
     storage::StorageClient,
 };
 
@@ -36,7 +37,13 @@ impl Reading {
 
     /// The whole part, as it is stored.
     pub(super) async fn bytes(&self) -> Result<Bytes> {
-        self.check().await?;
+        if let Some(pieces) = self.partition.place.whole(self.known()) {
+            let whole = pieces.try_fold(Vec::new(), |mut whole, piece| async move {
+                whole.extend_from_slice(&piece);
+                Ok(whole)
+            });
+            return whole.await.map(Bytes::from);
+        }
         let (start, end) = self.partition.range;
         // In one request, with what is needed to find its ends, unless a record is long.
         let (before, after) = match &self.partition.newline {
@@ -44,24 +51,32 @@ impl Reading {
             None => (0, 0),
         };
         let around = start.saturating_sub(before)..end.saturating_add(after).min(self.partition.size);
-        self.keep(around).await?;
-        let range = self.bounds().await?;
-        self.read(range).await
+        let read = async {
+            self.keep(around).await?;
+            let range = self.bounds().await?;
+            self.read(range).await
+        };
+        self.unchanged(read).await
     }
 
-    /// The part as it is stored, piece by piece.
+    /// The part as it is stored, piece by piece. It ends with an error if the object was changed meanwhile.
     pub(super) fn pieces(self) -> BoxStream<'static, Result<Bytes>> {
+        if let Some(pieces) = self.partition.place.whole(self.known()) {
+            return pieces;
+        }
         let begun = async move {
-            self.check().await?;
-            let range = self.bounds().await?;
+            let range = self.unchanged(self.bounds()).await?;
             let state = (self, range.start, range.end);
             let read = |(reading, start, end): (Self, u64, u64)| async move {
-                if start >= end {
-                    return Ok(None);
-                }
                 let next = (start + PIECE).min(end);
-                let piece = reading.read(start..next).await?;
-                Ok(Some((piece, (reading, next, end))))
+                let piece = reading.read(start..next).await;
+                // Before the last piece is given out, so that nobody takes a mixture for the whole.
+                let piece = if piece.is_err() || next == end {
+                    reading.unchanged(async { piece }).await?
+                } else {
+                    piece?
+                };
+                Ok((start < end).then_some((piece, (reading, next, end))))
             };
             Ok::<_, Error>(stream::try_unfold(state, read))
         };
@@ -81,15 +96,31 @@ impl Reading {
         Ok(begin..boundary::next_record(self, size, newline, end).await?)
     }
 
-    async fn check(&self) -> Result<()> {
-        let (size, mark) = self.partition.place.look(self.storage.as_ref()).await?;
-        let same = size == self.partition.size && (mark == self.partition.mark || mark.is_none());
-        if same { Ok(()) } else { Err(self.partition.place.changed()) }
+    fn known(&self) -> Known<'_> {
+        Known { size: self.partition.size, mark: self.partition.mark.as_deref() }
+    }
+
+    /// What `read` gives, if the object is still what it was. That is looked at afterwards: what has not changed by then
+    /// had not changed while it was read.
+    async fn unchanged<T>(&self, read: impl Future<Output = Result<T>>) -> Result<T> {
+        let place = &self.partition.place;
+        let read = read.await;
+        // Of something empty nothing was read that could have noticed.
+        if place.watches_itself() && self.partition.size > 0
+            || read.as_ref().is_err_and(|error| error.retry() == Retry::Later)
+        {
+            return read;
+        }
+        match (read, place.look(self.storage.as_ref()).await) {
+            (_, Ok((size, mark))) if !self.known().allows(Some(size), mark.as_deref()) => Err(changed(place)),
+            (Ok(_), Err(error)) => Err(error),
+            (read, _) => read,
+        }
     }
 
     async fn keep(&self, range: Range<u64>) -> Result<()> {
         let start = range.start;
-        let bytes = self.partition.place.read(self.storage.as_ref(), range).await?;
+        let bytes = self.partition.place.read(self.storage.as_ref(), self.known(), range).await?;
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = (start, bytes);
         Ok(())
     }
@@ -108,6 +139,6 @@ impl Read for Reading {
         if let Some(kept) = self.kept(&range) {
             return Ok(kept);
         }
-        self.partition.place.read(self.storage.as_ref(), range).await
+        self.partition.place.read(self.storage.as_ref(), self.known(), range).await
     }
 }

@@ -53,7 +53,8 @@ impl DataSource {
         Self::new([Wanted::Url(url.into())])
     }
 
-    /// A file, or all files below a folder, sorted. Only where workers run on this machine.
+    /// A file, or all files below a folder, sorted; links to folders are not followed. Only where workers run on this
+    /// machine.
     pub fn path(path: impl Into<PathBuf>) -> Self {
         Self::new([Wanted::Path(path.into())])
     }

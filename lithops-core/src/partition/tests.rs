@@ -142,3 +142,74 @@ fn what_contradicts_itself_is_refused() {
         assert!(error.contains(word), "{error}");
     }
 }
+
+/// An object of that content, whole, after `change` has been made to it.
+async fn object_of(key: &str, content: &[u8]) -> (StorageClient, DataObject) {
+    let storage = StorageClient::new(Arc::new(ObjectStorage::memory()), "b");
+    storage.put_object("b", key, content.to_vec()).await.unwrap();
+    let meta = storage.head_object("b", key).await.unwrap();
+    let place = Place::Object { bucket: "b".into(), key: key.into() };
+    let found = vec![Found { place, size: meta.size, mark: meta.etag }];
+    let partition = Prepared::new(found, ObjectOptions::default()).parts().next().unwrap();
+    let object = DataObject::new(partition, Some(storage.clone()));
+    (storage, object)
+}
+
+#[tokio::test]
+async fn lines_are_the_same_as_a_stream_and_at_once() {
+    for content in [
+        &b""[..],
+        b"\n",
+        b"a",
+        b"a\n",
+        b"a\n\nb",
+        b"a\r\nb\r",
+        b"a\n\r",
+        b"caf\xe9\nna\xc3\xafve\n",
+        b"\xff\n\n",
+    ] {
+        let (_, object) = object_of("k", content).await;
+        let mut streamed = Vec::new();
+        let mut lines = object.lines();
+        while let Some(line) = lines.next().await {
+            streamed.push(line.unwrap());
+        }
+        let bytes = object.bytes().await.unwrap();
+        assert_eq!(streamed, bytes.lines().collect::<Vec<_>>(), "{content:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_object_that_changes_while_it_is_streamed_is_an_error() {
+    use tokio::io::AsyncReadExt as _;
+
+    let (storage, object) = object_of("k", &vec![b'x'; 20 << 20]).await;
+    let mut reader = object.reader();
+    reader.read_exact(&mut [0; 100]).await.unwrap();
+    storage.put_object("b", "k", vec![b'y'; 20 << 20]).await.unwrap();
+    let error = reader.read_to_end(&mut Vec::new()).await.unwrap_err().to_string();
+    assert!(error.contains("`b/k` was changed after the job was started"), "{error}");
+}
+
+#[tokio::test]
+async fn compressed_objects_that_end_early_are_errors() {
+    use async_compression::tokio::write::{GzipEncoder, ZstdEncoder};
+    use tokio::io::AsyncWriteExt as _;
+
+    let text: Vec<u8> =
+        (0..200_000u32).flat_map(|at| (at.wrapping_mul(2_654_435_761) >> 7).to_le_bytes()).collect();
+    let (mut gzip, mut zstd) = (GzipEncoder::new(Vec::new()), ZstdEncoder::new(Vec::new()));
+    gzip.write_all(&text).await.unwrap();
+    gzip.shutdown().await.unwrap();
+    zstd.write_all(&text).await.unwrap();
+    zstd.shutdown().await.unwrap();
+    for (key, packed) in [("k.gz", gzip.into_inner()), ("k.zst", zstd.into_inner())] {
+        let (_, object) = object_of(key, &packed).await;
+        assert!(*object.bytes().await.unwrap() == *text, "{key}");
+        for cut in [1, 5, packed.len() / 2] {
+            let (_, object) = object_of(key, &packed[..packed.len() - cut]).await;
+            let error = object.bytes().await.map(|bytes| bytes.len()).unwrap_err().to_string();
+            assert!(error.contains("cannot unpack"), "{key} without {cut} bytes: {error}");
+        }
+    }
+}
