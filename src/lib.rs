@@ -92,19 +92,6 @@ pub fn remembered(
     lithops_core::executor::History::of_program(config, program, function, backend, memory)
 }
 
-/// Opens the storage of a configuration: of a file, or of the one that is found; `storage` names another than it does.
-///
-/// # Errors
-/// The configuration is wrong, this program lacks the storage, or it cannot be opened.
-pub fn open_storage(file: Option<std::path::PathBuf>, storage: Option<String>) -> Result<StorageClient> {
-    let sources = config::Sources { file, ..config::Sources::default() };
-    let mut config = config::Config::load(&sources, &config::Environment::from_process())?;
-    if let Some(storage) = storage {
-        config.set("lithops", "storage", config::Value::from(storage), config::Origin::Builder("storage"));
-    }
-    Ok(StorageClient::open(&config)?.0)
-}
-
 /// Turns this process into a worker when it was started as one, and then does not return; in the client it returns
 /// at once. The first statement of `main`, unless `#[lithops::main]` stands above it.
 pub fn init() {

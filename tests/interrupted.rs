@@ -87,7 +87,10 @@ impl Drop for Client {
 
 fn start_client(folder: &Path) -> Client {
     fs::create_dir_all(folder.join("notes")).expect("a folder");
-    let client = Command::new(std::env::current_exe().expect("this program"))
+    // Whoever starts the tests may ignore the signal, as a shell does for what it runs in the background.
+    let client = Command::new("env")
+        .arg("--default-signal=INT")
+        .arg(std::env::current_exe().expect("this program"))
         .args(["the_client_in_a_process_of_its_own", "--exact", "--nocapture"])
         .env(FOLDER, folder)
         .stdout(Stdio::null())

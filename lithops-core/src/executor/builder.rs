@@ -172,9 +172,10 @@ impl<M: Mode> Builder<M> {
 
         let locator = locate(storage_descriptor, &config)?;
         let credentials = (storage_descriptor.credentials)(&config)?;
-        let store = storage::connect_with(&locator, &credentials)?;
         let secrets = (!credentials.is_empty())
-            .then(|| Secrets { scheme: locator.scheme.clone(), secrets: credentials.expose_all() });
+            .then(|| Secrets { storage: locator.clone(), secrets: credentials.expose_all() });
+        storage::give(&locator, credentials);
+        let store = storage::connect(&locator)?;
         let options = BackendOptions::new(config, process::program()?, plan.worker_processes(), max_workers)
             .with_secrets(secrets);
         let backend = (descriptor.connect)(options).await?;

@@ -16,7 +16,6 @@ use super::{
     runtime,
 };
 use crate::{
-    config::{Config, Environment, Origin, Sources, Value},
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
     id::JobId,
     job::JobState,
@@ -89,12 +88,7 @@ impl StoredJobs {
     /// # Errors
     /// When the configuration is wrong, or the storage cannot be opened.
     pub fn open(config: Option<PathBuf>, storage: Option<String>) -> Result<Self> {
-        let sources = Sources { file: config, ..Sources::default() };
-        let mut config = Config::load(&sources, &Environment::from_process())?;
-        if let Some(storage) = storage {
-            config.set("lithops", "storage", Value::from(storage), Origin::Builder("storage"));
-        }
-        let (storage, locator) = StorageClient::open(&config)?;
+        let (storage, locator) = StorageClient::configured(config, storage)?;
         Ok(Self { storage, prefix: locator.prefix })
     }
 

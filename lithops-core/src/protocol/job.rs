@@ -107,15 +107,15 @@ pub struct Processes {
 /// channels that nobody else can read.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Secrets {
-    /// The storage.
-    pub scheme: String,
+    /// Where the storage is.
+    pub storage: Locator,
     /// Names and secrets.
     pub secrets: Vec<(String, String)>,
 }
 
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Secrets").field("scheme", &self.scheme).finish_non_exhaustive()
+        f.debug_struct("Secrets").field("storage", &self.storage).finish_non_exhaustive()
     }
 }
 

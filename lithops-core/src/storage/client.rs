@@ -1,6 +1,11 @@
 //! [`StorageClient`]: the user's handle of a storage.
 
-use std::{fmt, ops::Range, path::Path, sync::Arc};
+use std::{
+    fmt,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use futures_util::{
     Stream, StreamExt, TryStreamExt,
@@ -15,7 +20,7 @@ use super::{
 };
 use crate::{
     bytes::Bytes,
-    config::Config,
+    config::{Config, Environment, Origin, Sources, Value},
     error::{Error, ErrorKind, Result, Retry},
 };
 
@@ -87,8 +92,22 @@ impl StorageClient {
     pub fn open(config: &Config) -> Result<(Self, Locator)> {
         let descriptor = super::descriptor(config.storage())?;
         let locator = (descriptor.locate)(config)?;
-        let storage = super::connect_with(&locator, &(descriptor.credentials)(config)?)?;
-        Ok((Self::new(storage, locator.bucket.as_str()), locator))
+        super::give(&locator, (descriptor.credentials)(config)?);
+        Ok((Self::connect(&locator)?, locator))
+    }
+
+    /// Opens the storage of the configuration of a file, or of the one that is found; `storage` names another than it
+    /// does.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open); or the configuration is wrong.
+    pub fn configured(file: Option<PathBuf>, storage: Option<String>) -> Result<(Self, Locator)> {
+        let sources = Sources { file, ..Sources::default() };
+        let mut config = Config::load(&sources, &Environment::from_process())?;
+        if let Some(storage) = storage {
+            config.set("lithops", "storage", Value::from(storage), Origin::Builder("storage"));
+        }
+        Self::open(&config)
     }
 
     /// Which storage it is, and where.

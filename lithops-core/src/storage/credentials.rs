@@ -6,6 +6,8 @@ use std::{
     sync::{PoisonError, RwLock},
 };
 
+use super::Locator;
+
 /// Named secrets of one storage, as its section of the configuration has them. Nothing shows or stores them; the one
 /// way they travel is the private channel from a client to the workers of its own machine.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -52,18 +54,27 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// What this process was given by whoever started it as a worker, by storage.
-static GIVEN: RwLock<BTreeMap<String, Credentials>> = RwLock::new(BTreeMap::new());
+/// What this process has, from its configuration or from whoever started it as a worker: by storage and address, so
+/// that a locator of somebody else's cannot have it sent to another place.
+static GIVEN: RwLock<BTreeMap<Place, Credentials>> = RwLock::new(BTreeMap::new());
 
-/// Keeps what opens the storage `scheme`, for every [`connect`](super::connect) of this process.
-pub fn give(scheme: &str, credentials: Credentials) {
-    GIVEN.write().unwrap_or_else(PoisonError::into_inner).insert(scheme.to_owned(), credentials);
+type Place = (String, Option<String>);
+
+/// Keeps what opens the storage at a place, for every [`connect`](super::connect) of this process from now on. What is
+/// open already stays as it is.
+pub fn give(locator: &Locator, credentials: Credentials) {
+    if !credentials.is_empty() {
+        GIVEN.write().unwrap_or_else(PoisonError::into_inner).insert(place(locator), credentials);
+    }
 }
 
-/// What this process was given for the storage `scheme`; empty otherwise.
-#[must_use]
-pub(crate) fn given(scheme: &str) -> Credentials {
-    GIVEN.read().unwrap_or_else(PoisonError::into_inner).get(scheme).cloned().unwrap_or_default()
+/// What this process has for the storage at a place; empty otherwise.
+pub(super) fn given(locator: &Locator) -> Credentials {
+    GIVEN.read().unwrap_or_else(PoisonError::into_inner).get(&place(locator)).cloned().unwrap_or_default()
+}
+
+fn place(locator: &Locator) -> Place {
+    (locator.scheme.clone(), locator.endpoint.clone())
 }
 
 #[cfg(test)]
@@ -77,5 +88,16 @@ mod tests {
         assert_eq!(format!("{credentials:?}"), r#"{"secret_access_key"}"#);
         assert_eq!(credentials.expose("secret_access_key"), Some("hunter2"));
         assert_eq!(credentials.expose_all().into_iter().collect::<Credentials>(), credentials);
+    }
+
+    #[test]
+    fn another_address_is_not_given_them() {
+        let at = |endpoint: &str| Locator::new("mine", "b").with_endpoint(endpoint).unwrap();
+        let credentials = Credentials::default().with("password", Some("hunter2"));
+        give(&at("http://a"), credentials.clone());
+        give(&at("http://a"), Credentials::default());
+        assert_eq!(given(&at("http://a")), credentials);
+        assert!(given(&at("http://b")).is_empty());
+        assert!(given(&Locator::new("mine", "b")).is_empty());
     }
 }

@@ -76,25 +76,13 @@ pub fn descriptor(scheme: &str) -> Result<&'static StorageDescriptor> {
     Err(error(format!("there is no storage `{named}`")).with_hint(hint))
 }
 
-/// Opens the storage that a locator names, with what this process was given as a worker or with the platform's own
-/// credentials.
+/// Opens the storage that a locator names, with what this process was [given](super::give) for that place, or with the
+/// platform's own credentials.
 ///
 /// # Errors
 /// This program lacks the storage, or it cannot be opened.
 pub fn connect(locator: &Locator) -> Result<Arc<dyn Storage>> {
-    connect_with(locator, &Credentials::default())
-}
-
-/// Opens the storage that a locator names with these credentials; when they are empty, like [`connect`].
-///
-/// # Errors
-/// This program lacks the storage, or it cannot be opened.
-pub fn connect_with(locator: &Locator, credentials: &Credentials) -> Result<Arc<dyn Storage>> {
-    let connect = descriptor(&locator.scheme)?.connect;
-    match credentials.is_empty() {
-        true => connect(locator, &credentials::given(&locator.scheme)),
-        false => connect(locator, credentials),
-    }
+    (descriptor(&locator.scheme)?.connect)(locator, &credentials::given(locator))
 }
 
 /// The storages that are features of the crate `lithops`.

@@ -21,7 +21,7 @@ mod patience;
 pub use client::{CloudObject, StorageClient};
 pub use contract::{ObjectMeta, PutMode, Storage, StorageCapabilities, StorageInfo};
 pub use credentials::{Credentials, give};
-pub use descriptor::{StorageDescriptor, connect, connect_with, descriptor, descriptors};
+pub use descriptor::{StorageDescriptor, connect, descriptor, descriptors};
 pub use files::{file_pieces, write_pieces};
 pub use locator::Locator;
 pub use names::check_bucket;

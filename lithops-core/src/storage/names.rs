@@ -16,13 +16,12 @@ pub(super) fn path(bucket: &str, key: &str, is_bucket: bool) -> Result<Path> {
 }
 
 /// The path below which all keys with the prefix lie; `None` if no key can start with it.
-pub(super) fn folder(bucket: &str, prefix: &str, is_bucket: bool) -> Result<Option<Path>> {
+pub(super) fn folder(bucket: &str, prefix: &str) -> Result<Option<Path>> {
     check_bucket(bucket)?;
     match prefix.rsplit_once('/') {
-        None if is_bucket => Ok(Some(Path::default())),
         None => Ok(Some(Path::from_iter([bucket]))),
         Some((folder, _)) if check_key(folder).is_err() => Ok(None),
-        Some((folder, _)) => Ok(parse(bucket, folder, is_bucket)),
+        Some((folder, _)) => Ok(parse(bucket, folder, false)),
     }
 }
 
@@ -98,7 +97,7 @@ mod tests {
         fn every_folder_of_a_key_holds_it(key in "[a-z./%]{1,12}", cut in 0usize..12) {
             let prefix = &key[..cut.min(key.len())];
             if let Ok(path) = path("bucket", &key, false) {
-                let folder = folder("bucket", prefix, false).unwrap().unwrap();
+                let folder = folder("bucket", prefix).unwrap().unwrap();
                 prop_assert!(path.prefix_matches(&folder));
             }
         }

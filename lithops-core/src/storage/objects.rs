@@ -6,7 +6,11 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, future, stream, stream::BoxStream};
 use object_store::{
     GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode as StoreMode, PutOptions,
-    local::LocalFileSystem, memory::InMemory, multipart::MultipartStore, path::Path,
+    list::{PaginatedListOptions, PaginatedListStore},
+    local::LocalFileSystem,
+    memory::InMemory,
+    multipart::MultipartStore,
+    path::Path,
 };
 
 use super::{
@@ -30,13 +34,19 @@ pub struct ObjectStorage {
     store: Arc<dyn ObjectStore>,
     info: StorageInfo,
     capabilities: StorageCapabilities,
-    /// Where objects too large for one request go, in parts.
-    parts: Option<Arc<dyn MultipartStore>>,
+    network: Option<Network>,
     patience: Patience,
     /// Whether objects are files, named as the file system allows.
     files: bool,
-    /// Whether the store is one bucket, so that paths are keys.
-    is_bucket: bool,
+}
+
+/// One bucket behind a network, so that paths are keys.
+#[derive(Clone)]
+struct Network {
+    /// Where objects too large for one request go, in parts.
+    parts: Arc<dyn MultipartStore>,
+    /// Where any prefix is listed, page by page.
+    pages: Arc<dyn PaginatedListStore>,
 }
 
 impl ObjectStorage {
@@ -62,10 +72,9 @@ impl ObjectStorage {
                 shared_between_processes: true,
                 ..StorageCapabilities::default()
             },
-            parts: None,
+            network: None,
             patience: Patience::none(),
             files: true,
-            is_bucket: false,
         })
     }
 
@@ -76,27 +85,26 @@ impl ObjectStorage {
             store: Arc::new(InMemory::new()),
             info: StorageInfo { scheme: memory::SCHEME, location: "memory of this process".to_owned() },
             capabilities: StorageCapabilities::default(),
-            parts: None,
+            network: None,
             patience: Patience::none(),
             files: false,
-            is_bucket: false,
         }
     }
 
     /// One bucket of a storage behind a network, as a store whose own retries are off: `patience` is asked instead.
     /// The names of buckets are those of the caller.
-    pub fn bucket<S: ObjectStore + MultipartStore>(
+    pub fn bucket<S: ObjectStore + MultipartStore + PaginatedListStore>(
         store: Arc<S>,
         info: StorageInfo,
         capabilities: StorageCapabilities,
         patience: Patience,
     ) -> Self {
-        let parts = Some(Arc::<S>::clone(&store) as Arc<dyn MultipartStore>);
-        Self { store, info, capabilities, parts, patience, files: false, is_bucket: true }
+        let network = Some(Network { parts: Arc::<S>::clone(&store), pages: Arc::<S>::clone(&store) });
+        Self { store, info, capabilities, network, patience, files: false }
     }
 
     fn path(&self, bucket: &str, key: &str) -> Result<Path> {
-        let path = names::path(bucket, key, self.is_bucket)?;
+        let path = names::path(bucket, key, self.network.is_some())?;
         if self.files { local::check_file_name(key) } else { Ok(()) }.map(|()| path)
     }
 
@@ -122,19 +130,54 @@ impl ObjectStorage {
             .await
     }
 
+    /// What may start with the prefix. A network's store is asked for just that; others are asked for the folder that
+    /// holds it.
+    fn listing(
+        &self,
+        bucket: &str,
+        prefix: &str,
+    ) -> Result<Option<BoxStream<'_, object_store::Result<object_store::ObjectMeta>>>> {
+        if let Some(network) = &self.network {
+            names::check_bucket(bucket)?;
+            let prefix = (!prefix.is_empty()).then(|| prefix.to_owned());
+            let pages = stream::try_unfold(Some(None), move |next: Option<Option<String>>| {
+                let (store, prefix) = (Arc::clone(&network.pages), prefix.clone());
+                async move {
+                    let Some(page_token) = next else { return Ok(None) };
+                    let options = PaginatedListOptions { page_token, ..PaginatedListOptions::default() };
+                    let page = store.list_paginated(prefix.as_deref(), options).await?;
+                    Ok::<_, object_store::Error>(Some((
+                        stream::iter(page.result.objects.into_iter().map(Ok)),
+                        page.page_token.map(Some),
+                    )))
+                }
+            });
+            return Ok(Some(pages.try_flatten().boxed()));
+        }
+        let folder = names::folder(bucket, prefix)?;
+        Ok(folder.map(|folder| self.store.list(Some(&folder))))
+    }
+
+    async fn head_once(&self, bucket: &str, key: &str, path: &Path) -> Result<ObjectMeta> {
+        let meta = self.store.head(path).await;
+        let meta = meta.map_err(|error| translate_read(error, "look at", bucket, key))?;
+        Ok(describe(key.to_owned(), meta))
+    }
+
     async fn list_once(&self, bucket: &str, prefix: &str) -> Result<Vec<ObjectMeta>> {
-        let Some(folder) = names::folder(bucket, prefix, self.is_bucket)? else { return Ok(Vec::new()) };
-        let mut listing = self.store.list(Some(&folder).filter(|folder| !folder.as_ref().is_empty()));
+        let Some(mut listing) = self.listing(bucket, prefix)? else { return Ok(Vec::new()) };
         let mut objects = Vec::new();
         while let Some(object) = listing.next().await {
             match object.map_err(|error| translate_read(error, "list", bucket, prefix)) {
                 Ok(meta) => {
-                    let key = names::key(bucket, &meta.location, self.is_bucket);
+                    let key = names::key(bucket, &meta.location, self.network.is_some());
                     objects.extend(key.filter(|key| key.starts_with(prefix)).map(|key| describe(key, meta)));
                 }
                 // The folder is not there and holds no objects; later on it would be a part that is missing.
                 Err(error)
-                    if error.kind() == ErrorKind::NotFound && !self.is_bucket && objects.is_empty() =>
+                    if error.kind() == ErrorKind::NotFound
+                        && self.network.is_none()
+                        && objects.is_empty() =>
                 {
                     break;
                 }
@@ -166,11 +209,12 @@ impl Storage for ObjectStorage {
     async fn put(&self, bucket: &str, key: &str, bytes: Bytes, mode: PutMode) -> Result<()> {
         let path = self.path(bucket, key)?;
         let bytes = bytes.into_inner();
-        match (&self.parts, mode) {
+        match (&self.network, mode) {
             (Some(_), PutMode::IfAbsent) => self.put_if_absent(bucket, key, &path, &bytes).await,
-            (Some(parts), PutMode::Overwrite) if bytes.len() > PART => {
+            (Some(network), PutMode::Overwrite) if bytes.len() > PART => {
                 let pieces = stream::once(future::ready(Ok(Bytes::from(bytes)))).boxed();
-                let target = Target { store: &**parts, patience: &self.patience, path: &path, bucket, key };
+                let target =
+                    Target { store: &*network.parts, patience: &self.patience, path: &path, bucket, key };
                 parts::upload(&target, pieces).await
             }
             (Some(_), PutMode::Overwrite) => {
@@ -205,7 +249,7 @@ impl Storage for ObjectStorage {
         mut pieces: BoxStream<'static, Result<Bytes>>,
     ) -> Result<()> {
         let path = self.path(bucket, key)?;
-        if let Some(parts) = &self.parts {
+        if let Some(network) = &self.network {
             let mut first = Vec::new();
             let mut len = 0;
             while len <= PART {
@@ -219,7 +263,8 @@ impl Storage for ObjectStorage {
             }
             let first = stream::iter(first.into_iter().map(|piece| Ok(Bytes::from(piece))));
             let pieces = first.chain(pieces).boxed();
-            let target = Target { store: &**parts, patience: &self.patience, path: &path, bucket, key };
+            let target =
+                Target { store: &*network.parts, patience: &self.patience, path: &path, bucket, key };
             return parts::upload(&target, pieces).await;
         }
         let fault = |error| translate(error, "store", bucket, key);
@@ -268,7 +313,8 @@ impl Storage for ObjectStorage {
                 Ok(result) => result,
                 Err(error) if faults::is_passing(&error) => return Err(fault(error)),
                 Err(error) => {
-                    let size = self.head(bucket, key).await?.size;
+                    // Not through `head`: that would wait for a further permit while this has one.
+                    let size = self.head_once(bucket, key, path).await?.size;
                     return Err(if range.end <= size { fault(error) } else { outside(size) });
                 }
             };
@@ -282,11 +328,7 @@ impl Storage for ObjectStorage {
 
     async fn head(&self, bucket: &str, key: &str) -> Result<ObjectMeta> {
         let path = self.path(bucket, key)?;
-        let look = |_| async {
-            let meta = self.store.head(&path).await;
-            meta.map_err(|error| translate_read(error, "look at", bucket, key))
-        };
-        Ok(describe(key.to_owned(), self.patience.run(look).await?))
+        self.patience.run(|_| self.head_once(bucket, key, &path)).await
     }
 
     fn list(&self, bucket: &str, prefix: &str) -> BoxStream<'static, Result<ObjectMeta>> {

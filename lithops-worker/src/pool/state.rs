@@ -133,10 +133,10 @@ impl Pool {
                 }
             }
             FrameKind::Secrets if owner == Owner::Client => {
-                let Secrets { scheme, secrets } = frame.decode()?;
+                let Secrets { storage: place, secrets } = frame.decode()?;
                 self.secrets.extend_from_slice(&frame_header(FrameKind::Secrets, frame.body.len()));
                 self.secrets.extend_from_slice(&frame.body);
-                storage::give(&scheme, secrets.into_iter().collect());
+                storage::give(&place, secrets.into_iter().collect());
             }
             FrameKind::Processes => {
                 let Processes { job, worker_processes } = frame.decode()?;

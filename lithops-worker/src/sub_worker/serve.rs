@@ -62,8 +62,8 @@ fn serve(mut channel: UnixStream) -> Result<()> {
                 sub_worker.forget(job);
             }
             FrameKind::Secrets => {
-                let Secrets { scheme, secrets } = frame.decode()?;
-                storage::give(&scheme, secrets.into_iter().collect());
+                let Secrets { storage: place, secrets } = frame.decode()?;
+                storage::give(&place, secrets.into_iter().collect());
             }
             kind => {
                 return Err(Error::new(

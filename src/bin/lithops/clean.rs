@@ -4,10 +4,7 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::Args;
 
-use crate::{
-    job::{Listed, Place},
-    print,
-};
+use crate::{job::Listed, place::Place, print};
 
 /// Removes stored jobs that nobody will want any more.
 ///
@@ -33,7 +30,7 @@ pub(crate) struct Clean {
 
 impl Clean {
     pub(crate) fn run(self) -> lithops::Result<ExitCode> {
-        let expired = self.place.open()?.expired(self.older_than)?;
+        let expired = self.place.jobs()?.expired(self.older_than)?;
         let verb = if self.dry_run { "would remove" } else { "removing" };
         for job in &expired {
             let what = job.stored.as_ref().map_or_else(

@@ -1,15 +1,12 @@
 //! `lithops job list|status|attach|cancel`: durable jobs, seen from outside the program that started them.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use lithops::{
-    JobId,
-    jobs::{StoredJob, StoredJobs},
-};
+use lithops::{JobId, jobs::StoredJob};
 use serde::Serialize;
 
-use crate::print;
+use crate::{place::Place, print};
 
 /// Lists, watches and cancels durable jobs.
 ///
@@ -51,24 +48,6 @@ pub(crate) struct One {
     /// Prints JSON.
     #[arg(long)]
     json: bool,
-}
-
-/// Where jobs are looked for.
-#[derive(Debug, Args)]
-pub(crate) struct Place {
-    /// The storage, if not the configured one.
-    #[arg(short, long, value_name = "NAME")]
-    storage: Option<String>,
-
-    /// The configuration file, if not the one that is found.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-}
-
-impl Place {
-    pub(crate) fn open(self) -> lithops::Result<StoredJobs> {
-        StoredJobs::open(self.config, self.storage)
-    }
 }
 
 /// A job as programs read it.
@@ -120,7 +99,7 @@ impl Job {
 
 impl List {
     fn run(self) -> lithops::Result<ExitCode> {
-        let found = self.place.open()?.list()?;
+        let found = self.place.jobs()?.list()?;
         let listed: Vec<_> = found.iter().map(Listed::from).collect();
         if self.json {
             print::json(&listed)?;
@@ -136,7 +115,7 @@ impl List {
 
 impl One {
     fn status(self) -> lithops::Result<ExitCode> {
-        let listed = Listed::from(&self.place.open()?.find(self.job)?);
+        let listed = Listed::from(&self.place.jobs()?.find(self.job)?);
         if self.json {
             print::json(&listed)?;
         } else {
@@ -147,7 +126,7 @@ impl One {
 
     fn attach(self) -> lithops::Result<ExitCode> {
         let mut failed = 0;
-        self.place.open()?.attach(self.job, |call, outcome| {
+        self.place.jobs()?.attach(self.job, |call, outcome| {
             let line = match outcome {
                 Ok(value) => serde_json::json!({ "call": call, "value": value }),
                 Err(error) => {
@@ -165,7 +144,7 @@ impl One {
     }
 
     fn cancel(self) -> lithops::Result<ExitCode> {
-        let cancelled = self.place.open()?.cancel(self.job)?;
+        let cancelled = self.place.jobs()?.cancel(self.job)?;
         if self.json {
             print::json(&serde_json::json!({ "job": self.job.to_string(), "cancelled": cancelled }))?;
         } else {

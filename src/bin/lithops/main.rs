@@ -6,6 +6,7 @@ mod config;
 mod failure;
 mod hello;
 mod job;
+mod place;
 mod plan;
 mod planned;
 mod print;

@@ -13,10 +13,10 @@ use std::{
 
 use clap::{Args, Subcommand};
 use futures_util::{Stream, StreamExt, TryStreamExt};
-use lithops::{Bytes, StorageClient};
+use lithops::Bytes;
 use serde::Serialize;
 
-use crate::print;
+use crate::{place::Place, print};
 
 /// Puts, reads, lists and deletes objects of the configured storage.
 #[derive(Debug, Subcommand)]
@@ -92,18 +92,6 @@ pub(crate) struct Delete {
     place: Place,
 }
 
-/// Which storage.
-#[derive(Debug, Args)]
-pub(crate) struct Place {
-    /// The storage, if not the configured one.
-    #[arg(short, long, value_name = "NAME")]
-    storage: Option<String>,
-
-    /// The configuration file, if not the one that is found.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-}
-
 #[derive(Debug, Serialize)]
 struct Listed {
     key: String,
@@ -125,17 +113,11 @@ impl Storage {
     }
 }
 
-impl Place {
-    fn open(self) -> lithops::Result<StorageClient> {
-        lithops::open_storage(self.config, self.storage)
-    }
-}
-
 impl Put {
     async fn run(self) -> lithops::Result<()> {
         let name = self.file.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         let key = self.key.unwrap_or(name);
-        let client = self.place.open()?;
+        let client = self.place.storage()?;
         let size = std::fs::metadata(&self.file).map_or(0, |file| file.len());
         let progress = Progress::new(&key, size);
         let pieces = lithops::file_pieces(&self.file).await?;
@@ -148,7 +130,7 @@ impl Put {
 impl Get {
     async fn run(self) -> lithops::Result<()> {
         let Self { bucket, key, out, place } = self;
-        let client = place.open()?;
+        let client = place.storage()?;
         if out.as_ref().is_some_and(|out| out.as_os_str() == "-") {
             let (_, mut pieces) = client.get_stream(&bucket, &key).await?;
             let mut stdout = std::io::stdout().lock();
@@ -168,7 +150,7 @@ impl Get {
 
 impl List {
     async fn run(self) -> lithops::Result<()> {
-        let objects = self.place.open()?.list_objects(&self.bucket, &self.prefix).await?;
+        let objects = self.place.storage()?.list_objects(&self.bucket, &self.prefix).await?;
         if self.json {
             let listed: Vec<_> =
                 objects.into_iter().map(|object| Listed { key: object.key, size: object.size }).collect();
@@ -186,7 +168,7 @@ impl List {
 
 impl Delete {
     async fn run(self) -> lithops::Result<()> {
-        let client = self.place.open()?;
+        let client = self.place.storage()?;
         let keys = match (self.key, self.prefix) {
             (Some(key), _) => {
                 // Whoever names one object wants to know that there was none.

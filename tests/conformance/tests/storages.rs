@@ -1,7 +1,7 @@
-//! The storages of this build, put to the trials of the conformance suite: `memory` and `localhost`, or the one of the
+//! The storages of this project, put to the trials of the conformance suite: `memory` and `localhost`, or the one of the
 //! configuration that `LITHOPS_TEST_STORAGE` names, which then also meets faults of the network.
 
-mod storage_faults;
+mod faults;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -11,9 +11,10 @@ use lithops_core::{
     config::{Config, Environment, Sources},
     storage::{ObjectStorage, StorageClient},
 };
-// The storages of the features register themselves.
-use lithops as _;
-use storage_faults::faults;
+// They register themselves.
+use faults::faults;
+use lithops_storage_aws_s3 as _;
+use lithops_storage_redis as _;
 
 fn main() -> ExitCode {
     let folder = tempfile::tempdir().expect("a folder");

@@ -50,7 +50,8 @@ impl Part {
 
     /// Tests may also look from above.
     fn may_test_with(self, other: Self) -> bool {
-        self.may_use(other) || matches!(other, Self::Facade | Self::Conformance | Self::Common)
+        self.may_use(other)
+            || matches!(other, Self::Facade | Self::Conformance | Self::Storage | Self::Common)
     }
 }
 

@@ -3,9 +3,13 @@
 //! A test target with `harness = false` and these lines tries a storage; the bucket must exist and is left as it was:
 //!
 //! ```no_run
-//! # fn open() -> lithops_core::error::Result<std::sync::Arc<dyn lithops_core::storage::Storage>> { unimplemented!() }
-//! fn main() -> std::process::ExitCode {
-//!     lithops_conformance::storage::run("mine", || Ok((open()?, "bucket".to_owned())))
+//! use std::{process::ExitCode, sync::Arc};
+//!
+//! use lithops_core::storage::ObjectStorage;
+//!
+//! fn main() -> ExitCode {
+//!     let storage = Arc::new(ObjectStorage::memory());
+//!     lithops_conformance::storage::run("memory", move || Ok((storage.clone(), "bucket".to_owned())))
 //! }
 //! ```
 

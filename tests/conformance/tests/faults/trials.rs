@@ -26,6 +26,8 @@ pub(crate) fn faults(config: &Config) -> Vec<Trial> {
         trial("a_put_if_absent_whose_answer_was_lost_is_known_to_be_ones_own", config, server, lost_answer),
         trial("an_upload_that_fails_half_way_is_not_visible", config, server, half_way),
         trial("a_small_stream_is_one_request", config, server, small_stream),
+        trial("many_ranges_beyond_the_end_do_not_wait_for_one_another", config, server, beyond),
+        trial("another_region_is_said", config, server, another_region),
         trial("no_more_requests_than_agreed_are_made_at_once", config, server, at_once),
     ];
     all.into()
@@ -141,6 +143,27 @@ async fn small_stream(behind: Behind) {
     assert_eq!(behind.proxy.counts().total(), 1, "{:?}", behind.proxy.counts());
     assert_eq!(*storage.get(bucket, "faults/small").await.expect("get"), *b"ab");
     storage.delete(bucket, "faults/small").await.expect("delete");
+}
+
+async fn beyond(behind: Behind) {
+    let (storage, bucket) = (behind.storage(), &behind.bucket);
+    storage.put(bucket, "faults/beyond", "0123456789".into(), PutMode::Overwrite).await.expect("put");
+    let asked = stream::iter(0..1000).for_each_concurrent(None, |_| async {
+        let error =
+            storage.get_range(bucket, "faults/beyond", 20..30).await.expect_err("it ends before that");
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error:?}");
+    });
+    tokio::time::timeout(Duration::from_secs(60), asked).await.expect("they end");
+    storage.delete(bucket, "faults/beyond").await.expect("delete");
+}
+
+async fn another_region(behind: Behind) {
+    // What S3 answers for a bucket that lies elsewhere.
+    behind.proxy.add(Rule::new(Fault::Status(301)));
+    let error = behind.storage().get(&behind.bucket, "faults/region").await.expect_err("it is elsewhere");
+    assert_eq!(error.kind(), ErrorKind::ConfigInvalid, "{error:?}");
+    assert!(error.to_string().contains("set `region` to that of the bucket"), "{error}");
+    assert_eq!(behind.proxy.counts().total(), 1, "and it is not asked again");
 }
 
 async fn at_once(behind: Behind) {

@@ -41,17 +41,7 @@ fn against(server: &Server, folder: &std::path::Path) -> Result<(), String> {
     let config: PathBuf = folder.join(format!("{}.yaml", server.name));
     std::fs::write(&config, &server.yaml).map_err(|error| error.to_string())?;
     let mut suite = cargo();
-    suite.args([
-        "test",
-        "--quiet",
-        "-p",
-        "lithops",
-        "--features",
-        FEATURES,
-        "--test",
-        "storage_conformance",
-        "--",
-    ]);
+    suite.args(["test", "--quiet", "-p", "lithops-conformance", "--test", "storages", "--"]);
     for (_, trial) in DIFFERENCES.iter().filter(|(name, _)| *name == server.name) {
         suite.args(["--skip", trial]);
     }
