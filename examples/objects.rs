@@ -25,6 +25,20 @@ async fn store(x: u64, storage: StorageClient) -> Result<lithops::CloudObject, l
     storage.put_cloudobject(vec![x as u8; 1000]).await
 }
 
+#[lithops::function]
+fn square(x: u64) -> u64 {
+    x * x
+}
+
+/// Starts a job of its own, whose handle it gives back: whoever has it reads what the job has stored.
+#[lithops::function]
+async fn squares(count: u64) -> Result<FuturesList<u64>, lithops::Error> {
+    let fexec = FunctionExecutor::builder().build().await?;
+    let futures = fexec.map(square, 0..count).durable().await?;
+    futures.wait().await?;
+    Ok(futures)
+}
+
 #[lithops::main]
 async fn main() -> lithops::Result<()> {
     let fexec = FunctionExecutor::builder().worker_processes(4).build().await?;
@@ -48,6 +62,8 @@ async fn main() -> lithops::Result<()> {
         assert_eq!(*storage.get_cloudobject(object).await?, *vec![x as u8; 1000]);
         storage.delete_cloudobject(object).await?;
     }
+    let handle = fexec.call_async(squares, 4).await?.result().await?;
+    assert_eq!(handle.get_result().await?, [0, 1, 4, 9]);
     storage.delete_objects(storage.bucket(), keys).await?;
     println!("every outcome was right");
     Ok(())

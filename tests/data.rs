@@ -207,6 +207,23 @@ async fn what_is_wrong_with_a_source_is_said_before_anything_runs() {
 }
 
 #[tokio::test]
+async fn what_jobs_store_of_themselves_is_no_data() {
+    let root = tempfile::tempdir().unwrap();
+    let fexec = executor(root.path()).await;
+    let storage = fexec.storage();
+    for key in ["a", "team/lithops.jobs/1/record", "lithops.jobs/1/record", "lithops.history/p/f/localhost-0"]
+    {
+        storage.put_object(storage.bucket(), key, "one word").await.unwrap();
+    }
+    for source in [DataSource::prefix("jobs/"), DataSource::glob("jobs/**")] {
+        let count = fexec.map_reduce(count_words, source, sum).await.unwrap();
+        assert_eq!(count.result().await.unwrap(), 2);
+    }
+    let named = fexec.map_reduce(count_words, DataSource::prefix("jobs/lithops.jobs/"), sum).await.unwrap();
+    assert_eq!(named.result().await.unwrap(), 2, "who names it gets it");
+}
+
+#[tokio::test]
 async fn an_object_that_is_changed_meanwhile_is_not_mixed_up() {
     let root = tempfile::tempdir().unwrap();
     let fexec = executor(root.path()).await;

@@ -11,6 +11,8 @@ use crate::{
     storage::{ObjectMeta, StorageClient},
 };
 
+/// The folders that jobs keep their own things in.
+const OWN: [&str; 3] = ["lithops.jobs", "lithops.history", "lithops.fleets"];
 /// How many objects are looked at at once.
 const AT_ONCE: usize = 32;
 
@@ -100,7 +102,7 @@ async fn find(wanted: Wanted, around: &Surroundings) -> Result<Vec<Found>> {
         }
         Wanted::Prefix(name) => {
             let (bucket, prefix) = in_bucket(&name, around)?;
-            let listed = around.storage.list_objects(bucket, prefix).await?;
+            let listed = listed(bucket, prefix, around).await?;
             some(listed.into_iter().map(|meta| object(bucket, meta)).collect(), || {
                 format!("no object of storage `{}` starts with `{bucket}/{prefix}`", scheme(around))
             })
@@ -113,7 +115,7 @@ async fn find(wanted: Wanted, around: &Surroundings) -> Result<Vec<Found>> {
             })?;
             let prefix = pattern.split(['*', '?', '[']).next().unwrap_or_default();
             let options = MatchOptions { require_literal_separator: true, ..MatchOptions::new() };
-            let listed = around.storage.list_objects(bucket, prefix).await?;
+            let listed = listed(bucket, prefix, around).await?;
             let matched = listed.into_iter().filter(|meta| matching.matches_with(&meta.key, options));
             some(matched.map(|meta| object(bucket, meta)).collect(), || {
                 format!("no object of storage `{}` matches `{bucket}/{pattern}`", scheme(around))
@@ -122,6 +124,17 @@ async fn find(wanted: Wanted, around: &Surroundings) -> Result<Vec<Found>> {
         Wanted::Path(path) => files(path, around).await,
         Wanted::Url(url) => described(url).await.map(|found| vec![found]),
     }
+}
+
+/// The objects that start so, without what jobs have stored of themselves: the bucket of the data may be that of the
+/// jobs.
+async fn listed(bucket: &str, prefix: &str, around: &Surroundings) -> Result<Vec<ObjectMeta>> {
+    let mut listed = around.storage.list_objects(bucket, prefix).await?;
+    let is_own = |key: &str| key.split('/').any(|part| OWN.contains(&part));
+    if !is_own(prefix) {
+        listed.retain(|object| !is_own(&object.key));
+    }
+    Ok(listed)
 }
 
 fn some(found: Vec<Found>, none: impl Fn() -> String) -> Result<Vec<Found>> {

@@ -38,7 +38,8 @@ impl DataSource {
         Self::new(names.into_iter().map(|name| Wanted::Object(name.into())))
     }
 
-    /// All objects whose names start so, sorted: `bucket/`, `bucket/logs/`, `bucket/logs/2026-`.
+    /// All objects whose names start so, sorted: `bucket/`, `bucket/logs/`, `bucket/logs/2026-`. What jobs store of
+    /// themselves, in `lithops.jobs/` and `lithops.history/`, is left out.
     pub fn prefix(prefix: impl Into<String>) -> Self {
         Self::new([Wanted::Prefix(prefix.into())])
     }

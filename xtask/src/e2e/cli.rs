@@ -11,7 +11,24 @@ pub(super) const TRIALS: &[(&str, Trial)] = &[
     ("an unknown backend is not found", unknown_backend),
     ("a named file must exist", missing_file),
     ("backends and configuration are listed", listings),
+    ("what does not fit on the disk is said, and not half there", full_disk),
 ];
+
+/// A file that may not grow stands for a disk that is full.
+fn full_disk(programs: &Programs) -> Result<(), String> {
+    programs.write("disk.yaml", b"localhost: {storage_root: disk, storage_bucket: b}\n")?;
+    programs.write("large.bin", &[7; 4 << 20])?;
+    let lithops = programs.built().join("lithops");
+    let put = format!(
+        "trap '' XFSZ; ulimit -f 1000; exec '{}' storage put large.bin b --config disk.yaml",
+        lithops.display()
+    );
+    programs.shell(&put)?.ends_with(1)?.refuses("cannot store object `large.bin` in bucket `b`")?;
+    let left = programs.shell("find disk -type f")?;
+    left.ends_with(0)?.wants("nothing half-written", left.stdout.is_empty())?;
+    programs.lithops(&["storage", "put", "large.bin", "b", "--config", "disk.yaml"])?.ends_with(0)?;
+    Ok(())
+}
 
 fn hello(programs: &Programs) -> Result<(), String> {
     programs.write("four.yaml", b"localhost:\n  worker_processes: 4\n")?;

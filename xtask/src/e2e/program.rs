@@ -38,6 +38,17 @@ impl Programs {
         Said::of(self.command(&format!("examples/{name}")).args(arguments))
     }
 
+    /// An example, with a configuration that was written before.
+    pub(super) fn example_with(&self, name: &str, arguments: &[&str], config: &str) -> Result<Said, String> {
+        Said::of(self.command(&format!("examples/{name}")).args(arguments).env("LITHOPS_CONFIG_FILE", config))
+    }
+
+    /// A line of a shell, where the bytes of a text are its letters.
+    pub(super) fn shell(&self, line: &str) -> Result<Said, String> {
+        let mut shell = Command::new("sh");
+        Said::of(shell.args(["-c", line]).current_dir(&self.folder).env("LC_ALL", "C").stdin(Stdio::null()))
+    }
+
     /// A program that is not started yet.
     pub(super) fn command(&self, name: &str) -> Command {
         let mut command = Command::new(self.built.join(name));

@@ -106,8 +106,26 @@ impl Server {
         if self.name != "redis" {
             return Ok(());
         }
-        let said = say(self.port, &format!("AUTH {SECRET}\r\nSAVE\r\nQUIT\r\n"));
-        if said.matches("+OK").count() >= 2 { Ok(()) } else { Err(format!("redis would not save: {said}")) }
+        self.command("SAVE")
+    }
+
+    /// Lets Redis have no memory for anything more.
+    pub(super) fn fill(&self) -> Result<(), String> {
+        self.command("CONFIG SET maxmemory 1")
+    }
+
+    /// Lets it have as much as there is.
+    pub(super) fn empty(&self) -> Result<(), String> {
+        self.command("CONFIG SET maxmemory 0")
+    }
+
+    fn command(&self, command: &str) -> Result<(), String> {
+        let said = say(self.port, &format!("AUTH {SECRET}\r\n{command}\r\nQUIT\r\n"));
+        if said.matches("+OK").count() >= 2 {
+            Ok(())
+        } else {
+            Err(format!("redis refused `{command}`: {said}"))
+        }
     }
 
     fn wait(&self, ready: impl Fn() -> bool) -> Result<(), String> {

@@ -2,19 +2,20 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
 };
 
 use super::server::{BUCKET, ID, SECRET, Server};
-use crate::e2e::program::Programs;
+use crate::e2e::program::{Programs, Said};
 
 type Trial = fn(&Programs, &Server) -> Result<(), String>;
 
 pub(super) const TRIALS: &[(&str, Trial)] = &[
     ("objects go and come through the command line", command_line),
     ("a program and its workers use the storage, and its secret is nowhere", objects),
+    ("words of real text are those that wc counts", words),
     ("what is wrong is said", mistakes),
 ];
 
@@ -86,12 +87,47 @@ fn objects(programs: &Programs, server: &Server) -> Result<(), String> {
     Ok(())
 }
 
+/// The sources of the crates that this project is built from are text of many sorts.
+fn words(programs: &Programs, server: &Server) -> Result<(), String> {
+    programs.write("config.yaml", server.yaml.as_bytes())?;
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    let mut folders = vec![home.ok_or("there is no folder of cargo")?.join("registry/src")];
+    let (mut files, mut bytes) = (0, 0);
+    while let Some(folder) = folders.pop().filter(|_| files < 150 && bytes < 4 << 20) {
+        let mut entries: Vec<_> = fs::read_dir(folder).into_iter().flatten().flatten().collect();
+        entries.sort_by_key(fs::DirEntry::path);
+        for entry in entries {
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+            } else if let Ok(text) = fs::read(entry.path()) {
+                programs.write(&format!("texts/{files}"), &text)?;
+                (files, bytes) = (files + 1, bytes + text.len());
+            }
+        }
+    }
+    let count = "total=0; for f in texts/*; do total=$((total + $(wc -w < $f))); done; echo $total";
+    let wc = programs.shell(count)?;
+    let expected = wc.ends_with(0)?.stdout.trim();
+    if files < 100 || expected.parse::<u64>().is_ok_and(|words| words < 50_000) {
+        return Err(format!("{files} files with {expected} words are hardly a text"));
+    }
+    let said = programs.example_with("words", &["texts"], "config.yaml")?;
+    let lines = ["3 KiB", "50 KiB", "1 MiB"].map(|size| format!("{expected} words in parts of {size}\n"));
+    said.ends_with(0)?.wants(&format!("{expected} words three times"), said.stdout == lines.concat())?;
+    Ok(())
+}
+
 fn mistakes(programs: &Programs, server: &Server) -> Result<(), String> {
     let list = |yaml: String, bucket: &str| {
         programs.write("wrong.yaml", yaml.as_bytes())?;
         programs.lithops(&["storage", "list", bucket, "--config", "wrong.yaml"])
     };
     if server.name == "redis" {
+        server.fill()?;
+        let full = put_too_much(programs, server)?;
+        server.empty()?;
+        full.ends_with(1)?.refuses("the server's memory is full")?;
         list(server.yaml.replace(SECRET, "wrong"), BUCKET)?
             .ends_with(4)?
             .refuses("does not accept user and password")?;
@@ -117,6 +153,13 @@ fn mistakes(programs: &Programs, server: &Server) -> Result<(), String> {
     let said = list(nobody, BUCKET)?;
     said.ends_with(1)?.refuses("cannot list")?.wants("the reason", said.stderr.contains("onnect"))?;
     Ok(())
+}
+
+/// Puts what does not fit.
+fn put_too_much(programs: &Programs, server: &Server) -> Result<Said, String> {
+    programs.write("config.yaml", server.yaml.as_bytes())?;
+    programs.write("up.bin", &[7; 4 << 20])?;
+    programs.lithops(&["storage", "put", "up.bin", BUCKET, "--config", "config.yaml"])
 }
 
 /// The file below `/proc` in which the secret stands, if there is one.
