@@ -9,6 +9,7 @@ use lithops_core::{
         Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId, RuntimeSpec, Severity,
     },
     error::{Error, ErrorKind, Result},
+    fleet::Launch,
     nesting::is_nested,
     protocol::{Program, Secrets},
 };
@@ -16,6 +17,7 @@ use lithops_core::{
 use crate::{
     SCHEME,
     config::{self, LocalhostConfig},
+    fleet::Fleets,
     nesting,
     worker::Worker,
 };
@@ -50,6 +52,7 @@ pub struct LocalhostBackend {
     /// Whether this is inside of a call: the worker is then the one that the call runs in, and none is started.
     nested: bool,
     workers: Mutex<Vec<Arc<Worker>>>,
+    fleets: Fleets,
 }
 
 impl LocalhostBackend {
@@ -79,6 +82,7 @@ impl LocalhostBackend {
             max_workers: options.max_workers,
             nested,
             workers: Mutex::default(),
+            fleets: Fleets::default(),
         })
     }
 
@@ -148,6 +152,10 @@ impl ComputeBackend for LocalhostBackend {
         Err(Error::new(ErrorKind::WorkerLost, "three workers in a row ended as soon as they were started"))
     }
 
+    async fn scale(&self, launch: &Launch, workers: usize) -> Result<Vec<String>> {
+        self.fleets.scale(launch, workers.min(self.max_workers), &self.runtime, &self.program)
+    }
+
     async fn watch(&self, id: &InvocationId) -> Result<Invocation> {
         Err(Error::new(
             ErrorKind::Unsupported,
@@ -178,6 +186,7 @@ impl ComputeBackend for LocalhostBackend {
     async fn close(&self, mode: CloseMode) -> Result<()> {
         // Inside of a call there is none: jobs that the call has started go on with it.
         // A worker ends when its last handle goes: at once when it is idle, else with its last job.
+        self.fleets.close(mode == CloseMode::Now);
         let workers = std::mem::take(&mut *self.workers());
         if mode == CloseMode::Now {
             workers.iter().for_each(|worker| worker.kill());

@@ -1,9 +1,10 @@
 //! The section `localhost`: its keys, and what they mean.
 
-use std::{path::PathBuf, thread};
+use std::{path::PathBuf, thread, time::Duration};
 
 use lithops_core::{
-    compute::{Capabilities, Platform, WorkerWish},
+    board::Terms,
+    compute::{CancelLevel, Capabilities, Platform, Reports, WorkerWish},
     config::{Config, Key},
     error::{Error, ErrorKind, Result},
     nesting,
@@ -22,6 +23,11 @@ pub(crate) const KEYS: &[Key] = &[
         "runtime",
         "the path of a `lithops-worker` program; by default the program itself plays the worker",
     ),
+    Key::used(
+        "dispatch",
+        "`push`: workers are handed their chunks; `pull`: they are a fleet that fetches them from the storage",
+    ),
+    Key::used("lease", "with `dispatch: pull`: how long a worker may be silent until others take its chunk"),
     Key::used("capabilities", "what is known otherwise of this machine: starting times, overhead, prices"),
     Key::accepted(
         "runtime_memory",
@@ -62,6 +68,9 @@ impl LocalhostConfig {
     }
 }
 
+/// The shortest lease that a busy machine keeps.
+const SHORTEST_LEASE: Duration = Duration::from_millis(500);
+
 /// What is known of this platform, as data.
 const PLATFORM: &str = include_str!("../capabilities.yaml");
 
@@ -74,8 +83,37 @@ pub(crate) fn capabilities(config: &Config) -> Result<Capabilities> {
         Platform::parse(PLATFORM, "the data of `localhost`")?.overridden_by(config.section(SCHEME))?;
     let machine = thread::available_parallelism().map_or(1, usize::from);
     let mut capabilities = platform.worker(&WorkerWish { machine, ..WorkerWish::default() })?;
+    let terms = terms(config)?;
     if let Some(place) = nesting::place() {
+        // Its worker feeds it, however it was found itself.
         capabilities.default_worker_processes = place.worker_processes;
+    } else if terms.is_some() {
+        capabilities.pull = terms;
+        capabilities.reports = Reports::Stored;
+        capabilities.cancel = CancelLevel::Activation;
     }
     Ok(capabilities)
+}
+
+/// The terms of a fleet on this machine, if its workers are one.
+fn terms(config: &Config) -> Result<Option<Terms>> {
+    /// The storage is a folder of this machine, or as fast as one when it is used so.
+    const LOOK: Duration = Duration::from_millis(25);
+
+    let section = config.section(SCHEME);
+    if section.one_of("dispatch", &["push", "pull"])? != Some("pull") {
+        return Ok(None);
+    }
+    let terms = match section.duration("lease")? {
+        None => Terms::default(),
+        Some(lease) if lease < SHORTEST_LEASE => {
+            return Err(Error::new(
+                ErrorKind::ConfigInvalid,
+                format!("`localhost.lease` is {lease:?}, and must be at least {SHORTEST_LEASE:?}"),
+            )
+            .with_hint("a worker says four times in a lease that it lives; write `lease: 30s`, or leave it out"));
+        }
+        Some(lease) => Terms::with_lease(lease),
+    };
+    Ok(Some(Terms { look: LOOK.min(terms.beat), ..terms }))
 }

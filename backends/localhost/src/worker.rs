@@ -19,6 +19,7 @@ use lithops_core::{
         Event, EventKind, ExitReason, Feed, FeedCommand, FeedSink, Invocation, InvocationId, InvokeRequest,
     },
     error::{Error, ErrorKind, Result},
+    fleet::Launch,
     id::{ActivationId, JobId},
     process,
     protocol::{
@@ -55,11 +56,23 @@ struct Shared {
     /// The jobs it serves; `None` once it has ended.
     jobs: Mutex<Option<HashMap<JobId, Events>>>,
     output: Mutex<VecDeque<u8>>,
+    /// How it has ended, once that is known.
+    ended: Mutex<Option<ExitReason>>,
 }
 
 impl Worker {
     /// Starts a worker; it is told everything at once and need not be waited for.
     pub(crate) fn start(runtime: &Program, program: &Program, secrets: Option<&Secrets>) -> Result<Self> {
+        Self::greeted(runtime, Setup { program: program.clone(), grace: GRACE, launch: None }, secrets)
+    }
+
+    /// Starts a worker of a fleet: it finds its jobs itself.
+    pub(crate) fn launch(runtime: &Program, program: &Program, launch: Launch) -> Result<Self> {
+        let setup = Setup { program: program.clone(), grace: GRACE, launch: Some(launch) };
+        Self::greeted(runtime, setup, None)
+    }
+
+    fn greeted(runtime: &Program, setup: Setup, secrets: Option<&Secrets>) -> Result<Self> {
         let (output, writing) = std::io::pipe()?;
         let (child, channel) =
             process::spawn(runtime, Role::Worker, OwnedFd::from(writing)).map_err(|error| {
@@ -75,13 +88,13 @@ impl Worker {
         let outbox = Outbox::new(writing);
         let mut greeting = Vec::new();
         Hello::of(Role::Client).write(&mut greeting)?;
-        Frame::write(FrameKind::Setup, &Setup { program: program.clone(), grace: GRACE }, &mut greeting)?;
+        Frame::write(FrameKind::Setup, &setup, &mut greeting)?;
         if let Some(secrets) = secrets {
             Frame::write(FrameKind::Secrets, secrets, &mut greeting)?;
         }
         outbox.send(&greeting);
 
-        let shared = Arc::new(Shared { jobs: Mutex::new(Some(HashMap::new())), output: Mutex::default() });
+        let shared = Arc::new(Shared { jobs: Mutex::new(Some(HashMap::new())), output: Mutex::default(), ended: Mutex::default() });
         let listener = Arc::clone(&shared);
         let reader = thread::Builder::new().name("lithops-output".into()).stack_size(64 << 10);
         let output = reader.spawn(move || keep_output(output, &listener.output))?;
@@ -93,13 +106,18 @@ impl Worker {
     pub(crate) fn around(channel: unix::net::UnixStream) -> Result<Self> {
         channel.set_nonblocking(true)?;
         let (reading, writing) = UnixStream::from_std(channel)?.into_split();
-        let shared = Arc::new(Shared { jobs: Mutex::new(Some(HashMap::new())), output: Mutex::default() });
+        let shared = Arc::new(Shared { jobs: Mutex::new(Some(HashMap::new())), output: Mutex::default(), ended: Mutex::default() });
         tokio::spawn(listen_around(Arc::clone(&shared), FrameReader::new(reading)));
         Ok(Self { pid: unix::process::parent_id(), is_own: false, outbox: Outbox::new(writing), shared })
     }
 
     pub(crate) fn is_alive(&self) -> bool {
         self.shared.jobs().is_some()
+    }
+
+    /// How it has ended, once that is known.
+    pub(crate) fn ended(&self) -> Option<ExitReason> {
+        self.shared.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many jobs it serves.
@@ -263,6 +281,7 @@ async fn listen(
         Err(error) => ExitReason::Lost(format!("its worker ended, and how is not known: {error}")),
     };
     exited(jobs, &reason);
+    *shared.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
 }
 
 /// The same for the worker that this process is a sub-worker of; when it really ends, so does this process.

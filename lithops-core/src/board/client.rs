@@ -158,6 +158,12 @@ impl BoardClient {
         self.known.open().min(self.max_workers).saturating_sub(live)
     }
 
+    /// How many chunks are not known to be committed.
+    #[must_use]
+    pub fn open(&self) -> u64 {
+        self.known.open()
+    }
+
     /// Cancels the job: what is not committed by then is committed as cancelled.
     pub fn cancel(&mut self) {
         self.cancel_wanted = true;

@@ -1,6 +1,6 @@
 //! The keys of a board, relative to the job's folder.
 //!
-//! Numbers have ten digits, so that the order of a listing is the order of the numbers, and so that the chunks of a
+//! Numbers have twelve digits, so that the order of a listing is the order of the numbers, and so that the chunks of a
 //! [`PAGE`] share a prefix: it is listed as one.
 
 /// How many chunks are looked at with one listing: as many keys as storages give in one answer.
@@ -8,6 +8,9 @@ pub const PAGE: u64 = 1000;
 
 /// The key that exists when the job was cancelled.
 pub const CANCEL: &str = "cancel";
+
+/// The folder of the commits.
+pub const COMMITS: &str = "commit/";
 
 /// The folder of the beats.
 pub const BEATS: &str = "beat/";
@@ -21,43 +24,43 @@ pub fn beat(worker: &str) -> String {
 /// The key of a claim.
 #[must_use]
 pub fn claim(chunk: u64, epoch: u64) -> String {
-    format!("claims/{chunk:010}/{epoch:010}")
+    format!("claims/{chunk:012}/{epoch:012}")
 }
 
 /// The prefix of a chunk's claims.
 #[must_use]
 pub fn claims(chunk: u64) -> String {
-    format!("claims/{chunk:010}/")
+    format!("claims/{chunk:012}/")
 }
 
 /// The prefix of the claims of a page of chunks.
 #[must_use]
 pub fn claims_of_page(page: u64) -> String {
-    format!("claims/{page:07}")
+    format!("claims/{page:09}")
 }
 
 /// The key of a report of the calls `first..end`.
 #[must_use]
 pub fn outcome(chunk: u64, epoch: u64, first: u64, end: u64) -> String {
-    format!("outcomes/{chunk:010}/{epoch:010}/{first:010}-{end:010}")
+    format!("outcomes/{chunk:012}/{epoch:012}/{first:012}-{end:012}")
 }
 
 /// The prefix of the reports of a chunk.
 #[must_use]
 pub fn outcomes(chunk: u64) -> String {
-    format!("outcomes/{chunk:010}/")
+    format!("outcomes/{chunk:012}/")
 }
 
 /// The key of a chunk's commit.
 #[must_use]
 pub fn commit(chunk: u64) -> String {
-    format!("commit/{chunk:010}")
+    format!("{COMMITS}{chunk:012}")
 }
 
 /// The prefix of the commits of a page of chunks.
 #[must_use]
 pub fn commits_of_page(page: u64) -> String {
-    format!("commit/{page:07}")
+    format!("{COMMITS}{page:09}")
 }
 
 /// The worker of a beat's key.
@@ -85,7 +88,7 @@ pub fn read_outcome(key: &str) -> Option<(u64, u64, u64)> {
 /// The chunk of a commit's key.
 #[must_use]
 pub fn read_commit(key: &str) -> Option<u64> {
-    key.strip_prefix("commit/")?.parse().ok()
+    key.strip_prefix(COMMITS)?.parse().ok()
 }
 
 #[cfg(test)]

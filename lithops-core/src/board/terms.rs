@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// What all participants agree on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
     /// How long a beat must stand still until its worker is given up, on the observer's own clock.
     pub lease: Duration,
@@ -17,6 +19,14 @@ pub struct Terms {
     pub patience: Duration,
     /// How many epochs may be lost at a call before it is committed as lost.
     pub losses: u32,
+}
+
+impl Terms {
+    /// The usual terms with another lease.
+    #[must_use]
+    pub fn with_lease(lease: Duration) -> Self {
+        Self { lease, beat: lease / 4, ..Self::default() }
+    }
 }
 
 impl Default for Terms {

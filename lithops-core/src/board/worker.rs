@@ -128,6 +128,12 @@ impl BoardWorker {
             && self.is_sure(now)
     }
 
+    /// Whether it holds nothing and has found nothing to claim, so that it may leave the job without a word.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        matches!(self.state, State::Watching { .. })
+    }
+
     /// Half the lease: the observer's clock may be the faster one.
     fn is_sure(&self, now: Duration) -> bool {
         now < self.sure + self.terms.lease / 2

@@ -7,7 +7,10 @@ use async_trait::async_trait;
 use super::{
     Capabilities, Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId, RuntimeSpec,
 };
-use crate::error::Result;
+use crate::{
+    error::{Error, ErrorKind, Result},
+    fleet::Launch,
+};
 
 /// A place where calls run: this machine, a function service, a container service, virtual machines.
 ///
@@ -50,6 +53,17 @@ pub trait ComputeBackend: Debug + Send + Sync + 'static {
     ///   late, never silently.
     /// - Dropping the invocation does not cancel it.
     async fn invoke(&self, request: InvokeRequest) -> Result<Invocation>;
+
+    /// Makes so many workers of a fleet live, of which some may live already; returns the names of all that do. Only
+    /// where [`Capabilities::pull`] has terms: such a backend is never asked to [`invoke`](Self::invoke).
+    ///
+    /// # Contract
+    /// - More workers than that may live; none is ended.
+    /// - A worker that has said why it cannot work is an error, so that it is not started for ever.
+    async fn scale(&self, launch: &Launch, workers: usize) -> Result<Vec<String>> {
+        let _ = (launch, workers);
+        Err(Error::new(ErrorKind::Unsupported, format!("`{}` has no fleets", self.info().scheme)))
+    }
 
     /// Attaches again to what is already running.
     async fn watch(&self, id: &InvocationId) -> Result<Invocation>;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::Price;
+use crate::board::Terms;
 
 /// What a backend can do, and its limits.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +33,8 @@ pub struct Capabilities {
     pub timeout_limit: Option<Duration>,
     /// Whether a live worker can be given further chunks.
     pub feed: bool,
+    /// Whether workers are a fleet that fetches its chunks from a board, and on which terms; else they are handed them.
+    pub pull: Option<Terms>,
     /// How outcomes come back.
     pub reports: Reports,
     /// How the loss of a worker is noticed.
@@ -76,6 +79,7 @@ impl Capabilities {
             payload_limit: None,
             timeout_limit: None,
             feed: true,
+            pull: None,
             reports: Reports::Streamed,
             liveness: Liveness::Platform,
             cancel: CancelLevel::Call,

@@ -181,6 +181,7 @@ impl Platform {
             payload_limit: data.payload_limit,
             timeout_limit,
             feed: data.feed,
+            pull: None,
             reports: data.reports,
             liveness: match data.liveness {
                 Heart::Platform => Liveness::Platform,

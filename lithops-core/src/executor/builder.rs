@@ -9,6 +9,7 @@ use crate::{
     compute::{BackendOptions, Registry},
     config::{Config, Environment, Origin, Severity, Sources, Value},
     error::{Error, ErrorKind, Result},
+    fleet::Hired,
     nesting,
     plan::{Count, Objective, PlanRequest},
     process,
@@ -177,7 +178,7 @@ impl<M: Mode> Builder<M> {
         storage::give(&locator, credentials);
         let store = storage::connect(&locator)?;
         let options = BackendOptions::new(config, process::program()?, plan.worker_processes(), max_workers)
-            .with_secrets(secrets);
+            .with_secrets(secrets.clone());
         let backend = (descriptor.connect)(options).await?;
         // Inside of a call the backend has one worker, however many the configuration gives a client.
         let max_workers = max_workers.min(backend.capabilities().max_workers);
@@ -185,7 +186,10 @@ impl<M: Mode> Builder<M> {
         let pending = Arc::new(Pending::default());
         let prefix = locator.prefix.as_deref();
         let history = History::new(storage.clone(), prefix, keeps_history, Arc::clone(&pending));
+        let terms = backend.capabilities().pull;
+        let hired = terms.map(|terms| Hired::new(&storage, &locator, secrets, terms)).transpose()?;
         Ok(Core {
+            hired: hired.map(Arc::new),
             backend,
             storage_shared: store.capabilities().shared_between_processes,
             storage,

@@ -18,6 +18,7 @@ use crate::{
     bytes::Bytes,
     compute::{Capabilities, CloseMode, ComputeBackend, Granularity, Reports},
     error::{Error, ErrorKind, Result},
+    fleet::Hired,
     function::{Entry, Function, IntoInputs, entry_of},
     id::JobId,
     job::{InputQueue, JobEvent, JobState, Measured, Policy},
@@ -154,6 +155,8 @@ impl<M: Mode> Executor<M> {
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) backend: Arc<dyn ComputeBackend>,
+    /// Its fleet, where workers fetch their chunks themselves.
+    pub(crate) hired: Option<Arc<Hired>>,
     pub(crate) storage: StorageClient,
     pub(crate) storage_shared: bool,
     pub(crate) locator: Locator,
@@ -355,7 +358,8 @@ impl Core {
 
     /// Whether outcomes come back through the storage alone, so that every job is durable.
     pub(crate) fn stores_outcomes(&self) -> bool {
-        self.backend.capabilities().reports == Reports::Stored
+        let capabilities = self.backend.capabilities();
+        capabilities.reports == Reports::Stored || capabilities.pull.is_some()
     }
 
     /// A job begins: observers are told, and an interruption of the program ends it.

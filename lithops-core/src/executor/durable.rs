@@ -18,7 +18,7 @@ use crate::{
     function::{self, Entry},
     id::JobId,
     job::{InputQueue, JobState, Measured, Taken},
-    journal::{JobRecord, Journal, Lease, Owner},
+    journal::{JobRecord, Journal, Lease, Owner, Segment},
     nesting,
     plan::{Count, PlanRequest},
     protocol::{DurableSpec, JobSpec},
@@ -38,6 +38,7 @@ impl Core {
         let earlier = self.earlier(entry, &options).await?;
         let prepared = self.prepare(entry, &options, known, earlier.as_ref())?;
         self.check_durable(entry, &prepared)?;
+        self.check_pulled(&options)?;
         let prepared = (prepared, earlier);
         let journal = Journal::new(&self.storage, self.locator.prefix.as_deref(), JobId::generate());
         let started = self.store_and_start(entry, &options, shared, &queue, prepared, &journal).await;
@@ -74,6 +75,18 @@ impl Core {
             );
         }
         Ok(())
+    }
+
+    fn check_pulled(&self, options: &JobOptions) -> Result<()> {
+        if self.hired.is_none() || options.env.is_empty() {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            "`extra_env` cannot reach workers that fetch their jobs from the storage: values that may be secret are \
+             not stored",
+        )
+        .with_hint("give such values to the program itself, or hand them over as arguments"))
     }
 
     async fn store_and_start(
@@ -115,7 +128,8 @@ impl Core {
         let spec = self.spec_of(&record, options.env.clone(), shared)?;
         let backend = Arc::clone(&self.backend);
         let learn = Some(self.learn(entry, options)?);
-        let means = Means { backend, spec: Arc::new(spec), plan, speculate: options.speculate, learn };
+        let (spec, speculate, hired) = (Arc::new(spec), options.speculate, self.hired.clone());
+        let means = Means { backend, spec, plan, speculate, learn, hired };
         let job = self.pursue(journal, record, Ok(means), lease, options.detached);
         Ok(job)
     }
@@ -164,7 +178,8 @@ impl Core {
         }
         let spec = self.spec_of(record, env, journal.shared(record.shared).await?)?;
         let backend = Arc::clone(&self.backend);
-        Ok(Means { backend, spec: Arc::new(spec), plan, speculate: false, learn: None })
+        let hired = self.hired.clone();
+        Ok(Means { backend, spec: Arc::new(spec), plan, speculate: false, learn: None, hired })
     }
 
     fn spec_of(&self, record: &JobRecord, env: Vec<(String, String)>, shared: Vec<Bytes>) -> Result<JobSpec> {
@@ -264,15 +279,15 @@ async fn read(job: &Arc<JobState>, locator: &Locator, commands: crate::job::Comm
     Ok(())
 }
 
-/// Stores what comes through the queue, in segments; returns how many calls and segments that are.
-async fn store_inputs(journal: &Journal, queue: &InputQueue) -> Result<(u64, u64)> {
-    let (mut calls, mut segments) = (0, 0);
+/// Stores what comes through the queue, in segments; returns how many calls that are, and the segments.
+async fn store_inputs(journal: &Journal, queue: &InputQueue) -> Result<(u64, Vec<Segment>)> {
+    let (mut calls, mut segments) = (0, Vec::new());
     loop {
         let taken: Taken = queue.take()?;
         if !taken.inputs.is_empty() {
-            journal.put_inputs(segments, &taken).await?;
-            calls += taken.inputs.len() as u64;
-            segments += 1;
+            let segment = journal.put_inputs(segments.len() as u64, &taken).await?;
+            calls += segment.calls;
+            segments.push(segment);
         }
         if taken.ended {
             return Ok((calls, segments));

@@ -7,6 +7,7 @@ use tokio::{sync::oneshot, task::AbortHandle, time::sleep};
 
 use super::{
     driver::{Assignment, Ended, drive},
+    gathering::Gathering,
     history::Learn,
     interrupt,
     leftover::Leftover,
@@ -15,8 +16,9 @@ use super::{
 use crate::{
     compute::ComputeBackend,
     error::{Error, ErrorKind, Result},
+    fleet::Hired,
     job::{Command, Commands, InputQueue, JobEvent, JobState},
-    journal::{BEAT, JobRecord, Journal, Lease, Owner, Watch, Watched},
+    journal::{BEAT, JobRecord, Journal, Lease, Owner, Segment, Watch, Watched},
     plan::Plan,
     protocol::{JobSpec, Logs},
 };
@@ -40,6 +42,8 @@ pub struct Means {
     pub speculate: bool,
     /// Who is told how long its calls took.
     pub learn: Option<Learn>,
+    /// The fleet that runs it, where workers fetch their chunks themselves.
+    pub hired: Option<Arc<Hired>>,
 }
 
 /// A client's part in a durable job.
@@ -179,11 +183,25 @@ impl Pursuit {
     /// Drives the job for as long as this client has the lease.
     async fn drive(&self, mut lease: Lease, commands: &mut Commands) -> Result<Ended> {
         let means = self.means.as_ref().map_err(Error::again)?;
+        let (stop, mut stopped) = oneshot::channel();
+        let ended = match &means.hired {
+            Some(hired) => {
+                let gathering = Gathering::new(self, means, hired);
+                self.until_taken(&mut lease, stop, gathering.gather(commands, &mut stopped)).await
+            }
+            None => self.until_taken(&mut lease, stop, self.dispatch(means, commands, stopped)).await,
+        };
+        // Should that fail, the others wait until the lease expires.
+        let _ = lease.release().await;
+        Ok(ended)
+    }
+
+    /// Hands the calls over to workers.
+    async fn dispatch(&self, means: &Means, commands: &mut Commands, stopped: oneshot::Receiver<()>) -> Ended {
         let queue = Arc::new(InputQueue::default());
-        let (journal, segments, fed) = (self.journal.clone(), self.record.segments, Arc::clone(&queue));
-        let feeder = tokio::spawn(async move { fed.end(feed(&journal, segments, &fed).await.err()) });
+        let (journal, segments, fed) = (self.journal.clone(), self.record.segments.clone(), Arc::clone(&queue));
+        let feeder = tokio::spawn(async move { fed.end(feed(&journal, &segments, &fed).await.err()) });
         let _feeder = Aborted(feeder.abort_handle());
-        let (stop, stopped) = oneshot::channel();
         let assignment = Assignment {
             job: Arc::clone(&self.job),
             spec: Arc::clone(&means.spec),
@@ -201,20 +219,26 @@ impl Pursuit {
             learn: means.learn.clone(),
             stop: Some(stopped),
         };
-        let driving = drive(assignment, commands);
+        drive(assignment, commands).await
+    }
+
+    /// Keeps the lease meanwhile, and asks to stop when another has taken it.
+    async fn until_taken(
+        &self,
+        lease: &mut Lease,
+        stop: oneshot::Sender<()>,
+        driving: impl Future<Output = Ended>,
+    ) -> Ended {
         tokio::pin!(driving);
-        let ended = tokio::select! {
+        tokio::select! {
             biased;
             ended = &mut driving => ended,
-            () = self.keep(&mut lease) => {
+            () = self.keep(lease) => {
                 // The driver is there: it listens until it ends.
                 let _ = stop.send(());
                 driving.await
             }
-        };
-        // Should that fail, the others wait until the lease expires.
-        let _ = lease.release().await;
-        Ok(ended)
+        }
     }
 
     /// Says that this client lives, until another has taken the lease.
@@ -252,9 +276,9 @@ impl Pursuit {
     }
 }
 
-async fn feed(journal: &Journal, segments: u64, queue: &InputQueue) -> Result<()> {
-    for segment in 0..segments {
-        if !queue.push_all(&journal.inputs(segment).await?).await {
+async fn feed(journal: &Journal, segments: &[Segment], queue: &InputQueue) -> Result<()> {
+    for (number, segment) in (0..).zip(segments) {
+        if !queue.push_all(&journal.inputs(number, segment).await?).await {
             break;
         }
     }

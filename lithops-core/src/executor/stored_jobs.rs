@@ -10,7 +10,6 @@ use tokio::time::sleep;
 
 use super::{
     decode,
-    driver::failed_together,
     durable::plan_of,
     pursuit::{Pursuit, only_reads},
     runtime,
@@ -20,6 +19,7 @@ use crate::{
     id::JobId,
     job::JobState,
     journal::{Bundle, JobRecord, Journal, LEASE, Lease, Owner, Watch, Watched},
+    protocol::failed_together,
     storage::StorageClient,
 };
 

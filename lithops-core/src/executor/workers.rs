@@ -7,10 +7,9 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::feeding::Window;
 use crate::{
     compute::{Feed, InvocationId},
-    job::Ranges,
+    job::{Ranges, Window},
 };
 
 /// One worker of a job, from the moment it is asked for.

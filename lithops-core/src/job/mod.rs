@@ -9,6 +9,7 @@ mod ranges;
 mod state;
 mod tracker;
 mod tracking;
+mod window;
 
 pub use event::JobEvent;
 pub use inputs::{InputQueue, Taken};
@@ -19,3 +20,4 @@ pub use ranges::Ranges;
 pub use state::{Account, Command, Commands, JobState, Progress};
 pub use tracker::Tracker;
 pub use tracking::{Dispatch, Step, Tracking, Verdict};
+pub use window::Window;

@@ -12,9 +12,10 @@ use std::{
 use futures_util::{StreamExt, TryStreamExt};
 use tokio::time::sleep;
 
-use super::{Bundle, JobRecord, Owner, keys, keys::Keys};
+use super::{Bundle, JobRecord, Owner, Segment, keys, keys::Keys};
 use crate::{
     bytes::Bytes,
+    digest::Digest,
     error::{Error, ErrorKind, Result, Retry},
     id::JobId,
     job::Taken,
@@ -100,11 +101,17 @@ impl Journal {
         self.put(&self.keys.record(), record.encode()?.into()).await
     }
 
+    /// What the keys of all its objects start with.
+    #[must_use]
+    pub fn folder(&self) -> &str {
+        self.keys.folder()
+    }
+
     /// Stores a part of the inputs.
     ///
     /// # Errors
     /// When the storage does not take it.
-    pub async fn put_inputs(&self, segment: u64, taken: &Taken) -> Result<()> {
+    pub async fn put_inputs(&self, number: u64, taken: &Taken) -> Result<Segment> {
         let unexpected =
             |what: String| Error::new(ErrorKind::Unexpected, format!("cannot store the inputs: {what}"));
         let narrow = |len: usize| u32::try_from(len).map_err(|error| unexpected(error.to_string()));
@@ -114,22 +121,29 @@ impl Journal {
         bytes.extend_from_slice(&narrow(failed.len())?.to_le_bytes());
         bytes.extend_from_slice(&failed);
         taken.inputs.write(&mut bytes);
-        self.put(&self.keys.inputs(segment), bytes.into()).await
+        let segment = Segment { calls: taken.inputs.len() as u64, digest: Digest::of(&bytes) };
+        self.put(&self.keys.inputs(number), bytes.into()).await?;
+        Ok(segment)
     }
 
     /// A part of the inputs.
     ///
     /// # Errors
-    /// When it is not there or damaged.
-    pub async fn inputs(&self, segment: u64) -> Result<Taken> {
-        let bytes = self.must_get(&self.keys.inputs(segment)).await?.into_inner();
+    /// When it is not there, or is not what was stored.
+    pub async fn inputs(&self, number: u64, segment: &Segment) -> Result<Taken> {
+        let key = self.keys.inputs(number);
+        let bytes = self.must_get(&key).await?.into_inner();
+        segment.digest.check(&bytes, &key)?;
         let damaged =
-            || Error::new(ErrorKind::Unexpected, format!("segment {segment} of the inputs is damaged"));
+            || Error::new(ErrorKind::Unexpected, format!("segment {number} of the inputs is damaged"));
         let [a, b, c, d, e, f, g, h] = *bytes.first_chunk().ok_or_else(damaged)?;
         let (count, failed_len) =
             (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]) as usize);
         let values = failed_len.checked_add(8).filter(|start| *start <= bytes.len()).ok_or_else(damaged)?;
         let failed = postcard::from_bytes(&bytes[8..values]).map_err(|_| damaged())?;
+        if u64::from(count) != segment.calls {
+            return Err(damaged());
+        }
         Ok(Taken { inputs: Payloads::read(&bytes.slice(values..), count)?, failed, ended: false })
     }
 
@@ -371,7 +385,7 @@ impl Journal {
 }
 
 /// Tries an operation until it succeeds, or will not.
-async fn insist<T, F: Future<Output = Result<T>>>(mut operation: impl FnMut() -> F) -> Result<T> {
+pub(crate) async fn insist<T, F: Future<Output = Result<T>>>(mut operation: impl FnMut() -> F) -> Result<T> {
     let mut pause = FIRST_PAUSE;
     let mut tries = 1;
     loop {
@@ -386,6 +400,7 @@ async fn insist<T, F: Future<Output = Result<T>>>(mut operation: impl FnMut() ->
     }
 }
 
-fn may_succeed_later(error: &Error) -> bool {
+/// Whether the same operation may succeed when it is tried again.
+pub(crate) fn may_succeed_later(error: &Error) -> bool {
     error.retry() == Retry::Later || matches!(error.kind(), ErrorKind::RateLimited | ErrorKind::Timeout)
 }

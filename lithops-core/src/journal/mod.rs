@@ -43,7 +43,8 @@ mod record;
 
 pub use bundle::Bundle;
 pub use contents::{Journal, Stored};
+pub(crate) use contents::{insist, may_succeed_later};
 pub use keys::FOLDER;
 pub use lease::{BEAT, LEASE, Lease, Watch, Watched};
 pub use owner::Owner;
-pub use record::JobRecord;
+pub use record::{JobRecord, Segment};

@@ -6,13 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use super::Owner;
 use crate::{
+    digest::Digest,
     error::{Error, ErrorKind, Result},
     id::JobId,
     job::Policy,
 };
 
 /// The form of records this build writes; it reads this one and none else.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 
 /// What a durable job is: everything another process needs to drive it, but for the function itself and the values of
 /// environment variables, which are not stored.
@@ -32,8 +33,8 @@ pub struct JobRecord {
     pub chunksize: u64,
     /// Calls at once in one worker.
     pub worker_processes: u64,
-    /// How many objects the inputs are stored in.
-    pub segments: u64,
+    /// The objects that the inputs are stored in.
+    pub segments: Vec<Segment>,
     /// How many shared values there are.
     pub shared: usize,
     /// How often its calls may be tried.
@@ -48,6 +49,15 @@ pub struct JobRecord {
     pub owner: Owner,
     /// When it was started, in seconds since the Unix epoch; for people only.
     pub created: u64,
+}
+
+/// An object that holds a part of the inputs, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Segment {
+    /// How many calls they are the inputs of.
+    pub calls: u64,
+    /// The digest of the object.
+    pub digest: Digest,
 }
 
 impl JobRecord {

@@ -6,7 +6,7 @@ use super::{Frame, FrameKind, frame_header, malformed};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The versions of the protocol this build speaks, first and last.
-pub const PROTOCOL: (u16, u16) = (3, 3);
+pub const PROTOCOL: (u16, u16) = (4, 4);
 
 const MAGIC: &[u8; 8] = b"LITHOPS\n";
 

@@ -4,7 +4,7 @@ use std::{ffi::OsString, fmt, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{bytes::Bytes, id::JobId, storage::Locator};
+use crate::{bytes::Bytes, fleet::Launch, id::JobId, storage::Locator};
 
 /// What a worker needs to know of itself, sent once by the client.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -13,6 +13,8 @@ pub struct Setup {
     pub program: Program,
     /// How long a process that was asked to end may take before it is killed.
     pub grace: Duration,
+    /// The fleet it is of: then it finds its jobs itself. Else the client sends them.
+    pub launch: Option<Launch>,
 }
 
 /// A program that plays the sub-worker: the user's compiled program.

@@ -24,6 +24,7 @@ mod frame;
 mod hello;
 mod job;
 mod logs;
+mod made;
 mod outbox;
 mod payloads;
 mod report;
@@ -34,6 +35,7 @@ pub use frame::{Frame, FrameKind, FrameReader, HEADER_LEN, MAX_FRAME, MAX_VALUE,
 pub use hello::{About, Hello, PROTOCOL, Role};
 pub use job::{Cancel, DurableSpec, Forget, JobSpec, ParentCall, Processes, Program, Secrets, Setup};
 pub use logs::{LogEntry, Logs};
+pub use made::{blank_header, failed_report, failed_together, now_nanos};
 pub use outbox::Outbox;
 pub use payloads::{Payloads, PayloadsBuilder};
 pub use report::{CallStats, Report, ReportBuilder, ReportHeader, Tag};

@@ -7,6 +7,7 @@ use lithops_core::{
     protocol::{FrameKind, FrameReader, Hello, Outbox, Role, Setup},
 };
 
+use super::pull::pull;
 use crate::{
     entry::complain,
     pool::{self, Pool},
@@ -41,7 +42,7 @@ async fn serve(channel: UnixStream) -> Result<()> {
     outbox.send(&hello);
     let Some(frame) = frames.next().await? else { return Ok(()) };
     Hello::read(&frame)?;
-    let setup: Setup = match frames.next().await? {
+    let mut setup: Setup = match frames.next().await? {
         Some(frame) if frame.kind == FrameKind::Setup => frame.decode()?,
         Some(frame) => {
             return Err(Error::new(
@@ -51,5 +52,8 @@ async fn serve(channel: UnixStream) -> Result<()> {
         }
         None => return Ok(()),
     };
-    pool::run(Pool::new(setup, outbox), frames).await
+    match setup.launch.take() {
+        Some(launch) => pull(setup, launch, frames).await,
+        None => pool::run(Pool::new(setup, outbox), frames).await,
+    }
 }

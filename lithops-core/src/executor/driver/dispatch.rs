@@ -4,14 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 
-use super::{made::now_nanos, run::Driver};
+use super::run::Driver;
 use crate::{
     compute::{FeedCommand, Invocation, InvokeRequest},
     error::{ErrorKind, Result, Retry},
     id::ActivationId,
     job::{Dispatch, JobEvent, Tracking},
     plan::Plan,
-    protocol::{Calls, Cancel, JobSpec, Processes, Run},
+    protocol::{Calls, Cancel, JobSpec, Processes, Run, now_nanos},
 };
 
 /// Calls are sent in frames of at most this many bytes, unless a single call is longer.

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{made::failed_together, run::Driver};
+use super::run::Driver;
 use crate::{
     compute::{FeedCommand, InvocationId},
     error::{CallError, CallErrorKind},
     executor::interrupt,
     job::Tracking,
-    protocol::Cancel,
+    protocol::{Cancel, failed_together},
 };
 
 impl<T: Tracking> Driver<T> {

@@ -18,11 +18,9 @@ mod assignment;
 mod dispatch;
 mod end;
 mod looks;
-mod made;
 mod reports;
 mod run;
 
-pub(super) use made::failed_together;
 
 pub use assignment::{Assignment, Ended, RetryIf};
 pub use run::{drive, drive_with};

@@ -2,17 +2,13 @@
 
 use std::panic::catch_unwind;
 
-use super::{
-    RetryIf,
-    made::{blank_header, failed_report},
-    run::Driver,
-};
+use super::{RetryIf, run::Driver};
 use crate::{
     compute::{Event, EventKind, ExitReason, FeedCommand},
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
     job::{JobEvent, Step, Tracking, Verdict},
     journal::Bundle,
-    protocol::{Cancel, Report, Run, Tag},
+    protocol::{Cancel, Report, Run, Tag, blank_header, failed_report},
 };
 
 impl<T: Tracking> Driver<T> {

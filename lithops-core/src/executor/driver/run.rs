@@ -21,7 +21,6 @@ use tracing::Instrument;
 use super::{
     Assignment, Ended, RetryIf,
     looks::{Looks, next_found},
-    made::failed_together,
 };
 use crate::{
     compute::{CancelLevel, ComputeBackend, Event, Invocation, Liveness, Reports},
@@ -32,7 +31,7 @@ use crate::{
     },
     job::{Command, Commands, InputQueue, JobEvent, JobState, Measured, Taken, Tracker, Tracking},
     plan::Plan,
-    protocol::{Calls, JobSpec, Payloads},
+    protocol::{Calls, JobSpec, Payloads, failed_together},
 };
 
 /// Inputs are taken from the queue while fewer than this many wait for a worker.

@@ -14,7 +14,7 @@ const AHEAD: Duration = Duration::from_millis(20);
 /// It starts with as many as run at once. When a worker has used up half of what it was given in less time than
 /// [`AHEAD`], it is given twice as many, so that short calls travel in large batches and long ones are not hoarded.
 #[derive(Debug)]
-pub(crate) struct Window {
+pub struct Window {
     calls: u64,
     bytes: usize,
     limit: u64,
@@ -24,19 +24,22 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    pub(crate) fn new(worker_processes: u64, now: Instant) -> Self {
+    /// The window of a worker in which so many calls run at once.
+    #[must_use]
+    pub fn new(worker_processes: u64, now: Instant) -> Self {
         let least = worker_processes.max(1);
         Self { calls: 0, bytes: 0, limit: least, least, changed: now, reported: 0 }
     }
 
     /// From now on it is given at least so many.
-    pub(crate) fn give_at_least(&mut self, least: u64) {
+    pub fn give_at_least(&mut self, least: u64) {
         self.least = least.max(1);
         self.limit = self.limit.max(self.least);
     }
 
     /// How many calls the worker should be given now.
-    pub(crate) fn room(&self) -> u64 {
+    #[must_use]
+    pub fn room(&self) -> u64 {
         if self.bytes >= MAX_BYTES && self.calls >= self.least {
             return 0;
         }
@@ -45,16 +48,20 @@ impl Window {
         if self.calls > threshold { 0 } else { self.limit - self.calls }
     }
 
-    pub(crate) fn calls(&self) -> u64 {
+    /// How many calls it has.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
         self.calls
     }
 
-    pub(crate) fn given(&mut self, calls: u64, bytes: usize) {
+    /// It was given calls.
+    pub fn given(&mut self, calls: u64, bytes: usize) {
         self.calls += calls;
         self.bytes += bytes;
     }
 
-    pub(crate) fn reported(&mut self, calls: u64, now: Instant) {
+    /// It has reported calls.
+    pub fn reported(&mut self, calls: u64, now: Instant) {
         let left = self.calls.saturating_sub(calls);
         // Which arguments were those is not known here; on the average it is their share.
         self.bytes = if self.calls == 0 {

@@ -10,13 +10,16 @@ use crate::{
 /// No report that is made here has more calls.
 const MOST: u64 = 1 << 16;
 
-pub(super) fn now_nanos() -> u64 {
+/// The time, in nanoseconds since the Unix epoch.
+#[must_use]
+pub fn now_nanos() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The header of outcomes that no process has reported.
-pub(super) fn blank_header(run: Run) -> ReportHeader {
+#[must_use]
+pub fn blank_header(run: Run) -> ReportHeader {
     ReportHeader {
         run,
         batch: 0,
@@ -31,7 +34,11 @@ pub(super) fn blank_header(run: Run) -> ReportHeader {
 }
 
 /// A report in which every call has failed with an encoded error.
-pub(super) fn failed_report(header: &ReportHeader, errors: &[&[u8]]) -> Report {
+///
+/// # Panics
+/// When there are not as many errors as calls.
+#[must_use]
+pub fn failed_report(header: &ReportHeader, errors: &[&[u8]]) -> Report {
     let mut builder = ReportBuilder::default();
     let now = now_nanos();
     for error in errors {
@@ -45,7 +52,7 @@ pub(super) fn failed_report(header: &ReportHeader, errors: &[&[u8]]) -> Report {
 }
 
 /// Reports in which calls that were never begun have all failed with the same encoded error.
-pub(in crate::executor) fn failed_together(
+pub fn failed_together(
     job: JobId,
     calls: Vec<(u64, u64)>,
     error: &[u8],

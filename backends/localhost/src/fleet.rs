@@ -1,0 +1,69 @@
+//! [`Fleets`]: the workers on this machine that find their jobs themselves.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use lithops_core::{
+    compute::ExitReason,
+    error::{Error, ErrorKind, Result},
+    fleet::Launch,
+    protocol::Program,
+};
+
+use crate::worker::Worker;
+
+/// The workers on this machine that find their jobs themselves. They end with the last handle to them, as all workers
+/// of this machine do.
+#[derive(Debug, Default)]
+pub(crate) struct Fleets {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    workers: Vec<(String, Worker)>,
+    started: u64,
+}
+
+impl Fleets {
+    /// Makes so many workers of a fleet live; returns the names of those that do.
+    pub(crate) fn scale(
+        &self,
+        launch: &Launch,
+        workers: usize,
+        runtime: &Program,
+        program: &Program,
+    ) -> Result<Vec<String>> {
+        let mut state = self.lock();
+        let refused = state.workers.iter().find_map(|(_, worker)| match worker.ended() {
+            Some(ExitReason::Refused(words)) => Some(words),
+            _ => None,
+        });
+        if let Some(words) = refused {
+            state.workers.retain(|(_, worker)| worker.is_alive());
+            return Err(Error::new(ErrorKind::WorkerLost, format!("a worker of the fleet cannot work: {words}")));
+        }
+        // Of one that has just ended it is not known yet whether it has refused.
+        state.workers.retain(|(_, worker)| worker.is_alive() || worker.ended().is_none());
+        while state.workers.len() < workers {
+            state.started += 1;
+            // No other has ever had the name: no other has ever had the fleet's.
+            let name = format!("{}-{}", launch.fleet, state.started);
+            let worker = Worker::launch(runtime, program, launch.named(&name))?;
+            state.workers.push((name, worker));
+        }
+        let alive = state.workers.iter().filter(|(_, worker)| worker.is_alive());
+        Ok(alive.map(|(name, _)| name.clone()).collect())
+    }
+
+    /// Lets go of all of them; `now` ends what they run.
+    pub(crate) fn close(&self, now: bool) {
+        let workers = std::mem::take(&mut self.lock().workers);
+        if now {
+            workers.iter().for_each(|(_, worker)| worker.kill());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

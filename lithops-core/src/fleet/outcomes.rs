@@ -1,0 +1,48 @@
+//! From what stands on a board to what is committed of a job.
+
+use crate::{
+    board::{Bundle, Content},
+    error::{CallError, CallErrorKind, Result},
+    id::JobId,
+    journal,
+    protocol::{Report, failed_together},
+};
+
+/// The outcomes of a chunk as the job's journal has them. What was reported is itself such a bundle, of the calls that
+/// the report is about.
+///
+/// # Errors
+/// When a report is damaged.
+pub fn outcomes(job: JobId, bundle: &Bundle) -> Result<journal::Bundle> {
+    let mut all = journal::Bundle::default();
+    for part in &bundle.parts {
+        let failed = |kind: CallErrorKind, message: &str| {
+            let error = rmp_serde::to_vec_named(&CallError::new(kind, message)).unwrap_or_default();
+            failed_together(job, vec![(part.first, part.end)], &error).collect::<Vec<_>>()
+        };
+        match &part.content {
+            Content::Reported { first, end, report } => {
+                let reported = journal::Bundle::decode(&report.clone().into_inner(), *first, *end)?;
+                let within = |call: u64| part.first <= call && call < part.end;
+                all.logs.extend(reported.logs.into_iter().filter(|entry| within(entry.call)));
+                all.reports.extend(reported.reports.iter().filter_map(|report| cut(report, part.first, part.end)));
+            }
+            Content::Lost => all.reports.extend(failed(
+                CallErrorKind::WorkerLost,
+                "the workers that ran it were lost, again and again, and nobody else is to blame",
+            )),
+            Content::Cancelled => {
+                all.reports.extend(failed(CallErrorKind::Cancelled, "the job was cancelled"));
+            }
+        }
+    }
+    all.reports.sort_unstable_by_key(|report| report.header.run.first);
+    Ok(all)
+}
+
+fn cut(report: &Report, first: u64, end: u64) -> Option<Report> {
+    let run = report.header.run;
+    let (from, to) = (run.first.max(first), run.end().min(end));
+    let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    (from < to).then(|| report.slice(narrow(from - run.first), narrow(to - from)))
+}

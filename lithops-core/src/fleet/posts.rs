@@ -1,0 +1,97 @@
+//! [`Fleet`]: where a client puts what its fleet is to do, and where the workers find it.
+
+use futures_util::TryStreamExt;
+
+use super::{FleetKey, Post};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    id::JobId,
+    journal::insist,
+    protocol::MAX_FRAME,
+    storage::{ObjectMeta, PutMode, StorageClient},
+};
+
+/// What the keys of all fleets start with.
+pub const FOLDER: &str = "lithops.fleets/";
+
+/// The posts of a fleet.
+#[derive(Debug, Clone)]
+pub struct Fleet {
+    storage: StorageClient,
+    folder: String,
+    key: FleetKey,
+}
+
+impl Fleet {
+    /// The fleet of this name and key in a storage, below the prefix of its locator.
+    #[must_use]
+    pub fn new(storage: &StorageClient, prefix: Option<&str>, name: &str, key: FleetKey) -> Self {
+        let prefix = prefix.map(|prefix| prefix.trim_end_matches('/')).filter(|prefix| !prefix.is_empty());
+        let prefix = prefix.map(|prefix| format!("{prefix}/")).unwrap_or_default();
+        Self { storage: storage.clone(), folder: format!("{prefix}{FOLDER}{name}/jobs/"), key }
+    }
+
+    /// Wants a job done.
+    ///
+    /// # Errors
+    /// When the storage does not take it.
+    pub async fn put(&self, post: &Post) -> Result<()> {
+        let key = self.key_of(post.spec.job);
+        let signed = self.key.sign(&key, &post.encode()?);
+        let (storage, bucket) = (self.storage.storage(), self.storage.bucket());
+        insist(|| storage.put(bucket, &key, signed.clone(), PutMode::Overwrite)).await
+    }
+
+    /// Wants it no more.
+    ///
+    /// # Errors
+    /// When the storage does not allow it.
+    pub async fn remove(&self, job: JobId) -> Result<()> {
+        let (storage, bucket, key) = (self.storage.storage(), self.storage.bucket(), self.key_of(job));
+        insist(|| storage.delete(bucket, &key)).await
+    }
+
+    /// The jobs that are wanted, oldest first.
+    ///
+    /// # Errors
+    /// When the storage cannot be listed.
+    pub async fn jobs(&self) -> Result<Vec<JobId>> {
+        let (storage, bucket) = (self.storage.storage(), self.storage.bucket());
+        let listed: Vec<ObjectMeta> =
+            insist(|| storage.list(bucket, &self.folder).try_collect()).await?;
+        let name = |object: &ObjectMeta| object.key.strip_prefix(&self.folder)?.parse().ok();
+        Ok(listed.iter().filter_map(name).collect())
+    }
+
+    /// A job, if it is wanted still.
+    ///
+    /// # Errors
+    /// `PermissionDenied` when it is not signed with the key of this fleet.
+    pub async fn get(&self, job: JobId) -> Result<Option<Post>> {
+        let (storage, bucket, key) = (self.storage.storage(), self.storage.bucket(), self.key_of(job));
+        let found = insist(|| async {
+            // Somebody else may have put it there: it is not read before it is known to be of a sensible size.
+            let size = storage.head(bucket, &key).await?.size;
+            if size > MAX_FRAME as u64 {
+                let problem = format!("`{key}` has {size} bytes: it is no post of this fleet");
+                return Err(Error::new(ErrorKind::PayloadTooLarge, problem));
+            }
+            storage.get(bucket, &key).await
+        });
+        match found.await {
+            Ok(signed) => {
+                let post = Post::decode(&self.key.open(&key, &signed)?)?;
+                if post.spec.job != job || post.chunksize == 0 {
+                    return Err(Error::new(ErrorKind::Unexpected, format!("`{key}` is the post of another job")));
+                }
+                Ok(Some(post))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn key_of(&self, job: JobId) -> String {
+        format!("{}{job}", self.folder)
+    }
+}

@@ -1,0 +1,77 @@
+//! The search for jobs.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::{Duration, Instant},
+};
+
+use lithops_core::{
+    error::Result,
+    fleet::{Fleet, Launch},
+    id::JobId,
+    journal::Journal,
+    storage::StorageClient,
+};
+use tokio::time::sleep;
+
+use super::{
+    ToPool,
+    stint::{Left, Stint},
+};
+
+/// The longer there is no job, the less often is looked for one, up to so many pauses.
+const RARELY: u32 = 8;
+
+/// Looks for jobs of the fleet and works at them, until there is none for too long.
+pub(in crate::door) async fn search(launch: &Launch, mut pool: ToPool) -> Result<()> {
+    let storage = StorageClient::connect(&launch.storage)?;
+    let prefix = launch.storage.prefix.as_deref();
+    let fleet = Fleet::new(&storage, prefix, &launch.fleet, launch.key.clone());
+    let mut done: HashSet<JobId> = HashSet::new();
+    // How often it was at a job: each time under another name, because it may have lost what it held the last time.
+    let mut stints: HashMap<JobId, u64> = HashMap::new();
+    let mut idle_since = Instant::now();
+    let mut pause = launch.look;
+    loop {
+        let jobs = fleet.jobs().await?;
+        done.retain(|job| jobs.contains(job));
+        stints.retain(|job, _| jobs.contains(job));
+        // The job it was at least often: with several, it goes round.
+        let next = jobs.into_iter().filter(|job| !done.contains(job));
+        let next = next.min_by_key(|job| stints.get(job).copied().unwrap_or(0));
+        let Some(post) = (match next {
+            Some(job) => fleet.get(job).await?,
+            None => None,
+        }) else {
+            if idle_since.elapsed() > launch.patience {
+                return Ok(());
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(launch.look * RARELY);
+            continue;
+        };
+        let job = post.spec.job;
+        let before = stints.entry(job).or_default();
+        let name = if *before == 0 { launch.worker.clone() } else { format!("{}.{before}", launch.worker) };
+        *before += 1;
+        let journal = Journal::new(&storage, prefix, job);
+        let left = Stint::new(&name, post, &storage, &fleet, &journal).work(&mut pool, launch.look).await?;
+        match left {
+            Left::Finished => {
+                done.insert(job);
+            }
+            Left::Gone => clear_away(&journal).await,
+            Left::Idle => {}
+        }
+        idle_since = Instant::now();
+        pause = launch.look.max(Duration::from_millis(1));
+    }
+}
+
+/// What this worker has written of a job that was removed meanwhile would stay for ever.
+async fn clear_away(journal: &Journal) {
+    if journal.record().await.is_err_and(|error| error.kind() == lithops_core::error::ErrorKind::NotDurable) {
+        // Should that fail, `lithops clean` does it.
+        let _ = journal.delete().await;
+    }
+}
