@@ -111,7 +111,9 @@ fn terms(config: &Config) -> Result<Option<Terms>> {
                 ErrorKind::ConfigInvalid,
                 format!("`localhost.lease` is {lease:?}, and must be at least {SHORTEST_LEASE:?}"),
             )
-            .with_hint("a worker says four times in a lease that it lives; write `lease: 30s`, or leave it out"));
+            .with_hint(
+                "a worker says four times in a lease that it lives; write `lease: 30s`, or leave it out",
+            ));
         }
         Some(lease) => Terms::with_lease(lease),
     };

@@ -40,7 +40,10 @@ impl Fleets {
         });
         if let Some(words) = refused {
             state.workers.retain(|(_, worker)| worker.is_alive());
-            return Err(Error::new(ErrorKind::WorkerLost, format!("a worker of the fleet cannot work: {words}")));
+            return Err(Error::new(
+                ErrorKind::WorkerLost,
+                format!("a worker of the fleet cannot work: {words}"),
+            ));
         }
         // Of one that has just ended it is not known yet whether it has refused.
         state.workers.retain(|(_, worker)| worker.is_alive() || worker.ended().is_none());

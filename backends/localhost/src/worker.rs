@@ -94,7 +94,11 @@ impl Worker {
         }
         outbox.send(&greeting);
 
-        let shared = Arc::new(Shared { jobs: Mutex::new(Some(HashMap::new())), output: Mutex::default(), ended: Mutex::default() });
+        let shared = Arc::new(Shared {
+            jobs: Mutex::new(Some(HashMap::new())),
+            output: Mutex::default(),
+            ended: Mutex::default(),
+        });
         let listener = Arc::clone(&shared);
         let reader = thread::Builder::new().name("lithops-output".into()).stack_size(64 << 10);
         let output = reader.spawn(move || keep_output(output, &listener.output))?;
@@ -106,7 +110,11 @@ impl Worker {
     pub(crate) fn around(channel: unix::net::UnixStream) -> Result<Self> {
         channel.set_nonblocking(true)?;
         let (reading, writing) = UnixStream::from_std(channel)?.into_split();
-        let shared = Arc::new(Shared { jobs: Mutex::new(Some(HashMap::new())), output: Mutex::default(), ended: Mutex::default() });
+        let shared = Arc::new(Shared {
+            jobs: Mutex::new(Some(HashMap::new())),
+            output: Mutex::default(),
+            ended: Mutex::default(),
+        });
         tokio::spawn(listen_around(Arc::clone(&shared), FrameReader::new(reading)));
         Ok(Self { pid: unix::process::parent_id(), is_own: false, outbox: Outbox::new(writing), shared })
     }

@@ -50,7 +50,7 @@ impl Core {
         started
     }
 
-    fn check_durable(&self, entry: &'static Entry, prepared: &Prepared) -> Result<()> {
+    pub(super) fn check_durable(&self, entry: &'static Entry, prepared: &Prepared) -> Result<()> {
         let refuse = |what: String, hint: &str| Err(Error::new(ErrorKind::Unsupported, what).with_hint(hint));
         if !self.storage_shared {
             return refuse(

@@ -79,11 +79,7 @@ impl<'a> Gathering<'a> {
     }
 
     /// Gathers until every call has an outcome, or the job is left to another.
-    pub(super) async fn gather(
-        mut self,
-        commands: &mut Commands,
-        stop: &mut oneshot::Receiver<()>,
-    ) -> Ended {
+    pub(super) async fn gather(mut self, commands: &mut Commands, stop: &mut oneshot::Receiver<()>) -> Ended {
         let (job, id) = (&self.pursuit.job, self.pursuit.record.job);
         let ended = self.run(commands, stop).await.unwrap_or_else(|error| {
             tracing::warn!(job = %id, %error, "the job cannot go on");

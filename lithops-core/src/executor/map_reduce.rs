@@ -9,6 +9,7 @@ use super::{
     client::Core,
     mode::refuse_inside_runtime,
     options::{JobOptions, common_options, granularity_options, object_options},
+    relay::Relay,
     runtime, source,
 };
 use crate::{
@@ -87,10 +88,14 @@ impl<T: Argument, S, R, RS, M: Mode> MapReduce<T, S, R, RS, M> {
             return Err(Error::new(ErrorKind::InvalidInput, problem)
                 .with_hint("give a data source, such as `DataSource::prefix(\"bucket/logs/\")`"));
         }
-        if self.inputs.are_wanted() || self.core.plans_by_history(&self.options) {
+        let stored = self.core.stores_outcomes();
+        if self.inputs.are_wanted() || self.core.plans_by_history(&self.options) || stored {
             return Ok(Box::pin(async move {
                 let around = self.core.surroundings();
                 self.inputs = self.inputs.found(&self.options.objects, &around).await?;
+                if stored {
+                    return self.start_stored(by_key).await;
+                }
                 let earlier = self.core.earlier(entry, &self.options).await?;
                 self.start_planned(earlier.as_ref(), by_key)
             }));
@@ -100,8 +105,34 @@ impl<T: Argument, S, R, RS, M: Mode> MapReduce<T, S, R, RS, M> {
         Ok(Box::pin(async move { Ok(started) }))
     }
 
-    fn start_planned(self, earlier: Option<&Measured>, by_key: bool) -> Result<Arc<JobState>> {
-        let (entry, reducer) = (self.entry?, self.reducer?);
+    /// The same where every job is stored before it starts: the reduction is stored when the maps are done.
+    async fn start_stored(self, by_key: bool) -> Result<Arc<JobState>> {
+        let (entry, reducer) = self.checked()?;
+        let groups = self.inputs.parts_by_object().filter(|_| by_key);
+        let options = JobOptions { chunksize: None, max_cost: None, ..self.options.clone() };
+        let reductions = groups.as_ref().map_or(1, |groups| groups.len() as u64);
+        // Should the reducer be refused, nothing runs.
+        let relay = Relay::new(&self.core, reducer, options, reductions)?;
+        let (queue, known) = (Arc::new(InputQueue::default()), self.inputs.exact_len());
+        source::produce(self.inputs, entry.display_name(), &queue);
+        let shared = self.shared_values?.0;
+        let maps = self.core.start_durable(entry, self.options, shared, known, queue).await?;
+        let (reduce, reducer_queue) = (relay.job(), Arc::new(InputQueue::default()));
+        let (gathered, wanted) = (Arc::clone(&maps), Arc::clone(&reducer_queue));
+        let gathered = async move {
+            match groups {
+                Some(groups) => gather_by_key(&gathered, groups, &wanted).await,
+                None => gather(&gathered, &wanted).await,
+            }
+        };
+        relay.start(maps, gathered, reducer_queue);
+        Ok(reduce)
+    }
+
+    /// The functions, once they and the options have been checked.
+    fn checked(&self) -> Result<(&'static Entry, &'static Entry)> {
+        let function = |entry: &Result<&'static Entry>| entry.as_ref().copied().map_err(Error::again);
+        let (entry, reducer) = (function(&self.entry)?, function(&self.reducer)?);
         if self.spawn_reducer > 100 {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
@@ -114,11 +145,11 @@ impl<T: Argument, S, R, RS, M: Mode> MapReduce<T, S, R, RS, M> {
             return Err(Error::new(ErrorKind::InvalidInput, problem)
                 .with_hint("a reducer takes a `Vec` of what the function gives"));
         }
-        if self.core.stores_outcomes() {
-            let problem = "`map_reduce` needs a backend whose outcomes come back to the client";
-            return Err(Error::new(ErrorKind::Unsupported, problem)
-                .with_hint("call `map`, and then the reducer on its results"));
-        }
+        Ok((entry, reducer))
+    }
+
+    fn start_planned(self, earlier: Option<&Measured>, by_key: bool) -> Result<Arc<JobState>> {
+        let (entry, reducer) = self.checked()?;
         let groups = self.inputs.parts_by_object().filter(|_| by_key);
         let shared = self.shared_values?.0;
         // The reducer's job first: should it be refused, nothing runs.

@@ -21,6 +21,7 @@ mod pending;
 mod portable;
 mod progress_bar;
 mod pursuit;
+mod relay;
 mod response;
 mod runtime;
 mod shelf;

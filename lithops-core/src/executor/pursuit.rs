@@ -197,9 +197,15 @@ impl Pursuit {
     }
 
     /// Hands the calls over to workers.
-    async fn dispatch(&self, means: &Means, commands: &mut Commands, stopped: oneshot::Receiver<()>) -> Ended {
+    async fn dispatch(
+        &self,
+        means: &Means,
+        commands: &mut Commands,
+        stopped: oneshot::Receiver<()>,
+    ) -> Ended {
         let queue = Arc::new(InputQueue::default());
-        let (journal, segments, fed) = (self.journal.clone(), self.record.segments.clone(), Arc::clone(&queue));
+        let (journal, segments, fed) =
+            (self.journal.clone(), self.record.segments.clone(), Arc::clone(&queue));
         let feeder = tokio::spawn(async move { fed.end(feed(&journal, &segments, &fed).await.err()) });
         let _feeder = Aborted(feeder.abort_handle());
         let assignment = Assignment {

@@ -45,8 +45,11 @@ impl FleetKey {
     /// `PermissionDenied` when it was not signed with this key, or under another name, or has changed since.
     pub fn open(&self, name: &str, signed: &Bytes) -> Result<Bytes> {
         let refused = || {
-            Error::new(ErrorKind::PermissionDenied, format!("`{name}` is not signed with the key of this fleet"))
-                .with_hint("it is not executed; somebody else can write to this storage")
+            Error::new(
+                ErrorKind::PermissionDenied,
+                format!("`{name}` is not signed with the key of this fleet"),
+            )
+            .with_hint("it is not executed; somebody else can write to this storage")
         };
         let (tag, body) = signed.split_at_checked(TAG).ok_or_else(refused)?;
         self.mac(name, body).verify_slice(tag).map_err(|_| refused())?;

@@ -25,7 +25,8 @@ pub fn outcomes(job: JobId, bundle: &Bundle) -> Result<journal::Bundle> {
                 let reported = journal::Bundle::decode(&report.clone().into_inner(), *first, *end)?;
                 let within = |call: u64| part.first <= call && call < part.end;
                 all.logs.extend(reported.logs.into_iter().filter(|entry| within(entry.call)));
-                all.reports.extend(reported.reports.iter().filter_map(|report| cut(report, part.first, part.end)));
+                all.reports
+                    .extend(reported.reports.iter().filter_map(|report| cut(report, part.first, part.end)));
             }
             Content::Lost => all.reports.extend(failed(
                 CallErrorKind::WorkerLost,

@@ -57,8 +57,7 @@ impl Fleet {
     /// When the storage cannot be listed.
     pub async fn jobs(&self) -> Result<Vec<JobId>> {
         let (storage, bucket) = (self.storage.storage(), self.storage.bucket());
-        let listed: Vec<ObjectMeta> =
-            insist(|| storage.list(bucket, &self.folder).try_collect()).await?;
+        let listed: Vec<ObjectMeta> = insist(|| storage.list(bucket, &self.folder).try_collect()).await?;
         let name = |object: &ObjectMeta| object.key.strip_prefix(&self.folder)?.parse().ok();
         Ok(listed.iter().filter_map(name).collect())
     }
@@ -82,7 +81,10 @@ impl Fleet {
             Ok(signed) => {
                 let post = Post::decode(&self.key.open(&key, &signed)?)?;
                 if post.spec.job != job || post.chunksize == 0 {
-                    return Err(Error::new(ErrorKind::Unexpected, format!("`{key}` is the post of another job")));
+                    return Err(Error::new(
+                        ErrorKind::Unexpected,
+                        format!("`{key}` is the post of another job"),
+                    ));
                 }
                 Ok(Some(post))
             }

@@ -52,11 +52,7 @@ pub fn failed_report(header: &ReportHeader, errors: &[&[u8]]) -> Report {
 }
 
 /// Reports in which calls that were never begun have all failed with the same encoded error.
-pub fn failed_together(
-    job: JobId,
-    calls: Vec<(u64, u64)>,
-    error: &[u8],
-) -> impl Iterator<Item = Report> {
+pub fn failed_together(job: JobId, calls: Vec<(u64, u64)>, error: &[u8]) -> impl Iterator<Item = Report> {
     let parts = calls.into_iter().flat_map(|(first, end)| {
         (first..end).step_by(MOST as usize).map(move |from| (from, (end - from).min(MOST)))
     });

@@ -21,6 +21,5 @@ mod looks;
 mod reports;
 mod run;
 
-
 pub use assignment::{Assignment, Ended, RetryIf};
 pub use run::{drive, drive_with};

@@ -10,9 +10,7 @@ use lithops_core::{
     id::{ActivationId, JobId},
     job::{Dispatch, Ranges, Step, Tracker, Tracking, Verdict, Window},
     journal::Bundle,
-    protocol::{
-        Calls, LogEntry, Report, Run, Tag, blank_header, failed_report, failed_together, now_nanos,
-    },
+    protocol::{Calls, LogEntry, Report, Run, Tag, blank_header, failed_report, failed_together, now_nanos},
 };
 
 use super::inputs::{Input, Inputs};
@@ -105,7 +103,8 @@ impl Shift {
                     let call = dispatch.first;
                     self.put_back_from(dispatch, call + 1);
                     self.tracker.settle(call, call + 1);
-                    failed_together(self.job, vec![(call, call + 1)], &error).for_each(|report| self.keep(report));
+                    failed_together(self.job, vec![(call, call + 1)], &error)
+                        .for_each(|report| self.keep(report));
                 }
                 Input::There(arguments) => {
                     let wanted = usize::try_from(dispatch.end - dispatch.first).unwrap_or(usize::MAX);

@@ -32,17 +32,17 @@ impl Client {
     }
 }
 
-/// Stores a job, as its first client does.
-pub(super) async fn store(journal: &Journal, record: &JobRecord) -> Result<Option<Lease>> {
+/// Stores a job in some segments, as its first client does.
+pub(super) async fn store(journal: &Journal, record: &mut JobRecord, segments: u64) -> Result<Option<Lease>> {
     let lease = Lease::take(journal, 1, &record.owner).await?;
     let queue = InputQueue::default();
-    for segment in 0..record.segments {
-        let per_segment = record.calls.div_ceil(record.segments);
+    let per_segment = record.calls.div_ceil(segments);
+    for segment in 0..segments {
         let calls = segment * per_segment..((segment + 1) * per_segment).min(record.calls);
         for call in calls {
             queue.push(&call.to_le_bytes());
         }
-        journal.put_inputs(segment, &queue.take()?).await?;
+        record.segments.push(journal.put_inputs(segment, &queue.take()?).await?);
     }
     journal.put_record(record).await?;
     Ok(lease)
@@ -65,7 +65,14 @@ pub(super) fn follow(
         journal: world.journal.clone().expect("the job is durable"),
         record: record.clone(),
         job: Arc::clone(&job),
-        means: Ok::<_, Error>(Means { backend, spec: Arc::new(spec), plan, speculate, learn: None }),
+        means: Ok::<_, Error>(Means {
+            backend,
+            spec: Arc::new(spec),
+            plan,
+            speculate,
+            learn: None,
+            hired: None,
+        }),
         owner: owner(),
         leftover: None,
     };
@@ -87,7 +94,7 @@ pub(super) fn record(id: JobId, scenario: &Scenario, plan: &Plan) -> JobRecord {
         calls: scenario.calls,
         chunksize: plan.chunksize() as u64,
         worker_processes: plan.worker_processes() as u64,
-        segments: 1 + scenario.seed % 3,
+        segments: Vec::new(),
         shared: 0,
         policy: scenario.policy,
         timeout: None,

@@ -122,9 +122,9 @@ async fn session(
 async fn durable(world: &Arc<World>, fate: Fate, plan: Plan) -> Result<Vec<Arc<JobState>>, Broken> {
     let scenario = &world.scenario;
     let journal = world.journal.as_ref().expect("the job is durable");
-    let record = clients::record(JOB, scenario, &plan);
+    let mut record = clients::record(JOB, scenario, &plan);
     let failed = |error: lithops_core::error::Error| (Violation::JobFailed, error.to_string());
-    let lease = clients::store(journal, &record).await.map_err(failed)?;
+    let lease = clients::store(journal, &mut record, 1 + scenario.seed % 3).await.map_err(failed)?;
     let follow = |lease| {
         let backend = clients::backend(world);
         clients::follow(world, &backend, &record, spec(JOB, scenario), plan.clone(), lease)
