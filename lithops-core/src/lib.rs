@@ -16,6 +16,7 @@ pub mod id;
 pub mod job;
 pub mod journal;
 pub mod nesting;
+pub mod parcel;
 pub mod partition;
 pub mod plan;
 pub mod process;

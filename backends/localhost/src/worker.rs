@@ -21,10 +21,11 @@ use lithops_core::{
     error::{Error, ErrorKind, Result},
     fleet::Launch,
     id::{ActivationId, JobId},
+    parcel::StoredReport,
     process,
     protocol::{
-        Cancel, Forget, Frame, FrameKind, FrameReader, Hello, JobSpec, Logs, Outbox, Program, Report, Role,
-        Secrets, Setup,
+        Cancel, Forget, Frame, FrameKind, FrameReader, Hello, Logs, Outbox, Program, Report, Role, Secrets,
+        Setup,
     },
 };
 use tokio::{
@@ -141,15 +142,14 @@ impl Worker {
     /// Hands a job's first calls over; `None` when the worker has ended.
     pub(crate) fn invoke(self: &Arc<Self>, request: &InvokeRequest) -> Result<Option<Invocation>> {
         let job = request.job.job;
-        let activation = request.calls.first().map_or(ActivationId(0), |calls| calls.run.activation);
+        let activation = request.activation();
         let (sender, receiver) = mpsc::unbounded_channel();
         match &mut *self.shared.jobs() {
             Some(jobs) => jobs.insert(job, sender.clone()),
             None => return Ok(None),
         };
         let mut frames = Vec::new();
-        Frame::write::<JobSpec>(FrameKind::Job, &request.job, &mut frames)?;
-        request.calls.iter().for_each(|calls| calls.write(&mut frames));
+        request.write(&mut frames)?;
         self.outbox.send(&frames);
         // The receiver is in this function's hands.
         let _ = sender.send(Ok(Event { activation, kind: EventKind::Started }));
@@ -205,6 +205,13 @@ impl FeedSink for JobFeed {
                 let mut frame = Vec::new();
                 calls.write(&mut frame);
                 self.worker.outbox.send(&frame);
+            }
+            FeedCommand::StoredChunk(stored) => {
+                let mut frame = Vec::new();
+                // A name and some digests can always be encoded.
+                if stored.write(&mut frame).is_ok() {
+                    self.worker.outbox.send(&frame);
+                }
             }
             FeedCommand::CancelCalls(cancel) => self.worker.write(FrameKind::Cancel, &cancel),
             FeedCommand::Processes(processes) => self.worker.write(FrameKind::Processes, &processes),
@@ -327,6 +334,14 @@ async fn forward(shared: &Shared, frames: &mut FrameReader<OwnedReadHalf>) -> Re
                 shared.tell(
                     run.job,
                     Event { activation: run.activation, kind: EventKind::Report(Box::new(report)) },
+                );
+            }
+            FrameKind::StoredReport => {
+                let stored = StoredReport::read(&frame)?;
+                let run = stored.run;
+                shared.tell(
+                    run.job,
+                    Event { activation: run.activation, kind: EventKind::StoredReport(Box::new(stored)) },
                 );
             }
             FrameKind::Logs => {

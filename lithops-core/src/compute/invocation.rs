@@ -7,7 +7,8 @@ use futures_util::stream::BoxStream;
 use crate::{
     error::Result,
     id::ActivationId,
-    protocol::{Calls, Cancel, JobSpec, Logs, Processes, Report},
+    parcel::{StoredCalls, StoredReport},
+    protocol::{Calls, Cancel, Frame, FrameKind, JobSpec, Logs, Processes, Report},
 };
 
 /// Activations to hand over.
@@ -18,13 +19,39 @@ pub struct InvokeRequest {
     pub job: Arc<JobSpec>,
     /// The first chunk of each worker.
     pub calls: Vec<Calls>,
+    /// The same, of chunks whose arguments are more bytes than `payload_limit` allows.
+    pub stored: Vec<StoredCalls>,
 }
 
 impl InvokeRequest {
     /// A request to run `calls` of `job`.
     #[must_use]
     pub fn new(job: Arc<JobSpec>, calls: Vec<Calls>) -> Self {
-        Self { job, calls }
+        Self { job, calls, stored: Vec::new() }
+    }
+
+    /// A request to run calls whose arguments are in the storage.
+    #[must_use]
+    pub fn of_stored(job: Arc<JobSpec>, stored: Vec<StoredCalls>) -> Self {
+        Self { job, calls: Vec::new(), stored }
+    }
+
+    /// The activation it begins with.
+    #[must_use]
+    pub fn activation(&self) -> ActivationId {
+        let runs = self.calls.iter().map(|calls| &calls.run);
+        let mut runs = runs.chain(self.stored.iter().map(|stored| &stored.run));
+        runs.next().map_or(ActivationId(0), |run| run.activation)
+    }
+
+    /// Appends the frames that tell a worker of the job and its calls.
+    ///
+    /// # Errors
+    /// When they cannot be encoded.
+    pub fn write(&self, out: &mut Vec<u8>) -> Result<()> {
+        Frame::write::<JobSpec>(FrameKind::Job, &self.job, out)?;
+        self.calls.iter().for_each(|calls| calls.write(out));
+        self.stored.iter().try_for_each(|stored| stored.write(out))
     }
 }
 
@@ -78,6 +105,8 @@ pub enum EventKind {
     Logs(Logs),
     /// A batch of outcomes.
     Report(Box<Report>),
+    /// The same, in the storage: more bytes than `payload_limit` allows.
+    StoredReport(Box<StoredReport>),
     /// It has ended: nothing more will come.
     Exited(ExitReason),
     /// The platform asks to slow down.
@@ -131,6 +160,8 @@ pub trait FeedSink: Send + Sync + 'static {
 pub enum FeedCommand {
     /// More calls.
     Chunk(Calls),
+    /// The same, with their arguments in the storage.
+    StoredChunk(Box<StoredCalls>),
     /// End these calls, begun or not.
     CancelCalls(Cancel),
     /// From now on so many calls of the job may run at once in the worker.

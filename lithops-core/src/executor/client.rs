@@ -11,6 +11,7 @@ use super::{
     interrupt,
     map_reduce::Gives,
     options::JobOptions,
+    parcels::Parcels,
     pending::Pending,
     runtime,
 };
@@ -306,6 +307,7 @@ impl Core {
         let learn = if known == Some(1) { None } else { Some(self.learn(entry, options)?) };
         let (depth, parent) = nesting::below()?;
         let id = JobId::generate();
+        let parcels = self.parcels(id);
         let spec = JobSpec {
             job: id,
             function: entry.id(),
@@ -314,6 +316,8 @@ impl Core {
             at_most_once: entry.at_most_once,
             env: options.env.clone(),
             shared,
+            stored_shared: Vec::new(),
+            inline_limit: parcels.as_ref().map(Parcels::limit),
             storage: Some(self.locator.clone()),
             log_limit: LOG_LIMIT,
             durable: None,
@@ -333,6 +337,7 @@ impl Core {
             speculate: options.speculate,
             plan,
             durable: None,
+            parcels: parcels.clone(),
             learn: learn.clone(),
             stop: None,
         };
@@ -347,10 +352,14 @@ impl Core {
                 }
             });
         }
-        // What the job teaches is noted when its last result may be in use already.
-        let followed = assignment.learn.is_some().then(|| self.pending.follow(&state));
+        // What the job teaches is noted, and what it has stored removed, when its last result may be in use already.
+        let is_followed = assignment.learn.is_some() || parcels.is_some();
+        let followed = is_followed.then(|| self.pending.follow(&state));
         runtime::driver().spawn(async move {
             driver::drive(assignment, &mut commands).await;
+            if let Some(parcels) = parcels {
+                parcels.clear().await;
+            }
             drop(followed);
         });
         Ok(state)

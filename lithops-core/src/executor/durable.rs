@@ -9,6 +9,7 @@ use super::{
     client::{Core, Prepared},
     leftover::Leftover,
     options::JobOptions,
+    parcels::shared_parts,
     pursuit::{Means, Pursuit},
     runtime,
 };
@@ -102,8 +103,9 @@ impl Core {
         // The lease first: it says whose job this is, whatever becomes of it, and that somebody drives it.
         let lease = Lease::take(journal, 1, &owner).await?;
         let (calls, segments) = store_inputs(journal, queue).await?;
+        let mut stored_shared = Vec::new();
         for (number, value) in shared.iter().enumerate() {
-            journal.put_shared(number, value.clone()).await?;
+            stored_shared.push(journal.put_shared(number, value.clone()).await?);
         }
         // Chunks are stored as they are planned now, and stay so.
         let plan = self.plan(options, calls, earlier.as_ref())?;
@@ -116,7 +118,7 @@ impl Core {
             chunksize: plan.chunksize() as u64,
             worker_processes: plan.worker_processes() as u64,
             segments,
-            shared: shared.len(),
+            shared: stored_shared,
             policy: prepared.policy,
             timeout: prepared.timeout,
             env: options.env.iter().map(|(name, _)| name.clone()).collect(),
@@ -129,7 +131,8 @@ impl Core {
         let backend = Arc::clone(&self.backend);
         let learn = Some(self.learn(entry, options)?);
         let (spec, speculate, hired) = (Arc::new(spec), options.speculate, self.hired.clone());
-        let means = Means { backend, spec, plan, speculate, learn, hired };
+        let parcels = self.parcels(record.job);
+        let means = Means { backend, spec, plan, speculate, learn, parcels, hired };
         let job = self.pursue(journal, record, Ok(means), lease, options.detached);
         Ok(job)
     }
@@ -176,14 +179,19 @@ impl Core {
                 ),
             ));
         }
-        let spec = self.spec_of(record, env, journal.shared(record.shared).await?)?;
+        let spec = self.spec_of(record, env, journal.shared(&record.shared).await?)?;
         let backend = Arc::clone(&self.backend);
         let hired = self.hired.clone();
-        Ok(Means { backend, spec: Arc::new(spec), plan, speculate: false, learn: None, hired })
+        let parcels = self.parcels(record.job);
+        Ok(Means { backend, spec: Arc::new(spec), plan, speculate: false, learn: None, parcels, hired })
     }
 
     fn spec_of(&self, record: &JobRecord, env: Vec<(String, String)>, shared: Vec<Bytes>) -> Result<JobSpec> {
         let (depth, parent) = nesting::below()?;
+        let capabilities = self.backend.capabilities();
+        // A fleet is told of the job through the storage, where the values are already.
+        let limit = if capabilities.pull.is_some() { Some(0) } else { capabilities.payload_limit };
+        let (shared, stored_shared) = shared_parts(limit, shared, &record.shared);
         Ok(JobSpec {
             job: record.job,
             function: record.function.clone(),
@@ -192,6 +200,8 @@ impl Core {
             at_most_once: record.policy.at_most_once,
             env,
             shared,
+            stored_shared,
+            inline_limit: capabilities.payload_limit.filter(|_| capabilities.pull.is_none()),
             storage: Some(self.locator.clone()),
             log_limit: super::client::LOG_LIMIT,
             durable: Some(DurableSpec {

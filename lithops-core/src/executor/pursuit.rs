@@ -11,6 +11,7 @@ use super::{
     history::Learn,
     interrupt,
     leftover::Leftover,
+    parcels::Parcels,
     shelf::Durable,
 };
 use crate::{
@@ -42,6 +43,8 @@ pub struct Means {
     pub speculate: bool,
     /// Who is told how long its calls took.
     pub learn: Option<Learn>,
+    /// What is too large for a message, on a backend whose messages have a limit.
+    pub parcels: Option<Parcels>,
     /// The fleet that runs it, where workers fetch their chunks themselves.
     pub hired: Option<Arc<Hired>>,
 }
@@ -222,6 +225,7 @@ impl Pursuit {
                 calls: self.record.calls,
                 restored: self.job.read(|outcomes| outcomes.done().clone()),
             }),
+            parcels: means.parcels.clone(),
             learn: means.learn.clone(),
             stop: Some(stopped),
         };

@@ -49,6 +49,8 @@ impl Relay {
         gathered: impl Future<Output = Result<()>> + Send + 'static,
         queue: Arc<InputQueue>,
     ) {
+        // An executor that goes waits until what is stored of the reduction is being removed.
+        let followed = self.core.pending.follow(&self.seen);
         runtime::driver().spawn(async move {
             let Self { core, reducer, options, seen, mut commands } = self;
             let known = seen.progress().known;
@@ -84,6 +86,7 @@ impl Relay {
             if let Err(error) = passed_on {
                 seen.fail(error);
             }
+            drop(followed);
         });
     }
 }

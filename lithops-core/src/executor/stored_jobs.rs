@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
+    fleet::all_posts,
     id::JobId,
     job::JobState,
     journal::{Bundle, JobRecord, Journal, LEASE, Lease, Owner, Watch, Watched},
@@ -52,6 +53,8 @@ pub struct Expired {
     /// The job as it is stored; `None` when its program ended before it was stored whole.
     pub stored: Option<StoredJob>,
     journal: Journal,
+    /// What fleets were told of it.
+    posts: Vec<String>,
 }
 
 impl Expired {
@@ -60,7 +63,13 @@ impl Expired {
     /// # Errors
     /// When the storage does not allow it.
     pub fn remove(&self) -> Result<()> {
-        runtime::driver().block_on(self.journal.delete())
+        runtime::driver().block_on(async {
+            // Nobody is to look for it while it goes.
+            for post in &self.posts {
+                self.journal.remove(post).await?;
+            }
+            self.journal.delete().await
+        })
     }
 }
 
@@ -183,27 +192,40 @@ impl StoredJobs {
     pub fn expired(&self, age: Duration) -> Result<Vec<Expired>> {
         runtime::driver().block_on(async {
             let mut expired = Vec::new();
+            // Before the jobs: a post comes after its job.
+            let mut posts = all_posts(&self.storage, self.prefix.as_deref()).await?;
+            let is_old = |changed: SystemTime| {
+                SystemTime::now().duration_since(changed).is_ok_and(|since| since >= age)
+            };
             for journal in Journal::list(&self.storage, self.prefix.as_deref()).await? {
+                let told = posts.remove(&journal.job()).unwrap_or_default();
+                let posts = told.into_iter().map(|post| post.key).collect();
                 let changed = journal.last_change().await?;
-                let is_old = changed.is_some_and(|changed| {
-                    SystemTime::now().duration_since(changed).is_ok_and(|since| since >= age)
-                });
-                if !is_old {
+                if !changed.is_some_and(is_old) {
                     continue;
                 }
                 // Whoever drives a job writes every few seconds.
                 match look(journal.clone()).await {
                     Ok(job) if job.record.owner.is_this_user() && (age > LEASE || !job.is_driven) => {
-                        expired.push(Expired { job: journal.job(), stored: Some(job), journal });
+                        expired.push(Expired { job: journal.job(), stored: Some(job), journal, posts });
                     }
                     // Its program has ended before it was stored whole.
                     Err(error) if error.kind() == ErrorKind::NotDurable => {
-                        if journal.lease(1).await?.is_some_and(|owner| owner.is_this_user()) {
-                            expired.push(Expired { job: journal.job(), stored: None, journal });
+                        // A job that is not durable writes when something is too large for a message.
+                        let left = |owner: Owner| owner.is_this_user() && !owner.lives();
+                        if journal.lease(1).await?.is_some_and(left) {
+                            expired.push(Expired { job: journal.job(), stored: None, journal, posts });
                         }
                     }
                     Ok(_) => {}
                     Err(error) => return Err(error),
+                }
+            }
+            // Nothing is stored of these jobs any more: nobody can do them.
+            for (job, posts) in posts {
+                if posts.iter().all(|post| is_old(post.modified)) {
+                    let posts = posts.into_iter().map(|post| post.key).collect();
+                    expired.push(Expired { job, stored: None, journal: self.journal(job), posts });
                 }
             }
             Ok(expired)

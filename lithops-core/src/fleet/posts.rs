@@ -1,5 +1,7 @@
 //! [`Fleet`]: where a client puts what its fleet is to do, and where the workers find it.
 
+use std::collections::BTreeMap;
+
 use futures_util::TryStreamExt;
 
 use super::{FleetKey, Post};
@@ -22,13 +24,38 @@ pub struct Fleet {
     key: FleetKey,
 }
 
+/// The keys of what fleets were told, whichever they are, by the job it is about.
+///
+/// # Errors
+/// When the storage cannot be listed.
+pub(crate) async fn all_posts(
+    storage: &StorageClient,
+    prefix: Option<&str>,
+) -> Result<BTreeMap<JobId, Vec<ObjectMeta>>> {
+    let (store, bucket, folder) = (storage.storage(), storage.bucket(), folder_of(prefix));
+    let listed: Vec<ObjectMeta> = insist(|| store.list(bucket, &folder).try_collect()).await?;
+    let mut posts: BTreeMap<JobId, Vec<ObjectMeta>> = BTreeMap::new();
+    for object in listed {
+        let job = object.key.rsplit_once("/jobs/").and_then(|(_, job)| job.parse().ok());
+        if let Some(job) = job {
+            posts.entry(job).or_default().push(object);
+        }
+    }
+    Ok(posts)
+}
+
+fn folder_of(prefix: Option<&str>) -> String {
+    match prefix.map(|prefix| prefix.trim_end_matches('/')).filter(|prefix| !prefix.is_empty()) {
+        Some(prefix) => format!("{prefix}/{FOLDER}"),
+        None => FOLDER.to_owned(),
+    }
+}
+
 impl Fleet {
     /// The fleet of this name and key in a storage, below the prefix of its locator.
     #[must_use]
     pub fn new(storage: &StorageClient, prefix: Option<&str>, name: &str, key: FleetKey) -> Self {
-        let prefix = prefix.map(|prefix| prefix.trim_end_matches('/')).filter(|prefix| !prefix.is_empty());
-        let prefix = prefix.map(|prefix| format!("{prefix}/")).unwrap_or_default();
-        Self { storage: storage.clone(), folder: format!("{prefix}{FOLDER}{name}/jobs/"), key }
+        Self { storage: storage.clone(), folder: format!("{}{name}/jobs/", folder_of(prefix)), key }
     }
 
     /// Wants a job done.

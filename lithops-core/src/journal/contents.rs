@@ -19,6 +19,7 @@ use crate::{
     error::{Error, ErrorKind, Result, Retry},
     id::JobId,
     job::Taken,
+    parcel::Parcel,
     protocol::Payloads,
     storage::{ObjectMeta, PutMode, Storage, StorageClient},
 };
@@ -151,20 +152,46 @@ impl Journal {
     ///
     /// # Errors
     /// When the storage does not take it.
-    pub async fn put_shared(&self, number: usize, value: Bytes) -> Result<()> {
-        self.put(&self.keys.shared(number), value).await
+    pub async fn put_shared(&self, number: usize, value: Bytes) -> Result<Parcel> {
+        Parcel::put(&self.client(), self.keys.shared(number), value).await
     }
 
     /// The shared values.
     ///
     /// # Errors
-    /// When one is not there.
-    pub async fn shared(&self, count: usize) -> Result<Vec<Bytes>> {
-        let mut values = Vec::new();
-        for number in 0..count {
-            values.push(self.must_get(&self.keys.shared(number)).await?);
+    /// When one is not there, or is not what was stored.
+    pub async fn shared(&self, stored: &[Parcel]) -> Result<Vec<Bytes>> {
+        let (client, mut values) = (self.client(), Vec::new());
+        for parcel in stored {
+            values.push(parcel.get(&client).await?);
         }
         Ok(values)
+    }
+
+    /// The key of a parcel of this name.
+    #[must_use]
+    pub fn parcel(&self, name: &str) -> String {
+        self.keys.parcel(name)
+    }
+
+    /// Says whose it is what is stored of a job that is not durable, so that `lithops clean` knows.
+    ///
+    /// # Errors
+    /// When the storage does not take it.
+    pub async fn mark(&self) -> Result<()> {
+        self.put_lease(1, &Owner::this_process()).await.map(drop)
+    }
+
+    /// Removes a single object of the job.
+    ///
+    /// # Errors
+    /// When the storage does not allow it.
+    pub async fn remove(&self, key: &str) -> Result<()> {
+        insist(|| self.storage.delete(&self.bucket, key)).await
+    }
+
+    fn client(&self) -> StorageClient {
+        StorageClient::new(Arc::clone(&self.storage), self.bucket.as_str())
     }
 
     /// Commits the outcomes of a chunk, `first..end`: the first to do so has done it.

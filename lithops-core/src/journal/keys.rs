@@ -36,6 +36,10 @@ impl Keys {
         format!("{}shared/{number:010}", self.folder)
     }
 
+    pub(super) fn parcel(&self, name: &str) -> String {
+        format!("{}parcel/{name}", self.folder)
+    }
+
     pub(super) fn leases(&self) -> String {
         format!("{}lease/", self.folder)
     }

@@ -42,6 +42,13 @@ impl Owner {
         here && self.started.is_some() && started(self.pid) != self.started
     }
 
+    /// Whether the process certainly lives. It may live also when this says no.
+    #[must_use]
+    pub fn lives(&self) -> bool {
+        let here = self.machine.is_some() && self.machine == machine();
+        here && self.started.is_some() && started(self.pid) == self.started
+    }
+
     /// Whether the job was started by the user of this process.
     #[must_use]
     pub fn is_this_user(&self) -> bool {
@@ -97,13 +104,13 @@ mod tests {
     #[test]
     fn a_process_is_gone_once_it_has_ended() {
         let this = Owner::this_process();
-        assert!(!this.is_gone() && this.is_this_user());
+        assert!(!this.is_gone() && this.lives() && this.is_this_user());
         let mut child = Command::new("sleep").arg("600").spawn().expect("starts");
         let owner = Owner { pid: child.id(), started: started(child.id()), ..this.clone() };
         assert!(!owner.is_gone());
         child.kill().expect("ends");
         child.wait().expect("has ended");
-        assert!(owner.is_gone());
+        assert!(owner.is_gone() && !owner.lives());
         let elsewhere = Owner { machine: Some("another".into()), ..owner };
         assert!(!elsewhere.is_gone(), "nothing is known of processes of another machine");
         assert!(Owner { started: Some(1), ..this }.is_gone(), "the number belongs to another process now");

@@ -10,6 +10,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     id::JobId,
     job::Policy,
+    parcel::Parcel,
 };
 
 /// The form of records this build writes; it reads this one and none else.
@@ -35,8 +36,8 @@ pub struct JobRecord {
     pub worker_processes: u64,
     /// The objects that the inputs are stored in.
     pub segments: Vec<Segment>,
-    /// How many shared values there are.
-    pub shared: usize,
+    /// Where the shared values are.
+    pub shared: Vec<Parcel>,
     /// How often its calls may be tried.
     pub policy: Policy,
     /// How long a call may run.

@@ -47,6 +47,10 @@ pub enum FrameKind {
     Processes = 9,
     /// [`Secrets`](super::Secrets): what opens the storage, before the first job.
     Secrets = 10,
+    /// [`StoredCalls`](crate::parcel::StoredCalls): a run of calls to make, whose arguments are in the storage.
+    StoredCalls = 11,
+    /// [`StoredReport`](crate::parcel::StoredReport): a run of outcomes that are in the storage.
+    StoredReport = 12,
 }
 
 impl FrameKind {
@@ -62,6 +66,8 @@ impl FrameKind {
             8 => Self::Cancel,
             9 => Self::Processes,
             10 => Self::Secrets,
+            11 => Self::StoredCalls,
+            12 => Self::StoredReport,
             _ => return None,
         })
     }
@@ -112,7 +118,7 @@ pub fn frame_header(kind: FrameKind, len: usize) -> [u8; HEADER_LEN] {
 }
 
 /// An error for bytes that do not follow the protocol.
-pub(super) fn malformed(what: impl Into<String>) -> Error {
+pub(crate) fn malformed(what: impl Into<String>) -> Error {
     Error::new(ErrorKind::Unexpected, format!("malformed frame: {}", what.into()))
         .with_hint("the peer is broken or is not a lithops process of this version")
 }

@@ -4,7 +4,7 @@ use std::{ffi::OsString, fmt, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{bytes::Bytes, fleet::Launch, id::JobId, storage::Locator};
+use crate::{bytes::Bytes, fleet::Launch, id::JobId, parcel::Parcel, storage::Locator};
 
 /// What a worker needs to know of itself, sent once by the client.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -43,6 +43,10 @@ pub struct JobSpec {
     pub env: Vec<(String, String)>,
     /// The encoded values of its `Shared<T>` parameters, in order.
     pub shared: Vec<Bytes>,
+    /// Where they are instead, when they are too large for a message; a sub-worker is sent the values.
+    pub stored_shared: Vec<Parcel>,
+    /// The most bytes of arguments or outcomes in one message; more go through the storage.
+    pub inline_limit: Option<u64>,
     /// Where its storage is; no secret in it.
     pub storage: Option<Locator>,
     /// How many bytes of what one call prints are kept.

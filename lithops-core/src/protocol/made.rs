@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::{
+    error::{CallError, CallErrorKind},
     id::{ActivationId, JobId},
     protocol::{HEADER_LEN, Report, ReportBuilder, ReportHeader, Run, Tag},
 };
@@ -39,16 +40,28 @@ pub fn blank_header(run: Run) -> ReportHeader {
 /// When there are not as many errors as calls.
 #[must_use]
 pub fn failed_report(header: &ReportHeader, errors: &[&[u8]]) -> Report {
+    made(header, Tag::Failed, errors)
+}
+
+fn made(header: &ReportHeader, tag: Tag, errors: &[&[u8]]) -> Report {
     let mut builder = ReportBuilder::default();
     let now = now_nanos();
     for error in errors {
         builder.value().extend_from_slice(error);
-        builder.end_call(Tag::Failed, now, now);
+        builder.end_call(tag, now, now);
     }
     let mut frame = Vec::new();
     builder.drain_into(header, &mut frame);
     let body = bytes::Bytes::from(frame).slice(HEADER_LEN..);
     Report::read(&body).expect("it was just written")
+}
+
+/// A report in which every call is lost, through no fault of its own.
+#[must_use]
+pub fn lost_report(run: Run, why: &str) -> Report {
+    let error = CallError::new(CallErrorKind::WorkerLost, why);
+    let error = rmp_serde::to_vec_named(&error).unwrap_or_default();
+    made(&blank_header(run), Tag::Lost, &vec![error.as_slice(); run.count as usize])
 }
 
 /// Reports in which calls that were never begun have all failed with the same encoded error.

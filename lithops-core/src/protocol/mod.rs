@@ -9,6 +9,8 @@
 //!   | -- Calls -------------> | -- Calls ------------------> |   a run of calls, sliced
 //!   | <------------- Hello -- | <------------------ Hello -- |
 //!   | <----- Logs, Report --- | <----------------- Report -- |   a run of outcomes, forwarded
+//!   | -- StoredCalls -------> |                              |   the same where they are too large for a message:
+//!   | <-------- StoredReport  |                              |   what is in the storage, by name (`crate::parcel`)
 //!   | -- Forget, Cancel ----> | -- Forget -----------------> |
 //!   | -- Processes ---------> |                              |   another granularity, while it runs
 //! ```
@@ -35,10 +37,10 @@ pub use frame::{Frame, FrameKind, FrameReader, HEADER_LEN, MAX_FRAME, MAX_VALUE,
 pub use hello::{About, Hello, PROTOCOL, Role};
 pub use job::{Cancel, DurableSpec, Forget, JobSpec, ParentCall, Processes, Program, Secrets, Setup};
 pub use logs::{LogEntry, Logs};
-pub use made::{blank_header, failed_report, failed_together, now_nanos};
+pub use made::{blank_header, failed_report, failed_together, lost_report, now_nanos};
 pub use outbox::Outbox;
 pub use payloads::{Payloads, PayloadsBuilder};
 pub use report::{CallStats, Report, ReportBuilder, ReportHeader, Tag};
 pub use run::Run;
 
-use frame::malformed;
+pub(crate) use frame::malformed;

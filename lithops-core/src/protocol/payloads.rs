@@ -81,6 +81,19 @@ impl Payloads {
         }
     }
 
+    /// One column of several, in their order.
+    #[must_use]
+    pub fn concat(columns: impl IntoIterator<Item = Self>) -> Self {
+        let mut builder = PayloadsBuilder::default();
+        for column in columns {
+            for index in 0..column.len() {
+                builder.data().extend_from_slice(column.get(index));
+                builder.end_value();
+            }
+        }
+        builder.finish()
+    }
+
     /// How many leading values fit into `limit` bytes, but at least one.
     #[must_use]
     pub fn fitting(&self, limit: usize) -> usize {
@@ -202,6 +215,7 @@ mod tests {
             let count = cuts.1.min(values.len() - skip);
             let inner = cuts.2.min(count);
             let part = column(&values).slice(skip, count).slice(inner, count - inner);
+            let part = Payloads::concat([part.slice(0, part.len() / 2), part.slice(part.len() / 2, part.len() - part.len() / 2)]);
             let mut bytes = Vec::new();
             part.write(&mut bytes);
             prop_assert_eq!(bytes.len(), part.encoded_len());

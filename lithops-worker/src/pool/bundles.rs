@@ -216,6 +216,8 @@ mod tests {
             at_most_once: false,
             env: Vec::new(),
             shared: Vec::new(),
+            stored_shared: Vec::new(),
+            inline_limit: None,
             storage: Some(Locator::new("memory", "bucket")),
             log_limit: 0,
             depth: 0,

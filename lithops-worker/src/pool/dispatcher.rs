@@ -35,6 +35,7 @@ async fn serve(pool: &mut Pool, client: &mut FrameReader<OwnedReadHalf>) -> Resu
                 }
             }
             Some(event) = pool.happened.recv() => pool.slot_event(event)?,
+            Some(done) = pool.parcels.happened.recv() => pool.parcel(done)?,
             Some((job, kept)) = pool.stored.recv() => pool.stored(job, kept)?,
             () = tokio::task::yield_now(), if pool.starts_more => {}
             () = time::sleep_until(next_tick), if busy => {

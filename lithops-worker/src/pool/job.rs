@@ -1,6 +1,10 @@
 //! A job as the pool sees it: its queue, its pace, and what may not be begun any more.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use lithops_core::{
     bytes::Bytes,
@@ -8,7 +12,7 @@ use lithops_core::{
     protocol::{Calls, JobSpec},
 };
 
-use super::{MAX_BATCH, bundles::Bundles, nesting::Owner};
+use super::{MAX_BATCH, bundles::Bundles, nesting::Owner, parcels::Depot};
 
 /// Calls shorter than this travel in batches; cpu time and memory are then known per batch only.
 const SHORT: Duration = Duration::from_micros(20);
@@ -36,6 +40,9 @@ pub(super) struct Job {
     /// The mean duration of a call, recent ones counting more.
     pace: Option<f64>,
     cancelled: Ranges,
+    /// Why its calls cannot be run: its shared values are not to be had.
+    pub(super) unreadable: Option<String>,
+    depot: OnceLock<Option<Depot>>,
     /// What is kept until a whole chunk can be stored, when the job is durable.
     pub(super) bundles: Option<Bundles>,
 }
@@ -54,7 +61,14 @@ impl Job {
             served: 0,
             pace: None,
             cancelled: Ranges::default(),
+            unreadable: None,
+            depot: OnceLock::new(),
         }
+    }
+
+    /// Where it keeps what a message cannot hold.
+    pub(super) fn depot(&self) -> Option<Depot> {
+        self.depot.get_or_init(|| Depot::of(&self.spec)).clone()
     }
 
     /// Whether it may have calls in one more slot.
@@ -166,6 +180,8 @@ mod tests {
                 at_most_once,
                 env: Vec::new(),
                 shared: Vec::new(),
+                stored_shared: Vec::new(),
+                inline_limit: None,
                 storage: None,
                 log_limit: 1 << 20,
                 durable: None,

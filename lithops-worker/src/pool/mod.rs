@@ -25,6 +25,7 @@ mod ledger;
 mod log_pipe;
 mod memory;
 mod nesting;
+mod parcels;
 mod sharing;
 mod slot;
 mod state;

@@ -49,6 +49,14 @@ impl Nested {
         self.slots.is_empty()
     }
 
+    /// Whether an owner is there still.
+    pub(super) fn hears(&self, owner: Owner) -> bool {
+        match owner {
+            Owner::Client => true,
+            Owner::Slot(slot) => self.slots.contains_key(&slot),
+        }
+    }
+
     /// Where frames for a slot's executors are collected.
     fn out(&mut self, slot: u64) -> &mut Vec<u8> {
         self.slots.get_mut(&slot).map_or(&mut self.unheard, |heard| &mut heard.out)

@@ -8,6 +8,7 @@ use std::{
 use lithops_core::{
     error::{CallError, Error, ErrorKind, Result},
     id::JobId,
+    parcel::StoredCalls,
     process::START_LIMIT,
     protocol::{
         Calls, Cancel, Forget, Frame, FrameKind, HEADER_LEN, Hello, JobSpec, LogEntry, Logs, Outbox,
@@ -26,6 +27,7 @@ use super::{
     log_pipe::Text,
     memory::{self, Memory},
     nesting::{Nested, Owner},
+    parcels::Parcels,
     sharing::take_back_all,
     slot::Slot,
 };
@@ -67,6 +69,8 @@ pub struct Pool {
     /// Chunks of durable jobs that have been stored.
     pub(super) stored: mpsc::UnboundedReceiver<(JobId, Kept)>,
     storing: mpsc::UnboundedSender<(JobId, Kept)>,
+    /// What messages cannot hold.
+    pub(super) parcels: Parcels,
 }
 
 impl Pool {
@@ -94,6 +98,7 @@ impl Pool {
             happened,
             stored,
             storing,
+            parcels: Parcels::new(),
         }
     }
 
@@ -104,21 +109,25 @@ impl Pool {
 
     /// Takes in a frame of the client, or of an executor inside of a call.
     pub(super) fn frame_of(&mut self, owner: Owner, frame: &Frame) -> Result<()> {
+        if self.waits_for_job(owner, frame)? {
+            return Ok(());
+        }
         match frame.kind {
             FrameKind::Job => {
                 let spec: JobSpec = frame.decode()?;
-                let id = spec.job;
-                self.jobs.entry(id).or_insert_with(|| Job::new(spec, frame.body.clone().into(), owner));
-                self.count_most();
-            }
-            FrameKind::Calls => {
-                let calls = Calls::read(&frame.body)?;
-                let job = self.jobs.get_mut(&calls.run.job).filter(|job| job.owner == owner);
-                let job = job.ok_or_else(|| unexpected("calls of a job that was not announced"))?;
-                if let Some(bundles) = &mut job.bundles {
-                    bundles.given(&calls);
+                if spec.stored_shared.is_empty() {
+                    self.begin_job(owner, spec, frame.body.clone(), None);
+                } else if !self.jobs.contains_key(&spec.job) {
+                    self.fetch_job(owner, spec);
                 }
-                job.push_back(calls);
+            }
+            FrameKind::Calls => self.give(owner, Calls::read(&frame.body)?)?,
+            FrameKind::StoredCalls => {
+                let stored = StoredCalls::read(frame)?;
+                if !self.is_of(owner, stored.run.job) {
+                    return Err(unexpected("calls of a job that was not announced"));
+                }
+                self.fetch_calls(owner, stored);
             }
             FrameKind::Forget => {
                 let Forget { job } = frame.decode()?;
@@ -152,6 +161,34 @@ impl Pool {
         Ok(())
     }
 
+    /// A job that the pool may have calls of from now on.
+    pub(super) fn begin_job(
+        &mut self,
+        owner: Owner,
+        spec: JobSpec,
+        frame: bytes::Bytes,
+        unreadable: Option<String>,
+    ) {
+        let job = self.jobs.entry(spec.job).or_insert_with(|| Job::new(spec, frame.into(), owner));
+        job.unreadable = unreadable;
+        self.count_most();
+    }
+
+    /// Calls of a job that was announced.
+    pub(super) fn give(&mut self, owner: Owner, calls: Calls) -> Result<()> {
+        let job = self.jobs.get_mut(&calls.run.job).filter(|job| job.owner == owner);
+        let job = job.ok_or_else(|| unexpected("calls of a job that was not announced"))?;
+        if let Some(why) = job.unreadable.clone() {
+            self.lose(calls.run, &why);
+            return Ok(());
+        }
+        if let Some(bundles) = &mut job.bundles {
+            bundles.given(&calls);
+        }
+        job.push_back(calls);
+        Ok(())
+    }
+
     pub(super) fn count_most(&mut self) {
         let of_client = self.jobs.values().filter(|job| job.owner == Owner::Client);
         // Without a client's job it stays as it is, for jobs that outlive the call that has started them.
@@ -165,7 +202,7 @@ impl Pool {
         let Some(job) = self.jobs.get_mut(&cancel.job) else { return };
         job.cancel(&cancel.calls);
         let left = job.bundles.as_mut().map(|bundles| bundles.cancelled(&cancel.calls)).unwrap_or_default();
-        left.iter().for_each(|report| write_report(report, self.out_of(cancel.job)));
+        left.iter().for_each(|report| self.send_report(report));
         let Some(job) = self.jobs.get_mut(&cancel.job) else { return };
         let now = clock::monotonic();
         for slot in self.slots.values_mut().filter(|slot| slot.job() == Some(cancel.job)) {
@@ -236,7 +273,7 @@ impl Pool {
         }
         if self.is_durable(id) {
             self.keep(&report);
-        } else {
+        } else if !self.stores_report(header.run, &frame.body) {
             let out = self.out_of(id);
             out.extend_from_slice(&frame_header(FrameKind::Report, frame.body.len()));
             out.extend_from_slice(&frame.body);
@@ -254,7 +291,7 @@ impl Pool {
         let id = report.header.run.job;
         let Some(bundles) = self.jobs.get_mut(&id).and_then(|job| job.bundles.as_mut()) else { return };
         let Decided { pass_on, store } = bundles.ended(report);
-        pass_on.iter().for_each(|report| write_report(report, self.out_of(id)));
+        pass_on.iter().for_each(|report| self.send_report(report));
         for whole in store {
             let storing = self.storing.clone();
             tokio::spawn(async move {
@@ -271,9 +308,18 @@ impl Pool {
         }
         for mut report in kept.bundle.reports {
             report.header.stored = kept.stored;
-            write_report(&report, self.out_of(job));
+            self.send_report(&report);
         }
         Ok(())
+    }
+
+    fn send_report(&mut self, report: &Report) {
+        let body = bytes::Bytes::from(report.encode());
+        if !self.stores_report(report.header.run, &body) {
+            let out = self.out_of(report.header.run.job);
+            out.extend_from_slice(&frame_header(FrameKind::Report, body.len()));
+            out.extend_from_slice(&body);
+        }
     }
 
     /// A sub-worker has ended: the running call gets its cause, what was begun and lost is said to be, and the rest
@@ -492,7 +538,7 @@ fn entry(calls: &Calls, index: u32, text: Text) -> LogEntry {
     LogEntry { call: calls.run.first + u64::from(index), attempt: calls.run.attempt, head, dropped, tail }
 }
 
-fn write_report(report: &Report, out: &mut Vec<u8>) {
+pub(super) fn write_report(report: &Report, out: &mut Vec<u8>) {
     let body = report.encode();
     out.extend_from_slice(&frame_header(FrameKind::Report, body.len()));
     out.extend_from_slice(&body);

@@ -1,4 +1,4 @@
-//! `lithops clean`: removes what crashed programs have left of their durable jobs.
+//! `lithops clean`: removes what crashed programs have left of their jobs.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -34,7 +34,7 @@ impl Clean {
         let verb = if self.dry_run { "would remove" } else { "removing" };
         for job in &expired {
             let what = job.stored.as_ref().map_or_else(
-                || format!("{}  what is left of a job that was never stored whole", job.job),
+                || format!("{}  what is left of a job that is not stored whole", job.job),
                 |stored| Listed::from(stored).line(),
             );
             print::line(format_args!("{verb} {what}"))?;

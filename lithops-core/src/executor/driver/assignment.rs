@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use crate::{
     compute::ComputeBackend,
     error::CallError,
-    executor::{history::Learn, shelf::Durable},
+    executor::{history::Learn, parcels::Parcels, shelf::Durable},
     job::{InputQueue, JobState, Policy},
     plan::Plan,
     protocol::JobSpec,
@@ -37,6 +37,8 @@ pub struct Assignment {
     pub plan: Plan,
     /// Where its outcomes are stored, when it is durable.
     pub durable: Option<Durable>,
+    /// What is too large for a message, on a backend whose messages have a limit.
+    pub parcels: Option<Parcels>,
     /// Who is told how long its calls took.
     pub learn: Option<Learn>,
     /// Tells the driver to leave the job to another.

@@ -4,14 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 
-use super::run::Driver;
+use super::run::{Driver, Kept};
 use crate::{
     compute::{FeedCommand, Invocation, InvokeRequest},
     error::{ErrorKind, Result, Retry},
+    executor::parcels::Parcels,
     id::ActivationId,
     job::{Dispatch, JobEvent, Tracking},
+    parcel::StoredCalls,
     plan::Plan,
-    protocol::{Calls, Cancel, JobSpec, Processes, Run, now_nanos},
+    protocol::{Calls, Cancel, JobSpec, MAX_VALUE, Payloads, Processes, Run, now_nanos},
 };
 
 /// Calls are sent in frames of at most this many bytes, unless a single call is longer.
@@ -36,7 +38,7 @@ impl<T: Tracking> Driver<T> {
             if self.holes {
                 self.skip_settled();
             }
-            if !again && self.ready_calls == 0 {
+            if !again && !self.has_new_calls() {
                 return;
             }
             // New workers first: they take longest.
@@ -164,12 +166,37 @@ impl<T: Tracking> Driver<T> {
         tuning.chunk(&self.plan, left)
     }
 
+    /// Whether there are calls that no worker was given yet, and as many as are given at once: a worker that cannot be
+    /// fed is given a whole chunk.
+    fn has_new_calls(&mut self) -> bool {
+        let any = self.backend.capabilities().feed || self.inputs_ended;
+        self.ready_calls > 0 && (any || self.ready_calls as u64 >= self.chunk_for_new())
+    }
+
+    /// Makes one column of the first `wanted` calls, which may have come in several.
+    fn join_ready(&mut self, wanted: usize) {
+        let (mut columns, mut calls, mut bytes) = (0, 0, 0);
+        for column in &self.ready {
+            if calls >= wanted || columns > 0 && bytes + column.encoded_len() > MAX_VALUE {
+                break;
+            }
+            (columns, calls, bytes) = (columns + 1, calls + column.len(), bytes + column.encoded_len());
+        }
+        if columns > 1 {
+            let joined = Payloads::concat(self.ready.drain(..columns));
+            self.ready.push_front(joined);
+        }
+    }
+
     /// Puts calls into a worker's hands: what was asked for, or the part of it that `calls` are.
     fn hand_over(&mut self, number: u64, calls: Calls, dispatch: Dispatch) {
         let run = calls.run;
         let dispatch = Dispatch { first: run.first, end: run.end(), ..dispatch };
         self.tracker.dispatched(dispatch, number, self.now());
         self.workers.given(number, (run.first, run.end()), calls.arguments.bytes(), dispatch.suspect);
+        if let Some(parcels) = self.parcels.clone().filter(|parcels| parcels.take(&calls)) {
+            return self.store_first(number, calls, parcels);
+        }
         if let Some(feed) = self.workers.feed(number) {
             feed.send(FeedCommand::Chunk(calls));
         } else {
@@ -179,8 +206,39 @@ impl<T: Tracking> Driver<T> {
         }
     }
 
+    /// The same where the arguments are too large for a message: they are stored first, once however often the calls
+    /// are tried.
+    fn store_first(&mut self, number: u64, calls: Calls, parcels: Parcels) {
+        let (_, kept) = self.kept.range(..=calls.run.first).next_back().expect("kept until committed");
+        let (whole, stored) = (kept.calls.clone(), Arc::clone(&kept.stored));
+        let storing = async move {
+            let stored = stored.get_or_try_init(|| parcels.put_calls(&whole)).await?;
+            Ok(stored.part(&calls))
+        };
+        if self.workers.feed(number).is_some() {
+            self.storing.push(Box::pin(async move { (number, storing.await) }));
+            return;
+        }
+        let (backend, job) = (Arc::clone(&self.backend), Arc::clone(&self.spec));
+        self.starting.push(Box::pin(async move {
+            let invoked = match storing.await {
+                Ok(stored) => backend.invoke(InvokeRequest::of_stored(job, vec![stored])).await,
+                Err(error) => Err(error),
+            };
+            (number, invoked)
+        }));
+    }
+
+    /// Arguments for a live worker are stored.
+    pub(super) fn feed_stored(&self, number: u64, stored: StoredCalls) {
+        // Should it have ended meanwhile, its calls are with another by now.
+        if let Some(feed) = self.workers.feed(number) {
+            feed.send(FeedCommand::StoredChunk(Box::new(stored)));
+        }
+    }
+
     fn calls_again(&mut self, again: Dispatch) -> Calls {
-        let (first, (kept, _)) =
+        let (first, Kept { calls: kept, .. }) =
             self.kept.range(..=again.first).next_back().expect("calls are kept until committed");
         let skip = u32::try_from(again.first - first).unwrap_or(u32::MAX);
         let count = u32::try_from(again.end.min(kept.run.end()) - again.first).unwrap_or(u32::MAX);
@@ -226,9 +284,14 @@ impl<T: Tracking> Driver<T> {
             let open = self.tracker.open(self.next, self.next + limit);
             limit = open.first().map_or(limit, |(first, end)| end - first);
         }
+        let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+        let feed = self.backend.capabilities().feed;
+        if !feed {
+            self.join_ready(wanted);
+        }
         let front = self.ready.front_mut().expect("asked for only when inputs are ready");
-        let wanted = usize::try_from(limit).unwrap_or(usize::MAX).min(front.len());
-        let count = front.slice(0, wanted).fitting(FRAME_BYTES);
+        let wanted = wanted.min(front.len());
+        let count = front.slice(0, wanted).fitting(if feed { FRAME_BYTES } else { MAX_VALUE });
         let arguments = front.slice(0, count);
         if count == front.len() {
             self.ready.pop_front();
@@ -265,7 +328,7 @@ impl<T: Tracking> Driver<T> {
         let calls = Calls { run, batch: 0, queued_at: now_nanos(), arguments };
         self.next += u64::from(count);
         self.ready_calls -= count as usize;
-        self.kept.insert(first, (calls.clone(), count));
+        self.kept.insert(first, Kept { calls: calls.clone(), open: count, stored: Arc::default() });
         calls
     }
 
@@ -289,7 +352,11 @@ impl<T: Tracking> Driver<T> {
                     self.end_invocation(id);
                 }
                 let ended = futures_util::stream::once(async { None });
-                let events = invocation.events.map(Some).chain(ended).map(move |event| (number, event));
+                let events = match &self.parcels {
+                    Some(parcels) => parcels.open(invocation.events),
+                    None => invocation.events,
+                };
+                let events = events.map(Some).chain(ended).map(move |event| (number, event));
                 self.events.push(Box::pin(events));
                 Ok(())
             }

@@ -2,13 +2,16 @@
 
 use std::panic::catch_unwind;
 
-use super::{RetryIf, run::Driver};
+use super::{
+    RetryIf,
+    run::{Driver, Kept},
+};
 use crate::{
     compute::{Event, EventKind, ExitReason, FeedCommand},
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
     job::{JobEvent, Step, Tracking, Verdict},
     journal::Bundle,
-    protocol::{Cancel, Report, Run, Tag, blank_header, failed_report},
+    protocol::{Cancel, Report, Run, Tag, blank_header, failed_report, lost_report},
 };
 
 impl<T: Tracking> Driver<T> {
@@ -17,6 +20,12 @@ impl<T: Tracking> Driver<T> {
         match event {
             Some(Ok(Event { kind, .. })) => match kind {
                 EventKind::Report(report) => self.report(Some(number), &report),
+                // Fetched before it comes here, where the backend has said that there are such.
+                EventKind::StoredReport(stored) => {
+                    let report =
+                        lost_report(stored.run, "its outcome is in the storage, and nobody fetches it");
+                    self.report(Some(number), &report);
+                }
                 EventKind::Logs(logs) => self.job.add_logs(logs),
                 EventKind::Exited(ExitReason::Refused(reason)) => {
                     return Err(Error::new(
@@ -170,8 +179,8 @@ impl<T: Tracking> Driver<T> {
             match step {
                 Step::CommitLost { call, attempt } => {
                     let kept = self.kept.range(..=call).next_back();
-                    let Some((first, (kept, _))) = kept else { continue };
-                    let run = kept.run.slice(u32::try_from(call - first).unwrap_or(u32::MAX), 1);
+                    let Some((first, Kept { calls, .. })) = kept else { continue };
+                    let run = calls.run.slice(u32::try_from(call - first).unwrap_or(u32::MAX), 1);
                     let run = Run { attempt, ..run };
                     committed.push(failed_report(&blank_header(run), &[&error]));
                 }
@@ -210,13 +219,13 @@ impl<T: Tracking> Driver<T> {
 
     /// The arguments of calls that have just got an outcome are not needed any more.
     fn let_go(&mut self, first: u64, end: u64) {
-        let touched = self.kept.range(..end).rev().take_while(|(_, (kept, _))| kept.run.end() > first);
+        let touched = self.kept.range(..end).rev().take_while(|(_, kept)| kept.calls.run.end() > first);
         let touched: Vec<_> = touched.map(|(start, _)| *start).collect();
         for start in touched {
-            if let Some((kept, open)) = self.kept.get_mut(&start) {
-                let overlap = kept.run.end().min(end) - start.max(first);
-                *open = open.saturating_sub(u32::try_from(overlap).unwrap_or(u32::MAX));
-                if *open == 0 {
+            if let Some(kept) = self.kept.get_mut(&start) {
+                let overlap = kept.calls.run.end().min(end) - start.max(first);
+                kept.open = kept.open.saturating_sub(u32::try_from(overlap).unwrap_or(u32::MAX));
+                if kept.open == 0 {
                     self.kept.remove(&start);
                 }
             }

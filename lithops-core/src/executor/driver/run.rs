@@ -13,7 +13,7 @@ use futures_util::{
     stream::{BoxStream, FuturesUnordered, SelectAll},
 };
 use tokio::{
-    sync::oneshot,
+    sync::{OnceCell, oneshot},
     time::{Instant, sleep_until},
 };
 use tracing::Instrument;
@@ -26,10 +26,11 @@ use crate::{
     compute::{CancelLevel, ComputeBackend, Event, Invocation, Liveness, Reports},
     error::{Error, ErrorKind, Result},
     executor::{
-        history::Learn, interrupt, shelf::Shelf, stragglers::Pace, throttle::Throttle, tuning::Tuning,
-        workers::Workers,
+        history::Learn, interrupt, parcels::Parcels, shelf::Shelf, stragglers::Pace, throttle::Throttle,
+        tuning::Tuning, workers::Workers,
     },
     job::{Command, Commands, InputQueue, JobEvent, JobState, Measured, Taken, Tracker, Tracking},
+    parcel::StoredCalls,
     plan::Plan,
     protocol::{Calls, JobSpec, Payloads, failed_together},
 };
@@ -107,8 +108,12 @@ pub(super) struct Driver<T> {
     pub(super) inputs_ended: bool,
     /// Calls that were cancelled one by one: a worker that is being started may have them.
     pub(super) cancelled: Vec<(u64, u64)>,
-    /// Calls that may have to be sent again, with how many of them are not committed.
-    pub(super) kept: BTreeMap<u64, (Calls, u32)>,
+    /// Calls that may have to be sent again, by the first of them.
+    pub(super) kept: BTreeMap<u64, Kept>,
+    /// What is too large for a message.
+    pub(super) parcels: Option<Parcels>,
+    /// Calls for a live worker whose arguments are being stored.
+    pub(super) storing: FuturesUnordered<BoxFuture<'static, (u64, Result<StoredCalls>)>>,
     pub(super) workers: Workers,
     pub(super) throttle: Throttle,
     pub(super) next_again: u64,
@@ -131,6 +136,16 @@ pub(super) struct Driver<T> {
     learn: Option<Learn>,
     /// From which call on chunks have the plan's size, and the number of the first of them.
     pub(super) chunks_from: (u64, u64),
+}
+
+/// Calls that may have to be sent again.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) calls: Calls,
+    /// How many of them are not committed.
+    pub(super) open: u32,
+    /// Where their arguments are, once they were stored.
+    pub(super) stored: Arc<OnceCell<StoredCalls>>,
 }
 
 impl<T: Tracking> Driver<T> {
@@ -180,6 +195,8 @@ impl<T: Tracking> Driver<T> {
             inputs_ended: false,
             cancelled: Vec::new(),
             kept: BTreeMap::new(),
+            parcels: assignment.parcels,
+            storing: FuturesUnordered::new(),
             workers: Workers::new(least),
             next_again: AGAIN,
             starting: FuturesUnordered::new(),
@@ -200,13 +217,16 @@ impl<T: Tracking> Driver<T> {
         stop: &mut Option<oneshot::Receiver<()>>,
     ) -> Result<Ended> {
         let queue = Arc::clone(&self.queue);
+        if let Some(parcels) = &self.parcels {
+            self.spec = parcels.spec(Arc::clone(&self.spec)).await?;
+        }
         self.take_inputs()?;
         loop {
             self.dispatch();
             if self.is_finished() {
                 return Ok(Ended::Finished);
             }
-            let wants_inputs = !self.inputs_ended && self.ready_calls < READY_CALLS;
+            let wants_inputs = self.wants_inputs();
             let alarm = self.alarm();
             // In this order, so that the same events have the same consequences, and a flood of reports keeps nobody
             // from ending the job.
@@ -223,6 +243,9 @@ impl<T: Tracking> Driver<T> {
                 Some((worker, started)) = self.starting.next(), if !self.starting.is_empty() => {
                     self.started(worker, started)?;
                 }
+                Some((worker, stored)) = self.storing.next(), if !self.storing.is_empty() => {
+                    self.feed_stored(worker, stored?);
+                }
                 Some((worker, event)) = self.events.next(), if !self.events.is_empty() => self.event(worker, event)?,
                 () = queue.ready(), if wants_inputs => self.take_inputs()?,
                 () = sleep_until(alarm.unwrap_or(self.started_at)), if alarm.is_some() => {}
@@ -230,10 +253,14 @@ impl<T: Tracking> Driver<T> {
             if alarm.is_some_and(|alarm| alarm <= Instant::now()) {
                 self.look_at_the_time();
             }
-            if !self.inputs_ended && self.ready_calls < READY_CALLS {
+            if self.wants_inputs() {
                 self.take_inputs()?;
             }
         }
+    }
+
+    fn wants_inputs(&self) -> bool {
+        !self.inputs_ended && self.ready_calls < READY_CALLS.max(self.plan.chunksize())
     }
 
     /// What was measured helps to plan the next job of the function.

@@ -15,7 +15,7 @@ use lithops_core::{
 use tokio::time::sleep;
 
 use super::{
-    ToPool,
+    serve::ToPool,
     stint::{Left, Stint},
 };
 

@@ -19,8 +19,8 @@ use lithops_core::{
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    ToPool,
     inputs::{Fetched, Inputs},
+    serve::ToPool,
     shift::{Next, Shift},
 };
 

@@ -79,6 +79,7 @@ async fn play(world: &Arc<World>, id: JobId) -> (lithops_core::job::Progress, Du
         speculate: false,
         plan,
         durable: None,
+        parcels: None,
         learn: None,
         stop: None,
     };

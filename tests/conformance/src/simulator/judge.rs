@@ -99,6 +99,7 @@ async fn session(
         speculate: scenario.speculate,
         plan,
         durable: None,
+        parcels: None,
         learn: None,
         stop: None,
     };
@@ -193,6 +194,8 @@ pub(super) fn spec(job: JobId, scenario: &Scenario) -> JobSpec {
         at_most_once: false,
         env: Vec::new(),
         shared: Vec::new(),
+        stored_shared: Vec::new(),
+        inline_limit: None,
         storage: None,
         log_limit: 0,
         durable: None,

@@ -16,6 +16,7 @@ pub(super) const TRIALS: &[(&str, Trial)] = &[
     ("objects go and come through the command line", command_line),
     ("a program and its workers use the storage, and its secret is nowhere", objects),
     ("words of real text are those that wc counts", words),
+    ("a fleet finds jobs and chunks there", fleet),
     ("what is wrong is said", mistakes),
 ];
 
@@ -115,6 +116,30 @@ fn words(programs: &Programs, server: &Server) -> Result<(), String> {
     let said = programs.example_with("words", &["texts"], "config.yaml")?;
     let lines = ["3 KiB", "50 KiB", "1 MiB"].map(|size| format!("{expected} words in parts of {size}\n"));
     said.ends_with(0)?.wants(&format!("{expected} words three times"), said.stdout == lines.concat())?;
+    Ok(())
+}
+
+/// Workers that nobody feeds: what they are to do, and what they have done, is in the storage alone.
+fn fleet(programs: &Programs, server: &Server) -> Result<(), String> {
+    let pulled = "localhost: {dispatch: pull, max_workers: 2, lease: 5s}";
+    programs.write("fleet.yaml", format!("{}\n{pulled}\n", server.yaml).as_bytes())?;
+    for file in 0..4u32 {
+        let lines = (0..2_000u32).map(|line| format!("file {file} line {line}\n"));
+        programs.write(&format!("few/{file}"), lines.collect::<String>().as_bytes())?;
+    }
+    // What the trials before have put there counts as well.
+    let lithops = |arguments: &[&str]| programs.lithops(&[arguments, &["--config", "fleet.yaml"]].concat());
+    lithops(&["storage", "delete", BUCKET, "--prefix", "words-example/"])?;
+    lithops(&["clean", "--older-than", "0s"])?.ends_with(0)?;
+    let said = programs.example_with("words", &["few"], "fleet.yaml")?;
+    let lines = ["3 KiB", "50 KiB", "1 MiB"].map(|size| format!("32000 words in parts of {size}\n"));
+    said.ends_with(0)?.wants("32000 words three times", said.stdout == lines.concat())?;
+    for left in ["lithops.jobs/", "lithops.fleets/"] {
+        let listed = lithops(&["storage", "list", BUCKET, "--prefix", left, "--json"])?.json()?;
+        if listed != serde_json::json!([]) {
+            return Err(format!("left in the storage: {listed}"));
+        }
+    }
     Ok(())
 }
 

@@ -1,0 +1,54 @@
+//! How a worker of a fleet serves: its pool, and the search that feeds it.
+
+use std::os::unix::net::UnixStream as StdStream;
+
+use lithops_core::{
+    error::Result,
+    fleet::Launch,
+    protocol::{Frame, FrameKind, FrameReader, Outbox, Setup},
+};
+use tokio::net::{UnixStream, unix::OwnedReadHalf};
+
+use super::search::search;
+use crate::pool::{self, Pool};
+
+/// The way to the pool of this process.
+#[derive(Debug)]
+pub(in crate::door) struct ToPool {
+    pub(in crate::door) outbox: Outbox,
+    pub(in crate::door) frames: FrameReader<OwnedReadHalf>,
+}
+
+/// Serves the jobs of a fleet until there are none for too long, or the other end of `lifeline` is gone.
+pub(in crate::door) async fn pull(
+    setup: Setup,
+    launch: Launch,
+    mut lifeline: FrameReader<OwnedReadHalf>,
+) -> Result<()> {
+    let (ours, theirs) = StdStream::pair()?;
+    let halves = |stream: StdStream| -> Result<(FrameReader<OwnedReadHalf>, Outbox)> {
+        stream.set_nonblocking(true)?;
+        let (reading, writing) = UnixStream::from_std(stream)?.into_split();
+        Ok((FrameReader::new(reading), Outbox::new(writing)))
+    };
+    let (frames, outbox) = halves(ours)?;
+    let (commands, reports) = halves(theirs)?;
+    if let Some(secrets) = &launch.secrets {
+        let mut frame = Vec::new();
+        Frame::write(FrameKind::Secrets, secrets, &mut frame)?;
+        outbox.send(&frame);
+        lithops_core::storage::give(&secrets.storage, secrets.secrets.iter().cloned().collect());
+    }
+    let pool = Pool::new(setup, reports);
+    tokio::select! {
+        ended = pool::run(pool, commands) => ended,
+        ended = search(&launch, ToPool { outbox, frames }) => ended,
+        gone = gone(&mut lifeline) => gone,
+    }
+}
+
+/// Waits until nobody holds the other end any more; nothing is expected from there.
+async fn gone(lifeline: &mut FrameReader<OwnedReadHalf>) -> Result<()> {
+    while lifeline.next().await?.is_some() {}
+    Ok(())
+}

@@ -1,0 +1,221 @@
+//! What comes to the pool, and leaves it, through the storage because a message cannot hold it.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use lithops_core::{
+    error::{Error, ErrorKind, Result},
+    id::JobId,
+    journal::Journal,
+    parcel::{Parcel, StoredCalls, StoredReport},
+    protocol::{Calls, Cancel, Forget, Frame, FrameKind, HEADER_LEN, JobSpec, Processes, Run, lost_report},
+    storage::StorageClient,
+};
+use tokio::sync::mpsc;
+
+use super::{Pool, job::Job, nesting::Owner, state::write_report};
+
+/// What the pool fetches from the storage, and what it stores there.
+#[derive(Debug)]
+pub(super) struct Parcels {
+    done: mpsc::UnboundedSender<Done>,
+    /// What has been fetched or stored.
+    pub(super) happened: mpsc::UnboundedReceiver<Done>,
+    /// Jobs whose shared values are being fetched, and the frames that wait for them.
+    arriving: HashMap<JobId, Vec<(Owner, Frame)>>,
+}
+
+/// What has been fetched or stored.
+#[derive(Debug)]
+pub(super) enum Done {
+    /// A job, with its shared values.
+    Job(Owner, Box<JobSpec>, Result<Vec<lithops_core::bytes::Bytes>>),
+    /// Calls, with their arguments.
+    Calls(Owner, Run, Result<Calls>),
+    /// A report.
+    Report(Run, Option<Depot>, Result<StoredReport>),
+}
+
+/// Where a job keeps what a message cannot hold.
+#[derive(Debug, Clone)]
+pub(super) struct Depot {
+    storage: Arc<Result<StorageClient>>,
+    journal: Arc<Result<Journal>>,
+    is_marked: Arc<AtomicBool>,
+}
+
+impl Parcels {
+    pub(super) fn new() -> Self {
+        let (done, happened) = mpsc::unbounded_channel();
+        Self { done, happened, arriving: HashMap::new() }
+    }
+}
+
+impl Depot {
+    /// That of a job, which is opened once.
+    pub(super) fn of(spec: &JobSpec) -> Option<Self> {
+        let locator = spec.storage.as_ref()?;
+        let storage = StorageClient::connect(locator);
+        let journal = match &storage {
+            Ok(storage) => Ok(Journal::new(storage, locator.prefix.as_deref(), spec.job)),
+            Err(error) => Err(error.again()),
+        };
+        Some(Self { storage: Arc::new(storage), journal: Arc::new(journal), is_marked: Arc::default() })
+    }
+
+    fn storage(&self) -> Result<&StorageClient> {
+        (*self.storage).as_ref().map_err(Error::again)
+    }
+
+    fn journal(&self) -> Result<&Journal> {
+        (*self.journal).as_ref().map_err(Error::again)
+    }
+
+    async fn put(&self, report: Bytes) -> Result<Parcel> {
+        let journal = self.journal()?;
+        if !self.is_marked.load(Ordering::Relaxed) {
+            journal.mark().await?;
+            self.is_marked.store(true, Ordering::Relaxed);
+        }
+        let key = journal.parcel(&JobId::generate().to_string());
+        Parcel::put(self.storage()?, key, report.into()).await
+    }
+}
+
+impl Pool {
+    /// Keeps a frame of a job that is not there yet. Returns whether it was one.
+    pub(super) fn waits_for_job(&mut self, owner: Owner, frame: &Frame) -> Result<bool> {
+        if self.parcels.arriving.is_empty() {
+            return Ok(false);
+        }
+        let job = match frame.kind {
+            FrameKind::Calls => Run::read(&frame.body)?.job,
+            FrameKind::StoredCalls => StoredCalls::read(frame)?.run.job,
+            FrameKind::Forget => frame.decode::<Forget>()?.job,
+            FrameKind::Cancel => frame.decode::<Cancel>()?.job,
+            FrameKind::Processes => frame.decode::<Processes>()?.job,
+            _ => return Ok(false),
+        };
+        let Some(waiting) = self.parcels.arriving.get_mut(&job) else { return Ok(false) };
+        waiting.push((owner, frame.clone()));
+        Ok(true)
+    }
+
+    /// Fetches the shared values of a job; what is sent of it meanwhile waits.
+    pub(super) fn fetch_job(&mut self, owner: Owner, mut spec: JobSpec) {
+        self.parcels.arriving.entry(spec.job).or_default();
+        let (done, stored) = (self.parcels.done.clone(), std::mem::take(&mut spec.stored_shared));
+        let depot = Depot::of(&spec);
+        tokio::spawn(async move {
+            let values = async {
+                let depot = depot.as_ref().ok_or_else(no_storage)?;
+                let mut values = Vec::new();
+                for parcel in &stored {
+                    values.push(parcel.get(depot.storage()?).await?);
+                }
+                Ok(values)
+            };
+            // The pool is gone when the client is.
+            let _ = done.send(Done::Job(owner, Box::new(spec), values.await));
+        });
+    }
+
+    /// Fetches the arguments of calls.
+    pub(super) fn fetch_calls(&self, owner: Owner, stored: StoredCalls) {
+        let depot = self.jobs.get(&stored.run.job).and_then(Job::depot);
+        let done = self.parcels.done.clone();
+        tokio::spawn(async move {
+            let calls = async {
+                let depot = depot.as_ref().ok_or_else(no_storage)?;
+                stored.load(depot.storage()?).await
+            };
+            let _ = done.send(Done::Calls(owner, stored.run, calls.await));
+        });
+    }
+
+    /// Stores a report that is too large for a message. Returns whether it was.
+    pub(super) fn stores_report(&mut self, run: Run, body: &Bytes) -> bool {
+        let Some(job) = self.jobs.get(&run.job) else { return false };
+        if job.spec.inline_limit.is_none_or(|limit| body.len() as u64 <= limit) {
+            return false;
+        }
+        let (depot, done, body) = (job.depot(), self.parcels.done.clone(), body.clone());
+        tokio::spawn(async move {
+            let stored = async {
+                let depot = depot.as_ref().ok_or_else(no_storage)?;
+                Ok(StoredReport { run, parcel: depot.put(body).await? })
+            };
+            let stored = stored.await;
+            let _ = done.send(Done::Report(run, depot, stored));
+        });
+        true
+    }
+
+    /// Takes in what has been fetched or stored.
+    pub(super) fn parcel(&mut self, done: Done) -> Result<()> {
+        match done {
+            Done::Job(owner, spec, values) => {
+                let mut spec = *spec;
+                let waiting = self.parcels.arriving.remove(&spec.job).unwrap_or_default();
+                if !self.nested.hears(owner) {
+                    return Ok(());
+                }
+                let unreadable = values
+                    .as_ref()
+                    .err()
+                    .map(|error| format!("its shared values cannot be read from the storage: {error}"));
+                spec.shared = values.unwrap_or_default();
+                let mut frame = Vec::new();
+                Frame::write(FrameKind::Job, &spec, &mut frame)?;
+                let body = Bytes::from(frame).slice(HEADER_LEN..);
+                self.begin_job(owner, spec, body, unreadable);
+                waiting.iter().try_for_each(|(owner, frame)| self.frame_of(*owner, frame))
+            }
+            Done::Calls(owner, run, calls) => {
+                // The job may be over.
+                if !self.is_of(owner, run.job) {
+                    return Ok(());
+                }
+                match calls {
+                    Ok(calls) => self.give(owner, calls),
+                    Err(error) => {
+                        self.lose(run, &format!("its arguments cannot be read from the storage: {error}"));
+                        Ok(())
+                    }
+                }
+            }
+            Done::Report(run, depot, Ok(stored)) => {
+                if self.jobs.contains_key(&run.job) {
+                    return stored.write(self.out_of(run.job));
+                }
+                // The client has cleared up already.
+                tokio::spawn(async move {
+                    if let Some(Ok(journal)) = depot.as_ref().map(Depot::journal) {
+                        // Should that fail, `lithops clean` does it.
+                        let _ = journal.remove(stored.parcel.key()).await;
+                    }
+                });
+                Ok(())
+            }
+            Done::Report(run, _, Err(error)) => {
+                self.lose(run, &format!("its outcome cannot be put into the storage: {error}"));
+                Ok(())
+            }
+        }
+    }
+
+    /// Says that calls are lost, through no fault of their own.
+    pub(super) fn lose(&mut self, run: Run, why: &str) {
+        write_report(&lost_report(run, why), self.out_of(run.job));
+    }
+}
+
+fn no_storage() -> Error {
+    Error::new(ErrorKind::Unexpected, "the job was sent without its storage")
+}
