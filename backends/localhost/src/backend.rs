@@ -7,6 +7,7 @@ use lithops_core::{
     compute::{
         BackendDescriptor, BackendInfo, BackendOptions, Capabilities, Check, CloseMode, ComputeBackend,
         Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId, RuntimeSpec, Severity,
+        WorkerProcess,
     },
     error::{Error, ErrorKind, Result},
     fleet::Launch,
@@ -19,7 +20,6 @@ use crate::{
     config::{self, LocalhostConfig},
     fleet::Fleets,
     nesting,
-    worker::Worker,
 };
 
 /// What this crate submits.
@@ -51,7 +51,7 @@ pub struct LocalhostBackend {
     max_workers: usize,
     /// Whether this is inside of a call: the worker is then the one that the call runs in, and none is started.
     nested: bool,
-    workers: Mutex<Vec<Arc<Worker>>>,
+    workers: Mutex<Vec<Arc<WorkerProcess>>>,
     fleets: Fleets,
 }
 
@@ -86,15 +86,12 @@ impl LocalhostBackend {
         })
     }
 
-    fn workers(&self) -> MutexGuard<'_, Vec<Arc<Worker>>> {
+    fn workers(&self) -> MutexGuard<'_, Vec<Arc<WorkerProcess>>> {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A worker that does not serve the job yet: a warm one, or a new one while there may be more.
-    fn worker_for(&self, request: &InvokeRequest) -> Result<Arc<Worker>> {
-        if self.nested {
-            return nesting::worker();
-        }
+    fn worker_for(&self, request: &InvokeRequest) -> Result<Arc<WorkerProcess>> {
         let mut workers = self.workers();
         workers.retain(|worker| worker.is_alive());
         let job = request.job.job;
@@ -109,7 +106,7 @@ impl LocalhostBackend {
                 format!("all {} workers serve the job already", self.max_workers),
             ));
         }
-        let worker = Arc::new(Worker::start(&self.runtime, &self.program, self.secrets.as_ref())?);
+        let worker = Arc::new(WorkerProcess::start(&self.runtime, &self.program, self.secrets.as_ref())?);
         workers.push(Arc::clone(&worker));
         Ok(worker)
     }
@@ -144,8 +141,12 @@ impl ComputeBackend for LocalhostBackend {
     async fn invoke(&self, request: InvokeRequest) -> Result<Invocation> {
         // A worker may end between being chosen and being asked; the next one is new then.
         for _ in 0..3 {
-            let worker = self.worker_for(&request)?;
-            if let Some(invocation) = worker.invoke(&request)? {
+            let invocation = if self.nested {
+                nesting::worker()?.invoke(&request)?
+            } else {
+                self.worker_for(&request)?.invoke(&request)?
+            };
+            if let Some(invocation) = invocation {
                 return Ok(invocation);
             }
         }

@@ -3,13 +3,11 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lithops_core::{
-    compute::ExitReason,
+    compute::{ExitReason, WorkerProcess},
     error::{Error, ErrorKind, Result},
     fleet::Launch,
     protocol::Program,
 };
-
-use crate::worker::Worker;
 
 /// The workers on this machine that find their jobs themselves. They end with the last handle to them, as all workers
 /// of this machine do.
@@ -20,7 +18,7 @@ pub(crate) struct Fleets {
 
 #[derive(Debug, Default)]
 struct State {
-    workers: Vec<(String, Worker)>,
+    workers: Vec<(String, WorkerProcess)>,
     started: u64,
 }
 
@@ -51,7 +49,7 @@ impl Fleets {
             state.started += 1;
             // No other has ever had the name: no other has ever had the fleet's.
             let name = format!("{}-{}", launch.fleet, state.started);
-            let worker = Worker::launch(runtime, program, launch.named(&name))?;
+            let worker = WorkerProcess::launch(runtime, program, launch.named(&name))?;
             state.workers.push((name, worker));
         }
         let alive = state.workers.iter().filter(|(_, worker)| worker.is_alive());

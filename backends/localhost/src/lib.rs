@@ -11,7 +11,6 @@ mod backend;
 mod config;
 mod fleet;
 mod nesting;
-mod worker;
 
 pub use backend::LocalhostBackend;
 pub use config::LocalhostConfig;

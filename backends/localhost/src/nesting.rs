@@ -2,33 +2,40 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::FutureExt;
 use lithops_core::{
+    compute::{ExitReason, WorkerChannel},
     error::{Error, ErrorKind, Result},
     nesting,
 };
 
-use crate::worker::Worker;
-
 /// All executors of this process share one worker, as they share the process.
-static WORKER: Mutex<Option<Arc<Worker>>> = Mutex::new(None);
+static WORKER: Mutex<Option<Arc<WorkerChannel>>> = Mutex::new(None);
 
 /// The worker that this process belongs to; must be called inside a runtime that stays.
 ///
 /// # Errors
 /// When it has closed the channel.
-pub(crate) fn worker() -> Result<Arc<Worker>> {
+pub(crate) fn worker() -> Result<Arc<WorkerChannel>> {
     let mut worker = WORKER.lock().unwrap_or_else(PoisonError::into_inner);
     if worker.is_none()
         && let Some(channel) = nesting::take_channel()
     {
-        *worker = Some(Arc::new(Worker::around(channel)?));
+        let around = WorkerChannel::resume("around", channel, Box::new(|broken| closed(broken).boxed()))?;
+        *worker = Some(Arc::new(around));
     }
     worker.as_ref().filter(|worker| worker.is_alive()).map(Arc::clone).ok_or_else(|| {
         Error::new(ErrorKind::WorkerLost, "the worker that this call runs in takes no more jobs from it")
     })
 }
 
+/// When it really ends, so does this process.
+async fn closed(broken: Option<Error>) -> ExitReason {
+    let how = broken.map_or_else(String::new, |error| format!(": {error}"));
+    ExitReason::Lost(format!("the worker that this call runs in has closed the channel{how}"))
+}
+
 /// The worker, if a job was started on it.
-pub(crate) fn known_worker() -> Option<Arc<Worker>> {
+pub(crate) fn known_worker() -> Option<Arc<WorkerChannel>> {
     WORKER.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }

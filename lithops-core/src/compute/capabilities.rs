@@ -41,6 +41,10 @@ pub struct Capabilities {
     pub liveness: Liveness,
     /// What can be cancelled.
     pub cancel: CancelLevel,
+    /// Whether workers start only where a runtime was deployed.
+    pub runtimes: bool,
+    /// Whether what is running can be attached to again.
+    pub watch: bool,
     /// How long a worker takes to start.
     pub startup: Startup,
     /// The time of a CPU that a call costs beside itself.
@@ -83,6 +87,8 @@ impl Capabilities {
             reports: Reports::Streamed,
             liveness: Liveness::Platform,
             cancel: CancelLevel::Call,
+            runtimes: false,
+            watch: false,
             startup: Startup {
                 cold: Duration::from_millis(2),
                 warm: Duration::from_micros(100),

@@ -8,7 +8,7 @@ use crate::{
     error::Result,
     id::ActivationId,
     parcel::{StoredCalls, StoredReport},
-    protocol::{Calls, Cancel, Frame, FrameKind, JobSpec, Logs, Processes, Report},
+    protocol::{Calls, Cancel, Deadline, Frame, FrameKind, JobSpec, Logs, Processes, Report},
 };
 
 /// Activations to hand over.
@@ -21,19 +21,21 @@ pub struct InvokeRequest {
     pub calls: Vec<Calls>,
     /// The same, of chunks whose arguments are more bytes than `payload_limit` allows.
     pub stored: Vec<StoredCalls>,
+    /// How long the platform lets an activation run, where it ends it then: backends set it.
+    pub time_limit: Option<Duration>,
 }
 
 impl InvokeRequest {
     /// A request to run `calls` of `job`.
     #[must_use]
     pub fn new(job: Arc<JobSpec>, calls: Vec<Calls>) -> Self {
-        Self { job, calls, stored: Vec::new() }
+        Self { job, calls, stored: Vec::new(), time_limit: None }
     }
 
     /// A request to run calls whose arguments are in the storage.
     #[must_use]
     pub fn of_stored(job: Arc<JobSpec>, stored: Vec<StoredCalls>) -> Self {
-        Self { job, calls: Vec::new(), stored }
+        Self { stored, ..Self::new(job, Vec::new()) }
     }
 
     /// The activation it begins with.
@@ -50,6 +52,9 @@ impl InvokeRequest {
     /// When they cannot be encoded.
     pub fn write(&self, out: &mut Vec<u8>) -> Result<()> {
         Frame::write::<JobSpec>(FrameKind::Job, &self.job, out)?;
+        if let Some(within) = self.time_limit {
+            Frame::write(FrameKind::Deadline, &Deadline { job: self.job.job, within }, out)?;
+        }
         self.calls.iter().for_each(|calls| calls.write(out));
         self.stored.iter().try_for_each(|stored| stored.write(out))
     }

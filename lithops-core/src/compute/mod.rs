@@ -8,6 +8,7 @@ mod platform;
 mod platform_data;
 mod price;
 mod runtime;
+mod worker;
 
 pub use backend::{BackendInfo, Check, CloseMode, ComputeBackend, Severity};
 pub use capabilities::{CancelLevel, Capabilities, Granularity, Liveness, Reports, Startup};
@@ -18,3 +19,4 @@ pub use invocation::{
 pub use platform::{Platform, WorkerWish};
 pub use price::Price;
 pub use runtime::{Package, Runtime, RuntimeId, RuntimeSpec};
+pub use worker::{HowItEnded, WorkerChannel, WorkerProcess};

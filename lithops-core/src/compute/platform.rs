@@ -189,6 +189,8 @@ impl Platform {
                 Heart::Heartbeat(period) => Liveness::Heartbeat(period.0),
             },
             cancel: data.cancel,
+            runtimes: data.runtimes,
+            watch: data.watch,
             startup: Startup {
                 cold: data.startup.cold.0,
                 warm: data.startup.warm.0,

@@ -31,6 +31,10 @@ pub(super) struct Data {
     #[serde(deserialize_with = "liveness")]
     pub(super) liveness: Heart,
     pub(super) cancel: CancelLevel,
+    #[serde(default)]
+    pub(super) runtimes: bool,
+    #[serde(default)]
+    pub(super) watch: bool,
     pub(super) startup: Start,
     pub(super) call_overhead: Span,
     pub(super) price: Prices,

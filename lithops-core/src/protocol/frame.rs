@@ -51,6 +51,8 @@ pub enum FrameKind {
     StoredCalls = 11,
     /// [`StoredReport`](crate::parcel::StoredReport): a run of outcomes that are in the storage.
     StoredReport = 12,
+    /// [`Deadline`](super::Deadline): how long the worker may run calls of the job.
+    Deadline = 13,
 }
 
 impl FrameKind {
@@ -68,6 +70,7 @@ impl FrameKind {
             10 => Self::Secrets,
             11 => Self::StoredCalls,
             12 => Self::StoredReport,
+            13 => Self::Deadline,
             _ => return None,
         })
     }

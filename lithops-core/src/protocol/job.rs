@@ -100,6 +100,25 @@ pub struct Forget {
     pub job: JobId,
 }
 
+/// How long the platform lets the worker run calls of a job from now on: shortly before, it stops beginning them and
+/// gives those that it has not begun back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deadline {
+    /// The job.
+    pub job: JobId,
+    /// From when the frame comes.
+    pub within: Duration,
+}
+
+impl Deadline {
+    /// When no further call may begin, from when the frame comes: 5 s before, or a twentieth of the time if that is
+    /// less.
+    #[must_use]
+    pub fn last_start(&self) -> Duration {
+        self.within - (self.within / 20).min(Duration::from_secs(5))
+    }
+}
+
 /// Changes how many calls of a job may run at once in a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Processes {

@@ -56,6 +56,12 @@ fn made(header: &ReportHeader, tag: Tag, errors: &[&[u8]]) -> Report {
     Report::read(&body).expect("it was just written")
 }
 
+/// A report in which every call comes back as it was.
+#[must_use]
+pub fn unstarted_report(run: Run) -> Report {
+    made(&blank_header(run), Tag::Unstarted, &vec![[].as_slice(); run.count as usize])
+}
+
 /// A report in which every call is lost, through no fault of its own.
 #[must_use]
 pub fn lost_report(run: Run, why: &str) -> Report {

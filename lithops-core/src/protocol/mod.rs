@@ -13,6 +13,7 @@
 //!   | <-------- StoredReport  |                              |   what is in the storage, by name (`crate::parcel`)
 //!   | -- Forget, Cancel ----> | -- Forget -----------------> |
 //!   | -- Processes ---------> |                              |   another granularity, while it runs
+//!   | -- Deadline ----------> |                              |   how long the platform lets it run
 //! ```
 //!
 //! An executor inside of a call is a client too: over the second socket it sends its worker what a client sends after
@@ -35,9 +36,11 @@ mod run;
 pub use calls::Calls;
 pub use frame::{Frame, FrameKind, FrameReader, HEADER_LEN, MAX_FRAME, MAX_VALUE, frame_header, read_frame};
 pub use hello::{About, Hello, PROTOCOL, Role};
-pub use job::{Cancel, DurableSpec, Forget, JobSpec, ParentCall, Processes, Program, Secrets, Setup};
+pub use job::{
+    Cancel, Deadline, DurableSpec, Forget, JobSpec, ParentCall, Processes, Program, Secrets, Setup,
+};
 pub use logs::{LogEntry, Logs};
-pub use made::{blank_header, failed_report, failed_together, lost_report, now_nanos};
+pub use made::{blank_header, failed_report, failed_together, lost_report, now_nanos, unstarted_report};
 pub use outbox::Outbox;
 pub use payloads::{Payloads, PayloadsBuilder};
 pub use report::{CallStats, Report, ReportBuilder, ReportHeader, Tag};

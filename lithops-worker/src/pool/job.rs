@@ -40,6 +40,8 @@ pub(super) struct Job {
     /// The mean duration of a call, recent ones counting more.
     pace: Option<f64>,
     cancelled: Ranges,
+    /// When no further call may begin, on the monotonic clock.
+    pub(super) last_start: Option<u64>,
     /// Why its calls cannot be run: its shared values are not to be had.
     pub(super) unreadable: Option<String>,
     depot: OnceLock<Option<Depot>>,
@@ -61,6 +63,7 @@ impl Job {
             served: 0,
             pace: None,
             cancelled: Ranges::default(),
+            last_start: None,
             unreadable: None,
             depot: OnceLock::new(),
         }
@@ -133,6 +136,12 @@ impl Job {
         let waiting = std::mem::take(&mut self.queue);
         self.queued = 0;
         waiting.into_iter().for_each(|calls| self.push_back(calls));
+    }
+
+    /// Takes everything that waits.
+    pub(super) fn take_waiting(&mut self) -> Vec<Calls> {
+        self.queued = 0;
+        std::mem::take(&mut self.queue).into()
     }
 
     pub(super) fn is_cancelled(&self, call: u64) -> bool {

@@ -14,7 +14,9 @@ use lithops_core::{
     id::JobId,
     journal::Journal,
     parcel::{Parcel, StoredCalls, StoredReport},
-    protocol::{Calls, Cancel, Forget, Frame, FrameKind, HEADER_LEN, JobSpec, Processes, Run, lost_report},
+    protocol::{
+        Calls, Cancel, Deadline, Forget, Frame, FrameKind, HEADER_LEN, JobSpec, Processes, Run, lost_report,
+    },
     storage::StorageClient,
 };
 use tokio::sync::mpsc;
@@ -100,6 +102,7 @@ impl Pool {
             FrameKind::Forget => frame.decode::<Forget>()?.job,
             FrameKind::Cancel => frame.decode::<Cancel>()?.job,
             FrameKind::Processes => frame.decode::<Processes>()?.job,
+            FrameKind::Deadline => frame.decode::<Deadline>()?.job,
             _ => return Ok(false),
         };
         let Some(waiting) = self.parcels.arriving.get_mut(&job) else { return Ok(false) };

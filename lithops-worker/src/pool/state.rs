@@ -11,8 +11,9 @@ use lithops_core::{
     parcel::StoredCalls,
     process::START_LIMIT,
     protocol::{
-        Calls, Cancel, Forget, Frame, FrameKind, HEADER_LEN, Hello, JobSpec, LogEntry, Logs, Outbox,
-        Processes, Report, ReportBuilder, ReportHeader, Secrets, Setup, Tag, frame_header,
+        Calls, Cancel, Deadline, Forget, Frame, FrameKind, HEADER_LEN, Hello, JobSpec, LogEntry, Logs,
+        Outbox, Processes, Report, ReportBuilder, ReportHeader, Secrets, Setup, Tag, frame_header,
+        unstarted_report,
     },
     storage,
 };
@@ -146,6 +147,13 @@ impl Pool {
                 self.secrets.extend_from_slice(&frame_header(FrameKind::Secrets, frame.body.len()));
                 self.secrets.extend_from_slice(&frame.body);
                 storage::give(&place, secrets.into_iter().collect());
+            }
+            FrameKind::Deadline => {
+                let deadline: Deadline = frame.decode()?;
+                if let Some(job) = self.jobs.get_mut(&deadline.job).filter(|job| job.owner == owner) {
+                    let within = u64::try_from(deadline.last_start().as_nanos()).unwrap_or(u64::MAX);
+                    job.last_start = Some(clock::monotonic().saturating_add(within));
+                }
             }
             FrameKind::Processes => {
                 let Processes { job, worker_processes } = frame.decode()?;
@@ -480,6 +488,7 @@ impl Pool {
     pub(super) fn tick(&mut self) -> bool {
         let now = clock::monotonic();
         let mut soon = false;
+        self.give_back(now);
         for slot in self.slots.values_mut() {
             let mut job = slot.job().and_then(|id| self.jobs.get_mut(&id));
             soon |= slot.log.relieve(job.as_ref().map_or(1 << 20, |job| job.spec.log_limit));
@@ -509,6 +518,30 @@ impl Pool {
             }
         }
         soon
+    }
+
+    /// Gives back what was not begun of jobs that may begin nothing more.
+    fn give_back(&mut self, now: u64) {
+        let late: Vec<_> = self
+            .jobs
+            .values()
+            .filter(|job| job.last_start.is_some_and(|last| last <= now))
+            .map(|job| job.spec.job)
+            .collect();
+        for id in late {
+            let Some(job) = self.jobs.get_mut(&id) else { continue };
+            for slot in self.slots.values_mut().filter(|slot| slot.job() == Some(id)) {
+                take_back_all(slot, job);
+            }
+            for calls in job.take_waiting() {
+                let report = unstarted_report(calls.run);
+                if self.is_durable(id) {
+                    self.keep(&report);
+                } else {
+                    write_report(&report, self.out_of(id));
+                }
+            }
+        }
     }
 
     /// Ends all sub-workers, at once.

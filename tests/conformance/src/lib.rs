@@ -1,5 +1,23 @@
-//! What every storage must keep, as [trials](storage), and the [`simulator`], which shows that driver and tracker keep
+//! What every backend and every storage must keep, as trials ([`compute`], [`storage`]), and the [`simulator`], which shows that driver and tracker keep
 //! what they promise whatever backends and storages do.
 
+pub mod compute;
 pub mod simulator;
 pub mod storage;
+
+/// What the registrations of the trials' functions name. Not for programs.
+#[doc(hidden)]
+pub mod __private {
+    pub use lithops_core::{
+        error::CallError,
+        function::{
+            Arguments, Entry, ErrorProbe, Location, NotReserved, NotResult, Probe, Registered, Return, Run,
+            Scope, Take, ViaBoxed, ViaDisplay, ViaStdError, check_parameter, check_return, encode,
+            type_id_of,
+        },
+        inventory,
+    };
+
+    /// What a registered function gives.
+    pub type CallOutcome = ::core::result::Result<(), CallError>;
+}

@@ -39,7 +39,9 @@ impl Part {
     fn may_use(self, other: Self) -> bool {
         match self {
             Self::Core | Self::Macros => false,
-            Self::Worker | Self::Conformance | Self::Common => other == Self::Core,
+            Self::Worker | Self::Common => other == Self::Core,
+            // Its trials run calls: it is a program with functions, and plays its own workers.
+            Self::Conformance => matches!(other, Self::Core | Self::Macros | Self::Worker),
             Self::Backend | Self::Storage => matches!(other, Self::Core | Self::Common),
             Self::Facade => {
                 matches!(other, Self::Core | Self::Macros | Self::Worker | Self::Backend | Self::Storage)
@@ -52,6 +54,7 @@ impl Part {
     fn may_test_with(self, other: Self) -> bool {
         self.may_use(other)
             || matches!(other, Self::Facade | Self::Conformance | Self::Storage | Self::Common)
+            || self == Self::Conformance && other == Self::Backend
     }
 }
 

@@ -1,0 +1,285 @@
+//! [`WorkerChannel`]: the client's end of a channel to a worker.
+
+use std::{
+    collections::HashMap,
+    os::unix,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures_util::{StreamExt, future::BoxFuture, stream};
+use tokio::{
+    net::{UnixStream, unix::OwnedReadHalf},
+    sync::mpsc,
+};
+
+use crate::{
+    compute::{
+        Event, EventKind, ExitReason, Feed, FeedCommand, FeedSink, Invocation, InvocationId, InvokeRequest,
+    },
+    error::{Error, ErrorKind, Result},
+    id::{ActivationId, JobId},
+    parcel::StoredReport,
+    process,
+    protocol::{
+        Cancel, Forget, Frame, FrameKind, FrameReader, Hello, Logs, Outbox, Report, Role, Secrets, Setup,
+    },
+};
+
+type Events = mpsc::UnboundedSender<Result<Event>>;
+
+/// How a worker has ended, asked once its channel is closed; with what it has said wrongly before, if anything.
+pub type HowItEnded = Box<dyn FnOnce(Option<Error>) -> BoxFuture<'static, ExitReason> + Send>;
+
+/// The client's end of a channel to a worker: jobs go down, events come up. A backend that can speak with its workers
+/// while they live needs no more to feed them. The worker ends when the last handle to its channel goes.
+#[derive(Debug)]
+pub struct WorkerChannel {
+    /// Unlike any other of this backend.
+    name: String,
+    outbox: Outbox,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// The jobs it serves; `None` once it has ended.
+    jobs: Mutex<Option<HashMap<JobId, Events>>>,
+    /// How it has ended, once that is known.
+    ended: Mutex<Option<ExitReason>>,
+}
+
+impl WorkerChannel {
+    /// Greets the worker at the other end of `stream`. It is told everything at once and need not be waited for. Must
+    /// be called inside a runtime that stays.
+    ///
+    /// # Errors
+    /// When the channel cannot be used.
+    pub fn greet(
+        name: impl Into<String>,
+        stream: unix::net::UnixStream,
+        setup: &Setup,
+        secrets: Option<&Secrets>,
+        how_it_ended: HowItEnded,
+    ) -> Result<Self> {
+        let (frames, channel) = Self::halves(name, stream)?;
+        let mut greeting = Vec::new();
+        Hello::of(Role::Client).write(&mut greeting)?;
+        Frame::write(FrameKind::Setup, setup, &mut greeting)?;
+        if let Some(secrets) = secrets {
+            Frame::write(FrameKind::Secrets, secrets, &mut greeting)?;
+        }
+        channel.outbox.send(&greeting);
+        tokio::spawn(listen(Arc::clone(&channel.shared), frames, true, how_it_ended));
+        Ok(channel)
+    }
+
+    /// The channel to a worker that has been greeted before: the one that this process is a sub-worker of.
+    ///
+    /// # Errors
+    /// When the channel cannot be used.
+    pub fn resume(
+        name: impl Into<String>,
+        stream: unix::net::UnixStream,
+        how_it_ended: HowItEnded,
+    ) -> Result<Self> {
+        let (frames, channel) = Self::halves(name, stream)?;
+        tokio::spawn(listen(Arc::clone(&channel.shared), frames, false, how_it_ended));
+        Ok(channel)
+    }
+
+    fn halves(
+        name: impl Into<String>,
+        stream: unix::net::UnixStream,
+    ) -> Result<(FrameReader<OwnedReadHalf>, Self)> {
+        stream.set_nonblocking(true)?;
+        let (reading, writing) = UnixStream::from_std(stream)?.into_split();
+        let shared = Arc::new(Shared { jobs: Mutex::new(Some(HashMap::new())), ended: Mutex::default() });
+        Ok((FrameReader::new(reading), Self { name: name.into(), outbox: Outbox::new(writing), shared }))
+    }
+
+    /// Whether it has not ended, as far as is known.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.shared.jobs().is_some()
+    }
+
+    /// How it has ended, once that is known.
+    #[must_use]
+    pub fn ended(&self) -> Option<ExitReason> {
+        self.shared.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many jobs it serves.
+    #[must_use]
+    pub fn jobs(&self) -> usize {
+        self.shared.jobs().as_ref().map_or(0, HashMap::len)
+    }
+
+    /// Whether it serves a job.
+    #[must_use]
+    pub fn serves(&self, job: JobId) -> bool {
+        self.shared.jobs().as_ref().is_some_and(|jobs| jobs.contains_key(&job))
+    }
+
+    /// Hands a job's first calls over; `None` when the worker has ended.
+    ///
+    /// # Errors
+    /// When the request cannot be encoded.
+    pub fn invoke(self: &Arc<Self>, request: &InvokeRequest) -> Result<Option<Invocation>> {
+        let job = request.job.job;
+        let activation = request.activation();
+        let (sender, receiver) = mpsc::unbounded_channel();
+        match &mut *self.shared.jobs() {
+            Some(jobs) => jobs.insert(job, sender.clone()),
+            None => return Ok(None),
+        };
+        let mut frames = Vec::new();
+        request.write(&mut frames)?;
+        self.outbox.send(&frames);
+        // The receiver is in this function's hands.
+        let _ = sender.send(Ok(Event { activation, kind: EventKind::Started }));
+        let events =
+            stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) });
+        let feed = Feed::new(Arc::new(JobFeed { worker: Arc::clone(self), job, activation }));
+        Ok(Some(Invocation { id: self.invocation(job), events: events.boxed(), feed: Some(feed) }))
+    }
+
+    /// Ends the calls of an invocation, if it is one of this worker.
+    pub fn cancel(&self, id: &InvocationId) {
+        let jobs: Vec<_> = self.shared.jobs().iter().flat_map(HashMap::keys).copied().collect();
+        for job in jobs.into_iter().filter(|job| self.invocation(*job) == *id) {
+            self.write(FrameKind::Cancel, &Cancel { job, calls: vec![(0, u64::MAX)] });
+        }
+    }
+
+    fn invocation(&self, job: JobId) -> InvocationId {
+        InvocationId(format!("{}-{job}", self.name))
+    }
+
+    fn write<T: serde::Serialize>(&self, kind: FrameKind, value: &T) {
+        let mut frame = Vec::new();
+        // These frames are a few numbers each: they can always be encoded.
+        if Frame::write(kind, value, &mut frame).is_ok() {
+            self.outbox.send(&frame);
+        }
+    }
+}
+
+/// The channel down to a worker, for one job.
+struct JobFeed {
+    worker: Arc<WorkerChannel>,
+    job: JobId,
+    activation: ActivationId,
+}
+
+impl FeedSink for JobFeed {
+    fn send(&self, command: FeedCommand) {
+        match command {
+            FeedCommand::Chunk(calls) => {
+                let mut frame = Vec::new();
+                calls.write(&mut frame);
+                self.worker.outbox.send(&frame);
+            }
+            FeedCommand::StoredChunk(stored) => {
+                let mut frame = Vec::new();
+                // A name and some digests can always be encoded.
+                if stored.write(&mut frame).is_ok() {
+                    self.worker.outbox.send(&frame);
+                }
+            }
+            FeedCommand::CancelCalls(cancel) => self.worker.write(FrameKind::Cancel, &cancel),
+            FeedCommand::Processes(processes) => self.worker.write(FrameKind::Processes, &processes),
+            FeedCommand::Drain => {
+                self.worker.write(FrameKind::Forget, &Forget { job: self.job });
+                if let Some(events) =
+                    self.worker.shared.jobs().as_mut().and_then(|jobs| jobs.remove(&self.job))
+                {
+                    // The job may have stopped listening.
+                    let _ = events.send(Ok(Event {
+                        activation: self.activation,
+                        kind: EventKind::Exited(ExitReason::Finished),
+                    }));
+                }
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn jobs(&self) -> MutexGuard<'_, Option<HashMap<JobId, Events>>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, job: JobId, event: Event) {
+        if let Some(events) = self.jobs().as_ref().and_then(|jobs| jobs.get(&job)) {
+            // A job that has stopped listening is about to drain.
+            let _ = events.send(Ok(event));
+        }
+    }
+}
+
+/// Forwards what a worker sends to the jobs it belongs to, and at last how it ended.
+async fn listen(
+    shared: Arc<Shared>,
+    mut frames: FrameReader<OwnedReadHalf>,
+    says_hello: bool,
+    how_it_ended: HowItEnded,
+) {
+    let served = async {
+        if says_hello && !hello(&mut frames).await? {
+            return Ok(());
+        }
+        forward(&shared, &mut frames).await
+    };
+    // A channel that breaks is the worker's end; only what it says wrongly is held against it.
+    let broken = served.await.err().filter(|error| error.kind() != ErrorKind::Io);
+    drop(frames);
+    let jobs = shared.jobs().take().unwrap_or_default();
+    let reason = how_it_ended(broken).await;
+    for events in jobs.into_values() {
+        // Nobody may be listening any more.
+        let _ =
+            events.send(Ok(Event { activation: ActivationId(0), kind: EventKind::Exited(reason.clone()) }));
+    }
+    *shared.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+}
+
+/// Waits for the worker's hello; says whether one came.
+async fn hello(frames: &mut FrameReader<OwnedReadHalf>) -> Result<bool> {
+    let hello = tokio::time::timeout(process::START_LIMIT, frames.next()).await.map_err(|_| {
+        Error::new(ErrorKind::Timeout, format!("the worker has said nothing for {:?}", process::START_LIMIT))
+            .with_hint("the program must reach `lithops::init()` first thing in `main`")
+    })?;
+    let Some(hello) = hello? else { return Ok(false) };
+    Hello::read(&hello)?;
+    Ok(true)
+}
+
+async fn forward(shared: &Shared, frames: &mut FrameReader<OwnedReadHalf>) -> Result<()> {
+    while let Some(frame) = frames.next().await? {
+        match frame.kind {
+            FrameKind::Report => {
+                let report = Report::read(&frame.body)?;
+                let run = report.header.run;
+                shared.tell(
+                    run.job,
+                    Event { activation: run.activation, kind: EventKind::Report(Box::new(report)) },
+                );
+            }
+            FrameKind::StoredReport => {
+                let stored = StoredReport::read(&frame)?;
+                let run = stored.run;
+                shared.tell(
+                    run.job,
+                    Event { activation: run.activation, kind: EventKind::StoredReport(Box::new(stored)) },
+                );
+            }
+            FrameKind::Logs => {
+                let logs: Logs = frame.decode()?;
+                shared.tell(logs.job, Event { activation: ActivationId(0), kind: EventKind::Logs(logs) });
+            }
+            kind => return Err(Error::new(ErrorKind::Unexpected, format!("a worker sent a {kind:?} frame"))),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! Cancelling, and attaching again.
+
+use lithops_core::{
+    compute::{CancelLevel, Capabilities},
+    error::CallErrorKind,
+};
+
+use super::{Subject, functions::*, running::Running};
+
+pub(super) fn can_cancel(capabilities: &Capabilities) -> bool {
+    capabilities.cancel != CancelLevel::None
+}
+
+pub(super) async fn watching_attaches_again(subject: Subject) {
+    let (job, marks) = (subject.job(wait, 2), subject.marks());
+    let running = subject.invoke(&job, 0, &vec![marks.folder(); 3]).await;
+    marks.wait_for("begun-", 1, subject.patience).await;
+    let id = running.id.clone();
+    drop(running);
+    let watched = subject.backend.watch(&id).await.unwrap_or_else(|error| panic!("{error:?}"));
+    let run = super::subject::calls(&job, 0, &vec![marks.folder(); 3]).run;
+    let mut again = Running::new(watched, run, subject.patience);
+    marks.set("go").await.unwrap_or_else(|error| panic!("{error:?}"));
+    let heard = again.end().await;
+    assert_eq!([0, 1, 2].map(|call| heard.value::<u64>(call)), [0, 1, 2]);
+}
+
+/// What runs for ever is in the way of everything else, until it is cancelled.
+pub(super) async fn cancel_ends_what_runs(subject: Subject) {
+    let (fexec, marks) = (subject.executor(1).await, subject.marks());
+    let futures = fexec.map(wait, vec![marks.folder(); 4]).chunksize(4).await;
+    let futures = futures.unwrap_or_else(|error| panic!("{error:?}"));
+    marks.wait_for("begun-", 2, subject.patience).await;
+    futures.cancel().await.unwrap_or_else(|error| panic!("{error:?}"));
+    for outcome in futures.outcomes().await.unwrap_or_else(|error| panic!("{error:?}")) {
+        let kind = outcome.err().map(|error| error.kind().clone());
+        assert_eq!(kind, Some(CallErrorKind::Cancelled));
+    }
+    // There is one worker with two places, and both are free again.
+    let futures = fexec.map(square, 0..4).chunksize(4).await.unwrap_or_else(|error| panic!("{error:?}"));
+    let done = tokio::time::timeout(subject.patience, futures.get_result()).await;
+    let done = done.unwrap_or_else(|_| panic!("what was cancelled is in the way still"));
+    assert_eq!(done.unwrap_or_else(|error| panic!("{error:?}")), [0, 1, 4, 9]);
+}
+
+pub(super) async fn cancelling_what_has_ended_is_no_error(subject: Subject) {
+    let job = subject.job(square, 2);
+    let mut running = subject.invoke(&job, 0, &[1, 2]).await;
+    running.end().await;
+    for _ in 0..2 {
+        subject.backend.cancel(&running.id).await.unwrap_or_else(|error| panic!("{error:?}"));
+    }
+}

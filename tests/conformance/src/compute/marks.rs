@@ -1,0 +1,77 @@
+//! [`Marks`]: how calls and trials meet: small objects in the storage.
+
+use std::time::{Duration, Instant};
+
+use futures_util::TryStreamExt;
+use lithops_core::{
+    error::{ErrorKind, Result},
+    storage::StorageClient,
+};
+
+/// A folder of marks in the storage.
+#[derive(Debug, Clone)]
+pub(super) struct Marks {
+    storage: StorageClient,
+    folder: String,
+}
+
+impl Marks {
+    pub(super) fn new(storage: StorageClient, folder: String) -> Self {
+        Self { storage, folder }
+    }
+
+    /// A folder that nobody else has.
+    pub(super) fn anew(storage: StorageClient) -> Self {
+        Self { storage, folder: format!("lithops-conformance/marks/{}/", uuid::Uuid::now_v7()) }
+    }
+
+    /// Its name, for calls.
+    pub(super) fn folder(&self) -> String {
+        self.folder.clone()
+    }
+
+    pub(super) async fn set(&self, name: &str) -> Result<()> {
+        let key = format!("{}{name}", self.folder);
+        self.storage.put_object(self.storage.bucket(), &key, "x").await
+    }
+
+    pub(super) async fn has(&self, name: &str) -> Result<bool> {
+        let key = format!("{}{name}", self.folder);
+        match self.storage.head_object(self.storage.bucket(), &key).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// All of them.
+    pub(super) async fn all(&self) -> Result<Vec<String>> {
+        let storage = self.storage.storage();
+        let listed: Vec<_> = storage.list(self.storage.bucket(), &self.folder).try_collect().await?;
+        Ok(listed.into_iter().map(|object| object.key[self.folder.len()..].to_owned()).collect())
+    }
+
+    /// Waits until so many have this beginning.
+    pub(super) async fn wait_for(&self, beginning: &str, count: usize, patience: Duration) -> Vec<String> {
+        let begun = Instant::now();
+        loop {
+            let mut all = self.all().await.unwrap_or_else(|error| panic!("the marks: {error:?}"));
+            all.retain(|name| name.starts_with(beginning));
+            if all.len() >= count {
+                return all;
+            }
+            let found = all.len();
+            assert!(
+                begun.elapsed() < patience,
+                "{count} calls were to begin within {patience:?}, and {found} have"
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Removes them.
+    pub(super) async fn clear(&self) -> Result<()> {
+        let keys = self.all().await?.into_iter().map(|name| format!("{}{name}", self.folder)).collect();
+        self.storage.storage().delete_many(self.storage.bucket(), keys).await
+    }
+}
