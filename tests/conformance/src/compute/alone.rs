@@ -15,13 +15,18 @@ pub(super) async fn start(promise: &'static str, subject: &Subject) -> Result<()
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let patience = subject.patience;
     let task = format!("{promise}\n{}\n{}\n{}", subject.name, patience.as_millis(), subject.yaml);
+    // A file, not a pipe: what is left behind may hold its output open.
+    let said = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
+    let output = said.reopen().map_err(|error| error.to_string())?;
     let ended = tokio::task::spawn_blocking(move || {
-        Command::new(program).env(VARIABLE, task).stdin(Stdio::null()).output()
+        let mut command = Command::new(program);
+        let command = command.env(VARIABLE, task).stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(output).status()
     });
     let ended = tokio::time::timeout(patience, ended).await.map_err(|_| "it does not end".to_owned())?;
-    let output = ended.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-    let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
-    if output.status.success() { Ok(()) } else { Err(said.concat()) }
+    let status = ended.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    let said = std::fs::read_to_string(said.path()).unwrap_or_default();
+    if status.success() { Ok(()) } else { Err(said) }
 }
 
 /// Does what this process was started for, if it was started for a trial, and does not return then.

@@ -1,11 +1,12 @@
 //! Cancelling, and attaching again.
 
 use lithops_core::{
-    compute::{CancelLevel, Capabilities},
+    compute::{CancelLevel, Capabilities, FeedCommand},
     error::CallErrorKind,
+    protocol::Cancel,
 };
 
-use super::{Subject, functions::*, running::Running};
+use super::{Subject, functions::*, running::Running, subject::calls};
 
 pub(super) fn can_cancel(capabilities: &Capabilities) -> bool {
     capabilities.cancel != CancelLevel::None
@@ -18,7 +19,7 @@ pub(super) async fn watching_attaches_again(subject: Subject) {
     let id = running.id.clone();
     drop(running);
     let watched = subject.backend.watch(&id).await.unwrap_or_else(|error| panic!("{error:?}"));
-    let run = super::subject::calls(&job, 0, &vec![marks.folder(); 3]).run;
+    let run = calls(&job, 0, &vec![marks.folder(); 3]).run;
     let mut again = Running::new(watched, run, subject.patience);
     marks.set("go").await.unwrap_or_else(|error| panic!("{error:?}"));
     let heard = again.end().await;
@@ -27,6 +28,12 @@ pub(super) async fn watching_attaches_again(subject: Subject) {
 
 /// What runs for ever is in the way of everything else, until it is cancelled.
 pub(super) async fn cancel_ends_what_runs(subject: Subject) {
+    let capabilities = subject.capabilities();
+    if capabilities.pull.is_none() && capabilities.feed {
+        cancelled_calls_make_room(&subject).await;
+    } else if capabilities.pull.is_none() {
+        a_cancelled_invocation_ends(&subject).await;
+    }
     let (fexec, marks) = (subject.executor(1).await, subject.marks());
     let futures = fexec.map(wait, vec![marks.folder(); 4]).chunksize(4).await;
     let futures = futures.unwrap_or_else(|error| panic!("{error:?}"));
@@ -41,6 +48,30 @@ pub(super) async fn cancel_ends_what_runs(subject: Subject) {
     let done = tokio::time::timeout(subject.patience, futures.get_result()).await;
     let done = done.unwrap_or_else(|_| panic!("what was cancelled is in the way still"));
     assert_eq!(done.unwrap_or_else(|error| panic!("{error:?}")), [0, 1, 4, 9]);
+}
+
+async fn cancelled_calls_make_room(subject: &Subject) {
+    let (job, marks) = (subject.job(wait, 2), subject.marks());
+    let folders = vec![marks.folder(); 4];
+    let mut running = subject.invoke(&job, 0, &folders).await;
+    marks.wait_for("begun-", 2, subject.patience).await;
+    let feed = running.feed.clone().unwrap_or_else(|| panic!("its capabilities say that it feeds"));
+    feed.send(FeedCommand::CancelCalls(Cancel { job: job.job, calls: vec![(0, 4)] }));
+    feed.send(FeedCommand::Chunk(calls(&job, 4, &folders[..1])));
+    marks.wait_for("begun-4-", 1, subject.patience).await;
+    marks.set("go").await.unwrap_or_else(|error| panic!("{error:?}"));
+    feed.send(FeedCommand::Drain);
+    while running.next().await {}
+    assert!(running.heard.exit.is_some());
+}
+
+async fn a_cancelled_invocation_ends(subject: &Subject) {
+    let (job, marks) = (subject.job(wait, 2), subject.marks());
+    let mut running = subject.invoke(&job, 0, &vec![marks.folder(); 4]).await;
+    marks.wait_for("begun-", 2, subject.patience).await;
+    subject.backend.cancel(&running.id).await.unwrap_or_else(|error| panic!("{error:?}"));
+    while running.next().await {}
+    assert!(running.heard.exit.is_some(), "its events end with an exit event");
 }
 
 pub(super) async fn cancelling_what_has_ended_is_no_error(subject: Subject) {

@@ -120,3 +120,23 @@ fn message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words").to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_promise_of_the_documentation_has_its_trial_and_no_trial_is_without() {
+        let source = include_str!("../../../../lithops-core/src/compute/backend.rs");
+        let documented = source.lines().skip_while(|line| *line != "/// # Promises");
+        let documented: String = documented.take_while(|line| line.starts_with("///")).collect();
+        let words = documented.split('`').skip(1).step_by(2);
+        let documented: BTreeSet<_> =
+            words.filter(|word| word.contains('_') && !word.contains(['-', ':'])).collect();
+        let tried: BTreeSet<_> = promises().iter().map(|promise| promise.name).collect();
+        let methods = BTreeSet::from(["deploy_runtime"]);
+        assert_eq!(documented.difference(&methods).copied().collect::<BTreeSet<_>>(), tried);
+    }
+}

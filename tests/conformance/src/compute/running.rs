@@ -48,7 +48,9 @@ impl Running {
     pub(super) async fn next(&mut self) -> bool {
         let next = tokio::time::timeout(self.patience, self.events.next()).await;
         let next = next.unwrap_or_else(|_| {
-            panic!("nothing was heard for {:?}; before that: {:?}", self.patience, self.heard)
+            let calls = self.runs.iter().flat_map(|run| run.first..run.end());
+            let missing: Vec<_> = calls.filter(|call| !self.heard.outcomes.contains_key(call)).collect();
+            panic!("nothing was heard for {:?}; not reported are calls {missing:?}", self.patience)
         });
         let Some(event) = next else { return false };
         let Event { activation, kind } = event.unwrap_or_else(|error| panic!("an event: {error:?}"));
@@ -89,7 +91,7 @@ impl Running {
             feed.send(FeedCommand::Drain);
         }
         while self.next().await {}
-        assert!(self.heard.exit.is_some(), "the events ended without an exit event: {:?}", self.heard);
+        assert!(self.heard.exit.is_some(), "the events ended without an exit event");
         &self.heard
     }
 }

@@ -1,7 +1,11 @@
 //! Localhost in other shapes: real workers and sub-workers, reached as on platforms where a worker is given one chunk,
 //! and lives no longer than an activation may.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
@@ -9,8 +13,8 @@ use lithops_backend_localhost::LocalhostBackend;
 use lithops_core::{
     compute::{
         BackendDescriptor, BackendInfo, BackendOptions, CancelLevel, Capabilities, Check, CloseMode,
-        ComputeBackend, Event, EventKind, ExitReason, FeedCommand, Granularity, Invocation, InvocationId,
-        InvokeRequest, Liveness, Package, Reports, Runtime, RuntimeId, RuntimeSpec,
+        ComputeBackend, Event, EventKind, ExitReason, Feed, FeedCommand, Granularity, Invocation,
+        InvocationId, InvokeRequest, Liveness, Package, Reports, Runtime, RuntimeId, RuntimeSpec,
     },
     config::{Config, Key},
     error::Result,
@@ -68,7 +72,7 @@ fn connect(scheme: &'static str, options: BackendOptions) -> lithops_core::compu
         let reports = if scheme == "buffered" { Reports::Buffered } else { Reports::Streamed };
         let inner = LocalhostBackend::new(options)?;
         let backend: Arc<dyn ComputeBackend> =
-            Arc::new(Shaped { scheme, inner, capabilities: shaped(reports) });
+            Arc::new(Shaped { scheme, inner, capabilities: shaped(reports), feeds: Mutex::default() });
         Ok(backend)
     })
 }
@@ -78,6 +82,14 @@ struct Shaped {
     scheme: &'static str,
     inner: LocalhostBackend,
     capabilities: Capabilities,
+    /// The channels down, which nobody else sees.
+    feeds: Mutex<HashMap<InvocationId, Feed>>,
+}
+
+impl Shaped {
+    fn feeds(&self) -> MutexGuard<'_, HashMap<InvocationId, Feed>> {
+        self.feeds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[async_trait]
@@ -115,6 +127,9 @@ impl ComputeBackend for Shaped {
         }
         let Invocation { id, events, feed } = self.inner.invoke(request).await?;
         let buffers = self.capabilities.reports == Reports::Buffered;
+        if let Some(feed) = &feed {
+            self.feeds().insert(id.clone(), feed.clone());
+        }
         // The worker is let go once all is reported: nobody feeds it.
         let whole = stream::unfold((events, feed, open), |(mut events, mut feed, mut open)| async move {
             let event = events.next().await?;
@@ -160,7 +175,12 @@ impl ComputeBackend for Shaped {
     }
 
     async fn cancel(&self, id: &InvocationId) -> Result<()> {
-        self.inner.cancel(id).await
+        self.inner.cancel(id).await?;
+        // What was cancelled is not reported: the worker has nothing more to do for the invocation.
+        if let Some(feed) = self.feeds().remove(id) {
+            feed.send(FeedCommand::Drain);
+        }
+        Ok(())
     }
 
     async fn check(&self) -> Vec<Check> {
