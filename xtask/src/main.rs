@@ -1,4 +1,5 @@
-//! The chores of this workspace: `cargo xtask ci`, `tidy`, `e2e`, `bench`, `chaos`, `simulate`.
+//! The chores of this workspace: `cargo xtask ci`, `tidy`, `e2e`, `new-backend`, `bench`, `chaos`,
+//! `simulate`.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -9,6 +10,7 @@ mod bench;
 mod chaos;
 mod ci;
 mod e2e;
+mod new_backend;
 mod steps;
 mod tidy;
 mod workspace;
@@ -44,6 +46,14 @@ enum Command {
         #[arg(long)]
         full: bool,
     },
+    /// Writes a backend crate to begin with, as a member of this workspace; it compiles and keeps the promises.
+    NewBackend {
+        /// Its one word: small letters, digits and `_`.
+        name: String,
+        /// Where it is to be a crate of its own.
+        #[arg(long)]
+        to: Option<std::path::PathBuf>,
+    },
     /// Measures this machine; prints JSON lines.
     Bench {
         /// What to measure.
@@ -72,6 +82,7 @@ fn main() -> ExitCode {
         Command::Ci { with_tests } => ci::run(with_tests),
         Command::Tidy => tidy::run(),
         Command::E2e { what, full } => e2e::run(what, full),
+        Command::NewBackend { name, to } => new_backend::run(&name, to.as_deref()),
         Command::Bench { what } => bench::run(what),
         Command::Chaos => chaos::run(),
         Command::Simulate { seeds, seed, pull } => simulate(seeds, seed, pull),

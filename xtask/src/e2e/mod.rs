@@ -6,5 +6,6 @@ mod leftovers;
 mod program;
 mod run;
 mod storage;
+mod third_party;
 
 pub(crate) use run::{What, run};

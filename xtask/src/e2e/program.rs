@@ -43,6 +43,11 @@ impl Programs {
         Said::of(self.command(&format!("examples/{name}")).args(arguments).env("LITHOPS_CONFIG_FILE", config))
     }
 
+    /// A program that was built, with these variables.
+    pub(super) fn run(&self, name: &str, variables: &[(&str, &str)]) -> Result<Said, String> {
+        Said::of(self.command(name).envs(variables.iter().copied()))
+    }
+
     /// A line of a shell, where the bytes of a text are its letters.
     pub(super) fn shell(&self, line: &str) -> Result<Said, String> {
         let mut shell = Command::new("sh");

@@ -4,7 +4,7 @@ use super::{
     cli, examples,
     leftovers::{self, Leftovers},
     program::Programs,
-    storage,
+    storage, third_party,
 };
 use crate::{
     steps,
@@ -21,6 +21,8 @@ pub(crate) enum What {
     Localhost,
     /// Servers that are storages: SeaweedFS for S3, and Redis; with `--full` moto too.
     Storage,
+    /// Backends of third parties.
+    ThirdParty,
 }
 
 /// Builds the programs and drives them.
@@ -28,6 +30,7 @@ pub(crate) fn run(what: What, full: bool) -> Result<(), String> {
     match what {
         What::Localhost => localhost(),
         What::Storage => storage::run(full),
+        What::ThirdParty => third_party::run(),
     }
 }
 

@@ -1,0 +1,207 @@
+//! `cargo xtask new-backend`: a backend crate to begin with. It is the one of `tests/fixtures/`, under another name, so
+//! that what is begun with is what is tested.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::workspace::root;
+
+/// The files of the crate, and what is in them.
+const FILES: &[(&str, &str)] = &[
+    ("Cargo.toml", include_str!("../../tests/fixtures/lithops-backend-launcher/Cargo.toml")),
+    ("capabilities.yaml", include_str!("../../tests/fixtures/lithops-backend-launcher/capabilities.yaml")),
+    ("src/lib.rs", include_str!("../../tests/fixtures/lithops-backend-launcher/src/lib.rs")),
+    ("src/config.rs", include_str!("../../tests/fixtures/lithops-backend-launcher/src/config.rs")),
+    ("src/backend.rs", include_str!("../../tests/fixtures/lithops-backend-launcher/src/backend.rs")),
+    (
+        "tests/conformance.rs",
+        include_str!("../../tests/fixtures/lithops-backend-launcher/tests/conformance.rs"),
+    ),
+];
+
+/// Writes a backend crate of this name: a member of this workspace, or with `to` a crate of its own.
+pub(crate) fn run(name: &str, to: Option<&Path>) -> Result<(), String> {
+    let name = Name::new(name)?;
+    let folder = to.map_or_else(|| root().join("backends").join(name.snake()), PathBuf::from);
+    if folder.exists() {
+        return Err(format!("`{}` is there already: remove it, or choose another name", folder.display()));
+    }
+    for (file, text) in FILES {
+        let text = match (*file, to) {
+            ("Cargo.toml", None) => name.member(),
+            ("Cargo.toml", Some(_)) => name.stands_alone(text, root()),
+            _ => name.applied(text),
+        };
+        write(&folder.join(file), &text)?;
+    }
+    let manifest = folder.join("Cargo.toml");
+    if to.is_none() {
+        for (file, edit) in
+            [("Cargo.toml", Name::in_manifest as fn(&Name, &str) -> _), ("src/lib.rs", Name::in_facade)]
+        {
+            let path = root().join(file);
+            let text = fs::read_to_string(&path).map_err(|error| format!("`{file}`: {error}"))?;
+            write(&path, &edit(&name, &text)?)?;
+        }
+    }
+    eprintln!("wrote `{}`; try it:", folder.display());
+    eprintln!("  cargo test --manifest-path {}", manifest.display());
+    eprintln!("then make `src/backend.rs` start your workers; `docs/backends.md` goes through it");
+    Ok(())
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(path, text))
+        .map_err(|error| format!("cannot write `{}`: {error}", path.display()))
+}
+
+/// The name of a backend: one word in small letters, with underscores.
+#[derive(Debug)]
+struct Name(String);
+
+impl Name {
+    fn new(name: &str) -> Result<Self, String> {
+        let begins = name.starts_with(|c: char| c.is_ascii_lowercase());
+        if begins && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') {
+            return Ok(Self(name.to_owned()));
+        }
+        Err(format!(
+            "`{name}` cannot be the name of a backend: write small letters, digits and `_`, such as `my_cloud`"
+        ))
+    }
+
+    fn snake(&self) -> &str {
+        &self.0
+    }
+
+    fn kebab(&self) -> String {
+        self.0.replace('_', "-")
+    }
+
+    fn camel(&self) -> String {
+        let word = |word: &str| word[..1].to_uppercase() + &word[1..];
+        self.0.split('_').filter(|part| !part.is_empty()).map(word).collect()
+    }
+
+    /// What was written for the launcher, for this backend.
+    fn applied(&self, text: &str) -> String {
+        let text = text.replace("lithops_backend_launcher", &format!("lithops_backend_{}", self.snake()));
+        let text = text.replace("lithops-backend-launcher", &format!("lithops-backend-{}", self.kebab()));
+        text.replace("launcher", self.snake()).replace("Launcher", &self.camel())
+    }
+
+    fn stands_alone(&self, manifest: &str, root: &Path) -> String {
+        let root = root.display();
+        let text = manifest.replace("../../../lithops-core", &format!("{root}/lithops-core"));
+        self.applied(&text.replace("../../conformance", &format!("{root}/tests/conformance")))
+    }
+
+    /// The manifest of a member of this workspace.
+    fn member(&self) -> String {
+        let text = "[package]
+name = \"lithops-backend-launcher\"
+description = \"The launcher backend of lithops\"
+version.workspace = true
+edition.workspace = true
+rust-version.workspace = true
+license.workspace = true
+publish.workspace = true
+
+[features]
+# Exports the backend for programs that load it at run time.
+plugin = []
+
+[dependencies]
+async-trait.workspace = true
+lithops-core.workspace = true
+
+[dev-dependencies]
+lithops-conformance.workspace = true
+
+[[test]]
+name = \"conformance\"
+harness = false
+
+[lints]
+workspace = true
+";
+        self.applied(text)
+    }
+
+    /// The workspace's manifest with the backend as a member, a dependency and a feature.
+    fn in_manifest(&self, text: &str) -> Result<String, String> {
+        let (snake, kebab) = (self.snake(), self.kebab());
+        let before = |anchor: &str, line: String| (anchor.to_owned(), format!("{line}\n{anchor}"));
+        let edits = [
+            before("    \"backends/localhost\",", format!("    \"backends/{snake}\",")),
+            before(
+                "lithops-backend-localhost = { path",
+                format!("lithops-backend-{kebab} = {{ path = \"backends/{snake}\", version = \"0.1.0\" }}"),
+            ),
+            before("minio = [", format!("{snake} = [\"dep:lithops-backend-{kebab}\"]")),
+            before(
+                "lithops-backend-localhost = { workspace",
+                format!("lithops-backend-{kebab} = {{ workspace = true, optional = true }}"),
+            ),
+        ];
+        edited(text, &edits)
+    }
+
+    /// The facade, which names each backend.
+    fn in_facade(&self, text: &str) -> Result<String, String> {
+        let snake = self.snake();
+        let anchor = "#[cfg(feature = \"localhost\")]\nuse lithops_backend_localhost as _;";
+        let line = format!("#[cfg(feature = \"{snake}\")]\nuse lithops_backend_{snake} as _;");
+        edited(text, &[(anchor.to_owned(), format!("{line}\n{anchor}"))])
+    }
+}
+
+/// Replaces each of these, which must be there once.
+fn edited(text: &str, edits: &[(String, String)]) -> Result<String, String> {
+    let mut text = text.to_owned();
+    for (from, to) in edits {
+        if text.matches(from).count() != 1 {
+            return Err(format!("there is not one place that reads `{from}`: add the backend by hand"));
+        }
+        text = text.replace(from, to);
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_written_in_every_form() {
+        let name = Name::new("my_cloud").unwrap();
+        assert_eq!((name.kebab().as_str(), name.camel().as_str()), ("my-cloud", "MyCloud"));
+        assert_eq!(
+            name.applied("LauncherBackend of launcher in lithops-backend-launcher"),
+            "MyCloudBackend of my_cloud in lithops-backend-my-cloud"
+        );
+        for wrong in ["", "My_Cloud", "my-cloud", "1st", "a/b", "a b"] {
+            assert!(Name::new(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_workspace_has_the_places_where_a_backend_is_added() {
+        let name = Name::new("my_cloud").unwrap();
+        let manifest = name.in_manifest(include_str!("../../Cargo.toml")).unwrap();
+        for line in [
+            "    \"backends/my_cloud\",\n",
+            "lithops-backend-my-cloud = { path = \"backends/my_cloud\", version = \"0.1.0\" }\n",
+            "my_cloud = [\"dep:lithops-backend-my-cloud\"]\n",
+            "lithops-backend-my-cloud = { workspace = true, optional = true }\n",
+        ] {
+            assert!(manifest.contains(line), "{line}");
+        }
+        let facade = name.in_facade(include_str!("../../src/lib.rs")).unwrap();
+        assert!(facade.contains("#[cfg(feature = \"my_cloud\")]\nuse lithops_backend_my_cloud as _;"));
+    }
+}
