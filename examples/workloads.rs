@@ -216,7 +216,7 @@ fn timed(
 fn simulated(shape: &Shape, busy: bool, worker_processes: usize, chunksize: usize) -> lithops::Result<f64> {
     let durations = Durations::weighted(shape.all(busy).map(|micros| (micros as f64 / 1e6, 1.0)))?;
     let workload = Workload::given(durations).with_cpu_share(if busy { 1.0 } else { 0.0 })?;
-    let capabilities = (Registry::builtin()?.find("localhost")?.capabilities)(&Config::default())?;
+    let capabilities = Registry::builtin()?.find("localhost")?.capabilities(&Config::default())?;
     let request = PlanRequest {
         worker_processes: Some(worker_processes.into()),
         chunksize: Some(chunksize.into()),

@@ -24,7 +24,7 @@ fn survive(context: CallContext, folder: PathBuf) -> u32 {
 #[tokio::test(flavor = "multi_thread")]
 async fn its_end_is_seen_before_any_timer() {
     let registry = Registry::builtin().expect("backends");
-    let localhost = (registry.find("localhost").expect("it is there").capabilities)(&Config::default());
+    let localhost = registry.find("localhost").expect("it is there").capabilities(&Config::default());
     // There is no lease that could expire.
     assert_eq!(localhost.expect("capabilities").liveness, lithops_core::compute::Liveness::Platform);
 

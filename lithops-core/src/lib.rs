@@ -19,6 +19,7 @@ pub mod nesting;
 pub mod parcel;
 pub mod partition;
 pub mod plan;
+pub mod plugin;
 pub mod process;
 pub mod protocol;
 pub mod storage;

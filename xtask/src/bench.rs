@@ -9,8 +9,9 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use crate::{
+    e2e::library,
     steps,
-    workspace::{built, cargo},
+    workspace::{built, cargo, root},
 };
 
 /// What can be measured.
@@ -28,7 +29,9 @@ pub(crate) enum What {
     Kill,
     /// Ten workloads over a grid of granularities, beside auto and prediction; takes some minutes.
     Granularity,
-    /// All of these but `granularity`.
+    /// A call on a backend that is loaded at run time, beside one that is built in.
+    Plugin,
+    /// All of these but `granularity` and `plugin`.
     All,
 }
 
@@ -64,7 +67,24 @@ pub(crate) fn run(what: What) -> Result<(), String> {
     if what == What::Granularity {
         steps::run(&mut Command::new(built("release")?.join("examples/workloads")))?;
     }
+    if what == What::Plugin {
+        plugin()?;
+    }
     Ok(())
+}
+
+/// Each is built in a workspace of its own, as strangers do.
+fn plugin() -> Result<(), String> {
+    let target = built("")?;
+    for (name, more) in [("lithops-backend-launcher", &["--lib", "--features", "plugin"][..]), ("host", &[])]
+    {
+        let manifest = root().join("tests/fixtures").join(name).join("Cargo.toml");
+        let mut build = cargo();
+        build.args(["build", "--release", "--quiet", "--manifest-path"]).arg(manifest);
+        steps::run(build.args(more).arg("--target-dir").arg(&target))?;
+    }
+    let library = library("release", "lithops-backend-launcher")?;
+    steps::run(Command::new(built("release")?.join("host")).arg("cost").arg(library).arg("launcher"))
 }
 
 fn seed() -> Result<(), String> {

@@ -38,5 +38,6 @@ pub(crate) fn run(with_tests: bool) -> Result<(), String> {
     step("documentation", || steps::run(cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings")))?;
     step("e2e", || e2e::run(e2e::What::Localhost, false))?;
     step("e2e third-party", || e2e::run(e2e::What::ThirdParty, false))?;
+    step("e2e plugins", || e2e::run(e2e::What::Plugins, false))?;
     step("e2e storage", || e2e::run(e2e::What::Storage, false))
 }

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Capabilities, Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId, RuntimeSpec,
@@ -124,7 +125,7 @@ pub struct BackendInfo {
 }
 
 /// A finding of [`ComputeBackend::check`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
     /// What was looked at and found.
     pub finding: String,
@@ -135,7 +136,7 @@ pub struct Check {
 }
 
 /// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Severity {
     /// All is well.
     Fine,

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::Price;
 use crate::board::Terms;
 
 /// What a backend can do, and its limits.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Capabilities {
     /// What one worker is.
@@ -102,7 +102,7 @@ impl Capabilities {
 }
 
 /// What one worker is, which decides the default granularity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Granularity {
     /// A function instance: one sub-worker.
@@ -116,7 +116,7 @@ pub enum Granularity {
 }
 
 /// How outcomes come back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reports {
     /// As calls end, over a channel.
@@ -128,7 +128,7 @@ pub enum Reports {
 }
 
 /// How the loss of a worker is noticed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Liveness {
     /// The worker sends heartbeats with this period.
     Heartbeat(Duration),
@@ -139,7 +139,7 @@ pub enum Liveness {
 }
 
 /// What can be cancelled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CancelLevel {
     /// Nothing that runs.
@@ -151,7 +151,7 @@ pub enum CancelLevel {
 }
 
 /// How long a worker takes to start.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Startup {
     /// When nothing is there yet.
     pub cold: Duration,

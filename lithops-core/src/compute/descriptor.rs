@@ -1,6 +1,6 @@
 //! [`BackendDescriptor`] and [`Registry`]: which backends this program has.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, ops::Deref, path::Path, sync::Arc};
 
 use futures_util::future::BoxFuture;
 
@@ -75,35 +75,150 @@ impl BackendOptions {
     }
 }
 
+/// A backend that a program has: what its descriptor says, wherever it comes from.
+#[derive(Debug, Clone, Copy)]
+pub struct Backend {
+    descriptor: &'static BackendDescriptor,
+    #[cfg(feature = "plugins")]
+    plugin: Option<&'static crate::plugin::Plugin>,
+}
+
+impl Deref for Backend {
+    type Target = BackendDescriptor;
+
+    fn deref(&self) -> &BackendDescriptor {
+        self.descriptor
+    }
+}
+
+impl From<&'static BackendDescriptor> for Backend {
+    fn from(descriptor: &'static BackendDescriptor) -> Self {
+        Self {
+            descriptor,
+            #[cfg(feature = "plugins")]
+            plugin: None,
+        }
+    }
+}
+
+impl Backend {
+    /// What it can do under a configuration, without connecting.
+    ///
+    /// # Errors
+    /// When the configuration is wrong.
+    pub fn capabilities(&self, config: &Config) -> Result<Capabilities> {
+        #[cfg(feature = "plugins")]
+        if let Some(plugin) = self.plugin {
+            return plugin.capabilities(config);
+        }
+        (self.descriptor.capabilities)(config)
+    }
+
+    /// Makes the backend.
+    ///
+    /// # Errors
+    /// When the configuration is wrong, or the platform cannot be reached.
+    pub async fn connect(&self, options: BackendOptions) -> Result<Arc<dyn ComputeBackend>> {
+        #[cfg(feature = "plugins")]
+        if let Some(plugin) = self.plugin {
+            return plugin.connect(options).await;
+        }
+        (self.descriptor.connect)(options).await
+    }
+
+    /// Where the program has it from.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        #[cfg(feature = "plugins")]
+        if let Some(plugin) = self.plugin {
+            return Source::Plugin(&plugin.path);
+        }
+        if KNOWN.contains(&self.scheme) { Source::BuiltIn } else { Source::Crate }
+    }
+}
+
+/// Where a program has a backend from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// It is a feature of `lithops`.
+    BuiltIn,
+    /// It is a crate that the program names.
+    Crate,
+    /// It was loaded from this file.
+    Plugin(&'static Path),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BuiltIn => f.write_str("built in"),
+            Self::Crate => f.write_str("crate"),
+            Self::Plugin(path) => write!(f, "plugin {}", path.display()),
+        }
+    }
+}
+
 /// The backends a program has, by scheme.
 #[derive(Debug, Clone, Default)]
 pub struct Registry {
-    backends: BTreeMap<&'static str, &'static BackendDescriptor>,
+    backends: BTreeMap<&'static str, Backend>,
 }
 
 /// Backends of the project that a build may lack, and the feature that adds each.
 const KNOWN: &[&str] = &["localhost", "aws_lambda", "gcp_cloudrun", "k8s", "aws_ec2"];
 
 impl Registry {
-    /// The backends that are linked into this program.
+    /// The backends that are linked into this program, and the plugins that it has loaded.
     ///
     /// # Errors
     /// When two crates claim one scheme.
     pub fn builtin() -> Result<Self> {
         let mut registry = Self::default();
         for descriptor in inventory::iter::<BackendDescriptor> {
-            registry.register(descriptor)?;
+            registry.register(descriptor.into())?;
+        }
+        #[cfg(feature = "plugins")]
+        for plugin in crate::plugin::loaded() {
+            registry.register(Backend { descriptor: plugin.descriptor, plugin: Some(plugin) })?;
         }
         Ok(registry)
+    }
+
+    /// The same, with the plugins that a configuration names: those are loaded, and no others.
+    ///
+    /// # Errors
+    /// When a plugin cannot be loaded, or two crates claim one scheme.
+    pub fn of(config: &Config) -> Result<Self> {
+        for path in config.section("lithops").paths("plugins")? {
+            Self::load(&path)?;
+        }
+        Self::builtin()
+    }
+
+    /// Loads a plugin: from now on its backend is one of this program's.
+    ///
+    /// # Errors
+    /// What the file is not: there, a library, a plugin, of this version; or this program was built without plugins.
+    pub fn load(path: &Path) -> Result<()> {
+        #[cfg(feature = "plugins")]
+        return crate::plugin::load(path).map(drop);
+        #[cfg(not(feature = "plugins"))]
+        {
+            let problem =
+                format!("`{}` is a plugin, and this program was built without them", path.display());
+            Err(Error::new(ErrorKind::Unsupported, problem)
+                .with_hint("enable feature `plugins` of `lithops`"))
+        }
     }
 
     /// Adds a backend.
     ///
     /// # Errors
     /// When its scheme is taken.
-    pub fn register(&mut self, descriptor: &'static BackendDescriptor) -> Result<()> {
-        match self.backends.insert(descriptor.scheme, descriptor) {
-            Some(other) if !std::ptr::eq(other, descriptor) => Err(Error::new(
+    pub fn register(&mut self, backend: Backend) -> Result<()> {
+        let descriptor = backend.descriptor;
+        match self.backends.insert(descriptor.scheme, backend) {
+            Some(other) if !std::ptr::eq(other.descriptor, descriptor) => Err(Error::new(
                 ErrorKind::ConfigInvalid,
                 format!(
                     "backend `{}` is claimed by `{}` and by `{}`",
@@ -116,7 +231,7 @@ impl Registry {
     }
 
     /// The backends, sorted by scheme.
-    pub fn iter(&self) -> impl Iterator<Item = &'static BackendDescriptor> {
+    pub fn iter(&self) -> impl Iterator<Item = Backend> {
         self.backends.values().copied()
     }
 
@@ -124,9 +239,9 @@ impl Registry {
     ///
     /// # Errors
     /// `NotFound` that lists what exists, the nearest name, or the feature to enable.
-    pub fn find(&self, scheme: &str) -> Result<&'static BackendDescriptor> {
-        if let Some(descriptor) = self.backends.get(scheme) {
-            return Ok(descriptor);
+    pub fn find(&self, scheme: &str) -> Result<Backend> {
+        if let Some(backend) = self.backends.get(scheme) {
+            return Ok(*backend);
         }
         let available: Vec<_> = self.backends.keys().map(|name| format!("`{name}`")).collect();
         let available = if available.is_empty() { "none".to_owned() } else { available.join(", ") };

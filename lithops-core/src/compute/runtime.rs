@@ -2,8 +2,10 @@
 
 use std::{fmt, path::PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 /// What is to be deployed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RuntimeSpec {
     /// Its name.
@@ -23,7 +25,7 @@ impl RuntimeSpec {
 }
 
 /// What was built for deploying.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Package {
     /// Where it lies.
     pub path: PathBuf,
@@ -32,7 +34,7 @@ pub struct Package {
 }
 
 /// A deployed runtime.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Runtime {
     /// Its identity on the platform.
     pub id: RuntimeId,
@@ -41,7 +43,7 @@ pub struct Runtime {
 }
 
 /// The identity of a deployed runtime.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, PartialOrd, Ord, Hash)]
 pub struct RuntimeId(pub String);
 
 impl fmt::Display for RuntimeId {

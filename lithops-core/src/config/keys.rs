@@ -53,6 +53,7 @@ const IN_STORAGE: &str = "write it in the section of the storage, for example `l
 pub const LITHOPS: &[Key] = &[
     Key::used("backend", "the backend that runs the calls"),
     Key::used("storage", "the storage that holds the data"),
+    Key::used("plugins", "libraries to load that have further backends in them"),
     Key::used("chunksize", "how many calls a worker is handed at once, or AUTO"),
     Key::used("objective", "what AUTO is to make small: time, cost or balanced"),
     Key::used("history", "whether it is remembered how long calls took, for planning; by default true"),

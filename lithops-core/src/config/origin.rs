@@ -35,6 +35,8 @@ pub enum Origin {
     Builder(&'static str),
     /// An argument of the command line, with its dashes.
     Argument(&'static str),
+    /// Where the program that has loaded a plugin has it from, in its words.
+    Host(String),
 }
 
 impl Origin {
@@ -45,6 +47,7 @@ impl Origin {
             Self::File { .. } | Self::Text { .. } => format!("at {self}"),
             Self::Variable { .. } => format!("in {self}"),
             Self::Builder(_) | Self::Argument(_) => format!("from {self}"),
+            Self::Host(_) => format!("at {self}"),
         }
     }
 }
@@ -60,6 +63,7 @@ impl fmt::Display for Origin {
             Self::Text { line } => write!(f, "line {line} of .config_yaml(..)"),
             Self::Builder(call) => write!(f, "builder call .{call}(..)"),
             Self::Argument(name) => write!(f, "argument {name}"),
+            Self::Host(words) => f.write_str(words),
         }
     }
 }

@@ -44,6 +44,22 @@ impl<'a> Section<'a> {
         self.values.into_iter().flatten().map(|(key, located)| (key.as_str(), located))
     }
 
+    /// A list of paths, or one.
+    ///
+    /// # Errors
+    /// It is anything else.
+    pub fn paths(&self, key: &str) -> Result<Vec<PathBuf>> {
+        let read = self.read(key, "a list of paths", |value| {
+            let path = |value: &Value| value.as_str().filter(|path| !path.is_empty()).map(PathBuf::from);
+            let paths = match value {
+                Value::List(paths) => paths.iter().map(path).collect(),
+                one => path(one).map(|path| vec![path]),
+            };
+            paths.ok_or_else(|| format!("write for example `{key}: [a/b.so]`, or leave the key out"))
+        });
+        Ok(read?.unwrap_or_default())
+    }
+
     /// A whole number from 1 up.
     ///
     /// # Errors

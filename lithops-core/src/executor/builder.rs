@@ -151,7 +151,7 @@ impl<M: Mode> Builder<M> {
     async fn connect(self) -> Result<Core> {
         refuse_stray_child();
         let config = self.configuration()?;
-        let registry = Registry::builtin()?;
+        let registry = Registry::of(&config)?;
         let descriptor = registry.find(config.backend())?;
         let storage_descriptor = storage::descriptor(config.storage())?;
         let wrong = checks::findings(&config, &registry)?
@@ -162,7 +162,7 @@ impl<M: Mode> Builder<M> {
         }
 
         let section = config.section(descriptor.scheme);
-        let capabilities = (descriptor.capabilities)(&config)?;
+        let capabilities = descriptor.capabilities(&config)?;
         let lithops = config.section("lithops");
         let request = PlanRequest::new(0, &capabilities).with_config(&config, section)?;
         let plan = request.plan()?;
@@ -179,7 +179,7 @@ impl<M: Mode> Builder<M> {
         let store = storage::connect(&locator)?;
         let options = BackendOptions::new(config, process::program()?, plan.worker_processes(), max_workers)
             .with_secrets(secrets.clone());
-        let backend = (descriptor.connect)(options).await?;
+        let backend = descriptor.connect(options).await?;
         // Inside of a call the backend has one worker, however many the configuration gives a client.
         let max_workers = max_workers.min(backend.capabilities().max_workers);
         let storage = StorageClient::new(Arc::clone(&store), locator.bucket.clone());

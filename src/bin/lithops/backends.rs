@@ -1,9 +1,12 @@
 //! `lithops backends`: where calls can run.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
-use lithops::{Registry, config::Config};
+use lithops::{
+    Registry,
+    config::{Config, Environment, Sources},
+};
 use serde::Serialize;
 
 use crate::print;
@@ -13,6 +16,10 @@ use crate::print;
 /// The numbers are the defaults; a section of the configuration that bears the backend's name changes them.
 #[derive(Debug, Args)]
 pub(crate) struct Backends {
+    /// The configuration file, if not the one that is found: it may name plugins.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
     /// Prints JSON.
     #[arg(long)]
     json: bool,
@@ -25,6 +32,8 @@ struct Listed {
     version: &'static str,
     package: &'static str,
     summary: &'static str,
+    /// `built in`, `crate`, or `plugin` and its file.
+    source: String,
     granularity: String,
     worker_processes: usize,
     max_workers: usize,
@@ -33,13 +42,20 @@ struct Listed {
 
 impl Backends {
     pub(crate) fn run(self) -> lithops::Result<ExitCode> {
-        let listed = Registry::builtin()?.iter().map(listed).collect::<lithops::Result<Vec<_>>>()?;
+        let sources = Sources { file: self.config, yaml: None };
+        let config = Config::load(&sources, &Environment::from_process())?;
+        // The sections of backends that are not chosen may be wrong: the defaults are listed.
+        let registry = Registry::of(&config)?;
+        let defaults = Config::default();
+        let listed = registry.iter().map(|backend| listed(backend, &defaults));
+        let listed = listed.collect::<lithops::Result<Vec<_>>>()?;
         if self.json {
             print::json(&listed)?;
             return Ok(ExitCode::SUCCESS);
         }
         for backend in &listed {
-            print::line(format_args!("{} {} ({})", backend.name, backend.version, backend.package))?;
+            let Listed { name, version, package, source, .. } = backend;
+            print::line(format_args!("{name} {version} ({package}, {source})"))?;
             print::line(format_args!("  {}", backend.summary))?;
             print::line(format_args!(
                 "  granularity {}: worker_processes {}, max_workers {}{}",
@@ -58,13 +74,14 @@ impl Backends {
     }
 }
 
-fn listed(backend: &'static lithops_core::compute::BackendDescriptor) -> lithops::Result<Listed> {
-    let capabilities = (backend.capabilities)(&Config::default())?;
+fn listed(backend: lithops_core::compute::Backend, config: &Config) -> lithops::Result<Listed> {
+    let capabilities = backend.capabilities(config)?;
     Ok(Listed {
         name: backend.scheme,
         version: backend.version,
         package: backend.package,
         summary: backend.summary,
+        source: backend.source().to_string(),
         granularity: capabilities.granularity.to_string(),
         worker_processes: capabilities.default_worker_processes,
         max_workers: capabilities.default_max_workers,

@@ -121,9 +121,9 @@ fn set_defaults(config: &mut config::Config) {
     for key in ["backend", "storage"] {
         config.set_default("lithops", key, "localhost");
     }
-    let backend = Registry::builtin().and_then(|registry| registry.find(config.backend()));
+    let backend = Registry::of(config).and_then(|registry| registry.find(config.backend()));
     let Ok(backend) = backend else { return };
-    if let Ok(capabilities) = (backend.capabilities)(config) {
+    if let Ok(capabilities) = backend.capabilities(config) {
         config.set_default(backend.scheme, "worker_processes", capabilities.default_worker_processes);
         config.set_default(backend.scheme, "max_workers", capabilities.default_max_workers);
     }
@@ -131,7 +131,7 @@ fn set_defaults(config: &mut config::Config) {
 
 /// What the keys are, and then whether their values can be used.
 fn findings(config: &config::Config) -> lithops::Result<Vec<Finding>> {
-    let registry = Registry::builtin()?;
+    let registry = Registry::of(config)?;
     let backend = registry.find(config.backend())?;
     let mut findings: Vec<_> = lithops::findings(config, &registry)?
         .into_iter()
@@ -151,7 +151,7 @@ fn findings(config: &config::Config) -> lithops::Result<Vec<Finding>> {
         lithops.duration("execution_timeout").err(),
         lithops.bool("history").err(),
         PlanRequest::new(0, &Capabilities::local(1)).with_config(config, own).err(),
-        (backend.capabilities)(config).err(),
+        backend.capabilities(config).err(),
         storage.and_then(|storage| (storage.locate)(config).err()),
     ];
     for error in values.into_iter().flatten() {

@@ -12,9 +12,10 @@ mod planned;
 mod print;
 mod storage;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use lithops::Registry;
 
 /// Runs map and map_reduce of ordinary Rust functions on this machine and on the cloud.
 ///
@@ -26,6 +27,10 @@ struct Arguments {
     /// Reports an error with its kind, its context and its causes.
     #[arg(short, long, global = true)]
     verbose: bool,
+
+    /// A library that has a further backend in it; may be given several times.
+    #[arg(long, global = true, value_name = "FILE")]
+    plugin: Vec<PathBuf>,
 
     #[command(subcommand)]
     command: Command,
@@ -62,7 +67,8 @@ fn main() -> ExitCode {
     // First: the same program is started again as worker and sub-worker of `hello`, and these have no command line.
     lithops::init();
     let arguments = Arguments::parse();
-    let done = match arguments.command {
+    let loaded = arguments.plugin.iter().try_for_each(|plugin| Registry::load(plugin));
+    let done = loaded.and_then(|()| match arguments.command {
         Command::Hello(hello) => hello.run(),
         Command::Plan(plan) => plan.run(),
         Command::Backends(backends) => backends.run(),
@@ -70,6 +76,6 @@ fn main() -> ExitCode {
         Command::Job(job) => job.run(),
         Command::Clean(clean) => clean.run(),
         Command::Storage(storage) => storage.run(),
-    };
+    });
     done.unwrap_or_else(|error| failure::report(&error, arguments.verbose))
 }

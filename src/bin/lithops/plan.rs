@@ -166,7 +166,7 @@ impl PlanJob {
         if let Some(backend) = &self.backend {
             config.set("lithops", "backend", backend.as_str(), Origin::Argument("--backend"));
         }
-        let registry = Registry::builtin()?;
+        let registry = Registry::of(config)?;
         let backend = registry.find(config.backend())?;
         if let Some(memory) = self.memory {
             config.set(backend.scheme, "runtime_memory", Value::from(memory), Origin::Argument("--memory"));
@@ -178,7 +178,7 @@ impl PlanJob {
         if let Some(wrong) = findings.into_iter().find(|finding| finding.severity == Severity::Error) {
             return Err(wrong.into());
         }
-        Ok((backend.scheme.to_owned(), (backend.capabilities)(config)?))
+        Ok((backend.scheme.to_owned(), backend.capabilities(config)?))
     }
 
     /// What is known of the calls.

@@ -3,9 +3,11 @@
 mod cli;
 mod examples;
 mod leftovers;
+mod plugins;
 mod program;
 mod run;
 mod storage;
 mod third_party;
 
+pub(crate) use plugins::library;
 pub(crate) use run::{What, run};

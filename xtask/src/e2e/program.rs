@@ -43,9 +43,14 @@ impl Programs {
         Said::of(self.command(&format!("examples/{name}")).args(arguments).env("LITHOPS_CONFIG_FILE", config))
     }
 
-    /// A program that was built, with these variables.
-    pub(super) fn run(&self, name: &str, variables: &[(&str, &str)]) -> Result<Said, String> {
-        Said::of(self.command(name).envs(variables.iter().copied()))
+    /// A program that was built, with these arguments and variables.
+    pub(super) fn run(
+        &self,
+        name: &str,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Result<Said, String> {
+        Said::of(self.command(name).args(arguments).envs(variables.iter().copied()))
     }
 
     /// A line of a shell, where the bytes of a text are its letters.
@@ -70,13 +75,19 @@ impl Programs {
         fs::read(&path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))
     }
 
-    /// Writes a file into the folder that programs run in.
-    pub(super) fn write(&self, name: &str, text: &[u8]) -> Result<(), String> {
+    /// Removes a file of the folder that programs run in.
+    pub(super) fn remove(&self, name: &str) -> Result<(), String> {
+        fs::remove_file(self.folder.join(name)).map_err(|error| format!("cannot remove `{name}`: {error}"))
+    }
+
+    /// Writes a file into the folder that programs run in; gives its path.
+    pub(super) fn write(&self, name: &str, text: &[u8]) -> Result<PathBuf, String> {
         let path = self.folder.join(name);
         let folder = path.parent().unwrap_or(&self.folder);
         fs::create_dir_all(folder)
             .and_then(|()| fs::write(&path, text))
-            .map_err(|error| format!("cannot write `{}`: {error}", path.display()))
+            .map_err(|error| format!("cannot write `{}`: {error}", path.display()))?;
+        Ok(path)
     }
 }
 

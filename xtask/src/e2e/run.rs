@@ -3,6 +3,7 @@
 use super::{
     cli, examples,
     leftovers::{self, Leftovers},
+    plugins,
     program::Programs,
     storage, third_party,
 };
@@ -23,6 +24,8 @@ pub(crate) enum What {
     Storage,
     /// Backends of third parties.
     ThirdParty,
+    /// Backends that are loaded at run time.
+    Plugins,
 }
 
 /// Builds the programs and drives them.
@@ -31,6 +34,7 @@ pub(crate) fn run(what: What, full: bool) -> Result<(), String> {
         What::Localhost => localhost(),
         What::Storage => storage::run(full),
         What::ThirdParty => third_party::run(),
+        What::Plugins => plugins::run(),
     }
 }
 

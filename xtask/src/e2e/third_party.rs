@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What is built goes where everything is built.
-fn cargo_of(folder: &Path, arguments: &[&str]) -> Result<Command, String> {
+pub(super) fn cargo_of(folder: &Path, arguments: &[&str]) -> Result<Command, String> {
     let target = built("")?;
     let mut command = cargo();
     let manifest = folder.join("Cargo.toml");
@@ -39,7 +39,7 @@ fn selected() -> Result<(), String> {
     let programs = Programs::new(built("debug")?)?;
     let with = |yaml: &str| -> Result<Said, String> {
         programs.write("lithops.yaml", yaml.as_bytes())?;
-        programs.run("program", &[("LITHOPS_CONFIG_FILE", "lithops.yaml")])
+        programs.run("program", &[], &[("LITHOPS_CONFIG_FILE", "lithops.yaml")])
     };
     let said = with("lithops: {backend: launcher}\nlauncher: {command: 'nice -n 3', max_workers: 2}\n")?;
     let results: Vec<_> = (7..207).map(|x: i64| x.to_string()).collect();

@@ -12,7 +12,7 @@ pub(super) async fn it_is_registered_under_its_one_word(subject: Subject) {
     assert_eq!((descriptor.scheme, info.scheme), (&*subject.name, &*subject.name));
     assert!(!descriptor.summary.is_empty() && !descriptor.package.is_empty(), "{descriptor:?}");
     assert!(!descriptor.version.is_empty() && !info.location.is_empty(), "{info:?}");
-    let planned = (descriptor.capabilities)(&subject.config);
+    let planned = descriptor.capabilities(&subject.config);
     let planned = planned.unwrap_or_else(|error| panic!("its capabilities: {error:?}"));
     let capabilities = subject.capabilities();
     assert_eq!(planned.granularity, capabilities.granularity, "what is planned with is what is there");

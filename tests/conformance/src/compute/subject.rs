@@ -6,7 +6,7 @@ use std::{
 };
 
 use lithops_core::{
-    compute::{BackendDescriptor, BackendOptions, Capabilities, ComputeBackend, InvokeRequest, Registry},
+    compute::{Backend, BackendOptions, Capabilities, ComputeBackend, InvokeRequest, Registry},
     config::{Config, Environment, Sources},
     error::Result,
     executor::FunctionExecutor,
@@ -28,7 +28,7 @@ pub struct Subject {
     pub(super) name: Arc<str>,
     pub(super) yaml: Arc<str>,
     pub(super) config: Config,
-    pub(super) descriptor: &'static BackendDescriptor,
+    pub(super) descriptor: Backend,
     pub(super) backend: Arc<dyn ComputeBackend>,
     pub(super) storage: StorageClient,
     locator: Locator,
@@ -45,7 +45,7 @@ impl Subject {
     /// When there is none, or it cannot be connected to.
     pub async fn connect(scheme: &str, yaml: &str, patience: Duration) -> Result<Self> {
         let config = config(scheme, yaml)?;
-        let descriptor = Registry::builtin()?.find(scheme)?;
+        let descriptor = Registry::of(&config)?.find(scheme)?;
         let credentials = (storage::descriptor(config.storage())?.credentials)(&config)?;
         let (storage, locator) = StorageClient::open(&config)?;
         let secrets = (!credentials.is_empty())
@@ -56,7 +56,7 @@ impl Subject {
             yaml: yaml.into(),
             config,
             descriptor,
-            backend: (descriptor.connect)(options).await?,
+            backend: descriptor.connect(options).await?,
             storage,
             locator,
             patience,
@@ -147,7 +147,8 @@ pub(super) fn calls<T: Argument>(job: &JobSpec, first: u64, inputs: &[T]) -> Cal
 
 /// What the backend of a scheme can do under a configuration.
 pub(super) fn capabilities(scheme: &str, yaml: &str) -> Result<Capabilities> {
-    (Registry::builtin()?.find(scheme)?.capabilities)(&config(scheme, yaml)?)
+    let config = config(scheme, yaml)?;
+    Registry::of(&config)?.find(scheme)?.capabilities(&config)
 }
 
 fn config(scheme: &str, yaml: &str) -> Result<Config> {

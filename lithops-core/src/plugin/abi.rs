@@ -1,0 +1,179 @@
+//! What crosses between a program and a plugin: C layouts, and nothing else.
+
+#![expect(unsafe_code, reason = "this is the border that two builds share")]
+
+use std::{ffi::c_void, slice};
+
+use super::{Exports, guest};
+
+/// The symbol that a plugin exports.
+pub const SYMBOL: &str = "LITHOPS_PLUGIN";
+
+/// What a header begins with.
+pub const MAGIC: [u8; 8] = *b"LITHOPSP";
+
+/// The version of these layouts, major and minor. A program loads plugins of its own major version.
+pub const ABI: (u16, u16) = (0, 1);
+
+/// Bytes that somebody else owns, valid during a call.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Text {
+    data: *const u8,
+    len: usize,
+}
+
+impl Text {
+    /// These bytes.
+    #[must_use]
+    pub const fn of(bytes: &[u8]) -> Self {
+        Self { data: bytes.as_ptr(), len: bytes.len() }
+    }
+
+    /// The bytes.
+    ///
+    /// # Safety
+    /// Whoever made it keeps them for as long as they are read.
+    #[must_use]
+    pub unsafe fn bytes<'a>(self) -> &'a [u8] {
+        if self.len == 0 {
+            return &[];
+        }
+        // SAFETY: the caller says that they are there still.
+        unsafe { slice::from_raw_parts(self.data, self.len) }
+    }
+}
+
+/// How an operation has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Status {
+    /// The bytes are what was asked for.
+    Ok = 0,
+    /// The bytes are the error.
+    Failed = 1,
+    /// The plugin has panicked; the bytes are what it said.
+    Panicked = 2,
+    /// There is nothing more.
+    Ended = 3,
+}
+
+impl Status {
+    /// The status of a number; an unknown one is a failure.
+    #[must_use]
+    pub fn of(number: u32) -> Self {
+        match number {
+            0 => Self::Ok,
+            2 => Self::Panicked,
+            3 => Self::Ended,
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// Who is told of the end of an operation, once, on any thread.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Done {
+    /// Whatever the caller wants to be given back.
+    pub context: *mut c_void,
+    /// Takes context, status, what was opened if anything was, and bytes that are valid during the call.
+    pub call: extern "C" fn(*mut c_void, u32, *mut c_void, Text),
+}
+
+// SAFETY: the caller's context may be used on any thread: that is part of the contract above.
+unsafe impl Send for Done {}
+
+impl Done {
+    /// Tells it.
+    pub fn tell(self, status: Status, opened: *mut c_void, bytes: &[u8]) {
+        (self.call)(self.context, status as u32, opened, Text::of(bytes));
+    }
+}
+
+/// What an operation has given, owned by whoever asked.
+#[derive(Debug)]
+pub struct Answer {
+    /// How it has ended.
+    pub status: Status,
+    /// What was opened.
+    pub opened: *mut c_void,
+    /// Value, error or words.
+    pub bytes: Vec<u8>,
+}
+
+// SAFETY: an opened instance may be used on any thread.
+unsafe impl Send for Answer {}
+
+/// Takes a plugin's log message: level from 1 (error) to 5 (trace), target and text.
+pub type Log = extern "C" fn(level: u32, target: Text, message: Text);
+
+/// The functions of a plugin. None of them unwinds, and none blocks for long.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Vtable {
+    /// What the backend is, and can do under a configuration.
+    pub describe: extern "C" fn(config: Text, done: Done),
+    /// Makes the backend; gives an instance.
+    pub open: extern "C" fn(options: Text, log: Log, done: Done),
+    /// Does an operation of an instance.
+    pub call: extern "C" fn(instance: *mut c_void, operation: u32, request: Text, done: Done),
+    /// The next events of an invocation; asked for one after another.
+    pub next_event: extern "C" fn(instance: *mut c_void, invocation: u64, done: Done),
+    /// Sends a frame to the worker of an invocation.
+    pub feed: extern "C" fn(instance: *mut c_void, invocation: u64, frame: Text),
+    /// The host listens to an invocation no more; it goes on.
+    pub cancel: extern "C" fn(instance: *mut c_void, invocation: u64),
+    /// The host needs the instance no more.
+    pub drop: extern "C" fn(instance: *mut c_void),
+}
+
+/// What a plugin exports.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Header {
+    /// [`MAGIC`].
+    pub magic: [u8; 8],
+    /// [`ABI`].
+    pub abi_major: u16,
+    /// See there.
+    pub abi_minor: u16,
+    /// The length of this header in bytes.
+    pub size: u32,
+    /// The crate it was made from.
+    pub name: Text,
+    /// The version of that crate.
+    pub version: Text,
+    /// The version of `lithops-core` in it.
+    pub core_version: Text,
+    /// Its functions.
+    pub vtable: Vtable,
+}
+
+// SAFETY: its texts are constants.
+unsafe impl Sync for Header {}
+
+impl Header {
+    /// The header of a plugin that exports a backend.
+    #[must_use]
+    pub const fn of<E: Exports>(name: &'static str, version: &'static str) -> Self {
+        Self {
+            magic: MAGIC,
+            abi_major: ABI.0,
+            abi_minor: ABI.1,
+            size: size_of::<Self>() as u32,
+            name: Text::of(name.as_bytes()),
+            version: Text::of(version.as_bytes()),
+            core_version: Text::of(env!("CARGO_PKG_VERSION").as_bytes()),
+            vtable: Vtable {
+                describe: guest::describe::<E>,
+                open: guest::open::<E>,
+                call: guest::call,
+                next_event: guest::next_event,
+                feed: guest::feed,
+                cancel: guest::cancel,
+                drop: guest::drop_instance,
+            },
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! [`Plugin`]: a library that was loaded, once it was checked.
+
+#![expect(unsafe_code, reason = "a library is code of somebody else")]
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    ptr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use libloading::Library;
+
+use super::{
+    ABI, Header, MAGIC, SYMBOL, Vtable,
+    remote::{Remote, ask_now},
+    wire::{Described, WireConfig, decode, encode},
+};
+use crate::{
+    compute::{BackendDescriptor, BackendOptions, Capabilities, ComputeBackend},
+    config::Config,
+    error::{Error, ErrorKind, Result},
+};
+
+/// The bytes of a header that are read before it is known to be one.
+const PREFIX: usize = 16;
+
+/// A library that was loaded. It is never unloaded: its threads and its statics stay.
+#[derive(Debug)]
+pub struct Plugin {
+    /// The file.
+    pub path: PathBuf,
+    /// What the backend is.
+    pub descriptor: &'static BackendDescriptor,
+    pub(super) vtable: Vtable,
+}
+
+/// The plugins of this program by file.
+static LOADED: Mutex<BTreeMap<PathBuf, &'static Plugin>> = Mutex::new(BTreeMap::new());
+
+/// The plugins that were loaded.
+#[must_use]
+pub fn loaded() -> Vec<&'static Plugin> {
+    LOADED.lock().unwrap_or_else(PoisonError::into_inner).values().copied().collect()
+}
+
+/// Loads a plugin, unless it is loaded already.
+///
+/// # Errors
+/// What the file is not: there, a library, a plugin, of this version.
+pub fn load(path: &Path) -> Result<&'static Plugin> {
+    let shown = path.display();
+    let whole = path.canonicalize().map_err(|error| {
+        Error::new(ErrorKind::NotFound, format!("the plugin `{shown}` cannot be found: {error}"))
+            .with_hint("name the library's file, such as `target/release/liblithops_backend_x.so`")
+    })?;
+    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(plugin) = loaded.get(&whole) {
+        return Ok(plugin);
+    }
+    // SAFETY: whoever names a plugin wants its code to run; initialisers of a library run as it is loaded.
+    let library = unsafe { Library::new(&whole) }.map_err(|error| {
+        Error::new(ErrorKind::ConfigInvalid, format!("the plugin `{shown}` cannot be loaded: {error}"))
+            .with_hint("is it a library of this machine, with all it needs in it?")
+            .with_source(error)
+    })?;
+    let header = check(&library, &shown.to_string())?;
+    // Never unloaded: its threads may run for ever.
+    std::mem::forget(library);
+    let described = ask_now(|done| {
+        let config = encode(&WireConfig::of(&Config::default(), "")).unwrap_or_default();
+        (header.vtable.describe)(super::Text::of(&config), done);
+    })?;
+    let described: Described = decode(&described)?;
+    let Described { scheme, summary, package, version, keys, .. } = described;
+    let [scheme, summary, package, version] = [scheme, summary, package, version].map(|text| &*text.leak());
+    let keys: Vec<_> = keys.into_iter().map(super::wire::WireKey::leak).collect();
+    let descriptor = Box::leak(Box::new(BackendDescriptor {
+        scheme,
+        summary,
+        package,
+        version,
+        keys: keys.leak(),
+        capabilities: |_| Err(by_its_plugin()),
+        connect: |_| Box::pin(async { Err(by_its_plugin()) }),
+    }));
+    let plugin: &'static Plugin =
+        Box::leak(Box::new(Plugin { path: whole.clone(), descriptor, vtable: header.vtable }));
+    loaded.insert(whole, plugin);
+    Ok(plugin)
+}
+
+fn by_its_plugin() -> Error {
+    Error::new(ErrorKind::Unexpected, "the backend of a plugin is asked through its plugin")
+}
+
+/// The header of a library, if it is that of a plugin of this version.
+fn check(library: &Library, shown: &str) -> Result<Header> {
+    let wrong = |kind: ErrorKind, what: String| Error::new(kind, format!("the plugin `{shown}` {what}"));
+    // SAFETY: the symbol is only used as a place to read bytes from.
+    let symbol = unsafe { library.get::<*const u8>(SYMBOL.as_bytes()) }.map_err(|_| {
+        wrong(
+            ErrorKind::ConfigInvalid,
+            format!("is a library and no plugin of lithops: it has no `{SYMBOL}`"),
+        )
+        .with_hint("export its backend with `lithops_core::export_backend!(DESCRIPTOR);`")
+    })?;
+    let place: *const u8 = (&raw const **symbol).cast();
+    // SAFETY: a symbol of a library is the place of an object; sixteen bytes are less than any that is called so has,
+    // and one that is shorter lies within a page that is mapped.
+    let prefix: [u8; PREFIX] = unsafe { ptr::read_unaligned(place.cast()) };
+    if prefix[..8] != MAGIC {
+        return Err(wrong(
+            ErrorKind::ConfigInvalid,
+            format!("has a `{SYMBOL}` that is no header of a plugin"),
+        )
+        .with_hint("was it made with `lithops_core::export_backend!`?"));
+    }
+    let short = |at: usize| u16::from_le_bytes([prefix[at], prefix[at + 1]]);
+    let (major, minor) = (short(8), short(10));
+    if major != ABI.0 {
+        return Err(wrong(
+            ErrorKind::VersionMismatch,
+            format!("speaks version {major}.{minor} of the interface, and this program {}.{}", ABI.0, ABI.1),
+        )
+        .with_hint("build the plugin and the program with the same version of lithops"));
+    }
+    let size = u32::from_le_bytes([prefix[12], prefix[13], prefix[14], prefix[15]]) as usize;
+    if size != size_of::<Header>() {
+        return Err(wrong(
+            ErrorKind::VersionMismatch,
+            format!("has a header of {size} bytes, and this program reads {}", size_of::<Header>()),
+        )
+        .with_hint("build the plugin and the program with the same version of lithops"));
+    }
+    // SAFETY: it says that it is a header of this version, of this length.
+    let header: Header = unsafe { ptr::read_unaligned(place.cast()) };
+    // SAFETY: the texts of a header are constants of the library.
+    let core = unsafe { header.core_version.bytes() };
+    if core != env!("CARGO_PKG_VERSION").as_bytes() {
+        return Err(wrong(
+            ErrorKind::VersionMismatch,
+            format!(
+                "was built with lithops-core {}, and this program with {}",
+                String::from_utf8_lossy(core),
+                env!("CARGO_PKG_VERSION")
+            ),
+        )
+        .with_hint("build the plugin and the program with the same version of lithops"));
+    }
+    Ok(header)
+}
+
+impl Plugin {
+    /// What the backend can do under a configuration.
+    ///
+    /// # Errors
+    /// When the configuration is wrong.
+    pub fn capabilities(&self, config: &Config) -> Result<Capabilities> {
+        let config = encode(&WireConfig::of(config, self.descriptor.scheme))?;
+        let described = ask_now(|done| (self.vtable.describe)(super::Text::of(&config), done))?;
+        decode::<Described>(&described)?.capabilities.map_err(super::wire::WireError::read)
+    }
+
+    /// Makes the backend.
+    ///
+    /// # Errors
+    /// When the configuration is wrong, or the plugin panics.
+    pub async fn connect(&'static self, options: BackendOptions) -> Result<Arc<dyn ComputeBackend>> {
+        Ok(Arc::new(Remote::open(self, options).await?))
+    }
+}

@@ -1,0 +1,29 @@
+//! Backends that are loaded at run time, over a C interface: Rust's own has no layout that two builds agree on.
+//!
+//! ```text
+//! host program                                        plugin, a library with everything it needs in it
+//!   Registry ── Plugin ── Vtable of C functions ────────> exports of one backend (`export_backend!`)
+//!     │           describe, open, call, next_event,          │ its own runtime; panics end here
+//!     │           feed, cancel, drop: bytes in, bytes out    v
+//!     └─ Remote: a ComputeBackend <──── callbacks ─────── ComputeBackend
+//! ```
+//!
+//! A plugin exports one symbol, [`LITHOPS_PLUGIN`](SYMBOL), a [`Header`] that is checked before anything else is
+//! touched. It is loaded only when it is named, and never unloaded. Calls and reports cross as the frames of the
+//! protocol, everything else as MessagePack. The ABI is of major version 0: any version of the core may change it, and
+//! host and plugin must be of one version.
+
+mod abi;
+mod export;
+mod forward;
+mod guest;
+#[cfg(feature = "plugins")]
+mod load;
+#[cfg(feature = "plugins")]
+mod remote;
+mod wire;
+
+pub use abi::{ABI, Answer, Done, Header, Log, MAGIC, SYMBOL, Status, Text, Vtable};
+pub use export::Exports;
+#[cfg(feature = "plugins")]
+pub use load::{Plugin, load, loaded};

@@ -1,0 +1,335 @@
+//! [`Remote`]: the backend of a plugin, as a program sees it.
+
+use std::{
+    ffi::c_void,
+    fmt,
+    sync::{Arc, mpsc},
+};
+
+use async_trait::async_trait;
+use bytes::{Buf, Bytes};
+use futures_util::{StreamExt, stream};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::oneshot;
+use tracing::level_filters::LevelFilter;
+
+use super::{
+    Answer, Done, Plugin, Status, Text, forward,
+    guest::kinds,
+    wire::{Invoked, Opened, Operation, Scale, WireConfig, WireError, WireOptions, decode, encode},
+};
+use crate::{
+    compute::{
+        BackendInfo, BackendOptions, Capabilities, Check, CloseMode, ComputeBackend, Event, EventKind, Feed,
+        FeedCommand, FeedSink, Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId,
+        RuntimeSpec,
+    },
+    error::{Error, ErrorKind, Result},
+    fleet::Launch,
+    id::{ActivationId, JobId},
+    parcel::StoredReport,
+    protocol::{Forget, Frame, FrameKind, Report, read_frame},
+};
+
+/// The backend of a plugin.
+pub(super) struct Remote {
+    instance: Arc<Instance>,
+    info: BackendInfo,
+    capabilities: Capabilities,
+}
+
+/// What a plugin has opened; closed with its last handle.
+struct Instance {
+    plugin: &'static Plugin,
+    pointer: *mut c_void,
+}
+
+#[expect(unsafe_code, reason = "the plugin's pointer")]
+// SAFETY: a plugin's functions may be called on any thread, several at once.
+unsafe impl Send for Instance {}
+#[expect(unsafe_code, reason = "the plugin's pointer")]
+// SAFETY: as above.
+unsafe impl Sync for Instance {}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        (self.plugin.vtable.drop)(self.pointer);
+    }
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote").field("plugin", &self.instance.plugin.path).finish_non_exhaustive()
+    }
+}
+
+/// Takes an answer into the sender that waits for it.
+extern "C" fn answered(context: *mut c_void, status: u32, opened: *mut c_void, bytes: Text) {
+    #[expect(unsafe_code, reason = "what `ask` has made of a box")]
+    // SAFETY: it is that box, and this is called once; the plugin keeps the bytes during the call.
+    let (sender, bytes) =
+        unsafe { (Box::from_raw(context.cast::<oneshot::Sender<Answer>>()), bytes.bytes().to_vec()) };
+    // Nobody may be waiting any more.
+    let _ = sender.send(Answer { status: Status::of(status), opened, bytes });
+}
+
+/// Asks a plugin, and waits for its answer as a task does.
+fn ask(asking: impl FnOnce(Done)) -> impl Future<Output = Result<Answer>> {
+    let (sender, answer) = oneshot::channel::<Answer>();
+    asking(Done { context: Box::into_raw(Box::new(sender)).cast(), call: answered });
+    async move {
+        let answer = answer.await;
+        read(answer.map_err(|_| Error::new(ErrorKind::Unexpected, "a plugin gave no answer"))?)
+    }
+}
+
+/// The same where that is soon, and the thread may wait.
+pub(super) fn ask_now(asking: impl FnOnce(Done)) -> Result<Vec<u8>> {
+    extern "C" fn answered(context: *mut c_void, status: u32, opened: *mut c_void, bytes: Text) {
+        #[expect(unsafe_code, reason = "what this function has made of a box")]
+        // SAFETY: it is that box, and this is called once; the plugin keeps the bytes during the call.
+        let (sender, bytes) =
+            unsafe { (Box::from_raw(context.cast::<mpsc::Sender<Answer>>()), bytes.bytes().to_vec()) };
+        // Whoever has asked waits for it.
+        let _ = sender.send(Answer { status: Status::of(status), opened, bytes });
+    }
+    let (sender, answer) = mpsc::channel::<Answer>();
+    asking(Done { context: Box::into_raw(Box::new(sender)).cast(), call: answered });
+    let answer = answer.recv();
+    Ok(read(answer.map_err(|_| Error::new(ErrorKind::Unexpected, "a plugin gave no answer"))?)?.bytes)
+}
+
+fn read(answer: Answer) -> Result<Answer> {
+    match answer.status {
+        Status::Ok | Status::Ended => Ok(answer),
+        Status::Failed => Err(decode::<WireError>(&answer.bytes)?.read()),
+        Status::Panicked => {
+            let words = String::from_utf8_lossy(&answer.bytes).into_owned();
+            Err(Error::new(ErrorKind::Unexpected, format!("the plugin has panicked: {words}"))
+                .with_hint("it is a fault of the plugin; this program goes on"))
+        }
+    }
+}
+
+/// What a plugin logs.
+extern "C" fn log(level: u32, target: Text, message: Text) {
+    #[expect(unsafe_code, reason = "words of the plugin")]
+    // SAFETY: the plugin keeps them during the call.
+    let (target, message) = unsafe { (target.bytes(), message.bytes()) };
+    let (target, message) = (String::from_utf8_lossy(target), String::from_utf8_lossy(message));
+    match level {
+        1 => tracing::error!(target: "lithops_plugin", from = %target, "{message}"),
+        2 => tracing::warn!(target: "lithops_plugin", from = %target, "{message}"),
+        3 => tracing::info!(target: "lithops_plugin", from = %target, "{message}"),
+        4 => tracing::debug!(target: "lithops_plugin", from = %target, "{message}"),
+        _ => tracing::trace!(target: "lithops_plugin", from = %target, "{message}"),
+    }
+}
+
+impl Remote {
+    pub(super) async fn open(plugin: &'static Plugin, options: BackendOptions) -> Result<Self> {
+        let scheme = plugin.descriptor.scheme;
+        let BackendOptions { config, program, worker_processes, max_workers, secrets } = options;
+        let level = LevelFilter::current().into_level().map_or(0, forward::number);
+        let config = WireConfig::of(&config, scheme);
+        let options =
+            encode(&WireOptions { config, program, worker_processes, max_workers, secrets, level })?;
+        let answer = ask(|done| (plugin.vtable.open)(Text::of(&options), log, done)).await?;
+        let instance = Arc::new(Instance { plugin, pointer: answer.opened });
+        let Opened { region, location, capabilities } = decode(&answer.bytes)?;
+        Ok(Self { instance, info: BackendInfo { scheme, region, location }, capabilities })
+    }
+
+    async fn call<T: DeserializeOwned>(&self, operation: Operation, request: &impl Serialize) -> Result<T> {
+        decode(&self.instance.call(operation, &encode(request)?).await?)
+    }
+
+    fn listen(&self, invoked: &[u8]) -> Result<Invocation> {
+        let Invoked { number, id, feed } = decode(invoked)?;
+        let listener = Listener { instance: Arc::clone(&self.instance), number };
+        let feed = feed.then(|| Feed::new(Arc::new(RemoteFeed(Arc::clone(&self.instance), number))));
+        let events = stream::unfold((listener, Bytes::new()), |(listener, mut waiting)| async move {
+            if waiting.is_empty() {
+                match listener.next().await {
+                    Ok(Some(more)) => waiting = more,
+                    Ok(None) => return None,
+                    // A plugin that has panicked has no more to say of it.
+                    Err(error) => return Some((Err(error), (listener.silenced(), Bytes::new()))),
+                }
+            }
+            Some((read_event(&mut waiting), (listener, waiting)))
+        });
+        Ok(Invocation { id: InvocationId(id), events: events.boxed(), feed })
+    }
+}
+
+impl Instance {
+    async fn call(&self, operation: Operation, request: &[u8]) -> Result<Vec<u8>> {
+        let answer = ask(|done| {
+            (self.plugin.vtable.call)(self.pointer, operation as u32, Text::of(request), done);
+        });
+        Ok(answer.await?.bytes)
+    }
+}
+
+/// Listens to an invocation; dropping it lets go of that, and cancels nothing.
+struct Listener {
+    instance: Arc<Instance>,
+    number: u64,
+}
+
+impl Listener {
+    /// The next events; `None` when there are no more.
+    async fn next(&self) -> Result<Option<Bytes>> {
+        if self.number == 0 {
+            return Ok(None);
+        }
+        let Instance { plugin, pointer } = &*self.instance;
+        let asking = |done| (plugin.vtable.next_event)(*pointer, self.number, done);
+        let answer = ask(asking).await?;
+        Ok((answer.status == Status::Ok).then(|| answer.bytes.into()))
+    }
+
+    /// The same for an invocation of which nothing more will be heard.
+    fn silenced(mut self) -> Self {
+        (self.instance.plugin.vtable.cancel)(self.instance.pointer, self.number);
+        self.number = 0;
+        self
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if self.number != 0 {
+            (self.instance.plugin.vtable.cancel)(self.instance.pointer, self.number);
+        }
+    }
+}
+
+/// Takes the next event off.
+fn read_event(waiting: &mut Bytes) -> Result<Event> {
+    let broken = || Error::new(ErrorKind::Unexpected, "a plugin sent half an event");
+    if waiting.len() < 17 {
+        waiting.clear();
+        return Err(broken());
+    }
+    let kind = waiting.get_u8();
+    let activation = ActivationId(waiting.get_u64_le());
+    let len = usize::try_from(waiting.get_u64_le()).ok().filter(|len| *len <= waiting.len());
+    let Some(len) = len else {
+        waiting.clear();
+        return Err(broken());
+    };
+    let bytes = waiting.split_to(len);
+    let kind = match kind {
+        kinds::STARTED => EventKind::Started,
+        kinds::HEARTBEAT => EventKind::Heartbeat,
+        kinds::LOGS => EventKind::Logs(decode(&bytes)?),
+        kinds::REPORT => EventKind::Report(Box::new(Report::read(&bytes)?)),
+        kinds::STORED_REPORT => {
+            let frame = read_frame(&mut &*bytes)?.ok_or_else(broken)?;
+            EventKind::StoredReport(Box::new(StoredReport::read(&frame)?))
+        }
+        kinds::EXITED => EventKind::Exited(decode(&bytes)?),
+        kinds::THROTTLED => EventKind::Throttled(decode(&bytes)?),
+        kinds::FAILED => return Err(decode::<WireError>(&bytes)?.read()),
+        kind => return Err(Error::new(ErrorKind::Unexpected, format!("a plugin sent event {kind}"))),
+    };
+    Ok(Event { activation, kind })
+}
+
+/// The channel down to a worker of a plugin.
+struct RemoteFeed(Arc<Instance>, u64);
+
+impl FeedSink for RemoteFeed {
+    fn send(&self, command: FeedCommand) {
+        let mut frame = Vec::new();
+        let written = match command {
+            FeedCommand::Chunk(calls) => {
+                calls.write(&mut frame);
+                Ok(())
+            }
+            FeedCommand::StoredChunk(stored) => stored.write(&mut frame),
+            FeedCommand::CancelCalls(cancel) => Frame::write(FrameKind::Cancel, &cancel, &mut frame),
+            FeedCommand::Processes(processes) => Frame::write(FrameKind::Processes, &processes, &mut frame),
+            FeedCommand::Drain => {
+                let job = JobId::from_bytes([0; 16]);
+                Frame::write(FrameKind::Forget, &Forget { job }, &mut frame)
+            }
+        };
+        // Numbers and bytes can always be encoded.
+        if written.is_ok() {
+            (self.0.plugin.vtable.feed)(self.0.pointer, self.1, Text::of(&frame));
+        }
+    }
+}
+
+#[async_trait]
+impl ComputeBackend for Remote {
+    fn info(&self) -> BackendInfo {
+        self.info.clone()
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn sized(&self, memory: u64) -> Result<Capabilities> {
+        let request = encode(&memory)?;
+        let Instance { plugin, pointer } = &*self.instance;
+        // It is a computation, on a thread of the plugin.
+        let answer = ask_now(|done| {
+            (plugin.vtable.call)(*pointer, Operation::Sized as u32, Text::of(&request), done);
+        });
+        decode(&answer?)
+    }
+
+    async fn build_runtime(&self, spec: &RuntimeSpec) -> Result<Package> {
+        self.call(Operation::Build, spec).await
+    }
+
+    async fn deploy_runtime(&self, spec: &RuntimeSpec) -> Result<Runtime> {
+        self.call(Operation::Deploy, spec).await
+    }
+
+    async fn list_runtimes(&self) -> Result<Vec<Runtime>> {
+        self.call(Operation::List, &()).await
+    }
+
+    async fn delete_runtime(&self, id: &RuntimeId) -> Result<()> {
+        self.call(Operation::Delete, &id.0).await
+    }
+
+    async fn invoke(&self, request: InvokeRequest) -> Result<Invocation> {
+        let mut frames = Vec::new();
+        request.write(&mut frames)?;
+        self.listen(&self.instance.call(Operation::Invoke, &frames).await?)
+    }
+
+    async fn scale(&self, launch: &Launch, workers: usize) -> Result<Vec<String>> {
+        self.call(Operation::Scale, &Scale { launch: launch.clone(), workers }).await
+    }
+
+    async fn watch(&self, id: &InvocationId) -> Result<Invocation> {
+        let request = encode(&id.0)?;
+        self.listen(&self.instance.call(Operation::Watch, &request).await?)
+    }
+
+    async fn cancel(&self, id: &InvocationId) -> Result<()> {
+        self.call(Operation::Cancel, &id.0).await
+    }
+
+    async fn check(&self) -> Vec<Check> {
+        self.call(Operation::Check, &()).await.unwrap_or_else(|error| {
+            vec![Check {
+                finding: format!("the plugin could not look: {error}"),
+                severity: crate::compute::Severity::Error,
+                remedy: Some("ask whoever has written the plugin".to_owned()),
+            }]
+        })
+    }
+
+    async fn close(&self, mode: CloseMode) -> Result<()> {
+        self.call(Operation::Close, &(mode == CloseMode::Now)).await
+    }
+}

@@ -1,0 +1,203 @@
+//! What crosses between a program and a plugin, as MessagePack.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{
+    compute::{Capabilities, CloseMode},
+    config::{Config, Key, Origin, Status, Value},
+    error::{Error, ErrorKind, Result, Retry},
+    fleet::Launch,
+    protocol::{Program, Secrets},
+};
+
+/// Operations of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum Operation {
+    Invoke = 1,
+    Watch = 2,
+    Cancel = 3,
+    Check = 4,
+    Close = 5,
+    Build = 6,
+    Deploy = 7,
+    List = 8,
+    Delete = 9,
+    Sized = 10,
+    Scale = 11,
+}
+
+impl Operation {
+    pub(super) fn of(number: u32) -> Option<Self> {
+        Some(match number {
+            1 => Self::Invoke,
+            2 => Self::Watch,
+            3 => Self::Cancel,
+            4 => Self::Check,
+            5 => Self::Close,
+            6 => Self::Build,
+            7 => Self::Deploy,
+            8 => Self::List,
+            9 => Self::Delete,
+            10 => Self::Sized,
+            11 => Self::Scale,
+            _ => return None,
+        })
+    }
+}
+
+/// A configuration, as far as a plugin has to do with it: the sections `lithops` and its own.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct WireConfig(Vec<(String, String, Value, String)>);
+
+impl WireConfig {
+    #[cfg(feature = "plugins")]
+    pub(super) fn of(config: &Config, own: &str) -> Self {
+        let values = |name: &'static str| -> Vec<_> {
+            let section = config.section(name);
+            let values = section.iter();
+            values
+                .map(|(key, located)| {
+                    (name.to_owned(), key.to_owned(), located.value.clone(), located.origin.to_string())
+                })
+                .collect()
+        };
+        let mut all = values("lithops");
+        let section = config.section(own);
+        all.extend(section.iter().map(|(key, located)| {
+            (own.to_owned(), key.to_owned(), located.value.clone(), located.origin.to_string())
+        }));
+        Self(all)
+    }
+
+    pub(super) fn read(self) -> Config {
+        let mut config = Config::default();
+        for (section, key, value, origin) in self.0 {
+            config.set(&section, &key, value, Origin::Host(origin));
+        }
+        config
+    }
+}
+
+/// What a backend is made from.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct WireOptions {
+    pub(super) config: WireConfig,
+    pub(super) program: Program,
+    pub(super) worker_processes: usize,
+    pub(super) max_workers: usize,
+    pub(super) secrets: Option<Secrets>,
+    /// The finest level that the host logs.
+    pub(super) level: u32,
+}
+
+/// What a backend is.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Described {
+    pub(super) scheme: String,
+    pub(super) summary: String,
+    pub(super) package: String,
+    pub(super) version: String,
+    pub(super) keys: Vec<WireKey>,
+    pub(super) capabilities: Result<Capabilities, WireError>,
+}
+
+/// What an opened backend is.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Opened {
+    pub(super) region: Option<String>,
+    pub(super) location: String,
+    pub(super) capabilities: Capabilities,
+}
+
+/// An invocation, by the number that the plugin knows it by.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Invoked {
+    pub(super) number: u64,
+    pub(super) id: String,
+    pub(super) feed: bool,
+}
+
+/// What `scale` is asked.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Scale {
+    pub(super) launch: Launch,
+    pub(super) workers: usize,
+}
+
+/// A key of a section: name, what it means, and the note or reason with what becomes of it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct WireKey {
+    name: String,
+    doc: String,
+    status: u8,
+    note: String,
+}
+
+impl WireKey {
+    pub(super) fn of(key: &Key) -> Self {
+        let (status, note) = match key.status {
+            Status::Used => (0, ""),
+            Status::Accepted(note) => (1, note),
+            Status::Refused(reason) => (2, reason),
+        };
+        Self { name: key.name.into(), doc: key.doc.into(), status, note: note.into() }
+    }
+
+    #[cfg(feature = "plugins")]
+    /// The key; plugins are never unloaded, and neither are their words.
+    pub(super) fn leak(self) -> Key {
+        let Self { name, doc, status, note } = self;
+        let [name, doc, note] = [name, doc, note].map(|text| &*text.leak());
+        let status = match status {
+            0 => Status::Used,
+            1 => Status::Accepted(note),
+            _ => Status::Refused(note),
+        };
+        Key { name, status, doc }
+    }
+}
+
+/// An error.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct WireError {
+    kind: ErrorKind,
+    later: bool,
+    message: String,
+    hint: Option<String>,
+}
+
+impl WireError {
+    pub(super) fn of(error: &Error) -> Self {
+        Self {
+            kind: error.kind(),
+            later: error.retry() == Retry::Later,
+            message: error.message().to_owned(),
+            hint: error.hint().map(str::to_owned),
+        }
+    }
+
+    #[cfg(feature = "plugins")]
+    pub(super) fn read(self) -> Error {
+        let error = Error::new(self.kind, self.message);
+        let error = if let Some(hint) = self.hint { error.with_hint(hint) } else { error };
+        if self.later { error.with_retry(Retry::Later) } else { error }
+    }
+}
+
+pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
+    rmp_serde::to_vec_named(value)
+        .map_err(|error| Error::new(ErrorKind::Unexpected, format!("cannot encode for a plugin: {error}")))
+}
+
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    rmp_serde::from_slice(bytes).map_err(|error| {
+        Error::new(ErrorKind::VersionMismatch, format!("a plugin and its program do not agree: {error}"))
+            .with_hint("build both with the same version of lithops")
+    })
+}
+
+/// How a backend is closed, as it crosses.
+pub(super) fn close_mode(bytes: &[u8]) -> Result<CloseMode> {
+    Ok(if decode(bytes)? { CloseMode::Now } else { CloseMode::Drain })
+}
