@@ -4,35 +4,25 @@ use crate::{
     e2e,
     steps::{self, step},
     tidy,
-    workspace::cargo,
+    workspace::{cargo, root},
 };
 
 /// Runs all steps, and stops at the first that fails.
 pub(crate) fn run(with_tests: bool) -> Result<(), String> {
-    step("format", || steps::run(cargo().args(["fmt", "--all", "--check"])))?;
+    step("format", format)?;
     step("tidy", tidy::run)?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
     step("lints", || steps::run(cargo().args(clippy)))?;
-    step("without features", || {
-        steps::run(cargo().args(["check", "-p", "lithops", "--no-default-features"]))
-    })?;
+    step("each feature alone, and none", each_feature)?;
     if with_tests {
         step("tests", || steps::run(cargo().args(["test", "--workspace", "--all-features"])))?;
     } else {
         eprintln!("== tests: left out, the README's test command runs them; `--with-tests` runs them here");
     }
     step("tests of features", || {
-        steps::run(cargo().args([
-            "test",
-            "-p",
-            "lithops",
-            "--features",
-            "aws_lambda,http",
-            "--test",
-            "aws_lambda",
-            "--test",
-            "urls",
-        ]))
+        let tests = ["--test", "aws_lambda", "--test", "urls", "--test", "features"];
+        let features = ["test", "-p", "lithops", "--features", "aws_lambda,http,redis,aws_s3,plugins"];
+        steps::run(cargo().args(features).args(tests))
     })?;
     let doc = ["doc", "--workspace", "--no-deps", "--all-features"];
     step("documentation", || steps::run(cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings")))?;
@@ -40,4 +30,31 @@ pub(crate) fn run(with_tests: bool) -> Result<(), String> {
     step("e2e third-party", || e2e::run(e2e::What::ThirdParty, false))?;
     step("e2e plugins", || e2e::run(e2e::What::Plugins, false))?;
     step("e2e storage", || e2e::run(e2e::What::Storage, false))
+}
+
+/// The crates that are workspaces of their own too.
+fn format() -> Result<(), String> {
+    steps::run(cargo().args(["fmt", "--all", "--check"]))?;
+    let fixtures = root().join("tests/fixtures");
+    let folders =
+        std::fs::read_dir(&fixtures).map_err(|error| format!("`{}`: {error}", fixtures.display()))?;
+    let manifests = folders.flatten().map(|folder| folder.path().join("Cargo.toml"));
+    for manifest in manifests.filter(|manifest| manifest.is_file()).chain([root().join("fuzz/Cargo.toml")]) {
+        steps::run(cargo().args(["fmt", "--check", "--manifest-path"]).arg(manifest))?;
+    }
+    Ok(())
+}
+
+/// What the facade can be built with.
+const FEATURES: &[&str] =
+    &["", "localhost", "aws_lambda", "aws_s3", "minio", "ceph", "redis", "http", "plugins"];
+
+/// Builds the facade with each feature alone, and shows that what it adds is there and nothing else.
+fn each_feature() -> Result<(), String> {
+    for feature in FEATURES {
+        let mut test = cargo();
+        test.args(["test", "--quiet", "-p", "lithops", "--no-default-features", "--test", "features"]);
+        steps::run(test.args(["--features", feature]))?;
+    }
+    Ok(())
 }

@@ -50,12 +50,20 @@ impl Post {
         Chunks::new(self.calls, self.chunksize)
     }
 
-    pub(super) fn encode(&self) -> Result<Vec<u8>> {
+    /// The post before it is signed.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
+    pub fn encode(&self) -> Result<Vec<u8>> {
         postcard::to_stdvec(self)
             .map_err(|error| Error::new(ErrorKind::Unexpected, format!("cannot encode a post: {error}")))
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self> {
+    /// Reads a post whose signature was checked.
+    ///
+    /// # Errors
+    /// When it is none, or of another form.
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
         let malformed = |error: postcard::Error| {
             Error::new(ErrorKind::VersionMismatch, format!("a post of the fleet cannot be read: {error}"))
                 .with_hint("client and workers must be of one version of lithops")

@@ -78,13 +78,21 @@ impl JobRecord {
         (first.min(self.calls), first.saturating_add(self.chunksize).min(self.calls))
     }
 
-    pub(super) fn encode(&self) -> Result<Vec<u8>> {
+    /// The record as it is stored.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
+    pub fn encode(&self) -> Result<Vec<u8>> {
         serde_json::to_vec_pretty(self).map_err(|error| {
             Error::new(ErrorKind::Unexpected, format!("cannot encode a job record: {error}"))
         })
     }
 
-    pub(super) fn decode(bytes: &[u8], key: &str) -> Result<Self> {
+    /// Reads what is stored under a key.
+    ///
+    /// # Errors
+    /// When it is no record, of another form, or damaged.
+    pub fn decode(bytes: &[u8], key: &str) -> Result<Self> {
         #[derive(Deserialize)]
         struct Form {
             form: u32,

@@ -5,6 +5,7 @@
 use std::{ffi::c_void, slice};
 
 use super::{Exports, guest};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The symbol that a plugin exports.
 pub const SYMBOL: &str = "LITHOPS_PLUGIN";
@@ -14,6 +15,9 @@ pub const MAGIC: [u8; 8] = *b"LITHOPSP";
 
 /// The version of these layouts, major and minor. A program loads plugins of its own major version.
 pub const ABI: (u16, u16) = (0, 1);
+
+/// The bytes of a header that are read before it is known to be one.
+pub const PREFIX: usize = 16;
 
 /// Bytes that somebody else owns, valid during a call.
 #[repr(C)]
@@ -175,5 +179,41 @@ impl Header {
                 drop: guest::drop_instance,
             },
         }
+    }
+
+    /// Looks at the beginning of what is called [`SYMBOL`] in a library, which may be anything.
+    ///
+    /// # Errors
+    /// When it is no header, or not one that this program reads.
+    pub fn inspect(prefix: &[u8; PREFIX], shown: &str) -> Result<()> {
+        let wrong = |kind: ErrorKind, what: String| Error::new(kind, format!("the plugin `{shown}` {what}"));
+        if prefix[..8] != MAGIC {
+            return Err(wrong(
+                ErrorKind::ConfigInvalid,
+                format!("has a `{SYMBOL}` that is no header of a plugin"),
+            )
+            .with_hint("was it made with `lithops_core::export_backend!`?"));
+        }
+        let short = |at: usize| u16::from_le_bytes([prefix[at], prefix[at + 1]]);
+        let (major, minor) = (short(8), short(10));
+        if major != ABI.0 {
+            return Err(wrong(
+                ErrorKind::VersionMismatch,
+                format!(
+                    "speaks version {major}.{minor} of the interface, and this program {}.{}",
+                    ABI.0, ABI.1
+                ),
+            )
+            .with_hint("build the plugin and the program with the same version of lithops"));
+        }
+        let size = u32::from_le_bytes([prefix[12], prefix[13], prefix[14], prefix[15]]) as usize;
+        if size != size_of::<Self>() {
+            return Err(wrong(
+                ErrorKind::VersionMismatch,
+                format!("has a header of {size} bytes, and this program reads {}", size_of::<Self>()),
+            )
+            .with_hint("build the plugin and the program with the same version of lithops"));
+        }
+        Ok(())
     }
 }

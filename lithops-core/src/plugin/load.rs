@@ -12,7 +12,7 @@ use std::{
 use libloading::Library;
 
 use super::{
-    ABI, Header, MAGIC, SYMBOL, Vtable,
+    Header, PREFIX, SYMBOL, Vtable,
     remote::{Remote, ask_now},
     wire::{Described, WireConfig, decode, encode},
 };
@@ -21,9 +21,6 @@ use crate::{
     config::Config,
     error::{Error, ErrorKind, Result},
 };
-
-/// The bytes of a header that are read before it is known to be one.
-const PREFIX: usize = 16;
 
 /// A library that was loaded. It is never unloaded: its threads and its statics stay.
 #[derive(Debug)]
@@ -109,30 +106,7 @@ fn check(library: &Library, shown: &str) -> Result<Header> {
     // SAFETY: a symbol of a library is the place of an object; sixteen bytes are less than any that is called so has,
     // and one that is shorter lies within a page that is mapped.
     let prefix: [u8; PREFIX] = unsafe { ptr::read_unaligned(place.cast()) };
-    if prefix[..8] != MAGIC {
-        return Err(wrong(
-            ErrorKind::ConfigInvalid,
-            format!("has a `{SYMBOL}` that is no header of a plugin"),
-        )
-        .with_hint("was it made with `lithops_core::export_backend!`?"));
-    }
-    let short = |at: usize| u16::from_le_bytes([prefix[at], prefix[at + 1]]);
-    let (major, minor) = (short(8), short(10));
-    if major != ABI.0 {
-        return Err(wrong(
-            ErrorKind::VersionMismatch,
-            format!("speaks version {major}.{minor} of the interface, and this program {}.{}", ABI.0, ABI.1),
-        )
-        .with_hint("build the plugin and the program with the same version of lithops"));
-    }
-    let size = u32::from_le_bytes([prefix[12], prefix[13], prefix[14], prefix[15]]) as usize;
-    if size != size_of::<Header>() {
-        return Err(wrong(
-            ErrorKind::VersionMismatch,
-            format!("has a header of {size} bytes, and this program reads {}", size_of::<Header>()),
-        )
-        .with_hint("build the plugin and the program with the same version of lithops"));
-    }
+    Header::inspect(&prefix, shown)?;
     // SAFETY: it says that it is a header of this version, of this length.
     let header: Header = unsafe { ptr::read_unaligned(place.cast()) };
     // SAFETY: the texts of a header are constants of the library.

@@ -2,6 +2,7 @@
 //! what they promise whatever backends and storages do.
 
 pub mod compute;
+pub mod scanners;
 pub mod simulator;
 pub mod storage;
 

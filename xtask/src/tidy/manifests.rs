@@ -5,7 +5,10 @@ use super::{finding::Finding, tree::Tree};
 /// Checks all manifests.
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (path, text) in tree.texts("Cargo.toml") {
+    // A crate as strangers write it is a workspace of its own.
+    let is_own = |text: &str| text.lines().any(|line| line == "[workspace]") && text.contains("[package]");
+    let foreign = |path: &str, text: &str| path != "Cargo.toml" && is_own(text);
+    for (path, text) in tree.texts("Cargo.toml").filter(|(path, text)| !foreign(path, text)) {
         let mut section = "";
         for (index, line) in text.lines().enumerate() {
             let line = line.trim();
@@ -49,6 +52,8 @@ mod tests {
         let good = "[workspace.dependencies]\na = \"1\"\n[package]\nversion.workspace = true\n[dependencies]\na.workspace = true\n\
                     b = { workspace = true, features = [\"x\"] }\n";
         assert!(check(&Tree::of([("Cargo.toml", good)])).is_empty());
+        let own = "[package]\nversion = \"0.1.0\"\n[workspace]\n";
+        assert!(check(&Tree::of([("x/Cargo.toml", own)])).is_empty(), "a workspace of its own");
         for bad in [
             "[package]\nversion = \"0.1.0\"",
             "[dependencies]\na = \"1\"",

@@ -1,0 +1,4 @@
+//! Any bytes for the scanner `post`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| lithops_conformance::scanners::scan("post", bytes));

@@ -1,0 +1,40 @@
+//! What reads bytes from outside is given bytes that nobody has written, and bytes that were changed on their way.
+
+use lithops_conformance::scanners::SCANNERS;
+use proptest::prelude::*;
+
+/// A change of bytes: where, what is put there, and how many are taken away.
+fn change() -> impl Strategy<Value = (prop::sample::Index, Vec<u8>, usize)> {
+    (any::<prop::sample::Index>(), prop::collection::vec(any::<u8>(), 0..6), 0usize..6)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_are_refused_or_read(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        SCANNERS.iter().for_each(|scanner| (scanner.scan)(&bytes));
+    }
+
+    #[test]
+    fn changed_bytes_are_refused_or_read(changes in prop::collection::vec(change(), 0..5), cut in any::<prop::sample::Index>()) {
+        for scanner in SCANNERS {
+            let mut bytes = (scanner.sample)();
+            for (place, put, taken) in &changes {
+                let at = place.index(bytes.len() + 1);
+                let end = (at + taken).min(bytes.len());
+                bytes.splice(at..end, put.iter().copied());
+            }
+            (scanner.scan)(&bytes);
+            (scanner.scan)(&bytes[..cut.index(bytes.len() + 1)]);
+        }
+    }
+}
+
+#[test]
+fn a_frame_that_claims_a_gigabyte_reserves_nothing_for_it() {
+    // 0x3fff_ffff bytes of calls are said to come, and sixteen do.
+    let mut bytes = vec![0xff, 0xff, 0xff, 0x3f, 4, 0, 0, 0];
+    bytes.extend([1; 16]);
+    SCANNERS.iter().for_each(|scanner| (scanner.scan)(&bytes));
+}
