@@ -85,7 +85,6 @@ pub const LITHOPS: &[Key] = &[
     Key::refused("storage_bucket", IN_STORAGE, "the bucket that holds the data"),
     Key::refused("storage_backend", "write `storage`", "the older name of `storage`"),
     Key::refused("compute_backend", "write `backend`", "the older name of `backend`"),
-    Key::refused("plugins", "this version loads no plugins", "files to load at run time"),
 ];
 
 /// Every section that a configuration of Python Lithops may have. Those of backends and storages that are not
