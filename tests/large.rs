@@ -163,6 +163,42 @@ async fn durable_jobs_store_what_a_message_cannot_hold() {
     assert_eq!(jobs(root.path()), 0);
 }
 
+/// Cancelled before its arguments have come to the worker: the rest of its chunk is committed all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_is_cancelled_while_its_arguments_travel_holds_up_no_other() {
+    let root = tempfile::tempdir().expect("a folder");
+    let fexec = limited(root.path(), "").await;
+    let inputs: Vec<_> = (0..8).map(|seed| content(seed, LARGE)).collect();
+    for _ in 0..5 {
+        let futures = fexec.map(small_of, inputs.clone()).chunksize(4).durable().await.expect("a job");
+        futures[1].cancel().await.expect("cancels");
+        futures[6].cancel().await.expect("cancels");
+        let outcomes = tokio::time::timeout(Duration::from_secs(60), futures.outcomes()).await;
+        for (call, outcome) in outcomes.expect("it ends").expect("outcomes").into_iter().enumerate() {
+            match outcome {
+                Ok(len) => assert_eq!(len, LARGE as u64),
+                Err(error) => {
+                    assert!([1, 6].contains(&call) && *error.kind() == CallErrorKind::Cancelled, "{error}");
+                }
+            }
+        }
+    }
+}
+
+/// Together they are too large for a message, although each would fit.
+#[tokio::test(flavor = "multi_thread")]
+async fn shared_values_and_arguments_share_a_message() {
+    let root = tempfile::tempdir().expect("a folder");
+    let fexec = limited(root.path(), "").await;
+    let shared = (content(3, LIMIT / 2 - 2000), vec![1, 2, 3]);
+    let futures = fexec.map(shares, 0..20u64).shared(shared.clone()).await.expect("a job");
+    let len = shared.0.len() as u64;
+    assert_eq!(
+        futures.get_result().await.expect("results"),
+        (0..20).map(|x| len + 6 + x).collect::<Vec<_>>()
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_changed_meanwhile_is_not_used() {
     let root = tempfile::tempdir().expect("a folder");

@@ -186,6 +186,33 @@ fn endless_then_one(_: u64) -> u64 {
     }
 }
 
+/// Each has one chunk, and both wait for one another: they need two workers.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_jobs_of_a_fleet_run_at_the_same_time() {
+    let (root, folder) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let fexec = fleet(root.path(), 4, "30s").await;
+    let first = fexec.call_async(noted, folder.path().to_owned()).await.expect("a call");
+    let second = fexec.call_async(noted, folder.path().to_owned()).await.expect("a call");
+    until("both calls", || begun(folder.path()).len() == 2).await;
+    fs::write(folder.path().join("go"), "").expect("written");
+    assert_eq!((first.result().await.expect("a result"), second.result().await.expect("a result")), (0, 0));
+}
+
+/// Closing an executor lets what runs come to its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fleet_that_is_closed_ends_its_jobs_first() {
+    let (root, folder) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let fexec = fleet(root.path(), 1, "30s").await;
+    let futures = fexec.map(noted, vec![folder.path().to_owned(); 4]).chunksize(2).await.expect("a job");
+    until("calls that run", || begun(folder.path()).len() == 2).await;
+    fexec.close().await.expect("closes");
+    fs::write(folder.path().join("go"), "").expect("written");
+    assert_eq!(futures.get_result().await.expect("results"), [0, 1, 2, 3]);
+    let runs = begun(folder.path());
+    let workers: BTreeSet<_> = runs.iter().map(|(_, worker)| *worker).collect();
+    assert_eq!((runs.len(), workers.len()), (4, 1), "one worker ran each call once: {runs:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_job_ends_and_its_workers_go_on_with_the_next() {
     let root = tempfile::tempdir().expect("a folder");

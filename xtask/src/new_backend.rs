@@ -111,6 +111,9 @@ rust-version.workspace = true
 license.workspace = true
 publish.workspace = true
 
+[lib]
+crate-type = [\"lib\", \"cdylib\"]
+
 [features]
 # Exports the backend for programs that load it at run time.
 plugin = []
@@ -186,6 +189,14 @@ mod tests {
         );
         for wrong in ["", "My_Cloud", "my-cloud", "1st", "a/b", "a b"] {
             assert!(Name::new(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_page_that_makes_a_backend_has_these_files_whole() {
+        let page = include_str!("../../docs/backends.md");
+        for (file, text) in FILES {
+            assert!(page.contains(text.trim_end()), "`docs/backends.md` has another `{file}`");
         }
     }
 

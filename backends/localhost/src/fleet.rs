@@ -56,12 +56,14 @@ impl Fleets {
         Ok(alive.map(|(name, _)| name.clone()).collect())
     }
 
-    /// Lets go of all of them; `now` ends what they run.
+    /// Lets go of all of them, once their jobs are done; `now` ends what they run.
     pub(crate) fn close(&self, now: bool) {
-        let workers = std::mem::take(&mut self.lock().workers);
+        let mut state = self.lock();
         if now {
-            workers.iter().for_each(|(_, worker)| worker.kill());
+            state.workers.drain(..).for_each(|(_, worker)| worker.kill());
         }
+        // They are kept: they would end with their handles.
+        state.workers.iter().for_each(|(_, worker)| worker.let_go());
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

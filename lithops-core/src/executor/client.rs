@@ -6,7 +6,7 @@ use tokio::sync::broadcast;
 
 use super::{
     Async, Builder, Call, Events, FuturesList, Map, MapReduce, Mode, RetryPolicy,
-    driver::{self, Assignment, RetryIf},
+    driver::{self, Assignment, Ended, RetryIf},
     history::{self, History, Learn},
     interrupt,
     map_reduce::Gives,
@@ -22,7 +22,7 @@ use crate::{
     fleet::Hired,
     function::{Entry, Function, IntoInputs, entry_of},
     id::JobId,
-    job::{InputQueue, JobEvent, JobState, Measured, Policy},
+    job::{InputQueue, JobEvent, JobState, Measured, Policy, Progress},
     nesting,
     partition::Surroundings,
     plan::{Count, Objective, Plan, PlanRequest},
@@ -356,10 +356,13 @@ impl Core {
         let is_followed = assignment.learn.is_some() || parcels.is_some();
         let followed = is_followed.then(|| self.pending.follow(&state));
         runtime::driver().spawn(async move {
-            driver::drive(assignment, &mut commands).await;
+            let job = Arc::clone(&assignment.job);
+            let ended = driver::drive(assignment, &mut commands).await;
             if let Some(parcels) = parcels {
-                parcels.clear().await;
+                let Progress { failed, lost_workers, speculated, .. } = job.progress();
+                parcels.clear(ended == Ended::Finished && failed + lost_workers + speculated == 0).await;
             }
+            drop(job);
             drop(followed);
         });
         Ok(state)
@@ -386,7 +389,10 @@ impl Core {
 
 impl Drop for Core {
     fn drop(&mut self) {
-        self.pending.wait();
+        // The thread that drives all jobs waits for none; whoever has built the executor is gone then.
+        if !runtime::is_driver() {
+            self.pending.wait();
+        }
     }
 }
 

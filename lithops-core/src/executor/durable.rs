@@ -190,7 +190,8 @@ impl Core {
         let (depth, parent) = nesting::below()?;
         let capabilities = self.backend.capabilities();
         // A fleet is told of the job through the storage, where the values are already.
-        let limit = if capabilities.pull.is_some() { Some(0) } else { capabilities.payload_limit };
+        let half = capabilities.payload_limit.map(|limit| limit / 2);
+        let limit = if capabilities.pull.is_some() { Some(0) } else { half };
         let (shared, stored_shared) = shared_parts(limit, shared, &record.shared);
         Ok(JobSpec {
             job: record.job,

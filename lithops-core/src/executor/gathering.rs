@@ -53,6 +53,8 @@ pub(super) struct Gathering<'a> {
     /// The workers that were started, and how many of them before the last commit.
     workers: BTreeMap<String, u64>,
     started_before: u64,
+    /// How many commits the fleet had made then.
+    commits: u64,
     measured: Measured,
 }
 
@@ -74,6 +76,7 @@ impl<'a> Gathering<'a> {
             next_scaling: Duration::ZERO,
             workers: BTreeMap::new(),
             started_before: 0,
+            commits: 0,
             measured: Measured::default(),
         }
     }
@@ -87,6 +90,7 @@ impl<'a> Gathering<'a> {
             Ended::Failed
         });
         self.workers.values().for_each(|number| job.worker_ended(*number, true));
+        self.hired.needs_no_more(id);
         // Another client has taken the job over, and the fleet may well help; otherwise it has nothing more to do.
         if (ended != Ended::Stopped || job.is_interrupted() && !job.is_detached())
             && let Err(error) = self.hired.fleet.remove(id).await
@@ -165,7 +169,7 @@ impl<'a> Gathering<'a> {
             if job.read(|outcomes| !outcomes.done().contains(record.calls_of(chunk).0)) {
                 self.unread.push_back(chunk);
             }
-            self.started_before = self.workers.len() as u64;
+            self.hired.committed();
         }
         while self.reading.len() < AT_ONCE
             && let Some(chunk) = self.unread.pop_front()
@@ -192,8 +196,8 @@ impl<'a> Gathering<'a> {
             return;
         }
         self.next_scaling = now + self.hired.terms.beat.min(SCALED_EVERY);
-        let open = self.board.open();
-        let workers = usize::try_from(open).unwrap_or(usize::MAX).min(self.means.plan.max_workers());
+        let needed = self.hired.needs(self.pursuit.record.job, self.board.open());
+        let workers = usize::try_from(needed).unwrap_or(usize::MAX).min(self.means.plan.max_workers());
         let (backend, launch) = (&self.means.backend, &self.hired.launch);
         self.scaling = async move { backend.scale(launch, workers).await }.boxed().fuse();
     }
@@ -208,6 +212,11 @@ impl<'a> Gathering<'a> {
                 self.pursuit.job.worker_began(number);
                 tracing::debug!(worker = name, "a worker of the fleet lives");
             }
+        }
+        // Its workers are those of the fleet's other jobs too.
+        let commits = self.hired.commits();
+        if std::mem::replace(&mut self.commits, commits) != commits {
+            self.started_before = self.workers.len() as u64;
         }
         let record = &self.pursuit.record;
         let in_vain = self.workers.len() as u64 - self.started_before;

@@ -20,19 +20,21 @@ use crate::{
     storage::StorageClient,
 };
 
+/// What stands around spec and arguments in a message, at most.
+const HEADERS: u64 = 256;
 /// So many parcels of one worker are fetched at once.
 const AT_ONCE: usize = 8;
 
 /// What a job's client sends and fetches through the storage. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Parcels {
-    /// The most bytes in one message.
+    /// The most bytes in one message, and what is left of that beside what is said of the job.
     limit: u64,
+    room: Arc<AtomicU64>,
     scheme: &'static str,
     /// `None` where workers cannot reach the storage.
     storage: Option<StorageClient>,
     journal: Journal,
-    next: Arc<AtomicU64>,
     /// Whether anything was stored, so that it is known whose that is.
     marked: Arc<OnceCell<()>>,
     used: Arc<AtomicBool>,
@@ -45,10 +47,10 @@ impl Core {
         let limit = capabilities.payload_limit.filter(|_| capabilities.pull.is_none())?;
         Some(Parcels {
             limit,
+            room: Arc::new(AtomicU64::new(limit)),
             scheme: self.backend.info().scheme,
             storage: self.storage_shared.then(|| self.storage.clone()),
             journal: Journal::new(&self.storage, self.locator.prefix.as_deref(), job),
-            next: Arc::default(),
             marked: Arc::default(),
             used: Arc::default(),
         })
@@ -63,7 +65,7 @@ impl Parcels {
 
     /// Whether these calls are too large for a message.
     pub(super) fn take(&self, calls: &Calls) -> bool {
-        calls.arguments.encoded_len() as u64 > self.limit
+        calls.arguments.encoded_len() as u64 > self.room.load(Ordering::Relaxed)
     }
 
     /// Stores the arguments of calls.
@@ -77,8 +79,16 @@ impl Parcels {
 
     /// The spec with its shared values in the storage, if they are too large for a message.
     pub(super) async fn spec(&self, spec: Arc<JobSpec>) -> Result<Arc<JobSpec>> {
+        let spec = self.small(spec).await?;
+        let said = postcard::to_stdvec(&*spec).map_or(u64::MAX, |said| said.len() as u64);
+        self.room.store(self.limit.saturating_sub(said.saturating_add(HEADERS)), Ordering::Relaxed);
+        Ok(spec)
+    }
+
+    async fn small(&self, spec: Arc<JobSpec>) -> Result<Arc<JobSpec>> {
         let bytes = spec.shared.iter().map(|value| value.len()).sum::<usize>();
-        if bytes as u64 <= self.limit {
+        // They share their message with arguments.
+        if bytes as u64 <= self.limit / 2 {
             return Ok(spec);
         }
         let what = || format!("the shared values ({bytes} bytes)");
@@ -124,9 +134,10 @@ impl Parcels {
         EventKind::Report(Box::new(report))
     }
 
-    /// Removes what there is of a job that leaves nothing else behind.
-    pub(super) async fn clear(&self) {
-        if !self.used.load(Ordering::Relaxed) {
+    /// Removes what there is of a job that leaves nothing else behind; if not all went well with it, a worker may have
+    /// stored what nobody has fetched.
+    pub(super) async fn clear(&self, went_well: bool) {
+        if went_well && !self.used.load(Ordering::Relaxed) {
             return;
         }
         if let Err(error) = self.journal.delete().await {
@@ -141,8 +152,8 @@ impl Parcels {
         self.used.store(true, Ordering::Relaxed);
         let marked = self.marked.get_or_try_init(|| self.journal.mark());
         marked.await.map_err(|error| cannot_store(&what(), error))?;
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        Ok((storage, self.journal.parcel(&format!("{number:010}"))))
+        // No two clients of a job have the same.
+        Ok((storage, self.journal.parcel(&JobId::generate().to_string())))
     }
 
     fn unreachable(&self, what: &(impl std::fmt::Display + ?Sized)) -> Error {

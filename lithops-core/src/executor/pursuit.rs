@@ -274,6 +274,10 @@ impl Pursuit {
             let _ = lease.release().await;
         }
         self.job.tell(|| JobEvent::Finished { job: self.record.job, progress: self.job.progress() });
+        if let Some(hired) = self.means.as_ref().ok().and_then(|means| means.hired.as_ref()) {
+            // Should that fail, its workers find that there is nothing to do.
+            let _ = hired.fleet.remove(self.record.job).await;
+        }
         if let Ok(Watched::Free { .. }) = watch.look(&self.journal).await {
             self.may_go();
         }

@@ -22,6 +22,11 @@ pub(crate) fn driver() -> &'static Handle {
     HANDLE.get_or_init(|| DRIVER.handle().clone())
 }
 
+/// Whether this thread drives jobs.
+pub(crate) fn is_driver() -> bool {
+    Handle::try_current().is_ok_and(|current| current.id() == driver().id())
+}
+
 /// Runs a future to its end on this thread, as `#[lithops::main]` does with an `async fn main`.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     Builder::new_multi_thread()

@@ -12,6 +12,9 @@ use crate::{
     job::{Ranges, Window},
 };
 
+/// How long it may take at least to ask for a worker.
+const ASKING: Duration = Duration::from_secs(300);
+
 /// One worker of a job, from the moment it is asked for.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -176,7 +179,12 @@ impl Workers {
 
     /// Those that have not been heard of for so long.
     pub(crate) fn silent(&self, lease: Duration) -> Vec<u64> {
-        let silent = self.all.iter().filter(|(_, worker)| worker.heard.elapsed() >= lease);
+        // One that is being asked for says nothing, and what it is to be given may be stored first.
+        let patience = |worker: &Worker| match worker.invocation {
+            Some(_) => lease,
+            None => lease.max(ASKING),
+        };
+        let silent = self.all.iter().filter(|(_, worker)| worker.heard.elapsed() >= patience(worker));
         silent.map(|(number, _)| *number).collect()
     }
 

@@ -1,6 +1,10 @@
 //! [`Hired`]: the fleet of a client.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use uuid::Uuid;
 
@@ -8,6 +12,7 @@ use super::{Fleet, FleetKey, Launch};
 use crate::{
     board::Terms,
     error::Result,
+    id::JobId,
     protocol::Secrets,
     storage::{Locator, StorageClient},
 };
@@ -23,6 +28,14 @@ pub struct Hired {
     pub terms: Terms,
     /// The storage that posts and boards are in.
     pub storage: StorageClient,
+    needs: Arc<Mutex<Needs>>,
+}
+
+/// What the jobs of a fleet need together.
+#[derive(Debug, Default)]
+struct Needs {
+    workers: BTreeMap<JobId, u64>,
+    commits: u64,
 }
 
 impl Hired {
@@ -50,6 +63,35 @@ impl Hired {
             },
             terms,
             storage: storage.clone(),
+            needs: Arc::default(),
         })
+    }
+
+    /// A job needs so many workers; how many all of them need together.
+    #[must_use]
+    pub fn needs(&self, job: JobId, workers: u64) -> u64 {
+        let mut needs = self.lock();
+        needs.workers.insert(job, workers);
+        needs.workers.values().sum()
+    }
+
+    /// A job needs none any more.
+    pub fn needs_no_more(&self, job: JobId) {
+        self.lock().workers.remove(&job);
+    }
+
+    /// A chunk of one of its jobs was committed: its workers get on.
+    pub fn committed(&self) {
+        self.lock().commits += 1;
+    }
+
+    /// How many chunks were committed.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.lock().commits
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Needs> {
+        self.needs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

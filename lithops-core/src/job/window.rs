@@ -12,7 +12,7 @@ const AHEAD: Duration = Duration::from_millis(20);
 /// The calls in the hands of one worker, and how many it may have.
 ///
 /// It starts with as many as run at once. When a worker has used up half of what it was given in less time than
-/// [`AHEAD`], it is given twice as many, so that short calls travel in large batches and long ones are not hoarded.
+/// 20 ms, it is given twice as many, so that short calls travel in large batches and long ones are not hoarded.
 #[derive(Debug)]
 pub struct Window {
     calls: u64,

@@ -427,9 +427,16 @@ fn read_command(mut bytes: &[u8]) -> Result<FeedCommand> {
 pub(super) extern "C" fn cancel(pointer: *mut c_void, invocation: u64) {
     // SAFETY: the host has opened the instance.
     let instance = unsafe { instance(pointer) };
-    if let Some((_, listening)) = instance.invocations().remove(&invocation) {
-        listening.abort();
-    }
+    let gone = instance.invocations().remove(&invocation);
+    // What goes with it may be the plugin author's, and may want the runtime.
+    drop(catch_unwind(AssertUnwindSafe(|| {
+        let _guard = runtime().ok().map(Runtime::enter);
+        if let Some((listened, listening)) = gone {
+            listening.abort();
+            drop(listened);
+        }
+        drop(instance);
+    })));
 }
 
 pub(super) extern "C" fn drop_instance(pointer: *mut c_void) {

@@ -63,20 +63,31 @@ impl fmt::Debug for Remote {
     }
 }
 
-/// Takes an answer into the sender that waits for it.
+/// Somebody who waits for an answer, and what becomes of an answer that nobody waits for any more.
+struct Waiting {
+    sender: oneshot::Sender<Answer>,
+    abandoned: Box<dyn FnOnce(Answer) + Send>,
+}
+
+/// Hands an answer to whoever waits for it.
 extern "C" fn answered(context: *mut c_void, status: u32, opened: *mut c_void, bytes: Text) {
     #[expect(unsafe_code, reason = "what `ask` has made of a box")]
     // SAFETY: it is that box, and this is called once; the plugin keeps the bytes during the call.
-    let (sender, bytes) =
-        unsafe { (Box::from_raw(context.cast::<oneshot::Sender<Answer>>()), bytes.bytes().to_vec()) };
-    // Nobody may be waiting any more.
-    let _ = sender.send(Answer { status: Status::of(status), opened, bytes });
+    let (waiting, bytes) = unsafe { (Box::from_raw(context.cast::<Waiting>()), bytes.bytes().to_vec()) };
+    let Waiting { sender, abandoned } = *waiting;
+    if let Err(answer) = sender.send(Answer { status: Status::of(status), opened, bytes }) {
+        abandoned(answer);
+    }
 }
 
-/// Asks a plugin, and waits for its answer as a task does.
-fn ask(asking: impl FnOnce(Done)) -> impl Future<Output = Result<Answer>> {
+/// Asks a plugin, and waits for its answer as a task does; what is answered to nobody goes to `abandoned`.
+fn ask(
+    abandoned: impl FnOnce(Answer) + Send + 'static,
+    asking: impl FnOnce(Done),
+) -> impl Future<Output = Result<Answer>> {
     let (sender, answer) = oneshot::channel::<Answer>();
-    asking(Done { context: Box::into_raw(Box::new(sender)).cast(), call: answered });
+    let waiting = Waiting { sender, abandoned: Box::new(abandoned) };
+    asking(Done { context: Box::into_raw(Box::new(waiting)).cast(), call: answered });
     async move {
         let answer = answer.await;
         read(answer.map_err(|_| Error::new(ErrorKind::Unexpected, "a plugin gave no answer"))?)
@@ -117,13 +128,14 @@ extern "C" fn log(level: u32, target: Text, message: Text) {
     // SAFETY: the plugin keeps them during the call.
     let (target, message) = unsafe { (target.bytes(), message.bytes()) };
     let (target, message) = (String::from_utf8_lossy(target), String::from_utf8_lossy(message));
-    match level {
+    // A subscriber that panics must not do so through the plugin.
+    drop(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match level {
         1 => tracing::error!(target: "lithops_plugin", from = %target, "{message}"),
         2 => tracing::warn!(target: "lithops_plugin", from = %target, "{message}"),
         3 => tracing::info!(target: "lithops_plugin", from = %target, "{message}"),
         4 => tracing::debug!(target: "lithops_plugin", from = %target, "{message}"),
         _ => tracing::trace!(target: "lithops_plugin", from = %target, "{message}"),
-    }
+    })));
 }
 
 impl Remote {
@@ -134,75 +146,86 @@ impl Remote {
         let config = WireConfig::of(&config, scheme);
         let options =
             encode(&WireOptions { config, program, worker_processes, max_workers, secrets, level })?;
-        let answer = ask(|done| (plugin.vtable.open)(Text::of(&options), log, done)).await?;
+        let close = |answer: Answer| {
+            if !answer.opened.is_null() {
+                (plugin.vtable.drop)(answer.opened);
+            }
+        };
+        let answer = ask(close, |done| (plugin.vtable.open)(Text::of(&options), log, done)).await?;
         let instance = Arc::new(Instance { plugin, pointer: answer.opened });
         let Opened { region, location, capabilities } = decode(&answer.bytes)?;
         Ok(Self { instance, info: BackendInfo { scheme, region, location }, capabilities })
     }
 
     async fn call<T: DeserializeOwned>(&self, operation: Operation, request: &impl Serialize) -> Result<T> {
-        decode(&self.instance.call(operation, &encode(request)?).await?)
+        decode(&self.instance.call(operation, &encode(request)?, |_| {}).await?)
+    }
+
+    /// An operation that gives an invocation; one that nobody waits for any more is listened to no more.
+    async fn invoked(&self, operation: Operation, request: &[u8]) -> Result<Invocation> {
+        let instance = Arc::clone(&self.instance);
+        let abandoned = move |answer: Answer| {
+            if let Ok(Invoked { number, .. }) = decode(&answer.bytes) {
+                drop(Listened { instance, number });
+            }
+        };
+        self.listen(&self.instance.call(operation, request, abandoned).await?)
     }
 
     fn listen(&self, invoked: &[u8]) -> Result<Invocation> {
         let Invoked { number, id, feed } = decode(invoked)?;
-        let listener = Listener { instance: Arc::clone(&self.instance), number };
-        let feed = feed.then(|| Feed::new(Arc::new(RemoteFeed(Arc::clone(&self.instance), number))));
-        let events = stream::unfold((listener, Bytes::new()), |(listener, mut waiting)| async move {
+        let listened = Arc::new(Listened { instance: Arc::clone(&self.instance), number });
+        let feed = feed.then(|| Feed::new(Arc::new(RemoteFeed(Arc::clone(&listened)))));
+        let events = stream::unfold((Some(listened), Bytes::new()), |(listened, mut waiting)| async move {
+            let listening = listened?;
             if waiting.is_empty() {
-                match listener.next().await {
+                match listening.next().await {
                     Ok(Some(more)) => waiting = more,
                     Ok(None) => return None,
                     // A plugin that has panicked has no more to say of it.
-                    Err(error) => return Some((Err(error), (listener.silenced(), Bytes::new()))),
+                    Err(error) => return Some((Err(error), (None, Bytes::new()))),
                 }
             }
-            Some((read_event(&mut waiting), (listener, waiting)))
+            Some((read_event(&mut waiting), (Some(listening), waiting)))
         });
         Ok(Invocation { id: InvocationId(id), events: events.boxed(), feed })
     }
 }
 
 impl Instance {
-    async fn call(&self, operation: Operation, request: &[u8]) -> Result<Vec<u8>> {
-        let answer = ask(|done| {
+    async fn call(
+        &self,
+        operation: Operation,
+        request: &[u8],
+        abandoned: impl FnOnce(Answer) + Send + 'static,
+    ) -> Result<Vec<u8>> {
+        let answer = ask(abandoned, |done| {
             (self.plugin.vtable.call)(self.pointer, operation as u32, Text::of(request), done);
         });
         Ok(answer.await?.bytes)
     }
 }
 
-/// Listens to an invocation; dropping it lets go of that, and cancels nothing.
-struct Listener {
+/// An invocation of a plugin. When its events and its feed are both dropped the plugin lets go of it, and cancels
+/// nothing.
+struct Listened {
     instance: Arc<Instance>,
     number: u64,
 }
 
-impl Listener {
+impl Listened {
     /// The next events; `None` when there are no more.
     async fn next(&self) -> Result<Option<Bytes>> {
-        if self.number == 0 {
-            return Ok(None);
-        }
         let Instance { plugin, pointer } = &*self.instance;
-        let asking = |done| (plugin.vtable.next_event)(*pointer, self.number, done);
-        let answer = ask(asking).await?;
+        let answer = ask(|_| {}, |done| (plugin.vtable.next_event)(*pointer, self.number, done));
+        let answer = answer.await?;
         Ok((answer.status == Status::Ok).then(|| answer.bytes.into()))
-    }
-
-    /// The same for an invocation of which nothing more will be heard.
-    fn silenced(mut self) -> Self {
-        (self.instance.plugin.vtable.cancel)(self.instance.pointer, self.number);
-        self.number = 0;
-        self
     }
 }
 
-impl Drop for Listener {
+impl Drop for Listened {
     fn drop(&mut self) {
-        if self.number != 0 {
-            (self.instance.plugin.vtable.cancel)(self.instance.pointer, self.number);
-        }
+        (self.instance.plugin.vtable.cancel)(self.instance.pointer, self.number);
     }
 }
 
@@ -239,7 +262,7 @@ fn read_event(waiting: &mut Bytes) -> Result<Event> {
 }
 
 /// The channel down to a worker of a plugin.
-struct RemoteFeed(Arc<Instance>, u64);
+struct RemoteFeed(Arc<Listened>);
 
 impl FeedSink for RemoteFeed {
     fn send(&self, command: FeedCommand) {
@@ -259,7 +282,8 @@ impl FeedSink for RemoteFeed {
         };
         // Numbers and bytes can always be encoded.
         if written.is_ok() {
-            (self.0.plugin.vtable.feed)(self.0.pointer, self.1, Text::of(&frame));
+            let Listened { instance, number } = &*self.0;
+            (instance.plugin.vtable.feed)(instance.pointer, *number, Text::of(&frame));
         }
     }
 }
@@ -303,7 +327,7 @@ impl ComputeBackend for Remote {
     async fn invoke(&self, request: InvokeRequest) -> Result<Invocation> {
         let mut frames = Vec::new();
         request.write(&mut frames)?;
-        self.listen(&self.instance.call(Operation::Invoke, &frames).await?)
+        self.invoked(Operation::Invoke, &frames).await
     }
 
     async fn scale(&self, launch: &Launch, workers: usize) -> Result<Vec<String>> {
@@ -311,8 +335,7 @@ impl ComputeBackend for Remote {
     }
 
     async fn watch(&self, id: &InvocationId) -> Result<Invocation> {
-        let request = encode(&id.0)?;
-        self.listen(&self.instance.call(Operation::Watch, &request).await?)
+        self.invoked(Operation::Watch, &encode(&id.0)?).await
     }
 
     async fn cancel(&self, id: &InvocationId) -> Result<()> {

@@ -53,6 +53,8 @@ pub enum FrameKind {
     StoredReport = 12,
     /// [`Deadline`](super::Deadline): how long the worker may run calls of the job.
     Deadline = 13,
+    /// No body: a worker of a fleet is to take no further job, and to end when it has none.
+    Leave = 14,
 }
 
 impl FrameKind {
@@ -71,6 +73,7 @@ impl FrameKind {
             11 => Self::StoredCalls,
             12 => Self::StoredReport,
             13 => Self::Deadline,
+            14 => Self::Leave,
             _ => return None,
         })
     }

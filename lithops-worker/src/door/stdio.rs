@@ -3,7 +3,7 @@
 use std::os::unix::net::UnixStream;
 
 use lithops_core::{
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result, Retry},
     protocol::{FrameKind, FrameReader, Hello, Outbox, Role, Setup},
 };
 
@@ -16,6 +16,9 @@ use crate::{
 /// The exit code of a worker that could not serve its client, and said why on stderr.
 const EXIT_REFUSED: i32 = 88;
 
+/// The code of one that could not go on.
+const EXIT_LOST: i32 = 1;
+
 /// Serves the client at the other end of `channel` until it goes; returns the process's exit code.
 #[must_use]
 pub fn stdio(channel: UnixStream) -> i32 {
@@ -25,7 +28,8 @@ pub fn stdio(channel: UnixStream) -> i32 {
         Ok(()) => 0,
         Err(error) => {
             complain(&error.to_string());
-            EXIT_REFUSED
+            // What may go better elsewhere, or later, is the loss of this worker, and no verdict on the next.
+            if error.retry() == Retry::Later { EXIT_LOST } else { EXIT_REFUSED }
         }
     }
 }

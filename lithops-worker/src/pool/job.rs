@@ -9,7 +9,7 @@ use std::{
 use lithops_core::{
     bytes::Bytes,
     job::Ranges,
-    protocol::{Calls, JobSpec},
+    protocol::{Calls, JobSpec, Report},
 };
 
 use super::{MAX_BATCH, bundles::Bundles, nesting::Owner, parcels::Depot};
@@ -87,6 +87,19 @@ impl Job {
     /// Whether it waits although it has less than its share of the slots.
     pub(super) fn is_deprived(&self, share: usize) -> bool {
         self.queued > 0 && self.slots < share && self.may_use_more()
+    }
+
+    /// Calls have come. Of a chunk of which some were cancelled before, the client is told what there is.
+    pub(super) fn given(&mut self, calls: &Calls) -> Vec<Report> {
+        let Some(bundles) = &mut self.bundles else { return Vec::new() };
+        bundles.given(calls);
+        let run = calls.run;
+        let mut gone = Ranges::default();
+        gone.insert(run.first, run.end());
+        self.cancelled.missing(run.first, run.end()).into_iter().for_each(|(first, end)| {
+            gone.remove(first, end);
+        });
+        bundles.cancelled(&gone.iter().collect::<Vec<_>>())
     }
 
     pub(super) fn push_back(&mut self, calls: Calls) {
@@ -254,5 +267,35 @@ mod tests {
         job.push_front(given);
         let left: Vec<_> = std::iter::from_fn(|| job.take_batch()).map(|calls| calls.run.first).collect();
         assert_eq!(left, [3, 4]);
+    }
+
+    #[test]
+    fn of_a_chunk_whose_calls_were_cancelled_before_they_came_the_rest_is_reported() {
+        use lithops_core::{
+            protocol::{DurableSpec, failed_together},
+            storage::Locator,
+        };
+
+        let mut job = job(false, 0, 0);
+        let mut spec = (*job.spec).clone();
+        spec.durable = Some(DurableSpec { calls: 4, chunksize: 4, failures_are_final: true });
+        spec.storage = Some(Locator::new("memory", "bucket"));
+        job = Job::new(spec, Bytes::default(), Owner::Client);
+        job.cancel(&[(1, 2)]);
+        let mut arguments = PayloadsBuilder::default();
+        (0..4).for_each(|_| arguments.end_value());
+        let (id, activation) = (job.spec.job, ActivationId(0));
+        let run = Run { job: id, activation, offset: 0, chunksize: 4, attempt: 1, first: 0, count: 4 };
+        job.given(&Calls { run, batch: 0, queued_at: 0, arguments: arguments.finish() });
+        let bundles = job.bundles.as_mut().expect("it is durable");
+        let mut passed_on = 0;
+        for (first, end) in [(0, 1), (2, 4)] {
+            for report in failed_together(id, vec![(first, end)], b"e") {
+                let decided = bundles.ended(&report);
+                assert!(decided.store.is_empty(), "it is no whole chunk");
+                passed_on += decided.pass_on.iter().map(Report::len).sum::<usize>();
+            }
+        }
+        assert_eq!(passed_on, 3, "the client commits the chunk");
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use lithops_core::{
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result, Retry},
     id::JobId,
     journal::Journal,
     parcel::{Parcel, StoredCalls, StoredReport},
@@ -21,7 +21,12 @@ use lithops_core::{
 };
 use tokio::sync::mpsc;
 
-use super::{Pool, job::Job, nesting::Owner, state::write_report};
+use super::{
+    Pool,
+    job::Job,
+    nesting::Owner,
+    state::{last_start, write_report},
+};
 
 /// What the pool fetches from the storage, and what it stores there.
 #[derive(Debug)]
@@ -31,6 +36,8 @@ pub(super) struct Parcels {
     pub(super) happened: mpsc::UnboundedReceiver<Done>,
     /// Jobs whose shared values are being fetched, and the frames that wait for them.
     arriving: HashMap<JobId, Vec<(Owner, Frame)>>,
+    /// When calls of such jobs may begin no more: that is counted from when it was said.
+    deadlines: HashMap<JobId, u64>,
 }
 
 /// What has been fetched or stored.
@@ -50,12 +57,13 @@ pub(super) struct Depot {
     storage: Arc<Result<StorageClient>>,
     journal: Arc<Result<Journal>>,
     is_marked: Arc<AtomicBool>,
+    is_durable: bool,
 }
 
 impl Parcels {
     pub(super) fn new() -> Self {
         let (done, happened) = mpsc::unbounded_channel();
-        Self { done, happened, arriving: HashMap::new() }
+        Self { done, happened, arriving: HashMap::new(), deadlines: HashMap::new() }
     }
 }
 
@@ -68,7 +76,12 @@ impl Depot {
             Ok(storage) => Ok(Journal::new(storage, locator.prefix.as_deref(), spec.job)),
             Err(error) => Err(error.again()),
         };
-        Some(Self { storage: Arc::new(storage), journal: Arc::new(journal), is_marked: Arc::default() })
+        Some(Self {
+            storage: Arc::new(storage),
+            journal: Arc::new(journal),
+            is_marked: Arc::default(),
+            is_durable: spec.durable.is_some(),
+        })
     }
 
     fn storage(&self) -> Result<&StorageClient> {
@@ -77,6 +90,12 @@ impl Depot {
 
     fn journal(&self) -> Result<&Journal> {
         (*self.journal).as_ref().map_err(Error::again)
+    }
+
+    /// Removes a parcel that nobody will fetch; of a job that leaves nothing else behind, all there is.
+    async fn clear(&self, parcel: &Parcel) -> Result<()> {
+        let journal = self.journal()?;
+        if self.is_durable { journal.remove(parcel.key()).await } else { journal.delete().await }
     }
 
     async fn put(&self, report: Bytes) -> Result<Parcel> {
@@ -103,10 +122,15 @@ impl Pool {
             FrameKind::Cancel => frame.decode::<Cancel>()?.job,
             FrameKind::Processes => frame.decode::<Processes>()?.job,
             FrameKind::Deadline => frame.decode::<Deadline>()?.job,
+            FrameKind::Job => frame.decode::<JobSpec>()?.job,
             _ => return Ok(false),
         };
         let Some(waiting) = self.parcels.arriving.get_mut(&job) else { return Ok(false) };
-        waiting.push((owner, frame.clone()));
+        if frame.kind == FrameKind::Deadline {
+            self.parcels.deadlines.insert(job, last_start(&frame.decode()?));
+        } else {
+            waiting.push((owner, frame.clone()));
+        }
         Ok(true)
     }
 
@@ -166,19 +190,30 @@ impl Pool {
             Done::Job(owner, spec, values) => {
                 let mut spec = *spec;
                 let waiting = self.parcels.arriving.remove(&spec.job).unwrap_or_default();
+                let deadline = self.parcels.deadlines.remove(&spec.job);
                 if !self.nested.hears(owner) {
                     return Ok(());
                 }
-                let unreadable = values
-                    .as_ref()
-                    .err()
-                    .map(|error| format!("its shared values cannot be read from the storage: {error}"));
+                let unreadable = values.as_ref().err().map(|error| {
+                    format!("the shared values of a job cannot be read from the storage: {error}")
+                });
+                if let (Some(why), Owner::Client) = (&unreadable, owner) {
+                    // A worker that answers at once with a loss would be given every call, where others may be well.
+                    return Err(Error::new(ErrorKind::Io, why.clone()).with_retry(Retry::Later));
+                }
                 spec.shared = values.unwrap_or_default();
                 let mut frame = Vec::new();
                 Frame::write(FrameKind::Job, &spec, &mut frame)?;
                 let body = Bytes::from(frame).slice(HEADER_LEN..);
+                let id = spec.job;
                 self.begin_job(owner, spec, body, unreadable);
-                waiting.iter().try_for_each(|(owner, frame)| self.frame_of(*owner, frame))
+                if let (Some(job), Some(deadline)) = (self.jobs.get_mut(&id), deadline) {
+                    job.last_start = Some(deadline);
+                }
+                waiting.iter().try_for_each(|(owner, frame)| match owner {
+                    Owner::Client => self.frame_of(Owner::Client, frame),
+                    Owner::Slot(slot) => self.nested_frame(*slot, frame),
+                })
             }
             Done::Calls(owner, run, calls) => {
                 // The job may be over.
@@ -199,9 +234,9 @@ impl Pool {
                 }
                 // The client has cleared up already.
                 tokio::spawn(async move {
-                    if let Some(Ok(journal)) = depot.as_ref().map(Depot::journal) {
-                        // Should that fail, `lithops clean` does it.
-                        let _ = journal.remove(stored.parcel.key()).await;
+                    // Should that fail, `lithops clean` does it.
+                    if let Some(depot) = depot {
+                        let _ = depot.clear(&stored.parcel).await;
                     }
                 });
                 Ok(())

@@ -151,8 +151,7 @@ impl Pool {
             FrameKind::Deadline => {
                 let deadline: Deadline = frame.decode()?;
                 if let Some(job) = self.jobs.get_mut(&deadline.job).filter(|job| job.owner == owner) {
-                    let within = u64::try_from(deadline.last_start().as_nanos()).unwrap_or(u64::MAX);
-                    job.last_start = Some(clock::monotonic().saturating_add(within));
+                    job.last_start = Some(last_start(&deadline));
                 }
             }
             FrameKind::Processes => {
@@ -190,10 +189,14 @@ impl Pool {
             self.lose(calls.run, &why);
             return Ok(());
         }
-        if let Some(bundles) = &mut job.bundles {
-            bundles.given(&calls);
+        if job.last_start.is_some_and(|last| last <= clock::monotonic()) {
+            let report = unstarted_report(calls.run);
+            write_report(&report, self.out_of(calls.run.job));
+            return Ok(());
         }
+        let left = job.given(&calls);
         job.push_back(calls);
+        left.iter().for_each(|report| self.send_report(report));
         Ok(())
     }
 
@@ -548,6 +551,12 @@ impl Pool {
     pub(super) fn end(&self) {
         self.slots.values().for_each(|slot| slot.signal(Signal::KILL));
     }
+}
+
+/// When no further call may begin, counted from now.
+pub(super) fn last_start(deadline: &Deadline) -> u64 {
+    let within = u64::try_from(deadline.last_start().as_nanos()).unwrap_or(u64::MAX);
+    clock::monotonic().saturating_add(within)
 }
 
 /// What the calls of a slot have printed whose ends have been seen in the log.

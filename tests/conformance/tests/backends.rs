@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         folder.path().display()
     );
     let pull =
-        format!("localhost: {{storage_root: '{}', dispatch: pull, lease: 500ms}}", folder.path().display());
+        format!("localhost: {{storage_root: '{}', dispatch: pull, lease: 4s}}", folder.path().display());
     let mut all = trials("localhost", "localhost", &localhost);
     all.extend(trials("localhost_with_small_messages", "localhost", &limited));
     all.extend(trials("localhost_pull", "localhost", &pull));

@@ -22,6 +22,7 @@ use crate::{
     process,
     protocol::{
         Cancel, Forget, Frame, FrameKind, FrameReader, Hello, Logs, Outbox, Report, Role, Secrets, Setup,
+        frame_header,
     },
 };
 
@@ -142,6 +143,11 @@ impl WorkerChannel {
             stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) });
         let feed = Feed::new(Arc::new(JobFeed { worker: Arc::clone(self), job, activation }));
         Ok(Some(Invocation { id: self.invocation(job), events: events.boxed(), feed: Some(feed) }))
+    }
+
+    /// Tells a worker of a fleet to take no further job, and to end when it has none.
+    pub fn let_go(&self) {
+        self.outbox.send(&frame_header(FrameKind::Leave, 0));
     }
 
     /// Ends the calls of an invocation, if it is one of this worker.

@@ -122,6 +122,11 @@ impl WorkerProcess {
         self.channel.cancel(id);
     }
 
+    /// Tells a worker of a fleet to take no further job, and to end when it has none.
+    pub fn let_go(&self) {
+        self.channel.let_go();
+    }
+
     /// Ends the process, at once; its sub-workers end with it.
     pub fn kill(&self) {
         if self.is_alive()

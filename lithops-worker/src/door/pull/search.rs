@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -23,7 +24,7 @@ use super::{
 const RARELY: u32 = 8;
 
 /// Looks for jobs of the fleet and works at them, until there is none for too long.
-pub(in crate::door) async fn search(launch: &Launch, mut pool: ToPool) -> Result<()> {
+pub(in crate::door) async fn search(launch: &Launch, mut pool: ToPool, leaves: &AtomicBool) -> Result<()> {
     let storage = StorageClient::connect(&launch.storage)?;
     let prefix = launch.storage.prefix.as_deref();
     let fleet = Fleet::new(&storage, prefix, &launch.fleet, launch.key.clone());
@@ -33,6 +34,10 @@ pub(in crate::door) async fn search(launch: &Launch, mut pool: ToPool) -> Result
     let mut idle_since = Instant::now();
     let mut pause = launch.look;
     loop {
+        // What it has begun is done; those that still wait for a worker get another.
+        if leaves.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         let jobs = fleet.jobs().await?;
         done.retain(|job| jobs.contains(job));
         stints.retain(|job, _| jobs.contains(job));
@@ -60,7 +65,10 @@ pub(in crate::door) async fn search(launch: &Launch, mut pool: ToPool) -> Result
             Left::Finished => {
                 done.insert(job);
             }
-            Left::Gone => clear_away(&journal).await,
+            Left::Gone => {
+                clear_away(&journal).await;
+                done.insert(job);
+            }
             Left::Idle => {}
         }
         idle_since = Instant::now();

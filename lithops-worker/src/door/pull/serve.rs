@@ -1,6 +1,9 @@
 //! How a worker of a fleet serves: its pool, and the search that feeds it.
 
-use std::os::unix::net::UnixStream as StdStream;
+use std::{
+    os::unix::net::UnixStream as StdStream,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use lithops_core::{
     error::Result,
@@ -40,15 +43,18 @@ pub(in crate::door) async fn pull(
         lithops_core::storage::give(&secrets.storage, secrets.secrets.iter().cloned().collect());
     }
     let pool = Pool::new(setup, reports);
+    let leaves = AtomicBool::new(false);
     tokio::select! {
         ended = pool::run(pool, commands) => ended,
-        ended = search(&launch, ToPool { outbox, frames }) => ended,
-        gone = gone(&mut lifeline) => gone,
+        ended = search(&launch, ToPool { outbox, frames }, &leaves) => ended,
+        gone = gone(&mut lifeline, &leaves) => gone,
     }
 }
 
-/// Waits until nobody holds the other end any more; nothing is expected from there.
-async fn gone(lifeline: &mut FrameReader<OwnedReadHalf>) -> Result<()> {
-    while lifeline.next().await?.is_some() {}
+/// Waits until nobody holds the other end any more; all that may come from there is that the worker is to leave.
+async fn gone(lifeline: &mut FrameReader<OwnedReadHalf>, leaves: &AtomicBool) -> Result<()> {
+    while let Some(frame) = lifeline.next().await? {
+        leaves.fetch_or(frame.kind == FrameKind::Leave, Ordering::Relaxed);
+    }
     Ok(())
 }

@@ -9,7 +9,7 @@ use futures_util::{
 };
 use lithops_core::{
     board::{Action, Answer, BoardWorker, End, Lane},
-    error::Result,
+    error::{ErrorKind, Result},
     fleet::{Fleet, Post, StoredBoard},
     id::JobId,
     journal::Journal,
@@ -85,11 +85,16 @@ impl<'a> Stint<'a> {
         match left {
             // What is removed while it is worked at cannot be read.
             Err(error) => match self.fleet.jobs().await {
-                Ok(jobs) if !jobs.contains(&self.job()) => Ok(Left::Gone),
+                Ok(jobs) if !jobs.contains(&self.job()) || self.is_removed().await => Ok(Left::Gone),
                 _ => Err(error),
             },
             left => left,
         }
+    }
+
+    /// Whether nothing is stored of the job any more: then its post was forgotten.
+    async fn is_removed(&self) -> bool {
+        self.journal.record().await.is_err_and(|error| error.kind() == ErrorKind::NotDurable)
     }
 
     async fn run(&mut self, pool: &mut ToPool, look: Duration) -> Result<Left> {

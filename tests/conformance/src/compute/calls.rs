@@ -23,7 +23,7 @@ pub(super) async fn every_call_is_reported_and_reported_once(subject: Subject) {
 }
 
 pub(super) async fn a_call_runs_once_when_nothing_goes_wrong(subject: Subject) {
-    let (fexec, marks) = (subject.executor(2).await, subject.marks());
+    let (fexec, marks) = (subject.executor(1).await, subject.marks());
     let futures = fexec.map(wait, vec![marks.folder(); 8]).chunksize(4).await;
     let futures = futures.unwrap_or_else(|error| panic!("{error:?}"));
     marks.set("go").await.unwrap_or_else(|error| panic!("{error:?}"));
@@ -51,6 +51,7 @@ pub(super) async fn reports_come_as_declared(subject: Subject) {
     // Where reports are streamed that of the first comes while the others wait.
     while streams && running.heard.reports.is_empty() && running.next().await {}
     if !streams {
+        marks.wait_for("first", 1, subject.patience).await;
         // With others that have ended after it, if they are buffered: it is not long before they could.
         tokio::time::timeout(std::time::Duration::from_millis(300), running.report()).await.ok();
         assert!(running.heard.reports.is_empty(), "a report came although the others wait still");

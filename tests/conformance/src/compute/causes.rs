@@ -50,7 +50,7 @@ pub(super) async fn a_call_that_is_killed_is_tried_again(subject: Subject) {
 pub(super) async fn a_call_past_its_timeout_fails_alone(subject: Subject) {
     let fexec = subject.executor(1).await;
     let naps = vec![0, 3_600_000, 0, 0];
-    let futures = fexec.map(nap, naps).chunksize(4).timeout(Duration::from_millis(500)).await;
+    let futures = fexec.map(nap, naps).chunksize(4).timeout(Duration::from_secs(2)).await;
     let futures = futures.unwrap_or_else(|error| panic!("{error:?}"));
     let outcomes = futures.outcomes().await.unwrap_or_else(|error| panic!("{error:?}"));
     for (call, outcome) in outcomes.into_iter().enumerate() {

@@ -29,9 +29,10 @@ pub(super) async fn watching_attaches_again(subject: Subject) {
 /// What runs for ever is in the way of everything else, until it is cancelled.
 pub(super) async fn cancel_ends_what_runs(subject: Subject) {
     let capabilities = subject.capabilities();
-    if capabilities.pull.is_none() && capabilities.feed {
+    if capabilities.pull.is_none() && capabilities.feed && capabilities.cancel == CancelLevel::Call {
         cancelled_calls_make_room(&subject).await;
-    } else if capabilities.pull.is_none() {
+    }
+    if capabilities.pull.is_none() {
         a_cancelled_invocation_ends(&subject).await;
     }
     let (fexec, marks) = (subject.executor(1).await, subject.marks());
@@ -70,8 +71,18 @@ async fn a_cancelled_invocation_ends(subject: &Subject) {
     let mut running = subject.invoke(&job, 0, &vec![marks.folder(); 4]).await;
     marks.wait_for("begun-", 2, subject.patience).await;
     subject.backend.cancel(&running.id).await.unwrap_or_else(|error| panic!("{error:?}"));
+    if let Some(feed) = &running.feed {
+        feed.send(FeedCommand::Drain);
+    }
     while running.next().await {}
     assert!(running.heard.exit.is_some(), "its events end with an exit event");
+    // What went on would end now: sooner than other calls that take their time.
+    marks.set("go").await.unwrap_or_else(|error| panic!("{error:?}"));
+    let naps = subject.job(nap, 2);
+    subject.invoke(&naps, 0, &[200, 200]).await.end().await;
+    let all = marks.all().await.unwrap_or_else(|error| panic!("{error:?}"));
+    let ended: Vec<_> = all.iter().filter(|name| name.starts_with("ended-")).collect();
+    assert!(ended.is_empty(), "calls of a cancelled invocation went on to their end: {ended:?}");
 }
 
 pub(super) async fn cancelling_what_has_ended_is_no_error(subject: Subject) {

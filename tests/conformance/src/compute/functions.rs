@@ -126,6 +126,7 @@ pub(super) async fn wait(storage: StorageClient, call: CallId, folder: String) -
     while !marks.has("go").await? {
         thread::sleep(Duration::from_millis(5));
     }
+    marks.set(&format!("ended-{call}")).await?;
     Ok(call.into())
 }
 
@@ -137,6 +138,9 @@ pub(super) async fn wait_but_first(
     folder: String,
 ) -> Result<u64, Error> {
     let marks = Marks::new(storage, folder);
+    if u64::from(call) == 0 {
+        marks.set("first").await?;
+    }
     while u64::from(call) > 0 && !marks.has("go").await? {
         thread::sleep(Duration::from_millis(5));
     }

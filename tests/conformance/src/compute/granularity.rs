@@ -27,11 +27,8 @@ pub(super) async fn no_more_calls_run_at_once_than_worker_processes(subject: Sub
     let futures = fexec.map(wait, vec![marks.folder(); 8]).chunksize(8).await;
     let futures = futures.unwrap_or_else(|error| panic!("{error:?}"));
     marks.wait_for("begun-", 2, subject.patience).await;
-    let naps = fexec.map(nap, vec![10; 2]).chunksize(2);
     marks.set("go").await.unwrap_or_else(|error| panic!("{error:?}"));
-    let naps = naps.await.unwrap_or_else(|error| panic!("{error:?}"));
     futures.get_result().await.unwrap_or_else(|error| panic!("{error:?}"));
-    naps.get_result().await.unwrap_or_else(|error| panic!("{error:?}"));
     let mut moments = Vec::new();
     for stats in futures.iter().filter_map(|future| future.stats()) {
         moments.extend([(stats.started, 1), (stats.ended, -1)]);

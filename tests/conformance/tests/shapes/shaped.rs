@@ -17,12 +17,12 @@ use lithops_core::{
         InvocationId, InvokeRequest, Liveness, Package, Reports, Runtime, RuntimeId, RuntimeSpec,
     },
     config::{Config, Key},
-    error::Result,
+    error::{Error, ErrorKind, Result},
     job::Ranges,
 };
 
 /// An activation may last so long.
-const LIMIT: Duration = Duration::from_secs(2);
+const LIMIT: Duration = Duration::from_secs(5);
 /// A message holds so many bytes.
 const PAYLOAD: u64 = 1 << 20;
 
@@ -120,6 +120,12 @@ impl ComputeBackend for Shaped {
 
     async fn invoke(&self, mut request: InvokeRequest) -> Result<Invocation> {
         request.time_limit = Some(LIMIT);
+        let mut message = Vec::new();
+        request.write(&mut message)?;
+        if message.len() as u64 > PAYLOAD {
+            let problem = format!("a request of {} bytes, where {PAYLOAD} may be sent", message.len());
+            return Err(Error::new(ErrorKind::PayloadTooLarge, problem));
+        }
         let mut open = Ranges::default();
         let stored = request.stored.iter().map(|stored| stored.run);
         for run in request.calls.iter().map(|calls| calls.run).chain(stored) {
