@@ -217,10 +217,27 @@ impl<T: Tracking> Driver<T> {
         stop: &mut Option<oneshot::Receiver<()>>,
     ) -> Result<Ended> {
         let queue = Arc::clone(&self.queue);
-        if let Some(parcels) = &self.parcels {
-            self.spec = parcels.spec(Arc::clone(&self.spec)).await?;
-        }
         self.take_inputs()?;
+        if let Some(parcels) = self.parcels.clone() {
+            let storing = parcels.spec(Arc::clone(&self.spec));
+            tokio::pin!(storing);
+            // Shared values may take their time; nobody has to wait for that who wants the job ended.
+            self.spec = loop {
+                tokio::select! {
+                    biased;
+                    Some(command) = commands.recv() => match command {
+                        Command::Cancel => self.cancel(),
+                        Command::CancelCalls(first, end) => self.cancel_calls(first, end),
+                        Command::Interrupt => return Ok(Ended::Stopped),
+                    },
+                    () = stopped(stop) => return Ok(Ended::Stopped),
+                    spec = &mut storing => break spec?,
+                }
+                if self.is_finished() {
+                    return Ok(Ended::Finished);
+                }
+            };
+        }
         loop {
             self.dispatch();
             if self.is_finished() {
