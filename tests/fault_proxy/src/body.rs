@@ -7,9 +7,9 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-use crate::Counts;
+use crate::{Counts, messages::Passed};
 
 /// What an answer ends with that was cut short.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl std::error::Error for CutShort {}
 
 /// The server's body, or none.
 pub(crate) struct Body {
-    pub(crate) inner: Option<Incoming>,
+    pub(crate) inner: Option<Passed>,
     /// How many bytes may still pass.
     pub(crate) room: usize,
     pub(crate) counts: Arc<Mutex<Counts>>,

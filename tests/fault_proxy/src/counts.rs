@@ -9,6 +9,10 @@ pub struct Counts {
     pub requests: BTreeMap<String, u64>,
     /// Answers that were given, by status.
     pub answers: BTreeMap<u16, u64>,
+    /// Requests that came, by path, without the query.
+    pub paths: BTreeMap<String, u64>,
+    /// Messages that are not what a message may be, in either direction.
+    pub violations: u64,
     /// Requests that met a fault.
     pub faults: u64,
     /// Bytes of request bodies that were said to come.
@@ -22,6 +26,12 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Requests whose path ends like this.
+    #[must_use]
+    pub fn ending(&self, end: &str) -> u64 {
+        self.paths.iter().filter(|(path, _)| path.ends_with(end)).map(|(_, count)| count).sum()
+    }
+
     /// All requests.
     #[must_use]
     pub fn total(&self) -> u64 {

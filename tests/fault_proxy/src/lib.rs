@@ -5,9 +5,11 @@
 
 mod body;
 mod counts;
+mod messages;
 mod proxy;
 mod rule;
 
 pub use counts::Counts;
+pub use messages::Messages;
 pub use proxy::FaultProxy;
 pub use rule::{Fault, Rule};

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use http_body_util::Either;
 use hyper::{
     Request, Response, StatusCode, Uri,
     body::Incoming,
@@ -19,7 +20,7 @@ use hyper_util::{
 };
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 
-use crate::{Counts, Fault, Rule, body::Body};
+use crate::{Counts, Fault, Messages, Rule, body::Body, messages::Passed};
 
 /// A proxy that listens at a free port of loopback until it is dropped.
 #[derive(Debug)]
@@ -32,8 +33,9 @@ pub struct FaultProxy {
 #[derive(Debug)]
 struct Shared {
     server: SocketAddr,
-    client: Client<HttpConnector, Incoming>,
+    client: Client<HttpConnector, Passed>,
     rules: Mutex<Vec<Rule>>,
+    messages: Mutex<Vec<Messages>>,
     counts: Arc<Mutex<Counts>>,
 }
 
@@ -46,7 +48,13 @@ impl FaultProxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let client = Client::builder(TokioExecutor::new()).build_http();
-        let shared = Arc::new(Shared { server, client, rules: Mutex::default(), counts: Arc::default() });
+        let shared = Arc::new(Shared {
+            server,
+            client,
+            rules: Mutex::default(),
+            messages: Mutex::default(),
+            counts: Arc::default(),
+        });
         let listening = tokio::spawn(listen(listener, Arc::clone(&shared)));
         Ok(Self { address, shared, listening })
     }
@@ -60,6 +68,11 @@ impl FaultProxy {
     /// Adds a rule; of several that a request meets the first counts.
     pub fn add(&self, rule: Rule) {
         lock(&self.shared.rules).push(rule);
+    }
+
+    /// From now on these messages are looked at in both directions; what they may not be is answered with 413.
+    pub fn look_at(&self, messages: Messages) {
+        lock(&self.shared.messages).push(messages);
     }
 
     /// Removes all rules.
@@ -114,6 +127,7 @@ async fn answer(shared: &Shared, request: Request<Incoming>, reset: &Notify) -> 
     {
         let mut counts = lock(&shared.counts);
         *counts.requests.entry(method).or_default() += 1;
+        *counts.paths.entry(path.split('?').next().unwrap_or_default().to_owned()).or_default() += 1;
         counts.faults += u64::from(fault.is_some());
         let len =
             request.headers().get(CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse::<u64>().ok());
@@ -151,16 +165,35 @@ async fn answer(shared: &Shared, request: Request<Incoming>, reset: &Notify) -> 
 
 /// Asks the server as the client has asked.
 async fn pass(shared: &Shared, mut request: Request<Incoming>, room: usize) -> Response<Body> {
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let Ok(uri) = format!("http://{}{path}", shared.server).parse::<Uri>() else { return plain(shared, 400) };
     *request.uri_mut() = uri;
     debug_assert!(request.headers().contains_key(HOST), "the client's own, which it has signed");
-    match shared.client.request(request).await {
-        Ok(answered) => {
-            answered.map(|body| Body { inner: Some(body), room, counts: Arc::clone(&shared.counts) })
-        }
-        Err(_) => plain(shared, 502),
-    }
+    let looks = lock(&shared.messages).iter().find(|messages| messages.are_those_of(&path)).cloned();
+    let request = match &looks {
+        Some(messages) => match messages.request(request).await {
+            Some(request) => request,
+            None => return violation(shared),
+        },
+        None => request.map(Either::Left),
+    };
+    let answered = match shared.client.request(request).await {
+        Ok(answered) => answered,
+        Err(_) => return plain(shared, 502),
+    };
+    let answered = match &looks {
+        Some(messages) => match messages.answer(answered).await {
+            Some(answered) => answered,
+            None => return violation(shared),
+        },
+        None => answered.map(Either::Left),
+    };
+    answered.map(|body| Body { inner: Some(body), room, counts: Arc::clone(&shared.counts) })
+}
+
+fn violation(shared: &Shared) -> Response<Body> {
+    lock(&shared.counts).violations += 1;
+    plain(shared, 413)
 }
 
 fn plain(shared: &Shared, status: u16) -> Response<Body> {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use lithops_fault_proxy::{Fault, FaultProxy, Rule};
+use lithops_fault_proxy::{Fault, FaultProxy, Messages, Rule};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -89,4 +89,15 @@ async fn rules_choose_requests() {
         statuses.push(ask(&proxy, method, path).await.0[9..12].to_owned());
     }
     assert_eq!(statuses, ["200", "200", "500", "200", "500"]);
+}
+
+#[tokio::test]
+async fn messages_that_may_not_be_are_counted_and_refused() {
+    let proxy = FaultProxy::start(echo().await).await.unwrap();
+    proxy.look_at(Messages::json("/json", 1000));
+    let (answer, _) = ask(&proxy, "GET", "/json?x").await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "the echo is no JSON: {answer}");
+    assert!(ask(&proxy, "GET", "/other").await.0.starts_with("HTTP/1.1 200"));
+    let counts = proxy.counts();
+    assert_eq!((counts.violations, counts.ending("/json"), counts.ending("r")), (1, 1, 1));
 }
