@@ -23,7 +23,14 @@ impl Digest {
     /// # Errors
     /// `Unexpected` when they are others.
     pub fn check(&self, bytes: &[u8], name: &str) -> Result<()> {
-        let found = Self::of(bytes);
+        self.is(Self::of(bytes), name)
+    }
+
+    /// Checks that `found` is the digest of `name`.
+    ///
+    /// # Errors
+    /// `Unexpected` when it is another.
+    pub fn is(&self, found: Self, name: &str) -> Result<()> {
         if found == *self {
             return Ok(());
         }
@@ -32,6 +39,23 @@ impl Digest {
             format!("`{name}` is not what was stored: its SHA-256 is {found}, and was {self}"),
         )
         .with_hint("something else has written there, or the storage is damaged"))
+    }
+}
+
+/// The digest of bytes that come in pieces.
+#[derive(Debug, Clone, Default)]
+pub struct Hashing(Sha256);
+
+impl Hashing {
+    /// Takes in the next piece.
+    pub fn update(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    /// The digest of all pieces.
+    #[must_use]
+    pub fn finish(self) -> Digest {
+        Digest(self.0.finalize().into())
     }
 }
 

@@ -3,6 +3,8 @@
 //! This crate knows no cloud, no SDK and no command line. Programs use the `lithops` crate, which re-exports what
 //! they need; backends depend on this crate alone.
 
+#[cfg(feature = "artifacts")]
+pub mod artifact;
 pub mod board;
 pub mod bytes;
 pub mod compute;

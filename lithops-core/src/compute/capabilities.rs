@@ -41,6 +41,9 @@ pub struct Capabilities {
     pub liveness: Liveness,
     /// What can be cancelled.
     pub cancel: CancelLevel,
+    /// The storages that workers can open by themselves, by what the platform gives them; where none is named, they can
+    /// open every one.
+    pub storages: Vec<String>,
     /// Whether workers start only where a runtime was deployed.
     pub runtimes: bool,
     /// Whether what is running can be attached to again.
@@ -62,6 +65,12 @@ impl Granularity {
 }
 
 impl Capabilities {
+    /// Whether workers can open a storage.
+    #[must_use]
+    pub fn opens(&self, storage: &str) -> bool {
+        self.storages.is_empty() || self.storages.iter().any(|known| known == storage)
+    }
+
     /// Whether a worker is billed for as long as it lives, rather than activation by activation.
     #[must_use]
     pub fn bills_lifetime(&self) -> bool {
@@ -87,6 +96,7 @@ impl Capabilities {
             reports: Reports::Streamed,
             liveness: Liveness::Platform,
             cancel: CancelLevel::Call,
+            storages: Vec::new(),
             runtimes: false,
             watch: false,
             startup: Startup {

@@ -1,6 +1,6 @@
 //! [`BackendDescriptor`] and [`Registry`]: which backends this program has.
 
-use std::{collections::BTreeMap, fmt, ops::Deref, path::Path, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, fmt, ops::Deref, path::Path, sync::Arc};
 
 use futures_util::future::BoxFuture;
 
@@ -9,6 +9,7 @@ use crate::{
     config::{self, Config, Key},
     error::{Error, ErrorKind, Result},
     protocol::{Program, Secrets},
+    storage::{Locator, StorageClient},
 };
 
 /// A backend that is being connected to.
@@ -58,13 +59,22 @@ pub struct BackendOptions {
     /// What opens the storage, for workers that can be told over a channel which nobody else can read. They are never
     /// part of a payload.
     pub secrets: Option<Secrets>,
+    /// The storage of jobs, and where workers find it; a plugin has none.
+    pub storage: Option<(StorageClient, Locator)>,
 }
 
 impl BackendOptions {
     /// Options for a backend.
     #[must_use]
     pub fn new(config: Config, program: Program, worker_processes: usize, max_workers: usize) -> Self {
-        Self { config, program, worker_processes, max_workers, secrets: None }
+        Self { config, program, worker_processes, max_workers, secrets: None, storage: None }
+    }
+
+    /// Adds the storage of jobs.
+    #[must_use]
+    pub fn with_storage(mut self, storage: StorageClient, locator: Locator) -> Self {
+        self.storage = Some((storage, locator));
+        self
     }
 
     /// Adds what opens the storage.
@@ -233,6 +243,41 @@ impl Registry {
     /// The backends, sorted by scheme.
     pub fn iter(&self) -> impl Iterator<Item = Backend> {
         self.backends.values().copied()
+    }
+
+    /// The storage that a configuration names; where it names none, `localhost`, or the first that the backend's
+    /// workers can open.
+    ///
+    /// # Errors
+    /// When they cannot open the one that is named.
+    pub fn storage_of<'a>(&self, config: &'a Config) -> Result<Cow<'a, str>> {
+        let backend = config.backend();
+        // Looking at a storage needs no backend.
+        let Ok(capabilities) = self.find(backend).and_then(|backend| backend.capabilities(config)) else {
+            return Ok(config.storage().into());
+        };
+        let is_named = config.section("lithops").get("storage").is_some();
+        let storage = config.storage();
+        if capabilities.opens(storage) {
+            return Ok(storage.into());
+        }
+        let known = capabilities.storages;
+        match known.first() {
+            Some(first) if !is_named => Ok(first.clone().into()),
+            _ => {
+                let names: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
+                let first = known.first().map_or("", String::as_str);
+                let problem =
+                    format!("workers of `{backend}` have nothing that opens the storage `{storage}`");
+                let hint = format!(
+                    "they can open {}: write `storage: {first}` in section `lithops`, and `storage_bucket` in \
+                     section `{first}`",
+                    names.join(", ")
+                );
+                let error = Error::new(ErrorKind::ConfigInvalid, problem).with_hint(hint);
+                Err(error.with_context("key", "lithops.storage"))
+            }
+        }
     }
 
     /// The backend of a scheme.

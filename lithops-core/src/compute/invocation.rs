@@ -22,6 +22,8 @@ pub struct InvokeRequest {
     pub calls: Vec<Calls>,
     /// The same, of chunks whose arguments are more bytes than `payload_limit` allows.
     pub stored: Vec<StoredCalls>,
+    /// The memory of a worker, in MiB, where the platform sells it and the job has a wish.
+    pub memory: Option<u64>,
     /// How long the platform lets an activation run, where it ends it then: backends set it.
     pub time_limit: Option<Duration>,
 }
@@ -30,7 +32,7 @@ impl InvokeRequest {
     /// A request to run `calls` of `job`.
     #[must_use]
     pub fn new(job: Arc<JobSpec>, calls: Vec<Calls>) -> Self {
-        Self { job, calls, stored: Vec::new(), time_limit: None }
+        Self { job, calls, stored: Vec::new(), memory: None, time_limit: None }
     }
 
     /// A request to run calls whose arguments are in the storage.
@@ -127,6 +129,12 @@ pub enum ExitReason {
     Finished,
     /// Its worker was lost; what was not reported is lost with it.
     Lost(String),
+    /// The same, for want of memory, as far as the platform says.
+    OutOfMemory(String),
+    /// The platform has failed: nobody knows whether it ran. That says nothing of its calls.
+    Unanswered(String),
+    /// It never started: the platform has too much to do, and is left alone for at least so long.
+    Throttled(Duration),
     /// It never started, and the next one would not either; the job cannot go on.
     Refused(String),
 }

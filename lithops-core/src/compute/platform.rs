@@ -189,6 +189,7 @@ impl Platform {
                 Heart::Heartbeat(period) => Liveness::Heartbeat(period.0),
             },
             cancel: data.cancel,
+            storages: data.storages.clone(),
             runtimes: data.runtimes,
             watch: data.watch,
             startup: Startup {

@@ -32,6 +32,8 @@ pub(super) struct Data {
     pub(super) liveness: Heart,
     pub(super) cancel: CancelLevel,
     #[serde(default)]
+    pub(super) storages: Vec<String>,
+    #[serde(default)]
     pub(super) runtimes: bool,
     #[serde(default)]
     pub(super) watch: bool,

@@ -153,7 +153,6 @@ impl<M: Mode> Builder<M> {
         let config = self.configuration()?;
         let registry = Registry::of(&config)?;
         let descriptor = registry.find(config.backend())?;
-        let storage_descriptor = storage::descriptor(config.storage())?;
         let wrong = checks::findings(&config, &registry)?
             .into_iter()
             .find(|finding| finding.severity == Severity::Error);
@@ -163,6 +162,7 @@ impl<M: Mode> Builder<M> {
 
         let section = config.section(descriptor.scheme);
         let capabilities = descriptor.capabilities(&config)?;
+        let storage_descriptor = storage::descriptor(&registry.storage_of(&config)?)?;
         let lithops = config.section("lithops");
         let request = PlanRequest::new(0, &capabilities).with_config(&config, section)?;
         let plan = request.plan()?;
@@ -178,7 +178,8 @@ impl<M: Mode> Builder<M> {
         storage::give(&locator, credentials);
         let store = storage::connect(&locator)?;
         let options = BackendOptions::new(config, process::program()?, plan.worker_processes(), max_workers)
-            .with_secrets(secrets.clone());
+            .with_secrets(secrets.clone())
+            .with_storage(StorageClient::new(Arc::clone(&store), locator.bucket.clone()), locator.clone());
         let backend = descriptor.connect(options).await?;
         // Inside of a call the backend has one worker, however many the configuration gives a client.
         let max_workers = max_workers.min(backend.capabilities().max_workers);

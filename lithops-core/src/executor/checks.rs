@@ -13,7 +13,7 @@ use crate::{
 /// When the selected backend or storage does not exist.
 pub fn findings(config: &Config, registry: &Registry) -> Result<Vec<Finding>> {
     let backend = registry.find(config.backend())?;
-    let storage = storage::descriptor(config.storage())?;
+    let storage = storage::descriptor(&registry.storage_of(config)?)?;
     let mut known: Vec<_> = registry.iter().map(|backend| backend.scheme).collect();
     known.extend(storage::descriptors()?.iter().map(|storage| storage.scheme));
     let mut findings = check_sections(config, &known);

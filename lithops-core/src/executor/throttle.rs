@@ -14,11 +14,14 @@ pub(crate) struct Throttle {
     allowed: usize,
     refusals: u32,
     until: Option<Instant>,
+    /// Since when nothing was accepted.
+    fails_since: Option<Instant>,
+    has_accepted: bool,
 }
 
 impl Throttle {
     pub(crate) fn new(most: usize) -> Self {
-        Self { most, allowed: most, refusals: 0, until: None }
+        Self { most, allowed: most, refusals: 0, until: None, fails_since: None, has_accepted: false }
     }
 
     /// Whether one more worker may be asked for while `live` are there.
@@ -36,7 +39,19 @@ impl Throttle {
         self.until = self.until.filter(|until| *until > Instant::now());
     }
 
+    /// Since when the platform has accepted nothing.
+    pub(crate) fn fails_since(&self) -> Option<Instant> {
+        self.fails_since
+    }
+
+    /// Whether the platform has ever accepted anything.
+    pub(crate) fn has_accepted(&self) -> bool {
+        self.has_accepted
+    }
+
     pub(crate) fn accepted(&mut self) {
+        self.has_accepted = true;
+        self.fails_since = None;
         self.refusals = 0;
         self.until = None;
         self.allowed = (self.allowed + 1).min(self.most);
@@ -44,12 +59,18 @@ impl Throttle {
 
     /// The platform has refused a worker while `live` others were there; `seed` spreads the pauses of many jobs.
     pub(crate) fn refused(&mut self, live: usize, at_least: Duration, seed: u64) {
+        let now = Instant::now();
+        self.fails_since.get_or_insert(now);
+        self.allowed = (live / 2).max(1);
+        // Those that were asked for together are refused together: that is one refusal.
+        if at_least.is_zero() && self.until.is_some_and(|until| until > now) {
+            return;
+        }
         self.refusals = self.refusals.saturating_add(1);
         let doubled = FIRST_PAUSE.saturating_mul(1u32.checked_shl(self.refusals - 1).unwrap_or(u32::MAX));
         let part = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(self.refusals) % 1000;
         let jittered = doubled.min(LONGEST_PAUSE).mul_f64(0.5 + part as f64 / 2000.0);
-        self.until = Some(Instant::now() + jittered.max(at_least));
-        self.allowed = (live / 2).max(1);
+        self.until = Some(now + jittered.max(at_least));
     }
 }
 
@@ -57,18 +78,23 @@ impl Throttle {
 mod tests {
     use super::*;
 
-    #[test]
-    fn refusals_pause_longer_each_time_and_halve_what_is_allowed() {
+    #[tokio::test(start_paused = true)]
+    async fn refusals_pause_longer_each_time_and_halve_what_is_allowed() {
         let mut throttle = Throttle::new(100);
         assert!(throttle.allows(99) && !throttle.allows(100));
+        let began = Instant::now();
         throttle.refused(80, Duration::ZERO, 1);
         let first = throttle.until().expect("a pause");
         assert!(!throttle.allows(0));
-        throttle.refused(40, Duration::ZERO, 1);
-        throttle.refused(40, Duration::ZERO, 1);
-        assert!(throttle.until().expect("a pause") > first);
+        (40..80).rev().for_each(|live| throttle.refused(live, Duration::ZERO, 1));
+        assert_eq!(throttle.until(), Some(first), "they were asked for together");
         assert_eq!(throttle.allowed, 20);
+        tokio::time::advance(first - Instant::now()).await;
+        throttle.refused(40, Duration::ZERO, 1);
+        assert!(throttle.until().expect("a pause") > first + (first - began));
+        assert_eq!(throttle.fails_since(), Some(began));
         throttle.accepted();
+        assert_eq!(throttle.fails_since(), None);
         assert!(throttle.allows(20) && !throttle.allows(21));
         throttle.refused(0, Duration::from_secs(9), 1);
         assert!(

@@ -1,5 +1,7 @@
 //! [`JobEvent`]: what happens to jobs, for programs that want to watch.
 
+use std::time::Duration;
+
 use super::Progress;
 use crate::id::JobId;
 
@@ -51,6 +53,13 @@ pub enum JobEvent {
         /// The job.
         job: JobId,
     },
+    /// Chunks take longer than the platform lets a worker run: from now on they are smaller.
+    Replanned {
+        /// The job.
+        job: JobId,
+        /// Calls per chunk.
+        chunksize: u64,
+    },
     /// Calls `first..end` are slow and were given to a second worker.
     Speculated {
         /// The job.
@@ -59,6 +68,16 @@ pub enum JobEvent {
         first: u64,
         /// The call after the last.
         end: u64,
+    },
+    /// The job was cancelled, and the platform has no way to end what runs: nobody waits for it any more, and it costs
+    /// what it costs.
+    RunsOn {
+        /// The job.
+        job: JobId,
+        /// How many workers.
+        workers: usize,
+        /// How long they may run, where that is limited.
+        at_most: Option<Duration>,
     },
     /// Every call has an outcome.
     Finished {
@@ -87,6 +106,8 @@ impl JobEvent {
             | Self::Retried { job, .. }
             | Self::WorkerLost { job, .. }
             | Self::Throttled { job }
+            | Self::Replanned { job, .. }
+            | Self::RunsOn { job, .. }
             | Self::Speculated { job, .. }
             | Self::Finished { job, .. }
             | Self::Failed { job, .. } => *job,

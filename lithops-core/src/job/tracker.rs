@@ -10,6 +10,8 @@
 //!                 v            | Unstarted, Lost    |
 //!              paused ---------)----------------> waiting
 //!                   time is up |
+//!                              | its worker is not heard of, and nobody knows why
+//!                              +----------------> waiting
 //!                              | its worker is lost
 //!                              +----------------> suspect (dispatched alone)
 //!
@@ -338,6 +340,23 @@ impl Tracking for Tracker {
         steps
     }
 
+    fn holder_unanswered(&mut self, holder: u64) -> Vec<Step> {
+        self.twins.retain(|_, twin| twin.holder != holder);
+        let held = self.held.iter().filter(|(_, held)| held.holder == holder);
+        let back: Vec<_> = held.map(|(first, held)| (*first, *held)).collect();
+        let mut steps = Vec::new();
+        for (first, Held { end, attempt, suspect, .. }) in back {
+            self.held.remove(&first);
+            if self.policy.at_most_once {
+                (first..end).for_each(|call| self.lost_alone(call, attempt, &mut steps));
+            } else {
+                self.put_back(Dispatch { first, end, attempt: attempt + 1, suspect, twin: false });
+                steps.push(Step::Again(first, end));
+            }
+        }
+        steps
+    }
+
     fn give_up(&mut self, holder: u64) {
         self.twins.retain(|_, twin| twin.holder != holder);
         let held = self.held.iter().filter(|(_, held)| held.holder == holder);
@@ -529,6 +548,21 @@ mod tests {
     }
 
     #[test]
+    fn calls_whose_worker_is_not_heard_of_are_tried_again_and_never_suspects() {
+        let mut tracker = held(Policy { losses: 0, ..Policy::default() }, 4);
+        for attempt in 2..20 {
+            assert_eq!(tracker.holder_unanswered(0), [Step::Again(0, 4)]);
+            let again = tracker.take_waiting(9).expect("it waits");
+            assert_eq!((again.end, again.attempt, again.suspect), (4, attempt, false));
+            tracker.dispatched(again, 0, ZERO);
+        }
+        let mut once = held(Policy { at_most_once: true, ..Policy::default() }, 2);
+        let lost = |call| Step::CommitLost { call, attempt: 1 };
+        assert_eq!(once.holder_unanswered(0), [lost(0), lost(1)]);
+        assert!(once.is_finished());
+    }
+
+    #[test]
     fn what_is_settled_is_neither_tried_again_nor_committed_again() {
         let mut tracker = held(Policy::default(), 6);
         tracker.report(4, 6, 1, &|_| Verdict::Unstarted, ZERO);
@@ -542,7 +576,7 @@ mod tests {
     proptest! {
         /// Random reports, duplicates and losses: every call is committed exactly once, and nothing is left over.
         #[test]
-        fn exactly_once(script in prop::collection::vec((0u64..30, 1u64..10, 0u8..6, 0u64..4), 0..120), retries in 0u32..3) {
+        fn exactly_once(script in prop::collection::vec((0u64..30, 1u64..10, 0u8..7, 0u64..4), 0..120), retries in 0u32..3) {
             let mut tracker = Tracker::new(Policy { retries, losses: 2, ..Policy::default() });
             tracker.set_total(30);
             let mut commits: BTreeMap<u64, u32> = BTreeMap::new();
@@ -564,6 +598,7 @@ mod tests {
                 match what {
                     4 => apply(&tracker.holder_lost(holder)),
                     5 => tracker.give_up(holder),
+                    6 => apply(&tracker.holder_unanswered(holder)),
                     what => {
                         let verdict = [Verdict::Ok, FAILED, Verdict::Unstarted, Verdict::Lost][usize::from(what)];
                         let attempt = 1 + u32::try_from(holder).expect("small") % 3;

@@ -92,6 +92,9 @@ pub trait Tracking: Debug + Send {
     ) -> Vec<Step>;
     /// A worker is gone: its calls are tried again, or committed as lost.
     fn holder_lost(&mut self, holder: u64) -> Vec<Step>;
+    /// Nobody knows whether a worker has begun its calls, for a reason that is none of theirs: they wait on their next
+    /// attempt, or are committed as lost where they may run only once.
+    fn holder_unanswered(&mut self, holder: u64) -> Vec<Step>;
     /// Takes calls back from a worker that never got them: they wait on the same attempt.
     fn give_up(&mut self, holder: u64);
     /// Ends the job: every call below `known` that is not committed is committed now. Returns those.

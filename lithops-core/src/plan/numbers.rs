@@ -215,6 +215,12 @@ impl Plan {
         self.numbers.capabilities.granularity
     }
 
+    /// The memory of a worker, in MiB, where the platform sells it; 0 elsewhere.
+    #[must_use]
+    pub fn worker_memory(&self) -> u64 {
+        self.numbers.capabilities.worker_memory
+    }
+
     /// Whether the planner may correct it while the job runs.
     #[must_use]
     pub fn is_auto(&self) -> bool {

@@ -141,7 +141,7 @@ extern "C" fn log(level: u32, target: Text, message: Text) {
 impl Remote {
     pub(super) async fn open(plugin: &'static Plugin, options: BackendOptions) -> Result<Self> {
         let scheme = plugin.descriptor.scheme;
-        let BackendOptions { config, program, worker_processes, max_workers, secrets } = options;
+        let BackendOptions { config, program, worker_processes, max_workers, secrets, storage: _ } = options;
         let level = LevelFilter::current().into_level().map_or(0, forward::number);
         let config = WireConfig::of(&config, scheme);
         let options =

@@ -55,6 +55,10 @@ pub enum FrameKind {
     Deadline = 13,
     /// No body: a worker of a fleet is to take no further job, and to end when it has none.
     Leave = 14,
+    /// `artifact::Running`: which program runs the calls that follow, for a worker that finds it in the storage.
+    Running = 15,
+    /// [`ExitReason`](crate::compute::ExitReason): the last frame of an answer.
+    Ended = 16,
 }
 
 impl FrameKind {
@@ -74,6 +78,8 @@ impl FrameKind {
             12 => Self::StoredReport,
             13 => Self::Deadline,
             14 => Self::Leave,
+            15 => Self::Running,
+            16 => Self::Ended,
             _ => return None,
         })
     }
@@ -174,12 +180,21 @@ pub fn read_frame(stream: &mut impl Read) -> Result<Option<Frame>> {
 pub struct FrameReader<R> {
     stream: R,
     buffer: BytesMut,
+    /// How many bytes are read together where there are so many: whoever keeps a frame keeps its block.
+    block: usize,
 }
+
+const BLOCK: usize = 64 << 10;
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// A reader of `stream`.
     pub fn new(stream: R) -> Self {
-        Self { stream, buffer: BytesMut::with_capacity(64 << 10) }
+        Self::with_block(stream, BLOCK)
+    }
+
+    /// The same, for one of very many streams over which little comes.
+    pub fn with_block(stream: R, block: usize) -> Self {
+        Self { stream, buffer: BytesMut::with_capacity(block), block: block.max(MIN_ROOM) }
     }
 
     /// The next frame; `None` at the end of the stream.
@@ -220,7 +235,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// when the old one is used up.
     fn make_room(&mut self, room: usize) {
         if self.buffer.capacity() - self.buffer.len() < room {
-            self.buffer.reserve(room.max(64 << 10));
+            self.buffer.reserve(room.max(self.block));
         }
     }
 }

@@ -101,7 +101,8 @@ pub struct Forget {
 }
 
 /// How long the platform lets the worker run calls of a job from now on: shortly before, it stops beginning them and
-/// gives those that it has not begun back.
+/// gives those that it has not begun back; and a little later it ends those that still run, so that the platform does
+/// not end it with all that it has not yet told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deadline {
     /// The job.
@@ -115,7 +116,17 @@ impl Deadline {
     /// less.
     #[must_use]
     pub fn last_start(&self) -> Duration {
-        self.within - (self.within / 20).min(Duration::from_secs(5))
+        self.within - self.margin()
+    }
+
+    /// When what still runs is ended, so that the rest can be told: half of that before.
+    #[must_use]
+    pub fn end(&self) -> Duration {
+        self.within - self.margin() / 2
+    }
+
+    fn margin(&self) -> Duration {
+        (self.within / 20).min(Duration::from_secs(5))
     }
 }
 

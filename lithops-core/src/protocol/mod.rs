@@ -19,10 +19,14 @@
 //! An executor inside of a call is a client too: over the second socket it sends its worker what a client sends after
 //! the greeting, and is sent what a client is sent.
 //!
+//! Where a worker is reached by requests instead, a request holds a hello, the program that is running (`Running`), a
+//! job and its calls; the answer holds what the worker would send, and at last how it ended (`Ended`).
+//!
 //! A frame is `length: u32 LE`, `kind: u8`, three zero bytes, and a body. Bodies that carry calls or outcomes are
 //! laid out by hand in columns and sliced without a copy; the others are postcard.
 
 mod calls;
+mod envelope;
 mod frame;
 mod hello;
 mod job;
@@ -34,6 +38,7 @@ mod report;
 mod run;
 
 pub use calls::Calls;
+pub use envelope::Envelope;
 pub use frame::{Frame, FrameKind, FrameReader, HEADER_LEN, MAX_FRAME, MAX_VALUE, frame_header, read_frame};
 pub use hello::{About, Hello, PROTOCOL, Role};
 pub use job::{

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     bytes::Bytes,
+    compute::Registry,
     config::{Config, Environment, Origin, Sources, Value},
     error::{Error, ErrorKind, Result, Retry},
 };
@@ -90,7 +91,7 @@ impl StorageClient {
     /// # Errors
     /// This program lacks the storage, its section is wrong, or it cannot be opened.
     pub fn open(config: &Config) -> Result<(Self, Locator)> {
-        let descriptor = super::descriptor(config.storage())?;
+        let descriptor = super::descriptor(&Registry::of(config)?.storage_of(config)?)?;
         let locator = (descriptor.locate)(config)?;
         super::give(&locator, (descriptor.credentials)(config)?);
         Ok((Self::connect(&locator)?, locator))

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | an exit code, or a signal that a program brings on itself (SEGV, BUS, ILL, ABRT, FPE, and others) | its own failure, `Crashed` |
 //! | SIGKILL or SIGTERM that the pool did not send | `OutOfMemory` when the cgroup's count or the sampled memory says so, else a loss that is not its fault |
-//! | the pool ended it | `TimedOut` or `Cancelled` |
+//! | the pool ended it | `TimedOut` or `Cancelled`; when the worker's time is over, another try if it has not had all of that |
 
 use std::time::Duration;
 
@@ -33,6 +33,10 @@ pub(super) enum Exit {
 pub(super) enum Ending {
     TimedOut(Duration),
     Cancelled,
+    /// The platform lets it run no longer than this.
+    Deadline(Duration),
+    /// The same, and it began late: it may end when it is given all of that.
+    CutShort,
 }
 
 /// What is known of a death besides the exit itself.
@@ -53,6 +57,19 @@ pub(super) fn judge(exit: Exit, evidence: Evidence) -> (Tag, CallError) {
                     CallErrorKind::TimedOut,
                     format!("it ran longer than its timeout of {limit:?}"),
                 ),
+            ),
+            Ending::Deadline(limit) => (
+                Tag::Failed,
+                CallError::new(
+                    CallErrorKind::TimedOut,
+                    format!(
+                        "it ran until its worker's time was over, which the platform limits to {limit:.1?}"
+                    ),
+                ),
+            ),
+            Ending::CutShort => (
+                Tag::Unstarted,
+                CallError::new(CallErrorKind::WorkerLost, "its worker's time was over before it ended"),
             ),
             Ending::Cancelled => {
                 (Tag::Failed, CallError::new(CallErrorKind::Cancelled, "it was ended while it ran"))
@@ -131,6 +148,11 @@ mod tests {
         assert_eq!(judge(Exit::Signal(SIGSEGV), memory).1.kind(), &crashed(Some(SIGSEGV), None));
         let timed_out = Evidence { ending: Some(Ending::TimedOut(Duration::from_secs(1))), ..memory };
         assert_eq!(judge(Exit::Signal(SIGKILL), timed_out).1.kind(), &CallErrorKind::TimedOut);
+        let deadline = Evidence { ending: Some(Ending::Deadline(Duration::from_secs(5))), ..plain };
+        let (tag, error) = judge(Exit::Signal(SIGKILL), deadline);
+        assert_eq!((tag, error.kind()), (Tag::Failed, &CallErrorKind::TimedOut));
+        let cut = Evidence { ending: Some(Ending::CutShort), ..plain };
+        assert_eq!(judge(Exit::Signal(SIGKILL), cut).0, Tag::Unstarted);
         let cancelled = Evidence { ending: Some(Ending::Cancelled), ..plain };
         assert_eq!(judge(Exit::Signal(SIGTERM), cancelled).1.kind(), &CallErrorKind::Cancelled);
     }

@@ -12,7 +12,7 @@ use lithops_core::{
     protocol::{Calls, JobSpec, Report},
 };
 
-use super::{MAX_BATCH, bundles::Bundles, nesting::Owner, parcels::Depot};
+use super::{MAX_BATCH, bundles::Bundles, deadline::Due, nesting::Owner, parcels::Depot};
 
 /// Calls shorter than this travel in batches; cpu time and memory are then known per batch only.
 const SHORT: Duration = Duration::from_micros(20);
@@ -40,8 +40,8 @@ pub(super) struct Job {
     /// The mean duration of a call, recent ones counting more.
     pace: Option<f64>,
     cancelled: Ranges,
-    /// When no further call may begin, on the monotonic clock.
-    pub(super) last_start: Option<u64>,
+    /// Until when it may run calls.
+    pub(super) due: Option<Due>,
     /// Why its calls cannot be run: its shared values are not to be had.
     pub(super) unreadable: Option<String>,
     depot: OnceLock<Option<Depot>>,
@@ -63,7 +63,7 @@ impl Job {
             served: 0,
             pace: None,
             cancelled: Ranges::default(),
-            last_start: None,
+            due: None,
             unreadable: None,
             depot: OnceLock::new(),
         }

@@ -18,6 +18,7 @@
 
 mod bundles;
 mod cause;
+mod deadline;
 mod dispatcher;
 mod events;
 mod job;

@@ -21,12 +21,7 @@ use lithops_core::{
 };
 use tokio::sync::mpsc;
 
-use super::{
-    Pool,
-    job::Job,
-    nesting::Owner,
-    state::{last_start, write_report},
-};
+use super::{Pool, deadline::Due, job::Job, nesting::Owner, state::write_report};
 
 /// What the pool fetches from the storage, and what it stores there.
 #[derive(Debug)]
@@ -37,7 +32,7 @@ pub(super) struct Parcels {
     /// Jobs whose shared values are being fetched, and the frames that wait for them.
     arriving: HashMap<JobId, Vec<(Owner, Frame)>>,
     /// When calls of such jobs may begin no more: that is counted from when it was said.
-    deadlines: HashMap<JobId, u64>,
+    deadlines: HashMap<JobId, Due>,
 }
 
 /// What has been fetched or stored.
@@ -127,7 +122,7 @@ impl Pool {
         };
         let Some(waiting) = self.parcels.arriving.get_mut(&job) else { return Ok(false) };
         if frame.kind == FrameKind::Deadline {
-            self.parcels.deadlines.insert(job, last_start(&frame.decode()?));
+            self.parcels.deadlines.insert(job, Due::of(&frame.decode()?));
         } else {
             waiting.push((owner, frame.clone()));
         }
@@ -208,7 +203,7 @@ impl Pool {
                 let id = spec.job;
                 self.begin_job(owner, spec, body, unreadable);
                 if let (Some(job), Some(deadline)) = (self.jobs.get_mut(&id), deadline) {
-                    job.last_start = Some(deadline);
+                    job.due = Some(deadline);
                 }
                 waiting.iter().try_for_each(|(owner, frame)| match owner {
                     Owner::Client => self.frame_of(Owner::Client, frame),

@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use super::{
     bundles::{Decided, Kept},
     cause::{self, Ending, Evidence, Exit},
+    deadline::Due,
     events::{SlotEvent, SlotEventKind},
     job::Job,
     log_pipe::Text,
@@ -151,7 +152,7 @@ impl Pool {
             FrameKind::Deadline => {
                 let deadline: Deadline = frame.decode()?;
                 if let Some(job) = self.jobs.get_mut(&deadline.job).filter(|job| job.owner == owner) {
-                    job.last_start = Some(last_start(&deadline));
+                    job.due = Some(Due::of(&deadline));
                 }
             }
             FrameKind::Processes => {
@@ -176,6 +177,11 @@ impl Pool {
         frame: bytes::Bytes,
         unreadable: Option<String>,
     ) {
+        if self.jobs.is_empty() {
+            // The whole machine may have stood still since the last job ended.
+            let now = clock::monotonic();
+            self.slots.values_mut().filter(|slot| !slot.ready).for_each(|slot| slot.started_at = now);
+        }
         let job = self.jobs.entry(spec.job).or_insert_with(|| Job::new(spec, frame.into(), owner));
         job.unreadable = unreadable;
         self.count_most();
@@ -189,7 +195,7 @@ impl Pool {
             self.lose(calls.run, &why);
             return Ok(());
         }
-        if job.last_start.is_some_and(|last| last <= clock::monotonic()) {
+        if job.due.is_some_and(|due| due.last_start <= clock::monotonic()) {
             let report = unstarted_report(calls.run);
             write_report(&report, self.out_of(calls.run.job));
             return Ok(());
@@ -292,13 +298,13 @@ impl Pool {
         Ok(())
     }
 
-    fn is_durable(&self, job: JobId) -> bool {
+    pub(super) fn is_durable(&self, job: JobId) -> bool {
         self.jobs.get(&job).is_some_and(|job| job.bundles.is_some())
     }
 
     /// Takes in outcomes of a durable job: they are reported once their chunk is stored, or at once where that cannot
     /// be done here.
-    fn keep(&mut self, report: &Report) {
+    pub(super) fn keep(&mut self, report: &Report) {
         let id = report.header.run.job;
         let Some(bundles) = self.jobs.get_mut(&id).and_then(|job| job.bundles.as_mut()) else { return };
         let Decided { pass_on, store } = bundles.ended(report);
@@ -379,6 +385,9 @@ impl Pool {
                     Some(_) if blamed.is_none() => (Tag::Lost, cause::unreported()),
                     _ => cause::judge(exit, evidence),
                 };
+                let may_run_once = || self.jobs.get(&calls.run.job).is_some_and(|job| job.spec.at_most_once);
+                // It has begun: that it was cut short does not undo that.
+                let tag = if tag == Tag::Unstarted && may_run_once() { Tag::Lost } else { tag };
                 if let Some(text) = rest.take().filter(|text| !text.is_empty()) {
                     self.send_logs(vec![(calls.run.job, entry(&calls, 0, text))])?;
                 }
@@ -492,11 +501,12 @@ impl Pool {
         let now = clock::monotonic();
         let mut soon = false;
         self.give_back(now);
+        let has_jobs = !self.jobs.is_empty();
         for slot in self.slots.values_mut() {
             let mut job = slot.job().and_then(|id| self.jobs.get_mut(&id));
             soon |= slot.log.relieve(job.as_ref().map_or(1 << 20, |job| job.spec.log_limit));
             let since = |moment: u64| Duration::from_nanos(now.saturating_sub(moment));
-            if !slot.ready && since(slot.started_at) > START_LIMIT {
+            if !slot.ready && has_jobs && since(slot.started_at) > START_LIMIT {
                 slot.signal(Signal::KILL);
                 self.false_starts = FALSE_STARTS * KILLED_STARTS;
             }
@@ -523,40 +533,10 @@ impl Pool {
         soon
     }
 
-    /// Gives back what was not begun of jobs that may begin nothing more.
-    fn give_back(&mut self, now: u64) {
-        let late: Vec<_> = self
-            .jobs
-            .values()
-            .filter(|job| job.last_start.is_some_and(|last| last <= now))
-            .map(|job| job.spec.job)
-            .collect();
-        for id in late {
-            let Some(job) = self.jobs.get_mut(&id) else { continue };
-            for slot in self.slots.values_mut().filter(|slot| slot.job() == Some(id)) {
-                take_back_all(slot, job);
-            }
-            for calls in job.take_waiting() {
-                let report = unstarted_report(calls.run);
-                if self.is_durable(id) {
-                    self.keep(&report);
-                } else {
-                    write_report(&report, self.out_of(id));
-                }
-            }
-        }
-    }
-
     /// Ends all sub-workers, at once.
     pub(super) fn end(&self) {
         self.slots.values().for_each(|slot| slot.signal(Signal::KILL));
     }
-}
-
-/// When no further call may begin, counted from now.
-pub(super) fn last_start(deadline: &Deadline) -> u64 {
-    let within = u64::try_from(deadline.last_start().as_nanos()).unwrap_or(u64::MAX);
-    clock::monotonic().saturating_add(within)
 }
 
 /// What the calls of a slot have printed whose ends have been seen in the log.

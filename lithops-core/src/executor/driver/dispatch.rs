@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 
 use super::run::{Driver, Kept};
 use crate::{
-    compute::{FeedCommand, Invocation, InvokeRequest},
+    compute::{FeedCommand, Invocation, InvokeRequest, Liveness},
     error::{ErrorKind, Result, Retry},
     executor::parcels::Parcels,
     id::ActivationId,
@@ -159,11 +159,30 @@ impl<T: Tracking> Driver<T> {
     /// How many calls a new worker is given.
     fn chunk_for_new(&mut self) -> u64 {
         let chunksize = self.plan.chunksize() as u64;
+        let fitting = self.fitting.unwrap_or(u64::MAX);
         let Some(tuning) = self.tuning.as_ref().filter(|_| !self.backend.capabilities().feed) else {
-            return chunksize;
+            return chunksize.min(fitting);
         };
         let left = self.job.progress().known.saturating_sub(self.next).max(1);
-        tuning.chunk(&self.plan, left)
+        tuning.chunk(&self.plan, left).min(fitting)
+    }
+
+    /// A worker's time was over before it had begun these calls of its chunk: from now on chunks are as small as what
+    /// it has ended.
+    pub(super) fn did_not_fit(&mut self, run: Run) {
+        if self.backend.capabilities().feed {
+            return;
+        }
+        let before = u64::from(run.offset).max(1);
+        let fitting = self.fitting.unwrap_or(u64::MAX).min(before);
+        if self.fitting != Some(fitting) {
+            self.fitting = Some(fitting);
+            tracing::info!(
+                calls = fitting,
+                "a chunk takes longer than a worker may: the rest goes in smaller ones"
+            );
+            self.job.tell(|| JobEvent::Replanned { job: self.job.id(), chunksize: fitting });
+        }
     }
 
     /// Whether there are calls that no worker was given yet, and as many as are given at once: a worker that cannot be
@@ -201,7 +220,8 @@ impl<T: Tracking> Driver<T> {
             feed.send(FeedCommand::Chunk(calls));
         } else {
             let (backend, job) = (Arc::clone(&self.backend), Arc::clone(&self.spec));
-            let request = InvokeRequest::new(job, vec![calls]);
+            let mut request = InvokeRequest::new(job, vec![calls]);
+            request.memory = self.memory();
             self.starting.push(Box::pin(async move { (number, backend.invoke(request).await) }));
         }
     }
@@ -219,14 +239,23 @@ impl<T: Tracking> Driver<T> {
             self.storing.push(Box::pin(async move { (number, storing.await) }));
             return;
         }
-        let (backend, job) = (Arc::clone(&self.backend), Arc::clone(&self.spec));
+        let (backend, job, memory) = (Arc::clone(&self.backend), Arc::clone(&self.spec), self.memory());
         self.starting.push(Box::pin(async move {
             let invoked = match storing.await {
-                Ok(stored) => backend.invoke(InvokeRequest::of_stored(job, vec![stored])).await,
+                Ok(stored) => {
+                    let mut request = InvokeRequest::of_stored(job, vec![stored]);
+                    request.memory = memory;
+                    backend.invoke(request).await
+                }
                 Err(error) => Err(error),
             };
             (number, invoked)
         }));
+    }
+
+    /// The memory of the workers that the job was planned for.
+    fn memory(&self) -> Option<u64> {
+        Some(self.plan.worker_memory()).filter(|memory| *memory > 0)
     }
 
     /// Arguments for a live worker are stored.
@@ -337,7 +366,9 @@ impl<T: Tracking> Driver<T> {
         let live = self.workers.len();
         match started {
             Ok(invocation) => {
-                self.throttle.accepted();
+                if self.backend.capabilities().liveness != Liveness::ResponseOnly {
+                    self.throttle.accepted();
+                }
                 if let Some(feed) = invocation.feed.as_ref().filter(|_| !self.cancelled.is_empty()) {
                     let cancel = Cancel { job: self.spec.job, calls: self.cancelled.clone() };
                     feed.send(FeedCommand::CancelCalls(cancel));
@@ -360,12 +391,13 @@ impl<T: Tracking> Driver<T> {
                 self.events.push(Box::pin(events));
                 Ok(())
             }
-            Err(error) if error.kind() == ErrorKind::RateLimited || error.retry() == Retry::Later => {
-                self.workers.remove(number);
-                self.job.worker_ended(number, false);
-                self.tracker.give_up(number);
-                self.throttled(live.saturating_sub(1), Duration::ZERO, number);
+            Err(error) if error.kind() == ErrorKind::RateLimited => {
+                self.refused(number, Duration::ZERO);
                 Ok(())
+            }
+            Err(error) if error.retry() == Retry::Later => {
+                self.refused(number, Duration::ZERO);
+                self.still_hopes(&error.to_string())
             }
             Err(error) => Err(error),
         }

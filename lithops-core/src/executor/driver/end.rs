@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::run::Driver;
 use crate::{
-    compute::{FeedCommand, InvocationId},
+    compute::{CancelLevel, FeedCommand, InvocationId},
     error::{CallError, CallErrorKind},
     executor::interrupt,
-    job::Tracking,
+    job::{JobEvent, Tracking},
     protocol::{Cancel, failed_together},
 };
 
@@ -19,9 +19,10 @@ impl<T: Tracking> Driver<T> {
         self.job.set_known(known, true);
         self.tracker.set_total(known);
         let open = self.tracker.cancel(known);
+        let on = self.tell_what_runs_on();
         self.abandon();
-        let reports = failed_together(self.spec.job, open, &cancelled("the job was cancelled")).collect();
-        self.commit(reports);
+        let words = cancelled(&format!("the job was cancelled{on}"));
+        self.commit(failed_together(self.spec.job, open, &words).collect());
     }
 
     /// Ends calls: those that have no outcome get `Cancelled`; those that run are ended where that can be done.
@@ -34,6 +35,18 @@ impl<T: Tracking> Driver<T> {
             // What a worker had not begun it drops without a word: there is room for other calls.
             self.workers.reported_by_any((first, end));
         }
+    }
+
+    /// What cannot be ended is said to go on, in words for people too.
+    fn tell_what_runs_on(&self) -> String {
+        let (capabilities, workers) = (self.backend.capabilities(), self.workers.len());
+        if capabilities.cancel != CancelLevel::None || workers == 0 {
+            return String::new();
+        }
+        let at_most = capabilities.timeout_limit;
+        self.job.tell(|| JobEvent::RunsOn { job: self.job.id(), workers, at_most });
+        let most = at_most.map_or_else(String::new, |limit| format!(", for {limit:?} at most"));
+        format!("; what its {workers} workers have begun cannot be ended and runs on{most}")
     }
 
     /// Ends what runs.

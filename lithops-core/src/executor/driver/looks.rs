@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::run::Driver;
 use crate::{
-    error::{Error, Result},
+    error::{CallErrorKind, Error, Result},
     job::Tracking,
     journal::{Bundle, Journal},
 };
@@ -142,7 +142,7 @@ impl<T: Tracking> Driver<T> {
         looks.pause = if any { FIRST } else { (looks.pause * 2).min(LONGEST) };
         looks.next = Instant::now() + if looks.ended.is_empty() { looks.pause } else { Duration::ZERO };
         for (number, reason) in std::mem::take(&mut looks.looked_for) {
-            self.lost_for_good(number, reason);
+            self.lost_as(number, CallErrorKind::WorkerLost, reason);
         }
     }
 }

@@ -1,18 +1,23 @@
 //! What workers report, and what becomes of it.
 
-use std::panic::catch_unwind;
+use std::{panic::catch_unwind, time::Duration};
 
 use super::{
     RetryIf,
     run::{Driver, Kept},
 };
 use crate::{
-    compute::{Event, EventKind, ExitReason, FeedCommand},
+    compute::{Event, EventKind, ExitReason, FeedCommand, Liveness},
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
     job::{JobEvent, Step, Tracking, Verdict},
     journal::Bundle,
     protocol::{Cancel, Report, Run, Tag, blank_header, failed_report, lost_report},
 };
+
+/// A platform that has never answered in this job, for so long: its address is more likely wrong.
+const NEVER_ANSWERED: Duration = Duration::from_secs(20);
+/// A platform that has answered nothing for so long is given up.
+const NO_ANSWER: Duration = Duration::from_secs(300);
 
 impl<T: Tracking> Driver<T> {
     /// Takes in what happened to a worker; `None` is the end of its events.
@@ -34,9 +39,19 @@ impl<T: Tracking> Driver<T> {
                     ));
                 }
                 EventKind::Exited(ExitReason::Finished) => {
+                    self.answered();
                     self.lost(number, "its worker ended before the call was reported".into());
                 }
-                EventKind::Exited(ExitReason::Lost(reason)) => self.lost(number, reason),
+                EventKind::Exited(ExitReason::Lost(reason)) => {
+                    self.answered();
+                    self.lost(number, reason);
+                }
+                EventKind::Exited(ExitReason::OutOfMemory(reason)) => {
+                    self.answered();
+                    self.lost_as(number, CallErrorKind::OutOfMemory, reason);
+                }
+                EventKind::Exited(ExitReason::Unanswered(reason)) => self.unanswered(number, &reason)?,
+                EventKind::Exited(ExitReason::Throttled(pause)) => self.refused(number, pause),
                 EventKind::Throttled(pause) => self.throttled(self.workers.len(), pause, number),
                 EventKind::Started | EventKind::Heartbeat => self.workers.heard(number),
             },
@@ -77,6 +92,10 @@ impl<T: Tracking> Driver<T> {
         let steps = if report.all_ok() {
             self.tracker.report(run.first, run.end(), run.attempt, &|_| Verdict::Ok, now)
         } else {
+            let unstarted = (0..report.len()).find(|index| report.tag(*index) == Tag::Unstarted);
+            if let Some(index) = unstarted {
+                self.did_not_fit(run.slice(u32::try_from(index).unwrap_or(u32::MAX), 1));
+            }
             let retry_if = self.retry_if;
             let verdict = |call: u64| {
                 let index = usize::try_from(call - run.first).unwrap_or(usize::MAX);
@@ -154,11 +173,53 @@ impl<T: Tracking> Driver<T> {
         match &mut self.looks {
             Some(looks) if self.workers.is_there(number) => looks.ended(number, reason),
             Some(_) => {}
-            None => self.lost_for_good(number, reason),
+            None => self.lost_as(number, CallErrorKind::WorkerLost, reason),
         }
     }
 
-    pub(super) fn lost_for_good(&mut self, number: u64, reason: String) {
+    /// The platform has failed, which says nothing of the calls. It is asked again, more slowly, until it has answered
+    /// nothing for too long.
+    fn unanswered(&mut self, number: u64, reason: &str) -> Result<()> {
+        if self.workers.remove(number).is_none() {
+            return Ok(());
+        }
+        self.job.worker_ended(number, true);
+        let steps = self.tracker.holder_unanswered(number);
+        tracing::debug!(worker = number, reason, "the platform has not answered");
+        self.job.count(|counts| counts.lost_workers += 1);
+        self.job.tell(|| JobEvent::WorkerLost { job: self.job.id(), reason: reason.to_owned() });
+        self.throttled(self.workers.len(), Duration::ZERO, number);
+        self.take_steps(steps, CallErrorKind::WorkerLost, reason);
+        self.still_hopes(reason)
+    }
+
+    /// Whether the platform has answered anything lately.
+    pub(super) fn still_hopes(&mut self, reason: &str) -> Result<()> {
+        let patience = if self.throttle.has_accepted() { NO_ANSWER } else { NEVER_ANSWERED };
+        if self.throttle.fails_since().is_none_or(|since| since.elapsed() < patience) {
+            return Ok(());
+        }
+        let problem = format!("the platform has answered nothing for {patience:?}; the last was: {reason}");
+        Err(Error::new(ErrorKind::Timeout, problem).with_hint("is its address right, and is it there?"))
+    }
+
+    /// The platform has too much to do: nothing of what the worker was to have has begun.
+    pub(super) fn refused(&mut self, number: u64, pause: Duration) {
+        if self.workers.remove(number).is_some() {
+            self.job.worker_ended(number, false);
+            self.tracker.give_up(number);
+            self.throttled(self.workers.len(), pause, number);
+        }
+    }
+
+    /// A worker has answered, where only that says that it was accepted.
+    fn answered(&mut self) {
+        if self.backend.capabilities().liveness == Liveness::ResponseOnly {
+            self.throttle.accepted();
+        }
+    }
+
+    pub(super) fn lost_as(&mut self, number: u64, kind: CallErrorKind, reason: String) {
         let Some(worker) = self.workers.remove(number) else { return };
         self.job.worker_ended(number, true);
         if let Some(id) = worker.invocation
@@ -172,7 +233,12 @@ impl<T: Tracking> Driver<T> {
             self.job.count(|counts| counts.lost_workers += 1);
             self.job.tell(|| JobEvent::WorkerLost { job: self.job.id(), reason: reason.clone() });
         }
-        let error = CallError::new(CallErrorKind::WorkerLost, reason);
+        self.take_steps(steps, kind, &reason);
+    }
+
+    /// What becomes of the calls of a worker that is gone.
+    fn take_steps(&mut self, steps: Vec<Step>, kind: CallErrorKind, reason: &str) {
+        let error = CallError::new(kind, reason);
         let error = rmp_serde::to_vec_named(&error).unwrap_or_default();
         let mut committed = Vec::new();
         for step in steps {

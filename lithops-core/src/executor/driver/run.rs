@@ -136,6 +136,8 @@ pub(super) struct Driver<T> {
     learn: Option<Learn>,
     /// From which call on chunks have the plan's size, and the number of the first of them.
     pub(super) chunks_from: (u64, u64),
+    /// No worker has ended more calls than this in the time that its platform gives it.
+    pub(super) fitting: Option<u64>,
 }
 
 /// Calls that may have to be sent again.
@@ -181,6 +183,7 @@ impl<T: Tracking> Driver<T> {
             tuning,
             learn: assignment.learn,
             chunks_from: (0, 0),
+            fitting: None,
             throttle: Throttle::new(assignment.plan.max_workers()),
             job: assignment.job,
             spec: assignment.spec,

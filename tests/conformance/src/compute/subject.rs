@@ -45,12 +45,15 @@ impl Subject {
     /// When there is none, or it cannot be connected to.
     pub async fn connect(scheme: &str, yaml: &str, patience: Duration) -> Result<Self> {
         let config = config(scheme, yaml)?;
-        let descriptor = Registry::of(&config)?.find(scheme)?;
-        let credentials = (storage::descriptor(config.storage())?.credentials)(&config)?;
+        let registry = Registry::of(&config)?;
+        let descriptor = registry.find(scheme)?;
+        let credentials = (storage::descriptor(&registry.storage_of(&config)?)?.credentials)(&config)?;
         let (storage, locator) = StorageClient::open(&config)?;
         let secrets = (!credentials.is_empty())
             .then(|| Secrets { storage: locator.clone(), secrets: credentials.expose_all() });
-        let options = BackendOptions::new(config.clone(), process::program()?, 2, 2).with_secrets(secrets);
+        let options = BackendOptions::new(config.clone(), process::program()?, 2, 2)
+            .with_secrets(secrets)
+            .with_storage(storage.clone(), locator.clone());
         Ok(Self {
             name: scheme.into(),
             yaml: yaml.into(),

@@ -137,6 +137,10 @@ impl Tracking for Broken {
         if self.sabotage == Sabotage::ForgetsALease { Vec::new() } else { self.tracker.holder_lost(holder) }
     }
 
+    fn holder_unanswered(&mut self, holder: u64) -> Vec<Step> {
+        self.tracker.holder_unanswered(holder)
+    }
+
     fn give_up(&mut self, holder: u64) {
         if self.sabotage != Sabotage::LeaksASlot {
             self.tracker.give_up(holder);
