@@ -21,6 +21,8 @@ use crate::{door, sub_worker};
 /// returns at once.
 pub fn enter() {
     match assigned_role() {
+        #[cfg(feature = "lambda")]
+        None if door::is_in_lambda() => serve_lambda(),
         None | Some(Role::Client) => initialised(Role::Client),
         Some(role) => become_role(role),
     }
@@ -37,6 +39,15 @@ pub fn enter_as_assigned() {
 /// Serves the client at standard input as a worker: what the `lithops-worker` program does.
 pub fn serve_stdio() {
     become_role(Role::Worker);
+}
+
+/// Serves AWS Lambda as a worker, and does not return: what a program does that Lambda has started.
+#[cfg(feature = "lambda")]
+pub fn serve_lambda() -> ! {
+    initialised(Role::Worker);
+    // Under `#[tokio::main]` this thread is inside a runtime already.
+    let code = thread::spawn(door::lambda).join().unwrap_or(1);
+    leave(code)
 }
 
 fn become_role(role: Role) {

@@ -10,4 +10,6 @@ mod entry;
 pub mod pool;
 mod sub_worker;
 
+#[cfg(feature = "lambda")]
+pub use entry::serve_lambda;
 pub use entry::{enter, enter_as_assigned, serve_stdio};

@@ -4,6 +4,10 @@
 
 use std::process::ExitCode;
 
+// What nothing names, the linker leaves out.
+#[cfg(feature = "aws_s3")]
+use lithops_storage_aws_s3 as _;
+
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is a command")]
 fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
@@ -11,6 +15,8 @@ fn main() -> ExitCode {
             println!("lithops-worker {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS
         }
+        #[cfg(feature = "lambda")]
+        _ if lithops_worker::door::is_in_lambda() => lithops_worker::serve_lambda(),
         _ if lithops_core::process::assigned_role().is_some() => {
             lithops_worker::serve_stdio();
             ExitCode::SUCCESS
@@ -18,7 +24,8 @@ fn main() -> ExitCode {
         _ => {
             eprintln!(
                 "lithops-worker {}: runs the calls of lithops jobs. It is started by a backend, not by hand: name it \
-                 in the configuration as `localhost: runtime: <path of this program>`.",
+                 in the configuration as `localhost: runtime: <path of this program>`, or deploy it with `lithops \
+                 runtime deploy`.",
                 env!("CARGO_PKG_VERSION")
             );
             ExitCode::from(2)

@@ -1,54 +1,179 @@
-//! [`AwsLambdaBackend`]: the [`ComputeBackend`] of AWS Lambda, as far as planning goes.
+//! [`AwsLambdaBackend`]: the [`ComputeBackend`] of AWS Lambda.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
+use futures_util::{StreamExt, stream};
 use lithops_core::{
+    artifact::{Artifact, Running, Shipped},
     compute::{
-        BackendDescriptor, BackendInfo, Capabilities, Check, CloseMode, ComputeBackend, Invocation,
-        InvocationId, InvokeRequest, Package, Runtime, RuntimeId, RuntimeSpec, Severity,
+        BackendDescriptor, BackendInfo, BackendOptions, Capabilities, Check, CloseMode, ComputeBackend,
+        Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId, RuntimeSpec,
     },
-    config::Config,
     error::{Error, ErrorKind, Result},
+    protocol::{Envelope, Program},
+    storage::{Locator, StorageClient},
+};
+use tokio::{
+    sync::{Mutex as AsyncMutex, OnceCell, mpsc},
+    task::AbortHandle,
 };
 
 use crate::{
     SCHEME,
+    activation::Activation,
+    client::Client,
     config::{self, AwsLambdaConfig},
+    deploy::{self, Wanted},
+    doctor,
+    package::{Bootstrap, no_worker, target},
 };
+
+/// What one response may hold.
+const RESPONSE: u64 = 6_291_456;
 
 /// What this crate submits.
 pub(crate) const DESCRIPTOR: BackendDescriptor = BackendDescriptor {
     scheme: SCHEME,
-    summary: "AWS Lambda functions; jobs are planned and priced, and not started yet",
+    summary: "AWS Lambda: functions that answer with the outcomes of their chunk",
     package: env!("CARGO_PKG_NAME"),
     version: env!("CARGO_PKG_VERSION"),
     keys: config::KEYS,
     capabilities: |config| AwsLambdaConfig::read(config)?.capabilities(None),
     connect: |options| {
         Box::pin(async move {
-            let backend: Arc<dyn ComputeBackend> = Arc::new(AwsLambdaBackend::new(&options.config)?);
+            let backend: Arc<dyn ComputeBackend> = Arc::new(AwsLambdaBackend::new(options)?);
             Ok(backend)
         })
     },
 };
 
-/// Plans and prices jobs for AWS Lambda.
+/// Runs calls in functions of AWS Lambda.
 #[derive(Debug)]
 pub struct AwsLambdaBackend {
     config: AwsLambdaConfig,
     capabilities: Capabilities,
+    program: Program,
+    pub(crate) max_workers: usize,
+    storage: Option<(StorageClient, Locator)>,
+    client: OnceCell<Client>,
+    /// The program, once it is in the storage.
+    running: OnceCell<Running>,
+    /// Functions that are known to be ready, by their memory.
+    ready: AsyncMutex<HashMap<u64, Arc<OnceCell<String>>>>,
+    /// What runs, as far as this client waits for it.
+    waiting: Arc<Mutex<HashMap<InvocationId, AbortHandle>>>,
+    started: AtomicU64,
 }
 
 impl AwsLambdaBackend {
-    /// The backend under a configuration. Nothing is connected to.
+    /// The backend under a configuration. Nothing is connected to before it is needed.
     ///
     /// # Errors
     /// When the configuration is wrong.
-    pub fn new(config: &Config) -> Result<Self> {
-        let config = AwsLambdaConfig::read(config)?;
-        let capabilities = config.capabilities(None)?;
-        Ok(Self { config, capabilities })
+    pub fn new(options: BackendOptions) -> Result<Self> {
+        let config = AwsLambdaConfig::read(&options.config)?;
+        Ok(Self {
+            capabilities: config.capabilities(None)?,
+            config,
+            program: options.program,
+            max_workers: options.max_workers,
+            storage: options.storage,
+            client: OnceCell::new(),
+            running: OnceCell::new(),
+            ready: AsyncMutex::default(),
+            waiting: Arc::default(),
+            started: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn config(&self) -> &AwsLambdaConfig {
+        &self.config
+    }
+
+    pub(crate) fn storage(&self) -> Option<&(StorageClient, Locator)> {
+        self.storage.as_ref()
+    }
+
+    pub(crate) async fn client(&self) -> Result<&Client> {
+        self.client.get_or_try_init(|| Client::of(&self.config, self.timeout())).await
+    }
+
+    fn timeout(&self) -> Duration {
+        self.capabilities.timeout_limit.unwrap_or(Duration::from_secs(180))
+    }
+
+    /// What is deployed when nobody says otherwise.
+    pub(crate) fn bootstrap(&self) -> Result<Bootstrap> {
+        Bootstrap::of(&self.config, &self.program)
+    }
+
+    async fn wanted(&self, spec: &RuntimeSpec) -> Result<Wanted> {
+        let mut config = self.config.clone();
+        if !spec.name.is_empty() {
+            config.runtime = Some(spec.name.clone());
+        }
+        let bootstrap = match spec.artifact.as_os_str().is_empty() {
+            false => Bootstrap { path: spec.artifact.clone(), is_program: false },
+            true => match self.bootstrap()? {
+                // The program that asks is not the one that has the functions.
+                bootstrap if bootstrap.is_program && self.config.artifact.is_none() => {
+                    return Err(no_worker("there is no `lithops-worker` that can serve Lambda"));
+                }
+                bootstrap => bootstrap,
+            },
+        };
+        let memory = spec.memory.unwrap_or(self.capabilities.worker_memory);
+        Wanted::of(&config, &bootstrap, memory, self.timeout()).await
+    }
+
+    /// The function whose instances have so much memory; it is deployed when it is not there.
+    async fn function(&self, memory: u64) -> Result<String> {
+        let cell = Arc::clone(self.ready.lock().await.entry(memory).or_default());
+        let name = cell
+            .get_or_try_init(|| async {
+                let wanted = Wanted::of(&self.config, &self.bootstrap()?, memory, self.timeout()).await?;
+                let storage = self.storage.as_ref().map(|(storage, _)| storage);
+                let runtime =
+                    deploy::ensure(self.client().await?, &self.config, &wanted, self.timeout(), storage)
+                        .await?;
+                Ok::<_, Error>(runtime.id.0)
+            })
+            .await?;
+        Ok(name.clone())
+    }
+
+    /// What instances are told of the program. It is stored for them when they do not have it.
+    async fn running(&self) -> Result<&Running> {
+        let make = || async {
+            let (storage, locator) = self.storage.as_ref().ok_or_else(|| {
+                Error::new(ErrorKind::Unsupported, "the backend `aws_lambda` needs the storage of the jobs")
+            })?;
+            let path = self.config.artifact.as_ref().unwrap_or(&self.program.path);
+            let artifact = Artifact::read(path, &target(self.config.machine)).await?;
+            let shipped = Shipped::of(&artifact, locator.prefix.as_deref());
+            if !self.bootstrap()?.is_program {
+                shipped.put(&artifact, storage).await?;
+            }
+            Ok(Running {
+                program: shipped,
+                storage: locator.clone(),
+                arguments: self.program.arguments.clone(),
+                answer_limit: Envelope::room(RESPONSE),
+            })
+        };
+        self.running.get_or_try_init(make).await
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<InvocationId, AbortHandle>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -69,52 +194,76 @@ impl ComputeBackend for AwsLambdaBackend {
         self.config.capabilities(Some(memory))
     }
 
-    async fn build_runtime(&self, _: &RuntimeSpec) -> Result<Package> {
-        Err(plans_only())
+    async fn build_runtime(&self, spec: &RuntimeSpec) -> Result<Package> {
+        deploy::build(&self.wanted(spec).await?).await
     }
 
-    async fn deploy_runtime(&self, _: &RuntimeSpec) -> Result<Runtime> {
-        Err(plans_only())
+    async fn deploy_runtime(&self, spec: &RuntimeSpec) -> Result<Runtime> {
+        let wanted = self.wanted(spec).await?;
+        let storage = self.storage.as_ref().map(|(storage, _)| storage);
+        deploy::ensure(self.client().await?, &self.config, &wanted, self.timeout(), storage).await
     }
 
     async fn list_runtimes(&self) -> Result<Vec<Runtime>> {
-        Err(plans_only())
+        deploy::list(self.client().await?, &self.config).await
     }
 
-    async fn delete_runtime(&self, _: &RuntimeId) -> Result<()> {
-        Err(plans_only())
-    }
-
-    async fn invoke(&self, _: InvokeRequest) -> Result<Invocation> {
-        Err(plans_only())
-    }
-
-    async fn watch(&self, _: &InvocationId) -> Result<Invocation> {
-        Err(plans_only())
-    }
-
-    async fn cancel(&self, _: &InvocationId) -> Result<()> {
-        // Nothing runs.
+    async fn delete_runtime(&self, id: &RuntimeId) -> Result<()> {
+        deploy::delete(self.client().await?, &id.0).await?;
+        self.ready.lock().await.retain(|_, name| name.get() != Some(&id.0));
         Ok(())
+    }
+
+    async fn invoke(&self, request: InvokeRequest) -> Result<Invocation> {
+        let memory = request.memory.unwrap_or(self.capabilities.worker_memory);
+        let (running, function) = tokio::try_join!(self.running(), self.function(memory))?;
+        let client = self.client().await?.clone();
+        let activation = Activation::new(function, running, &request, self.config.streams)?;
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        let id = InvocationId(format!("{}/{}/{number}", activation.function, request.job.job));
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let (all, key) = (Arc::clone(&self.waiting), id.clone());
+        let mut waiting = self.waiting();
+        if waiting.len() >= self.max_workers {
+            let problem = format!("{} instances are at work, which is `max_workers`", waiting.len());
+            return Err(Error::new(ErrorKind::RateLimited, problem));
+        }
+        // Whoever drops the events does not end it.
+        let task = tokio::spawn(async move {
+            let ended = activation.run(&client, &sender).await;
+            // Whoever hears of the end may ask for another at once.
+            all.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+            let _ = sender.send(Ok(ended));
+        });
+        waiting.insert(id.clone(), task.abort_handle());
+        drop(waiting);
+        let events =
+            stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) });
+        Ok(Invocation { id, events: events.boxed(), feed: None })
+    }
+
+    async fn watch(&self, id: &InvocationId) -> Result<Invocation> {
+        let problem = format!("cannot attach to `{id}`: an instance of Lambda answers whoever has asked it");
+        Err(Error::new(ErrorKind::Unsupported, problem).with_hint("make the job `.durable()`"))
+    }
+
+    async fn cancel(&self, id: &InvocationId) -> Result<()> {
+        // Lambda has no way to end an instance: this client waits no longer.
+        let waited = self.waiting().remove(id).map(|task| task.abort());
+        let what = if waited.is_some() { "it runs on" } else { "it may run on" };
+        let problem =
+            format!("Lambda has no way to end an instance: {what}, for {:?} at most", self.timeout());
+        Err(Error::new(ErrorKind::Unsupported, problem))
     }
 
     async fn check(&self) -> Vec<Check> {
-        vec![Check {
-            finding: "this version plans jobs for AWS Lambda, and does not start them".into(),
-            severity: Severity::Warning,
-            remedy: Some("use `.plan()` and `lithops plan`, and run on `localhost`".into()),
-        }]
+        doctor::check(self).await
     }
 
-    async fn close(&self, _: CloseMode) -> Result<()> {
+    async fn close(&self, mode: CloseMode) -> Result<()> {
+        if mode == CloseMode::Now {
+            self.waiting().drain().for_each(|(_, task)| task.abort());
+        }
         Ok(())
     }
-}
-
-fn plans_only() -> Error {
-    Error::new(
-        ErrorKind::Unsupported,
-        "this version of `aws_lambda` plans and prices jobs, and does not start them",
-    )
-    .with_hint("use `.plan()` or `lithops plan`, and run on `localhost`")
 }

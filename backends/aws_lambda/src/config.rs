@@ -1,8 +1,11 @@
 //! The section `aws_lambda`: its keys, and what they mean.
 
+use std::{collections::BTreeMap, path::PathBuf};
+
 use lithops_core::{
-    compute::{Capabilities, Platform, WorkerWish},
-    config::{Config, Key},
+    artifact::Machine,
+    compute::{Capabilities, Platform, Reports, WorkerWish},
+    config::{Config, Key, Section, Value},
     error::{Error, ErrorKind, Result},
 };
 
@@ -11,38 +14,51 @@ use crate::SCHEME;
 /// What is known of this platform, as data.
 const PLATFORM: &str = include_str!("../capabilities.yaml");
 
-const NOT_YET: &str = "this version plans for Lambda, and does not deploy to it yet";
+/// A part of a function's name: of its 64 characters these are left.
+const LONGEST_NAME: usize = 12;
 
 /// The keys of the section.
 pub(crate) const KEYS: &[Key] = &[
-    Key::used("region", "the region, such as us-east-1"),
+    Key::used("execution_role", "the ARN of the role that functions run as; needed to deploy"),
+    Key::used(
+        "region",
+        "the region, such as us-east-1; else that of the section `aws` or of the environment",
+    ),
+    Key::used("endpoint", "another address of the service, such as http://127.0.0.1:4566"),
     Key::used(
         "runtime_memory",
         "the memory of a function instance in MB, which buys its vCPUs; by default 256",
     ),
     Key::used("runtime_timeout", "how long an instance may run; by default 180 seconds"),
+    Key::used("runtime", "a name of your own in the names of functions"),
+    Key::used("namespace", "what tells your functions from those of others in the same account"),
     Key::used("architecture", "x86_64 or arm64"),
+    Key::used("ephemeral_storage", "MB of disk of an instance, from 512 to 10240"),
+    Key::used(
+        "env_vars",
+        "environment variables of the function; values may be seen by who may see the function",
+    ),
+    Key::used("user_tags", "tags of the function"),
+    Key::used("vpc", "{subnets: [..], security_groups: [..]} that the function is in"),
+    Key::used("efs", "file systems that are mounted: [{access_point: arn, mount_path: /mnt/data}]"),
     Key::used("worker_processes", "how many calls may run at once in one instance; by default 1"),
     Key::used("max_workers", "how many instances may live at once; by default 1000"),
+    Key::used(
+        "runtime_include_function",
+        "whether the program is deployed as the function itself, rather than fetched by it",
+    ),
+    Key::used(
+        "response_streaming",
+        "whether outcomes come back as calls end; else with the last; by default false",
+    ),
+    Key::used("worker", "the path of the `lithops-worker` program that is deployed; else it is looked for"),
+    Key::used("artifact", "the path of the program that has the functions, when it is not the one that runs"),
     Key::used(
         "capabilities",
         "what is known otherwise of Lambda: prices of the region, limits, starting times",
     ),
-    Key::accepted("execution_role", NOT_YET, "the role of the function"),
-    Key::accepted("runtime", NOT_YET, "the name of the function that is deployed"),
+    Key::accepted("account_id", "the credentials say it", "the account"),
     Key::accepted("invoke_pool_threads", "invocations are asynchronous", "threads that invoke"),
-    Key::accepted("ephemeral_storage", NOT_YET, "MB of disk of an instance"),
-    Key::accepted("user_tags", NOT_YET, "tags of the function"),
-    Key::accepted("env_vars", NOT_YET, "environment variables of the function"),
-    Key::accepted("namespace", NOT_YET, "what names of functions start with"),
-    Key::accepted("account_id", NOT_YET, "the account"),
-    Key::accepted("vpc", NOT_YET, "subnets and security groups"),
-    Key::accepted("efs", NOT_YET, "file systems that are mounted"),
-    Key::accepted(
-        "runtime_include_function",
-        "a compiled program is shipped whole",
-        "whether the function is in the image",
-    ),
     Key::accepted(
         "remote_invoker",
         "results ride back on the response",
@@ -50,14 +66,67 @@ pub(crate) const KEYS: &[Key] = &[
     ),
 ];
 
+/// The secrets, and what else is the same for all of AWS.
+const SHARED: &str = "aws";
+
 /// What the section says.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct AwsLambdaConfig {
     /// The region, where one is named.
     pub region: Option<String>,
+    /// Another address of the service.
+    pub endpoint: Option<String>,
+    /// The credentials of the section `aws`; else those of the usual chain.
+    pub(crate) credentials: Option<Keys>,
+    /// The role that functions run as.
+    pub execution_role: Option<String>,
+    /// What names of functions begin with, after `lithops`.
+    pub namespace: Option<String>,
+    /// A name of the user's own in them.
+    pub runtime: Option<String>,
+    /// The processor of the instances.
+    pub machine: Machine,
+    /// MB of disk.
+    pub ephemeral_storage: Option<i32>,
+    /// Variables of the function.
+    pub env_vars: BTreeMap<String, String>,
+    /// Its tags.
+    pub user_tags: BTreeMap<String, String>,
+    /// The subnets and the security groups that it is in.
+    pub vpc: Option<(Vec<String>, Vec<String>)>,
+    /// Access points of file systems, and where they are mounted.
+    pub efs: Vec<(String, String)>,
+    /// Whether the program is deployed as the function.
+    pub include_function: bool,
+    /// Whether outcomes come back as calls end.
+    pub streams: bool,
+    /// The program that is deployed.
+    pub worker: Option<PathBuf>,
+    /// The program that has the functions.
+    pub artifact: Option<PathBuf>,
     platform: Platform,
     wish: WorkerWish,
+}
+
+/// An access key and its secret.
+#[derive(Clone)]
+pub(crate) struct Keys {
+    pub(crate) id: String,
+    pub(crate) secret: String,
+    pub(crate) token: Option<String>,
+}
+
+impl std::fmt::Debug for AwsLambdaConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Values of variables may be secrets, and the credentials are.
+        f.debug_struct("AwsLambdaConfig")
+            .field("region", &self.region)
+            .field("endpoint", &self.endpoint)
+            .field("execution_role", &self.execution_role)
+            .field("machine", &self.machine)
+            .finish_non_exhaustive()
+    }
 }
 
 impl AwsLambdaConfig {
@@ -67,19 +136,67 @@ impl AwsLambdaConfig {
     /// When a value cannot be what it should be.
     pub fn read(config: &Config) -> Result<Self> {
         let section = config.section(SCHEME);
-        let architecture = section.string("architecture")?.unwrap_or("x86_64");
-        if !["x86_64", "arm64"].contains(&architecture) {
-            return Err(Error::new(
-                ErrorKind::ConfigInvalid,
-                format!("`architecture` in section `{SCHEME}` is `{architecture}`"),
-            )
-            .with_hint("write `x86_64` or `arm64`")
-            .with_context("key", "aws_lambda.architecture"));
-        }
-        let region = section.string("region")?.or(config.section("aws").string("region")?);
+        let machine = match section.one_of("architecture", &["x86_64", "arm64"])? {
+            Some("arm64") => Machine::Arm64,
+            _ => Machine::X86_64,
+        };
+        let variable = |name| std::env::var(name).ok().filter(|region| !region.is_empty());
+        let region = section.string("region")?.or(config.section(SHARED).string("region")?);
+        let region = region.map(str::to_owned).or_else(|| variable("AWS_REGION"));
         let platform = Platform::parse(PLATFORM, "the data of `aws_lambda`")?.overridden_by(section)?;
-        let wish = WorkerWish { variant: Some(architecture.to_owned()), ..WorkerWish::read(section)? };
-        Ok(Self { region: region.map(str::to_owned), platform, wish })
+        let wish = WorkerWish { variant: Some(machine.to_string()), ..WorkerWish::read(section)? };
+        let name = |key: &str| -> Result<Option<String>> {
+            let Some(name) = section.string(key)? else { return Ok(None) };
+            let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+            if name.len() > LONGEST_NAME || !name.chars().all(fits) {
+                let hint = format!("write at most {LONGEST_NAME} letters, digits, `-` and `_`");
+                return Err(wrong(
+                    key,
+                    format!("is `{name}`, and is a part of the names of functions"),
+                    hint,
+                ));
+            }
+            Ok(Some(name.to_owned()))
+        };
+        let disk = section.positive("ephemeral_storage")?;
+        if let Some(disk) = disk.filter(|disk| !(512..=10240).contains(disk)) {
+            let hint = "write a whole number from 512 to 10240";
+            return Err(wrong(
+                "ephemeral_storage",
+                format!("is {disk} MB, which Lambda does not sell"),
+                hint,
+            ));
+        }
+        let role = section.string("execution_role")?;
+        if let Some(role) = role.filter(|role| !(role.starts_with("arn:") && role.contains(":role/"))) {
+            let hint = "write it whole: `execution_role: arn:aws:iam::123456789012:role/my-role`";
+            return Err(wrong("execution_role", format!("is `{role}`, which is no ARN of a role"), hint));
+        }
+        let env_vars = texts(section, "env_vars")?;
+        if let Some(name) = env_vars.keys().find(|name| name.starts_with("AWS_") || *name == "_HANDLER") {
+            let hint = "names that begin with `AWS_` are Lambda's own";
+            return Err(wrong("env_vars", format!("sets `{name}`"), hint));
+        }
+        Ok(Self {
+            region,
+            endpoint: section.string("endpoint")?.map(str::to_owned),
+            credentials: keys(config)?,
+            execution_role: role.map(str::to_owned),
+            namespace: name("namespace")?,
+            runtime: name("runtime")?,
+            machine,
+            ephemeral_storage: disk.and_then(|disk| i32::try_from(disk).ok()),
+            env_vars,
+            user_tags: texts(section, "user_tags")?,
+            vpc: vpc(section)?,
+            efs: efs(section)?,
+            include_function: section.bool("runtime_include_function")?.unwrap_or(false),
+            streams: section.bool("response_streaming")?.unwrap_or(false),
+            worker: existing(section, "worker")?,
+            artifact: existing(section, "artifact")?,
+            platform,
+            wish,
+        })
     }
 
     /// What function instances can do, with another memory if one is given.
@@ -89,8 +206,100 @@ impl AwsLambdaConfig {
     pub fn capabilities(&self, memory: Option<u64>) -> Result<Capabilities> {
         let mut wish = self.wish.clone();
         wish.memory = memory.or(wish.memory);
-        self.platform.worker(&wish)
+        let mut capabilities = self.platform.worker(&wish)?;
+        if self.streams {
+            capabilities.reports = Reports::Streamed;
+        }
+        Ok(capabilities)
     }
+}
+
+fn wrong(key: &str, problem: String, hint: impl Into<String>) -> Error {
+    Error::new(ErrorKind::ConfigInvalid, format!("`{key}` in section `{SCHEME}` {problem}"))
+        .with_hint(hint.into())
+        .with_context("key", format!("{SCHEME}.{key}"))
+}
+
+/// The access key of the section `aws`, whole or not at all.
+fn keys(config: &Config) -> Result<Option<Keys>> {
+    let section = config.section(SHARED);
+    match (section.string("access_key_id")?, section.string("secret_access_key")?) {
+        (Some(id), Some(secret)) => Ok(Some(Keys {
+            id: id.to_owned(),
+            secret: secret.to_owned(),
+            token: section.string("session_token")?.map(str::to_owned),
+        })),
+        (None, None) => Ok(None),
+        _ => Err(Error::new(ErrorKind::ConfigInvalid, "section `aws` has one half of an access key")
+            .with_hint("write `access_key_id` and `secret_access_key`, or none of them")),
+    }
+}
+
+/// A mapping of texts.
+fn texts(section: Section<'_>, key: &str) -> Result<BTreeMap<String, String>> {
+    let Some(located) = section.get(key) else { return Ok(BTreeMap::new()) };
+    let text = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Int(_) | Value::Bool(_) => Some(value.to_string()),
+        _ => None,
+    };
+    let read = match &located.value {
+        Value::Map(map) => {
+            map.iter().map(|(name, value)| Some((name.clone(), text(value)?))).collect::<Option<_>>()
+        }
+        _ => None,
+    };
+    read.ok_or_else(|| {
+        wrong(key, "is no mapping of names to texts".into(), format!("write `{key}: {{NAME: text}}`"))
+    })
+}
+
+fn list(value: Option<&Value>) -> Option<Vec<String>> {
+    match value? {
+        Value::List(values) => values.iter().map(|value| value.as_str().map(str::to_owned)).collect(),
+        _ => None,
+    }
+}
+
+fn vpc(section: Section<'_>) -> Result<Option<(Vec<String>, Vec<String>)>> {
+    let Some(located) = section.get("vpc") else { return Ok(None) };
+    let read = match &located.value {
+        Value::Map(map) => list(map.get("subnets")).zip(list(map.get("security_groups"))),
+        _ => None,
+    };
+    read.map(Some).ok_or_else(|| {
+        let hint = "write `vpc: {subnets: [subnet-1], security_groups: [sg-1]}`";
+        wrong("vpc", "does not say which subnets and security groups".into(), hint)
+    })
+}
+
+fn efs(section: Section<'_>) -> Result<Vec<(String, String)>> {
+    let Some(located) = section.get("efs") else { return Ok(Vec::new()) };
+    let one = |value: &Value| match value {
+        Value::Map(map) => {
+            let text = |key: &str| map.get(key).and_then(Value::as_str).map(str::to_owned);
+            text("access_point").zip(text("mount_path").filter(|path| path.starts_with("/mnt/")))
+        }
+        _ => None,
+    };
+    let read = match &located.value {
+        Value::List(values) => values.iter().map(one).collect(),
+        _ => None,
+    };
+    read.ok_or_else(|| {
+        let hint = "write `efs: [{access_point: arn:aws:elasticfilesystem:.., mount_path: /mnt/data}]`";
+        wrong("efs", "does not say what is mounted where".into(), hint)
+    })
+}
+
+/// A file that is named must be there.
+fn existing(section: Section<'_>, key: &str) -> Result<Option<PathBuf>> {
+    let path = section.path(key)?;
+    if let Some(path) = path.as_ref().filter(|path| !path.is_file()) {
+        let hint = "name the compiled program, or leave the key out";
+        return Err(wrong(key, format!("names `{}`, and there is no such file", path.display()), hint));
+    }
+    Ok(path)
 }
 
 #[cfg(test)]
@@ -128,7 +337,7 @@ mod tests {
         let worker = read("").expect("the defaults are right");
         assert_eq!(worker.worker_memory, 256);
         assert_eq!(worker.timeout_limit, Some(Duration::from_secs(180)));
-        assert_eq!(worker.payload_limit, Some(6 << 20));
+        assert_eq!(worker.payload_limit, Some(4_717_000));
         assert_eq!(worker.default_max_workers, 1000);
         for (section, wanted) in [
             ("  runtime_memory: 127\n", "128 to 10240"),

@@ -1,6 +1,10 @@
 //! Doors: how calls come to the pool and reports go back.
 
+#[cfg(feature = "lambda")]
+mod lambda;
 mod pull;
 mod stdio;
 
+#[cfg(feature = "lambda")]
+pub use lambda::{is_in_lambda, lambda};
 pub use stdio::stdio;

@@ -34,7 +34,8 @@ pub fn stdio(channel: UnixStream) -> i32 {
     }
 }
 
-async fn serve(channel: UnixStream) -> Result<()> {
+/// Serves the client at the other end of `channel` until it goes.
+pub(super) async fn serve(channel: UnixStream) -> Result<()> {
     channel.set_nonblocking(true)?;
     let (reading, writing) = tokio::net::UnixStream::from_std(channel)?.into_split();
     let mut frames = FrameReader::new(reading);

@@ -1,0 +1,242 @@
+//! One activation: a request that is made once, and an answer that becomes events.
+
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use aws_sdk_lambda::{
+    operation::RequestId,
+    primitives::Blob,
+    types::{
+        InvokeWithResponseStreamCompleteEvent, InvokeWithResponseStreamResponseEvent as Piece, LogType,
+        ResponseStreamingInvocationType,
+    },
+};
+use bytes::Bytes;
+use futures_util::stream;
+use lithops_core::{
+    artifact::Running,
+    compute::{Event, EventKind, ExitReason, InvokeRequest},
+    error::{Error, ErrorKind, Result},
+    id::ActivationId,
+    parcel::StoredReport,
+    protocol::{Envelope, Frame, FrameKind, FrameReader, Hello, Logs, Report, Role, read_frame},
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt},
+    sync::mpsc,
+};
+use tokio_util::io::StreamReader;
+
+use crate::{client::Client, failure};
+
+/// Thousands of streams are read at once, and little comes over each.
+const BLOCK: usize = 4 << 10;
+/// What separates what a stream says of itself from what it is.
+const DELIMITER: usize = 8;
+/// A stream that has not begun by then is none.
+const LONGEST_PRELUDE: u64 = 64 << 10;
+
+/// Where the events of an activation go.
+pub(crate) type Events = mpsc::UnboundedSender<Result<Event>>;
+
+/// A request, encoded.
+#[derive(Debug)]
+pub(crate) struct Activation {
+    pub(crate) function: String,
+    payload: Vec<u8>,
+    stream: bool,
+    id: ActivationId,
+}
+
+impl Activation {
+    /// What an instance of `function` is to run.
+    ///
+    /// # Errors
+    /// When the request cannot be encoded.
+    pub(crate) fn new(
+        function: String,
+        running: &Running,
+        request: &InvokeRequest,
+        stream: bool,
+    ) -> Result<Self> {
+        let mut frames = Vec::new();
+        Hello::of(Role::Client).write(&mut frames)?;
+        Frame::write(FrameKind::Running, running, &mut frames)?;
+        request.write(&mut frames)?;
+        // Of a single call there is nothing to be sent before the end.
+        let runs =
+            request.calls.iter().map(|calls| calls.run).chain(request.stored.iter().map(|stored| stored.run));
+        let stream = stream && runs.map(|run| run.count).sum::<u32>() > 1;
+        let payload = serde_json::to_vec(&Envelope::seal(&frames, stream)).map_err(|error| {
+            Error::new(ErrorKind::Unexpected, format!("cannot encode a request: {error}"))
+        })?;
+        Ok(Self { function, payload, stream, id: request.activation() })
+    }
+
+    /// Makes the request; every event goes to `events` but the last, which is the answer.
+    pub(crate) async fn run(self, client: &Client, events: &Events) -> Event {
+        let (stream, activation) = (self.stream, self.id);
+        let reason = match stream {
+            true => self.stream(client, events).await,
+            false => self.whole(client, events).await,
+        };
+        Event { activation, kind: EventKind::Exited(reason) }
+    }
+
+    /// All at once: nothing of an answer is taken that is not whole.
+    async fn whole(self, client: &Client, events: &Events) -> ExitReason {
+        let request = client.invocations.invoke().function_name(&self.function).log_type(LogType::Tail);
+        let answer = match request.payload(Blob::new(self.payload)).send().await {
+            Ok(answer) => answer,
+            Err(error) => return failure::of_invocation(&error),
+        };
+        let request = answer.request_id().unwrap_or("unknown").to_owned();
+        let payload = answer.payload().map(AsRef::as_ref).unwrap_or_default();
+        if answer.function_error().is_some() {
+            return failure::of_function(payload, answer.log_result(), &request);
+        }
+        let frames = serde_json::from_slice::<Envelope>(payload)
+            .map_err(|error| Error::new(ErrorKind::Unexpected, error.to_string()))
+            .and_then(|answer| answer.open());
+        let frames = match frames {
+            Ok(frames) => frames,
+            Err(error) => return nonsense(&error, &request),
+        };
+        let mut left = &frames[..];
+        loop {
+            match read_frame(&mut left) {
+                Ok(Some(frame)) => match event(&frame, self.id) {
+                    Ok((_, EventKind::Exited(reason))) => return reason,
+                    Ok((id, kind)) => tell(events, id, kind),
+                    Err(error) => return nonsense(&error, &request),
+                },
+                Ok(None) => return broken("it has no end", &request),
+                Err(error) => return nonsense(&error, &request),
+            }
+        }
+    }
+
+    /// In pieces, as they come.
+    async fn stream(self, client: &Client, events: &Events) -> ExitReason {
+        let request = client
+            .invocations
+            .invoke_with_response_stream()
+            .function_name(&self.function)
+            .log_type(LogType::Tail)
+            .invocation_type(ResponseStreamingInvocationType::RequestResponse);
+        let answer = match request.payload(Blob::new(self.payload)).send().await {
+            Ok(answer) => answer,
+            Err(error) => return failure::of_invocation(&error),
+        };
+        tell(events, self.id, EventKind::Started);
+        let request = answer.request_id().unwrap_or("unknown").to_owned();
+        let complete: Arc<Mutex<Option<InvokeWithResponseStreamCompleteEvent>>> = Arc::default();
+        let pieces =
+            stream::unfold((answer.event_stream, Arc::clone(&complete)), |(mut pieces, complete)| async {
+                loop {
+                    let piece = match pieces.recv().await {
+                        Ok(Some(Piece::PayloadChunk(chunk))) => {
+                            Ok(Bytes::from(chunk.payload.map(Blob::into_inner).unwrap_or_default()))
+                        }
+                        Ok(Some(Piece::InvokeComplete(end))) => {
+                            *complete.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
+                            continue;
+                        }
+                        Ok(Some(_)) => continue,
+                        Ok(None) => return None,
+                        Err(error) => Err(io::Error::other(error.to_string())),
+                    };
+                    return Some((piece, (pieces, complete)));
+                }
+            });
+        let mut pieces = StreamReader::new(Box::pin(pieces));
+        let reason = match pass_prelude(&mut pieces).await {
+            Ok(()) => take(FrameReader::with_block(&mut pieces, BLOCK), self.id, events, &request).await,
+            Err(error) => broken(&error, &request),
+        };
+        if matches!(reason, ExitReason::Finished | ExitReason::Refused(_)) {
+            return reason;
+        }
+        // How it ended is told after what it said.
+        let _ = tokio::io::copy(&mut pieces, &mut tokio::io::sink()).await;
+        let complete = complete.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match complete.as_ref().and_then(|complete| Some((complete, complete.error_code()?))) {
+            Some((complete, code)) => {
+                let details = complete.error_details().unwrap_or_default();
+                let payload = if details.starts_with('{') {
+                    details.to_owned()
+                } else {
+                    serde_json::json!({"errorType": code, "errorMessage": details}).to_string()
+                };
+                failure::of_function(payload.as_bytes(), complete.log_result(), &request)
+            }
+            None => reason,
+        }
+    }
+}
+
+/// What comes before the first frame of a stream: it is meant for web servers.
+async fn pass_prelude(pieces: &mut (impl AsyncBufReadExt + Unpin)) -> io::Result<()> {
+    let mut prelude = Vec::new();
+    let mut limited = pieces.take(LONGEST_PRELUDE);
+    limited.read_until(0, &mut prelude).await?;
+    let mut rest = [0; DELIMITER - 1];
+    limited.read_exact(&mut rest).await?;
+    match rest {
+        [0, 0, 0, 0, 0, 0, 0] => Ok(()),
+        _ => Err(io::Error::other("what came is not of a worker")),
+    }
+}
+
+/// Frames become events, up to the one that says how it ended.
+async fn take<R: AsyncRead + Unpin>(
+    mut frames: FrameReader<R>,
+    id: ActivationId,
+    events: &Events,
+    request: &str,
+) -> ExitReason {
+    loop {
+        let frame = match frames.next().await {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return broken("it has no end", request),
+            Err(error) if error.kind() == ErrorKind::Io => return broken(&error, request),
+            Err(error) => return nonsense(&error, request),
+        };
+        match event(&frame, id) {
+            Ok((_, EventKind::Exited(reason))) => return reason,
+            Ok((id, kind)) => tell(events, id, kind),
+            Err(error) => return nonsense(&error, request),
+        }
+    }
+}
+
+fn event(frame: &Frame, id: ActivationId) -> Result<(ActivationId, EventKind)> {
+    Ok(match frame.kind {
+        FrameKind::Report => {
+            let report = Report::read(&frame.body)?;
+            (report.header.run.activation, EventKind::Report(Box::new(report)))
+        }
+        FrameKind::StoredReport => {
+            let stored = StoredReport::read(frame)?;
+            (stored.run.activation, EventKind::StoredReport(Box::new(stored)))
+        }
+        FrameKind::Logs => (id, EventKind::Logs(frame.decode::<Logs>()?)),
+        FrameKind::Ended => (id, EventKind::Exited(frame.decode()?)),
+        kind => return Err(Error::new(ErrorKind::Unexpected, format!("a function sent a {kind:?} frame"))),
+    })
+}
+
+fn broken(how: &(impl std::fmt::Display + ?Sized), request: &str) -> ExitReason {
+    ExitReason::Unanswered(format!("the answer broke off: {how} (request {request})"))
+}
+
+fn nonsense(error: &Error, request: &str) -> ExitReason {
+    ExitReason::Refused(format!("the function answers what is not understood: {error} (request {request})"))
+}
+
+fn tell(events: &Events, activation: ActivationId, kind: EventKind) {
+    // The job may have ended without this.
+    let _ = events.send(Ok(Event { activation, kind }));
+}

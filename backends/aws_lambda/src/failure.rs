@@ -1,0 +1,255 @@
+//! What failures of Lambda mean: for an activation, and for whoever manages functions.
+
+use std::time::Duration;
+
+use aws_sdk_lambda::{
+    error::{ProvideErrorMetadata, SdkError},
+    operation::RequestId,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use lithops_core::{
+    compute::ExitReason,
+    error::{Error, ErrorKind, Retry},
+};
+use serde::Deserialize;
+
+/// How much of an instance's log is told with a failure.
+const LOG_TAIL: usize = 600;
+
+/// What the function itself, or the instance around it, has failed with.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct FunctionError {
+    error_type: String,
+    error_message: String,
+}
+
+/// An instance that ended without an answer, by what the service says of it.
+pub(crate) fn of_function(payload: &[u8], log: Option<&str>, request: &str) -> ExitReason {
+    let said: FunctionError = serde_json::from_slice(payload).unwrap_or_else(|_| FunctionError {
+        error_type: "an error".to_owned(),
+        error_message: String::from_utf8_lossy(payload).into_owned(),
+    });
+    let log = log.and_then(|log| STANDARD.decode(log).ok()).unwrap_or_default();
+    let log = String::from_utf8_lossy(&log);
+    let FunctionError { error_type, error_message } = &said;
+    let what = if error_message.is_empty() { error_type } else { error_message };
+    let words =
+        format!("the function instance failed: {what} ({error_type}, request {request}){}", tail(&log));
+    let (used, sold) = (megabytes(&log, "Max Memory Used: "), megabytes(&log, "Memory Size: "));
+    let is_full = used.zip(sold).is_some_and(|(used, sold)| used >= sold);
+    let was_killed = error_type == "Runtime.ExitError" && error_message.contains("signal: killed");
+    if error_type == "Runtime.OutOfMemory" || was_killed && is_full {
+        let sold = sold.map_or_else(String::new, |sold| format!(" of {sold} MB"));
+        return ExitReason::OutOfMemory(format!(
+            "the function instance used all its memory{sold}; raise `runtime_memory` ({words})"
+        ));
+    }
+    // What can never start is not tried for ever.
+    if ["Runtime.InvalidEntrypoint", "Runtime.InvalidWorkingDir", "Extension."]
+        .iter()
+        .any(|kind| error_type.starts_with(kind))
+    {
+        return ExitReason::Refused(words);
+    }
+    ExitReason::Lost(words)
+}
+
+/// An invocation that came to nothing, by what is known of it.
+pub(crate) fn of_invocation<E>(error: &SdkError<E, HttpResponse>) -> ExitReason
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let words = words(error);
+    let SdkError::ServiceError(service) = error else {
+        return match error {
+            // Nothing was sent.
+            SdkError::ConstructionFailure(_) => ExitReason::Refused(words),
+            SdkError::DispatchFailure(failure) if failure.is_user() => ExitReason::Refused(words),
+            _ => ExitReason::Unanswered(words),
+        };
+    };
+    let status = service.raw().status().as_u16();
+    let after = service.raw().headers().get("retry-after").and_then(|after| after.parse().ok());
+    let pause = after.map_or(Duration::ZERO, Duration::from_secs);
+    match service.err().code().unwrap_or_default() {
+        // What the service says before it runs anything.
+        "TooManyRequestsException"
+        | "EC2ThrottledException"
+        | "EC2AccessDeniedException"
+        | "ENILimitReachedException"
+        | "ENINotReadyException"
+        | "SubnetIPAddressLimitReachedException"
+        | "EFSMountConnectivityException"
+        | "ResourceNotReadyException"
+        | "ResourceConflictException"
+        | "ThrottlingException"
+        | "Throttling" => ExitReason::Throttled(pause),
+        "ResourceNotFoundException" => {
+            ExitReason::Refused(format!("{words}; somebody has deleted the function: start the job again"))
+        }
+        _ if status == 429 => ExitReason::Throttled(pause),
+        _ if status >= 500 => ExitReason::Unanswered(words),
+        _ => ExitReason::Refused(of(error, "invoke the function").to_string()),
+    }
+}
+
+/// A request that manages functions has failed.
+pub(crate) fn of<E>(error: &SdkError<E, HttpResponse>, what: &str) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let said = words(error);
+    let refuse = |kind, hint: &str| Error::new(kind, format!("cannot {what}: {said}")).with_hint(hint);
+    let code = match error {
+        SdkError::ServiceError(service) => match (service.err().code(), service.raw().status().as_u16()) {
+            (Some(code), _) => code,
+            (None, 401 | 403) => "AccessDenied",
+            (None, 429) => "TooManyRequestsException",
+            (None, _) => "",
+        },
+        SdkError::ConstructionFailure(_) => "NoCredentials",
+        SdkError::DispatchFailure(_) if said.contains("credentials") => "NoCredentials",
+        _ => "",
+    };
+    match code {
+        "NoCredentials" | "CredentialsNotLoaded" => refuse(
+            ErrorKind::PermissionDenied,
+            "log in with `aws configure`, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write them in section `aws`",
+        ),
+        "UnrecognizedClientException"
+        | "InvalidSignatureException"
+        | "InvalidClientTokenId"
+        | "InvalidAccessKeyId"
+        | "SignatureDoesNotMatch"
+        | "ExpiredTokenException"
+        | "IncompleteSignature" => {
+            refuse(ErrorKind::PermissionDenied, "the credentials are wrong or have expired: log in again")
+        }
+        "AccessDeniedException" | "AccessDenied" => refuse(
+            ErrorKind::PermissionDenied,
+            "`lithops doctor` prints the policy that the credentials need",
+        ),
+        "ResourceNotFoundException" => refuse(ErrorKind::NotFound, "is it in this region and account?"),
+        "ResourceConflictException" => {
+            refuse(ErrorKind::AlreadyExists, "somebody else is changing it").with_retry(Retry::Later)
+        }
+        "TooManyRequestsException" => {
+            refuse(ErrorKind::RateLimited, "wait a little").with_retry(Retry::Later)
+        }
+        "CodeStorageExceededException" => {
+            refuse(ErrorKind::Io, "delete functions that nobody uses: `lithops runtime list`")
+        }
+        "InvalidParameterValueException" | "ValidationException" => refuse(
+            ErrorKind::ConfigInvalid,
+            "look at section `aws_lambda`; a new role takes some seconds until it can be used",
+        ),
+        _ => {
+            let hint = "is the address right, and the network there? `lithops doctor` looks at it";
+            Error::new(ErrorKind::Io, format!("cannot {what}: {said}"))
+                .with_hint(hint)
+                .with_retry(Retry::Later)
+        }
+    }
+}
+
+/// What is known of a failure, in one line.
+fn words<E>(error: &SdkError<E, HttpResponse>) -> String
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let request = |raw: &HttpResponse| match raw.request_id() {
+        Some(id) => format!(", request {id}"),
+        None => String::new(),
+    };
+    match error {
+        SdkError::ServiceError(service) => {
+            let (error, raw) = (service.err(), service.raw());
+            let code = error.code().unwrap_or("no code");
+            let message = error.message().unwrap_or("no message");
+            format!("{message} ({code}, status {}{})", raw.status().as_u16(), request(raw))
+        }
+        SdkError::TimeoutError(_) => "no answer in time".to_owned(),
+        SdkError::ResponseError(response) => {
+            format!(
+                "an answer that cannot be read (status {}{})",
+                response.raw().status().as_u16(),
+                request(response.raw())
+            )
+        }
+        other => chain(other),
+    }
+}
+
+/// An error with its causes, without what the next cause says again.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut words: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let said = error.to_string();
+        if !words.last().is_some_and(|last| last.contains(&said)) {
+            words.push(said);
+        }
+        next = error.source();
+    }
+    words.join(": ")
+}
+
+fn tail(log: &str) -> String {
+    let own =
+        |line: &&str| !["START ", "END ", "REPORT ", "INIT_START"].iter().any(|own| line.starts_with(own));
+    let lines: Vec<_> = log.lines().filter(own).filter(|line| !line.trim().is_empty()).collect();
+    let all = lines.join(" | ");
+    let mut from = all.len().saturating_sub(LOG_TAIL);
+    while !all.is_char_boundary(from) {
+        from += 1;
+    }
+    if all.is_empty() { String::new() } else { format!("; its log ends with: {}", &all[from..]) }
+}
+
+fn megabytes(log: &str, before: &str) -> Option<u64> {
+    let rest = log.rsplit_once(before)?.1;
+    rest.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(used: u64) -> String {
+        STANDARD.encode(format!(
+            "START RequestId: 1 Version: $LATEST\nsomething\nto say\nEND RequestId: 1\nREPORT RequestId: 1\tDuration: 2.0 ms\tMemory Size: 256 MB\tMax Memory Used: {used} MB\t\n"
+        ))
+    }
+
+    #[test]
+    fn an_instance_that_ends_without_an_answer_is_told_by_its_cause() {
+        let killed = br#"{"errorType":"Runtime.ExitError","errorMessage":"RequestId: 1 Error: Runtime exited with error: signal: killed"}"#;
+        let ExitReason::OutOfMemory(words) = of_function(killed, Some(&log(256)), "1") else {
+            panic!("memory")
+        };
+        assert!(
+            words.contains("of 256 MB; raise `runtime_memory`") && words.contains("something | to say"),
+            "{words}"
+        );
+        let ExitReason::Lost(words) = of_function(killed, Some(&log(90)), "1") else { panic!("lost") };
+        assert!(words.contains("signal: killed") && words.contains("request 1"), "{words}");
+        let late = br#"{"errorType":"Sandbox.Timedout","errorMessage":"RequestId: 1 Error: Task timed out after 5.00 seconds"}"#;
+        assert!(
+            matches!(of_function(late, None, "1"), ExitReason::Lost(words) if words.contains("timed out after 5.00"))
+        );
+        let wrong = br#"{"errorType":"Runtime.InvalidEntrypoint","errorMessage":"no bootstrap"}"#;
+        assert!(matches!(of_function(wrong, None, "1"), ExitReason::Refused(_)));
+        assert!(
+            matches!(of_function(b"no json", Some("?"), "1"), ExitReason::Lost(words) if words.contains("no json"))
+        );
+    }
+
+    #[test]
+    fn a_tail_is_cut_between_characters() {
+        let long = "ä".repeat(LOG_TAIL);
+        assert!(tail(&long).len() <= LOG_TAIL + 40);
+        assert_eq!(tail("START x\n\nREPORT y\n"), "");
+    }
+}

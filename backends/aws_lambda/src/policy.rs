@@ -1,0 +1,72 @@
+//! The least that client and function must be allowed, as policies of IAM.
+
+use serde_json::{Value, json};
+
+use crate::{config::AwsLambdaConfig, deploy::family};
+
+/// What whoever deploys and invokes must be allowed.
+#[must_use]
+pub fn client_policy(config: &AwsLambdaConfig, region: &str, account: &str, bucket: Option<&str>) -> Value {
+    let functions = format!("arn:aws:lambda:{region}:{account}:function:{}*", family(config));
+    let role = config.execution_role.clone().unwrap_or_else(|| format!("arn:aws:iam::{account}:role/NAME"));
+    let mut statements = vec![
+        json!({
+            "Sid": "Functions",
+            "Effect": "Allow",
+            "Action": [
+                "lambda:CreateFunction",
+                "lambda:DeleteFunction",
+                "lambda:GetFunctionConfiguration",
+                "lambda:InvokeFunction",
+                "lambda:TagResource"
+            ],
+            "Resource": functions
+        }),
+        json!({
+            "Sid": "Account",
+            "Effect": "Allow",
+            "Action": ["lambda:ListFunctions", "lambda:GetAccountSettings"],
+            "Resource": "*"
+        }),
+        json!({
+            "Sid": "Role",
+            "Effect": "Allow",
+            "Action": "iam:PassRole",
+            "Resource": role,
+            "Condition": {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}
+        }),
+    ];
+    statements.extend(bucket.map(storage).into_iter().flatten());
+    json!({"Version": "2012-10-17", "Statement": statements})
+}
+
+/// What the role of the function must be allowed.
+#[must_use]
+pub fn role_policy(region: &str, account: &str, bucket: Option<&str>) -> Value {
+    let mut statements = vec![json!({
+        "Sid": "Logs",
+        "Effect": "Allow",
+        "Action": ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"],
+        "Resource": format!("arn:aws:logs:{region}:{account}:*")
+    })];
+    statements.extend(bucket.map(storage).into_iter().flatten());
+    json!({"Version": "2012-10-17", "Statement": statements})
+}
+
+/// The data of jobs.
+fn storage(bucket: &str) -> Vec<Value> {
+    vec![
+        json!({
+            "Sid": "Bucket",
+            "Effect": "Allow",
+            "Action": "s3:ListBucket",
+            "Resource": format!("arn:aws:s3:::{bucket}")
+        }),
+        json!({
+            "Sid": "Objects",
+            "Effect": "Allow",
+            "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"],
+            "Resource": format!("arn:aws:s3:::{bucket}/*")
+        }),
+    ]
+}
