@@ -1,4 +1,5 @@
-//! Jobs for AWS Lambda: planned and priced, and refused before anything is spent.
+//! Jobs for AWS Lambda: planned and priced, and refused before anything is spent. That they run is shown by the
+//! conformance suite and by `cargo xtask e2e aws_lambda`.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ fn second(x: u64) -> u64 {
 
 async fn executor(yaml: &str) -> FunctionExecutor {
     let yaml = format!(
-        "lithops:\n  backend: aws_lambda\n  history: false\naws_lambda:\n  region: us-east-1\n{yaml}"
+        "lithops:\n  backend: aws_lambda\n  history: false\naws_lambda:\n  region: us-east-1\n{yaml}aws_s3: {{storage_bucket: my-bucket}}\n"
     );
     FunctionExecutor::builder().config_yaml(yaml).build().await.expect("an executor")
 }
@@ -38,15 +39,26 @@ async fn a_job_is_planned_and_priced_by_its_memory() {
 }
 
 #[tokio::test]
-async fn a_job_that_is_too_dear_is_refused_and_no_job_is_started_yet() {
+async fn a_job_that_is_too_dear_is_refused() {
     let fexec = executor("  runtime_memory: 1769\n").await;
     let map = || fexec.map(second, 0..1000).expected_duration(Duration::from_secs(1));
     let error = map().max_cost(0.01).await.expect_err("it costs three cents");
     assert_eq!(error.kind(), ErrorKind::TooExpensive);
-    let futures = map().max_cost(1.0).await.expect("it is cheap enough");
-    let error = futures.get_result().await.expect_err("not yet");
-    assert!(
-        error.kind() == ErrorKind::Unsupported && error.to_string().contains("does not start them"),
-        "{error}"
-    );
+    map().max_cost(1.0).plan().await.expect("it is cheap enough");
+}
+
+#[tokio::test]
+async fn a_storage_that_instances_cannot_open_is_refused_at_once() {
+    let refused = async |yaml: &str| {
+        let yaml = format!("aws_lambda: {{region: us-east-1}}\n{yaml}");
+        let error = FunctionExecutor::builder().config_yaml(yaml).build().await.expect_err("refused");
+        assert_eq!(error.kind(), ErrorKind::ConfigInvalid);
+        error.to_string()
+    };
+    let named = refused("lithops: {backend: aws_lambda, storage: localhost}\n").await;
+    assert!(named.contains("nothing that opens the storage `localhost`"), "{named}");
+    assert!(named.contains("write `storage: aws_s3` in section `lithops`"), "{named}");
+    // Without a name it is the one that they can open.
+    let unnamed = refused("lithops: {backend: aws_lambda}\n").await;
+    assert!(unnamed.contains("`storage_bucket` is missing in section `aws_s3`"), "{unnamed}");
 }

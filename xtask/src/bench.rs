@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: measurements of this machine, as JSON lines.
 
+mod lambda;
+
 use std::{
     process::{Command, Stdio},
     time::Instant,
@@ -31,7 +33,9 @@ pub(crate) enum What {
     Granularity,
     /// A call on a backend that is loaded at run time, beside one that is built in.
     Plugin,
-    /// All of these but `granularity` and `plugin`.
+    /// The backend `aws_lambda`: thousands of invocations at once, a warm call, a cold start.
+    Lambda,
+    /// All of these but `granularity`, `plugin` and `lambda`.
     All,
 }
 
@@ -53,6 +57,9 @@ if __name__ == "__main__":
 
 /// Builds the programs, then measures.
 pub(crate) fn run(what: What) -> Result<(), String> {
+    if what == What::Lambda {
+        return lambda::run();
+    }
     steps::run(cargo().args(["build", "--release", "--quiet", "-p", "lithops", "--examples"]))?;
     if matches!(what, What::Seed | What::All) {
         seed()?;

@@ -143,7 +143,8 @@ fn findings(config: &config::Config) -> lithops::Result<Vec<Finding>> {
         })
         .collect();
     let (own, lithops) = (config.section(backend.scheme), config.section("lithops"));
-    let storage = lithops::storages()?.into_iter().find(|storage| storage.scheme == config.storage());
+    let named = registry.storage_of(config)?;
+    let storage = lithops::storages()?.into_iter().find(|storage| storage.scheme == named);
     let values = [
         own.count_or_auto("worker_processes").err(),
         own.positive("max_workers").err(),

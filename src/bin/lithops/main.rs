@@ -3,6 +3,7 @@
 mod backends;
 mod clean;
 mod config;
+mod doctor;
 mod failure;
 mod hello;
 mod job;
@@ -10,6 +11,7 @@ mod place;
 mod plan;
 mod planned;
 mod print;
+mod runtime;
 mod storage;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -41,6 +43,9 @@ enum Command {
     Hello(hello::Hello),
     Plan(Box<plan::PlanJob>),
     Backends(backends::Backends),
+    Doctor(doctor::Doctor),
+    #[command(subcommand)]
+    Runtime(runtime::Runtime),
     #[command(subcommand)]
     Config(config::Config),
     #[command(subcommand)]
@@ -55,6 +60,7 @@ Examples:
   lithops hello                                                    does it work here?
   lithops plan --tasks 200 --worker-processes 4 --chunksize 8      25 workers of 4 sub-workers
   lithops backends                                                 where calls can run
+  lithops doctor                                                   would jobs run there?
   lithops config check                                             is the configuration right?
   lithops job list                                                 which durable jobs are there?
   lithops storage list my-bucket                                   what is stored?
@@ -72,6 +78,8 @@ fn main() -> ExitCode {
         Command::Hello(hello) => hello.run(),
         Command::Plan(plan) => plan.run(),
         Command::Backends(backends) => backends.run(),
+        Command::Doctor(doctor) => doctor.run(),
+        Command::Runtime(runtime) => runtime.run(),
         Command::Config(config) => config.run(),
         Command::Job(job) => job.run(),
         Command::Clean(clean) => clean.run(),

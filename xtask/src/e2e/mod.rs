@@ -1,13 +1,16 @@
 //! `cargo xtask e2e`: the built programs, driven as a user would, as separate processes on this machine.
 
+mod aws_lambda;
 mod cli;
 mod examples;
 mod leftovers;
+mod peers;
 mod plugins;
 mod program;
 mod run;
 mod storage;
 mod third_party;
 
+pub(crate) use peers::Server;
 pub(crate) use plugins::library;
 pub(crate) use run::{What, run};

@@ -1,7 +1,7 @@
 //! Builds, then runs every trial.
 
 use super::{
-    cli, examples,
+    aws_lambda, cli, examples,
     leftovers::{self, Leftovers},
     plugins,
     program::Programs,
@@ -22,6 +22,9 @@ pub(crate) enum What {
     Localhost,
     /// Servers that are storages: SeaweedFS for S3, and Redis; with `--full` moto too.
     Storage,
+    /// AWS Lambda, played by ministack; with `--full` policies too, and moto.
+    #[value(name = "aws_lambda")]
+    AwsLambda,
     /// Backends of third parties.
     ThirdParty,
     /// Backends that are loaded at run time.
@@ -33,6 +36,7 @@ pub(crate) fn run(what: What, full: bool) -> Result<(), String> {
     match what {
         What::Localhost => localhost(),
         What::Storage => storage::run(full),
+        What::AwsLambda => aws_lambda::run(full),
         What::ThirdParty => third_party::run(),
         What::Plugins => plugins::run(),
     }

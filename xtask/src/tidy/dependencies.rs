@@ -39,7 +39,9 @@ impl Part {
     fn may_use(self, other: Self) -> bool {
         match self {
             Self::Core | Self::Macros => false,
-            Self::Worker | Self::Common => other == Self::Core,
+            // As a program of its own it opens the storage that it fetches programs from.
+            Self::Worker => matches!(other, Self::Core | Self::Storage),
+            Self::Common => other == Self::Core,
             // Its trials run calls: it is a program with functions, and plays its own workers.
             Self::Conformance => matches!(other, Self::Core | Self::Macros | Self::Worker),
             Self::Backend | Self::Storage => matches!(other, Self::Core | Self::Common),

@@ -7,8 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::server::{BUCKET, ID, SECRET, Server};
-use crate::e2e::program::{Programs, Said};
+use crate::e2e::{
+    peers::{BUCKET, ID, SECRET, Server},
+    program::{Programs, Said},
+};
 
 type Trial = fn(&Programs, &Server) -> Result<(), String>;
 
@@ -24,7 +26,7 @@ pub(super) const TRIALS: &[(&str, Trial)] = &[
 const LOOK: Duration = Duration::from_millis(2);
 
 fn command_line(programs: &Programs, server: &Server) -> Result<(), String> {
-    programs.write("config.yaml", server.yaml.as_bytes())?;
+    programs.write("config.yaml", server.yaml.replace("MORE", "").as_bytes())?;
     let content: Vec<u8> = (0..20_000_000u32).map(|number| (number % 253) as u8).collect();
     programs.write("up.bin", &content)?;
     let storage = |arguments: &[&str]| {
@@ -50,7 +52,7 @@ fn command_line(programs: &Programs, server: &Server) -> Result<(), String> {
 
 /// Runs the example, looks at all processes meanwhile, and at everything that is stored afterwards.
 fn objects(programs: &Programs, server: &Server) -> Result<(), String> {
-    programs.write("config.yaml", server.yaml.as_bytes())?;
+    programs.write("config.yaml", server.yaml.replace("MORE", "").as_bytes())?;
     let mut command = programs.command("examples/objects");
     command.env("LITHOPS_CONFIG_FILE", "config.yaml").stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut running = command.spawn().map_err(|error| format!("cannot start the example: {error}"))?;
@@ -89,8 +91,8 @@ fn objects(programs: &Programs, server: &Server) -> Result<(), String> {
 }
 
 /// The sources of the crates that this project is built from are text of many sorts.
-fn words(programs: &Programs, server: &Server) -> Result<(), String> {
-    programs.write("config.yaml", server.yaml.as_bytes())?;
+pub(in crate::e2e) fn words(programs: &Programs, server: &Server) -> Result<(), String> {
+    programs.write("config.yaml", server.yaml.replace("MORE", ", max_workers: 40").as_bytes())?;
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
     let mut folders = vec![home.ok_or("there is no folder of cargo")?.join("registry/src")];
@@ -182,7 +184,7 @@ fn mistakes(programs: &Programs, server: &Server) -> Result<(), String> {
 
 /// Puts what does not fit.
 fn put_too_much(programs: &Programs, server: &Server) -> Result<Said, String> {
-    programs.write("config.yaml", server.yaml.as_bytes())?;
+    programs.write("config.yaml", server.yaml.replace("MORE", "").as_bytes())?;
     programs.write("up.bin", &[7; 4 << 20])?;
     programs.lithops(&["storage", "put", "up.bin", BUCKET, "--config", "config.yaml"])
 }

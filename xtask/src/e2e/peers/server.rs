@@ -16,25 +16,27 @@ const START: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// The bucket that is made in each.
-pub(super) const BUCKET: &str = "lithops-e2e";
+pub(in crate::e2e) const BUCKET: &str = "lithops-e2e";
 /// Credentials that must not be seen anywhere but in the configuration.
-pub(super) const ID: &str = "PLANTEDID0123456789";
-pub(super) const SECRET: &str = "planted-secret-5b1e6f4c";
+pub(in crate::e2e) const ID: &str = "PLANTEDID0123456789";
+pub(in crate::e2e) const SECRET: &str = "planted-secret-5b1e6f4c";
 
 /// A server, the configuration that leads to it, and where it keeps what it is given.
 #[derive(Debug)]
-pub(super) struct Server {
-    pub(super) name: &'static str,
-    pub(super) yaml: String,
+pub(crate) struct Server {
+    pub(in crate::e2e) name: &'static str,
+    pub(in crate::e2e) yaml: String,
     /// Its files, where it has any that can be searched.
-    pub(super) data: Option<PathBuf>,
-    pub(super) port: u16,
+    pub(in crate::e2e) data: Option<PathBuf>,
+    pub(crate) port: u16,
+    /// What it has printed, where that is looked at.
+    pub(in crate::e2e) log: Option<PathBuf>,
     process: Child,
 }
 
 impl Server {
     /// SeaweedFS, as the storage `minio`.
-    pub(super) fn seaweedfs(folder: &Path) -> Result<Self, String> {
+    pub(in crate::e2e) fn seaweedfs(folder: &Path) -> Result<Self, String> {
         let data = folder.join("seaweedfs");
         fs::create_dir_all(&data).map_err(|error| error.to_string())?;
         let identities = format!(
@@ -58,7 +60,7 @@ impl Server {
         let yaml = format!(
             "lithops: {{storage: minio}}\nminio:\n  endpoint: http://127.0.0.1:{s3}\n  storage_bucket: {BUCKET}\n  access_key_id: {ID}\n  secret_access_key: {SECRET}\n"
         );
-        let server = Self { name: "seaweedfs", yaml, data: Some(data), port: s3, process };
+        let server = Self { name: "seaweedfs", yaml, data: Some(data), port: s3, log: None, process };
         // A folder of its filer is a bucket of its S3.
         server.wait(|| asks(filer, "POST", &format!("/buckets/{BUCKET}/")))?;
         server.wait(|| asks(s3, "GET", "/healthz"))?;
@@ -66,21 +68,47 @@ impl Server {
     }
 
     /// moto, as the storage `aws_s3`.
-    pub(super) fn moto(folder: &Path) -> Result<Self, String> {
+    pub(in crate::e2e) fn moto(folder: &Path) -> Result<Self, String> {
         let [port] = free_ports()?;
         let mut command = Command::new(parts::moto()?);
         command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
         let process = start(&mut command, &folder.join("moto.log"))?;
         let yaml = format!(
-            "lithops: {{storage: aws_s3}}\naws: {{access_key_id: {ID}, secret_access_key: {SECRET}, region: us-east-1}}\naws_s3: {{storage_bucket: {BUCKET}, endpoint: 'http://127.0.0.1:{port}'}}\n"
+            "lithops: {{storage: aws_s3}}\naws: {{access_key_id: {ID}, secret_access_key: {SECRET}, region: us-east-1}}\naws_s3: {{storage_bucket: {BUCKET}, endpoint: 'http://127.0.0.1:{port}'}}\naws_lambda: {{endpoint: 'http://127.0.0.1:{port}', execution_role: 'arn:aws:iam::123456789012:role/lithops'MORE}}\n"
         );
-        let server = Self { name: "moto", yaml, data: None, port, process };
+        let server = Self { name: "moto", yaml, data: None, port, log: None, process };
         server.wait(|| asks(port, "PUT", &format!("/{BUCKET}")))?;
         Ok(server)
     }
 
+    /// ministack, as `aws_lambda` and its storage `aws_s3`; when it is `strict` it looks at signatures and policies. The
+    /// word MORE in the configuration stands for more of the section `aws_lambda`.
+    pub(crate) fn ministack(folder: &Path, strict: bool) -> Result<Self, String> {
+        let [port] = free_ports()?;
+        let log = folder.join("ministack.log");
+        let mut command = Command::new(parts::ministack()?);
+        // Functions inherit what it is started with.
+        command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", folder).envs([
+            ("BIND_HOST", "127.0.0.1"),
+            ("MINISTACK_HOST", "127.0.0.1"),
+            ("GATEWAY_PORT", &port.to_string()),
+            ("AUTH", if strict { "true" } else { "false" }),
+        ]);
+        let process = start(&mut command, &log)?;
+        let (id, secret) = if strict { ("test", "test") } else { (ID, SECRET) };
+        let yaml = format!(
+            "lithops: {{backend: aws_lambda}}\naws: {{access_key_id: {id}, secret_access_key: {secret}, region: us-east-1}}\naws_s3: {{storage_bucket: {BUCKET}, endpoint: 'http://127.0.0.1:{port}'}}\naws_lambda: {{endpoint: 'http://127.0.0.1:{port}', execution_role: 'arn:aws:iam::000000000000:role/lithops'MORE}}\n"
+        );
+        let server = Self { name: "ministack", yaml, data: None, port, log: Some(log), process };
+        server.wait(|| asks(port, "GET", "/_ministack/health"))?;
+        if !strict && !asks(port, "PUT", &format!("/{BUCKET}")) {
+            return Err("ministack makes no bucket".to_owned());
+        }
+        Ok(server)
+    }
+
     /// Redis.
-    pub(super) fn redis(folder: &Path) -> Result<Self, String> {
+    pub(in crate::e2e) fn redis(folder: &Path) -> Result<Self, String> {
         let data = folder.join("redis");
         fs::create_dir_all(&data).map_err(|error| error.to_string())?;
         let [port] = free_ports()?;
@@ -96,13 +124,13 @@ impl Server {
         let yaml = format!(
             "lithops: {{storage: redis}}\nredis: {{host: 127.0.0.1, port: {port}, storage_bucket: {BUCKET}, password: {SECRET}}}\n"
         );
-        let server = Self { name: "redis", yaml, data: Some(data), port, process };
+        let server = Self { name: "redis", yaml, data: Some(data), port, log: None, process };
         server.wait(|| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok())?;
         Ok(server)
     }
 
     /// Makes Redis write what it holds to its folder.
-    pub(super) fn flush(&self) -> Result<(), String> {
+    pub(in crate::e2e) fn flush(&self) -> Result<(), String> {
         if self.name != "redis" {
             return Ok(());
         }
@@ -110,12 +138,12 @@ impl Server {
     }
 
     /// Lets Redis have no memory for anything more.
-    pub(super) fn fill(&self) -> Result<(), String> {
+    pub(in crate::e2e) fn fill(&self) -> Result<(), String> {
         self.command("CONFIG SET maxmemory 1")
     }
 
     /// Lets it have as much as there is.
-    pub(super) fn empty(&self) -> Result<(), String> {
+    pub(in crate::e2e) fn empty(&self) -> Result<(), String> {
         self.command("CONFIG SET maxmemory 0")
     }
 

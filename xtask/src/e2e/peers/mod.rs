@@ -1,0 +1,8 @@
+//! Real servers for end-to-end runs: they are put under `target/`, listen on loopback, and end with the run.
+
+mod parts;
+mod server;
+
+pub(super) use parts::ministack_python;
+pub(crate) use server::Server;
+pub(super) use server::{BUCKET, ID, SECRET};
