@@ -14,7 +14,7 @@ fn second(x: u64) -> u64 {
 
 async fn executor(yaml: &str) -> FunctionExecutor {
     let yaml = format!(
-        "lithops:\n  backend: aws_lambda\n  history: false\naws_lambda:\n  region: us-east-1\n{yaml}aws_s3: {{storage_bucket: my-bucket}}\n"
+        "lithops:\n  backend: aws_lambda\n  history: false\naws_lambda:\n  region: us-east-1\n{yaml}aws_s3: {{storage_bucket: my-bucket, region: us-east-1}}\n"
     );
     FunctionExecutor::builder().config_yaml(yaml).build().await.expect("an executor")
 }

@@ -346,7 +346,16 @@ mod tests {
             ("  runtime_timeout: 901\n", "write at most 900"),
             ("  runtime_timeout: 0\n", "`runtime_timeout`"),
             ("  runtime_cpu: 2\n", "`runtime_cpu` cannot be chosen"),
-            ("  architecture: riscv\n", "`x86_64` or `arm64`"),
+            ("  architecture: riscv\n", "`x86_64`, `arm64`"),
+            ("  ephemeral_storage: 100\n", "from 512 to 10240"),
+            ("  execution_role: lithops\n", "no ARN of a role"),
+            ("  namespace: a b\n", "letters, digits"),
+            ("  runtime: a-name-that-is-too-long\n", "at most 12"),
+            ("  env_vars: {AWS_REGION: x}\n", "`AWS_REGION`"),
+            ("  env_vars: [A]\n", "no mapping"),
+            ("  vpc: {subnets: [a]}\n", "security_groups: [sg-1]"),
+            ("  efs: [{access_point: a, mount_path: /data}]\n", "mount_path: /mnt/data"),
+            ("  worker: /no/such/file\n", "there is no such file"),
             ("  capabilities: {price: {gb_second_usd: -1}}\n", "`price.gb_second_usd`"),
             ("  capabilities: {price: {gb_second: 1}}\n", "gb_second"),
             ("  capabilities: {price: {gb_second_usd: .nan}}\n", "non-finite"),
@@ -354,6 +363,29 @@ mod tests {
             let said = refused(section);
             assert!(said.contains(wanted), "{section}: {said}");
         }
+    }
+
+    #[test]
+    fn what_is_said_is_read_and_secrets_are_not_shown() {
+        let yaml = "aws: {access_key_id: ID, secret_access_key: hunter2, region: eu-west-1}\naws_lambda:\n  env_vars: {TOKEN: hunter3, N: 4}\n  user_tags: {team: data}\n  efs: [{access_point: arn:x, mount_path: /mnt/x}]\n  vpc: {subnets: [s], security_groups: [g]}\n  architecture: arm64\n  response_streaming: true\n";
+        let sources = Sources { yaml: Some(yaml.to_owned()), file: None };
+        let config = Config::load(&sources, &Environment::new(".")).expect("it is YAML");
+        let read = AwsLambdaConfig::read(&config).expect("it is right");
+        assert_eq!(read.region.as_deref(), Some("eu-west-1"));
+        assert_eq!((read.env_vars["N"].as_str(), read.user_tags["team"].as_str()), ("4", "data"));
+        assert_eq!((read.machine, read.efs.len(), read.vpc.is_some()), (Machine::Arm64, 1, true));
+        let capabilities = read.capabilities(None).expect("they are sold");
+        assert_eq!(
+            (capabilities.reports, capabilities.storages),
+            (Reports::Streamed, vec!["aws_s3".to_owned()])
+        );
+        let shown = format!("{read:?}");
+        assert!(!shown.contains("hunter"), "{shown}");
+        let half = "aws: {access_key_id: ID}\n".to_owned();
+        let config =
+            Config::load(&Sources { yaml: Some(half), file: None }, &Environment::new(".")).expect("YAML");
+        let error = AwsLambdaConfig::read(&config).expect_err("half a key").to_string();
+        assert!(error.contains("one half of an access key"), "{error}");
     }
 
     #[test]
