@@ -156,11 +156,11 @@ impl Activation {
             Ok(()) => take(FrameReader::with_block(&mut pieces, BLOCK), self.id, events, &request).await,
             Err(error) => broken(&error, &request),
         };
+        // How it ended is told after what it said; and a connection whose answer was read to its end is used again.
+        let _ = tokio::io::copy(&mut pieces, &mut tokio::io::sink()).await;
         if matches!(reason, ExitReason::Finished | ExitReason::Refused(_)) {
             return reason;
         }
-        // How it ended is told after what it said.
-        let _ = tokio::io::copy(&mut pieces, &mut tokio::io::sink()).await;
         let complete = complete.lock().unwrap_or_else(PoisonError::into_inner).take();
         match complete.as_ref().and_then(|complete| Some((complete, complete.error_code()?))) {
             Some((complete, code)) => {

@@ -94,10 +94,10 @@ fn name(
     format!("{}{runtime}{version}-{memory}-{}-{}", family(config), timeout.as_secs(), &digest[..12])
 }
 
-/// The zip of the function, beside other temporary files.
+/// The zip of the function, in the folder that this is called in.
 pub(crate) async fn build(wanted: &Wanted) -> Result<Package> {
     let zip = zip(wanted).await?;
-    let path = std::env::temp_dir().join(format!("{}.zip", wanted.name));
+    let path = std::env::current_dir()?.join(format!("{}.zip", wanted.name));
     std::fs::write(&path, &zip)?;
     Ok(Package { path, size: zip.len() as u64 })
 }

@@ -71,7 +71,7 @@ pub(crate) async fn check(backend: &AwsLambdaBackend) -> Vec<Check> {
     let bucket = backend.storage().map(|(storage, _)| storage.bucket());
     for (who, policy) in [
         ("whoever runs jobs", client_policy(backend.config(), &client.region, &account, bucket)),
-        ("the role of the functions", role_policy(&client.region, &account, bucket)),
+        ("the role of the functions", role_policy(backend.config(), &client.region, &account, bucket)),
     ] {
         found.push(fine(format!("{who} needs no more than this policy: {policy}")));
     }

@@ -42,13 +42,38 @@ pub fn client_policy(config: &AwsLambdaConfig, region: &str, account: &str, buck
 
 /// What the role of the function must be allowed.
 #[must_use]
-pub fn role_policy(region: &str, account: &str, bucket: Option<&str>) -> Value {
+pub fn role_policy(config: &AwsLambdaConfig, region: &str, account: &str, bucket: Option<&str>) -> Value {
     let mut statements = vec![json!({
         "Sid": "Logs",
         "Effect": "Allow",
         "Action": ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"],
         "Resource": format!("arn:aws:logs:{region}:{account}:*")
     })];
+    if config.vpc.is_some() {
+        statements.push(json!({
+            "Sid": "Network",
+            "Effect": "Allow",
+            "Action": [
+                "ec2:CreateNetworkInterface",
+                "ec2:DeleteNetworkInterface",
+                "ec2:DescribeNetworkInterfaces",
+                "ec2:DescribeSubnets",
+                "ec2:AssignPrivateIpAddresses",
+                "ec2:UnassignPrivateIpAddresses"
+            ],
+            "Resource": "*"
+        }));
+    }
+    let mounted: Vec<_> = config.efs.iter().map(|(access_point, _)| access_point).collect();
+    if !mounted.is_empty() {
+        statements.push(json!({
+            "Sid": "Files",
+            "Effect": "Allow",
+            "Action": ["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"],
+            "Resource": "*",
+            "Condition": {"StringEquals": {"elasticfilesystem:AccessPointArn": mounted}}
+        }));
+    }
     statements.extend(bucket.map(storage).into_iter().flatten());
     json!({"Version": "2012-10-17", "Statement": statements})
 }

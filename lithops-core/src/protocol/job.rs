@@ -113,7 +113,7 @@ pub struct Deadline {
 
 impl Deadline {
     /// When no further call may begin, from when the frame comes: 5 s before, or a twentieth of the time if that is
-    /// less.
+    /// less; of short times half a second, or a quarter.
     #[must_use]
     pub fn last_start(&self) -> Duration {
         self.within - self.margin()
@@ -126,7 +126,8 @@ impl Deadline {
     }
 
     fn margin(&self) -> Duration {
-        (self.within / 20).min(Duration::from_secs(5))
+        let least = Duration::from_millis(500).min(self.within / 4);
+        (self.within / 20).min(Duration::from_secs(5)).max(least)
     }
 }
 

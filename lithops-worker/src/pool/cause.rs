@@ -67,9 +67,13 @@ pub(super) fn judge(exit: Exit, evidence: Evidence) -> (Tag, CallError) {
                     ),
                 ),
             ),
+            // A loss, so that it is not begun again for ever; this is what it gets in the end.
             Ending::CutShort => (
-                Tag::Unstarted,
-                CallError::new(CallErrorKind::WorkerLost, "its worker's time was over before it ended"),
+                Tag::Lost,
+                CallError::new(
+                    CallErrorKind::TimedOut,
+                    "its worker's time was over each time before it ended",
+                ),
             ),
             Ending::Cancelled => {
                 (Tag::Failed, CallError::new(CallErrorKind::Cancelled, "it was ended while it ran"))
@@ -152,7 +156,7 @@ mod tests {
         let (tag, error) = judge(Exit::Signal(SIGKILL), deadline);
         assert_eq!((tag, error.kind()), (Tag::Failed, &CallErrorKind::TimedOut));
         let cut = Evidence { ending: Some(Ending::CutShort), ..plain };
-        assert_eq!(judge(Exit::Signal(SIGKILL), cut).0, Tag::Unstarted);
+        assert_eq!(judge(Exit::Signal(SIGKILL), cut).0, Tag::Lost);
         let cancelled = Evidence { ending: Some(Ending::Cancelled), ..plain };
         assert_eq!(judge(Exit::Signal(SIGTERM), cancelled).1.kind(), &CallErrorKind::Cancelled);
     }

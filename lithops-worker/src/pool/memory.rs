@@ -1,6 +1,16 @@
 //! Whether a process was killed for want of memory: the cgroup's own count, and sampled resident memory.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, sync::OnceLock};
+
+/// What the platform lets this worker use, where no cgroup says it.
+static LIMIT: OnceLock<u64> = OnceLock::new();
+
+/// The platform lets this worker, with all its sub-workers, use so many bytes.
+#[cfg(feature = "lambda")]
+pub(crate) fn limit_to(bytes: u64) {
+    // It does not change while the process lives.
+    let _ = LIMIT.set(bytes);
+}
 
 /// What this worker's cgroup says about memory.
 #[derive(Debug)]
@@ -17,6 +27,7 @@ impl Memory {
         let (events, limit) = places(&cgroups);
         let limit =
             limit.and_then(|path| fs::read_to_string(path).ok()).and_then(|text| text.trim().parse().ok());
+        let limit = limit.into_iter().chain(LIMIT.get().copied()).min();
         let mut memory = Self { events, kills: 0, limit };
         memory.kills = memory.count();
         memory

@@ -33,6 +33,8 @@ mod state;
 
 pub(crate) use ledger::{Ledger, MAX_BATCH};
 pub(crate) use log_pipe::MARK_LEN;
+#[cfg(feature = "lambda")]
+pub(crate) use memory::limit_to;
 
 pub use dispatcher::run;
 pub use state::Pool;

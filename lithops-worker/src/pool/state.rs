@@ -385,9 +385,6 @@ impl Pool {
                     Some(_) if blamed.is_none() => (Tag::Lost, cause::unreported()),
                     _ => cause::judge(exit, evidence),
                 };
-                let may_run_once = || self.jobs.get(&calls.run.job).is_some_and(|job| job.spec.at_most_once);
-                // It has begun: that it was cut short does not undo that.
-                let tag = if tag == Tag::Unstarted && may_run_once() { Tag::Lost } else { tag };
                 if let Some(text) = rest.take().filter(|text| !text.is_empty()) {
                     self.send_logs(vec![(calls.run.job, entry(&calls, 0, text))])?;
                 }

@@ -19,7 +19,7 @@ use lithops_core::{
 };
 use tokio::sync::Mutex;
 
-use crate::door::stdio;
+use crate::{door::stdio, pool};
 
 /// The digest of the program that was deployed as the function itself, if it was.
 const INCLUDED: &str = "LITHOPS_PROGRAM";
@@ -38,13 +38,19 @@ pub(super) struct Environment {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Fetched programs, the last used last. Their files have no names.
+    /// Fetched programs, the last used first. Their files have no names.
     programs: Vec<(Digest, File)>,
     pool: Option<(Running, Arc<WorkerChannel>)>,
 }
 
 impl Environment {
     pub(super) fn of_this_process() -> Self {
+        let sold =
+            std::env::var("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").ok().and_then(|memory| memory.parse().ok());
+        if let Some(megabytes) = sold.filter(|megabytes: &u64| *megabytes > 0) {
+            // The rest is this process's own, and the system's.
+            pool::limit_to((megabytes << 20) / 5 * 4);
+        }
         Self {
             included: std::env::var(INCLUDED).ok().and_then(|digest| digest.parse().ok()),
             folder: std::env::temp_dir().join("lithops"),

@@ -66,7 +66,10 @@ async fn requests(place: Place) {
     for place in &places {
         sub_workers.entry(place.worker).or_default().insert(place.sub_worker);
     }
-    assert!(sub_workers.values().all(|of_one| of_one.len() == 4), "{sub_workers:?}");
+    assert!(sub_workers.values().all(|of_one| of_one.len() <= 4), "{sub_workers:?}");
+    // One that is slow to start may find its calls taken over by the others.
+    let whole = sub_workers.values().filter(|of_one| of_one.len() == 4).count();
+    assert!(whole * 2 > sub_workers.len(), "{sub_workers:?}");
     let log = futures[199].logs().await.expect("a log");
     assert!(log.contains("activation number 199"), "{log}");
 
@@ -122,12 +125,12 @@ async fn faults(place: Place) {
 
 async fn too_long(place: Place) {
     let proxy = place.proxy().await;
-    let fexec = place.executor(&proxy, ", runtime_timeout: 3, max_workers: 8").await;
+    let fexec = place.executor(&proxy, ", runtime_timeout: 6, max_workers: 8").await;
     let mut events = fexec.events();
-    // Six seconds in one instance.
-    let futures = fexec.map(sleeps, vec![500; 12]).chunksize(12).await.expect("a job");
+    // Twelve seconds in one instance.
+    let futures = fexec.map(sleeps, vec![1000; 12]).chunksize(12).await.expect("a job");
     let results = futures.get_result().await.expect("all of them");
-    assert_eq!(results, vec![500; 12]);
+    assert_eq!(results, vec![1000; 12]);
     let mut smaller = None;
     while let Some(event) = events.next().await {
         match event {
@@ -137,7 +140,7 @@ async fn too_long(place: Place) {
         }
     }
     let smaller = smaller.expect("it says so");
-    assert!((2..=6).contains(&smaller), "{smaller}");
+    assert!((1..=5).contains(&smaller), "{smaller}");
     assert_eq!(futures.summary().lost_workers, 0, "nothing was lost for being too long");
 }
 
