@@ -83,10 +83,10 @@ pub(super) async fn calls_past_the_deadline_come_back_unstarted(subject: Subject
     let heard = running.end().await;
     let tags: Vec<_> = (0..40).map(|call| heard.outcomes.get(&call).map(Vec::as_slice)).collect();
     let is = |outcome: &Option<&[(Tag, Vec<u8>)]>, wanted: Tag| matches!(outcome, Some([(tag, _)]) if *tag == wanted);
-    let (done, back) = (
-        tags.iter().filter(|outcome| is(outcome, Tag::Ok)).count(),
-        tags.iter().filter(|outcome| is(outcome, Tag::Unstarted)).count(),
-    );
-    assert!(done > 0 && back > 0 && done + back == 40, "{done} were done and {back} came back of 40");
+    let count = |wanted: Tag| tags.iter().filter(|outcome| is(outcome, wanted)).count();
+    // Those that ran when the time was over were begun.
+    let (done, back, cut) = (count(Tag::Ok), count(Tag::Unstarted), count(Tag::Lost));
+    let all = done > 0 && back > 0 && cut <= 2 && done + back + cut == 40;
+    assert!(all, "{done} were done, {back} came back and {cut} were cut short of 40");
     assert_eq!(heard.exit, Some(ExitReason::Finished));
 }
