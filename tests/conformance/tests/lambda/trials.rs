@@ -85,7 +85,7 @@ async fn faults(place: Place) {
     let proxy = place.proxy().await;
     let folder = place.folder.join("counted");
     fs::create_dir_all(&folder).expect("a folder");
-    let fexec = place.executor(&proxy, ", max_workers: 40").await;
+    let fexec = place.executor(&proxy, ", max_workers: 30").await;
     // It is deployed before anything fails.
     fexec.map(sleeps, vec![1; 1]).await.expect("a job").get_result().await.expect("a result");
     // One request in five.

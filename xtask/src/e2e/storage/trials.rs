@@ -92,7 +92,7 @@ fn objects(programs: &Programs, server: &Server) -> Result<(), String> {
 
 /// The sources of the crates that this project is built from are text of many sorts.
 pub(in crate::e2e) fn words(programs: &Programs, server: &Server) -> Result<(), String> {
-    programs.write("config.yaml", server.yaml.replace("MORE", ", max_workers: 40").as_bytes())?;
+    programs.write("config.yaml", server.yaml.replace("MORE", ", max_workers: 16").as_bytes())?;
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
     let mut folders = vec![home.ok_or("there is no folder of cargo")?.join("registry/src")];
