@@ -74,6 +74,16 @@ fn kill(pid: i32, signal: Signal) {
     kill_process(Pid::from_raw(pid).expect("a process"), signal).expect("it is there");
 }
 
+/// What the threads of a process do, a letter each as the system writes it; none if it is gone.
+fn threads_of(pid: i32) -> Vec<char> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let state = |thread: fs::DirEntry| {
+        let stat = fs::read_to_string(thread.path().join("stat")).ok()?;
+        stat.rsplit_once(") ")?.1.chars().next()
+    };
+    threads.filter_map(state).collect()
+}
+
 async fn fleet(root: &Path, workers: usize, lease: &str) -> FunctionExecutor {
     let yaml = format!(
         "localhost: {{storage_root: '{}', dispatch: pull, lease: {lease}, worker_processes: 2, max_workers: {workers}}}",
@@ -283,6 +293,9 @@ async fn every_call_is_committed_once_when_a_worker_is_killed_and_one_sleeps_too
     let (of_killed, of_asleep) = (held(killed), held(asleep));
     kill(killed, Signal::KILL);
     kill(asleep, Signal::STOP);
+    // A signal is sent before it is obeyed: until then, each could still commit what it holds.
+    until("the killed to be gone", || threads_of(killed).iter().all(|state| *state == 'Z')).await;
+    until("the sleeper to sleep", || threads_of(asleep).iter().all(|state| *state == 'T')).await;
     // The claims of the sleeper are taken over, with its lease over on another's clock.
     let epochs = |chunk: &u64| {
         stored(root.path(), "lithops.jobs")
