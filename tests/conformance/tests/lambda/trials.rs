@@ -140,7 +140,8 @@ async fn too_long(place: Place) {
         }
     }
     let smaller = smaller.expect("it says so");
-    assert!((1..=5).contains(&smaller), "{smaller}");
+    // Calls may begin for five and a half seconds: six of them, or fewer where the instance was slow to start.
+    assert!((1..=6).contains(&smaller), "{smaller}");
     assert_eq!(futures.summary().lost_workers, 0, "nothing was lost for being too long");
 }
 
