@@ -54,11 +54,14 @@ enum Command {
         #[arg(long)]
         to: Option<std::path::PathBuf>,
     },
-    /// Measures this machine; prints JSON lines.
+    /// Measures this machine; prints JSON lines, and a table on stderr.
     Bench {
         /// What to measure.
         #[arg(value_enum, default_value = "all")]
         what: bench::What,
+        /// By other systems too, which are installed below `target/`.
+        #[arg(long)]
+        peers: bool,
     },
     /// Runs 20,000 calls while their processes are killed at random, and again with a client that is killed half-way.
     Chaos,
@@ -83,7 +86,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::E2e { what, full } => e2e::run(what, full),
         Command::NewBackend { name, to } => new_backend::run(&name, to.as_deref()),
-        Command::Bench { what } => bench::run(what),
+        Command::Bench { what, peers } => bench::run(what, peers),
         Command::Chaos => chaos::run(),
         Command::Simulate { seeds, seed, pull } => simulate(seeds, seed, pull),
     };

@@ -1,0 +1,78 @@
+//! The command: what is to be measured, and by what.
+
+use std::process::Command;
+
+use clap::ValueEnum;
+
+use super::{comparison, lambda};
+use crate::{
+    e2e::library,
+    steps,
+    workspace::{built, cargo, root},
+};
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum What {
+    /// Every workload but `granularity`, `plugin` and `lambda`.
+    All,
+    /// Bare sockets over two hops: what the others could be at best.
+    Echo,
+    /// The seed's program as a whole process.
+    Seed,
+    /// From the creation of an executor to its first result.
+    Start,
+    /// A million calls that do nothing, in one map.
+    Noop,
+    /// One call after another on a warm worker.
+    Latency,
+    /// 200 calls with 1 MiB in and out.
+    Bytes,
+    /// 64 calls of 50 ms, beside the same on bare threads.
+    Cpu,
+    /// 2,000 calls of exponentially distributed length, beside a list schedule.
+    Skew,
+    /// The words of 512 MiB of text, beside the same on bare threads.
+    Wordcount,
+    /// The client's memory for a million calls.
+    Memory,
+    /// From the SIGKILL of a worker to its call running in the next one.
+    Kill,
+    /// Ten more workloads over a grid of granularities, beside auto and prediction; takes some minutes.
+    Granularity,
+    /// A call on a backend that is loaded at run time, beside one that is built in.
+    Plugin,
+    /// The backend `aws_lambda`: thousands of invocations at once, a warm call, a cold start.
+    Lambda,
+}
+
+/// Builds the programs, then measures; with peers where the workload has any.
+pub(crate) fn run(what: What, peers: bool) -> Result<(), String> {
+    match what {
+        What::Lambda => lambda::run(),
+        What::Plugin => plugin(),
+        What::Granularity => {
+            steps::run(cargo().args(["build", "--release", "--quiet", "-p", "lithops", "--examples"]))?;
+            steps::run(&mut Command::new(built("release")?.join("examples/workloads")))
+        }
+        What::All => comparison::run(&[], peers),
+        one => {
+            let value = one.to_possible_value().ok_or("it has no name")?;
+            comparison::run(&[value.get_name()], peers)
+        }
+    }
+}
+
+/// Each is built in a workspace of its own, as strangers do.
+fn plugin() -> Result<(), String> {
+    let target = built("")?;
+    for (name, more) in [("lithops-backend-launcher", &["--lib", "--features", "plugin"][..]), ("host", &[])]
+    {
+        let manifest = root().join("tests/fixtures").join(name).join("Cargo.toml");
+        let mut build = cargo();
+        build.args(["build", "--release", "--quiet", "--manifest-path"]).arg(manifest);
+        steps::run(build.args(more).arg("--target-dir").arg(&target))?;
+    }
+    let library = library("release", "lithops-backend-launcher")?;
+    steps::run(Command::new(built("release")?.join("host")).arg("cost").arg(library).arg("launcher"))
+}

@@ -1,0 +1,107 @@
+//! [`Workload`]: what is measured, in which unit, and how much of it.
+
+use std::time::Duration;
+
+/// One workload. `docs/benchmarks.md` says what is timed.
+#[derive(Debug)]
+pub(super) struct Workload {
+    pub(super) name: &'static str,
+    pub(super) unit: &'static str,
+    /// How many calls, or how much else, lithops is given; peers are given no more.
+    pub(super) count: u64,
+    /// How many a peer is given first; equal to `count` where there is nothing to scale.
+    pub(super) first: u64,
+    pub(super) runs: usize,
+    pub(super) more_is_better: bool,
+    /// What is to be reached.
+    pub(super) goal: &'static str,
+    /// Whether peers are given it.
+    pub(super) has_peers: bool,
+}
+
+/// A peer gets as many calls as it manages in this time, its own start included.
+pub(super) const FITS: Duration = Duration::from_secs(15);
+/// After this it is taken for hanging.
+pub(super) const HANGS: Duration = Duration::from_secs(40);
+
+const BASE: Workload = Workload {
+    name: "",
+    unit: "ms",
+    count: 1,
+    first: 1,
+    runs: 5,
+    more_is_better: false,
+    goal: "",
+    has_peers: true,
+};
+
+pub(super) const WORKLOADS: &[Workload] = &[
+    Workload { name: "echo", unit: "us", has_peers: false, goal: "what two hops cost bare", ..BASE },
+    Workload { name: "seed", count: 200, first: 20, runs: 11, goal: "<= 30 and below every peer", ..BASE },
+    Workload { name: "start", runs: 11, goal: "below every peer", ..BASE },
+    Workload {
+        name: "noop",
+        unit: "calls/s",
+        count: 1_000_000,
+        first: 20,
+        more_is_better: true,
+        goal: ">= 1 M, then 3 M, then above Pool",
+        ..BASE
+    },
+    Workload {
+        name: "latency",
+        unit: "us",
+        count: 2_000,
+        first: 10,
+        goal: "<= 60 and below every peer",
+        ..BASE
+    },
+    Workload {
+        name: "bytes",
+        unit: "MiB/s",
+        count: 200,
+        first: 10,
+        more_is_better: true,
+        goal: ">= 4 times the best peer",
+        ..BASE
+    },
+    Workload {
+        name: "cpu",
+        unit: "of two bare CPUs",
+        count: 64,
+        first: 8,
+        runs: 3,
+        more_is_better: true,
+        goal: ">= 0.98",
+        ..BASE
+    },
+    Workload {
+        name: "skew",
+        unit: "of a list schedule",
+        count: 2_000,
+        first: 50,
+        runs: 3,
+        goal: "<= 1.05",
+        ..BASE
+    },
+    Workload {
+        name: "wordcount",
+        unit: "of bare threads",
+        count: 512,
+        first: 512,
+        runs: 3,
+        more_is_better: true,
+        goal: ">= 0.9",
+        has_peers: false,
+    },
+    Workload {
+        name: "memory",
+        unit: "MB",
+        count: 1_000_000,
+        first: 20,
+        runs: 3,
+        goal: "<= 64 beyond the results",
+        ..BASE
+    },
+    Workload { name: "kill", runs: 3, goal: "<= 200", ..BASE },
+];
