@@ -183,7 +183,7 @@ class Lithops:
 
 
 def seed_of_list(argument):
-    return seed(argument)
+    return seed(argument[0])
 
 
 class LithopsV1(Lithops):

@@ -1,6 +1,6 @@
 //! The workloads by lithops, and by its peers in turns with it.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use serde_json::json;
 
@@ -20,7 +20,12 @@ struct Row<'a> {
     /// Why it could do no more, or nothing.
     problem: Option<String>,
     more: serde_json::Value,
+    is_slow: bool,
 }
+
+/// A peer that takes longer than this is measured no more than [`SLOW_RUNS`] times.
+const SLOW: Duration = Duration::from_secs(4);
+const SLOW_RUNS: usize = 3;
 
 /// Measures workloads; all of them when none is named.
 pub(super) fn run(names: &[&str], peers: bool) -> Result<(), String> {
@@ -48,7 +53,14 @@ const HEAD: &str =
 fn measure(workload: &Workload, systems: &[System], folder: &Path) -> Result<String, String> {
     let mut rows = Vec::new();
     for system in systems.iter().filter(|system| system.is_own() || workload.has_peers) {
-        let mut row = Row { system, count: workload.count, values: vec![], problem: None, more: json!({}) };
+        let mut row = Row {
+            system,
+            count: workload.count,
+            values: vec![],
+            problem: None,
+            more: json!({}),
+            is_slow: false,
+        };
         if !system.is_own() {
             (row.count, row.problem) = largest(system, workload, folder);
             if row.problem.is_some() {
@@ -60,8 +72,12 @@ fn measure(workload: &Workload, systems: &[System], folder: &Path) -> Result<Str
     // In turns, so that whatever else the machine does hits all of them.
     for _ in 0..workload.runs {
         for row in rows.iter_mut().filter(|row| row.count > 0) {
+            if row.is_slow && row.values.len() >= SLOW_RUNS {
+                continue;
+            }
             match row.system.measure(workload.name, row.count, folder) {
                 Ok(found) => {
+                    row.is_slow = !row.system.is_own() && found.lived > SLOW;
                     row.values.push(found.value);
                     row.more = found.line;
                 }

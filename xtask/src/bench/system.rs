@@ -78,6 +78,13 @@ impl System {
         let mut command = Command::new("sh");
         command.args(["-c", "ulimit -n $(ulimit -Hn); exec \"$@\"", "sh"]).args(&program).args(&arguments);
         command.env("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0").env("PYTHONWARNINGS", "ignore");
+        // Some start `python`, and must find the one that has them.
+        if let [python, _, _] = program.as_slice() {
+            let bin = python.parent().map(Path::to_owned);
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            let path = std::env::join_paths(bin.into_iter().chain(std::env::split_paths(&path)));
+            command.env("PATH", path.map_err(|error| error.to_string())?);
+        }
         let output = folder.join("output");
         let errors = folder.join("errors");
         let begun = Instant::now();
