@@ -16,6 +16,8 @@ use std::{
     time::Duration,
 };
 
+use rustix::net::sockopt::set_socket_send_buffer_size;
+
 use crate::{
     error::{Error, ErrorKind, Result},
     protocol::{Program, Role},
@@ -29,6 +31,9 @@ const DEPTH_VARIABLE: &str = "LITHOPS_DEPTH";
 
 /// No process this deep may start workers: whatever goes wrong, processes do not multiply without end.
 const MAX_DEPTH: u32 = 8;
+
+/// How many bytes a channel holds that its other end has not read yet.
+const SEND_BUFFER: usize = 1 << 20;
 
 /// The code a child exits with when it was started as a worker and nobody made it one.
 pub const EXIT_NOT_INITIALISED: i32 = 86;
@@ -117,6 +122,10 @@ fn depth() -> u32 {
 /// When the operating system refuses.
 pub fn spawn(program: &Program, role: Role, output: OwnedFd) -> io::Result<(Child, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
+    for end in [&ours, &theirs] {
+        // With less, large values travel in small steps; the kernel may give less.
+        let _ = set_socket_send_buffer_size(end, SEND_BUFFER);
+    }
     let theirs = OwnedFd::from(theirs);
     let inode = File::from(theirs.try_clone()?).metadata()?.ino();
     let role = match role {
