@@ -78,7 +78,8 @@ impl Shipped {
         let pieces = pieces.map_ok(crate::bytes::Bytes::into_inner).map_err(std::io::Error::other);
         // No more than was promised is ever unpacked.
         let mut unpacked = ZstdDecoder::new(StreamReader::new(pieces)).take(self.len + 1);
-        let mut writing = Unnamed::create(folder)?;
+        let cannot_keep = |error| cannot_keep(&self.key, &error);
+        let mut writing = Unnamed::create(folder).map_err(cannot_keep)?;
         let mut hashing = crate::digest::Hashing::default();
         let mut piece = vec![0; 256 << 10];
         loop {
@@ -91,11 +92,18 @@ impl Shipped {
                 break;
             }
             hashing.update(&piece[..read]);
-            std::io::Write::write_all(&mut writing.file, &piece[..read])?;
+            std::io::Write::write_all(&mut writing.file, &piece[..read]).map_err(cannot_keep)?;
         }
         self.digest.is(hashing.finish(), &self.key)?;
-        writing.executable()
+        writing.executable().map_err(cannot_keep)
     }
+}
+
+/// The disk of one machine says nothing of the next one's.
+fn cannot_keep(key: &str, error: &std::io::Error) -> Error {
+    Error::new(ErrorKind::Io, format!("cannot keep the program `{key}` on the worker's disk: {error}"))
+        .with_hint("a worker's disk must hold its programs: on AWS Lambda that is `ephemeral_storage`")
+        .with_retry(Retry::Later)
 }
 
 /// A file of a folder that only this user can look into; it has a name only while it is written.
@@ -105,7 +113,7 @@ struct Unnamed {
 }
 
 impl Unnamed {
-    fn create(folder: PathBuf) -> Result<Self> {
+    fn create(folder: PathBuf) -> std::io::Result<Self> {
         use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
@@ -115,8 +123,8 @@ impl Unnamed {
     }
 
     /// Nobody can write to it any more, and nobody finds it by name.
-    fn executable(self) -> Result<std::fs::File> {
-        Ok(std::fs::File::open(&self.path)?)
+    fn executable(self) -> std::io::Result<std::fs::File> {
+        std::fs::File::open(&self.path)
     }
 }
 
@@ -152,6 +160,13 @@ mod tests {
         let said = Command::new(path).arg("hello").output().expect("it runs");
         assert_eq!(said.stdout, b"hello\n");
         assert_eq!(std::fs::read_dir(folder.path().join("cache")).expect("a folder").count(), 0, "no name");
+
+        // A disk that cannot hold it is the fault of this machine alone.
+        let no_folder = folder.path().join("file");
+        std::fs::write(&no_folder, "").expect("written");
+        let error = shipped.fetch(&storage, no_folder).await.expect_err("it cannot be kept");
+        assert!(error.to_string().contains("cannot keep the program"), "{error}");
+        assert_eq!(error.retry(), Retry::Later);
 
         // Somebody else has written there.
         let other = artifact(std::fs::read("/bin/true").expect("a program"));

@@ -129,12 +129,13 @@ fn unreadable(error: Error) -> Error {
         _ if error.retry() == Retry::Later => ErrorKind::Io,
         kind => kind,
     };
-    let hint = match kind {
-        ErrorKind::PermissionDenied => {
+    let hint = match (kind, error.hint()) {
+        (ErrorKind::PermissionDenied, _) => {
             "the function's role must be allowed `s3:GetObject` and `s3:ListBucket`: `lithops doctor` prints the policy"
         }
+        (ErrorKind::Io, Some(hint)) => hint,
         _ => "is the bucket that of the function's region, and may its role read it?",
     };
-    let words = format!("the worker cannot read the program from the storage: {}", error.message());
-    Error::new(kind, words).with_hint(hint).with_retry(error.retry()).with_source(error)
+    let words = format!("the worker cannot fetch the program from the storage: {}", error.message());
+    Error::new(kind, words).with_hint(hint.to_owned()).with_retry(error.retry()).with_source(error)
 }
