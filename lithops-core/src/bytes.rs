@@ -1,6 +1,6 @@
 //! [`Bytes`]: binary data as an argument, a result or the content of an object.
 
-use std::{borrow::Cow, fmt, ops::Deref};
+use std::{borrow::Cow, cell::RefCell, fmt, mem, ops::Deref};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -24,6 +24,37 @@ impl Bytes {
     pub fn into_inner(self) -> bytes::Bytes {
         self.0
     }
+}
+
+/// Shorter bytes are copied when they are decoded: a few must not keep all that came with them.
+pub(crate) const SHARED_FROM: usize = 32 << 10;
+
+thread_local! {
+    /// What is being decoded on this thread.
+    static SOURCE: RefCell<bytes::Bytes> = const { RefCell::new(bytes::Bytes::new()) };
+}
+
+/// Decodes from `source`: long [`Bytes`] among what is decoded share it rather than being copied.
+pub(crate) fn decode_from<T>(source: &bytes::Bytes, decode: impl FnOnce(&[u8]) -> T) -> T {
+    /// Puts the source before back, after a panic too.
+    struct Before(bytes::Bytes);
+
+    impl Drop for Before {
+        fn drop(&mut self) {
+            SOURCE.replace(mem::take(&mut self.0));
+        }
+    }
+
+    let _before = Before(SOURCE.replace(source.clone()));
+    decode(source)
+}
+
+/// The same bytes as a part of what is being decoded, if they are one.
+fn part_of_source(bytes: &[u8]) -> Option<bytes::Bytes> {
+    SOURCE.with_borrow(|source| {
+        let (all, part) = (source.as_ptr_range(), bytes.as_ptr_range());
+        (all.start <= part.start && part.end <= all.end).then(|| source.slice_ref(bytes))
+    })
 }
 
 impl Deref for Bytes {
@@ -100,7 +131,8 @@ impl<'de> Deserialize<'de> for Bytes {
             }
 
             fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Bytes, E> {
-                Ok(Bytes(bytes::Bytes::copy_from_slice(bytes)))
+                let shared = if bytes.len() < SHARED_FROM { None } else { part_of_source(bytes) };
+                Ok(Bytes(shared.unwrap_or_else(|| bytes::Bytes::copy_from_slice(bytes))))
             }
 
             fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<Bytes, E> {
@@ -126,6 +158,28 @@ mod tests {
             let bytes = Bytes::from(text.to_owned());
             assert_eq!(bytes.lines().collect::<Vec<_>>(), text.lines().collect::<Vec<_>>(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn long_ones_share_what_they_are_decoded_from_and_short_ones_do_not() {
+        for (len, is_shared) in [(SHARED_FROM - 1, false), (SHARED_FROM, true)] {
+            let values = (Bytes::from(vec![7; len]), "text".to_owned());
+            let source = bytes::Bytes::from(rmp_serde::to_vec(&values).expect("encodes"));
+            let decoded = decode_from(&source, |bytes| rmp_serde::from_slice::<(Bytes, String)>(bytes));
+            let decoded = decoded.expect("decodes");
+            assert_eq!(decoded, values);
+            assert_eq!(source.as_ptr_range().contains(&decoded.0.as_ptr()), is_shared, "{len} bytes");
+            let other = rmp_serde::from_slice::<(Bytes, String)>(&source).expect("decodes");
+            assert!(!source.as_ptr_range().contains(&other.0.as_ptr()), "nothing was said of a source");
+        }
+    }
+
+    #[test]
+    fn a_panic_while_something_is_decoded_leaves_no_source_behind() {
+        let source = bytes::Bytes::from(vec![0; SHARED_FROM]);
+        let decode = || decode_from(&source, |_| panic!("on purpose"));
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode)).expect_err("panics");
+        assert!(SOURCE.with_borrow(bytes::Bytes::is_empty));
     }
 
     #[test]

@@ -52,6 +52,7 @@ pub fn serve_lambda() -> ! {
 
 fn become_role(role: Role) {
     initialised(role);
+    keep_memory();
     forget_role();
     // Under `#[tokio::main]` this thread is inside a runtime already, and another cannot be started on it.
     let code = if tokio::runtime::Handle::try_current().is_ok() {
@@ -62,6 +63,26 @@ fn become_role(role: Role) {
     };
     leave(code);
 }
+
+/// Lets the C library keep memory that large values will need again: the system's first touch of fresh memory costs
+/// several times what is copied into it.
+#[cfg(target_env = "gnu")]
+#[expect(unsafe_code, reason = "there is no safe binding of mallopt")]
+fn keep_memory() {
+    /// Blocks up to this size come from the heap.
+    const FROM_HEAP: i32 = 32 << 20;
+    /// So much may be free at the end of the heap before it is given back.
+    const FREE: i32 = 64 << 20;
+    // SAFETY: it only sets two numbers of the allocator, whatever they are.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, FROM_HEAP);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, FREE);
+    }
+}
+
+/// Only glibc gives memory back so readily.
+#[cfg(not(target_env = "gnu"))]
+fn keep_memory() {}
 
 fn play(role: Role) -> i32 {
     let channel = match take_channel() {

@@ -12,6 +12,7 @@ use crate::{
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
     id::CallId,
     job::JobState,
+    protocol::Report,
 };
 
 /// The decoding half of a [`FuturesList`].
@@ -132,8 +133,8 @@ impl<T, E, M: Mode> ResponseFuture<Result<T, E>, M> {
     call_methods!(T);
 }
 
-fn decode_value<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    rmp_serde::from_slice(bytes).map_err(|error| error.to_string())
+fn decode_value<T: DeserializeOwned>(report: &Report, index: usize) -> Result<T, String> {
+    report.decode(index, |bytes| rmp_serde::from_slice(bytes)).map_err(|error| error.to_string())
 }
 
 /// Waits for the whole job, then hands every outcome over, in the order of the calls.
@@ -149,7 +150,7 @@ async fn finished<T: DeserializeOwned>(
     for report in &reports {
         for index in 0..report.len() {
             let outcome = if report.tag(index) == crate::protocol::Tag::Ok {
-                decode_value(report.value(index))
+                decode_value(report, index)
                     .map_err(|error| undecodable(job, report.header.run.first + index as u64, &error))
             } else {
                 Err(job.read(|outcomes| job.call_error(outcomes, report, index)))
@@ -177,7 +178,7 @@ async fn outcome_of<T: DeserializeOwned>(job: &Arc<JobState>, call: u64) -> Resu
 pub(crate) fn committed<T: DeserializeOwned>(job: &JobState, call: u64) -> Option<Result<T, CallError>> {
     let report = job.report_of(call)?;
     Some(if report.tag(0) == crate::protocol::Tag::Ok {
-        decode_value(report.value(0)).map_err(|error| undecodable(job, call, &error))
+        decode_value(&report, 0).map_err(|error| undecodable(job, call, &error))
     } else {
         Err(job.read(|outcomes| job.call_error(outcomes, &report, 0)))
     })

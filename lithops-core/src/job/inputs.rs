@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use crate::{
     error::{Error, Result},
+    memory::{LONG, Regions},
     protocol::{Payloads, PayloadsBuilder},
 };
 
@@ -31,6 +32,7 @@ pub struct InputQueue {
 #[derive(Debug, Default)]
 struct State {
     builder: PayloadsBuilder,
+    regions: Regions,
     failed: Vec<(usize, Vec<u8>)>,
     ended: bool,
     closed: bool,
@@ -40,6 +42,18 @@ struct State {
 impl State {
     fn is_full(&self) -> bool {
         !self.closed && (self.builder.len() >= MAX_CALLS || self.builder.bytes() >= MAX_BYTES)
+    }
+
+    /// What was queued. A long column is copied, so that the same room is filled again and again.
+    fn take_column(&mut self) -> Payloads {
+        if self.builder.bytes() < LONG {
+            return mem::take(&mut self.builder).finish();
+        }
+        match self.regions.cut(self.builder.bytes()) {
+            Ok(region) => self.builder.drain_to(region),
+            // The system is short of memory: it stays where it is.
+            Err(_) => mem::take(&mut self.builder).finish(),
+        }
     }
 
     fn add(&mut self, argument: &[u8]) {
@@ -128,7 +142,7 @@ impl InputQueue {
         if let Some(error) = state.error.take() {
             return Err(error);
         }
-        let inputs = mem::take(&mut state.builder).finish();
+        let inputs = state.take_column();
         let taken = Taken { inputs, failed: mem::take(&mut state.failed), ended: state.ended };
         drop(state);
         self.space.notify_all();

@@ -41,14 +41,21 @@ impl Calls {
 
     /// Appends the frame.
     pub fn write(&self, out: &mut Vec<u8>) {
+        out.reserve(super::HEADER_LEN + FIXED + self.arguments.encoded_len());
+        let arguments = self.write_head(out);
+        out.extend_from_slice(&arguments);
+    }
+
+    /// Appends the frame but for its end, the arguments themselves, which are given as they are.
+    #[must_use]
+    pub fn write_head(&self, out: &mut Vec<u8>) -> Bytes {
         let len = FIXED + self.arguments.encoded_len();
-        out.reserve(len + super::HEADER_LEN);
         out.extend_from_slice(&frame_header(FrameKind::Calls, len));
         self.run.write(out);
         out.extend_from_slice(&self.batch.to_le_bytes());
         out.extend_from_slice(&[0; 4]);
         out.extend_from_slice(&self.queued_at.to_le_bytes());
-        self.arguments.write(out);
+        self.arguments.write_ends(out)
     }
 
     /// Decodes a frame's body.

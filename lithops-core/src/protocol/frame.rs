@@ -6,7 +6,10 @@ use bytes::{Buf, Bytes, BytesMut};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    memory::{LONG, Region, Regions},
+};
 
 /// The bytes before a frame's body.
 pub const HEADER_LEN: usize = 8;
@@ -167,12 +170,25 @@ pub fn read_frame(stream: &mut impl Read) -> Result<Option<Frame>> {
         }
     }
     let (kind, len) = parse_header(&header)?;
-    let mut body = Vec::with_capacity(len.min(MAX_RESERVE));
+    if len > LONG {
+        let mut body = region(&mut Regions::default(), len)?;
+        return match stream.read_exact(&mut body) {
+            Ok(()) => Ok(Some(Frame { kind, body: body.freeze() })),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(cut_short()),
+            Err(error) => Err(error.into()),
+        };
+    }
+    let mut body = Vec::with_capacity(len);
     let read = stream.take(len as u64).read_to_end(&mut body)?;
     if read < len {
         return Err(cut_short());
     }
     Ok(Some(Frame { kind, body: body.into() }))
+}
+
+/// Memory for a long body, of which no more is used than is read into it.
+fn region(regions: &mut Regions, len: usize) -> Result<Region> {
+    regions.cut(len).map_err(|error| std::io::Error::from(error).into())
 }
 
 /// Reads frames from an asynchronous stream. Cancel safe: what was read stays in the reader.
@@ -182,6 +198,16 @@ pub struct FrameReader<R> {
     buffer: BytesMut,
     /// How many bytes are read together where there are so many: whoever keeps a frame keeps its block.
     block: usize,
+    /// A long frame that has not come to its end yet.
+    long: Option<Long>,
+    regions: Regions,
+}
+
+#[derive(Debug)]
+struct Long {
+    kind: FrameKind,
+    body: Region,
+    filled: usize,
 }
 
 const BLOCK: usize = 64 << 10;
@@ -194,7 +220,8 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 
     /// The same, for one of very many streams over which little comes.
     pub fn with_block(stream: R, block: usize) -> Self {
-        Self { stream, buffer: BytesMut::with_capacity(block), block: block.max(MIN_ROOM) }
+        let (buffer, block) = (BytesMut::with_capacity(block), block.max(MIN_ROOM));
+        Self { stream, buffer, block, long: None, regions: Regions::default() }
     }
 
     /// The next frame; `None` at the end of the stream.
@@ -206,7 +233,12 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             if let Some(frame) = self.buffered()? {
                 return Ok(Some(frame));
             }
-            if self.stream.read_buf(&mut self.buffer).await? == 0 {
+            if let Some(Long { body, filled, .. }) = &mut self.long {
+                match self.stream.read(&mut body[*filled..]).await? {
+                    0 => return Err(cut_short()),
+                    count => *filled += count,
+                }
+            } else if self.stream.read_buf(&mut self.buffer).await? == 0 {
                 return if self.buffer.is_empty() { Ok(None) } else { Err(cut_short()) };
             }
         }
@@ -217,12 +249,27 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// # Errors
     /// When the bytes read are not a frame.
     pub fn buffered(&mut self) -> Result<Option<Frame>> {
+        if let Some(long) = self.long.take_if(|long| long.filled == long.body.len()) {
+            return Ok(Some(Frame { kind: long.kind, body: long.body.freeze() }));
+        }
+        if self.long.is_some() {
+            return Ok(None);
+        }
         if self.buffer.len() < HEADER_LEN {
             self.make_room(MIN_ROOM);
             return Ok(None);
         }
         let (kind, len) = parse_header(&self.buffer)?;
         if self.buffer.len() < HEADER_LEN + len {
+            if len > LONG {
+                let mut body = region(&mut self.regions, len)?;
+                self.buffer.advance(HEADER_LEN);
+                let filled = self.buffer.len();
+                body[..filled].copy_from_slice(&self.buffer);
+                self.buffer.clear();
+                self.long = Some(Long { kind, body, filled });
+                return Ok(None);
+            }
             let missing = HEADER_LEN + len - self.buffer.len();
             self.make_room(missing.clamp(MIN_ROOM, MAX_RESERVE));
             return Ok(None);
@@ -249,6 +296,38 @@ mod tests {
         let mut bytes: &[u8] = &[0xff, 0xff, 0xff, 0xff, 3, 0, 0, 0];
         let error = read_frame(&mut bytes).expect_err("refused");
         assert!(error.to_string().contains("exceed the limit"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn long_frames_are_read_wherever_they_are_cut() {
+        let mut out = Vec::new();
+        let lengths = [3, LONG + 1, 0, LONG * 2, 70_000, LONG + 9, 1];
+        for (number, len) in lengths.into_iter().enumerate() {
+            out.extend_from_slice(&frame_header(FrameKind::Logs, len));
+            out.resize(out.len() + len, u8::try_from(number).expect("small"));
+        }
+        let is_right = |number: usize, frame: &Frame| {
+            frame.body.len() == lengths[number] && frame.body.iter().all(|byte| usize::from(*byte) == number)
+        };
+        for piece in [1_000, 65_536, 300_000, out.len()] {
+            let (mut theirs, ours) = tokio::io::duplex(piece);
+            let (bytes, writing) = (out.clone(), tokio::io::AsyncWriteExt::write_all);
+            let write = tokio::spawn(async move { writing(&mut theirs, &bytes).await });
+            let mut frames = FrameReader::new(ours);
+            for number in 0..lengths.len() {
+                let frame = frames.next().await.expect("reads").expect("a frame");
+                assert!(is_right(number, &frame), "frame {number} in pieces of {piece}");
+            }
+            assert!(frames.next().await.expect("ends").is_none());
+            write.await.expect("it ends").expect("written");
+        }
+        let mut blocking = out.as_slice();
+        for number in 0..lengths.len() {
+            assert!(is_right(number, &read_frame(&mut blocking).expect("reads").expect("a frame")));
+        }
+        let cut = LONG / 2;
+        assert!(FrameReader::new(&out[11..cut]).next().await.is_err(), "the end inside a long frame");
+        assert!(read_frame(&mut &out[11..cut]).is_err());
     }
 
     #[test]

@@ -1,8 +1,15 @@
 //! [`Payloads`]: a column of encoded values, sliced without a copy.
 
+use std::mem;
+
 use bytes::Bytes;
 
-use crate::{error::Result, protocol::malformed};
+use crate::{
+    bytes::{SHARED_FROM, decode_from},
+    error::Result,
+    memory::Region,
+    protocol::malformed,
+};
 
 /// A column of values: their end offsets and their bytes.
 #[derive(Debug, Clone, Default)]
@@ -67,6 +74,12 @@ impl Payloads {
         &self.data[(self.start(index) - self.base) as usize..(self.end(index) - self.base) as usize]
     }
 
+    /// Decodes one value, so that long [`Bytes`](crate::bytes::Bytes) in it share the column.
+    pub fn decode<T>(&self, index: usize, decode: impl FnOnce(&[u8]) -> T) -> T {
+        let value = self.get(index);
+        if value.len() < SHARED_FROM { decode(value) } else { decode_from(&self.data.slice_ref(value), decode) }
+    }
+
     /// `count` values from `skip` on, without a copy.
     #[must_use]
     pub fn slice(&self, skip: usize, count: usize) -> Self {
@@ -117,13 +130,19 @@ impl Payloads {
 
     /// Appends the encoded column.
     pub fn write(&self, out: &mut Vec<u8>) {
+        let data = self.write_ends(out);
+        out.extend_from_slice(&data);
+    }
+
+    /// Appends the encoded column but for the values, which are given as they are.
+    pub(super) fn write_ends(&self, out: &mut Vec<u8>) -> Bytes {
         if self.base == 0 {
             out.extend_from_slice(&self.ends);
         } else {
             (0..self.len())
                 .for_each(|index| out.extend_from_slice(&(self.end(index) - self.base).to_le_bytes()));
         }
-        out.extend_from_slice(&self.data);
+        self.data.clone()
     }
 
     fn end(&self, index: usize) -> u32 {
@@ -141,6 +160,8 @@ impl Payloads {
 pub struct PayloadsBuilder {
     ends: Vec<u8>,
     data: Vec<u8>,
+    /// The bytes of the last value, when they are sent behind the column.
+    behind: usize,
 }
 
 impl PayloadsBuilder {
@@ -152,6 +173,13 @@ impl PayloadsBuilder {
     /// Ends the value that was appended.
     pub fn end_value(&mut self) {
         self.ends.extend_from_slice(&u32::try_from(self.data.len()).unwrap_or(u32::MAX).to_le_bytes());
+    }
+
+    /// Ends the last value, whose bytes are sent behind the column.
+    pub(super) fn end_value_of(&mut self, bytes: usize) {
+        self.behind = bytes;
+        let end = u32::try_from(self.data.len() + bytes).unwrap_or(u32::MAX);
+        self.ends.extend_from_slice(&end.to_le_bytes());
     }
 
     /// How many values.
@@ -169,19 +197,27 @@ impl PayloadsBuilder {
     /// How many bytes all values have.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.data.len()
+        self.data.len() + self.behind
     }
 
     /// The encoded length.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
-        self.ends.len() + self.data.len()
+        self.ends.len() + self.bytes()
     }
 
     /// Appends the encoded column and starts anew, keeping the buffers.
     pub fn drain_into(&mut self, out: &mut Vec<u8>) {
+        self.behind = 0;
         out.append(&mut self.ends);
         out.append(&mut self.data);
+    }
+
+    /// The column, its values copied to a region of that length; starts anew, keeping the buffers.
+    pub(crate) fn drain_to(&mut self, mut region: Region) -> Payloads {
+        region.copy_from_slice(&self.data);
+        self.data.clear();
+        Payloads { ends: mem::take(&mut self.ends).into(), base: 0, data: region.freeze() }
     }
 
     /// The column.

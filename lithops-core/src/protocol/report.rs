@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
-use super::{FrameKind, HEADER_LEN, Payloads, PayloadsBuilder, Run, frame_header, malformed};
+use super::{FrameKind, Payloads, PayloadsBuilder, Run, frame_header, malformed};
 use crate::{error::Result, id::CallId};
 
 /// What became of a call, one byte in a report.
@@ -162,6 +162,11 @@ impl Report {
         self.values.get(index)
     }
 
+    /// Decodes the value or error of a call, so that long [`Bytes`](crate::bytes::Bytes) in it share the report.
+    pub fn decode<T>(&self, index: usize, decode: impl FnOnce(&[u8]) -> T) -> T {
+        self.values.decode(index, decode)
+    }
+
     /// When a call started and ended, in nanoseconds since the Unix epoch.
     #[must_use]
     pub fn times(&self, index: usize) -> (u64, u64) {
@@ -273,6 +278,16 @@ impl ReportBuilder {
     /// Ends the outcome whose value was appended.
     pub fn end_call(&mut self, tag: Tag, started: u64, ended: u64) {
         self.values.end_value();
+        self.note(tag, started, ended);
+    }
+
+    /// Ends the last outcome, whose value of so many bytes is not here: whoever sends the frame sends it behind.
+    pub fn end_call_of(&mut self, bytes: usize, tag: Tag, started: u64, ended: u64) {
+        self.values.end_value_of(bytes);
+        self.note(tag, started, ended);
+    }
+
+    fn note(&mut self, tag: Tag, started: u64, ended: u64) {
         self.tags.push(tag as u8);
         self.times.extend_from_slice(&started.to_le_bytes());
         self.times.extend_from_slice(&ended.to_le_bytes());
@@ -300,7 +315,6 @@ impl ReportBuilder {
     pub fn drain_into(&mut self, header: &ReportHeader, out: &mut Vec<u8>) {
         debug_assert_eq!(header.run.count as usize, self.len(), "one outcome per call of the run");
         let len = FIXED + self.tags.len() + self.times.len() + self.values.encoded_len();
-        out.reserve(len + HEADER_LEN);
         out.extend_from_slice(&frame_header(FrameKind::Report, len));
         header.write(out);
         out.append(&mut self.tags);
@@ -312,7 +326,10 @@ impl ReportBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{ActivationId, JobId};
+    use crate::{
+        id::{ActivationId, JobId},
+        protocol::HEADER_LEN,
+    };
     use proptest::prelude::*;
 
     fn header(count: u32) -> ReportHeader {

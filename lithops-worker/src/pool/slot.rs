@@ -134,8 +134,8 @@ impl Slot {
             frames.extend_from_slice(&frame_header(lithops_core::protocol::FrameKind::Job, job.frame.len()));
             frames.extend_from_slice(&job.frame);
         }
-        calls.write(&mut frames);
-        self.outbox.send(&frames);
+        let arguments = calls.write_head(&mut frames);
+        self.outbox.send_with(&frames, &arguments);
         self.batches.push_back(Batch { number: calls.batch, calls, reported: 0 });
     }
 

@@ -37,6 +37,8 @@ use crate::clock;
 
 /// How often the memory of a sub-worker with a long call is looked at.
 const SAMPLE: Duration = Duration::from_millis(200);
+/// A report of more bytes than this is passed on as it is, rather than copied to others.
+const LARGE: usize = 64 << 10;
 /// When this many sub-workers in a row end by themselves before they say hello, none ever will.
 const FALSE_STARTS: u32 = 3;
 /// So many that are killed by somebody meanwhile count as one: that says little of the next.
@@ -291,9 +293,15 @@ impl Pool {
         if self.is_durable(id) {
             self.keep(&report);
         } else if !self.stores_report(header.run, &frame.body) {
+            let is_clients = self.is_of(Owner::Client, id);
             let out = self.out_of(id);
             out.extend_from_slice(&frame_header(FrameKind::Report, frame.body.len()));
-            out.extend_from_slice(&frame.body);
+            if is_clients && frame.body.len() > LARGE {
+                self.client.send_with(&self.out, &frame.body);
+                self.out.clear();
+            } else {
+                out.extend_from_slice(&frame.body);
+            }
         }
         Ok(())
     }

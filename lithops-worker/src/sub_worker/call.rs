@@ -32,8 +32,18 @@ impl Job {
             Ok(entry) => *entry,
             Err(error) => return Err(error.clone()),
         };
+        calls.arguments.decode(index as usize, |input| self.run_with(entry, calls, index, input, out))
+    }
+
+    fn run_with(
+        &self,
+        entry: &'static Entry,
+        calls: &Calls,
+        index: u32,
+        input: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), CallError> {
         let call = (calls.run.first + u64::from(index)).into();
-        let input = calls.arguments.get(index as usize);
         let (object, input) = match entry.takes_object {
             true => split(input).map(|(object, input)| (Some(object), input))?,
             false => (None, input),

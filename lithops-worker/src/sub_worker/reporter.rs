@@ -1,7 +1,7 @@
 //! [`Reporter`]: outcomes on their way to the worker, sent together but never kept for long.
 
 use std::{
-    io::Write,
+    io::{self, IoSlice, Write},
     os::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixStream,
@@ -61,7 +61,7 @@ struct State {
 }
 
 impl Reporter {
-    pub(super) fn start(channel: &UnixStream) -> std::io::Result<Self> {
+    pub(super) fn start(channel: &UnixStream) -> io::Result<Self> {
         let state = State {
             channel: channel.try_clone()?,
             builder: ReportBuilder::default(),
@@ -98,6 +98,14 @@ impl Reporter {
     /// Adds an outcome; times are in nanoseconds since the Unix epoch.
     pub(super) fn add(&self, tag: Tag, value: &[u8], started: u64, ended: u64) {
         let mut state = self.shared.lock();
+        if value.len() > FULL {
+            if !state.builder.is_empty() {
+                state.send(false);
+            }
+            state.builder.end_call_of(value.len(), tag, started, ended);
+            state.send_with(value, false);
+            return;
+        }
         if state.builder.is_empty() {
             state.oldest = clock::monotonic();
         }
@@ -124,6 +132,11 @@ impl Shared {
 
 impl State {
     fn send(&mut self, batch_done: bool) {
+        self.send_with(&[], batch_done);
+    }
+
+    /// Sends what was collected; the last value may be one that was not copied.
+    fn send_with(&mut self, value: &[u8], batch_done: bool) {
         let Some(calls) = &self.calls else { return };
         let count = u32::try_from(self.builder.len()).unwrap_or(u32::MAX);
         let cpu = clock::process_cpu();
@@ -142,7 +155,7 @@ impl State {
         self.cpu = cpu;
         self.frame.clear();
         self.builder.drain_into(&header, &mut self.frame);
-        if self.channel.write_all(&self.frame).is_err() {
+        if write_both(&mut self.channel, &self.frame, value).is_err() {
             end_with_worker();
         }
     }
@@ -181,6 +194,23 @@ fn keep(shared: &Shared, lifeline: &UnixStream) {
             }
         }
     }
+}
+
+/// Writes one after the other, in as few steps as the socket allows.
+fn write_both(channel: &mut UnixStream, first: &[u8], second: &[u8]) -> io::Result<()> {
+    let mut sent = 0;
+    while sent < first.len() && !second.is_empty() {
+        match channel.write_vectored(&[IoSlice::new(&first[sent..]), IoSlice::new(second)]) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => sent += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    if second.is_empty() {
+        return channel.write_all(first);
+    }
+    channel.write_all(&second[sent - first.len()..])
 }
 
 /// The worker is gone: nothing of this process or of what it has started may run on.

@@ -76,6 +76,9 @@ fn serve(mut channel: UnixStream) -> Result<()> {
     Ok(())
 }
 
+/// The room for values that is kept from batch to batch: memory that was used before is much faster than fresh one.
+const KEPT: usize = 8 << 20;
+
 struct SubWorker {
     ledger: Ledger,
     marks: LogMarks,
@@ -117,7 +120,7 @@ impl SubWorker {
         }
         self.ledger.rest();
         self.reporter.end_batch();
-        if self.value.capacity() > 1 << 20 {
+        if self.value.capacity() > KEPT {
             self.value = Vec::new();
         }
         Ok(())

@@ -183,8 +183,8 @@ impl FeedSink for JobFeed {
         match command {
             FeedCommand::Chunk(calls) => {
                 let mut frame = Vec::new();
-                calls.write(&mut frame);
-                self.worker.outbox.send(&frame);
+                let arguments = calls.write_head(&mut frame);
+                self.worker.outbox.send_with(&frame, &arguments);
             }
             FeedCommand::StoredChunk(stored) => {
                 let mut frame = Vec::new();
@@ -196,7 +196,11 @@ impl FeedSink for JobFeed {
             FeedCommand::CancelCalls(cancel) => self.worker.write(FrameKind::Cancel, &cancel),
             FeedCommand::Processes(processes) => self.worker.write(FrameKind::Processes, &processes),
             FeedCommand::Drain => {
-                self.worker.write(FrameKind::Forget, &Forget { job: self.job });
+                let mut frame = Vec::new();
+                // A worker that has nothing to do need not be woken for it. A number can always be encoded.
+                if Frame::write(FrameKind::Forget, &Forget { job: self.job }, &mut frame).is_ok() {
+                    self.worker.outbox.send_later(&frame);
+                }
                 if let Some(events) =
                     self.worker.shared.jobs().as_mut().and_then(|jobs| jobs.remove(&self.job))
                 {
