@@ -17,7 +17,7 @@ pub mod function;
 pub mod id;
 pub mod job;
 pub mod journal;
-mod memory;
+pub mod memory;
 pub mod nesting;
 pub mod parcel;
 pub mod partition;

@@ -1,11 +1,16 @@
-//! [`Region`]: memory for long frames and columns.
+//! [`Region`]: memory for long frames and columns, and how processes of one machine share it.
 //!
 //! The system's first touch of an ordinary page costs several times what is copied into it. Regions are cut from
 //! blocks of huge pages, which cost a fraction of that, and a few blocks are kept to be used again, which costs nothing.
 //! A region keeps its block as long as it lives.
+//!
+//! Regions of shared blocks can be read by another process that is told their [`Place`]. A block is used again when
+//! nobody holds a place in it any more, in whatever process: all of them hold the same end of a pipe, and the system
+//! tells when the last of them has let it go, be it by dying.
 
 use std::{
     ops::{Deref, DerefMut},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     ptr::{self, NonNull},
     slice,
     sync::{Arc, Mutex, PoisonError},
@@ -13,8 +18,11 @@ use std::{
 
 use bytes::Bytes;
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create},
     io,
-    mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap},
+    mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, munmap},
+    pipe::{PipeFlags, pipe_with},
 };
 
 /// Shorter ones belong where everything else is.
@@ -25,59 +33,123 @@ const BLOCK: usize = 8 << 20;
 const HUGE_PAGE: usize = 2 << 20;
 /// So many blocks of the ordinary size are kept when nobody needs them.
 const KEPT: usize = 4;
+/// There are no more shared blocks than this in one process.
+const SHARED: usize = 4;
 /// Regions begin at such places: the kernel copies to others much more slowly.
 const ALIGNED: usize = 64;
 
 static FREE: Mutex<Vec<Block>> = Mutex::new(Vec::new());
+static LENT: Mutex<Lent> = Mutex::new(Lent { blocks: Vec::new(), count: 0 });
 
 /// Some bytes of a block, of which no other region has any.
 #[derive(Debug)]
 pub(crate) struct Region {
-    block: Arc<Shared>,
+    cut: Arc<Cut>,
     start: usize,
+    len: usize,
+}
+
+/// Where the bytes of a region are, for another process. Whoever holds one keeps them from being overwritten.
+#[derive(Debug, Clone)]
+pub struct Place {
+    file: Arc<OwnedFd>,
+    held: Arc<OwnedFd>,
+    start: u64,
     len: usize,
 }
 
 /// Cuts regions from blocks.
 #[derive(Debug, Default)]
-pub(crate) struct Regions {
-    block: Option<Arc<Shared>>,
+pub struct Regions {
+    shared: bool,
+    cut: Option<Arc<Cut>>,
     used: usize,
 }
 
 /// A block that regions have been cut from; it is kept for others when the last of them goes.
 #[derive(Debug)]
-struct Shared(Option<Block>);
+struct Cut {
+    block: Option<Block>,
+    /// What is handed out with places in it, if it is shared, and the other end of that pipe.
+    held: Option<(Arc<OwnedFd>, OwnedFd)>,
+}
 
 #[derive(Debug)]
 struct Block {
     memory: NonNull<u8>,
     len: usize,
+    /// What other processes read it through, if it is shared.
+    file: Option<Arc<OwnedFd>>,
+}
+
+/// Shared blocks that nobody cuts from, and that others may hold places in.
+struct Lent {
+    blocks: Vec<(Block, OwnedFd)>,
+    /// How many shared blocks there are, these or not.
+    count: usize,
 }
 
 impl Regions {
+    /// Regions that other processes can read.
+    #[must_use]
+    pub fn shared() -> Self {
+        Self { shared: true, ..Self::default() }
+    }
+
     /// The next region. What is in it is not specified.
     ///
     /// # Errors
-    /// When the system has no memory.
+    /// When the system has no memory, or others hold all that is shared.
     pub(crate) fn cut(&mut self, len: usize) -> io::Result<Region> {
         if len > BLOCK {
-            return Ok(Region { block: Arc::new(Shared(Some(Block::new(len)?))), start: 0, len });
+            return match self.shared {
+                true => Err(io::Errno::NOBUFS),
+                false => Ok(Region { cut: Arc::new(Cut::of(Block::new(len)?)), start: 0, len }),
+            };
         }
-        if self.block.as_mut().is_some_and(|block| Arc::get_mut(block).is_some()) {
-            // Nobody has anything of it any more.
+        if self.cut.as_mut().is_some_and(|cut| cut.is_unused()) {
             self.used = 0;
         }
-        let block = match &mut self.block {
-            Some(block) if self.used + len <= BLOCK => block,
-            block => {
+        let cut = match &mut self.cut {
+            Some(cut) if self.used + len <= BLOCK => cut,
+            cut => {
                 self.used = 0;
-                block.insert(Arc::new(Shared(Some(Block::kept_or_new()?))))
+                // It may be free again as soon as this does not hold it any more.
+                *cut = None;
+                cut.insert(Arc::new(if self.shared { Cut::shared()? } else { Cut::of(Block::kept_or_new()?) }))
             }
         };
         let start = self.used;
         self.used = (start + len).next_multiple_of(ALIGNED);
-        Ok(Region { block: Arc::clone(block), start, len })
+        Ok(Region { cut: Arc::clone(cut), start, len })
+    }
+
+    /// A region that begins with `head`, followed by the bytes at a place.
+    pub(crate) fn fetch(&mut self, head: &[u8], place: &Place) -> io::Result<Bytes> {
+        // So that what is copied is equally aligned on both sides.
+        let skew = (place.start as usize).wrapping_sub(head.len()) % ALIGNED;
+        let body = skew + head.len();
+        let mut region = self.cut(body + place.len)?;
+        region[skew..body].copy_from_slice(head);
+        let mut filled = 0;
+        while filled < place.len {
+            let from = place.start + filled as u64;
+            match rustix::io::pread(&*place.file, &mut region[body + filled..], from) {
+                Ok(0) => return Err(io::Errno::IO),
+                Ok(count) => filled += count,
+                Err(io::Errno::INTR) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(region.freeze().slice(skew..))
+    }
+
+    /// The place of a copy that other processes can read; `None` when others hold too much of what was shared before.
+    #[must_use]
+    pub fn place_of(&mut self, bytes: &[u8]) -> Option<Place> {
+        let mut region = self.cut(bytes.len()).ok()?;
+        region.copy_from_slice(bytes);
+        region.place()
     }
 }
 
@@ -85,6 +157,44 @@ impl Region {
     /// The same as shared bytes.
     pub(crate) fn freeze(self) -> Bytes {
         Bytes::from_owner(self)
+    }
+
+    /// Where it is, if other processes can read it.
+    pub(crate) fn place(&self) -> Option<Place> {
+        let file = Arc::clone(self.cut.block.as_ref()?.file.as_ref()?);
+        let held = Arc::clone(&self.cut.held.as_ref()?.0);
+        Some(Place { file, held, start: self.start as u64, len: self.len })
+    }
+}
+
+impl Place {
+    /// How many bytes there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The place of a part of them.
+    #[must_use]
+    pub(crate) fn part(&self, skip: usize, len: usize) -> Self {
+        assert!(skip + len <= self.len, "a part is inside of the whole");
+        Self { start: self.start + skip as u64, len, ..self.clone() }
+    }
+
+    /// What another process is handed, and the numbers that go with it.
+    pub(crate) fn parts(&self) -> ([BorrowedFd<'_>; 2], [u64; 2]) {
+        ([self.file.as_fd(), self.held.as_fd()], [self.start, self.len as u64])
+    }
+
+    /// The same on the other side.
+    pub(crate) fn of([file, held]: [OwnedFd; 2], start: u64, len: usize) -> Self {
+        Self { file: Arc::new(file), held: Arc::new(held), start, len }
     }
 }
 
@@ -94,7 +204,7 @@ impl Deref for Region {
     #[expect(unsafe_code, reason = "the memory is given by the system, not by an allocator")]
     fn deref(&self) -> &[u8] {
         // SAFETY: the block lives as long as this, all of it can be read, and no other region has these bytes.
-        unsafe { slice::from_raw_parts(self.block.at(self.start), self.len) }
+        unsafe { slice::from_raw_parts(self.cut.at(self.start), self.len) }
     }
 }
 
@@ -102,7 +212,7 @@ impl DerefMut for Region {
     #[expect(unsafe_code, reason = "as above")]
     fn deref_mut(&mut self) -> &mut [u8] {
         // SAFETY: as above, and this one is borrowed exclusively.
-        unsafe { slice::from_raw_parts_mut(self.block.at(self.start), self.len) }
+        unsafe { slice::from_raw_parts_mut(self.cut.at(self.start), self.len) }
     }
 }
 
@@ -112,19 +222,39 @@ impl AsRef<[u8]> for Region {
     }
 }
 
-impl Shared {
+impl Cut {
+    fn of(block: Block) -> Self {
+        Self { block: Some(block), held: None }
+    }
+
+    /// A shared block that nobody holds a place in.
+    fn shared() -> io::Result<Self> {
+        let block = Block::returned_or_new()?;
+        let (held, watched) = pipe_with(PipeFlags::CLOEXEC)?;
+        Ok(Self { block: Some(block), held: Some((Arc::new(held), watched)) })
+    }
+
+    /// Whether nobody has a region of it any more. Who holds places is only known once it is given up.
+    fn is_unused(self: &mut Arc<Self>) -> bool {
+        Arc::get_mut(self).is_some_and(|cut| cut.held.is_none())
+    }
+
     #[expect(unsafe_code, reason = "regions are found by their place")]
     fn at(&self, start: usize) -> *mut u8 {
-        let block = self.0.as_ref().expect("only taken when it is dropped");
+        let block = self.block.as_ref().expect("only taken when it is dropped");
         assert!(start <= block.len, "regions are inside of their block");
         // SAFETY: that is inside of the block, or just behind it.
         unsafe { block.memory.as_ptr().add(start) }
     }
 }
 
-impl Drop for Shared {
+impl Drop for Cut {
     fn drop(&mut self) {
-        let Some(block) = self.0.take().filter(|block| block.len == BLOCK) else { return };
+        let Some(block) = self.block.take().filter(|block| block.len == BLOCK) else { return };
+        if let Some((_, watched)) = self.held.take() {
+            LENT.lock().unwrap_or_else(PoisonError::into_inner).blocks.push((block, watched));
+            return;
+        }
         let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
         if free.len() < KEPT {
             free.push(block);
@@ -138,19 +268,56 @@ impl Block {
         kept.map_or_else(|| Self::new(BLOCK), Ok)
     }
 
+    /// A shared one that everybody has let go, or a new one.
+    fn returned_or_new() -> io::Result<Self> {
+        let mut lent = LENT.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = lent.blocks.iter().position(|(_, watched)| nobody_holds(watched)) {
+            return Ok(lent.blocks.remove(place).0);
+        }
+        if lent.count == SHARED {
+            return Err(io::Errno::NOBUFS);
+        }
+        let block = Self::new_shared()?;
+        lent.count += 1;
+        Ok(block)
+    }
+
     /// Fresh memory, of which nothing is used until it is touched.
     #[expect(unsafe_code, reason = "memory is mapped by address")]
     fn new(len: usize) -> io::Result<Self> {
         // Of a whole number of huge pages, so that the system places it well.
         let len = len.next_multiple_of(HUGE_PAGE);
+        let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: the kernel chooses the address, so that no existing mapping is touched.
-        let memory =
-            unsafe { mmap_anonymous(ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)? };
-        let block = Self { memory: NonNull::new(memory.cast()).ok_or(io::Errno::NOMEM)?, len };
+        let memory = unsafe { mmap_anonymous(ptr::null_mut(), len, access, MapFlags::PRIVATE)? };
+        let block = Self { memory: NonNull::new(memory.cast()).ok_or(io::Errno::NOMEM)?, len, file: None };
         // SAFETY: it is this block, and the advice changes nothing that a program can see.
         let _slower_without = unsafe { madvise(memory, len, Advice::LinuxHugepage) };
         Ok(block)
     }
+
+    #[expect(unsafe_code, reason = "memory is mapped by address")]
+    fn new_shared() -> io::Result<Self> {
+        let file = memfd_create("lithops-values", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+        ftruncate(&file, BLOCK as u64)?;
+        let access = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: as above; other processes only read what is in it.
+        let memory = unsafe { mmap(ptr::null_mut(), BLOCK, access, MapFlags::SHARED, &file, 0)? };
+        let memory = NonNull::new(memory.cast()).ok_or(io::Errno::NOMEM)?;
+        let mut block = Self { memory, len: BLOCK, file: None };
+        // Only this mapping can change it, and nothing its length.
+        let seals = SealFlags::FUTURE_WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
+        fcntl_add_seals(&file, seals)?;
+        block.file = Some(Arc::new(file));
+        Ok(block)
+    }
+}
+
+/// Whether the other end of a pipe is closed in all processes.
+fn nobody_holds(watched: &OwnedFd) -> bool {
+    let mut watched = [PollFd::new(watched, PollFlags::empty())];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut watched, Some(&at_once)).is_ok() && watched[0].revents().contains(PollFlags::ERR)
 }
 
 #[expect(unsafe_code, reason = "whoever has a region may send it and share it, as a vector")]
@@ -193,9 +360,32 @@ mod tests {
     }
 
     #[test]
+    fn shared_ones_are_read_through_their_place_and_used_again_once_nobody_holds_it() {
+        let mut regions = Regions::shared();
+        let bytes: Vec<u8> = (0..LONG).map(|at| (at % 251) as u8).collect();
+        let mut places = Vec::new();
+        while let Some(place) = regions.place_of(&bytes) {
+            places.push(place);
+        }
+        assert!(places.len() > SHARED, "there is a limit, and it is not that low: {}", places.len());
+        for (skip, len) in [(0, LONG), (1, 1000), (4097, 70_000), (LONG, 0)] {
+            let part = places[3].part(skip, len);
+            let fetched = Regions::default().fetch(b"head", &part).expect("reads");
+            assert_eq!(fetched[..4], *b"head");
+            assert_eq!(fetched[4..], bytes[skip..skip + len]);
+        }
+        let last = places.pop().expect("many");
+        drop(places);
+        assert!(regions.place_of(&bytes).is_some(), "all but one block are free");
+        let fetched = Regions::default().fetch(&[], &last).expect("reads");
+        assert_eq!(fetched, bytes, "that one was not touched");
+    }
+
+    #[test]
     fn one_that_is_longer_than_a_block_has_its_own() {
         let mut region = Regions::default().cut(BLOCK + 1).expect("memory");
         region[BLOCK] = 7;
         assert_eq!(region.freeze()[BLOCK], 7);
+        assert!(Regions::shared().cut(BLOCK + 1).is_err(), "but it is not shared");
     }
 }

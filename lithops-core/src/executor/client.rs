@@ -355,7 +355,7 @@ impl Core {
         // What the job teaches is noted, and what it has stored removed, when its last result may be in use already.
         let is_followed = assignment.learn.is_some() || parcels.is_some();
         let followed = is_followed.then(|| self.pending.follow(&state));
-        runtime::driver().spawn(async move {
+        let driven = async move {
             let job = Arc::clone(&assignment.job);
             let ended = driver::drive(assignment, &mut commands).await;
             if let Some(parcels) = parcels {
@@ -364,7 +364,13 @@ impl Core {
             }
             drop(job);
             drop(followed);
-        });
+        };
+        if known == Some(1) {
+            // The call is on its way before another thread could wake up.
+            runtime::start_here(driven);
+        } else {
+            runtime::driver().spawn(driven);
+        }
         Ok(state)
     }
 

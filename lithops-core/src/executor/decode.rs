@@ -7,7 +7,7 @@ use std::{marker::PhantomData, ops::Deref, sync::Arc};
 
 use serde::de::DeserializeOwned;
 
-use super::{AsCompleted, FuturesList, Mode, ResponseFuture, ResponseValue, progress_bar};
+use super::{AsCompleted, FuturesList, Mode, ResponseFuture, ResponseValue, moment, progress_bar};
 use crate::{
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
     id::CallId,
@@ -164,10 +164,10 @@ async fn finished<T: DeserializeOwned>(
 /// Waits for one call.
 async fn outcome_of<T: DeserializeOwned>(job: &Arc<JobState>, call: u64) -> Result<Result<T, CallError>> {
     let _shown = progress_bar::show(job);
-    job.wait_for(|outcomes, progress| {
+    let ended = job.wait_for(|outcomes, progress| {
         outcomes.done().contains(call) || progress.complete && call >= progress.known
-    })
-    .await?;
+    });
+    moment::wait(job, ended).await?;
     committed(job, call).ok_or_else(|| {
         Error::new(ErrorKind::NotFound, format!("the job has no call {call}"))
             .with_hint(format!("its calls are numbered 0 to {}", job.progress().known.saturating_sub(1)))

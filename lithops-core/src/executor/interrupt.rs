@@ -74,6 +74,11 @@ impl Drop for AtWork {
     }
 }
 
+/// How many tasks there are that an interruption of the program waits for.
+pub(super) fn at_work() -> usize {
+    AT_WORK.load(Ordering::Acquire)
+}
+
 /// Whether nobody has said what the signal is to do: its bits among the caught and the ignored ones.
 fn is_default() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -106,7 +111,7 @@ async fn wait(mut interrupts: Signal) {
     }
     // The program itself learns nothing: it would go on, and end before what runs elsewhere is ended.
     let ended = async {
-        while AT_WORK.load(Ordering::Acquire) > 0 {
+        while at_work() > 0 {
             sleep(Duration::from_millis(5)).await;
         }
     };

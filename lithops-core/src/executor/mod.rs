@@ -17,6 +17,7 @@ mod leftover;
 mod map;
 mod map_reduce;
 mod mode;
+mod moment;
 mod options;
 mod parcels;
 mod pending;

@@ -1,11 +1,16 @@
 //! The runtime that drives jobs: one thread of its own, so that a program's own runtime, or none, does not matter.
 
 use std::{
+    cell::Cell,
     future::Future,
     sync::{LazyLock, OnceLock},
 };
 
-use tokio::runtime::{Builder, Handle, Runtime};
+use async_task::Runnable;
+use tokio::{
+    runtime::{Builder, Handle, Runtime},
+    task::coop::unconstrained,
+};
 
 static DRIVER: LazyLock<Runtime> = LazyLock::new(|| {
     Builder::new_multi_thread()
@@ -20,6 +25,39 @@ static DRIVER: LazyLock<Runtime> = LazyLock::new(|| {
 pub(crate) fn driver() -> &'static Handle {
     static HANDLE: OnceLock<Handle> = OnceLock::new();
     HANDLE.get_or_init(|| DRIVER.handle().clone())
+}
+
+thread_local! {
+    /// Whether a task is being started on this thread, and the task, should it wake itself.
+    static STARTING: Cell<bool> = const { Cell::new(false) };
+    static AGAIN: Cell<Option<Runnable>> = const { Cell::new(None) };
+}
+
+/// A task that wakes itself more often than this is not about to wait.
+const TURNS: usize = 8;
+
+/// Starts a task of that runtime on this thread: it runs here until it has to wait for something, and then there.
+pub(crate) fn start_here(task: impl Future<Output = ()> + Send + 'static) {
+    let schedule = |runnable: Runnable| {
+        if STARTING.get() {
+            AGAIN.set(Some(runnable));
+        } else {
+            driver().spawn(async move { runnable.run() });
+        }
+    };
+    // Whoever waits for one short call after the other uses up what a task of its own runtime may do in a row, and this
+    // one would be told to yield.
+    let (runnable, task) = async_task::spawn(unconstrained(task), schedule);
+    task.detach();
+    let _inside = driver().enter();
+    let mut next = Some(runnable);
+    for turn in 1..=TURNS {
+        let Some(runnable) = next.take() else { return };
+        STARTING.set(turn < TURNS);
+        runnable.run();
+        STARTING.set(false);
+        next = AGAIN.take();
+    }
 }
 
 /// Whether this thread drives jobs.

@@ -16,7 +16,7 @@ use crate::{
 /// The producer waits when this many calls are queued, so that inputs stay lazy.
 const MAX_CALLS: usize = 16 << 10;
 /// The producer waits when this many bytes are queued.
-const MAX_BYTES: usize = 8 << 20;
+const MAX_BYTES: usize = 2 << 20;
 
 /// A bounded queue of encoded arguments. The producer is a thread of its own, because a user's iterator may block;
 /// the dispatcher takes whatever is there, so that an argument never waits for the next one.
@@ -32,11 +32,13 @@ pub struct InputQueue {
 #[derive(Debug, Default)]
 struct State {
     builder: PayloadsBuilder,
-    regions: Regions,
+    regions: Option<Regions>,
     failed: Vec<(usize, Vec<u8>)>,
     ended: bool,
     closed: bool,
     error: Option<Error>,
+    /// How many producers wait for space.
+    waiting: usize,
 }
 
 impl State {
@@ -49,9 +51,10 @@ impl State {
         if self.builder.bytes() < LONG {
             return mem::take(&mut self.builder).finish();
         }
-        match self.regions.cut(self.builder.bytes()) {
+        let regions = self.regions.get_or_insert_with(Regions::shared);
+        match regions.cut(self.builder.bytes()) {
             Ok(region) => self.builder.drain_to(region),
-            // The system is short of memory: it stays where it is.
+            // It is too long, or too much is on its way: it stays where it is.
             Err(_) => mem::take(&mut self.builder).finish(),
         }
     }
@@ -128,8 +131,10 @@ impl InputQueue {
 
     /// Says that nobody wants further arguments.
     pub fn close(&self) {
-        self.lock().closed = true;
-        self.space.notify_all();
+        let mut state = self.lock();
+        state.closed = true;
+        self.wake_producers(&state);
+        drop(state);
         self.freed.notify_waiters();
     }
 
@@ -144,8 +149,8 @@ impl InputQueue {
         }
         let inputs = state.take_column();
         let taken = Taken { inputs, failed: mem::take(&mut state.failed), ended: state.ended };
+        self.wake_producers(&state);
         drop(state);
-        self.space.notify_all();
         self.freed.notify_waiters();
         Ok(taken)
     }
@@ -155,10 +160,19 @@ impl InputQueue {
         self.ready.notified().await;
     }
 
+    /// Waking nobody is a system call too.
+    fn wake_producers(&self, state: &State) {
+        if state.waiting > 0 {
+            self.space.notify_all();
+        }
+    }
+
     fn append(&self, add: impl FnOnce(&mut State)) -> bool {
         let mut state = self.lock();
         while state.is_full() {
+            state.waiting += 1;
             state = self.space.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
         }
         if state.closed {
             return false;

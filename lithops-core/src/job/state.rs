@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -105,6 +108,22 @@ pub struct JobState {
     leftover: Option<Arc<Leftover>>,
     /// Whether waiting for it may show how far it is.
     shown: bool,
+    /// Whether a task drives it, which has something left to do after its last outcome.
+    driven: AtomicBool,
+    /// Whether nothing more will happen to it.
+    over: AtomicBool,
+}
+
+/// A task drives the job as long as this is there; whoever waits for the job's end is woken afterwards.
+#[derive(Debug)]
+pub(crate) struct Driven(Arc<JobState>);
+
+impl Drop for Driven {
+    fn drop(&mut self) {
+        self.0.driven.store(false, Ordering::Release);
+        self.0.over.store(true, Ordering::Release);
+        self.0.changed.notify_waiters();
+    }
 }
 
 /// What the handles of a job may ask of the task that drives it.
@@ -187,6 +206,8 @@ impl JobState {
                 locator: None,
                 leftover: None,
                 shown: false,
+                driven: AtomicBool::new(false),
+                over: AtomicBool::new(false),
             },
             received,
         )
@@ -332,15 +353,30 @@ impl JobState {
         }
     }
 
+    /// A task begins to drive it.
+    pub(crate) fn drive(self: &Arc<Self>) -> Driven {
+        self.driven.store(true, Ordering::Release);
+        Driven(Arc::clone(self))
+    }
+
+    /// Whether the task that drove it has ended. Looking costs nothing.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
     /// Says how many calls are known, and whether that is all.
     pub fn set_known(&self, known: u64, complete: bool) {
         let mut inner = self.lock();
+        let before = (inner.known, inner.complete);
         inner.known = inner.known.max(known);
         if complete {
             (inner.known, inner.complete) = (known, true);
         }
+        let has_changed = before != (inner.known, inner.complete);
         drop(inner);
-        self.changed.notify_waiters();
+        if has_changed {
+            self.changed.notify_waiters();
+        }
     }
 
     /// Makes outcomes visible.
@@ -353,7 +389,10 @@ impl JobState {
             inner.finished.get_or_insert_with(Instant::now);
         }
         drop(inner);
-        self.changed.notify_waiters();
+        // The last ones are woken by whoever drives it, once its workers are free for the next job.
+        if !(progress.is_finished() && self.driven.load(Ordering::Acquire)) {
+            self.changed.notify_waiters();
+        }
         if progress.done > before {
             self.tell(|| JobEvent::Done { job: self.id, progress });
         }

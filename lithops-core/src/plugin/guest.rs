@@ -413,7 +413,7 @@ pub(super) extern "C" fn feed(pointer: *mut c_void, invocation: u64, frame: Text
 fn read_command(mut bytes: &[u8]) -> Result<FeedCommand> {
     let frame = read_frame(&mut bytes)?;
     let frame = frame.ok_or_else(|| Error::new(ErrorKind::Unexpected, "an empty command"))?;
-    let Frame { kind, body } = &frame;
+    let Frame { kind, body, .. } = &frame;
     Ok(match kind {
         FrameKind::Calls => FeedCommand::Chunk(Calls::read(&Bytes::clone(body))?),
         FrameKind::StoredCalls => FeedCommand::StoredChunk(Box::new(StoredCalls::read(&frame)?)),

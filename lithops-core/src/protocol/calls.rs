@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{FrameKind, Payloads, Run, frame_header, malformed};
-use crate::error::Result;
+use super::{Frame, FrameKind, Payloads, Run, frame_header, malformed};
+use crate::{error::Result, memory::Place};
 
 /// A run of calls and their arguments.
 #[derive(Debug, Clone)]
@@ -51,6 +51,11 @@ impl Calls {
     pub fn write_head(&self, out: &mut Vec<u8>) -> Bytes {
         let len = FIXED + self.arguments.encoded_len();
         out.extend_from_slice(&frame_header(FrameKind::Calls, len));
+        self.write_body_head(out)
+    }
+
+    /// The same without the frame's header.
+    pub(super) fn write_body_head(&self, out: &mut Vec<u8>) -> Bytes {
         self.run.write(out);
         out.extend_from_slice(&self.batch.to_le_bytes());
         out.extend_from_slice(&[0; 4]);
@@ -63,6 +68,18 @@ impl Calls {
     /// # Errors
     /// When the body is malformed.
     pub fn read(body: &Bytes) -> Result<Self> {
+        Self::read_with(body, None)
+    }
+
+    /// Decodes a frame, whose arguments may be elsewhere: they stay there.
+    ///
+    /// # Errors
+    /// When the body is malformed.
+    pub fn read_frame(frame: &Frame) -> Result<Self> {
+        Self::read_with(&frame.body, frame.end.as_ref())
+    }
+
+    fn read_with(body: &Bytes, end: Option<&Place>) -> Result<Self> {
         let run = Run::read(body)?;
         let fixed: &[u8; FIXED] = body.first_chunk().ok_or_else(|| malformed("calls are cut short"))?;
         let mut queued_at = [0; 8];
@@ -72,7 +89,7 @@ impl Calls {
             run,
             batch: u32::from_le_bytes([batch[0], batch[1], batch[2], batch[3]]),
             queued_at: u64::from_le_bytes(queued_at),
-            arguments: Payloads::read(&body.slice(FIXED..), run.count)?,
+            arguments: Payloads::read_with(&body.slice(FIXED..), run.count, end)?,
         })
     }
 }

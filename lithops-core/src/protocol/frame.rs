@@ -8,11 +8,17 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    memory::{LONG, Region, Regions},
+    memory::{LONG, Place, Region, Regions},
+    protocol::channel::Arrived,
 };
 
 /// The bytes before a frame's body.
 pub const HEADER_LEN: usize = 8;
+
+/// The byte of a header that is 1 when the body begins with a place, at which it ends.
+const ENDS_ELSEWHERE: usize = 5;
+/// Where in what is shared, and how many bytes: `u64 LE` each.
+const PLACE_LEN: usize = 16;
 
 /// The longest body that is sent or accepted, checked before anything is allocated.
 pub const MAX_FRAME: usize = 1 << 30;
@@ -56,6 +62,8 @@ pub enum FrameKind {
     StoredReport = 12,
     /// [`Deadline`](super::Deadline): how long the worker may run calls of the job.
     Deadline = 13,
+    /// No body: the worker has got what came with the greeting, so that memory can be shared with it.
+    Shares = 17,
     /// No body: a worker of a fleet is to take no further job, and to end when it has none.
     Leave = 14,
     /// `artifact::Running`: which program runs the calls that follow, for a worker that finds it in the storage.
@@ -83,6 +91,7 @@ impl FrameKind {
             14 => Self::Leave,
             15 => Self::Running,
             16 => Self::Ended,
+            17 => Self::Shares,
             _ => return None,
         })
     }
@@ -95,6 +104,8 @@ pub struct Frame {
     pub kind: FrameKind,
     /// The body, not yet decoded.
     pub body: Bytes,
+    /// Where the end of the body is, when it is not here: in memory that its sender shares.
+    pub end: Option<Place>,
 }
 
 impl Frame {
@@ -116,6 +127,16 @@ impl Frame {
         Ok(())
     }
 
+    /// The same with all of its body here.
+    ///
+    /// # Errors
+    /// When there is no memory, or what was shared is gone.
+    pub fn whole(self, regions: &mut Regions) -> Result<Self> {
+        let Some(place) = &self.end else { return Ok(self) };
+        let body = regions.fetch(&self.body, place).map_err(std::io::Error::from)?;
+        Ok(Self { kind: self.kind, body, end: None })
+    }
+
     /// Decodes a postcard body.
     ///
     /// # Errors
@@ -130,6 +151,17 @@ impl Frame {
 pub fn frame_header(kind: FrameKind, len: usize) -> [u8; HEADER_LEN] {
     let len = u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes();
     [len[0], len[1], len[2], len[3], kind as u8, 0, 0, 0]
+}
+
+/// The beginning of a frame whose body ends at `place`: its header, and what is followed by the rest of the body.
+pub(super) fn shared_header(kind: FrameKind, rest: usize, place: &Place) -> [u8; HEADER_LEN + PLACE_LEN] {
+    let mut header = [0; HEADER_LEN + PLACE_LEN];
+    header[..HEADER_LEN].copy_from_slice(&frame_header(kind, PLACE_LEN + rest));
+    header[ENDS_ELSEWHERE] = 1;
+    let (_, [start, len]) = place.parts();
+    header[HEADER_LEN..HEADER_LEN + 8].copy_from_slice(&start.to_le_bytes());
+    header[HEADER_LEN + 8..].copy_from_slice(&len.to_le_bytes());
+    header
 }
 
 /// An error for bytes that do not follow the protocol.
@@ -158,6 +190,11 @@ fn parse_header(header: &[u8]) -> Result<(FrameKind, usize)> {
 /// # Errors
 /// When the stream fails, ends inside a frame, or carries something else.
 pub fn read_frame(stream: &mut impl Read) -> Result<Option<Frame>> {
+    read_frame_with(stream, &Arrived::default())
+}
+
+/// The same, where `arrived` takes what comes with the bytes.
+pub(super) fn read_frame_with(stream: &mut impl Read, arrived: &Arrived) -> Result<Option<Frame>> {
     let mut header = [0; HEADER_LEN];
     let mut filled = 0;
     while filled < HEADER_LEN {
@@ -173,7 +210,7 @@ pub fn read_frame(stream: &mut impl Read) -> Result<Option<Frame>> {
     if len > LONG {
         let mut body = region(&mut Regions::default(), len)?;
         return match stream.read_exact(&mut body) {
-            Ok(()) => Ok(Some(Frame { kind, body: body.freeze() })),
+            Ok(()) => Ok(Some(Frame { kind, body: body.freeze(), end: None })),
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(cut_short()),
             Err(error) => Err(error.into()),
         };
@@ -183,7 +220,9 @@ pub fn read_frame(stream: &mut impl Read) -> Result<Option<Frame>> {
     if read < len {
         return Err(cut_short());
     }
-    Ok(Some(Frame { kind, body: body.into() }))
+    let mut body = Bytes::from(body);
+    let end = if header[ENDS_ELSEWHERE] == 0 { None } else { Some(arrived.place(&mut body)?) };
+    Ok(Some(Frame { kind, body, end }))
 }
 
 /// Memory for a long body, of which no more is used than is read into it.
@@ -201,6 +240,8 @@ pub struct FrameReader<R> {
     /// A long frame that has not come to its end yet.
     long: Option<Long>,
     regions: Regions,
+    /// What has come with the bytes.
+    arrived: Arrived,
 }
 
 #[derive(Debug)]
@@ -221,7 +262,27 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// The same, for one of very many streams over which little comes.
     pub fn with_block(stream: R, block: usize) -> Self {
         let (buffer, block) = (BytesMut::with_capacity(block), block.max(MIN_ROOM));
-        Self { stream, buffer, block, long: None, regions: Regions::default() }
+        let (arrived, regions) = (Arrived::default(), Regions::default());
+        Self { stream, buffer, block, long: None, regions, arrived }
+    }
+
+    /// The same, where `arrived` takes what comes with the bytes.
+    pub(super) fn with_arrived(stream: R, arrived: Arrived) -> Self {
+        Self { arrived, ..Self::new(stream) }
+    }
+
+    /// Drops the descriptors that have come with a greeting; says how many there were.
+    pub fn take_arrived(&self) -> usize {
+        self.arrived.take_all()
+    }
+
+    /// The next frame, all of it.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next), and when there is no memory for it.
+    pub async fn next_whole(&mut self) -> Result<Option<Frame>> {
+        let Some(frame) = self.next().await? else { return Ok(None) };
+        frame.whole(&mut self.regions).map(Some)
     }
 
     /// The next frame; `None` at the end of the stream.
@@ -250,7 +311,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// When the bytes read are not a frame.
     pub fn buffered(&mut self) -> Result<Option<Frame>> {
         if let Some(long) = self.long.take_if(|long| long.filled == long.body.len()) {
-            return Ok(Some(Frame { kind: long.kind, body: long.body.freeze() }));
+            return Ok(Some(Frame { kind: long.kind, body: long.body.freeze(), end: None }));
         }
         if self.long.is_some() {
             return Ok(None);
@@ -274,8 +335,11 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             self.make_room(missing.clamp(MIN_ROOM, MAX_RESERVE));
             return Ok(None);
         }
+        let ends_elsewhere = self.buffer[ENDS_ELSEWHERE] != 0;
         self.buffer.advance(HEADER_LEN);
-        Ok(Some(Frame { kind, body: self.buffer.split_to(len).freeze() }))
+        let mut body = self.buffer.split_to(len).freeze();
+        let end = if ends_elsewhere { Some(self.arrived.place(&mut body)?) } else { None };
+        Ok(Some(Frame { kind, body, end }))
     }
 
     /// Frames share the block they were read into, and whoever keeps one keeps the block: a new one is only begun

@@ -6,7 +6,7 @@ use super::{Frame, FrameKind, frame_header, malformed};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The versions of the protocol this build speaks, first and last.
-pub const PROTOCOL: (u16, u16) = (4, 4);
+pub const PROTOCOL: (u16, u16) = (5, 5);
 
 const MAGIC: &[u8; 8] = b"LITHOPS\n";
 
@@ -144,7 +144,8 @@ mod tests {
 
     #[test]
     fn something_else_is_not_a_hello() {
-        let frame = Frame { kind: FrameKind::Hello, body: bytes::Bytes::from_static(b"\nrunning 1 test\n") };
+        let body = bytes::Bytes::from_static(b"\nrunning 1 test\n");
+        let frame = Frame { kind: FrameKind::Hello, body, end: None };
         assert!(Hello::read(&frame).expect_err("refused").to_string().contains("not a hello"));
     }
 }

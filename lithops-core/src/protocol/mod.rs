@@ -16,16 +16,23 @@
 //!   | -- Deadline ----------> |                              |   how long the platform lets it run
 //! ```
 //!
+//! On one machine, long values do not travel through the sockets: a frame can end at a place in memory that its sender
+//! shares ([`Place`](crate::memory::Place)), which a worker hands on as it is. A client attaches a descriptor to its
+//! greeting, and a worker that gets it says `Shares`: the socket leads from the one to the other, and nobody only
+//! relays its bytes.
+//!
 //! An executor inside of a call is a client too: over the second socket it sends its worker what a client sends after
 //! the greeting, and is sent what a client is sent.
 //!
 //! Where a worker is reached by requests instead, a request holds a hello, the program that is running (`Running`), a
 //! job and its calls; the answer holds what the worker would send, and at last how it ended (`Ended`).
 //!
-//! A frame is `length: u32 LE`, `kind: u8`, three zero bytes, and a body. Bodies that carry calls or outcomes are
+//! A frame is `length: u32 LE`, `kind: u8`, a byte that says whether the body begins with a place, two zero bytes, and
+//! a body. Bodies that carry calls or outcomes are
 //! laid out by hand in columns and sliced without a copy; the others are postcard.
 
 mod calls;
+mod channel;
 mod envelope;
 mod frame;
 mod hello;
@@ -38,6 +45,7 @@ mod report;
 mod run;
 
 pub use calls::Calls;
+pub use channel::{BlockingFrames, Incoming, channel, send_placed};
 pub use envelope::Envelope;
 pub use frame::{Frame, FrameKind, FrameReader, HEADER_LEN, MAX_FRAME, MAX_VALUE, frame_header, read_frame};
 pub use hello::{About, Hello, PROTOCOL, Role};

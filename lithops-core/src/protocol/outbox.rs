@@ -3,12 +3,29 @@
 use std::{
     collections::VecDeque,
     io::{self, IoSlice},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    mem::MaybeUninit,
+    net::Shutdown,
+    os::unix::net::UnixStream,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use bytes::{Buf, Bytes};
-use tokio::{net::unix::OwnedWriteHalf, sync::Notify, time};
+use rustix::{
+    io::Errno,
+    net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg},
+};
+use tokio::{
+    io::Interest,
+    sync::Notify,
+    time,
+};
+
+use super::{Calls, FrameKind, channel::watched, frame::shared_header};
+use crate::memory::Place;
 
 /// Frames that can wait are sent after this long, if nothing else is sent before.
 const LATER: Duration = Duration::from_millis(5);
@@ -23,7 +40,9 @@ pub struct Outbox {
 
 #[derive(Debug)]
 struct Shared {
-    stream: OwnedWriteHalf,
+    stream: UnixStream,
+    /// Whether the peer can be sent places in shared memory.
+    shares: Arc<AtomicBool>,
     waiting: Mutex<Waiting>,
     wake: Notify,
 }
@@ -31,7 +50,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Waiting {
     /// What the socket has not taken, in order.
-    pieces: VecDeque<Bytes>,
+    pieces: VecDeque<Piece>,
     /// Whole frames that can wait for the next ones.
     later: Vec<u8>,
     /// Whether the task knows that there are such.
@@ -39,11 +58,18 @@ struct Waiting {
     closed: bool,
 }
 
+#[derive(Debug)]
+struct Piece {
+    bytes: Bytes,
+    /// What is sent with the first byte.
+    place: Option<Place>,
+}
+
 impl Outbox {
-    /// An outbox into `stream`; must be called inside a runtime.
-    #[must_use]
-    pub fn new(stream: OwnedWriteHalf) -> Self {
-        let shared = Arc::new(Shared { stream, waiting: Mutex::default(), wake: Notify::new() });
+    /// An outbox into a socket that does not block; must be called inside a runtime.
+    pub(super) fn new(stream: UnixStream) -> Self {
+        let (shares, waiting, wake) = (Arc::default(), Mutex::default(), Notify::new());
+        let shared = Arc::new(Shared { stream, shares, waiting, wake });
         tokio::spawn(flush(Arc::clone(&shared)));
         Self { shared }
     }
@@ -55,23 +81,60 @@ impl Outbox {
 
     /// Sends whole frames, of which the last ends with `tail`, without a copy of that.
     pub fn send_with(&self, frames: &[u8], tail: &Bytes) {
+        self.send_parts(frames, tail, None);
+    }
+
+    /// Sends a frame whose body is `head` and what is at `place`.
+    pub fn send_placed(&self, kind: FrameKind, head: &[u8], place: &Place) {
+        let mut frame = shared_header(kind, head.len(), place).to_vec();
+        frame.extend_from_slice(head);
+        self.send_parts(&frame, &Bytes::new(), Some(place));
+    }
+
+    /// Sends calls behind other frames; where memory is shared, long arguments stay where they are.
+    pub fn send_calls(&self, mut frames: Vec<u8>, calls: &Calls) {
+        let Some(place) = calls.arguments.place().filter(|_| self.shares()) else {
+            let arguments = calls.write_head(&mut frames);
+            return self.send_with(&frames, &arguments);
+        };
+        let mut head = Vec::new();
+        calls.write_body_head(&mut head);
+        frames.extend_from_slice(&shared_header(FrameKind::Calls, head.len(), place));
+        frames.extend_from_slice(&head);
+        self.send_parts(&frames, &Bytes::new(), Some(place));
+    }
+
+    /// Whether places in shared memory can be sent.
+    #[must_use]
+    pub fn shares(&self) -> bool {
+        self.shared.shares.load(Ordering::Relaxed)
+    }
+
+    /// What is to be set once they can.
+    #[must_use]
+    pub fn sharing(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.shared.shares)
+    }
+
+    fn send_parts(&self, frames: &[u8], tail: &Bytes, place: Option<&Place>) {
         let mut waiting = self.shared.lock();
         let later = std::mem::take(&mut waiting.later);
         let parts = [later.as_slice(), frames, tail];
         let mut sent = 0;
         if waiting.pieces.is_empty() {
-            match self.shared.write(&parts) {
+            match self.shared.write(&parts, place) {
                 Ok(count) => sent = count,
                 Err(_) => return,
             }
         }
+        let mut place = place.filter(|_| sent == 0).cloned();
         let mut is_left = false;
-        for (place, part) in parts.into_iter().enumerate() {
+        for (number, part) in parts.into_iter().enumerate() {
             let gone = sent.min(part.len());
             sent -= gone;
             if gone < part.len() {
-                let left = if place == 2 { tail.slice(gone..) } else { Bytes::copy_from_slice(&part[gone..]) };
-                waiting.pieces.push_back(left);
+                let bytes = if number == 2 { tail.slice(gone..) } else { Bytes::copy_from_slice(&part[gone..]) };
+                waiting.pieces.push_back(Piece { bytes, place: place.take() });
                 is_left = true;
             }
         }
@@ -111,10 +174,13 @@ impl Shared {
     /// Writes of what waits as much as the socket takes.
     fn write_pieces(&self) -> io::Result<()> {
         let mut waiting = self.lock();
-        while let Some(piece) = waiting.pieces.front_mut() {
-            let sent = self.write(&[piece])?;
-            if sent < piece.len() {
-                piece.advance(sent);
+        while let Some(Piece { bytes, place }) = waiting.pieces.front_mut() {
+            let sent = self.write(&[bytes], place.as_ref())?;
+            if sent > 0 {
+                *place = None;
+            }
+            if sent < bytes.len() {
+                bytes.advance(sent);
                 break;
             }
             waiting.pieces.pop_front();
@@ -128,31 +194,50 @@ impl Shared {
         waiting.timed = false;
         if !waiting.later.is_empty() {
             let later = std::mem::take(&mut waiting.later);
-            waiting.pieces.push_back(later.into());
+            waiting.pieces.push_back(Piece { bytes: later.into(), place: None });
         }
     }
 
     /// Writes as much as the socket takes.
-    fn write(&self, parts: &[&[u8]]) -> io::Result<usize> {
+    fn write(&self, parts: &[&[u8]], place: Option<&Place>) -> io::Result<usize> {
         let all: usize = parts.iter().map(|part| part.len()).sum();
         let mut sent = 0;
         while sent < all {
             let mut skip = sent;
-            let slices: Vec<_> = parts
-                .iter()
-                .map(|part| {
-                    let gone = skip.min(part.len());
-                    skip -= gone;
-                    IoSlice::new(&part[gone..])
-                })
-                .collect();
-            match self.stream.try_write_vectored(&slices) {
+            let mut slices = [IoSlice::new(&[]); 3];
+            for (slice, part) in slices.iter_mut().zip(parts) {
+                let gone = skip.min(part.len());
+                skip -= gone;
+                *slice = IoSlice::new(&part[gone..]);
+            }
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            let descriptors = place.filter(|_| sent == 0).map(|place| place.parts().0);
+            if let Some(descriptors) = &descriptors {
+                control.push(SendAncillaryMessage::ScmRights(descriptors));
+            }
+            match sendmsg(&self.stream, &slices[..parts.len()], &mut control, SendFlags::NOSIGNAL) {
                 Ok(count) => sent += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => break,
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(sent)
+    }
+
+    /// Waits until the socket may take more. Only then is it watched for that: else this process would be woken each
+    /// time the peer reads.
+    async fn writable(&self) -> io::Result<()> {
+        let stream = watched(self.stream.try_clone()?, Interest::WRITABLE)?;
+        stream.writable().await.map(drop)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // The peer sees the end even while somebody still listens to it. It may be gone itself.
+        let _ = self.stream.shutdown(Shutdown::Write);
     }
 }
 
@@ -164,7 +249,7 @@ async fn flush(shared: Arc<Shared>) {
             (!waiting.pieces.is_empty(), waiting.timed, waiting.closed)
         };
         if has_pieces {
-            if shared.stream.writable().await.is_err() || shared.write_pieces().is_err() {
+            if shared.writable().await.is_err() || shared.write_pieces().is_err() {
                 return;
             }
         } else if closed {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::{
     bytes::{SHARED_FROM, decode_from},
     error::Result,
-    memory::Region,
+    memory::{Place, Region},
     protocol::malformed,
 };
 
@@ -19,6 +19,8 @@ pub struct Payloads {
     /// Where the first value starts, on the scale of `ends`.
     base: u32,
     data: Bytes,
+    /// Where the values are in memory that is shared with other processes; perhaps only there.
+    place: Option<Place>,
 }
 
 impl Payloads {
@@ -27,9 +29,18 @@ impl Payloads {
     /// # Errors
     /// When the offsets do not fit the bytes.
     pub fn read(body: &Bytes, count: u32) -> Result<Self> {
+        Self::read_with(body, count, None)
+    }
+
+    /// The same where the values may be at a place rather than behind the offsets.
+    pub(super) fn read_with(body: &Bytes, count: u32, place: Option<&Place>) -> Result<Self> {
         let table = (count as usize).checked_mul(4).filter(|table| *table <= body.len());
         let table = table.ok_or_else(|| malformed("the offsets are cut short"))?;
-        let column = Self { ends: body.slice(..table), base: 0, data: body.slice(table..) };
+        let (ends, data) = (body.slice(..table), body.slice(table..));
+        if place.is_some() && !data.is_empty() {
+            return Err(malformed("values both here and elsewhere"));
+        }
+        let column = Self { ends, base: 0, data, place: place.cloned() };
         let mut last = 0;
         for index in 0..column.len() {
             let end = column.end(index);
@@ -38,7 +49,7 @@ impl Payloads {
             }
             last = end;
         }
-        if last as usize != column.data.len() {
+        if last as usize != column.bytes() {
             return Err(malformed("the offsets do not match the bytes"));
         }
         Ok(column)
@@ -59,7 +70,13 @@ impl Payloads {
     /// How many bytes all values have.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.data.len()
+        if self.data.is_empty() { self.place.as_ref().map_or(0, Place::len) } else { self.data.len() }
+    }
+
+    /// Where the values are in memory that is shared, if they are.
+    #[must_use]
+    pub fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
     }
 
     /// How many bytes one value has.
@@ -68,7 +85,7 @@ impl Payloads {
         (self.end(index) - self.start(index)) as usize
     }
 
-    /// One value.
+    /// One value, which must be here.
     #[must_use]
     pub fn get(&self, index: usize) -> &[u8] {
         &self.data[(self.start(index) - self.base) as usize..(self.end(index) - self.base) as usize]
@@ -87,10 +104,12 @@ impl Payloads {
             return Self::default();
         }
         let (start, end) = (self.start(skip), self.end(skip + count - 1));
+        let (from, to) = ((start - self.base) as usize, (end - self.base) as usize);
         Self {
             ends: self.ends.slice(skip * 4..(skip + count) * 4),
             base: start,
-            data: self.data.slice((start - self.base) as usize..(end - self.base) as usize),
+            data: if self.data.is_empty() { Bytes::new() } else { self.data.slice(from..to) },
+            place: self.place.as_ref().map(|place| place.part(from, to - from)),
         }
     }
 
@@ -110,7 +129,7 @@ impl Payloads {
     /// How many leading values fit into `limit` bytes, but at least one.
     #[must_use]
     pub fn fitting(&self, limit: usize) -> usize {
-        if self.data.len() <= limit {
+        if self.bytes() <= limit {
             return self.len();
         }
         let limit = u64::from(self.base) + limit as u64;
@@ -125,7 +144,7 @@ impl Payloads {
     /// The encoded length.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
-        self.ends.len() + self.data.len()
+        self.ends.len() + self.bytes()
     }
 
     /// Appends the encoded column.
@@ -217,13 +236,14 @@ impl PayloadsBuilder {
     pub(crate) fn drain_to(&mut self, mut region: Region) -> Payloads {
         region.copy_from_slice(&self.data);
         self.data.clear();
-        Payloads { ends: mem::take(&mut self.ends).into(), base: 0, data: region.freeze() }
+        let place = region.place();
+        Payloads { ends: mem::take(&mut self.ends).into(), base: 0, data: region.freeze(), place }
     }
 
     /// The column.
     #[must_use]
     pub fn finish(self) -> Payloads {
-        Payloads { ends: self.ends.into(), base: 0, data: self.data.into() }
+        Payloads { ends: self.ends.into(), base: 0, data: self.data.into(), place: None }
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
-use super::{FrameKind, Payloads, PayloadsBuilder, Run, frame_header, malformed};
-use crate::{error::Result, id::CallId};
+use super::{Frame, FrameKind, HEADER_LEN, Payloads, PayloadsBuilder, Run, frame_header, malformed};
+use crate::{error::Result, id::CallId, memory::Place};
 
 /// What became of a call, one byte in a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -91,6 +91,18 @@ impl Report {
     /// # Errors
     /// When the body is malformed.
     pub fn read(body: &Bytes) -> Result<Self> {
+        Self::read_with(body, None)
+    }
+
+    /// Decodes a frame, whose values may be elsewhere: they stay there.
+    ///
+    /// # Errors
+    /// When the body is malformed.
+    pub fn read_frame(frame: &Frame) -> Result<Self> {
+        Self::read_with(&frame.body, frame.end.as_ref())
+    }
+
+    fn read_with(body: &Bytes, end: Option<&Place>) -> Result<Self> {
         let header = Self::read_header(body)?;
         let count = header.run.count as usize;
         let columns = count.checked_mul(17).and_then(|columns| columns.checked_add(FIXED));
@@ -102,7 +114,7 @@ impl Report {
             return Err(malformed(format!("unknown outcome {tag}")));
         }
         let times = body.slice(FIXED + count..FIXED + count * 17);
-        let values = Payloads::read(&body.slice(FIXED + count * 17..), header.run.count)?;
+        let values = Payloads::read_with(&body.slice(FIXED + count * 17..), header.run.count, end)?;
         Ok(Self { header, tags, times, values })
     }
 
@@ -309,6 +321,13 @@ impl ReportBuilder {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.values.bytes()
+    }
+
+    /// The same without the frame's header, and without the last value, which is not here.
+    pub fn drain_head_into(&mut self, header: &ReportHeader, out: &mut Vec<u8>) {
+        let from = out.len();
+        self.drain_into(header, out);
+        out.drain(from..from + HEADER_LEN);
     }
 
     /// Appends the frame and starts anew, keeping the buffers. The header's run must have as many calls.

@@ -1,10 +1,10 @@
 //! The `stdio` door: the client is at the other end of a socket, as on localhost.
 
-use std::os::unix::net::UnixStream;
+use std::{os::unix::net::UnixStream, sync::atomic::Ordering};
 
 use lithops_core::{
     error::{Error, ErrorKind, Result, Retry},
-    protocol::{FrameKind, FrameReader, Hello, Outbox, Role, Setup},
+    protocol::{self, FrameKind, Hello, Role, Setup, frame_header},
 };
 
 use super::pull::pull;
@@ -23,7 +23,11 @@ const EXIT_LOST: i32 = 1;
 #[must_use]
 pub fn stdio(channel: UnixStream) -> i32 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let served = runtime.map_err(Error::from).and_then(|runtime| runtime.block_on(serve(channel)));
+    let served = runtime.map_err(Error::from).and_then(|runtime| {
+        // As a task, because what wakes the outermost future interrupts the wait for events too.
+        let served = runtime.block_on(runtime.spawn(serve(channel)));
+        served.map_err(|error| Error::new(ErrorKind::Unexpected, format!("the worker panicked: {error}")))?
+    });
     match served {
         Ok(()) => 0,
         Err(error) => {
@@ -36,10 +40,7 @@ pub fn stdio(channel: UnixStream) -> i32 {
 
 /// Serves the client at the other end of `channel` until it goes.
 pub(super) async fn serve(channel: UnixStream) -> Result<()> {
-    channel.set_nonblocking(true)?;
-    let (reading, writing) = tokio::net::UnixStream::from_std(channel)?.into_split();
-    let mut frames = FrameReader::new(reading);
-    let outbox = Outbox::new(writing);
+    let (mut frames, outbox) = protocol::channel(channel)?;
 
     // The hello goes out first and in any case, so that the client can tell what is wrong with the versions.
     let mut hello = Vec::new();
@@ -47,6 +48,10 @@ pub(super) async fn serve(channel: UnixStream) -> Result<()> {
     outbox.send(&hello);
     let Some(frame) = frames.next().await? else { return Ok(()) };
     Hello::read(&frame)?;
+    if frames.take_arrived() > 0 {
+        outbox.sharing().store(true, Ordering::Relaxed);
+        outbox.send(&frame_header(FrameKind::Shares, 0));
+    }
     let mut setup: Setup = match frames.next().await? {
         Some(frame) if frame.kind == FrameKind::Setup => frame.decode()?,
         Some(frame) => {

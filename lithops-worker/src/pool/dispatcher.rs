@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use lithops_core::{error::Result, protocol::FrameReader};
-use tokio::{net::unix::OwnedReadHalf, time};
+use lithops_core::{
+    error::Result,
+    protocol::{FrameReader, Incoming},
+};
+use tokio::time;
 
 use super::Pool;
 
@@ -12,20 +15,25 @@ const TICK: Duration = Duration::from_millis(10);
 /// How often, while a log is filling its pipe.
 const SOON: Duration = Duration::from_millis(1);
 
+/// After so many with nothing to look at there are no more.
+const IDLE_TICKS: u32 = 10;
+
 /// Runs the pool until the client goes.
 ///
 /// # Errors
 /// When the client or a sub-worker breaks the protocol, or no sub-worker can be started.
-pub async fn run(mut pool: Pool, mut client: FrameReader<OwnedReadHalf>) -> Result<()> {
+pub async fn run(mut pool: Pool, mut client: FrameReader<Incoming>) -> Result<()> {
     let served = serve(&mut pool, &mut client).await;
     pool.end();
     served
 }
 
-async fn serve(pool: &mut Pool, client: &mut FrameReader<OwnedReadHalf>) -> Result<()> {
-    let mut next_tick = time::Instant::now();
+async fn serve(pool: &mut Pool, client: &mut FrameReader<Incoming>) -> Result<()> {
+    // Setting a timer costs more than letting it run on for a moment, should the pool be busy again soon.
+    let timer = time::sleep(TICK);
+    tokio::pin!(timer);
+    let mut idle_ticks = 0;
     loop {
-        let busy = pool.is_busy();
         tokio::select! {
             frame = client.next() => {
                 let Some(frame) = frame? else { return Ok(()) };
@@ -38,17 +46,19 @@ async fn serve(pool: &mut Pool, client: &mut FrameReader<OwnedReadHalf>) -> Resu
             Some(done) = pool.parcels.happened.recv() => pool.parcel(done)?,
             Some((job, kept)) = pool.stored.recv() => pool.stored(job, kept)?,
             () = tokio::task::yield_now(), if pool.starts_more => {}
-            () = time::sleep_until(next_tick), if busy => {
+            () = &mut timer, if idle_ticks < IDLE_TICKS => {
                 let pause = if pool.tick() { SOON } else { TICK };
-                next_tick = time::Instant::now() + pause;
+                idle_ticks = if pool.is_busy() { 0 } else { idle_ticks + 1 };
+                timer.as_mut().reset(time::Instant::now() + pause);
             }
         }
         while let Ok(event) = pool.happened.try_recv() {
             pool.slot_event(event)?;
         }
-        if !busy {
-            next_tick = time::Instant::now() + TICK;
-        }
         pool.turn()?;
+        if idle_ticks == IDLE_TICKS && pool.is_busy() {
+            idle_ticks = 0;
+            timer.as_mut().reset(time::Instant::now() + TICK);
+        }
     }
 }

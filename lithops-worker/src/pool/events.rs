@@ -2,9 +2,9 @@
 
 use std::{process::Child, time::Duration};
 
-use lithops_core::protocol::{Frame, FrameReader, Outbox};
+use lithops_core::protocol::{Frame, FrameReader, Incoming, Outbox};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
-use tokio::{net::unix::OwnedReadHalf, sync::mpsc, time};
+use tokio::{sync::mpsc, time};
 
 use super::cause::Exit;
 
@@ -35,7 +35,7 @@ const LAST_MOMENTS: Duration = Duration::from_secs(2);
 pub(super) async fn watch(
     slot: u64,
     mut child: Child,
-    mut frames: FrameReader<OwnedReadHalf>,
+    mut frames: FrameReader<Incoming>,
     events: mpsc::UnboundedSender<SlotEvent>,
 ) {
     let send = |kind| {

@@ -8,9 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lithops_core::{
-    error::Result,
+    error::{Error, Result},
     id::JobId,
-    protocol::{Cancel, Forget, Frame, FrameKind, FrameReader, Outbox},
+    protocol::{self, Cancel, Forget, Frame, FrameKind, Outbox},
 };
 use tokio::{net::UnixStream, sync::mpsc};
 
@@ -85,10 +85,11 @@ pub(super) async fn listen(slot: u64, channel: UnixStream, events: mpsc::Unbound
         // The dispatcher is gone when the worker ends; nobody needs to know any more.
         let _ = events.send(SlotEvent { slot, kind });
     };
-    let (reading, writing) = channel.into_split();
-    let mut frames = FrameReader::new(reading);
+    let Ok((mut frames, outbox)) = channel.into_std().map_err(Error::from).and_then(protocol::channel) else {
+        return;
+    };
     let Ok(Some(first)) = frames.next().await else { return };
-    send(SlotEventKind::NestedOpened(Outbox::new(writing)));
+    send(SlotEventKind::NestedOpened(outbox));
     send(SlotEventKind::NestedFrame(first));
     while let Ok(Some(frame)) = frames.next().await {
         send(SlotEventKind::NestedFrame(frame));

@@ -5,13 +5,14 @@ use std::{
     io::IoSlice,
     mem::MaybeUninit,
     os::{fd::AsFd, unix},
+    sync::atomic::Ordering,
 };
 
 use lithops_core::{
     error::{Error, Result},
     id::JobId,
     process,
-    protocol::{Calls, FrameReader, Hello, Outbox, Program, Role, frame_header},
+    protocol::{self, Calls, Hello, Outbox, Program, Role, frame_header},
 };
 use rustix::{
     net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg},
@@ -88,15 +89,15 @@ impl Slot {
         // A new socket takes a few hundred bytes at once.
         sendmsg(&channel, &[IoSlice::new(&hello)], &mut control, SendFlags::NOSIGNAL).map_err(os)?;
 
-        channel.set_nonblocking(true)?;
-        let (reading, writing) = UnixStream::from_std(channel)?.into_split();
-        let outbox = Outbox::new(writing);
+        let (frames, outbox) = protocol::channel(channel)?;
+        // It is this program, or one of the same protocol, and has got its descriptors over the same socket.
+        outbox.sharing().store(true, Ordering::Relaxed);
         if !secrets.is_empty() {
             outbox.send(secrets);
         }
         nested.set_nonblocking(true)?;
         tokio::spawn(nesting::listen(number, UnixStream::from_std(nested)?, events.clone()));
-        tokio::spawn(events::watch(number, child, FrameReader::new(reading), events));
+        tokio::spawn(events::watch(number, child, frames, events));
         Ok(Self {
             pid,
             ledger,
@@ -134,8 +135,7 @@ impl Slot {
             frames.extend_from_slice(&frame_header(lithops_core::protocol::FrameKind::Job, job.frame.len()));
             frames.extend_from_slice(&job.frame);
         }
-        let arguments = calls.write_head(&mut frames);
-        self.outbox.send_with(&frames, &arguments);
+        self.outbox.send_calls(frames, &calls);
         self.batches.push_back(Batch { number: calls.batch, calls, reported: 0 });
     }
 

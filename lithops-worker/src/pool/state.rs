@@ -8,6 +8,7 @@ use std::{
 use lithops_core::{
     error::{CallError, Error, ErrorKind, Result},
     id::JobId,
+    memory::Regions,
     parcel::StoredCalls,
     process::START_LIMIT,
     protocol::{
@@ -75,6 +76,8 @@ pub struct Pool {
     storing: mpsc::UnboundedSender<(JobId, Kept)>,
     /// What messages cannot hold.
     pub(super) parcels: Parcels,
+    /// For what sub-workers share and the client is sent.
+    regions: Regions,
 }
 
 impl Pool {
@@ -103,6 +106,7 @@ impl Pool {
             stored,
             storing,
             parcels: Parcels::new(),
+            regions: Regions::default(),
         }
     }
 
@@ -125,7 +129,7 @@ impl Pool {
                     self.fetch_job(owner, spec);
                 }
             }
-            FrameKind::Calls => self.give(owner, Calls::read(&frame.body)?)?,
+            FrameKind::Calls => self.give(owner, Calls::read_frame(frame)?)?,
             FrameKind::StoredCalls => {
                 let stored = StoredCalls::read(frame)?;
                 if !self.is_of(owner, stored.run.job) {
@@ -262,10 +266,21 @@ impl Pool {
     }
 
     fn report(&mut self, number: u64, frame: &Frame) -> Result<()> {
+        let id = Report::read_header(&frame.body)?.run.job;
+        let passes_on = self.is_of(Owner::Client, id)
+            && self.client.shares()
+            && self.jobs.get(&id).is_some_and(|job| job.bundles.is_none() && job.spec.inline_limit.is_none());
+        let fetched;
+        let frame = match &frame.end {
+            Some(_) if !passes_on => {
+                fetched = frame.clone().whole(&mut self.regions)?;
+                &fetched
+            }
+            _ => frame,
+        };
         let Some(slot) = self.slots.get_mut(&number) else { return Ok(()) };
-        let report = Report::read(&frame.body)?;
+        let report = Report::read_frame(frame)?;
         let header = report.header;
-        let id = header.run.job;
         let limit = self.jobs.get(&id).map_or(0, |job| job.spec.log_limit);
         slot.log.drain(limit);
         let logs = logs_of(slot);
@@ -292,6 +307,10 @@ impl Pool {
         }
         if self.is_durable(id) {
             self.keep(&report);
+        } else if let Some(place) = &frame.end {
+            self.client.send(&self.out);
+            self.out.clear();
+            self.client.send_placed(FrameKind::Report, &frame.body, place);
         } else if !self.stores_report(header.run, &frame.body) {
             let is_clients = self.is_of(Owner::Client, id);
             let out = self.out_of(id);

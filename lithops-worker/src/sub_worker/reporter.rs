@@ -14,7 +14,10 @@ use std::{
     time::Duration,
 };
 
-use lithops_core::protocol::{Calls, ReportBuilder, ReportHeader, Tag};
+use lithops_core::{
+    memory::{Place, Regions},
+    protocol::{Calls, FrameKind, ReportBuilder, ReportHeader, Tag, send_placed},
+};
 use rustix::{
     event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll},
     process::{Signal, kill_current_process_group},
@@ -27,6 +30,8 @@ use crate::clock;
 const PATIENCE: Duration = Duration::from_millis(5);
 /// Outcomes are sent when they have this many bytes.
 const FULL: usize = 64 << 10;
+/// A value that is longer than this is left in memory that is shared.
+const SHARED: usize = 256 << 10;
 /// After so many looks without outcomes the keeper sleeps until it is woken.
 const QUIET_LOOKS: u32 = 200;
 
@@ -58,6 +63,8 @@ struct State {
     cpu: Duration,
     delay: RunDelay,
     frame: Vec<u8>,
+    /// For long values.
+    regions: Regions,
 }
 
 impl Reporter {
@@ -71,6 +78,7 @@ impl Reporter {
             cpu: clock::process_cpu(),
             delay: RunDelay::of_this_thread(),
             frame: Vec::new(),
+            regions: Regions::shared(),
         };
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let shared = Arc::new(Shared { state: Mutex::new(state), watched: AtomicBool::new(false), wake });
@@ -103,7 +111,13 @@ impl Reporter {
                 state.send(false);
             }
             state.builder.end_call_of(value.len(), tag, started, ended);
-            state.send_with(value, false);
+            if value.len() > SHARED
+                && let Some(place) = state.regions.place_of(value)
+            {
+                state.send_placed(&place);
+            } else {
+                state.send_with(value, false);
+            }
             return;
         }
         if state.builder.is_empty() {
@@ -137,7 +151,27 @@ impl State {
 
     /// Sends what was collected; the last value may be one that was not copied.
     fn send_with(&mut self, value: &[u8], batch_done: bool) {
-        let Some(calls) = &self.calls else { return };
+        let Some(header) = self.next_header(batch_done) else { return };
+        self.frame.clear();
+        self.builder.drain_into(&header, &mut self.frame);
+        if write_both(&mut self.channel, &self.frame, value).is_err() {
+            end_with_worker();
+        }
+    }
+
+    /// Sends what was collected; the last value is at a place that the worker, and its client, can read.
+    fn send_placed(&mut self, place: &Place) {
+        let Some(header) = self.next_header(false) else { return };
+        self.frame.clear();
+        self.builder.drain_head_into(&header, &mut self.frame);
+        if send_placed(&self.channel, FrameKind::Report, &self.frame, place).is_err() {
+            end_with_worker();
+        }
+    }
+
+    /// The header of what was collected, which is sent now.
+    fn next_header(&mut self, batch_done: bool) -> Option<ReportHeader> {
+        let calls = self.calls.as_ref()?;
         let count = u32::try_from(self.builder.len()).unwrap_or(u32::MAX);
         let cpu = clock::process_cpu();
         let header = ReportHeader {
@@ -153,11 +187,7 @@ impl State {
         };
         self.sent += count;
         self.cpu = cpu;
-        self.frame.clear();
-        self.builder.drain_into(&header, &mut self.frame);
-        if write_both(&mut self.channel, &self.frame, value).is_err() {
-            end_with_worker();
-        }
+        Some(header)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     ffi::{OsStr, OsString},
-    io::{BufReader, Write},
+    io::Write,
     os::unix::net::UnixStream,
 };
 
@@ -12,7 +12,9 @@ use lithops_core::{
     function::JobScope,
     id::JobId,
     nesting,
-    protocol::{Calls, Forget, FrameKind, Hello, JobSpec, MAX_VALUE, Role, Secrets, Tag, read_frame},
+    protocol::{
+        BlockingFrames, Calls, Forget, FrameKind, Hello, JobSpec, MAX_VALUE, Role, Secrets, Tag,
+    },
     storage,
 };
 
@@ -49,8 +51,8 @@ fn serve(mut channel: UnixStream) -> Result<()> {
         found: Vec::new(),
         value: Vec::new(),
     };
-    let mut frames = BufReader::with_capacity(64 << 10, channel);
-    while let Some(frame) = read_frame(&mut frames)? {
+    let mut frames = BlockingFrames::new(channel);
+    while let Some(frame) = frames.next()? {
         match frame.kind {
             FrameKind::Job => {
                 let spec: JobSpec = frame.decode()?;

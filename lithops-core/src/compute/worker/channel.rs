@@ -2,15 +2,19 @@
 
 use std::{
     collections::HashMap,
-    os::unix,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    fs::File,
+    io::IoSlice,
+    mem::MaybeUninit,
+    os::{fd::AsFd, unix},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use futures_util::{StreamExt, future::BoxFuture, stream};
-use tokio::{
-    net::{UnixStream, unix::OwnedReadHalf},
-    sync::mpsc,
-};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use tokio::sync::mpsc;
 
 use crate::{
     compute::{
@@ -21,7 +25,7 @@ use crate::{
     parcel::StoredReport,
     process,
     protocol::{
-        Cancel, Forget, Frame, FrameKind, FrameReader, Hello, Logs, Outbox, Report, Role, Secrets, Setup,
+        self, Cancel, Forget, Frame, FrameKind, FrameReader, Hello, Incoming, Logs, Outbox, Report, Role, Secrets, Setup,
         frame_header,
     },
 };
@@ -47,6 +51,8 @@ struct Shared {
     jobs: Mutex<Option<HashMap<JobId, Events>>>,
     /// How it has ended, once that is known.
     ended: Mutex<Option<ExitReason>>,
+    /// Whether memory is shared with it.
+    shares: Arc<AtomicBool>,
 }
 
 impl WorkerChannel {
@@ -62,9 +68,18 @@ impl WorkerChannel {
         secrets: Option<&Secrets>,
         how_it_ended: HowItEnded,
     ) -> Result<Self> {
-        let (frames, channel) = Self::halves(name, stream)?;
         let mut greeting = Vec::new();
         Hello::of(Role::Client).write(&mut greeting)?;
+        // Where this arrives with it, nobody relays the bytes, and memory can be shared.
+        let probe = File::open("/dev/null")?;
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let descriptors = [probe.as_fd()];
+        control.push(SendAncillaryMessage::ScmRights(&descriptors));
+        // Whoever reads will notice that it is gone.
+        let sent = sendmsg(&stream, &[IoSlice::new(&greeting)], &mut control, SendFlags::NOSIGNAL);
+        greeting.drain(..sent.unwrap_or(greeting.len()));
+        let (frames, channel) = Self::halves(name, stream)?;
         Frame::write(FrameKind::Setup, setup, &mut greeting)?;
         if let Some(secrets) = secrets {
             Frame::write(FrameKind::Secrets, secrets, &mut greeting)?;
@@ -91,11 +106,11 @@ impl WorkerChannel {
     fn halves(
         name: impl Into<String>,
         stream: unix::net::UnixStream,
-    ) -> Result<(FrameReader<OwnedReadHalf>, Self)> {
-        stream.set_nonblocking(true)?;
-        let (reading, writing) = UnixStream::from_std(stream)?.into_split();
-        let shared = Arc::new(Shared { jobs: Mutex::new(Some(HashMap::new())), ended: Mutex::default() });
-        Ok((FrameReader::new(reading), Self { name: name.into(), outbox: Outbox::new(writing), shared }))
+    ) -> Result<(FrameReader<Incoming>, Self)> {
+        let (frames, outbox) = protocol::channel(stream)?;
+        let shares = outbox.sharing();
+        let shared = Shared { jobs: Mutex::new(Some(HashMap::new())), ended: Mutex::default(), shares };
+        Ok((frames, Self { name: name.into(), outbox, shared: Arc::new(shared) }))
     }
 
     /// Whether it has not ended, as far as is known.
@@ -182,9 +197,7 @@ impl FeedSink for JobFeed {
     fn send(&self, command: FeedCommand) {
         match command {
             FeedCommand::Chunk(calls) => {
-                let mut frame = Vec::new();
-                let arguments = calls.write_head(&mut frame);
-                self.worker.outbox.send_with(&frame, &arguments);
+                self.worker.outbox.send_calls(Vec::new(), &calls);
             }
             FeedCommand::StoredChunk(stored) => {
                 let mut frame = Vec::new();
@@ -231,7 +244,7 @@ impl Shared {
 /// Forwards what a worker sends to the jobs it belongs to, and at last how it ended.
 async fn listen(
     shared: Arc<Shared>,
-    mut frames: FrameReader<OwnedReadHalf>,
+    mut frames: FrameReader<Incoming>,
     says_hello: bool,
     how_it_ended: HowItEnded,
 ) {
@@ -255,7 +268,7 @@ async fn listen(
 }
 
 /// Waits for the worker's hello; says whether one came.
-async fn hello(frames: &mut FrameReader<OwnedReadHalf>) -> Result<bool> {
+async fn hello(frames: &mut FrameReader<Incoming>) -> Result<bool> {
     let hello = tokio::time::timeout(process::START_LIMIT, frames.next()).await.map_err(|_| {
         Error::new(ErrorKind::Timeout, format!("the worker has said nothing for {:?}", process::START_LIMIT))
             .with_hint("the program must reach `lithops::init()` first thing in `main`")
@@ -265,9 +278,10 @@ async fn hello(frames: &mut FrameReader<OwnedReadHalf>) -> Result<bool> {
     Ok(true)
 }
 
-async fn forward(shared: &Shared, frames: &mut FrameReader<OwnedReadHalf>) -> Result<()> {
-    while let Some(frame) = frames.next().await? {
+async fn forward(shared: &Shared, frames: &mut FrameReader<Incoming>) -> Result<()> {
+    while let Some(frame) = frames.next_whole().await? {
         match frame.kind {
+            FrameKind::Shares => shared.shares.store(true, Ordering::Relaxed),
             FrameKind::Report => {
                 let report = Report::read(&frame.body)?;
                 let run = report.header.run;

@@ -297,6 +297,7 @@ impl<T: Tracking> Driver<T> {
             if skip == 0 {
                 return;
             }
+            self.ready_bytes -= front.slice(0, skip).bytes();
             if skip == front.len() {
                 self.ready.pop_front();
             } else {
@@ -357,6 +358,7 @@ impl<T: Tracking> Driver<T> {
         let calls = Calls { run, batch: 0, queued_at: now_nanos(), arguments };
         self.next += u64::from(count);
         self.ready_calls -= count as usize;
+        self.ready_bytes -= calls.arguments.bytes();
         self.kept.insert(first, Kept { calls: calls.clone(), open: count, stored: Arc::default() });
         calls
     }

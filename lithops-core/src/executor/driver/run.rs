@@ -37,6 +37,8 @@ use crate::{
 
 /// Inputs are taken from the queue while fewer than this many wait for a worker.
 const READY_CALLS: usize = 8 << 10;
+/// And while they have fewer than this many bytes.
+const READY_BYTES: usize = 8 << 20;
 /// Activations of calls that are tried again are numbered from here.
 const AGAIN: u64 = 1 << 48;
 /// How often slow calls are looked for, where they are given to a second worker.
@@ -61,6 +63,7 @@ pub async fn drive_with(
     let job = Arc::clone(&assignment.job);
     let queue = Arc::clone(&assignment.queue);
     let mut stop = assignment.stop.take();
+    let _driven = job.drive();
     let _at_work = interrupt::AtWork::begin();
     let span = tracing::info_span!("job", id = %job.id(), function = job.function());
     let mut driver = Driver::new(assignment, tracker);
@@ -101,6 +104,7 @@ pub(super) struct Driver<T> {
     /// Encoded inputs that no worker has been given yet.
     pub(super) ready: VecDeque<Payloads>,
     pub(super) ready_calls: usize,
+    pub(super) ready_bytes: usize,
     /// The number of the first call in `ready`.
     pub(super) next: u64,
     /// Whether calls that no worker was given may have an outcome all the same.
@@ -193,6 +197,7 @@ impl<T: Tracking> Driver<T> {
             retry_if: assignment.retry_if,
             ready: VecDeque::new(),
             ready_calls: 0,
+            ready_bytes: 0,
             next: 0,
             holes: restored,
             inputs_ended: false,
@@ -280,7 +285,10 @@ impl<T: Tracking> Driver<T> {
     }
 
     fn wants_inputs(&self) -> bool {
-        !self.inputs_ended && self.ready_calls < READY_CALLS.max(self.plan.chunksize())
+        // A worker that cannot be fed is given a whole chunk, whatever that takes.
+        let feed = self.backend.capabilities().feed;
+        let room = if feed { self.ready_bytes < READY_BYTES } else { true };
+        !self.inputs_ended && room && self.ready_calls < READY_CALLS.max(self.plan.chunksize())
     }
 
     /// What was measured helps to plan the next job of the function.
@@ -346,6 +354,7 @@ impl<T: Tracking> Driver<T> {
         let base = self.next + self.ready_calls as u64;
         if !inputs.is_empty() {
             self.ready_calls += inputs.len();
+            self.ready_bytes += inputs.bytes();
             self.ready.push_back(inputs);
         }
         let total = self.next + self.ready_calls as u64;
@@ -378,7 +387,7 @@ impl<T: Tracking> Driver<T> {
 
     pub(super) fn stop_inputs(&mut self) {
         self.ready.clear();
-        self.ready_calls = 0;
+        (self.ready_calls, self.ready_bytes) = (0, 0);
         self.inputs_ended = true;
         self.queue.close();
     }

@@ -8,9 +8,8 @@ use std::{
 use lithops_core::{
     error::Result,
     fleet::Launch,
-    protocol::{Frame, FrameKind, FrameReader, Outbox, Setup},
+    protocol::{Frame, FrameKind, FrameReader, Incoming, Outbox, Setup, channel},
 };
-use tokio::net::{UnixStream, unix::OwnedReadHalf};
 
 use super::search::search;
 use crate::pool::{self, Pool};
@@ -19,23 +18,18 @@ use crate::pool::{self, Pool};
 #[derive(Debug)]
 pub(in crate::door) struct ToPool {
     pub(in crate::door) outbox: Outbox,
-    pub(in crate::door) frames: FrameReader<OwnedReadHalf>,
+    pub(in crate::door) frames: FrameReader<Incoming>,
 }
 
 /// Serves the jobs of a fleet until there are none for too long, or the other end of `lifeline` is gone.
 pub(in crate::door) async fn pull(
     setup: Setup,
     launch: Launch,
-    mut lifeline: FrameReader<OwnedReadHalf>,
+    mut lifeline: FrameReader<Incoming>,
 ) -> Result<()> {
     let (ours, theirs) = StdStream::pair()?;
-    let halves = |stream: StdStream| -> Result<(FrameReader<OwnedReadHalf>, Outbox)> {
-        stream.set_nonblocking(true)?;
-        let (reading, writing) = UnixStream::from_std(stream)?.into_split();
-        Ok((FrameReader::new(reading), Outbox::new(writing)))
-    };
-    let (frames, outbox) = halves(ours)?;
-    let (commands, reports) = halves(theirs)?;
+    let (frames, outbox) = channel(ours)?;
+    let (commands, reports) = channel(theirs)?;
     if let Some(secrets) = &launch.secrets {
         let mut frame = Vec::new();
         Frame::write(FrameKind::Secrets, secrets, &mut frame)?;
@@ -52,7 +46,7 @@ pub(in crate::door) async fn pull(
 }
 
 /// Waits until nobody holds the other end any more; all that may come from there is that the worker is to leave.
-async fn gone(lifeline: &mut FrameReader<OwnedReadHalf>, leaves: &AtomicBool) -> Result<()> {
+async fn gone(lifeline: &mut FrameReader<Incoming>, leaves: &AtomicBool) -> Result<()> {
     while let Some(frame) = lifeline.next().await? {
         leaves.fetch_or(frame.kind == FrameKind::Leave, Ordering::Relaxed);
     }

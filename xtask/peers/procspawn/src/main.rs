@@ -2,6 +2,7 @@
 //! those of `examples/bench/` in the workspace above.
 
 use std::{
+    collections::VecDeque,
     fs,
     hint::black_box,
     path::PathBuf,
@@ -59,7 +60,7 @@ where
     handles.into_iter().map(|handle| handle.join().expect("a value")).collect()
 }
 
-/// As `map`; with ten large arguments pending, procspawn hangs.
+/// As `map`, with as many pending as there are processes: with more large arguments than that, procspawn hangs.
 fn a_few_at_once<A, R>(pool: &Pool, inputs: Vec<A>, function: fn(A) -> R) -> Vec<R>
 where
     A: Serialize + DeserializeOwned,
@@ -67,7 +68,7 @@ where
 {
     let (mut pending, mut values) = (VecDeque::new(), Vec::new());
     for input in inputs {
-        if pending.len() == 2 * cpus() {
+        if pending.len() == cpus() {
             let handle: JoinHandle<R> = pending.pop_front().expect("it is not empty");
             values.push(handle.join().expect("a value"));
         }
