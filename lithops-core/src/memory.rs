@@ -4,8 +4,8 @@
 //! blocks of huge pages, which cost a fraction of that, and a few blocks are kept to be used again, which costs nothing.
 //! A region keeps its block as long as it lives.
 //!
-//! Regions of shared blocks can be read by another process that is told their [`Place`]. A block is used again when
-//! nobody holds a place in it any more, in whatever process: all of them hold the same end of a pipe, and the system
+//! Regions of shared blocks can be lent to other processes, which may hand the [`Loan`] on. A block is used again when
+//! nobody holds a loan of it any more, in whatever process: all of them hold the same end of a pipe, and the system
 //! tells when the last of them has let it go, be it by dying.
 
 use std::{
@@ -49,9 +49,9 @@ pub(crate) struct Region {
     len: usize,
 }
 
-/// Where the bytes of a region are, for another process. Whoever holds one keeps them from being overwritten.
+/// The bytes of a region, for another process to read. Whoever holds one keeps them from being overwritten.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct Loan {
     file: Arc<OwnedFd>,
     held: Arc<OwnedFd>,
     start: u64,
@@ -70,7 +70,7 @@ pub struct Regions {
 #[derive(Debug)]
 struct Cut {
     block: Option<Block>,
-    /// What is handed out with places in it, if it is shared, and the other end of that pipe.
+    /// What is handed out with loans of it, if it is shared, and the other end of that pipe.
     held: Option<(Arc<OwnedFd>, OwnedFd)>,
 }
 
@@ -82,7 +82,7 @@ struct Block {
     file: Option<Arc<OwnedFd>>,
 }
 
-/// Shared blocks that nobody cuts from, and that others may hold places in.
+/// Shared blocks that nobody cuts from, and that others may hold loans of.
 struct Lent {
     blocks: Vec<(Block, OwnedFd)>,
     /// How many shared blocks there are, these or not.
@@ -116,7 +116,11 @@ impl Regions {
                 self.used = 0;
                 // It may be free again as soon as this does not hold it any more.
                 *cut = None;
-                cut.insert(Arc::new(if self.shared { Cut::shared()? } else { Cut::of(Block::kept_or_new()?) }))
+                cut.insert(Arc::new(if self.shared {
+                    Cut::shared()?
+                } else {
+                    Cut::of(Block::kept_or_new()?)
+                }))
             }
         };
         let start = self.used;
@@ -124,17 +128,17 @@ impl Regions {
         Ok(Region { cut: Arc::clone(cut), start, len })
     }
 
-    /// A region that begins with `head`, followed by the bytes at a place.
-    pub(crate) fn fetch(&mut self, head: &[u8], place: &Place) -> io::Result<Bytes> {
+    /// A region that begins with `head`, followed by the bytes of a loan.
+    pub(crate) fn fetch(&mut self, head: &[u8], loan: &Loan) -> io::Result<Bytes> {
         // So that what is copied is equally aligned on both sides.
-        let skew = (place.start as usize).wrapping_sub(head.len()) % ALIGNED;
+        let skew = (loan.start as usize).wrapping_sub(head.len()) % ALIGNED;
         let body = skew + head.len();
-        let mut region = self.cut(body + place.len)?;
+        let mut region = self.cut(body + loan.len)?;
         region[skew..body].copy_from_slice(head);
         let mut filled = 0;
-        while filled < place.len {
-            let from = place.start + filled as u64;
-            match rustix::io::pread(&*place.file, &mut region[body + filled..], from) {
+        while filled < loan.len {
+            let from = loan.start + filled as u64;
+            match rustix::io::pread(&*loan.file, &mut region[body + filled..], from) {
                 Ok(0) => return Err(io::Errno::IO),
                 Ok(count) => filled += count,
                 Err(io::Errno::INTR) => {}
@@ -144,12 +148,12 @@ impl Regions {
         Ok(region.freeze().slice(skew..))
     }
 
-    /// The place of a copy that other processes can read; `None` when others hold too much of what was shared before.
+    /// Lends a copy to whoever is sent the loan; `None` when others hold too much of what was lent before.
     #[must_use]
-    pub fn place_of(&mut self, bytes: &[u8]) -> Option<Place> {
+    pub fn lend(&mut self, bytes: &[u8]) -> Option<Loan> {
         let mut region = self.cut(bytes.len()).ok()?;
         region.copy_from_slice(bytes);
-        region.place()
+        region.loan()
     }
 }
 
@@ -159,15 +163,15 @@ impl Region {
         Bytes::from_owner(self)
     }
 
-    /// Where it is, if other processes can read it.
-    pub(crate) fn place(&self) -> Option<Place> {
+    /// What other processes are sent, if they can read it.
+    pub(crate) fn loan(&self) -> Option<Loan> {
         let file = Arc::clone(self.cut.block.as_ref()?.file.as_ref()?);
         let held = Arc::clone(&self.cut.held.as_ref()?.0);
-        Some(Place { file, held, start: self.start as u64, len: self.len })
+        Some(Loan { file, held, start: self.start as u64, len: self.len })
     }
 }
 
-impl Place {
+impl Loan {
     /// How many bytes there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -180,7 +184,7 @@ impl Place {
         self.len == 0
     }
 
-    /// The place of a part of them.
+    /// A part of them.
     #[must_use]
     pub(crate) fn part(&self, skip: usize, len: usize) -> Self {
         assert!(skip + len <= self.len, "a part is inside of the whole");
@@ -227,14 +231,14 @@ impl Cut {
         Self { block: Some(block), held: None }
     }
 
-    /// A shared block that nobody holds a place in.
+    /// A shared block that nobody holds a loan of.
     fn shared() -> io::Result<Self> {
         let block = Block::returned_or_new()?;
         let (held, watched) = pipe_with(PipeFlags::CLOEXEC)?;
         Ok(Self { block: Some(block), held: Some((Arc::new(held), watched)) })
     }
 
-    /// Whether nobody has a region of it any more. Who holds places is only known once it is given up.
+    /// Whether nobody has a region of it any more. Who holds loans is only known once it is given up.
     fn is_unused(self: &mut Arc<Self>) -> bool {
         Arc::get_mut(self).is_some_and(|cut| cut.held.is_none())
     }
@@ -343,7 +347,8 @@ mod tests {
     #[test]
     fn regions_do_not_overlap_and_are_used_again_once_they_are_gone() {
         let mut regions = Regions::default();
-        let mut cut: Vec<_> = (1..=9).map(|number| (number, regions.cut(LONG * 3).expect("memory"))).collect();
+        let mut cut: Vec<_> =
+            (1..=9).map(|number| (number, regions.cut(LONG * 3).expect("memory"))).collect();
         for (number, region) in &mut cut {
             region.fill(*number);
         }
@@ -360,23 +365,23 @@ mod tests {
     }
 
     #[test]
-    fn shared_ones_are_read_through_their_place_and_used_again_once_nobody_holds_it() {
+    fn shared_ones_are_read_through_loans_and_used_again_once_nobody_holds_it() {
         let mut regions = Regions::shared();
         let bytes: Vec<u8> = (0..LONG).map(|at| (at % 251) as u8).collect();
-        let mut places = Vec::new();
-        while let Some(place) = regions.place_of(&bytes) {
-            places.push(place);
+        let mut loans = Vec::new();
+        while let Some(place) = regions.lend(&bytes) {
+            loans.push(loan);
         }
-        assert!(places.len() > SHARED, "there is a limit, and it is not that low: {}", places.len());
+        assert!(loans.len() > SHARED, "there is a limit, and it is not that low: {}", loans.len());
         for (skip, len) in [(0, LONG), (1, 1000), (4097, 70_000), (LONG, 0)] {
-            let part = places[3].part(skip, len);
+            let part = loans[3].part(skip, len);
             let fetched = Regions::default().fetch(b"head", &part).expect("reads");
             assert_eq!(fetched[..4], *b"head");
             assert_eq!(fetched[4..], bytes[skip..skip + len]);
         }
-        let last = places.pop().expect("many");
-        drop(places);
-        assert!(regions.place_of(&bytes).is_some(), "all but one block are free");
+        let last = loans.pop().expect("many");
+        drop(loans);
+        assert!(regions.lend(&bytes).is_some(), "all but one block are free");
         let fetched = Regions::default().fetch(&[], &last).expect("reads");
         assert_eq!(fetched, bytes, "that one was not touched");
     }

@@ -2,11 +2,12 @@
 
 use std::{
     future::Future,
-    hint, thread,
+    hint,
     sync::{
         LazyLock,
         atomic::{AtomicU64, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
 

@@ -1,10 +1,15 @@
 //! [`Place`]: where an object is, and how bytes are read from there.
 
-use std::{fmt, io::SeekFrom, ops::Range, path::PathBuf};
+use std::{
+    fmt,
+    fs::File,
+    io::{Read, Seek, SeekFrom},
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use crate::{
     bytes::Bytes,
@@ -71,14 +76,9 @@ impl Place {
         match self {
             Self::Object { bucket, key } => in_storage(storage)?.get_range(bucket, key, range).await,
             Self::Path(path) => {
-                let read = async {
-                    let mut file = tokio::fs::File::open(path).await?;
-                    file.seek(SeekFrom::Start(range.start)).await?;
-                    let mut bytes = vec![0; (range.end - range.start) as usize];
-                    file.read_exact(&mut bytes).await?;
-                    std::io::Result::Ok(bytes)
-                };
-                read.await.map(Bytes::from).map_err(|error| self.fault(error))
+                let file = path.clone();
+                let read = tokio::task::spawn_blocking(move || read_file(&file, range)).await;
+                read.map_err(std::io::Error::other).flatten().map_err(|error| self.fault(error))
             }
             #[cfg(feature = "http")]
             Self::Url { url, .. } => super::http::read(url, known, range).await,
@@ -153,4 +153,18 @@ fn in_storage(storage: Option<&StorageClient>) -> Result<&StorageClient> {
 pub(super) fn no_http() -> Error {
     Error::new(ErrorKind::Unsupported, "this program reads no URLs")
         .with_hint("enable the cargo feature `http` of crate `lithops`")
+}
+/// Some bytes of a file. They begin at an even place in memory: the kernel copies to others much more slowly.
+fn read_file(path: &Path, range: Range<u64>) -> std::io::Result<Bytes> {
+    const EVEN: usize = 64;
+    let len = range.end - range.start;
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(range.start))?;
+    let mut bytes: Vec<u8> = Vec::with_capacity(len as usize + EVEN);
+    let skip = bytes.as_ptr().align_offset(EVEN).min(EVEN);
+    bytes.resize(skip, 0);
+    if (file.take(len).read_to_end(&mut bytes)? as u64) < len {
+        return Err(std::io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(Bytes::from(bytes::Bytes::from(bytes).slice(skip..)))
 }

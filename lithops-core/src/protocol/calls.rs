@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{Frame, FrameKind, Payloads, Run, frame_header, malformed};
-use crate::{error::Result, memory::Place};
+use crate::{error::Result, memory::Loan};
 
 /// A run of calls and their arguments.
 #[derive(Debug, Clone)]
@@ -79,7 +79,7 @@ impl Calls {
         Self::read_with(&frame.body, frame.end.as_ref())
     }
 
-    fn read_with(body: &Bytes, end: Option<&Place>) -> Result<Self> {
+    fn read_with(body: &Bytes, end: Option<&Loan>) -> Result<Self> {
         let run = Run::read(body)?;
         let fixed: &[u8; FIXED] = body.first_chunk().ok_or_else(|| malformed("calls are cut short"))?;
         let mut queued_at = [0; 8];

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    memory::{Place, Regions},
+    memory::{Loan, Regions},
 };
 
 /// Nobody sends more descriptors than this ahead of the frames they belong to.
@@ -126,14 +126,14 @@ impl Read for BlockingIncoming {
     }
 }
 
-/// Sends a frame whose body is `head` and what is at `place`, and waits until the socket has taken it.
+/// Sends a frame whose body is `head` and what is lent, and waits until the socket has taken it.
 ///
 /// # Errors
 /// When the peer is gone.
-pub fn send_placed(mut stream: &UnixStream, kind: FrameKind, head: &[u8], place: &Place) -> io::Result<()> {
-    let header = shared_header(kind, head.len(), place);
+pub fn send_lent(mut stream: &UnixStream, kind: FrameKind, head: &[u8], loan: &Loan) -> io::Result<()> {
+    let header = shared_header(kind, head.len(), loan);
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
-    let (descriptors, _) = place.parts();
+    let (descriptors, _) = loan.parts();
     let sent = loop {
         let mut control = SendAncillaryBuffer::new(&mut space);
         control.push(SendAncillaryMessage::ScmRights(&descriptors));
@@ -182,16 +182,16 @@ fn receive(stream: &UnixStream, room: &mut [u8], arrived: &Arrived) -> io::Resul
 pub(super) struct Arrived(Arc<Mutex<VecDeque<OwnedFd>>>);
 
 impl Arrived {
-    /// Takes a place off the front of a body, and what came with it.
-    pub(super) fn place(&self, body: &mut Bytes) -> Result<Place> {
+    /// Takes a loan off the front of a body, and what came with it.
+    pub(super) fn loan(&self, body: &mut Bytes) -> Result<Loan> {
         let (Ok(start), Ok(len)) = (body.try_get_u64_le(), body.try_get_u64_le()) else {
-            return Err(malformed("a place is cut short"));
+            return Err(malformed("a loan is cut short"));
         };
-        let len = usize::try_from(len).map_err(|_| malformed(format!("a place of {len} bytes")))?;
+        let len = usize::try_from(len).map_err(|_| malformed(format!("a loan of {len} bytes")))?;
         let mut arrived = self.lock();
         let both = arrived.pop_front().zip(arrived.pop_front());
-        let (file, held) = both.ok_or_else(|| malformed("what is shared did not come with its place"))?;
-        Ok(Place::of([file, held], start, len))
+        let (file, held) = both.ok_or_else(|| malformed("what is lent did not come with its loan"))?;
+        Ok(Loan::of([file, held], start, len))
     }
 
     pub(super) fn take_all(&self) -> usize {

@@ -8,17 +8,17 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    memory::{LONG, Place, Region, Regions},
+    memory::{LONG, Loan, Region, Regions},
     protocol::channel::Arrived,
 };
 
 /// The bytes before a frame's body.
 pub const HEADER_LEN: usize = 8;
 
-/// The byte of a header that is 1 when the body begins with a place, at which it ends.
+/// The byte of a header that is 1 when the body begins with a loan, with whose bytes it ends.
 const ENDS_ELSEWHERE: usize = 5;
 /// Where in what is shared, and how many bytes: `u64 LE` each.
-const PLACE_LEN: usize = 16;
+const LOAN_LEN: usize = 16;
 
 /// The longest body that is sent or accepted, checked before anything is allocated.
 pub const MAX_FRAME: usize = 1 << 30;
@@ -104,8 +104,8 @@ pub struct Frame {
     pub kind: FrameKind,
     /// The body, not yet decoded.
     pub body: Bytes,
-    /// Where the end of the body is, when it is not here: in memory that its sender shares.
-    pub end: Option<Place>,
+    /// The end of the body, when it is not here: its sender lends it.
+    pub end: Option<Loan>,
 }
 
 impl Frame {
@@ -132,8 +132,8 @@ impl Frame {
     /// # Errors
     /// When there is no memory, or what was shared is gone.
     pub fn whole(self, regions: &mut Regions) -> Result<Self> {
-        let Some(place) = &self.end else { return Ok(self) };
-        let body = regions.fetch(&self.body, place).map_err(std::io::Error::from)?;
+        let Some(loan) = &self.end else { return Ok(self) };
+        let body = regions.fetch(&self.body, loan).map_err(std::io::Error::from)?;
         Ok(Self { kind: self.kind, body, end: None })
     }
 
@@ -153,12 +153,12 @@ pub fn frame_header(kind: FrameKind, len: usize) -> [u8; HEADER_LEN] {
     [len[0], len[1], len[2], len[3], kind as u8, 0, 0, 0]
 }
 
-/// The beginning of a frame whose body ends at `place`: its header, and what is followed by the rest of the body.
-pub(super) fn shared_header(kind: FrameKind, rest: usize, place: &Place) -> [u8; HEADER_LEN + PLACE_LEN] {
-    let mut header = [0; HEADER_LEN + PLACE_LEN];
-    header[..HEADER_LEN].copy_from_slice(&frame_header(kind, PLACE_LEN + rest));
+/// The beginning of a frame whose body ends with what is lent: its header, and what is followed by the rest of the body.
+pub(super) fn shared_header(kind: FrameKind, rest: usize, loan: &Loan) -> [u8; HEADER_LEN + LOAN_LEN] {
+    let mut header = [0; HEADER_LEN + LOAN_LEN];
+    header[..HEADER_LEN].copy_from_slice(&frame_header(kind, LOAN_LEN + rest));
     header[ENDS_ELSEWHERE] = 1;
-    let (_, [start, len]) = place.parts();
+    let (_, [start, len]) = loan.parts();
     header[HEADER_LEN..HEADER_LEN + 8].copy_from_slice(&start.to_le_bytes());
     header[HEADER_LEN + 8..].copy_from_slice(&len.to_le_bytes());
     header
@@ -221,7 +221,7 @@ pub(super) fn read_frame_with(stream: &mut impl Read, arrived: &Arrived) -> Resu
         return Err(cut_short());
     }
     let mut body = Bytes::from(body);
-    let end = if header[ENDS_ELSEWHERE] == 0 { None } else { Some(arrived.place(&mut body)?) };
+    let end = if header[ENDS_ELSEWHERE] == 0 { None } else { Some(arrived.loan(&mut body)?) };
     Ok(Some(Frame { kind, body, end }))
 }
 
@@ -338,7 +338,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         let ends_elsewhere = self.buffer[ENDS_ELSEWHERE] != 0;
         self.buffer.advance(HEADER_LEN);
         let mut body = self.buffer.split_to(len).freeze();
-        let end = if ends_elsewhere { Some(self.arrived.place(&mut body)?) } else { None };
+        let end = if ends_elsewhere { Some(self.arrived.loan(&mut body)?) } else { None };
         Ok(Some(Frame { kind, body, end }))
     }
 

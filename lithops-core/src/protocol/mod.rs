@@ -16,8 +16,8 @@
 //!   | -- Deadline ----------> |                              |   how long the platform lets it run
 //! ```
 //!
-//! On one machine, long values do not travel through the sockets: a frame can end at a place in memory that its sender
-//! shares ([`Place`](crate::memory::Place)), which a worker hands on as it is. A client attaches a descriptor to its
+//! On one machine, long values do not travel through the sockets: the end of a frame can be lent by its sender
+//! ([`Loan`](crate::memory::Loan)), and a worker hands the loan on. A client attaches a descriptor to its
 //! greeting, and a worker that gets it says `Shares`: the socket leads from the one to the other, and nobody only
 //! relays its bytes.
 //!
@@ -27,7 +27,7 @@
 //! Where a worker is reached by requests instead, a request holds a hello, the program that is running (`Running`), a
 //! job and its calls; the answer holds what the worker would send, and at last how it ended (`Ended`).
 //!
-//! A frame is `length: u32 LE`, `kind: u8`, a byte that says whether the body begins with a place, two zero bytes, and
+//! A frame is `length: u32 LE`, `kind: u8`, a byte that says whether the body begins with a loan, two zero bytes, and
 //! a body. Bodies that carry calls or outcomes are
 //! laid out by hand in columns and sliced without a copy; the others are postcard.
 
@@ -45,7 +45,7 @@ mod report;
 mod run;
 
 pub use calls::Calls;
-pub use channel::{BlockingFrames, Incoming, channel, send_placed};
+pub use channel::{BlockingFrames, Incoming, channel, send_lent};
 pub use envelope::Envelope;
 pub use frame::{Frame, FrameKind, FrameReader, HEADER_LEN, MAX_FRAME, MAX_VALUE, frame_header, read_frame};
 pub use hello::{About, Hello, PROTOCOL, Role};

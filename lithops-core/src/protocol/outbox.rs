@@ -18,14 +18,10 @@ use rustix::{
     io::Errno,
     net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg},
 };
-use tokio::{
-    io::Interest,
-    sync::Notify,
-    time,
-};
+use tokio::{io::Interest, sync::Notify, time};
 
 use super::{Calls, FrameKind, channel::watched, frame::shared_header};
-use crate::memory::Place;
+use crate::memory::Loan;
 
 /// Frames that can wait are sent after this long, if nothing else is sent before.
 const LATER: Duration = Duration::from_millis(5);
@@ -41,7 +37,7 @@ pub struct Outbox {
 #[derive(Debug)]
 struct Shared {
     stream: UnixStream,
-    /// Whether the peer can be sent places in shared memory.
+    /// Whether the peer can be sent loans.
     shares: Arc<AtomicBool>,
     waiting: Mutex<Waiting>,
     wake: Notify,
@@ -62,7 +58,7 @@ struct Waiting {
 struct Piece {
     bytes: Bytes,
     /// What is sent with the first byte.
-    place: Option<Place>,
+    loan: Option<Loan>,
 }
 
 impl Outbox {
@@ -84,27 +80,27 @@ impl Outbox {
         self.send_parts(frames, tail, None);
     }
 
-    /// Sends a frame whose body is `head` and what is at `place`.
-    pub fn send_placed(&self, kind: FrameKind, head: &[u8], place: &Place) {
-        let mut frame = shared_header(kind, head.len(), place).to_vec();
+    /// Sends a frame whose body is `head` and what is lent.
+    pub fn send_lent(&self, kind: FrameKind, head: &[u8], loan: &Loan) {
+        let mut frame = shared_header(kind, head.len(), loan).to_vec();
         frame.extend_from_slice(head);
-        self.send_parts(&frame, &Bytes::new(), Some(place));
+        self.send_parts(&frame, &Bytes::new(), Some(loan));
     }
 
     /// Sends calls behind other frames; where memory is shared, long arguments stay where they are.
     pub fn send_calls(&self, mut frames: Vec<u8>, calls: &Calls) {
-        let Some(place) = calls.arguments.place().filter(|_| self.shares()) else {
+        let Some(loan) = calls.arguments.loan().filter(|_| self.shares()) else {
             let arguments = calls.write_head(&mut frames);
             return self.send_with(&frames, &arguments);
         };
         let mut head = Vec::new();
         calls.write_body_head(&mut head);
-        frames.extend_from_slice(&shared_header(FrameKind::Calls, head.len(), place));
+        frames.extend_from_slice(&shared_header(FrameKind::Calls, head.len(), loan));
         frames.extend_from_slice(&head);
-        self.send_parts(&frames, &Bytes::new(), Some(place));
+        self.send_parts(&frames, &Bytes::new(), Some(loan));
     }
 
-    /// Whether places in shared memory can be sent.
+    /// Whether loans can be sent.
     #[must_use]
     pub fn shares(&self) -> bool {
         self.shared.shares.load(Ordering::Relaxed)
@@ -116,25 +112,26 @@ impl Outbox {
         Arc::clone(&self.shared.shares)
     }
 
-    fn send_parts(&self, frames: &[u8], tail: &Bytes, place: Option<&Place>) {
+    fn send_parts(&self, frames: &[u8], tail: &Bytes, loan: Option<&Loan>) {
         let mut waiting = self.shared.lock();
         let later = std::mem::take(&mut waiting.later);
         let parts = [later.as_slice(), frames, tail];
         let mut sent = 0;
         if waiting.pieces.is_empty() {
-            match self.shared.write(&parts, place) {
+            match self.shared.write(&parts, loan) {
                 Ok(count) => sent = count,
                 Err(_) => return,
             }
         }
-        let mut place = place.filter(|_| sent == 0).cloned();
+        let mut loan = loan.filter(|_| sent == 0).cloned();
         let mut is_left = false;
         for (number, part) in parts.into_iter().enumerate() {
             let gone = sent.min(part.len());
             sent -= gone;
             if gone < part.len() {
-                let bytes = if number == 2 { tail.slice(gone..) } else { Bytes::copy_from_slice(&part[gone..]) };
-                waiting.pieces.push_back(Piece { bytes, place: place.take() });
+                let bytes =
+                    if number == 2 { tail.slice(gone..) } else { Bytes::copy_from_slice(&part[gone..]) };
+                waiting.pieces.push_back(Piece { bytes, loan: loan.take() });
                 is_left = true;
             }
         }
@@ -174,10 +171,10 @@ impl Shared {
     /// Writes of what waits as much as the socket takes.
     fn write_pieces(&self) -> io::Result<()> {
         let mut waiting = self.lock();
-        while let Some(Piece { bytes, place }) = waiting.pieces.front_mut() {
-            let sent = self.write(&[bytes], place.as_ref())?;
+        while let Some(Piece { bytes, loan }) = waiting.pieces.front_mut() {
+            let sent = self.write(&[bytes], loan.as_ref())?;
             if sent > 0 {
-                *place = None;
+                *loan = None;
             }
             if sent < bytes.len() {
                 bytes.advance(sent);
@@ -194,12 +191,12 @@ impl Shared {
         waiting.timed = false;
         if !waiting.later.is_empty() {
             let later = std::mem::take(&mut waiting.later);
-            waiting.pieces.push_back(Piece { bytes: later.into(), place: None });
+            waiting.pieces.push_back(Piece { bytes: later.into(), loan: None });
         }
     }
 
     /// Writes as much as the socket takes.
-    fn write(&self, parts: &[&[u8]], place: Option<&Place>) -> io::Result<usize> {
+    fn write(&self, parts: &[&[u8]], loan: Option<&Loan>) -> io::Result<usize> {
         let all: usize = parts.iter().map(|part| part.len()).sum();
         let mut sent = 0;
         while sent < all {
@@ -212,7 +209,7 @@ impl Shared {
             }
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
             let mut control = SendAncillaryBuffer::new(&mut space);
-            let descriptors = place.filter(|_| sent == 0).map(|place| place.parts().0);
+            let descriptors = loan.filter(|_| sent == 0).map(|loan| loan.parts().0);
             if let Some(descriptors) = &descriptors {
                 control.push(SendAncillaryMessage::ScmRights(descriptors));
             }

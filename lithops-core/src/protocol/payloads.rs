@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::{
     bytes::{SHARED_FROM, decode_from},
     error::Result,
-    memory::{Place, Region},
+    memory::{Loan, Region},
     protocol::malformed,
 };
 
@@ -20,7 +20,7 @@ pub struct Payloads {
     base: u32,
     data: Bytes,
     /// Where the values are in memory that is shared with other processes; perhaps only there.
-    place: Option<Place>,
+    loan: Option<Loan>,
 }
 
 impl Payloads {
@@ -32,15 +32,15 @@ impl Payloads {
         Self::read_with(body, count, None)
     }
 
-    /// The same where the values may be at a place rather than behind the offsets.
-    pub(super) fn read_with(body: &Bytes, count: u32, place: Option<&Place>) -> Result<Self> {
+    /// The same where the values may be lent rather than behind the offsets.
+    pub(super) fn read_with(body: &Bytes, count: u32, loan: Option<&Loan>) -> Result<Self> {
         let table = (count as usize).checked_mul(4).filter(|table| *table <= body.len());
         let table = table.ok_or_else(|| malformed("the offsets are cut short"))?;
         let (ends, data) = (body.slice(..table), body.slice(table..));
-        if place.is_some() && !data.is_empty() {
+        if loan.is_some() && !data.is_empty() {
             return Err(malformed("values both here and elsewhere"));
         }
-        let column = Self { ends, base: 0, data, place: place.cloned() };
+        let column = Self { ends, base: 0, data, loan: loan.cloned() };
         let mut last = 0;
         for index in 0..column.len() {
             let end = column.end(index);
@@ -70,13 +70,13 @@ impl Payloads {
     /// How many bytes all values have.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        if self.data.is_empty() { self.place.as_ref().map_or(0, Place::len) } else { self.data.len() }
+        if self.data.is_empty() { self.loan.as_ref().map_or(0, Loan::len) } else { self.data.len() }
     }
 
     /// Where the values are in memory that is shared, if they are.
     #[must_use]
-    pub fn place(&self) -> Option<&Place> {
-        self.place.as_ref()
+    pub fn loan(&self) -> Option<&Loan> {
+        self.loan.as_ref()
     }
 
     /// How many bytes one value has.
@@ -94,7 +94,11 @@ impl Payloads {
     /// Decodes one value, so that long [`Bytes`](crate::bytes::Bytes) in it share the column.
     pub fn decode<T>(&self, index: usize, decode: impl FnOnce(&[u8]) -> T) -> T {
         let value = self.get(index);
-        if value.len() < SHARED_FROM { decode(value) } else { decode_from(&self.data.slice_ref(value), decode) }
+        if value.len() < SHARED_FROM {
+            decode(value)
+        } else {
+            decode_from(&self.data.slice_ref(value), decode)
+        }
     }
 
     /// `count` values from `skip` on, without a copy.
@@ -109,7 +113,7 @@ impl Payloads {
             ends: self.ends.slice(skip * 4..(skip + count) * 4),
             base: start,
             data: if self.data.is_empty() { Bytes::new() } else { self.data.slice(from..to) },
-            place: self.place.as_ref().map(|place| place.part(from, to - from)),
+            loan: self.loan.as_ref().map(|loan| loan.part(from, to - from)),
         }
     }
 
@@ -236,14 +240,14 @@ impl PayloadsBuilder {
     pub(crate) fn drain_to(&mut self, mut region: Region) -> Payloads {
         region.copy_from_slice(&self.data);
         self.data.clear();
-        let place = region.place();
-        Payloads { ends: mem::take(&mut self.ends).into(), base: 0, data: region.freeze(), place }
+        let loan = region.loan();
+        Payloads { ends: mem::take(&mut self.ends).into(), base: 0, data: region.freeze(), loan }
     }
 
     /// The column.
     #[must_use]
     pub fn finish(self) -> Payloads {
-        Payloads { ends: self.ends.into(), base: 0, data: self.data.into(), place: None }
+        Payloads { ends: self.ends.into(), base: 0, data: self.data.into(), loan: None }
     }
 }
 

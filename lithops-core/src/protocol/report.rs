@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 
 use super::{Frame, FrameKind, HEADER_LEN, Payloads, PayloadsBuilder, Run, frame_header, malformed};
-use crate::{error::Result, id::CallId, memory::Place};
+use crate::{error::Result, id::CallId, memory::Loan};
 
 /// What became of a call, one byte in a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -102,7 +102,7 @@ impl Report {
         Self::read_with(&frame.body, frame.end.as_ref())
     }
 
-    fn read_with(body: &Bytes, end: Option<&Place>) -> Result<Self> {
+    fn read_with(body: &Bytes, end: Option<&Loan>) -> Result<Self> {
         let header = Self::read_header(body)?;
         let count = header.run.count as usize;
         let columns = count.checked_mul(17).and_then(|columns| columns.checked_add(FIXED));

@@ -135,6 +135,7 @@ impl Pool {
 
         // Nobody waits for what still runs of it, as after an error of the client's inputs.
         self.cancel(&Cancel { job, calls: vec![(0, u64::MAX)] });
+        self.slots.values_mut().filter(|slot| slot.job() == Some(job)).for_each(|slot| slot.disowned = true);
         let forgotten = self.jobs.remove(&job);
         let shared = forgotten.map_or(0, |job| job.spec.shared.iter().map(|value| value.len()).sum());
         self.count_most();

@@ -48,6 +48,9 @@ pub(super) struct Slot {
     pub(super) log: LogPipe,
     /// The one it runs, and the next.
     pub(super) batches: VecDeque<Batch>,
+    /// Whether the job of its batches was forgotten since: nobody wants to hear of them, not even a job that is
+    /// announced again.
+    pub(super) disowned: bool,
     /// Whether it has said hello.
     pub(super) ready: bool,
     /// When it was started, on the monotonic clock.
@@ -103,6 +106,7 @@ impl Slot {
             ledger,
             log,
             batches: VecDeque::new(),
+            disowned: false,
             ready: false,
             started_at: clock::monotonic(),
             ending: None,
@@ -117,7 +121,7 @@ impl Slot {
 
     /// The job whose calls it has.
     pub(super) fn job(&self) -> Option<JobId> {
-        self.batches.front().map(|batch| batch.calls.run.job)
+        self.batches.front().filter(|_| !self.disowned).map(|batch| batch.calls.run.job)
     }
 
     /// Whether it has nothing to do.
@@ -127,6 +131,7 @@ impl Slot {
 
     /// Gives it a batch.
     pub(super) fn give(&mut self, job: &Job, mut calls: Calls) {
+        self.disowned &= !self.batches.is_empty();
         calls.batch = self.next_batch;
         self.next_batch = self.next_batch.wrapping_add(1);
         self.ledger.open(calls.batch, calls.run.count);

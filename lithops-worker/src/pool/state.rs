@@ -291,6 +291,9 @@ impl Pool {
         if header.batch_done {
             slot.batches.remove(place);
         }
+        if slot.disowned {
+            return Ok(());
+        }
         let idle = slot.batches.is_empty();
         if let Some(job) = self.jobs.get_mut(&id) {
             if !report.is_empty() {
@@ -307,10 +310,10 @@ impl Pool {
         }
         if self.is_durable(id) {
             self.keep(&report);
-        } else if let Some(place) = &frame.end {
+        } else if let Some(loan) = &frame.end {
             self.client.send(&self.out);
             self.out.clear();
-            self.client.send_placed(FrameKind::Report, &frame.body, place);
+            self.client.send_lent(FrameKind::Report, &frame.body, loan);
         } else if !self.stores_report(header.run, &frame.body) {
             let is_clients = self.is_of(Owner::Client, id);
             let out = self.out_of(id);
@@ -383,6 +386,9 @@ impl Pool {
         let mut rest = Some(rest);
         if let Some(job) = job_id.and_then(|id| self.jobs.get_mut(&id)) {
             job.slots -= 1;
+        }
+        if slot.disowned {
+            return self.end_nested(number);
         }
         for batch in slot.batches.iter().rev() {
             let claim = slot.ledger.look(batch.number);

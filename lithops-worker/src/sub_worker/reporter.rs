@@ -15,8 +15,8 @@ use std::{
 };
 
 use lithops_core::{
-    memory::{Place, Regions},
-    protocol::{Calls, FrameKind, ReportBuilder, ReportHeader, Tag, send_placed},
+    memory::{Loan, Regions},
+    protocol::{Calls, FrameKind, ReportBuilder, ReportHeader, Tag, send_lent},
 };
 use rustix::{
     event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll},
@@ -112,9 +112,9 @@ impl Reporter {
             }
             state.builder.end_call_of(value.len(), tag, started, ended);
             if value.len() > SHARED
-                && let Some(place) = state.regions.place_of(value)
+                && let Some(loan) = state.regions.lend(value)
             {
-                state.send_placed(&place);
+                state.send_lent(&loan);
             } else {
                 state.send_with(value, false);
             }
@@ -159,12 +159,12 @@ impl State {
         }
     }
 
-    /// Sends what was collected; the last value is at a place that the worker, and its client, can read.
-    fn send_placed(&mut self, place: &Place) {
+    /// Sends what was collected; the last value is lent to the worker, and by it to its client.
+    fn send_lent(&mut self, loan: &Loan) {
         let Some(header) = self.next_header(false) else { return };
         self.frame.clear();
         self.builder.drain_head_into(&header, &mut self.frame);
-        if send_placed(&self.channel, FrameKind::Report, &self.frame, place).is_err() {
+        if send_lent(&self.channel, FrameKind::Report, &self.frame, loan).is_err() {
             end_with_worker();
         }
     }

@@ -12,9 +12,7 @@ use lithops_core::{
     function::JobScope,
     id::JobId,
     nesting,
-    protocol::{
-        BlockingFrames, Calls, Forget, FrameKind, Hello, JobSpec, MAX_VALUE, Role, Secrets, Tag,
-    },
+    protocol::{BlockingFrames, Calls, Forget, FrameKind, Hello, JobSpec, MAX_VALUE, Role, Secrets, Tag},
     storage,
 };
 

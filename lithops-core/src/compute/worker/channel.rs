@@ -25,8 +25,8 @@ use crate::{
     parcel::StoredReport,
     process,
     protocol::{
-        self, Cancel, Forget, Frame, FrameKind, FrameReader, Hello, Incoming, Logs, Outbox, Report, Role, Secrets, Setup,
-        frame_header,
+        self, Cancel, Forget, Frame, FrameKind, FrameReader, Hello, Incoming, Logs, Outbox, Report, Role,
+        Secrets, Setup, frame_header,
     },
 };
 

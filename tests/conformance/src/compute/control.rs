@@ -71,7 +71,9 @@ async fn a_cancelled_invocation_ends(subject: &Subject) {
     let mut running = subject.invoke(&job, 0, &vec![marks.folder(); 4]).await;
     marks.wait_for("begun-", 2, subject.patience).await;
     subject.backend.cancel(&running.id).await.unwrap_or_else(|error| panic!("{error:?}"));
-    if let Some(feed) = &running.feed {
+    if let Some(feed) = running.feed.clone() {
+        // Those two have ended when that is reported, or when the whole invocation has.
+        while running.heard.outcomes.len() < 2 && running.next().await {}
         feed.send(FeedCommand::Drain);
     }
     while running.next().await {}
