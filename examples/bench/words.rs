@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 
 use super::calls::noop_calls;
 
-/// How often each word occurs.
-type Counts = HashMap<String, u64>;
+/// Each word once, and how often it occurs: as pairs, since whoever adds them up has a map of its own.
+type Counts = Vec<(String, u64)>;
 
 /// The words of one file, which is one part.
 #[lithops::function]
@@ -25,17 +25,16 @@ async fn count_object(object: DataObject) -> Result<Counts, lithops::Error> {
 
 #[lithops::function]
 fn merge(parts: Vec<Counts>) -> Counts {
-    let mut parts = parts.into_iter();
-    let mut total = parts.next().unwrap_or_default();
-    for (word, count) in parts.flatten() {
+    let mut total = HashMap::new();
+    for (word, count) in parts.into_iter().flatten() {
         *total.entry(word).or_default() += count;
     }
-    total
+    total.into_iter().collect()
 }
 
 /// Runs of ASCII letters, digits and `_`.
 fn count_words(text: &[u8]) -> Counts {
-    let mut counts = Counts::new();
+    let mut counts: HashMap<String, u64> = HashMap::new();
     let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
     for word in text.split(|byte| !is_word(byte)).filter(|word| !word.is_empty()) {
         let word = std::str::from_utf8(word).unwrap_or_default();
@@ -44,7 +43,7 @@ fn count_words(text: &[u8]) -> Counts {
             None => drop(counts.insert(word.to_owned(), 1)),
         }
     }
-    counts
+    counts.into_iter().collect()
 }
 
 /// The threads' time by that of the `map_reduce`.
@@ -54,7 +53,8 @@ pub(crate) async fn count(folder: &str) -> lithops::Result<Value> {
     noop_calls(&fexec, 1_000).await?;
     // Both once for the page cache and for memory that nobody has used lately; then the threads before and after,
     // because other tenants of the machine come and go.
-    let (expected, _) = on_threads(&folder)?;
+    let (mut expected, _) = on_threads(&folder)?;
+    expected.sort_unstable();
     let map_reduce = || async {
         let source = DataSource::path(&folder);
         fexec.map_reduce(count_object, source, merge).await?.result().await
@@ -62,14 +62,15 @@ pub(crate) async fn count(folder: &str) -> lithops::Result<Value> {
     drop(map_reduce().await?);
     let (_, before) = on_threads(&folder)?;
     let begun = Instant::now();
-    let counts = map_reduce().await?;
+    let mut counts = map_reduce().await?;
     let wall = begun.elapsed();
+    counts.sort_unstable();
     assert!(counts == expected, "every word is counted as often as by the threads");
     let (_, after) = on_threads(&folder)?;
     let plain = (before + after) / 2;
     Ok(json!({
         "value": plain.as_secs_f64() / wall.as_secs_f64(), "seconds": wall.as_secs_f64(),
-        "threads_seconds": plain.as_secs_f64(), "words": counts.values().sum::<u64>(), "distinct": counts.len(),
+        "threads_seconds": plain.as_secs_f64(), "words": counts.iter().map(|(_, count)| count).sum::<u64>(), "distinct": counts.len(),
     }))
 }
 
