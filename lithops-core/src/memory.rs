@@ -369,7 +369,7 @@ mod tests {
         let mut regions = Regions::shared();
         let bytes: Vec<u8> = (0..LONG).map(|at| (at % 251) as u8).collect();
         let mut loans = Vec::new();
-        while let Some(place) = regions.lend(&bytes) {
+        while let Some(loan) = regions.lend(&bytes) {
             loans.push(loan);
         }
         assert!(loans.len() > SHARED, "there is a limit, and it is not that low: {}", loans.len());

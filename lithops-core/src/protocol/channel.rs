@@ -114,7 +114,7 @@ impl BlockingFrames {
     ///
     /// # Errors
     /// When the stream fails, ends inside a frame, or carries something else.
-    pub fn next(&mut self) -> Result<Option<Frame>> {
+    pub fn read(&mut self) -> Result<Option<Frame>> {
         let Some(frame) = read_frame_with(&mut self.incoming, &self.arrived)? else { return Ok(None) };
         frame.whole(&mut self.regions).map(Some)
     }

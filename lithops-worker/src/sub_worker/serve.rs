@@ -50,7 +50,7 @@ fn serve(mut channel: UnixStream) -> Result<()> {
         value: Vec::new(),
     };
     let mut frames = BlockingFrames::new(channel);
-    while let Some(frame) = frames.next()? {
+    while let Some(frame) = frames.read()? {
         match frame.kind {
             FrameKind::Job => {
                 let spec: JobSpec = frame.decode()?;
