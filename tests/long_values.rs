@@ -60,7 +60,8 @@ fn lengths() -> Vec<usize> {
 async fn of_every_length_they_arrive_whole_both_ways() {
     let fexec = executor().await;
     for chunksize in [1, 4] {
-        let inputs: Vec<_> = lengths().into_iter().enumerate().map(|(seed, len)| content(seed, len)).collect();
+        let inputs: Vec<_> =
+            lengths().into_iter().enumerate().map(|(seed, len)| content(seed, len)).collect();
         let futures = fexec.map(reversed, inputs.clone()).chunksize(chunksize).await.expect("a job");
         let results = futures.get_result().await.expect("results");
         assert!(results.iter().zip(&inputs).all(|(result, input)| *result == turned(input)));

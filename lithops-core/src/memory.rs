@@ -1,4 +1,4 @@
-//! [`Region`]: memory for long frames and columns, and how processes of one machine share it.
+//! Memory for long frames and columns, in regions, and how processes of one machine share it.
 //!
 //! The system's first touch of an ordinary page costs several times what is copied into it. Regions are cut from
 //! blocks of huge pages, which cost a fraction of that, and a few blocks are kept to be used again, which costs nothing.
