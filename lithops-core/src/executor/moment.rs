@@ -15,7 +15,7 @@ use super::interrupt;
 use crate::job::JobState;
 
 /// A call that takes longer is slept for.
-const SHORT: Duration = Duration::from_millis(1);
+const SHORT: Duration = Duration::from_micros(400);
 /// A shorter moment is none.
 const LEAST: Duration = Duration::from_micros(10);
 

@@ -110,7 +110,7 @@ pub struct JobState {
     shown: bool,
     /// Whether a task drives it, which has something left to do after its last outcome.
     driven: AtomicBool,
-    /// Whether nothing more will happen to it.
+    /// Whether a task that drove it has ended.
     over: AtomicBool,
 }
 

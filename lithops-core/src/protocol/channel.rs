@@ -9,6 +9,8 @@ use std::{
     ptr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
+    thread,
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
@@ -140,6 +142,8 @@ pub fn send_lent(mut stream: &UnixStream, kind: FrameKind, head: &[u8], loan: &L
         let parts = [IoSlice::new(&header), IoSlice::new(head)];
         match sendmsg(stream, &parts, &mut control, SendFlags::NOSIGNAL) {
             Err(rustix::io::Errno::INTR) => {}
+            // Too many descriptors of this user are on their way: they arrive soon.
+            Err(rustix::io::Errno::TOOMANYREFS) => thread::sleep(Duration::from_millis(1)),
             sent => break sent?,
         }
     };

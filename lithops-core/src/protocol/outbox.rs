@@ -27,6 +27,8 @@ use crate::memory::Loan;
 const LATER: Duration = Duration::from_millis(5);
 /// And at once when they are this many bytes.
 const MUCH: usize = 4 << 10;
+/// When nothing could be sent although there was room, it is tried again after this.
+const SOON: Duration = Duration::from_millis(1);
 
 /// The way out to a peer. Sending never blocks; what the socket does not take at once is sent by a task.
 #[derive(Debug)]
@@ -168,13 +170,15 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes of what waits as much as the socket takes.
-    fn write_pieces(&self) -> io::Result<()> {
+    /// Writes of what waits as much as the socket takes; says whether that was anything.
+    fn write_pieces(&self) -> io::Result<bool> {
         let mut waiting = self.lock();
+        let mut any = false;
         while let Some(Piece { bytes, loan }) = waiting.pieces.front_mut() {
             let sent = self.write(&[bytes], loan.as_ref())?;
             if sent > 0 {
                 *loan = None;
+                any = true;
             }
             if sent < bytes.len() {
                 bytes.advance(sent);
@@ -182,7 +186,7 @@ impl Shared {
             }
             waiting.pieces.pop_front();
         }
-        Ok(())
+        Ok(any)
     }
 
     /// What could wait has waited long enough.
@@ -216,7 +220,8 @@ impl Shared {
             match sendmsg(&self.stream, &slices[..parts.len()], &mut control, SendFlags::NOSIGNAL) {
                 Ok(count) => sent += count,
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => break,
+                // Too many descriptors of this user are on their way: they arrive soon.
+                Err(Errno::AGAIN | Errno::TOOMANYREFS) => break,
                 Err(error) => return Err(error.into()),
             }
         }
@@ -246,8 +251,17 @@ async fn flush(shared: Arc<Shared>) {
             (!waiting.pieces.is_empty(), waiting.timed, waiting.closed)
         };
         if has_pieces {
-            if shared.writable().await.is_err() || shared.write_pieces().is_err() {
-                return;
+            match shared.write_pieces() {
+                Ok(true) => {}
+                // Without a descriptor to watch it through, it is tried again and again.
+                Ok(false) if shared.writable().await.is_err() => time::sleep(SOON).await,
+                Ok(false) => match shared.write_pieces() {
+                    Ok(true) => {}
+                    Ok(false) => time::sleep(SOON).await,
+                    Err(_) => return,
+                },
+                // The peer is gone.
+                Err(_) => return,
             }
         } else if closed {
             return;

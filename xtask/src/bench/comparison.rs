@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     summary::Summary,
-    system::System,
+    system::{Found, System},
     text,
     workload::{FITS, WORKLOADS, Workload},
 };
@@ -23,9 +23,17 @@ struct Row<'a> {
     is_slow: bool,
 }
 
+impl Row<'_> {
+    fn take(&mut self, found: Found) {
+        self.is_slow = !self.system.is_own() && found.lived > SLOW;
+        self.values.push(found.value);
+        self.more = found.line;
+    }
+}
+
 /// A peer that takes longer than this is measured no more than [`SLOW_RUNS`] times.
 const SLOW: Duration = Duration::from_secs(4);
-const SLOW_RUNS: usize = 3;
+const SLOW_RUNS: usize = 2;
 
 /// Measures workloads; all of them when none is named.
 pub(super) fn run(names: &[&str], peers: bool) -> Result<(), String> {
@@ -62,10 +70,12 @@ fn measure(workload: &Workload, systems: &[System], folder: &Path) -> Result<Str
             is_slow: false,
         };
         if !system.is_own() {
-            (row.count, row.problem) = largest(system, workload, folder);
+            let Largest { count, problem, found } = largest(system, workload, folder);
+            (row.count, row.problem) = (count, problem);
             if row.problem.is_some() {
                 eprintln!("   {}, {}: {}", workload.name, system.name, row.problem.as_deref().unwrap_or(""));
             }
+            found.into_iter().for_each(|found| row.take(found));
         }
         rows.push(row);
     }
@@ -76,11 +86,7 @@ fn measure(workload: &Workload, systems: &[System], folder: &Path) -> Result<Str
                 continue;
             }
             match row.system.measure(workload.name, row.count, folder) {
-                Ok(found) => {
-                    row.is_slow = !row.system.is_own() && found.lived > SLOW;
-                    row.values.push(found.value);
-                    row.more = found.line;
-                }
+                Ok(found) => row.take(found),
                 Err(problem) if row.system.is_own() => return Err(format!("{}: {problem}", workload.name)),
                 Err(problem) => row.problem = Some(problem),
             }
@@ -90,24 +96,37 @@ fn measure(workload: &Workload, systems: &[System], folder: &Path) -> Result<Str
     Ok(rows.into_iter().map(|row| print(workload, row, own)).collect())
 }
 
-/// The most calls that a peer manages in its time, none if it fails with the fewest; and what kept it from more.
-fn largest(system: &System, workload: &Workload, folder: &Path) -> (u64, Option<String>) {
-    let (mut good, mut count) = (0, workload.first);
+/// The most calls that a peer manages in its time, none if it fails with the fewest.
+struct Largest {
+    count: u64,
+    /// What kept it from more.
+    problem: Option<String>,
+    /// What was measured with so many.
+    found: Option<Found>,
+}
+
+fn largest(system: &System, workload: &Workload, folder: &Path) -> Largest {
+    let mut good = Largest { count: 0, problem: None, found: None };
+    let mut count = workload.first;
     loop {
         match system.measure(workload.name, count, folder) {
-            Err(problem) => return (good, Some(format!("fails with {count}: {problem}"))),
+            Err(problem) => {
+                good.problem = Some(format!("fails with {count}: {problem}"));
+                return good;
+            }
             Ok(found) if found.lived > FITS => {
                 let fits = (count as f64 * FITS.as_secs_f64() / found.lived.as_secs_f64() * 0.9) as u64;
-                return (if good > 0 { fits.max(good) } else { count }, None);
+                return match good.count {
+                    0 => Largest { count, problem: None, found: Some(found) },
+                    before if fits <= before => good,
+                    _ => Largest { count: fits, problem: None, found: None },
+                };
             }
             Ok(found) => {
-                good = count;
-                if count == workload.count {
-                    return (good, None);
-                }
                 let more = (FITS.as_secs_f64() * 0.8 / found.lived.as_secs_f64()).min(10.0);
-                if more < 1.3 {
-                    return (good, None);
+                good = Largest { count, problem: None, found: Some(found) };
+                if count == workload.count || more < 1.3 {
+                    return good;
                 }
                 count = ((count as f64 * more) as u64).min(workload.count);
             }

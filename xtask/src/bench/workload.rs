@@ -37,8 +37,8 @@ const BASE: Workload = Workload {
 
 pub(super) const WORKLOADS: &[Workload] = &[
     Workload { name: "echo", unit: "us", has_peers: false, goal: "what two hops cost bare", ..BASE },
-    Workload { name: "seed", count: 200, first: 20, runs: 11, goal: "<= 30 and below every peer", ..BASE },
-    Workload { name: "start", runs: 11, goal: "below every peer", ..BASE },
+    Workload { name: "seed", count: 200, first: 20, runs: 7, goal: "<= 30 and below every peer", ..BASE },
+    Workload { name: "start", runs: 7, goal: "below every peer", ..BASE },
     Workload {
         name: "noop",
         unit: "calls/s",
