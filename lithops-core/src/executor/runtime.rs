@@ -33,6 +33,21 @@ thread_local! {
     static AGAIN: Cell<Option<Runnable>> = const { Cell::new(None) };
 }
 
+/// A task is being started on this thread as long as this is there, also when it panics.
+struct Starting(bool);
+
+impl Starting {
+    fn here(starting: bool) -> Self {
+        Self(STARTING.replace(starting))
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        STARTING.set(self.0);
+    }
+}
+
 /// A task that wakes itself more often than this is not about to wait.
 const TURNS: usize = 8;
 
@@ -53,9 +68,9 @@ pub(crate) fn start_here(task: impl Future<Output = ()> + Send + 'static) {
     let mut next = Some(runnable);
     for turn in 1..=TURNS {
         let Some(runnable) = next.take() else { return };
-        STARTING.set(turn < TURNS);
+        let starting = Starting::here(turn < TURNS);
         runnable.run();
-        STARTING.set(false);
+        drop(starting);
         next = AGAIN.take();
     }
 }
