@@ -141,6 +141,26 @@ async fn arguments_results_and_reserved_parameters() {
     );
 }
 
+/// Prints a byte, if anything, in as short a time as that takes.
+#[lithops::function]
+#[expect(clippy::print_stdout, reason = "it is what is tried")]
+fn hardly_prints(x: u64) -> u64 {
+    if x.is_multiple_of(3) {
+        print!("{}", x % 10);
+    }
+    x
+}
+
+#[tokio::test]
+async fn what_the_shortest_calls_print_is_kept_apart() {
+    let futures = executor().await.map(hardly_prints, 0..6_000).await.expect("a job");
+    futures.get_result().await.expect("results");
+    for call in 0..6_000 {
+        let expected = if call % 3 == 0 { (call % 10).to_string() } else { String::new() };
+        assert_eq!(futures[call].logs().await.expect("its output"), expected, "call {call}");
+    }
+}
+
 #[tokio::test]
 async fn shared_data_and_storage() {
     let fexec = executor().await;

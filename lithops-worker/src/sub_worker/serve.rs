@@ -101,10 +101,11 @@ impl SubWorker {
         let offset = clock::epoch_offset();
         let mut now = clock::monotonic();
         while let Some(index) = self.ledger.claim(calls.batch, now) {
-            let started = now;
             nesting::begin_call(calls.run.first + u64::from(index));
             self.value.clear();
+            let started = clock::monotonic();
             let outcome = job.run(&calls, index, &mut self.value);
+            LogMarks::flush();
             now = clock::monotonic();
             let tag = match outcome.and_then(|()| fits(&self.value)) {
                 Ok(()) => Tag::Ok,
@@ -114,7 +115,7 @@ impl SubWorker {
                 }
             };
             // The mark comes before the outcome: when the worker sees the outcome, the log is complete.
-            self.marks.end_call(calls.batch, index);
+            self.marks.end_call(calls.batch, index, now.saturating_sub(started));
             self.reporter.add(tag, &self.value, started.wrapping_add(offset), now.wrapping_add(offset));
             self.ledger.finish(calls.batch, index + 1);
         }
