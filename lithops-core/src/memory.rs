@@ -14,6 +14,8 @@ use std::{
     ptr::{self, NonNull},
     slice,
     sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -33,12 +35,16 @@ const BLOCK: usize = 8 << 20;
 const HUGE_PAGE: usize = 2 << 20;
 /// So many blocks of the ordinary size are kept when nobody needs them.
 const KEPT: usize = 4;
+/// And so many for a moment: the next job may be like this one, and memory that comes from a virtual machine's host
+/// costs twenty times what was used before.
+const KEPT_FOR_NOW: usize = 64;
+const MOMENT: Duration = Duration::from_secs(1);
 /// There are no more shared blocks than this in one process.
 const SHARED: usize = 4;
 /// Regions begin at such places: the kernel copies to others much more slowly.
 const ALIGNED: usize = 64;
 
-static FREE: Mutex<Vec<Block>> = Mutex::new(Vec::new());
+static FREE: Mutex<Free> = Mutex::new(Free { blocks: Vec::new(), is_swept: false });
 static LENT: Mutex<Lent> = Mutex::new(Lent { blocks: Vec::new(), count: 0 });
 
 /// Some bytes of a block, of which no other region has any.
@@ -80,6 +86,13 @@ struct Block {
     len: usize,
     /// What other processes read it through, if it is shared.
     file: Option<Arc<OwnedFd>>,
+}
+
+/// Blocks that nobody needs, and since when.
+struct Free {
+    blocks: Vec<(Block, Instant)>,
+    /// Whether a thread gives back what is too much.
+    is_swept: bool,
 }
 
 /// Shared blocks that nobody cuts from, and that others may hold loans of.
@@ -260,16 +273,25 @@ impl Drop for Cut {
             return;
         }
         let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
-        if free.len() < KEPT {
-            free.push(block);
+        if free.blocks.len() >= KEPT_FOR_NOW {
+            return;
+        }
+        free.blocks.push((block, Instant::now()));
+        if free.blocks.len() > KEPT && !free.is_swept {
+            let sweeper =
+                thread::Builder::new().name("lithops-memory".into()).stack_size(64 << 10).spawn(sweep);
+            free.is_swept = sweeper.is_ok();
+            if sweeper.is_err() {
+                free.blocks.truncate(KEPT);
+            }
         }
     }
 }
 
 impl Block {
     fn kept_or_new() -> io::Result<Self> {
-        let kept = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        kept.map_or_else(|| Self::new(BLOCK), Ok)
+        let kept = FREE.lock().unwrap_or_else(PoisonError::into_inner).blocks.pop();
+        kept.map_or_else(|| Self::new(BLOCK), |(block, _)| Ok(block))
     }
 
     /// A shared one that everybody has let go, or a new one.
@@ -314,6 +336,25 @@ impl Block {
         fcntl_add_seals(&file, seals)?;
         block.file = Some(Arc::new(file));
         Ok(block)
+    }
+}
+
+/// Gives back what nobody has needed for a moment, and ends when there is nothing more to give back.
+fn sweep() {
+    loop {
+        thread::sleep(MOMENT);
+        let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+        // The oldest are the first.
+        let old = free.blocks.iter().take_while(|(_, since)| since.elapsed() >= MOMENT).count();
+        let too_many = free.blocks.len().saturating_sub(KEPT).min(old);
+        let given_back: Vec<_> = free.blocks.drain(..too_many).collect();
+        free.is_swept = free.blocks.len() > KEPT;
+        let ends = !free.is_swept;
+        drop(free);
+        drop(given_back);
+        if ends {
+            return;
+        }
     }
 }
 
