@@ -28,7 +28,7 @@ use rustix::{
 };
 
 /// Shorter ones belong where everything else is.
-pub(crate) const LONG: usize = 256 << 10;
+pub const LONG: usize = 256 << 10;
 
 /// What regions are cut from, unless one is longer.
 const BLOCK: usize = 8 << 20;
@@ -42,7 +42,7 @@ const MOMENT: Duration = Duration::from_secs(1);
 /// There are no more shared blocks than this in one process.
 const SHARED: usize = 4;
 /// Regions begin at such places: the kernel copies to others much more slowly.
-const ALIGNED: usize = 64;
+pub(crate) const ALIGNED: usize = 64;
 
 static FREE: Mutex<Free> = Mutex::new(Free { blocks: Vec::new(), is_swept: false });
 static LENT: Mutex<Lent> = Mutex::new(Lent { blocks: Vec::new(), count: 0 });
@@ -246,8 +246,9 @@ impl Cut {
 
     /// A shared block that nobody holds a loan of.
     fn shared() -> io::Result<Self> {
-        let block = Block::returned_or_new()?;
+        // First what may fail without losing a block.
         let (held, watched) = pipe_with(PipeFlags::CLOEXEC)?;
+        let block = Block::returned_or_new()?;
         Ok(Self { block: Some(block), held: Some((Arc::new(held), watched)) })
     }
 

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     bytes::Bytes,
     error::{Error, ErrorKind, Result, Retry},
+    memory::ALIGNED,
     storage::StorageClient,
 };
 
@@ -156,12 +157,11 @@ pub(super) fn no_http() -> Error {
 }
 /// Some bytes of a file. They begin at an even place in memory: the kernel copies to others much more slowly.
 fn read_file(path: &Path, range: Range<u64>) -> std::io::Result<Bytes> {
-    const EVEN: usize = 64;
     let len = range.end - range.start;
     let mut file = File::open(path)?;
     file.seek(SeekFrom::Start(range.start))?;
-    let mut bytes: Vec<u8> = Vec::with_capacity(len as usize + EVEN);
-    let skip = bytes.as_ptr().align_offset(EVEN).min(EVEN);
+    let mut bytes: Vec<u8> = Vec::with_capacity(len as usize + ALIGNED);
+    let skip = bytes.as_ptr().align_offset(ALIGNED).min(ALIGNED);
     bytes.resize(skip, 0);
     if (file.take(len).read_to_end(&mut bytes)? as u64) < len {
         return Err(std::io::ErrorKind::UnexpectedEof.into());

@@ -206,3 +206,66 @@ impl Arrived {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::LONG;
+
+    /// Heads that fit into one read, into none, and into no socket; each with a loan of its own.
+    const HEADS: [usize; 6] = [0, 10, 70_000, LONG + 1, 3 << 20, 1];
+
+    fn is_right(number: usize, frame: &Frame) -> bool {
+        let head = HEADS[number];
+        let (head, lent) = frame.body.split_at(head);
+        head.iter().all(|byte| usize::from(*byte) == number)
+            && lent == vec![100 + number as u8; LONG + number]
+    }
+
+    async fn send(outbox: &Outbox) {
+        let mut regions = Regions::shared();
+        for (number, head) in HEADS.into_iter().enumerate() {
+            let loan = regions.lend(&vec![100 + number as u8; LONG + number]).expect("there is room");
+            outbox.send_later(&crate::protocol::frame_header(FrameKind::Leave, 0));
+            outbox.send_lent(FrameKind::Report, &vec![number as u8; head], &loan);
+        }
+    }
+
+    #[tokio::test]
+    async fn loans_arrive_with_their_frames_whatever_the_socket_takes_at_once() {
+        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        let (_unused, outbox) = channel(ours).expect("a channel");
+        let (mut frames, _back) = channel(theirs).expect("a channel");
+        send(&outbox).await;
+        for number in 0..HEADS.len() {
+            assert_eq!(frames.next_whole().await.expect("reads").expect("a frame").kind, FrameKind::Leave);
+            let frame = frames.next_whole().await.expect("reads").expect("a frame");
+            assert!(is_right(number, &frame), "frame {number}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_waits_for_nothing_else_gets_them_too() {
+        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        let (_unused, outbox) = channel(ours).expect("a channel");
+        let reads = tokio::task::spawn_blocking(move || {
+            let mut frames = BlockingFrames::new(theirs);
+            for number in 0..HEADS.len() {
+                assert_eq!(frames.read().expect("reads").expect("a frame").kind, FrameKind::Leave);
+                assert!(is_right(number, &frames.read().expect("reads").expect("a frame")), "frame {number}");
+            }
+        });
+        send(&outbox).await;
+        reads.await.expect("all frames are right");
+    }
+
+    #[tokio::test]
+    async fn a_loan_without_its_descriptors_is_an_error() {
+        let loan = Regions::shared().lend(&[7; 100]).expect("there is room");
+        let mut frame = shared_header(FrameKind::Report, 3, &loan).to_vec();
+        frame.extend_from_slice(b"abc");
+        let error =
+            read_frame_with(&mut frame.as_slice(), &Arrived::default()).expect_err("nothing came with it");
+        assert!(error.to_string().contains("did not come"), "{error}");
+    }
+}

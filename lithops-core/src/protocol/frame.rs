@@ -127,6 +127,12 @@ impl Frame {
         Ok(())
     }
 
+    /// A frame whose body has come, with the loan that it begins with, if it does.
+    fn of(kind: FrameKind, ends_elsewhere: bool, mut body: Bytes, arrived: &Arrived) -> Result<Self> {
+        let end = if ends_elsewhere { Some(arrived.loan(&mut body)?) } else { None };
+        Ok(Self { kind, body, end })
+    }
+
     /// The same with all of its body here.
     ///
     /// # Errors
@@ -210,7 +216,7 @@ pub(super) fn read_frame_with(stream: &mut impl Read, arrived: &Arrived) -> Resu
     if len > LONG {
         let mut body = region(&mut Regions::default(), len)?;
         return match stream.read_exact(&mut body) {
-            Ok(()) => Ok(Some(Frame { kind, body: body.freeze(), end: None })),
+            Ok(()) => Frame::of(kind, header[ENDS_ELSEWHERE] != 0, body.freeze(), arrived).map(Some),
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(cut_short()),
             Err(error) => Err(error.into()),
         };
@@ -220,9 +226,7 @@ pub(super) fn read_frame_with(stream: &mut impl Read, arrived: &Arrived) -> Resu
     if read < len {
         return Err(cut_short());
     }
-    let mut body = Bytes::from(body);
-    let end = if header[ENDS_ELSEWHERE] == 0 { None } else { Some(arrived.loan(&mut body)?) };
-    Ok(Some(Frame { kind, body, end }))
+    Frame::of(kind, header[ENDS_ELSEWHERE] != 0, body.into(), arrived).map(Some)
 }
 
 /// Memory for a long body, of which no more is used than is read into it.
@@ -247,6 +251,7 @@ pub struct FrameReader<R> {
 #[derive(Debug)]
 struct Long {
     kind: FrameKind,
+    ends_elsewhere: bool,
     body: Region,
     filled: usize,
 }
@@ -311,7 +316,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// When the bytes read are not a frame.
     pub fn buffered(&mut self) -> Result<Option<Frame>> {
         if let Some(long) = self.long.take_if(|long| long.filled == long.body.len()) {
-            return Ok(Some(Frame { kind: long.kind, body: long.body.freeze(), end: None }));
+            return Frame::of(long.kind, long.ends_elsewhere, long.body.freeze(), &self.arrived).map(Some);
         }
         if self.long.is_some() {
             return Ok(None);
@@ -321,6 +326,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             return Ok(None);
         }
         let (kind, len) = parse_header(&self.buffer)?;
+        let ends_elsewhere = self.buffer[ENDS_ELSEWHERE] != 0;
         if self.buffer.len() < HEADER_LEN + len {
             if len > LONG {
                 let mut body = region(&mut self.regions, len)?;
@@ -328,18 +334,15 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 let filled = self.buffer.len();
                 body[..filled].copy_from_slice(&self.buffer);
                 self.buffer.clear();
-                self.long = Some(Long { kind, body, filled });
+                self.long = Some(Long { kind, ends_elsewhere, body, filled });
                 return Ok(None);
             }
             let missing = HEADER_LEN + len - self.buffer.len();
             self.make_room(missing.clamp(MIN_ROOM, MAX_RESERVE));
             return Ok(None);
         }
-        let ends_elsewhere = self.buffer[ENDS_ELSEWHERE] != 0;
         self.buffer.advance(HEADER_LEN);
-        let mut body = self.buffer.split_to(len).freeze();
-        let end = if ends_elsewhere { Some(self.arrived.loan(&mut body)?) } else { None };
-        Ok(Some(Frame { kind, body, end }))
+        Frame::of(kind, ends_elsewhere, self.buffer.split_to(len).freeze(), &self.arrived).map(Some)
     }
 
     /// Frames share the block they were read into, and whoever keeps one keeps the block: a new one is only begun

@@ -15,7 +15,7 @@ use std::{
 };
 
 use lithops_core::{
-    memory::{Loan, Regions},
+    memory::{LONG, Loan, Regions},
     protocol::{Calls, FrameKind, ReportBuilder, ReportHeader, Tag, send_lent},
 };
 use rustix::{
@@ -30,8 +30,6 @@ use crate::clock;
 const PATIENCE: Duration = Duration::from_millis(5);
 /// Outcomes are sent when they have this many bytes.
 const FULL: usize = 64 << 10;
-/// A value that is longer than this is left in memory that is shared.
-const SHARED: usize = 256 << 10;
 /// After so many looks without outcomes the keeper sleeps until it is woken.
 const QUIET_LOOKS: u32 = 200;
 
@@ -111,7 +109,7 @@ impl Reporter {
                 state.send(false);
             }
             state.builder.end_call_of(value.len(), tag, started, ended);
-            if value.len() > SHARED
+            if value.len() > LONG
                 && let Some(loan) = state.regions.lend(value)
             {
                 state.send_lent(&loan);
