@@ -123,7 +123,7 @@ impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
 
-        impl de::Visitor<'_> for Visitor {
+        impl<'de> de::Visitor<'de> for Visitor {
             type Value = Bytes;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -142,6 +142,15 @@ impl<'de> Deserialize<'de> for Bytes {
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Bytes, E> {
                 self.visit_bytes(text.as_bytes())
             }
+
+            // As JSON writes bytes, and as they come out of serde's buffer for `untagged`, `tag` and `flatten`.
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut elements: A) -> Result<Bytes, A::Error> {
+                let mut bytes = Vec::new();
+                while let Some(byte) = elements.next_element()? {
+                    bytes.push(byte);
+                }
+                Ok(Bytes::from(bytes))
+            }
         }
 
         deserializer.deserialize_byte_buf(Visitor)
@@ -151,6 +160,7 @@ impl<'de> Deserialize<'de> for Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::value;
 
     #[test]
     fn lines_are_those_of_str_lines() {
@@ -164,12 +174,12 @@ mod tests {
     fn long_ones_share_what_they_are_decoded_from_and_short_ones_do_not() {
         for (len, is_shared) in [(SHARED_FROM - 1, false), (SHARED_FROM, true)] {
             let values = (Bytes::from(vec![7; len]), "text".to_owned());
-            let source = bytes::Bytes::from(rmp_serde::to_vec(&values).expect("encodes"));
-            let decoded = decode_from(&source, |bytes| rmp_serde::from_slice::<(Bytes, String)>(bytes));
+            let source = bytes::Bytes::from(value::encode(&values).expect("encodes"));
+            let decoded = decode_from(&source, |bytes| value::decode::<(Bytes, String)>(bytes));
             let decoded = decoded.expect("decodes");
             assert_eq!(decoded, values);
             assert_eq!(source.as_ptr_range().contains(&decoded.0.as_ptr()), is_shared, "{len} bytes");
-            let other = rmp_serde::from_slice::<(Bytes, String)>(&source).expect("decodes");
+            let other = value::decode::<(Bytes, String)>(&source).expect("decodes");
             assert!(!source.as_ptr_range().contains(&other.0.as_ptr()), "nothing was said of a source");
         }
     }
@@ -185,8 +195,8 @@ mod tests {
     #[test]
     fn encoded_as_one_block() {
         let bytes = Bytes::from(vec![200u8; 1000]);
-        let encoded = rmp_serde::to_vec(&bytes).expect("encodes");
+        let encoded = value::encode(&bytes).expect("encodes");
         assert_eq!(encoded.len(), 1003);
-        assert_eq!(rmp_serde::from_slice::<Bytes>(&encoded).expect("decodes"), bytes);
+        assert_eq!(value::decode::<Bytes>(&encoded).expect("decodes"), bytes);
     }
 }

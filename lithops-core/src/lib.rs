@@ -26,5 +26,6 @@ pub mod plugin;
 pub mod process;
 pub mod protocol;
 pub mod storage;
+pub mod value;
 
 pub use inventory;

@@ -13,6 +13,7 @@ use crate::{
     id::CallId,
     job::JobState,
     protocol::Report,
+    value,
 };
 
 /// The decoding half of a [`FuturesList`].
@@ -134,7 +135,7 @@ impl<T, E, M: Mode> ResponseFuture<Result<T, E>, M> {
 }
 
 fn decode_value<T: DeserializeOwned>(report: &Report, index: usize) -> Result<T, String> {
-    report.decode(index, |bytes| rmp_serde::from_slice(bytes)).map_err(|error| error.to_string())
+    report.decode(index, |bytes| value::decode(bytes)).map_err(|error| error.to_string())
 }
 
 /// Waits for the whole job, then hands every outcome over, in the order of the calls.

@@ -12,6 +12,7 @@ use crate::{
     function::{Argument, Inputs, Objects, Source},
     job::{InputQueue, JobState},
     protocol::{MAX_VALUE, Tag},
+    value,
 };
 
 /// Consumes `inputs` on another thread, as fast as the queue is emptied.
@@ -122,11 +123,12 @@ pub(super) fn input_failed(cause: &CallError) -> Vec<u8> {
 }
 
 fn encode<T: Argument>(input: &T, number: usize, function: &str, out: &mut Vec<u8>) -> Result<()> {
-    rmp_serde::encode::write(out, input).map_err(|error| {
+    value::encode_into(input, out).map_err(|error| {
         Error::new(
             ErrorKind::InvalidInput,
             format!("the argument of call {number} of `{function}` cannot be encoded: {error}"),
         )
+        .with_hint(if error.is_too_deep() { TOO_DEEP } else { "the type's own `Serialize` says so" })
         .with_source(error)
     })?;
     let bytes = out.len();
@@ -141,18 +143,24 @@ fn encode<T: Argument>(input: &T, number: usize, function: &str, out: &mut Vec<u
 }
 
 fn check_decodes<T: Argument>(encoded: &[u8], function: &str) -> Result<()> {
-    rmp_serde::from_slice::<T>(encoded).map(drop).map_err(|error| {
+    value::decode::<T>(encoded).map(drop).map_err(|error| {
         Error::new(
             ErrorKind::InvalidInput,
             format!("the argument of call 0 of `{function}` does not decode again: {error}"),
         )
-        .with_hint(format!(
-            "the `Serialize` and the `Deserialize` of `{}` disagree; values travel as MessagePack, which has no field names",
-            std::any::type_name::<T>()
-        ))
+        .with_hint(match error.is_too_deep() {
+            true => TOO_DEEP.to_owned(),
+            false => format!(
+                "the `Deserialize` of `{}` does not read what its `Serialize` writes; values travel as MessagePack with \
+                 field names",
+                std::any::type_name::<T>()
+            ),
+        })
         .with_source(error)
     })
 }
+
+const TOO_DEEP: &str = "send it as a flat list whose elements name each other by their place";
 
 /// What a panic said.
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

@@ -1,15 +1,17 @@
 //! Decoding the arguments of a call, one parameter at a time.
 
-use rmp_serde::{Deserializer, decode::ReadRefReader};
 use serde::de::DeserializeOwned;
 
 use super::{Reserved, Scope};
-use crate::error::{CallError, CallErrorKind};
+use crate::{
+    error::{CallError, CallErrorKind},
+    value::Decoder,
+};
 
 /// The encoded input of a call, read parameter by parameter.
 #[derive(Debug)]
 pub struct Arguments<'a> {
-    decoder: Deserializer<ReadRefReader<'a, [u8]>>,
+    decoder: Decoder<'a>,
 }
 
 impl<'a> Arguments<'a> {
@@ -28,7 +30,7 @@ impl<'a> Arguments<'a> {
             }
             _ => input,
         };
-        Ok(Self { decoder: Deserializer::from_read_ref(values) })
+        Ok(Self { decoder: Decoder::new(values) })
     }
 }
 
@@ -49,7 +51,7 @@ impl<T: Reserved> Take<true> for T {
 
 impl<T: DeserializeOwned> Take<false> for T {
     fn take(_: &Scope<'_>, arguments: &mut Arguments<'_>) -> Result<Self, CallError> {
-        T::deserialize(&mut arguments.decoder).map_err(|error| {
+        arguments.decoder.value::<T>().map_err(|error| {
             undecodable(format!(
                 "the argument of type `{}` does not decode: {error}",
                 std::any::type_name::<T>()

@@ -12,6 +12,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     job::JobState,
     partition::{ObjectOptions, Prepared, Surroundings, Wanted, prepare},
+    value,
 };
 
 /// A value that can be sent to a call and back.
@@ -94,7 +95,7 @@ impl<T> Inputs<T> {
     where
         T: Serialize,
     {
-        let with = rmp_serde::to_vec(with).map_err(|error| {
+        let with = value::encode(with).map_err(|error| {
             let message = format!("what the data source is given with cannot be encoded: {error}");
             Error::new(ErrorKind::InvalidInput, message).with_source(error)
         });

@@ -10,7 +10,10 @@ use std::{
 use serde::Serialize;
 
 use super::Probe;
-use crate::error::{CallError, CallErrorKind};
+use crate::{
+    error::{CallError, CallErrorKind},
+    value,
+};
 
 /// Whether a type is a `Result`: the answer for every other type.
 pub trait NotResult {
@@ -56,8 +59,8 @@ impl<T, E> Return<true> for Result<T, E> {
 ///
 /// # Errors
 /// When the value cannot be encoded.
-pub fn encode<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(), CallError> {
-    rmp_serde::encode::write(out, value).map_err(|error| {
+pub fn encode<T: Serialize>(result: &T, out: &mut Vec<u8>) -> Result<(), CallError> {
+    value::encode_into(result, out).map_err(|error| {
         CallError::new(
             CallErrorKind::Undecodable,
             format!("the result of type `{}` cannot be encoded: {error}", std::any::type_name::<T>()),

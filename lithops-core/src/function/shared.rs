@@ -12,6 +12,7 @@ use crate::{
     bytes::Bytes,
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
     protocol::MAX_VALUE,
+    value,
 };
 
 /// Data that all calls of a job read: a reserved parameter, given once with `.shared(value)`.
@@ -46,7 +47,7 @@ impl<T: DeserializeOwned + Any + Send + Sync> Reserved for Shared<T> {
         let index = scope.shared_taken.get();
         scope.shared_taken.set(index + 1);
         let decode = |bytes: &Bytes| {
-            rmp_serde::from_slice(bytes).map_err(|error| {
+            value::decode(bytes).map_err(|error| {
                 CallError::new(
                     CallErrorKind::Undecodable,
                     format!("the shared value does not decode: {error}"),
@@ -153,8 +154,8 @@ impl<A, B, C> SharedList for Cons<A, Cons<B, Cons<C, Nil>>> {
 #[derive(Debug, Default)]
 pub struct SharedValues(pub(crate) Vec<Bytes>);
 
-fn encode<T: Serialize>(value: &T) -> Result<Bytes> {
-    let encoded = rmp_serde::to_vec(value).map_err(|error| {
+fn encode<T: Serialize>(shared: &T) -> Result<Bytes> {
+    let encoded = value::encode(shared).map_err(|error| {
         Error::new(ErrorKind::InvalidInput, format!("the shared value cannot be encoded: {error}"))
             .with_source(error)
     })?;

@@ -87,8 +87,8 @@ mod tests {
         let locator = locator.with_endpoint("https://s3.example.org/a@b").unwrap();
         let frame = postcard::to_stdvec(&locator).unwrap();
         assert_eq!(postcard::from_bytes::<Locator>(&frame).unwrap(), locator);
-        let value = rmp_serde::to_vec(&locator).unwrap();
-        assert_eq!(rmp_serde::from_slice::<Locator>(&value).unwrap(), locator);
+        let value = crate::value::encode(&locator).unwrap();
+        assert_eq!(crate::value::decode::<Locator>(&value).unwrap(), locator);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Everything that reads bytes from outside, so that it can be given any: by `tests/scanners.rs` some thousands, by the
 //! targets below `fuzz/` as many as one likes. None of them may panic, hang, or reserve more than it is given.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use lithops_core::{
@@ -17,7 +17,9 @@ use lithops_core::{
         Calls, Cancel, Frame, FrameKind, HEADER_LEN, Hello, JobSpec, Logs, PayloadsBuilder, Report,
         ReportBuilder, ReportHeader, Role, Run, Setup, Tag, read_frame,
     },
+    value,
 };
+use serde::{Deserialize, Serialize};
 
 /// Something that reads bytes from outside.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +47,7 @@ pub const SCANNERS: &[Scanner] = &[
     Scanner { name: "signed_post", scan: signed, sample: sample_post },
     Scanner { name: "commit", scan: |bytes| drop(board::Bundle::decode(bytes, 0, 4)), sample: sample_commit },
     Scanner { name: "config", scan: config, sample: sample_config },
+    Scanner { name: "value", scan: value, sample: sample_value },
     Scanner { name: "plugin_header", scan: header, sample: sample_header },
 ];
 
@@ -77,6 +80,38 @@ fn report(bytes: &[u8]) {
 fn bundle(bytes: &[u8]) {
     if let Ok(bundle) = Bundle::decode(&Bytes::copy_from_slice(bytes), 0, 4) {
         assert_eq!(bundle.reports.iter().map(Report::len).sum::<usize>(), 4, "one outcome for each call");
+    }
+}
+
+/// A value of a type that has most of the forms, and one of any form. What is read is written as it was meant: it is
+/// read again, and is the same.
+fn value(bytes: &[u8]) {
+    /// Most of serde's forms.
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Forms {
+        number: i128,
+        point: f32,
+        maybe: Option<Option<char>>,
+        data: lithops_core::bytes::Bytes,
+        map: BTreeMap<u16, Kind>,
+        #[serde(flatten)]
+        rest: Kind,
+    }
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(tag = "kind")]
+    enum Kind {
+        Nothing,
+        Address { of: std::net::IpAddr, list: Vec<Option<()>> },
+    }
+    let again = |value: &serde_json::Value| {
+        let encoded = value::encode(value).expect("it was read");
+        assert_eq!(value::decode::<serde_json::Value>(&encoded).ok().as_ref(), Some(value));
+    };
+    drop(value::decode::<serde_json::Value>(bytes).map(|value| again(&value)));
+    drop(value::decode::<(String, Vec<(u8, bool)>)>(bytes));
+    if let Ok(forms) = value::decode::<Forms>(bytes) {
+        let again = value::decode::<Forms>(&value::encode(&forms).expect("it was read"));
+        assert!(forms.point.is_nan() || again.is_ok_and(|again| again == forms));
     }
 }
 
@@ -269,4 +304,12 @@ mod tests {
         let scanners = SCANNERS.iter().map(|scanner| scanner.name.to_owned());
         assert_eq!(names.collect::<BTreeSet<_>>(), scanners.collect::<BTreeSet<_>>());
     }
+}
+
+fn sample_value() -> Vec<u8> {
+    let forms = serde_json::json!({
+        "number": -5, "point": 1.5, "maybe": "c", "data": [1, 2], "map": {}, "kind": "Address", "of": "10.0.0.1",
+        "list": [null, null],
+    });
+    value::encode(&forms).expect("a value of JSON")
 }

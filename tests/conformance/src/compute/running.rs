@@ -100,7 +100,7 @@ impl Heard {
     /// The value of a call that was reported once.
     pub(super) fn value<T: DeserializeOwned>(&self, call: u64) -> T {
         match self.outcomes.get(&call).map(Vec::as_slice) {
-            Some([(Tag::Ok, value)]) => rmp_serde::from_slice(value)
+            Some([(Tag::Ok, value)]) => lithops_core::value::decode(value)
                 .unwrap_or_else(|error| panic!("the value of call {call}: {error}")),
             Some([(tag, value)]) => {
                 let error = rmp_serde::from_slice::<CallError>(value);

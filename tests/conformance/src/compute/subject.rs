@@ -138,7 +138,7 @@ impl Subject {
 pub(super) fn calls<T: Argument>(job: &JobSpec, first: u64, inputs: &[T]) -> Calls {
     let mut arguments = PayloadsBuilder::default();
     for input in inputs {
-        let encoded = rmp_serde::to_vec(input).unwrap_or_else(|error| panic!("an input: {error}"));
+        let encoded = lithops_core::value::encode(input).unwrap_or_else(|error| panic!("an input: {error}"));
         arguments.data().extend_from_slice(&encoded);
         arguments.end_value();
     }

@@ -1,0 +1,94 @@
+//! [`Error`]: why a value is not encoded or decoded.
+
+use std::fmt;
+
+use serde::{de, ser};
+
+use super::MAX_DEPTH;
+
+/// Why a value is not encoded or decoded.
+#[derive(Debug)]
+pub struct Error(Box<Reason>);
+
+#[derive(Debug)]
+enum Reason {
+    /// Said by the type's `Serialize` or `Deserialize`, or by serde.
+    Said(String),
+    /// The bytes end within a value.
+    CutShort,
+    /// The bytes are not this format.
+    Malformed(&'static str),
+    /// More levels than [`MAX_DEPTH`].
+    TooDeep,
+    /// The system gives no memory for a stack on which a deep value could be decoded.
+    NoStack,
+}
+
+impl Error {
+    /// Whether the value is nested too deeply.
+    #[must_use]
+    pub fn is_too_deep(&self) -> bool {
+        matches!(*self.0, Reason::TooDeep)
+    }
+
+    #[cold]
+    pub(super) fn cut_short() -> Self {
+        Self(Box::new(Reason::CutShort))
+    }
+
+    #[cold]
+    pub(super) fn malformed(what: &'static str) -> Self {
+        Self(Box::new(Reason::Malformed(what)))
+    }
+
+    #[cold]
+    pub(super) fn too_deep() -> Self {
+        Self(Box::new(Reason::TooDeep))
+    }
+
+    #[cold]
+    pub(super) fn no_stack() -> Self {
+        Self(Box::new(Reason::NoStack))
+    }
+
+    #[cold]
+    fn said(message: &dyn fmt::Display) -> Self {
+        let mut message = message.to_string();
+        // serde's words for what its own buffers cannot hold, in any format.
+        if message == "i128 is not supported" || message == "u128 is not supported" {
+            message.push_str(
+                " by serde below `flatten`, `tag` and `untagged`, in any format: write it as text there, for example with \
+                 `#[serde(with = \"..\")]`",
+            );
+        }
+        Self(Box::new(Reason::Said(message)))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            Reason::Said(message) => f.write_str(message),
+            Reason::CutShort => f.write_str("the encoded value is cut short"),
+            Reason::Malformed(what) => write!(f, "the encoded value is malformed: {what}"),
+            Reason::TooDeep => write!(f, "the value is nested more than {MAX_DEPTH} levels deep"),
+            Reason::NoStack => {
+                f.write_str("there is no memory for the stack that a value of so many levels needs")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl ser::Error for Error {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self::said(&message)
+    }
+}
+
+impl de::Error for Error {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self::said(&message)
+    }
+}
