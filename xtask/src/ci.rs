@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: everything that must hold before a push, cheap things first.
 
 use crate::{
-    e2e,
+    e2e, simulate,
     steps::{self, step},
     tidy,
     workspace::{cargo, root},
@@ -31,6 +31,16 @@ pub(crate) fn run(with_tests: bool) -> Result<(), String> {
     step("e2e plugins", || e2e::run(e2e::What::Plugins, false))?;
     step("e2e storage", || e2e::run(e2e::What::Storage, false))?;
     step("e2e aws_lambda", || e2e::run(e2e::What::AwsLambda, false))
+}
+
+/// What takes long.
+pub(crate) fn long() -> Result<(), String> {
+    step("a million values", || {
+        let mut test = cargo();
+        test.args(["test", "--package", "lithops-core", "--test", "values"]);
+        steps::run(test.env("LITHOPS_TEST_VALUES", "1000000"))
+    })?;
+    step("10,000 seeds", || simulate(10_000, None, false))
 }
 
 /// The crates that are workspaces of their own too.

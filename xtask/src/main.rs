@@ -34,6 +34,9 @@ enum Command {
         /// Runs the tests as well. They are left out otherwise because the README's test command runs them.
         #[arg(long)]
         with_tests: bool,
+        /// Then what takes long, too: a million values of each kind of type, 10,000 seeds of the simulator.
+        #[arg(long)]
+        full: bool,
     },
     /// The rules of this workspace that no compiler knows.
     Tidy,
@@ -82,7 +85,9 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
-        Command::Ci { with_tests } => ci::run(with_tests),
+        Command::Ci { with_tests, full } => {
+            ci::run(with_tests).and_then(|()| if full { ci::long() } else { Ok(()) })
+        }
         Command::Tidy => tidy::run(),
         Command::E2e { what, full } => e2e::run(what, full),
         Command::NewBackend { name, to } => new_backend::run(&name, to.as_deref()),
@@ -99,7 +104,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn simulate(seeds: u64, seed: Option<u64>, pull: bool) -> Result<(), String> {
+/// Plays seeds, or one of them.
+pub(crate) fn simulate(seeds: u64, seed: Option<u64>, pull: bool) -> Result<(), String> {
     let (option, number) = seed.map_or(("--seeds", seeds), |seed| ("--seed", seed));
     let run = ["run", "--quiet", "--release", "--package", "lithops-conformance", "--bin", "simulate", "--"];
     let play = |pull: &[&str]| {
