@@ -25,6 +25,7 @@ pub mod plan;
 pub mod plugin;
 pub mod process;
 pub mod protocol;
+pub mod regular;
 pub mod storage;
 
 pub use inventory;

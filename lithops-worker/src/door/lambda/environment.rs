@@ -15,7 +15,7 @@ use lithops_core::{
     digest::Digest,
     error::{Error, ErrorKind, Result, Retry},
     protocol::{Program, Setup},
-    storage::StorageClient,
+    storage::{StorageClient, temporary_folder},
 };
 use tokio::sync::Mutex;
 
@@ -32,7 +32,6 @@ const KEPT: usize = 3;
 #[derive(Debug)]
 pub(super) struct Environment {
     included: Option<Digest>,
-    folder: PathBuf,
     state: Mutex<State>,
 }
 
@@ -53,7 +52,6 @@ impl Environment {
         }
         Self {
             included: std::env::var(INCLUDED).ok().and_then(|digest| digest.parse().ok()),
-            folder: std::env::temp_dir().join("lithops"),
             state: Mutex::default(),
         }
     }
@@ -89,7 +87,7 @@ impl Environment {
             None => {
                 programs.truncate(KEPT - 1);
                 let storage = StorageClient::connect(&running.storage)?;
-                running.program.fetch(&storage, self.folder.clone()).await.map_err(unreadable)?
+                running.program.fetch(&storage, temporary_folder()).await.map_err(unreadable)?
             }
         };
         let path = format!("/proc/{own}/fd/{}", file.as_raw_fd()).into();
