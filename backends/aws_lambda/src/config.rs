@@ -28,12 +28,13 @@ pub(crate) const KEYS: &[Key] = &[
     Key::used(
         "runtime_memory",
         "the memory of a function instance in MB, which buys its vCPUs; by default 256",
-    ),
-    Key::used("runtime_timeout", "how long an instance may run; by default 180 seconds"),
+    )
+    .harmless(),
+    Key::used("runtime_timeout", "how long an instance may run; by default 180 seconds").harmless(),
     Key::used("runtime", "a name of your own in the names of functions"),
     Key::used("namespace", "what tells your functions from those of others in the same account"),
-    Key::used("architecture", "x86_64 or arm64"),
-    Key::used("ephemeral_storage", "MB of disk of an instance, from 512 to 10240"),
+    Key::used("architecture", "x86_64 or arm64").harmless(),
+    Key::used("ephemeral_storage", "MB of disk of an instance, from 512 to 10240").harmless(),
     Key::used(
         "env_vars",
         "environment variables of the function; values may be seen by who may see the function",
@@ -41,8 +42,8 @@ pub(crate) const KEYS: &[Key] = &[
     Key::used("user_tags", "tags of the function"),
     Key::used("vpc", "{subnets: [..], security_groups: [..]} that the function is in"),
     Key::used("efs", "file systems that are mounted: [{access_point: arn, mount_path: /mnt/data}]"),
-    Key::used("worker_processes", "how many calls may run at once in one instance; by default 1"),
-    Key::used("max_workers", "how many instances may live at once; by default 1000"),
+    Key::used("worker_processes", "how many calls may run at once in one instance; by default 1").harmless(),
+    Key::used("max_workers", "how many instances may live at once; by default 1000").harmless(),
     Key::used(
         "runtime_include_function",
         "whether the program is deployed as the function itself, rather than fetched by it",
@@ -50,7 +51,8 @@ pub(crate) const KEYS: &[Key] = &[
     Key::used(
         "response_streaming",
         "whether outcomes come back as calls end; else with the last; by default false",
-    ),
+    )
+    .harmless(),
     Key::used("worker", "the path of the `lithops-worker` program that is deployed; else it is looked for"),
     Key::used("artifact", "the path of the program that has the functions, when it is not the one that runs"),
     Key::used(
@@ -58,12 +60,13 @@ pub(crate) const KEYS: &[Key] = &[
         "what is known otherwise of Lambda: prices of the region, limits, starting times",
     ),
     Key::accepted("account_id", "the credentials say it", "the account"),
-    Key::accepted("invoke_pool_threads", "invocations are asynchronous", "threads that invoke"),
+    Key::accepted("invoke_pool_threads", "invocations are asynchronous", "threads that invoke").harmless(),
     Key::accepted(
         "remote_invoker",
         "results ride back on the response",
         "whether a function invokes the others",
-    ),
+    )
+    .harmless(),
 ];
 
 /// The secrets, and what else is the same for all of AWS.
