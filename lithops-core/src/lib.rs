@@ -3,6 +3,7 @@
 //! This crate knows no cloud, no SDK and no command line. Programs use the `lithops` crate, which re-exports what
 //! they need; backends depend on this crate alone.
 
+pub mod address;
 #[cfg(feature = "artifacts")]
 pub mod artifact;
 pub mod board;

@@ -7,7 +7,10 @@ use aws_sdk_lambda::config::{
     Credentials, StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
 };
 use aws_smithy_async::rt::sleep::TokioSleep;
-use lithops_core::error::{Error, ErrorKind, Result};
+use lithops_core::{
+    address::check_region,
+    error::{Error, ErrorKind, Result},
+};
 
 use crate::{config::AwsLambdaConfig, http};
 
@@ -56,6 +59,8 @@ impl Client {
             Error::new(ErrorKind::ConfigInvalid, "no region is known of section `aws_lambda`")
                 .with_hint("write `region: eu-west-1` there or in section `aws`, or set AWS_REGION")
         })?;
+        // Nobody has seen that of a profile yet.
+        check_region(&region, config.endpoint.is_some())?;
         Ok(Self {
             functions: functions(&shared),
             invocations: invocations(&shared, timeout),
