@@ -52,6 +52,19 @@ pub fn check(path: &Path) -> io::Result<()> {
     if found.is_file() { Ok(()) } else { Err(no_file(found)) }
 }
 
+/// Refuses a pipe or a socket that another library is about to read, which would wait for it. What does not exist is
+/// that library's business.
+///
+/// # Errors
+/// It is one.
+pub fn check_endless(path: &Path) -> io::Result<()> {
+    let found = std::fs::metadata(path).map(|found| found.file_type());
+    match found {
+        Ok(found) if found.is_fifo() || found.is_socket() => Err(no_file(found)),
+        _ => Ok(()),
+    }
+}
+
 fn no_file(found: FileType) -> io::Error {
     let (kind, what) = match found {
         found if found.is_dir() => (ErrorKind::IsADirectory, "a folder"),
@@ -87,6 +100,7 @@ mod tests {
         ] {
             let error = read(&path, 10).unwrap_err().to_string();
             assert_eq!(error, format!("it is {what} and no file"), "{path:?}");
+            assert_eq!(check_endless(&path).is_err(), what == "a pipe" || what == "a socket");
         }
         assert_eq!(read(&at("none"), 10).unwrap_err().kind(), ErrorKind::NotFound);
     }

@@ -70,6 +70,15 @@ impl Shipped {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
+        self.put_again(artifact, storage).await
+    }
+
+    /// Stores the artifact in the place of whatever is there.
+    ///
+    /// # Errors
+    /// When the storage does not take it.
+    pub async fn put_again(&self, artifact: &Artifact, storage: &StorageClient) -> Result<()> {
+        let (store, bucket) = (storage.storage(), storage.bucket());
         tracing::info!(bytes = self.len, key = self.key, "the program is stored for its workers");
         let mut encoder = ZstdEncoder::with_quality(Vec::new(), Level::Precise(6));
         encoder.write_all(&artifact.bytes).await?;
@@ -82,10 +91,12 @@ impl Shipped {
     /// otherwise. The file can be executed, and is gone when the handle is. Its bytes are those of the digest.
     ///
     /// # Errors
-    /// When it cannot be read or kept, or is not what was stored.
+    /// When it cannot be read or kept, or is not what was stored: [`is_damaged`](Self::is_damaged) tells the last.
     pub async fn fetch(&self, storage: &StorageClient, folder: &Path) -> Result<std::fs::File> {
         let bucket = storage.bucket();
-        let (_, pieces) = insist(|| storage.get_stream(bucket, &self.key)).await?;
+        let (_, pieces) = insist(|| storage.get_stream(bucket, &self.key))
+            .await
+            .map_err(|error| if error.kind() == ErrorKind::NotFound { damaged(error) } else { error })?;
         let pieces = pieces.map_ok(crate::bytes::Bytes::into_inner).map_err(std::io::Error::other);
         // No more than was promised is ever unpacked.
         let mut unpacked = ZstdDecoder::new(StreamReader::new(pieces)).take(self.len + 1);
@@ -95,9 +106,11 @@ impl Shipped {
         let mut piece = vec![0; 256 << 10];
         loop {
             let read = unpacked.read(&mut piece).await.map_err(|error| {
-                Error::new(ErrorKind::Io, format!("cannot unpack the program `{}`: {error}", self.key))
-                    .with_retry(Retry::Later)
-                    .with_source(error)
+                // What the storage has said says nothing of the object; what the bytes are does.
+                let of_storage = error.get_ref().is_some_and(|inner| inner.is::<Error>());
+                let words = format!("cannot unpack the program `{}`: {error}", self.key);
+                let error = Error::new(ErrorKind::Io, words).with_retry(Retry::Later).with_source(error);
+                if of_storage { error } else { damaged(error) }
             })?;
             if read == 0 {
                 break;
@@ -105,9 +118,24 @@ impl Shipped {
             hashing.update(&piece[..read]);
             std::io::Write::write_all(&mut writing.file, &piece[..read]).map_err(cannot_keep)?;
         }
-        self.digest.is(hashing.finish(), &self.key)?;
+        self.digest.is(hashing.finish(), &self.key).map_err(damaged)?;
         writing.executable().map_err(cannot_keep)
     }
+
+    /// Whether an error says that what is stored, if anything, is not the program: whoever has it can store it again.
+    #[must_use]
+    pub fn is_damaged(error: &Error) -> bool {
+        error.context().any(|pair| pair == DAMAGED)
+    }
+}
+
+/// What marks the error of an object that is not what was stored.
+const DAMAGED: (&str, &str) = ("program", "damaged");
+
+/// Marks the error of an object that is not what was stored, for [`Shipped::is_damaged`].
+#[must_use]
+pub fn damaged(error: Error) -> Error {
+    error.with_context(DAMAGED.0, DAMAGED.1)
 }
 
 /// The disk of one machine says nothing of the next one's.
@@ -209,9 +237,24 @@ mod tests {
         storage.delete_object("own", &shipped.key).await.expect("deleted");
         wrong.put(&other, &storage).await.expect("stored");
         let error = shipped.fetch(&storage, cache).await.expect_err("it is another");
-        assert!(error.to_string().contains("is not what was stored"), "{error}");
+        assert!(
+            error.to_string().contains("is not what was stored") && Shipped::is_damaged(&error),
+            "{error}"
+        );
         let bomb = Shipped { len: 10, ..wrong };
         assert!(bomb.fetch(&storage, cache).await.is_err(), "longer than was said");
         assert_eq!(std::fs::read_dir(cache).expect("a folder").count(), 0);
+
+        // Nothing is there, or nothing that can be unpacked: it can be stored again.
+        for rubbish in [None, Some(""), Some("x"), Some("\u{28}\u{b5}")] {
+            storage.delete_object("own", &shipped.key).await.expect("deleted");
+            if let Some(rubbish) = rubbish {
+                storage.put_object("own", &shipped.key, rubbish).await.expect("stored");
+            }
+            let error = shipped.fetch(&storage, cache).await.expect_err("it is damaged");
+            assert!(Shipped::is_damaged(&error) && error.to_string().contains(shipped.key()), "{error}");
+            shipped.put_again(&program, &storage).await.expect("stored again");
+            shipped.fetch(&storage, cache).await.expect("it is whole");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "this is the border that two builds share")]
 
-use std::{ffi::c_void, mem::offset_of, slice};
+use std::{ffi::c_void, slice};
 
 use super::{Exports, guest};
 use crate::error::{Error, ErrorKind, Result};
@@ -20,6 +20,7 @@ pub const ABI: (u16, u16) = (0, 1);
 pub const PREFIX: usize = 16;
 
 /// A header as numbers: a field of it that holds a function must not be read as one before it is known to be there.
+#[cfg(feature = "plugins")]
 pub(super) const HEADER_WORDS: usize = size_of::<Header>() / size_of::<usize>();
 
 /// Bytes that somebody else owns, valid during a call.
@@ -187,6 +188,8 @@ impl Header {
     /// What is null in the words of a header and must not be.
     #[cfg(feature = "plugins")]
     pub(super) fn missing(words: &[usize; HEADER_WORDS]) -> Option<&'static str> {
+        use std::mem::offset_of;
+
         let is_null = |offset: usize| words[offset / size_of::<usize>()] == 0;
         let texts = [
             (offset_of!(Self, name), "a name"),

@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::FutureExt;
 use lithops_core::{
-    artifact::Running,
+    artifact::{Running, Shipped, damaged},
     compute::{ExitReason, WorkerChannel},
     digest::Digest,
     error::{Error, ErrorKind, Result, Retry},
@@ -118,7 +118,11 @@ fn start(program: Program) -> Result<WorkerChannel> {
 /// Whether another sandbox may do better.
 pub(super) fn why(error: &Error) -> ExitReason {
     let words = error.to_string();
-    if error.retry() == Retry::Later { ExitReason::Lost(words) } else { ExitReason::Refused(words) }
+    match error.retry() {
+        _ if Shipped::is_damaged(error) => ExitReason::Damaged(words),
+        Retry::Later => ExitReason::Lost(words),
+        _ => ExitReason::Refused(words),
+    }
 }
 
 fn unreadable(error: Error) -> Error {
@@ -131,9 +135,13 @@ fn unreadable(error: Error) -> Error {
         (ErrorKind::PermissionDenied, _) => {
             "the function's role must be allowed `s3:GetObject` and `s3:ListBucket`: `lithops doctor` prints the policy"
         }
-        (ErrorKind::Io, Some(hint)) => hint,
+        (ErrorKind::NotFound, _) => "has something removed it, or is the bucket another than the client's?",
+        (_, Some(hint)) => hint,
         _ => "is the bucket that of the function's region, and may its role read it?",
     };
     let words = format!("the worker cannot fetch the program from the storage: {}", error.message());
-    Error::new(kind, words).with_hint(hint.to_owned()).with_retry(error.retry()).with_source(error)
+    let is_damaged = Shipped::is_damaged(&error);
+    let unreadable =
+        Error::new(kind, words).with_hint(hint.to_owned()).with_retry(error.retry()).with_source(error);
+    if is_damaged { damaged(unreadable) } else { unreadable }
 }
