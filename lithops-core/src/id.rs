@@ -1,9 +1,9 @@
 //! The identities that travel: jobs, calls, activations.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::error::{Error, ErrorKind};
 
@@ -40,6 +40,17 @@ impl fmt::Display for CallId {
     }
 }
 
+/// A number that no other is like; those made later sort later. A clock that is before 1970, as on machines without a
+/// battery, has no time that it could hold: 1970 is taken instead.
+pub(crate) fn new_uuid() -> Uuid {
+    let now = SystemTime::now();
+    if now < SystemTime::UNIX_EPOCH { uuid_of_1970() } else { Uuid::now_v7() }
+}
+
+fn uuid_of_1970() -> Uuid {
+    Uuid::new_v7(Timestamp::from_unix(NoContext, 0, 0))
+}
+
 /// The identity of a job, unique everywhere; ids made later sort later.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct JobId(Uuid);
@@ -48,7 +59,7 @@ impl JobId {
     /// A new id.
     #[must_use]
     pub fn generate() -> Self {
-        Self(Uuid::now_v7())
+        Self(new_uuid())
     }
 
     /// The id as it stands in frames.
@@ -96,5 +107,16 @@ pub struct ActivationId(pub u64);
 impl fmt::Display for ActivationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_before_1970_has_numbers_too() {
+        assert!(uuid_of_1970() < new_uuid() && uuid_of_1970() != uuid_of_1970());
+        assert_eq!(uuid_of_1970().get_version_num(), new_uuid().get_version_num());
     }
 }

@@ -3,6 +3,7 @@
 //! This crate knows no cloud, no SDK and no command line. Programs use the `lithops` crate, which re-exports what
 //! they need; backends depend on this crate alone.
 
+pub mod address;
 #[cfg(feature = "artifacts")]
 pub mod artifact;
 pub mod board;
@@ -25,6 +26,7 @@ pub mod plan;
 pub mod plugin;
 pub mod process;
 pub mod protocol;
+pub mod regular;
 pub mod storage;
 pub mod value;
 

@@ -29,6 +29,8 @@ pub const ROLE_VARIABLE: &str = "LITHOPS_ROLE";
 /// The variable that tells a child how many processes deep it is: a client's worker 1, its sub-workers 2, and so on.
 const DEPTH_VARIABLE: &str = "LITHOPS_DEPTH";
 
+const NULL: &str = "/dev/null";
+
 /// No process this deep may start workers: whatever goes wrong, processes do not multiply without end.
 const MAX_DEPTH: u32 = 8;
 
@@ -110,6 +112,14 @@ fn not_initialised() -> Error {
 #[must_use]
 pub fn is_stray_child() -> bool {
     ROLE.load(Ordering::Acquire) == 0 && assigned_role().is_some()
+}
+
+/// The file that is always empty, which every system has and some sandboxes have not.
+///
+/// # Errors
+/// It cannot be opened, by its name.
+pub fn open_null() -> io::Result<File> {
+    File::open(NULL).map_err(|error| io::Error::new(error.kind(), format!("cannot open `{NULL}`, {error}")))
 }
 
 fn depth() -> u32 {

@@ -101,7 +101,7 @@ fn play(role: Role) -> i32 {
 /// The socket at standard input becomes a private descriptor, and standard input becomes empty for the user's code.
 fn take_channel() -> io::Result<UnixStream> {
     let channel: OwnedFd = io::stdin().as_fd().try_clone_to_owned()?;
-    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    rustix::stdio::dup2_stdin(lithops_core::process::open_null()?)?;
     Ok(UnixStream::from(channel))
 }
 

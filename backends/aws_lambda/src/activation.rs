@@ -29,7 +29,7 @@ use tokio::{
 };
 use tokio_util::io::StreamReader;
 
-use crate::{client::Client, failure};
+use crate::{client::Client, failure, health::Answer};
 
 /// Thousands of streams are read at once, and little comes over each.
 const BLOCK: usize = 4 << 10;
@@ -47,7 +47,9 @@ pub(crate) struct Activation {
     pub(crate) function: String,
     payload: Vec<u8>,
     stream: bool,
-    id: ActivationId,
+    pub(crate) id: ActivationId,
+    /// Whether its calls may begin but once.
+    pub(crate) once: bool,
 }
 
 impl Activation {
@@ -72,21 +74,19 @@ impl Activation {
         let payload = serde_json::to_vec(&Envelope::seal(&frames, stream)).map_err(|error| {
             Error::new(ErrorKind::Unexpected, format!("cannot encode a request: {error}"))
         })?;
-        Ok(Self { function, payload, stream, id: request.activation() })
+        Ok(Self { function, payload, stream, id: request.activation(), once: request.job.at_most_once })
     }
 
-    /// Makes the request; every event goes to `events` but the last, which is the answer.
-    pub(crate) async fn run(self, client: &Client, events: &Events) -> Event {
-        let (stream, activation) = (self.stream, self.id);
-        let reason = match stream {
+    /// Makes the request; every event goes to `events` but the last, which is what the answer means.
+    pub(crate) async fn run(self, client: &Client, events: &Events) -> Answer {
+        match self.stream {
             true => self.stream(client, events).await,
             false => self.whole(client, events).await,
-        };
-        Event { activation, kind: EventKind::Exited(reason) }
+        }
     }
 
     /// All at once: nothing of an answer is taken that is not whole.
-    async fn whole(self, client: &Client, events: &Events) -> ExitReason {
+    async fn whole(self, client: &Client, events: &Events) -> Answer {
         let request = client.invocations.invoke().function_name(&self.function).log_type(LogType::Tail);
         let answer = match request.payload(Blob::new(self.payload)).send().await {
             Ok(answer) => answer,
@@ -95,7 +95,7 @@ impl Activation {
         let request = answer.request_id().unwrap_or("unknown").to_owned();
         let payload = answer.payload().map(AsRef::as_ref).unwrap_or_default();
         if answer.function_error().is_some() {
-            return failure::of_function(payload, answer.log_result(), &request);
+            return Answer::Said(failure::of_function(payload, answer.log_result(), &request));
         }
         let frames = serde_json::from_slice::<Envelope>(payload)
             .map_err(|error| Error::new(ErrorKind::Unexpected, error.to_string()))
@@ -108,7 +108,7 @@ impl Activation {
         loop {
             match read_frame(&mut left) {
                 Ok(Some(frame)) => match event(&frame, self.id) {
-                    Ok((_, EventKind::Exited(reason))) => return reason,
+                    Ok((_, EventKind::Exited(reason))) => return Answer::Said(reason),
                     Ok((id, kind)) => tell(events, id, kind),
                     Err(error) => return nonsense(&error, &request),
                 },
@@ -119,7 +119,7 @@ impl Activation {
     }
 
     /// In pieces, as they come.
-    async fn stream(self, client: &Client, events: &Events) -> ExitReason {
+    async fn stream(self, client: &Client, events: &Events) -> Answer {
         let request = client
             .invocations
             .invoke_with_response_stream()
@@ -152,14 +152,17 @@ impl Activation {
                 }
             });
         let mut pieces = StreamReader::new(Box::pin(pieces));
-        let reason = match pass_prelude(&mut pieces).await {
+        let answer = match pass_prelude(&mut pieces).await {
             Ok(()) => take(FrameReader::with_block(&mut pieces, BLOCK), self.id, events, &request).await,
             Err(error) => broken(&error, &request),
         };
         // How it ended is told after what it said; and a connection whose answer was read to its end is used again.
         let _ = tokio::io::copy(&mut pieces, &mut tokio::io::sink()).await;
-        if matches!(reason, ExitReason::Finished | ExitReason::Refused(_)) {
-            return reason;
+        if matches!(
+            answer,
+            Answer::Said(ExitReason::Finished | ExitReason::Refused(_) | ExitReason::Damaged(_))
+        ) {
+            return answer;
         }
         let complete = complete.lock().unwrap_or_else(PoisonError::into_inner).take();
         match complete.as_ref().and_then(|complete| Some((complete, complete.error_code()?))) {
@@ -170,9 +173,9 @@ impl Activation {
                 } else {
                     serde_json::json!({"errorType": code, "errorMessage": details}).to_string()
                 };
-                failure::of_function(payload.as_bytes(), complete.log_result(), &request)
+                Answer::Said(failure::of_function(payload.as_bytes(), complete.log_result(), &request))
             }
-            None => reason,
+            None => answer,
         }
     }
 }
@@ -196,7 +199,7 @@ async fn take<R: AsyncRead + Unpin>(
     id: ActivationId,
     events: &Events,
     request: &str,
-) -> ExitReason {
+) -> Answer {
     loop {
         let frame = match frames.next().await {
             Ok(Some(frame)) => frame,
@@ -205,7 +208,7 @@ async fn take<R: AsyncRead + Unpin>(
             Err(error) => return nonsense(&error, request),
         };
         match event(&frame, id) {
-            Ok((_, EventKind::Exited(reason))) => return reason,
+            Ok((_, EventKind::Exited(reason))) => return Answer::Said(reason),
             Ok((id, kind)) => tell(events, id, kind),
             Err(error) => return nonsense(&error, request),
         }
@@ -228,12 +231,12 @@ fn event(frame: &Frame, id: ActivationId) -> Result<(ActivationId, EventKind)> {
     })
 }
 
-fn broken(how: &(impl std::fmt::Display + ?Sized), request: &str) -> ExitReason {
-    ExitReason::Unanswered(format!("the answer broke off: {how} (request {request})"))
+fn broken(how: &(impl std::fmt::Display + ?Sized), request: &str) -> Answer {
+    Answer::Silent(ExitReason::Unanswered(format!("the answer broke off: {how} (request {request})")))
 }
 
-fn nonsense(error: &Error, request: &str) -> ExitReason {
-    ExitReason::Refused(format!("the function answers what is not understood: {error} (request {request})"))
+fn nonsense(error: &Error, request: &str) -> Answer {
+    Answer::Nonsense(format!("the function answers what is not understood: {error} (request {request})"))
 }
 
 fn tell(events: &Events, activation: ActivationId, kind: EventKind) {

@@ -15,7 +15,8 @@ use lithops_core::{
     artifact::{Artifact, Running, Shipped},
     compute::{
         BackendDescriptor, BackendInfo, BackendOptions, Capabilities, Check, CloseMode, ComputeBackend,
-        Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId, RuntimeSpec,
+        Event, EventKind, ExitReason, Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId,
+        RuntimeSpec,
     },
     error::{Error, ErrorKind, Result},
     protocol::{Envelope, Program},
@@ -30,9 +31,11 @@ use crate::{
     SCHEME,
     activation::Activation,
     client::Client,
-    config::{self, AwsLambdaConfig},
+    config::{self, AwsLambdaConfig, fits_a_name},
     deploy::{self, Wanted},
     doctor,
+    health::{Answer, Health},
+    mending::Mending,
     package::{Bootstrap, no_worker, target},
 };
 
@@ -65,12 +68,14 @@ pub struct AwsLambdaBackend {
     storage: Option<(StorageClient, Locator)>,
     client: OnceCell<Client>,
     /// The program, once it is in the storage.
-    running: OnceCell<Running>,
+    running: OnceCell<(Running, Mending)>,
     /// Functions that are known to be ready, by their memory.
-    ready: AsyncMutex<HashMap<u64, Arc<OnceCell<String>>>>,
+    ready: Arc<AsyncMutex<HashMap<u64, Arc<OnceCell<String>>>>>,
+    /// What the answers until now say of the service.
+    health: Arc<Health>,
     /// What runs, as far as this client waits for it.
     waiting: Arc<Mutex<HashMap<InvocationId, AbortHandle>>>,
-    started: AtomicU64,
+    started: Arc<AtomicU64>,
 }
 
 impl AwsLambdaBackend {
@@ -88,9 +93,10 @@ impl AwsLambdaBackend {
             storage: options.storage,
             client: OnceCell::new(),
             running: OnceCell::new(),
-            ready: AsyncMutex::default(),
+            ready: Arc::default(),
+            health: Arc::default(),
             waiting: Arc::default(),
-            started: AtomicU64::new(0),
+            started: Arc::default(),
         })
     }
 
@@ -118,6 +124,11 @@ impl AwsLambdaBackend {
     async fn wanted(&self, spec: &RuntimeSpec) -> Result<Wanted> {
         let mut config = self.config.clone();
         if !spec.name.is_empty() {
+            fits_a_name(&spec.name).map_err(|hint| {
+                let problem =
+                    format!("`{}` cannot be a part of the name of a function", spec.name.escape_debug());
+                Error::new(ErrorKind::InvalidInput, problem).with_hint(hint)
+            })?;
             config.runtime = Some(spec.name.clone());
         }
         let bootstrap = match spec.artifact.as_os_str().is_empty() {
@@ -151,7 +162,7 @@ impl AwsLambdaBackend {
     }
 
     /// What instances are told of the program. It is stored for them when they do not have it.
-    async fn running(&self) -> Result<&Running> {
+    async fn running(&self) -> Result<&(Running, Mending)> {
         let make = || async {
             let (storage, locator) = self.storage.as_ref().ok_or_else(|| {
                 Error::new(ErrorKind::Unsupported, "the backend `aws_lambda` needs the storage of the jobs")
@@ -162,12 +173,15 @@ impl AwsLambdaBackend {
             if !self.bootstrap()?.is_program {
                 shipped.put(&artifact, storage).await?;
             }
-            Ok(Running {
+            let machine = self.config.machine;
+            let mending = Mending::new(path.clone(), machine, shipped.clone(), storage.clone());
+            let running = Running {
                 program: shipped,
                 storage: locator.clone(),
                 arguments: self.program.arguments.clone(),
                 answer_limit: Envelope::room(RESPONSE),
-            })
+            };
+            Ok((running, mending))
         };
         self.running.get_or_try_init(make).await
     }
@@ -216,7 +230,7 @@ impl ComputeBackend for AwsLambdaBackend {
 
     async fn invoke(&self, request: InvokeRequest) -> Result<Invocation> {
         let memory = request.memory.unwrap_or(self.capabilities.worker_memory);
-        let (running, function) = tokio::try_join!(self.running(), self.function(memory))?;
+        let ((running, mending), function) = tokio::try_join!(self.running(), self.function(memory))?;
         let client = self.client().await?.clone();
         let activation = Activation::new(function, running, &request, self.config.streams)?;
         let number = self.started.fetch_add(1, Ordering::Relaxed);
@@ -228,9 +242,27 @@ impl ComputeBackend for AwsLambdaBackend {
             let problem = format!("{} instances are at work, which is `max_workers`", waiting.len());
             return Err(Error::new(ErrorKind::RateLimited, problem));
         }
+        let (request, mending) = (self.health.begin(), mending.clone());
+        let (ready, started) = (Arc::clone(&self.ready), Arc::clone(&self.started));
         // Whoever drops the events does not end it.
         let task = tokio::spawn(async move {
-            let ended = activation.run(&client, &sender).await;
+            let (function, once) = (activation.function.clone(), activation.once);
+            let activation_id = activation.id;
+            let reason = match activation.run(&client, &sender).await {
+                Answer::Said(ExitReason::Damaged(words)) => {
+                    mending.mend(words, number, || started.load(Ordering::Relaxed)).await
+                }
+                answer => {
+                    if let Answer::Gone(_) = answer {
+                        // The next activation deploys it again.
+                        ready.lock().await.retain(|_, name| name.get() != Some(&function));
+                    }
+                    let (reason, pause) = request.judge(answer, once);
+                    tokio::time::sleep(pause).await;
+                    reason
+                }
+            };
+            let ended = Event { activation: activation_id, kind: EventKind::Exited(reason) };
             // Whoever hears of the end may ask for another at once.
             all.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
             let _ = sender.send(Ok(ended));

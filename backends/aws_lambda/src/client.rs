@@ -7,7 +7,11 @@ use aws_sdk_lambda::config::{
     Credentials, StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
 };
 use aws_smithy_async::rt::sleep::TokioSleep;
-use lithops_core::error::{Error, ErrorKind, Result};
+use lithops_core::{
+    address::check_region,
+    error::{Error, ErrorKind, Result},
+    regular,
+};
 
 use crate::{config::AwsLambdaConfig, http};
 
@@ -15,6 +19,14 @@ use crate::{config::AwsLambdaConfig, http};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What an answer may take beyond the time that the function may run.
 const BEYOND: Duration = Duration::from_secs(30);
+
+/// The files that the SDK reads, by the variables that name them and their places in the home folder.
+const FILES: [(&str, &str); 4] = [
+    ("AWS_CONFIG_FILE", ".aws/config"),
+    ("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"),
+    ("AWS_WEB_IDENTITY_TOKEN_FILE", ""),
+    ("SSL_CERT_FILE", ""),
+];
 
 /// The clients of the services.
 #[derive(Debug, Clone)]
@@ -37,6 +49,7 @@ impl Client {
     /// No region is known.
     pub(crate) async fn of(config: &AwsLambdaConfig, timeout: Duration) -> Result<Self> {
         http::allow_connections();
+        check_files()?;
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http::client()?)
             .sleep_impl(TokioSleep::new());
@@ -56,6 +69,8 @@ impl Client {
             Error::new(ErrorKind::ConfigInvalid, "no region is known of section `aws_lambda`")
                 .with_hint("write `region: eu-west-1` there or in section `aws`, or set AWS_REGION")
         })?;
+        // Nobody has seen that of a profile yet.
+        check_region(&region, config.endpoint.is_some())?;
         Ok(Self {
             functions: functions(&shared),
             invocations: invocations(&shared, timeout),
@@ -63,6 +78,23 @@ impl Client {
             region,
         })
     }
+}
+
+/// A pipe in the place of one of them would be waited for.
+fn check_files() -> Result<()> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    for (name, place) in FILES {
+        let at_home = || {
+            let home = variable("HOME").filter(|_| !place.is_empty())?;
+            Some(std::path::Path::new(&home).join(place))
+        };
+        let Some(path) = variable(name).map(std::path::PathBuf::from).or_else(at_home) else { continue };
+        regular::check_endless(&path).map_err(|error| {
+            Error::new(ErrorKind::ConfigInvalid, format!("`{}` cannot be read: {error}", path.display()))
+                .with_hint(format!("put a file there, or name another one with the variable `{name}`"))
+        })?;
+    }
+    Ok(())
 }
 
 fn functions(shared: &SdkConfig) -> aws_sdk_lambda::Client {

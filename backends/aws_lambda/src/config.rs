@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use lithops_core::{
+    address::{check_endpoint, check_region},
     artifact::Machine,
     compute::{Capabilities, Platform, Reports, WorkerWish},
     config::{Config, Key, Section, Value},
@@ -28,12 +29,13 @@ pub(crate) const KEYS: &[Key] = &[
     Key::used(
         "runtime_memory",
         "the memory of a function instance in MB, which buys its vCPUs; by default 256",
-    ),
-    Key::used("runtime_timeout", "how long an instance may run; by default 180 seconds"),
+    )
+    .harmless(),
+    Key::used("runtime_timeout", "how long an instance may run; by default 180 seconds").harmless(),
     Key::used("runtime", "a name of your own in the names of functions"),
     Key::used("namespace", "what tells your functions from those of others in the same account"),
-    Key::used("architecture", "x86_64 or arm64"),
-    Key::used("ephemeral_storage", "MB of disk of an instance, from 512 to 10240"),
+    Key::used("architecture", "x86_64 or arm64").harmless(),
+    Key::used("ephemeral_storage", "MB of disk of an instance, from 512 to 10240").harmless(),
     Key::used(
         "env_vars",
         "environment variables of the function; values may be seen by who may see the function",
@@ -41,8 +43,8 @@ pub(crate) const KEYS: &[Key] = &[
     Key::used("user_tags", "tags of the function"),
     Key::used("vpc", "{subnets: [..], security_groups: [..]} that the function is in"),
     Key::used("efs", "file systems that are mounted: [{access_point: arn, mount_path: /mnt/data}]"),
-    Key::used("worker_processes", "how many calls may run at once in one instance; by default 1"),
-    Key::used("max_workers", "how many instances may live at once; by default 1000"),
+    Key::used("worker_processes", "how many calls may run at once in one instance; by default 1").harmless(),
+    Key::used("max_workers", "how many instances may live at once; by default 1000").harmless(),
     Key::used(
         "runtime_include_function",
         "whether the program is deployed as the function itself, rather than fetched by it",
@@ -50,7 +52,8 @@ pub(crate) const KEYS: &[Key] = &[
     Key::used(
         "response_streaming",
         "whether outcomes come back as calls end; else with the last; by default false",
-    ),
+    )
+    .harmless(),
     Key::used("worker", "the path of the `lithops-worker` program that is deployed; else it is looked for"),
     Key::used("artifact", "the path of the program that has the functions, when it is not the one that runs"),
     Key::used(
@@ -58,12 +61,13 @@ pub(crate) const KEYS: &[Key] = &[
         "what is known otherwise of Lambda: prices of the region, limits, starting times",
     ),
     Key::accepted("account_id", "the credentials say it", "the account"),
-    Key::accepted("invoke_pool_threads", "invocations are asynchronous", "threads that invoke"),
+    Key::accepted("invoke_pool_threads", "invocations are asynchronous", "threads that invoke").harmless(),
     Key::accepted(
         "remote_invoker",
         "results ride back on the response",
         "whether a function invokes the others",
-    ),
+    )
+    .harmless(),
 ];
 
 /// The secrets, and what else is the same for all of AWS.
@@ -143,20 +147,24 @@ impl AwsLambdaConfig {
         let variable = |name| std::env::var(name).ok().filter(|region| !region.is_empty());
         let region = section.string("region")?.or(config.section(SHARED).string("region")?);
         let region = region.map(str::to_owned).or_else(|| variable("AWS_REGION"));
+        let endpoint = section.string("endpoint")?;
+        let misleading = |key: &str, error: &Error| {
+            wrong(key, format!("cannot be used: {}", error.message()), error.hint().unwrap_or_default())
+        };
+        if let Some(region) = &region {
+            check_region(region, endpoint.is_some()).map_err(|error| misleading("region", &error))?;
+        }
+        if let Some(endpoint) = endpoint {
+            check_endpoint(endpoint, &["https", "http"]).map_err(|error| misleading("endpoint", &error))?;
+        }
         let platform = Platform::parse(PLATFORM, "the data of `aws_lambda`")?.overridden_by(section)?;
         let wish = WorkerWish { variant: Some(machine.to_string()), ..WorkerWish::read(section)? };
         let name = |key: &str| -> Result<Option<String>> {
             let Some(name) = section.string(key)? else { return Ok(None) };
-            let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-            if name.len() > LONGEST_NAME || !name.chars().all(fits) {
-                let hint = format!("write at most {LONGEST_NAME} letters, digits, `-` and `_`");
-                return Err(wrong(
-                    key,
-                    format!("is `{name}`, and is a part of the names of functions"),
-                    hint,
-                ));
-            }
-            Ok(Some(name.to_owned()))
+            let shown = name.escape_debug();
+            let wrong =
+                |hint| wrong(key, format!("is `{shown}`, and is a part of the names of functions"), hint);
+            fits_a_name(name).map(|()| Some(name.to_owned())).map_err(wrong)
         };
         let disk = section.positive("ephemeral_storage")?;
         if let Some(disk) = disk.filter(|disk| !(512..=10240).contains(disk)) {
@@ -168,7 +176,7 @@ impl AwsLambdaConfig {
             ));
         }
         let role = section.string("execution_role")?;
-        if let Some(role) = role.filter(|role| !(role.starts_with("arn:") && role.contains(":role/"))) {
+        if let Some(role) = role.filter(|role| !is_role(role)) {
             let hint = "write it whole: `execution_role: arn:aws:iam::123456789012:role/my-role`";
             return Err(wrong("execution_role", format!("is `{role}`, which is no ARN of a role"), hint));
         }
@@ -179,7 +187,7 @@ impl AwsLambdaConfig {
         }
         Ok(Self {
             region,
-            endpoint: section.string("endpoint")?.map(str::to_owned),
+            endpoint: endpoint.map(str::to_owned),
             credentials: keys(config)?,
             execution_role: role.map(str::to_owned),
             namespace: name("namespace")?,
@@ -212,6 +220,27 @@ impl AwsLambdaConfig {
         }
         Ok(capabilities)
     }
+}
+
+/// Whether this can be a part of the name of a function; else what to write instead.
+pub(crate) fn fits_a_name(name: &str) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    match (1..=LONGEST_NAME).contains(&name.len()) && name.chars().all(fits) {
+        true => Ok(()),
+        false => Err(format!("write at most {LONGEST_NAME} letters, digits, `-` and `_`")),
+    }
+}
+
+/// `arn:aws:iam::123456789012:role/path/name`, in any partition.
+fn is_role(arn: &str) -> bool {
+    let parts: Vec<_> = arn.splitn(6, ':').collect();
+    let ["arn", partition, "iam", "", account, role] = parts[..] else { return false };
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"+=,.@_/-".contains(&byte);
+    partition.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && partition.starts_with("aws")
+        && account.len() == 12
+        && account.bytes().all(|byte| byte.is_ascii_digit())
+        && role.strip_prefix("role/").is_some_and(|name| !name.is_empty() && name.bytes().all(is_name))
 }
 
 fn wrong(key: &str, problem: String, hint: impl Into<String>) -> Error {
@@ -339,6 +368,12 @@ mod tests {
         assert_eq!(worker.timeout_limit, Some(Duration::from_secs(180)));
         assert_eq!(worker.payload_limit, Some(4_717_000));
         assert_eq!(worker.default_max_workers, 1000);
+        for region in ["evil.test/x?", "a.b", "u@h", "EU"] {
+            let yaml = Some(format!("aws_lambda: {{region: '{region}'}}"));
+            let config = Config::load(&Sources { yaml, file: None }, &Environment::new(".")).expect("YAML");
+            let error = AwsLambdaConfig::read(&config).expect_err(region).to_string();
+            assert!(error.contains("`region`") && error.contains(region), "{error}");
+        }
         for (section, wanted) in [
             ("  runtime_memory: 127\n", "128 to 10240"),
             ("  runtime_memory: 10241\n", "128 to 10240"),
@@ -349,6 +384,10 @@ mod tests {
             ("  architecture: riscv\n", "`x86_64`, `arm64`"),
             ("  ephemeral_storage: 100\n", "from 512 to 10240"),
             ("  execution_role: lithops\n", "no ARN of a role"),
+            ("  execution_role: arn:aws:iam::1:role/x\n", "no ARN of a role"),
+            ("  execution_role: 'arn:aws:iam::123456789012:role/x?y'\n", "no ARN of a role"),
+            ("  endpoint: 'http://host/path'\n", "`endpoint` in section `aws_lambda` cannot be used"),
+            ("  endpoint: 'http://u:p@host'\n", "no address of a service"),
             ("  namespace: a b\n", "letters, digits"),
             ("  runtime: a-name-that-is-too-long\n", "at most 12"),
             ("  env_vars: {AWS_REGION: x}\n", "`AWS_REGION`"),

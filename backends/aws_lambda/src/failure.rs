@@ -14,6 +14,8 @@ use lithops_core::{
 };
 use serde::Deserialize;
 
+use crate::health::Answer;
+
 /// How much of an instance's log is told with a failure.
 const LOG_TAIL: usize = 600;
 
@@ -57,17 +59,17 @@ pub(crate) fn of_function(payload: &[u8], log: Option<&str>, request: &str) -> E
 }
 
 /// An invocation that came to nothing, by what is known of it.
-pub(crate) fn of_invocation<E>(error: &SdkError<E, HttpResponse>) -> ExitReason
+pub(crate) fn of_invocation<E>(error: &SdkError<E, HttpResponse>) -> Answer
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     let words = words(error);
     let SdkError::ServiceError(service) = error else {
         return match error {
-            // Nothing was sent.
-            SdkError::ConstructionFailure(_) => ExitReason::Refused(words),
-            SdkError::DispatchFailure(failure) if failure.is_user() => ExitReason::Refused(words),
-            _ => ExitReason::Unanswered(words),
+            // Nothing was sent: there are no credentials, or none at the moment.
+            SdkError::ConstructionFailure(_) => Answer::Denied(of(error, "invoke the function").to_string()),
+            SdkError::DispatchFailure(failure) if failure.is_user() => Answer::Denied(words),
+            _ => Answer::Silent(ExitReason::Unanswered(words)),
         };
     };
     let status = service.raw().status().as_u16();
@@ -85,13 +87,11 @@ where
         | "ResourceNotReadyException"
         | "ResourceConflictException"
         | "ThrottlingException"
-        | "Throttling" => ExitReason::Throttled(pause),
-        "ResourceNotFoundException" => {
-            ExitReason::Refused(format!("{words}; somebody has deleted the function: start the job again"))
-        }
-        _ if status == 429 => ExitReason::Throttled(pause),
-        _ if status >= 500 => ExitReason::Unanswered(words),
-        _ => ExitReason::Refused(of(error, "invoke the function").to_string()),
+        | "Throttling" => Answer::Silent(ExitReason::Throttled(pause)),
+        "ResourceNotFoundException" => Answer::Gone(format!("{words}; something deletes the function")),
+        _ if status == 429 => Answer::Silent(ExitReason::Throttled(pause)),
+        _ if status >= 500 => Answer::Silent(ExitReason::Unanswered(words)),
+        _ => Answer::Denied(of(error, "invoke the function").to_string()),
     }
 }
 

@@ -12,7 +12,9 @@ mod config;
 mod deploy;
 mod doctor;
 mod failure;
+mod health;
 mod http;
+mod mending;
 mod package;
 mod policy;
 

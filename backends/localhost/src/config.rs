@@ -17,8 +17,8 @@ pub(crate) const KEYS: &[Key] = &[
     Key::used(
         "worker_processes",
         "how many calls may run at once in one worker; by default the CPUs of this machine",
-    ),
-    Key::used("max_workers", "how many worker processes may live at once; by default 1"),
+    ).harmless(),
+    Key::used("max_workers", "how many worker processes may live at once; by default 1").harmless(),
     Key::used(
         "runtime",
         "the path of a `lithops-worker` program; by default the program itself plays the worker",
@@ -26,16 +26,16 @@ pub(crate) const KEYS: &[Key] = &[
     Key::used(
         "dispatch",
         "`push`: workers are handed their chunks; `pull`: they are a fleet that fetches them from the storage",
-    ),
-    Key::used("lease", "with `dispatch: pull`: how long a worker may be silent until others take its chunk"),
+    ).harmless(),
+    Key::used("lease", "with `dispatch: pull`: how long a worker may be silent until others take its chunk").harmless(),
     Key::used("capabilities", "what is known otherwise of this machine: starting times, overhead, prices"),
     Key::accepted(
         "runtime_memory",
         "the processes share the memory of this machine",
         "the memory of a worker, in MB",
-    ),
-    Key::accepted("runtime_cpu", "the processes share the CPUs of this machine", "the vCPUs of a worker"),
-    Key::accepted("version", "there is one implementation", "Python Lithops has two"),
+    ).harmless(),
+    Key::accepted("runtime_cpu", "the processes share the CPUs of this machine", "the vCPUs of a worker").harmless(),
+    Key::accepted("version", "there is one implementation", "Python Lithops has two").harmless(),
 ];
 
 /// What the section says.

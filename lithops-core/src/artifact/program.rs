@@ -1,6 +1,9 @@
 //! [`Artifact`]: a compiled program, as it leaves the machine.
 
-use std::path::{Path, PathBuf};
+use std::{
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
 use super::{Glibc, Machine, Needs};
 use crate::{
@@ -28,6 +31,9 @@ pub struct Artifact {
     pub digest: Digest,
 }
 
+/// No platform takes a program that is larger.
+const LARGEST: u64 = 1 << 30;
+
 /// What every Linux has that has a C library, and no other library.
 const ALWAYS_THERE: &[&str] =
     &["libc.so", "libm.so", "libgcc_s.so", "libpthread.so", "libdl.so", "librt.so", "ld-linux"];
@@ -47,7 +53,7 @@ impl Artifact {
 
     fn read_now(path: &Path, target: &Target) -> Result<Self> {
         let name = path.display().to_string();
-        let bytes = std::fs::read(path).map_err(|error| {
+        let bytes = crate::regular::read(path, LARGEST).map_err(|error| {
             let kind = Error::from(std::io::Error::from(error.kind())).kind();
             Error::new(kind, format!("cannot read the program `{name}`: {error}")).with_source(error)
         })?;
@@ -58,16 +64,34 @@ impl Artifact {
     }
 }
 
-/// A program that lies beside this one, or where its build puts what it builds: as `lithops-worker` does.
+/// A program that lies beside this one, or where its build puts what it builds, or in the search path: as
+/// `lithops-worker` does. What more users can write to than to this program is passed over: it is found, not named.
 #[must_use]
 pub fn beside_this_program(name: &str) -> Option<PathBuf> {
     let own = std::env::current_exe().ok()?;
-    let folders = own.ancestors().skip(1).take(2);
-    let beside = folders.map(|folder| folder.join(name)).find(|path| path.is_file());
-    beside.or_else(|| {
+    let found = beside(&own, name);
+    found.or_else(|| {
         let path = std::env::var_os("PATH")?;
-        std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file())
+        // A relative folder is another one in each working directory.
+        let folders = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
+        folders.map(|folder| folder.join(name)).find(|path| path.is_file())
     })
+}
+
+fn beside(own: &Path, name: &str) -> Option<PathBuf> {
+    let folder = own.parent()?;
+    // Cargo puts tests and examples one level deeper than programs.
+    let is_deeper = folder.file_name().is_some_and(|name| name == "deps" || name == "examples");
+    let above = folder.parent().filter(|_| is_deeper);
+    let own = std::fs::metadata(own).ok()?;
+    let is_trusted = |path: &PathBuf| {
+        let Ok(found) = std::fs::metadata(path) else { return false };
+        let owners = [0, own.uid(), rustix::process::geteuid().as_raw()];
+        let more = found.mode() & !own.mode() & 0o022;
+        let other_group = found.mode() & 0o020 != 0 && found.gid() != own.gid();
+        found.is_file() && owners.contains(&found.uid()) && more == 0 && !other_group
+    };
+    [Some(folder), above].into_iter().flatten().map(|folder| folder.join(name)).find(is_trusted)
 }
 
 fn check(needs: &Needs, target: &Target, name: &str) -> Result<()> {
@@ -144,6 +168,30 @@ mod tests {
         std::fs::set_permissions(&path, mode).expect("executable");
         let listed = Command::new(&path).args(["--list", "artifact"]).output().expect("it runs");
         assert!(String::from_utf8_lossy(&listed.stdout).contains("still_runs"), "{listed:?}");
+    }
+
+    #[test]
+    fn what_others_can_write_to_is_not_found() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = |name: &str, mode: u32| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("created");
+            std::fs::write(&path, "").expect("written");
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+            std::fs::set_permissions(&path, mode).expect("its mode");
+            path
+        };
+        let (own, test) = (place("bin/own", 0o755), place("bin/deps/test", 0o755));
+        let worker = place("bin/worker", 0o755);
+        assert_eq!(beside(&own, "worker"), Some(worker.clone()));
+        assert_eq!(beside(&test, "worker"), Some(worker));
+        // A folder above may be one that all users share.
+        place("above", 0o755);
+        assert_eq!(beside(&own, "above"), None);
+        place("bin/worker", 0o777);
+        assert_eq!(beside(&own, "worker"), None);
+        place("bin/own", 0o777);
+        assert!(beside(&own, "worker").is_some(), "whoever can write to it can write to the program");
     }
 
     #[test]

@@ -137,6 +137,9 @@ pub enum ExitReason {
     Throttled(Duration),
     /// It never started, and the next one would not either; the job cannot go on.
     Refused(String),
+    /// It never started, because the program in the storage is not what was stored there. A backend that has the
+    /// program stores it again and says `Throttled` instead; a job is told no more than that it cannot go on.
+    Damaged(String),
 }
 
 /// The channel down to a live worker: cheap to clone, never blocks.

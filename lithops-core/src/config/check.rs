@@ -1,5 +1,7 @@
 //! What `config check` finds: unknown keys and sections, refused keys, keys that have no effect.
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use super::{Config, Key, Origin, Section, Status, keys};
@@ -72,6 +74,22 @@ pub fn check_section(section: Section<'_>, known: &[Key]) -> Vec<Finding> {
             Some(Finding::new(severity, message, hint, origin))
         })
         .collect()
+}
+
+/// Reports the files that were looked for by default and cannot be read.
+#[must_use]
+pub fn check_files(config: &Config) -> Vec<Finding> {
+    let note = |(path, reason): (&Path, &str)| {
+        let message = format!("the configuration file `{}` is passed over: {reason}", path.display());
+        let origin = Origin::File { path: path.to_owned(), line: 0 };
+        Finding::new(
+            Severity::Note,
+            message,
+            Some("make it a file that you may read, or remove it".into()),
+            &origin,
+        )
+    };
+    config.passed_over().map(note).collect()
 }
 
 /// Reports sections that are neither in `known`, the names of what this program has, nor sections of Python Lithops.

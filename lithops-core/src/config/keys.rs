@@ -9,6 +9,10 @@ pub struct Key {
     pub status: Status,
     /// What it means, in one line.
     pub doc: &'static str,
+    /// Whether a file may set it that nobody has named, and that is only used because it lies in the working
+    /// directory. Whoever has put it there must gain nothing: no code that runs, no place that data or credentials go
+    /// to, no right, no path.
+    pub found_file_may_set: bool,
 }
 
 /// What becomes of a key.
@@ -27,19 +31,26 @@ impl Key {
     /// A key that is read.
     #[must_use]
     pub const fn used(name: &'static str, doc: &'static str) -> Self {
-        Self { name, status: Status::Used, doc }
+        Self { name, status: Status::Used, doc, found_file_may_set: false }
     }
 
     /// A key that has no effect, with the note that says why.
     #[must_use]
     pub const fn accepted(name: &'static str, note: &'static str, doc: &'static str) -> Self {
-        Self { name, status: Status::Accepted(note), doc }
+        Self { name, status: Status::Accepted(note), doc, found_file_may_set: false }
     }
 
     /// A key that is refused, with what to write instead.
     #[must_use]
     pub const fn refused(name: &'static str, reason: &'static str, doc: &'static str) -> Self {
-        Self { name, status: Status::Refused(reason), doc }
+        Self { name, status: Status::Refused(reason), doc, found_file_may_set: false }
+    }
+
+    /// The same key, and a configuration that was only found in the working directory may set it: see
+    /// [`found_file_may_set`](Self::found_file_may_set).
+    #[must_use]
+    pub const fn harmless(self) -> Self {
+        Self { found_file_may_set: true, ..self }
     }
 }
 
@@ -51,29 +62,33 @@ const IN_STORAGE: &str = "write it in the section of the storage, for example `l
 
 /// The keys of the section `lithops`.
 pub const LITHOPS: &[Key] = &[
-    Key::used("backend", "the backend that runs the calls"),
-    Key::used("storage", "the storage that holds the data"),
+    Key::used("backend", "the backend that runs the calls").harmless(),
+    Key::used("storage", "the storage that holds the data").harmless(),
     Key::used("plugins", "libraries to load that have further backends in them"),
-    Key::used("chunksize", "how many calls a worker is handed at once, or AUTO"),
-    Key::used("objective", "what AUTO is to make small: time, cost or balanced"),
-    Key::used("history", "whether it is remembered how long calls took, for planning; by default true"),
-    Key::used("execution_timeout", "how long one call may run"),
-    Key::accepted("mode", "the backend decides it", "localhost, serverless or standalone"),
-    Key::accepted("monitoring", NO_POLLING, "how Python Lithops learns of results"),
-    Key::accepted("monitoring_interval", NO_POLLING, "how often Python Lithops asks for results"),
-    Key::accepted("data_cleaner", "data of a job go with its last handle", "whether job data are deleted"),
+    Key::used("chunksize", "how many calls a worker is handed at once, or AUTO").harmless(),
+    Key::used("objective", "what AUTO is to make small: time, cost or balanced").harmless(),
+    Key::used("history", "whether it is remembered how long calls took, for planning; by default true")
+        .harmless(),
+    Key::used("execution_timeout", "how long one call may run").harmless(),
+    Key::accepted("mode", "the backend decides it", "localhost, serverless or standalone").harmless(),
+    Key::accepted("monitoring", NO_POLLING, "how Python Lithops learns of results").harmless(),
+    Key::accepted("monitoring_interval", NO_POLLING, "how often Python Lithops asks for results").harmless(),
+    Key::accepted("data_cleaner", "data of a job go with its last handle", "whether job data are deleted")
+        .harmless(),
     Key::accepted(
         "data_limit",
         "inputs are read as they are sent, there is no total",
         "MB of input a map may have",
-    ),
+    )
+    .harmless(),
     Key::accepted("include_modules", NO_MODULES, "Python modules to ship"),
     Key::accepted("exclude_modules", NO_MODULES, "Python modules not to ship"),
     Key::accepted("customized_runtime", NO_MODULES, "whether an image is built with the function in it"),
-    Key::accepted("retries", "ask for it per map: `.retries(3)`", "how often a failed call is tried again"),
+    Key::accepted("retries", "ask for it per map: `.retries(3)`", "how often a failed call is tried again")
+        .harmless(),
     Key::accepted("telemetry", "this version sends no metrics", "whether metrics are sent"),
-    Key::accepted("log_level", NO_LOG, "the level of log messages"),
-    Key::accepted("log_format", NO_LOG, "the format of log messages"),
+    Key::accepted("log_level", NO_LOG, "the level of log messages").harmless(),
+    Key::accepted("log_format", NO_LOG, "the format of log messages").harmless(),
     Key::accepted("log_stream", NO_LOG, "the stream of log messages"),
     Key::accepted("log_filename", NO_LOG, "the file of log messages"),
     Key::refused("worker_processes", IN_BACKEND, "how many calls run at once in a worker"),

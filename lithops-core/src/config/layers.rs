@@ -1,6 +1,10 @@
 //! [`Config`]: the layers defaults < file < environment < builder, laid over one another.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use serde::Serialize;
 
@@ -23,6 +27,7 @@ const VARIABLES: [(&str, &str); 2] = [("LITHOPS_BACKEND", "backend"), ("LITHOPS_
 pub struct Config {
     sections: BTreeMap<String, SectionValues>,
     found: Option<Source>,
+    passed_over: Vec<(PathBuf, String)>,
 }
 
 /// One value of the configuration, as `config show` lists them.
@@ -43,15 +48,16 @@ impl Config {
     ///
     /// The first of these that exists is the file: what `sources` names, the text in `LITHOPS_CONFIG`, the file named
     /// by `LITHOPS_CONFIG_FILE`, `./.lithops_config`, `~/.lithops/config`, `/etc/lithops/config`. Files are not
-    /// merged. Nothing found is an empty configuration, which means localhost. The variables `LITHOPS_BACKEND` and
-    /// `LITHOPS_STORAGE` overrule the file.
+    /// merged. Nothing found is an empty configuration, which means localhost; of the last three, which nobody has
+    /// named, one that cannot be read counts as not there. The variables `LITHOPS_BACKEND` and `LITHOPS_STORAGE`
+    /// overrule the file.
     ///
     /// # Errors
     /// A file that was named does not exist, the text is not YAML of sections, or a file that merely lies in the
-    /// working directory sets a key that could run programs or redirect credentials.
+    /// working directory sets a key that does not say of itself that such a file may.
     pub fn load(sources: &Sources, environment: &Environment) -> Result<Self> {
         let mut config = Self::default();
-        if let Some(found) = sources::find(sources, environment)? {
+        if let Some(found) = sources::find(sources, environment, &mut config.passed_over)? {
             config.sections = document::parse(&found.text, &found.source)?;
             config.found = Some(found.source);
             if found.by_working_directory {
@@ -86,6 +92,11 @@ impl Config {
     #[must_use]
     pub fn found_in(&self) -> Option<&Source> {
         self.found.as_ref()
+    }
+
+    /// The files that were looked for by default, are there and cannot be read, each with the reason.
+    pub fn passed_over(&self) -> impl Iterator<Item = (&Path, &str)> {
+        self.passed_over.iter().map(|(path, reason)| (path.as_path(), reason.as_str()))
     }
 
     /// Sets a value over whatever was there.

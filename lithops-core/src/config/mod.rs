@@ -17,7 +17,7 @@ mod trust;
 mod value;
 
 pub(crate) use check::nearest;
-pub use check::{Finding, Severity, check_section, check_sections};
+pub use check::{Finding, Severity, check_files, check_section, check_sections};
 pub use environment::Environment;
 pub use keys::{Key, Status};
 pub use layers::{Config, Entry};

@@ -1,13 +1,15 @@
 //! [`Sources`]: what the program named, and the search for the text of the configuration.
 
 use std::{
-    fmt, fs,
-    io::{self, Read},
+    fmt, io,
     path::{Path, PathBuf},
 };
 
 use super::{Environment, Source};
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    regular,
+};
 
 /// The variable that holds the text of a configuration.
 const TEXT_VARIABLE: &str = "LITHOPS_CONFIG";
@@ -41,8 +43,13 @@ pub(super) struct Found {
     pub(super) by_working_directory: bool,
 }
 
-/// Searches in the documented order; nothing found is no error.
-pub(super) fn find(sources: &Sources, environment: &Environment) -> Result<Option<Found>> {
+/// Searches in the documented order; nothing found is no error. What nobody has named and cannot be read counts as not
+/// there, and is noted in `passed_over` with the reason.
+pub(super) fn find(
+    sources: &Sources,
+    environment: &Environment,
+    passed_over: &mut Vec<(PathBuf, String)>,
+) -> Result<Option<Found>> {
     match (&sources.file, &sources.yaml) {
         (Some(file), Some(_)) => {
             let message = format!(
@@ -63,13 +70,23 @@ pub(super) fn find(sources: &Sources, environment: &Environment) -> Result<Optio
         return named(Path::new(file), environment, "the file named by variable `LITHOPS_CONFIG_FILE`,")
             .map(Some);
     }
-    if let Some(text) = read_if_there(&environment.cwd().join(".lithops_config"))? {
-        let source = Source::File(PathBuf::from(".lithops_config"));
-        return Ok(Some(Found { source, text, by_working_directory: true }));
+    let mut look = |path: &Path, shown: &Path| match read(path) {
+        Ok(bytes) => text(bytes, path).map(Some),
+        Err(error) if is_absent(&error) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Err(unreadable(path, error)),
+        Err(error) => {
+            tracing::warn!(file = %shown.display(), %error, "a configuration file cannot be read and is passed over");
+            passed_over.push((shown.to_owned(), error.to_string()));
+            Ok(None)
+        }
+    };
+    let here = PathBuf::from(".lithops_config");
+    if let Some(text) = look(&environment.cwd().join(&here), &here)? {
+        return Ok(Some(Found { source: Source::File(here), text, by_working_directory: true }));
     }
     let home = environment.home().map(|home| home.join(".lithops/config"));
     for path in home.into_iter().chain([environment.system().join("lithops/config")]) {
-        if let Some(text) = read_if_there(&path)? {
+        if let Some(text) = look(&path, &path)? {
             return Ok(Some(Found { source: Source::File(path), text, by_working_directory: false }));
         }
     }
@@ -82,42 +99,52 @@ fn given(source: Source, text: &str) -> Found {
 
 /// Reads a file that was named: it must be there.
 fn named(path: &Path, environment: &Environment, what: &str) -> Result<Found> {
-    match read_if_there(&environment.cwd().join(path))? {
-        Some(text) => Ok(Found { source: Source::File(path.to_owned()), text, by_working_directory: false }),
-        None => {
+    let whole = environment.cwd().join(path);
+    match read(&whole) {
+        Ok(bytes) => {
+            let text = text(bytes, &whole)?;
+            Ok(Found { source: Source::File(path.to_owned()), text, by_working_directory: false })
+        }
+        Err(error) if is_absent(&error) => {
             Err(Error::new(ErrorKind::ConfigInvalid, format!("{what} `{}` does not exist", path.display()))
                 .with_hint(format!("the working directory is `{}`", environment.cwd().display())))
         }
+        Err(error) => Err(unreadable(&whole, error)),
     }
 }
 
-fn read_if_there(path: &Path) -> Result<Option<String>> {
-    let refused = |message: String| {
-        let message = format!("the configuration file `{}` {message}", path.display());
-        Error::new(ErrorKind::ConfigInvalid, message).with_context("file", path.display().to_string())
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    regular::read(path, MAX_BYTES)
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn unreadable(path: &Path, error: io::Error) -> Error {
+    let (fault, hint) = match error.kind() {
+        io::ErrorKind::FileTooLarge => ("cannot be used", "name the YAML file of lithops"),
+        io::ErrorKind::InvalidInput => {
+            ("cannot be read", "name a file, or put its text into the variable `LITHOPS_CONFIG`")
+        }
+        _ => ("cannot be read", "make it a file that you may read, or name another one"),
     };
-    let mut bytes = Vec::new();
-    let read = fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
-    match read {
-        Ok(_) => {}
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(None);
-        }
-        Err(error) => {
-            let error = refused(format!("cannot be read, {error}")).with_source(error);
-            return Err(error.with_hint("make it a file that you may read, or remove it"));
-        }
-    }
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(refused("is larger than 1 MiB".into()).with_hint("name the YAML file of lithops"));
-    }
-    String::from_utf8(bytes).map(Some).map_err(|error| {
+    refuse(path, &format!("{fault}, {error}")).with_source(error).with_hint(hint)
+}
+
+fn text(bytes: Vec<u8>, path: &Path) -> Result<String> {
+    String::from_utf8(bytes).map_err(|error| {
         let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
             .iter()
             .filter(|byte| **byte == b'\n')
             .count();
-        refused(format!("is not UTF-8 text, line {}", line + 1))
+        refuse(path, &format!("is not UTF-8 text, line {}", line + 1))
             .with_hint("save it as UTF-8")
             .with_source(error.utf8_error())
     })
+}
+
+fn refuse(path: &Path, fault: &str) -> Error {
+    let message = format!("the configuration file `{}` {fault}", path.display());
+    Error::new(ErrorKind::ConfigInvalid, message).with_context("file", path.display().to_string())
 }

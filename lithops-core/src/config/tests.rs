@@ -282,28 +282,83 @@ fn the_tables_of_keys_are_sound() {
 }
 
 #[test]
-fn a_file_that_was_only_found_may_not_run_or_redirect() {
+fn a_file_that_was_only_found_may_set_what_is_harmless_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let load = |text: &str, environment: Environment| {
         fs::write(folder.path().join(".lithops_config"), text).unwrap();
         Config::load(&Sources::default(), &environment)
     };
     let search = || Environment::new(folder.path());
-    for text in [
-        "localhost:\n  runtime: /tmp/evil\n",
-        "lithops:\n  plugins: [evil.so]\n",
-        "aws_lambda:\n  artifact: evil\n",
-        "aws_s3:\n  endpoint: http://evil\n",
-        "plugins:\n  a: b\n",
+    for (text, named) in [
+        (
+            "localhost:\n  storage_root: /tmp/evil\n",
+            "`storage_root` in section `localhost` at .lithops_config:2 is not",
+        ),
+        ("lithops:\n  plugins: [evil.so]\n", "`plugins` in section `lithops` at .lithops_config:2 is not"),
+        ("lithops:\n  new_key: x\n", "`new_key` in section `lithops`"),
+        // Sections and keys that this program does not know.
+        ("aws_lambda:\n  worker: evil\n", "`worker` in section `aws_lambda`"),
+        ("aws: {access_key_id: evil}\n", "`access_key_id` in section `aws`"),
+        ("plugins:\n  a: b\n", "`a` in section `plugins`"),
+        (
+            "x: {a: 1, b: 2, c: 3}\n",
+            "`a` in section `x` at .lithops_config:1, `b` in section `x` at .lithops_config:1 and `c` in section `x` at",
+        ),
     ] {
         let error = load(text, search()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConfigInvalid);
+        assert!(error.to_string().starts_with(named), "{error}");
+        assert!(error.to_string().contains("only found in the working directory"), "{error}");
         assert!(error.to_string().contains("LITHOPS_CONFIG_FILE=.lithops_config"), "{error}");
         load(text, search().with_variable("LITHOPS_CONFIG_FILE", ".lithops_config")).unwrap();
         let sources = Sources { file: Some(folder.path().join(".lithops_config")), yaml: None };
         Config::load(&sources, &search()).unwrap();
     }
-    load("localhost: {worker_processes: 2, runtime: ~}\naws_lambda: {runtime: x}\n", search()).unwrap();
+    // What no file may say is told as such.
+    let error = load("lithops: {storage_bucket: b}\n", search()).unwrap_err().to_string();
+    assert!(error.contains("is refused: write it in the section of the storage"), "{error}");
+    let many: String = (0..20).map(|number| format!("k{number}: {{a: 1}}\n")).collect();
+    assert!(load(&many, search()).unwrap_err().to_string().contains(" and 12 more are not accepted"));
+    load("lithops: {backend: x, chunksize: 3, log_level: INFO}\nlocalhost: {storage_root: ~}\n", search())
+        .unwrap();
+}
+
+#[test]
+fn what_nobody_has_named_and_cannot_be_read_is_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cwd, home, system) =
+        (folder.path().join("cwd"), folder.path().join("home"), folder.path().join("etc"));
+    let search = || Environment::new(&cwd).with_home(&home).with_system(&system);
+    fs::create_dir_all(home.join(".lithops")).unwrap();
+    write(&system, "lithops/config", "system");
+    // A folder in the place of one file, a link to itself in the place of the other: root may read everything else.
+    fs::create_dir_all(cwd.join(".lithops_config")).unwrap();
+    std::os::unix::fs::symlink("config", home.join(".lithops/config")).unwrap();
+    let config = Config::load(&Sources::default(), &search()).unwrap();
+    assert_eq!(config.backend(), "system");
+    let passed: Vec<_> = config.passed_over().map(|(path, _)| path.to_owned()).collect();
+    assert_eq!(passed, [Path::new(".lithops_config").to_owned(), home.join(".lithops/config")]);
+    let notes = check_files(&config);
+    assert_eq!(notes[0].severity, Severity::Note);
+    assert_eq!(
+        notes[0].message,
+        "the configuration file `.lithops_config` is passed over: it is a folder and no file"
+    );
+    // A pipe is not waited for, and what is named is an error.
+    let pipe = cwd.join("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
+        .unwrap();
+    fs::remove_dir(cwd.join(".lithops_config")).unwrap();
+    fs::hard_link(&pipe, cwd.join(".lithops_config")).unwrap();
+    assert_eq!(Config::load(&Sources::default(), &search()).unwrap().backend(), "system");
+    for named in [pipe, home.join(".lithops/config"), "/dev/zero".into()] {
+        let sources = Sources { file: Some(named.clone()), yaml: None };
+        let error = Config::load(&sources, &search()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConfigInvalid);
+        assert!(error.to_string().contains(&format!("`{}` cannot be read", named.display())), "{error}");
+        let environment = search().with_variable("LITHOPS_CONFIG_FILE", named.display().to_string());
+        assert!(Config::load(&Sources::default(), &environment).is_err());
+    }
 }
 
 #[test]

@@ -2,12 +2,13 @@
 
 use crate::{
     compute::Registry,
-    config::{Config, Finding, Key, check_section, check_sections, keys},
+    config::{Config, Finding, Key, check_files, check_section, check_sections, keys},
     error::Result,
     storage,
 };
 
-/// What there is to say about a configuration: wrong sections, keys that are unknown, refused, or without effect.
+/// What there is to say about a configuration: wrong sections, keys that are unknown, refused, or without effect, and
+/// files that were passed over.
 ///
 /// # Errors
 /// When the selected backend or storage does not exist.
@@ -17,6 +18,7 @@ pub fn findings(config: &Config, registry: &Registry) -> Result<Vec<Finding>> {
     let mut known: Vec<_> = registry.iter().map(|backend| backend.scheme).collect();
     known.extend(storage::descriptors()?.iter().map(|storage| storage.scheme));
     let mut findings = check_sections(config, &known);
+    findings.extend(check_files(config));
     findings.extend(check_section(config.section("lithops"), keys::LITHOPS));
     // One section may belong to a backend and to a storage, as `localhost` does.
     let mut sections: Vec<(&str, Vec<Key>)> = vec![(backend.scheme, backend.keys.to_vec())];

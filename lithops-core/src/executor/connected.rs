@@ -8,7 +8,7 @@ use crate::{
     config::{self, Config},
     error::{Error, Result},
     process,
-    storage::StorageClient,
+    storage::{Locator, StorageClient, openness},
 };
 
 /// A configuration's backend, and the storage of its jobs as far as it can be opened.
@@ -16,7 +16,7 @@ use crate::{
 pub struct Connected {
     /// The backend.
     pub backend: Arc<dyn ComputeBackend>,
-    storage: Result<StorageClient>,
+    storage: Result<(StorageClient, Locator)>,
     config: Config,
     registry: Registry,
 }
@@ -40,8 +40,8 @@ impl Connected {
         );
         let storage = match StorageClient::open(&config) {
             Ok((storage, locator)) => {
-                options = options.with_storage(storage.clone(), locator);
-                Ok(storage)
+                options = options.with_storage(storage.clone(), locator.clone());
+                Ok((storage, locator))
             }
             Err(error) => Err(error),
         };
@@ -63,7 +63,12 @@ impl Connected {
         }
         found.extend(self.backend.check().await);
         let looked = match &self.storage {
-            Ok(storage) => {
+            Ok((storage, locator)) => {
+                if let Some(finding) = openness(locator) {
+                    let remedy =
+                        "inputs, outcomes and logs of jobs lie there: `chmod 700` makes it yours alone";
+                    found.push(Check { finding, severity: Severity::Warning, remedy: Some(remedy.into()) });
+                }
                 let (bucket, scheme) = (storage.bucket(), storage.info().scheme);
                 let listed = storage.list_keys(bucket, "lithops.doctor").await;
                 listed.map(|_| format!("the storage `{scheme}` answers for bucket `{bucket}`"))

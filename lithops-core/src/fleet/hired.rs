@@ -6,13 +6,11 @@ use std::{
     time::Duration,
 };
 
-use uuid::Uuid;
-
 use super::{Fleet, FleetKey, Launch};
 use crate::{
     board::Terms,
     error::Result,
-    id::JobId,
+    id::{JobId, new_uuid},
     protocol::Secrets,
     storage::{Locator, StorageClient},
 };
@@ -49,7 +47,7 @@ impl Hired {
         secrets: Option<Secrets>,
         terms: Terms,
     ) -> Result<Self> {
-        let (key, name) = (FleetKey::generate()?, Uuid::now_v7().to_string());
+        let (key, name) = (FleetKey::generate()?, new_uuid().to_string());
         Ok(Self {
             fleet: Fleet::new(storage, locator.prefix.as_deref(), &name, key.clone()),
             launch: Launch {

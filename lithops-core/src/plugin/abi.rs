@@ -19,6 +19,10 @@ pub const ABI: (u16, u16) = (0, 1);
 /// The bytes of a header that are read before it is known to be one.
 pub const PREFIX: usize = 16;
 
+/// A header as numbers: a field of it that holds a function must not be read as one before it is known to be there.
+#[cfg(feature = "plugins")]
+pub(super) const HEADER_WORDS: usize = size_of::<Header>() / size_of::<usize>();
+
 /// Bytes that somebody else owns, valid during a call.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -179,6 +183,31 @@ impl Header {
                 drop: guest::drop_instance,
             },
         }
+    }
+
+    /// What is null in the words of a header and must not be.
+    #[cfg(feature = "plugins")]
+    pub(super) fn missing(words: &[usize; HEADER_WORDS]) -> Option<&'static str> {
+        use std::mem::offset_of;
+
+        let is_null = |offset: usize| words[offset / size_of::<usize>()] == 0;
+        let texts = [
+            (offset_of!(Self, name), "a name"),
+            (offset_of!(Self, version), "a version"),
+            (offset_of!(Self, core_version), "the version of lithops-core"),
+        ];
+        let functions = [
+            (offset_of!(Vtable, describe), "the function `describe`"),
+            (offset_of!(Vtable, open), "the function `open`"),
+            (offset_of!(Vtable, call), "the function `call`"),
+            (offset_of!(Vtable, next_event), "the function `next_event`"),
+            (offset_of!(Vtable, feed), "the function `feed`"),
+            (offset_of!(Vtable, cancel), "the function `cancel`"),
+            (offset_of!(Vtable, drop), "the function `drop`"),
+        ];
+        let text = texts.into_iter().find(|(offset, _)| is_null(offset + offset_of!(Text, data)));
+        let function = functions.into_iter().find(|(offset, _)| is_null(offset_of!(Self, vtable) + offset));
+        text.or(function).map(|(_, what)| what)
     }
 
     /// Looks at the beginning of what is called [`SYMBOL`] in a library, which may be anything.

@@ -13,6 +13,7 @@ use libloading::Library;
 
 use super::{
     Header, PREFIX, SYMBOL, Vtable,
+    abi::HEADER_WORDS,
     remote::{Remote, ask_now},
     wire::{Described, WireConfig, decode, encode},
 };
@@ -20,6 +21,7 @@ use crate::{
     compute::{BackendDescriptor, BackendOptions, Capabilities, ComputeBackend},
     config::Config,
     error::{Error, ErrorKind, Result},
+    regular,
 };
 
 /// A library that was loaded. It is never unloaded: its threads and its statics stay.
@@ -51,13 +53,19 @@ pub fn load(path: &Path) -> Result<&'static Plugin> {
         Error::new(ErrorKind::NotFound, format!("the plugin `{shown}` cannot be found: {error}"))
             .with_hint("name the library's file, such as `target/release/liblithops_backend_x.so`")
     })?;
+    // The loader would wait for a pipe, and names no reason for what it refuses.
+    regular::check(&whole).map_err(|error| {
+        Error::new(ErrorKind::ConfigInvalid, format!("the plugin `{shown}` cannot be loaded: {error}"))
+            .with_hint("name the library's file, such as `target/release/liblithops_backend_x.so`")
+    })?;
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(plugin) = loaded.get(&whole) {
         return Ok(plugin);
     }
     // SAFETY: whoever names a plugin wants its code to run; initialisers of a library run as it is loaded.
     let library = unsafe { Library::new(&whole) }.map_err(|error| {
-        Error::new(ErrorKind::ConfigInvalid, format!("the plugin `{shown}` cannot be loaded: {error}"))
+        let reason = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+        Error::new(ErrorKind::ConfigInvalid, format!("the plugin `{shown}` cannot be loaded: {reason}"))
             .with_hint("is it a library of this machine, with all it needs in it?")
             .with_source(error)
     })?;
@@ -107,7 +115,14 @@ fn check(library: &Library, shown: &str) -> Result<Header> {
     // and one that is shorter lies within a page that is mapped.
     let prefix: [u8; PREFIX] = unsafe { ptr::read_unaligned(place.cast()) };
     Header::inspect(&prefix, shown)?;
-    // SAFETY: it says that it is a header of this version, of this length.
+    // SAFETY: it says that it is a header of this version, of this length; numbers may be any bytes, as functions may
+    // not.
+    let words: [usize; HEADER_WORDS] = unsafe { ptr::read_unaligned(place.cast()) };
+    if let Some(missing) = Header::missing(&words) {
+        return Err(wrong(ErrorKind::ConfigInvalid, format!("has a header without {missing}"))
+            .with_hint("was it made with `lithops_core::export_backend!`?"));
+    }
+    // SAFETY: the same, and nothing in it is null that must not be.
     let header: Header = unsafe { ptr::read_unaligned(place.cast()) };
     // SAFETY: the texts of a header are constants of the library.
     let core = unsafe { header.core_version.bytes() };

@@ -132,6 +132,7 @@ pub(super) struct WireKey {
     doc: String,
     status: u8,
     note: String,
+    found_file_may_set: bool,
 }
 
 impl WireKey {
@@ -141,20 +142,21 @@ impl WireKey {
             Status::Accepted(note) => (1, note),
             Status::Refused(reason) => (2, reason),
         };
-        Self { name: key.name.into(), doc: key.doc.into(), status, note: note.into() }
+        let (name, doc, note) = (key.name.into(), key.doc.into(), note.into());
+        Self { name, doc, status, note, found_file_may_set: key.found_file_may_set }
     }
 
     #[cfg(feature = "plugins")]
     /// The key; plugins are never unloaded, and neither are their words.
     pub(super) fn leak(self) -> Key {
-        let Self { name, doc, status, note } = self;
+        let Self { name, doc, status, note, found_file_may_set } = self;
         let [name, doc, note] = [name, doc, note].map(|text| &*text.leak());
         let status = match status {
             0 => Status::Used,
             1 => Status::Accepted(note),
             _ => Status::Refused(note),
         };
-        Key { name, status, doc }
+        Key { name, status, doc, found_file_may_set }
     }
 }
 

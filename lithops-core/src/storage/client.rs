@@ -12,7 +12,6 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::{
     Locator, ObjectMeta, PutMode, Storage, StorageInfo,
@@ -23,6 +22,7 @@ use crate::{
     compute::Registry,
     config::{Config, Environment, Origin, Sources, Value},
     error::{Error, ErrorKind, Result, Retry},
+    id::new_uuid,
 };
 
 /// How much of an object is read at a time.
@@ -250,7 +250,7 @@ impl StorageClient {
     /// The storage refuses the object.
     pub async fn put_cloudobject(&self, bytes: impl Into<Bytes>) -> Result<CloudObject> {
         let bytes = bytes.into();
-        let key = format!("cloudobjects/{}", Uuid::now_v7());
+        let key = format!("cloudobjects/{}", new_uuid());
         self.storage.put(&self.bucket, &key, bytes, PutMode::Overwrite).await?;
         Ok(CloudObject { scheme: self.info().scheme.to_owned(), bucket: self.bucket.to_string(), key })
     }

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use futures_util::{Stream, TryStreamExt, stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use uuid::Uuid;
 
 use super::client::PIECE;
 use crate::{
     bytes::Bytes,
     error::{Error, Result},
+    id::new_uuid,
 };
 
 /// The content of a file, piece by piece.
@@ -36,7 +36,7 @@ pub async fn file_pieces(path: &Path) -> Result<impl Stream<Item = Result<Bytes>
 /// That of a piece; or the file cannot be written.
 pub async fn write_pieces(path: &Path, pieces: impl Stream<Item = Result<Bytes>> + Send) -> Result<()> {
     let mut unfinished = path.to_owned().into_os_string();
-    unfinished.push(format!(".{}.part", Uuid::now_v7().simple()));
+    unfinished.push(format!(".{}.part", new_uuid().simple()));
     let unfinished = PathBuf::from(unfinished);
     let written = async {
         let failed = |error| file_error("write", path, error);

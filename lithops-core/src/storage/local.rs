@@ -1,12 +1,20 @@
 //! The storage `localhost`: files in a folder.
 
 use std::{
+    ops::Range,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
-use super::{Credentials, Locator, ObjectStorage, Storage, StorageDescriptor, folder, names};
+use async_trait::async_trait;
+use futures_util::{StreamExt, future, stream, stream::BoxStream};
+
+use super::{
+    Credentials, Locator, ObjectMeta, ObjectStorage, PutMode, Storage, StorageCapabilities,
+    StorageDescriptor, StorageInfo, folder, names,
+};
 use crate::{
+    bytes::Bytes,
     config::{Config, Key},
     error::{Error, ErrorKind, Result},
 };
@@ -44,12 +52,93 @@ fn locate(config: &Config) -> Result<Locator> {
     Ok(Locator::new(SCHEME, bucket).with_root(root))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the descriptor's form: other storages can fail to connect")]
 fn connect(locator: &Locator, _: &Credentials) -> Result<Arc<dyn Storage>> {
-    let root = locator.root.as_ref().map_or_else(default_root, PathBuf::from);
-    if root.starts_with(folder::of_this_user()) {
-        folder::create_own(&folder::of_this_user())?;
+    Ok(Arc::new(Folder::new(locator.root.as_ref().map_or_else(default_root, PathBuf::from))))
+}
+
+/// The files below a folder, which is made or looked at when something is first asked of it: a job that stores nothing
+/// needs no folder. A failure is told to whoever asked, and the next one tries again.
+#[derive(Debug, Clone)]
+struct Folder {
+    root: PathBuf,
+    opened: Arc<OnceLock<ObjectStorage>>,
+}
+
+impl Folder {
+    fn new(root: PathBuf) -> Self {
+        Self { root, opened: Arc::default() }
     }
-    Ok(Arc::new(ObjectStorage::local(&root)?))
+
+    fn open(&self) -> Result<&ObjectStorage> {
+        if let Some(opened) = self.opened.get() {
+            return Ok(opened);
+        }
+        folder::check_below_shared(&self.root)?;
+        let own = folder::of_this_user();
+        if self.root.starts_with(&own) {
+            folder::create_own(&own)?;
+        }
+        let opened = ObjectStorage::local(&self.root)?;
+        Ok(self.opened.get_or_init(|| opened))
+    }
+}
+
+#[async_trait]
+impl Storage for Folder {
+    fn info(&self) -> StorageInfo {
+        StorageInfo { scheme: SCHEME, location: self.root.display().to_string() }
+    }
+
+    fn capabilities(&self) -> StorageCapabilities {
+        StorageCapabilities { shared_between_processes: true, ..StorageCapabilities::default() }
+    }
+
+    async fn put(&self, bucket: &str, key: &str, bytes: Bytes, mode: PutMode) -> Result<()> {
+        self.open()?.put(bucket, key, bytes, mode).await
+    }
+
+    async fn put_stream(
+        &self,
+        bucket: &str,
+        key: &str,
+        pieces: BoxStream<'static, Result<Bytes>>,
+    ) -> Result<()> {
+        self.open()?.put_stream(bucket, key, pieces).await
+    }
+
+    async fn get(&self, bucket: &str, key: &str) -> Result<Bytes> {
+        self.open()?.get(bucket, key).await
+    }
+
+    async fn get_range(&self, bucket: &str, key: &str, range: Range<u64>) -> Result<Bytes> {
+        self.open()?.get_range(bucket, key, range).await
+    }
+
+    async fn head(&self, bucket: &str, key: &str) -> Result<ObjectMeta> {
+        self.open()?.head(bucket, key).await
+    }
+
+    fn list(&self, bucket: &str, prefix: &str) -> BoxStream<'static, Result<ObjectMeta>> {
+        match self.open() {
+            Ok(opened) => opened.list(bucket, prefix),
+            Err(error) => stream::once(future::ready(Err(error))).boxed(),
+        }
+    }
+
+    async fn delete(&self, bucket: &str, key: &str) -> Result<()> {
+        self.open()?.delete(bucket, key).await
+    }
+
+    async fn delete_many(&self, bucket: &str, keys: Vec<String>) -> Result<()> {
+        self.open()?.delete_many(bucket, keys).await
+    }
+}
+
+/// What other users may do with the folder of a storage, in words, if it is a folder and they may do anything.
+pub fn openness(locator: &Locator) -> Option<String> {
+    let root = locator.root.as_ref().filter(|_| locator.scheme == SCHEME)?;
+    Some(format!("the storage folder `{root}` {}", folder::openness(Path::new(root))?))
 }
 
 fn default_root() -> PathBuf {

@@ -23,6 +23,8 @@ pub use contract::{ObjectMeta, PutMode, Storage, StorageCapabilities, StorageInf
 pub use credentials::{Credentials, give};
 pub use descriptor::{StorageDescriptor, connect, descriptor, descriptors};
 pub use files::{file_pieces, write_pieces};
+pub use folder::temporary_folder;
+pub use local::openness;
 pub use locator::Locator;
 pub use names::check_bucket;
 pub use objects::{ObjectStorage, out_of_bounds};

@@ -12,6 +12,9 @@ use lithops::{
 
 use crate::{planned::Planned, print};
 
+/// A platform is described by hand; what is larger was named by mistake.
+const LARGEST_DESCRIPTION: u64 = 1 << 20;
+
 /// Prints what a job would start, take and cost: workers, sub-workers, chunks, waves, time, money.
 ///
 /// Nothing is started. What is not given is taken from the configuration, else from the backend's defaults; chunksize
@@ -146,7 +149,9 @@ impl PlanJob {
 
     /// The platform of `--capabilities`.
     fn described(&self, file: &PathBuf) -> lithops::Result<(String, Capabilities)> {
-        let text = fs::read_to_string(file).map_err(|error| {
+        let read = lithops_core::regular::read(file, LARGEST_DESCRIPTION);
+        let text = read.and_then(|text| String::from_utf8(text).map_err(std::io::Error::other));
+        let text = text.map_err(|error| {
             Error::new(ErrorKind::NotFound, format!("cannot read `{}`: {error}", file.display()))
                 .with_hint("name a file in the form of a backend's capabilities.yaml")
         })?;

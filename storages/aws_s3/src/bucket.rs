@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use lithops_core::{
+    address::{check_endpoint, check_region},
     error::{Error, ErrorKind, Result},
     storage::Locator,
 };
@@ -16,8 +17,14 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// How long nothing may come.
 const SILENCE: Duration = Duration::from_secs(30);
 
+/// Old buckets may have such names.
+const LONGEST_NAME: usize = 255;
+
 /// The client of a bucket. It tries nothing again itself: whoever has it does.
+///
+/// Region, address and bucket become parts of URLs, wherever the locator comes from.
 pub(crate) fn open(locator: &Locator, bucket: &str, credentials: AwsCredentialProvider) -> Result<AmazonS3> {
+    check(locator, bucket)?;
     let options = ClientOptions::new()
         .with_connect_timeout(CONNECT)
         .with_timeout_disabled()
@@ -40,6 +47,24 @@ pub(crate) fn open(locator: &Locator, bucket: &str, credentials: AwsCredentialPr
             .with_hint("look at `storage_bucket`, `region` and `endpoint`")
             .with_source(error)
     })
+}
+
+/// Whether everything that becomes part of a URL is what it should be.
+pub(crate) fn check(locator: &Locator, bucket: &str) -> Result<()> {
+    if let Some(endpoint) = &locator.endpoint {
+        check_endpoint(endpoint, &["https", "http"])?;
+    }
+    if let Some(region) = &locator.region {
+        check_region(region, locator.endpoint.is_some())?;
+    }
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let is_right = (1..=LONGEST_NAME).contains(&bucket.len()) && bucket.bytes().all(is_name);
+    if is_right && bucket.bytes().any(|byte| byte.is_ascii_alphanumeric()) {
+        return Ok(());
+    }
+    let message = format!("`{}` is no name of a bucket", bucket.escape_debug());
+    Err(Error::new(ErrorKind::InvalidInput, message)
+        .with_hint("names of buckets have letters, digits, `-`, `_` and `.`, and 255 of them at most"))
 }
 
 /// Shared by all who ask for the bucket.

@@ -1,12 +1,13 @@
 //! The sections `aws_s3`, `minio` and `ceph`: their keys, and what they mean.
 
 use lithops_core::{
+    address::{check_endpoint, check_region},
     config::{Config, Key},
     error::{Error, ErrorKind, Result},
     storage::{Credentials, Locator, check_bucket},
 };
 
-use crate::{CEPH, SCHEME};
+use crate::{CEPH, SCHEME, bucket::check};
 
 /// Where the secrets of S3 itself may stand besides its own section.
 const SHARED: &str = "aws";
@@ -57,11 +58,14 @@ pub(crate) fn locate(config: &Config, scheme: &'static str) -> Result<Locator> {
         let hint = format!("write for example `endpoint: http://127.0.0.1:{port}`");
         return Err(missing("endpoint", "it is where the store listens", hint));
     }
-    if let Some(address) = endpoint.filter(|address| !is_address(address)) {
-        let message = format!("`endpoint` in section `{scheme}` is `{address}`");
-        return Err(Error::new(ErrorKind::ConfigInvalid, message)
-            .with_hint("write the address with `https://` or `http://` before it and nothing behind the port")
-            .with_context("key", format!("{scheme}.endpoint")));
+    let wrong = |key: &str, place: &str, error: &Error| {
+        let message = format!("`{key}` {place} cannot be used: {}", error.message());
+        let wrong = Error::new(ErrorKind::ConfigInvalid, message).with_hint(error.hint().unwrap_or_default());
+        wrong.with_context("key", format!("{scheme}.{key}"))
+    };
+    let own = format!("in section `{scheme}`");
+    if let Some(address) = endpoint {
+        check_endpoint(address, &["https", "http"]).map_err(|error| wrong("endpoint", &own, &error))?;
     }
     let variable = |name| std::env::var(name).ok().filter(|region| !region.is_empty());
     let shared = (scheme == SCHEME).then(|| config.section(SHARED).string("region")).transpose()?.flatten();
@@ -73,11 +77,19 @@ pub(crate) fn locate(config: &Config, scheme: &'static str) -> Result<Locator> {
     let region = region.ok_or_else(|| {
         missing("region", "and neither does section `aws` say it", "write `region: eu-west-1`".to_owned())
     })?;
-    let locator = Locator::new(scheme, bucket).with_region(region);
-    match endpoint {
-        Some(endpoint) => locator.with_endpoint(endpoint.trim_end_matches('/')),
-        None => Ok(locator),
+    check_region(&region, endpoint.is_some()).map_err(|error| {
+        let place = match section.get("region").or(config.section(SHARED).get("region")) {
+            Some(located) => format!("at {}", located.origin),
+            None => "of the environment".to_owned(),
+        };
+        wrong("region", &place, &error)
+    })?;
+    let mut locator = Locator::new(scheme, bucket).with_region(region);
+    if let Some(endpoint) = endpoint {
+        locator = locator.with_endpoint(endpoint.trim_end_matches('/'))?;
     }
+    check(&locator, bucket).map_err(|error| wrong("storage_bucket", &own, &error))?;
+    Ok(locator)
 }
 
 /// The secrets of the section, or of the section `aws` for S3 itself; empty when neither has any.
@@ -103,14 +115,6 @@ pub(crate) fn credentials(config: &Config, scheme: &'static str) -> Result<Crede
             .with_context("key", format!("{name}.{missing}")));
     }
     Ok(Credentials::default())
-}
-
-fn is_address(text: &str) -> bool {
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    rest.is_some_and(|rest| {
-        let host = rest.trim_end_matches('/');
-        !host.is_empty() && !host.contains(['/', '?', '#', ' '])
-    })
 }
 
 #[cfg(test)]
@@ -144,10 +148,34 @@ mod tests {
         assert!(refused("aws_s3: {region: x}", SCHEME).starts_with("`storage_bucket` is missing"));
         assert!(refused("minio: {storage_bucket: b}", MINIO).contains("`endpoint` is missing"));
         let address = refused("minio: {storage_bucket: b, endpoint: 'localhost:9000'}", MINIO);
-        assert!(address.contains("with `https://` or `http://`"), "{address}");
+        assert!(address.contains("write `https://`, the host and the port"), "{address}");
         let half = credentials(&config("minio: {access_key_id: a}"), MINIO).expect_err("half").to_string();
         assert!(half.contains("`secret_access_key` is missing"), "{half}");
         let inside = refused("minio: {storage_bucket: b, endpoint: 'http://u:hunter2@h:1'}", MINIO);
         assert!(!inside.contains("hunter2"), "{inside}");
+    }
+
+    #[test]
+    fn what_would_lead_to_another_host_is_refused_wherever_it_stands() {
+        for region in ["evil.test/x?", "evil.test#", "eu-west-1.evil.test", "u@evil", "EU"] {
+            for yaml in [
+                format!("aws_s3: {{storage_bucket: b, region: '{region}'}}"),
+                format!("aws: {{region: '{region}'}}\naws_s3: {{storage_bucket: b}}"),
+            ] {
+                let error = locate(&config(&yaml), SCHEME).expect_err(region).to_string();
+                assert!(error.starts_with("`region` at line ") && error.contains(region), "{error}");
+            }
+            // Whoever else has made the locator.
+            let locator = Locator::new(SCHEME, "b").with_region(region);
+            assert!(check(&locator, "b").is_err());
+        }
+        for bucket in ["b?list-type=2", "b#", "b%2f", "b c", "@evil", "."] {
+            assert!(check(&Locator::new(SCHEME, bucket).with_region("eu-west-1"), bucket).is_err());
+        }
+        let locator = Locator::new(MINIO, "b").with_region("us-east-1");
+        let locator = locator.with_endpoint("http://host/../evil").expect("no credentials");
+        assert!(check(&locator, "b").is_err());
+        let region = "minio: {storage_bucket: my_Bucket.1, endpoint: 'http://h:1/', region: RegionOne}";
+        locate(&config(region), MINIO).expect("it is no part of a host name");
     }
 }

@@ -1,6 +1,7 @@
 //! The section `redis`: its keys, and what they mean.
 
 use lithops_core::{
+    address::{check_endpoint, check_host},
     config::{Config, Key, Value},
     error::{Error, ErrorKind, Result},
     storage::{Credentials, Locator, check_bucket},
@@ -35,7 +36,7 @@ pub(crate) fn locate(config: &Config) -> Result<Locator> {
         let message = format!("`host` is missing in section `{SCHEME}`, it is where the server is");
         wrong("host", message, "write for example `host: 127.0.0.1`")
     })?;
-    if host.contains(['/', '@', ' ', '?', '#']) {
+    if check_host(host).is_err() {
         let message = format!("`host` in section `{SCHEME}` is no name of a host");
         return Err(wrong(
             "host",
@@ -56,6 +57,23 @@ pub(crate) fn locate(config: &Config) -> Result<Locator> {
     // An address of version 6 has colons of its own.
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     Locator::new(SCHEME, bucket).with_endpoint(format!("redis://{host}:{port}/{db}"))
+}
+
+/// Whether a locator leads to a server of Redis and nowhere else, whoever has made it.
+pub(crate) fn check(address: &str) -> Result<()> {
+    const REDIS: &str = "redis://";
+    let parts = address.strip_prefix(REDIS).and_then(|rest| rest.split_once('/'));
+    let (server, db) =
+        parts.map_or((address, "0"), |(server, db)| (&address[..REDIS.len() + server.len()], db));
+    check_endpoint(server, &["redis"])?;
+    if db.is_empty() || db.bytes().any(|byte| !byte.is_ascii_digit()) {
+        return Err(Error::new(
+            ErrorKind::ConfigInvalid,
+            "the address of a Redis has no number of a database",
+        )
+        .with_hint("write `host`, `port` and `db` in section `redis`"));
+    }
+    Ok(())
 }
 
 /// User and password.
@@ -83,6 +101,25 @@ mod tests {
         let locator = locate(&config).expect("it is complete");
         assert_eq!(locator.endpoint.as_deref(), Some("redis://db.example.org:6379/3"));
         assert_eq!(credentials(&config).expect("they are text").expose("password"), Some("hunter2"));
+    }
+
+    #[test]
+    fn an_address_is_a_host_a_port_and_a_database() {
+        for right in ["redis://h:6379/0", "redis://[::1]:6379/15", "redis://127.0.0.1:1"] {
+            check(right).expect(right);
+        }
+        for wrong in [
+            "redis://u:hunter2@h:1/0",
+            "redis://h:1/0?protocol=3",
+            "redis://h:1/x",
+            "redis://h:1/",
+            "unix:///tmp/socket",
+            "rediss://h:1/0",
+            "redis:///0",
+        ] {
+            let error = check(wrong).expect_err(wrong).to_string();
+            assert!(!error.contains("hunter2"), "{error}");
+        }
     }
 
     #[test]

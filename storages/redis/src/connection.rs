@@ -11,7 +11,7 @@ use redis::{
 };
 use tokio::runtime::{Handle, Id};
 
-use crate::faults;
+use crate::{config, faults};
 
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long an answer may take: 512 MiB are 60 s at 8 MiB/s.
@@ -26,6 +26,7 @@ pub(crate) struct Connections {
 impl Connections {
     pub(crate) fn new(locator: &Locator, credentials: &Credentials) -> Result<Self> {
         let address = locator.endpoint.as_deref().unwrap_or("redis://127.0.0.1:6379/0");
+        config::check(address)?;
         let client = || {
             let mut info = address.into_connection_info()?;
             let mut settings = info.redis_settings().clone();

@@ -6,11 +6,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use http_body_util::Either;
+use bytes::Bytes;
+use http_body_util::{Either, Full};
 use hyper::{
     Request, Response, StatusCode, Uri,
     body::Incoming,
-    header::{CONTENT_LENGTH, HOST},
+    header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
     server::conn::http1,
     service::service_fn,
 };
@@ -142,6 +143,7 @@ async fn answer(shared: &Shared, request: Request<Incoming>, reset: &Notify) -> 
             drain(passed).await;
             plain(shared, status)
         }
+        Some(Fault::Replace(bytes)) => replaced(pass(shared, request, usize::MAX).await, bytes).await,
         Some(Fault::Reset) => end(reset).await,
         Some(Fault::ResetAfter) => {
             let passed = pass(shared, request, usize::MAX).await;
@@ -201,6 +203,17 @@ fn plain(shared: &Shared, status: u16) -> Response<Body> {
     let mut answer = Response::new(body);
     *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     answer
+}
+
+/// The head of an answer, with another body.
+async fn replaced(answered: Response<Body>, bytes: &'static str) -> Response<Body> {
+    let (mut head, body) = answered.into_parts();
+    head.headers.remove(CONTENT_LENGTH);
+    head.headers.remove(TRANSFER_ENCODING);
+    let counts = Arc::clone(&body.counts);
+    drain(Response::new(body)).await;
+    let inner = Some(Either::Right(Full::new(Bytes::from_static(bytes.as_bytes()))));
+    Response::from_parts(head, Body { inner, room: usize::MAX, counts })
 }
 
 async fn drain(answered: Response<Body>) {

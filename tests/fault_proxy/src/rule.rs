@@ -13,6 +13,8 @@ pub enum Fault {
     Reset,
     /// The server does what is asked, and the connection is reset.
     ResetAfter,
+    /// The server does what is asked, and these bytes come as its answer, as a whole.
+    Replace(&'static str),
     /// The connection ends after so many bytes of the answer's body, which was said to be longer.
     Truncate(usize),
     /// The answer is late.

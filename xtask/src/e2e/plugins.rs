@@ -117,6 +117,14 @@ const LIBRARIES: &[(&str, &str, &str)] = &[
          LITHOPS_PLUGIN = {{'L','I','T','H','O','P','S','P'}, 0, 1, 120, {{\"x\", 1}, {\"1.0\", 3}, {\"9.9.9\", 5}}};",
         "was built with lithops-core 9.9.9, and this program with",
     ),
+    (
+        "null",
+        "struct text { const char *data; unsigned long len; };
+         const struct { char magic[8]; unsigned short major, minor; unsigned size; struct text texts[3]; void *f[7]; }
+         LITHOPS_PLUGIN = {{'L','I','T','H','O','P','S','P'}, 0, 1, 120, {{\"x\", 1}, {\"1.0\", 3}, {\"0.1.0\", 5}}};",
+        "has a header without the function `describe`",
+    ),
+    ("missing", "extern int nowhere; int *LITHOPS_PLUGIN = &nowhere;", "undefined symbol: nowhere"),
 ];
 
 fn refused(programs: &Programs) -> Result<(), String> {

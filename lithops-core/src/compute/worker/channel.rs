@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    fs::File,
     io::IoSlice,
     mem::MaybeUninit,
     os::{fd::AsFd, unix},
@@ -71,7 +70,7 @@ impl WorkerChannel {
         let mut greeting = Vec::new();
         Hello::of(Role::Client).write(&mut greeting)?;
         // Where this arrives with it, nobody relays the bytes, and memory can be shared.
-        let probe = File::open("/dev/null")?;
+        let probe = crate::process::open_null()?;
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         let descriptors = [probe.as_fd()];

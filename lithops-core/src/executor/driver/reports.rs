@@ -32,7 +32,7 @@ impl<T: Tracking> Driver<T> {
                     self.report(Some(number), &report);
                 }
                 EventKind::Logs(logs) => self.job.add_logs(logs),
-                EventKind::Exited(ExitReason::Refused(reason)) => {
+                EventKind::Exited(ExitReason::Refused(reason) | ExitReason::Damaged(reason)) => {
                     return Err(Error::new(
                         ErrorKind::WorkerLost,
                         format!("no worker could start: {reason}"),

@@ -10,12 +10,12 @@ use std::{
 
 use futures_util::FutureExt;
 use lithops_core::{
-    artifact::Running,
+    artifact::{Running, Shipped, damaged},
     compute::{ExitReason, WorkerChannel},
     digest::Digest,
     error::{Error, ErrorKind, Result, Retry},
     protocol::{Program, Setup},
-    storage::StorageClient,
+    storage::{StorageClient, temporary_folder},
 };
 use tokio::sync::Mutex;
 
@@ -32,7 +32,6 @@ const KEPT: usize = 3;
 #[derive(Debug)]
 pub(super) struct Environment {
     included: Option<Digest>,
-    folder: PathBuf,
     state: Mutex<State>,
 }
 
@@ -53,7 +52,6 @@ impl Environment {
         }
         Self {
             included: std::env::var(INCLUDED).ok().and_then(|digest| digest.parse().ok()),
-            folder: std::env::temp_dir().join("lithops"),
             state: Mutex::default(),
         }
     }
@@ -89,7 +87,7 @@ impl Environment {
             None => {
                 programs.truncate(KEPT - 1);
                 let storage = StorageClient::connect(&running.storage)?;
-                running.program.fetch(&storage, self.folder.clone()).await.map_err(unreadable)?
+                running.program.fetch(&storage, temporary_folder()).await.map_err(unreadable)?
             }
         };
         let path = format!("/proc/{own}/fd/{}", file.as_raw_fd()).into();
@@ -120,7 +118,11 @@ fn start(program: Program) -> Result<WorkerChannel> {
 /// Whether another sandbox may do better.
 pub(super) fn why(error: &Error) -> ExitReason {
     let words = error.to_string();
-    if error.retry() == Retry::Later { ExitReason::Lost(words) } else { ExitReason::Refused(words) }
+    match error.retry() {
+        _ if Shipped::is_damaged(error) => ExitReason::Damaged(words),
+        Retry::Later => ExitReason::Lost(words),
+        _ => ExitReason::Refused(words),
+    }
 }
 
 fn unreadable(error: Error) -> Error {
@@ -133,9 +135,13 @@ fn unreadable(error: Error) -> Error {
         (ErrorKind::PermissionDenied, _) => {
             "the function's role must be allowed `s3:GetObject` and `s3:ListBucket`: `lithops doctor` prints the policy"
         }
-        (ErrorKind::Io, Some(hint)) => hint,
+        (ErrorKind::NotFound, _) => "has something removed it, or is the bucket another than the client's?",
+        (_, Some(hint)) => hint,
         _ => "is the bucket that of the function's region, and may its role read it?",
     };
     let words = format!("the worker cannot fetch the program from the storage: {}", error.message());
-    Error::new(kind, words).with_hint(hint.to_owned()).with_retry(error.retry()).with_source(error)
+    let is_damaged = Shipped::is_damaged(&error);
+    let unreadable =
+        Error::new(kind, words).with_hint(hint.to_owned()).with_retry(error.retry()).with_source(error);
+    if is_damaged { damaged(unreadable) } else { unreadable }
 }

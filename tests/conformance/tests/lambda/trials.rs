@@ -4,11 +4,12 @@ use std::{collections::BTreeMap, fs, future::Future, pin::Pin, time::Duration};
 
 use libtest_mimic::{Failed, Trial};
 use lithops_core::{
-    compute::RuntimeSpec,
-    config::{Config, Environment, Sources},
+    compute::{Registry, RuntimeSpec},
+    config::{Config, Environment, Origin, Sources, Value},
     error::CallErrorKind,
     executor::{Connected, FunctionExecutor},
     job::JobEvent,
+    storage::StorageClient,
 };
 use lithops_fault_proxy::{Fault, Rule};
 
@@ -24,6 +25,10 @@ type Run = fn(Place) -> Tried;
 const TRIALS: &[(&str, Run)] = &[
     ("two_hundred_calls_at_4_and_8_are_25_requests", |place| Box::pin(requests(place))),
     ("two_thousand_calls_survive_a_failing_service", |place| Box::pin(faults(place))),
+    ("one_bad_answer_costs_one_activation", |place| Box::pin(bad_answers(place))),
+    ("bad_answers_that_repeat_end_the_job", |place| Box::pin(repeated(place))),
+    ("a_function_that_is_deleted_is_deployed_again", |place| Box::pin(deleted(place))),
+    ("a_damaged_program_is_stored_again", |place| Box::pin(damaged(place))),
     ("a_chunk_that_takes_too_long_is_planned_anew", |place| Box::pin(too_long(place))),
     ("a_call_that_takes_too_long_fails_alone", |place| Box::pin(call_too_long(place))),
     ("answers_that_do_not_fit_go_through_the_storage", |place| Box::pin(large(place))),
@@ -121,6 +126,104 @@ async fn faults(place: Place) {
         counts.ending(WHOLE),
         summary.retried
     );
+}
+
+async fn bad_answers(place: Place) {
+    let proxy = place.proxy().await;
+    let fexec = place.executor(&proxy, ", max_workers: 4").await;
+    let job = async || {
+        let futures = fexec.map(seed, 0..40).chunksize(4).await.expect("a job");
+        let values: Vec<_> = futures.get_result().await?.iter().map(|place| place.value).collect();
+        assert_eq!(values, (7..47).collect::<Vec<_>>());
+        Ok::<_, lithops_core::error::Error>(())
+    };
+    job().await.expect("it works");
+    for fault in [
+        Fault::Replace(""),
+        Fault::Replace("<html>busy</html>"),
+        Fault::Replace("{}"),
+        Fault::Replace("null"),
+        Fault::Replace("{\"frames\": \"!\"}"),
+        Fault::Status(400),
+        Fault::Status(401),
+        Fault::Status(403),
+        Fault::Status(404),
+        Fault::Status(413),
+    ] {
+        let before = proxy.counts().faults;
+        proxy.add(Rule::new(fault).method("POST").path_contains("invocations").times(1));
+        job().await.unwrap_or_else(|error| panic!("{fault:?}: {error}"));
+        assert_eq!(proxy.counts().faults, before + 1, "{fault:?}");
+    }
+}
+
+async fn repeated(place: Place) {
+    let proxy = place.proxy().await;
+    for (fault, words) in [
+        (Fault::Status(403), "status 403"),
+        (Fault::Replace("<html>"), "the function answers what is not understood"),
+    ] {
+        let fexec = place.executor(&proxy, ", max_workers: 4").await;
+        fexec.map(sleeps, [1]).await.expect("a job").get_result().await.expect("it works");
+        proxy.add(Rule::new(fault).method("POST").path_contains("invocations"));
+        let futures = fexec.map(seed, 0..400).chunksize(4).await.expect("a job");
+        let error = futures.get_result().await.expect_err("nothing works any more").to_string();
+        assert!(error.contains("bad answers in a row") && error.contains(words), "{error}");
+        proxy.clear();
+    }
+    // What has never worked is told at once.
+    let fexec = place.executor(&proxy, "").await;
+    fexec.map(sleeps, [1]).await.expect("a job").get_result().await.expect("it is deployed");
+    let fexec = place.executor(&proxy, "").await;
+    proxy.add(Rule::new(Fault::Status(403)).method("POST").path_contains("invocations"));
+    let before = proxy.counts().ending(WHOLE);
+    let futures = fexec.map(sleeps, [1]).await.expect("a job");
+    let error = futures.get_result().await.expect_err("it is not allowed").to_string();
+    assert!(error.contains("status 403") && !error.contains("in a row"), "{error}");
+    assert_eq!(proxy.counts().ending(WHOLE), before + 1);
+}
+
+async fn deleted(place: Place) {
+    let proxy = place.proxy().await;
+    let wish = ", runtime: gone, max_workers: 2, runtime_timeout: 78";
+    let fexec = place.executor(&proxy, wish).await;
+    fexec.map(sleeps, [1]).await.expect("a job").get_result().await.expect("it works");
+    let sources = Sources { yaml: Some(place.yaml(&proxy, wish)), file: None };
+    let config = Config::load(&sources, &Environment::new(".")).expect("it is right");
+    let backend = Connected::to(config).await.expect("a backend").backend;
+    let all = backend.list_runtimes().await.expect("a list");
+    let function = all.iter().find(|runtime| runtime.id.0.contains("gone")).expect("it is deployed");
+    backend.delete_runtime(&function.id).await.expect("deleted");
+    let results =
+        fexec.map(sleeps, [1, 2, 3]).await.expect("a job").get_result().await.expect("deployed again");
+    assert_eq!(results, [1, 2, 3]);
+}
+
+async fn damaged(place: Place) {
+    let proxy = place.proxy().await;
+    let sources = Sources { yaml: Some(place.yaml(&proxy, "")), file: None };
+    let config = Config::load(&sources, &Environment::new(".")).expect("it is right");
+    let named = Registry::builtin().and_then(|all| all.storage_of(&config).map(ToString::to_string));
+    let (storage, _) = {
+        let mut config = config.clone();
+        config.set("lithops", "storage", Value::from(named.expect("one")), Origin::Builder("storage"));
+        StorageClient::open(&config).expect("a storage")
+    };
+    // Functions of their own, whose instances have fetched nothing.
+    for (number, damage) in [None, Some("short"), Some("\u{0}\u{1}")].into_iter().enumerate() {
+        let wish = format!(", max_workers: 3, runtime_timeout: {}", 60 + number);
+        let program = storage.list_keys(storage.bucket(), "lithops.programs/").await.expect("a list");
+        let fexec = place.executor(&proxy, &wish).await;
+        if number == 0 {
+            fexec.map(sleeps, [1]).await.expect("a job").get_result().await.expect("it is stored");
+            continue;
+        }
+        for key in program.iter().filter(|key| key.ends_with(".zst")) {
+            storage.put_object(storage.bucket(), key, damage.unwrap_or_default()).await.expect("damaged");
+        }
+        let results = fexec.map(sleeps, [1, 2, 3, 4, 5, 6]).await.expect("a job").get_result().await;
+        assert_eq!(results.expect("it is stored again"), [1, 2, 3, 4, 5, 6]);
+    }
 }
 
 async fn too_long(place: Place) {

@@ -1,0 +1,179 @@
+//! [`Health`]: what the answers of a service say of those that will come.
+//!
+//! One answer that nobody can make sense of, or one refusal after many successes, says nothing of the next one: that
+//! activation is lost, and is made again within its budget. What repeats ends the job, and so does a refusal before
+//! anything has worked.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use lithops_core::compute::ExitReason;
+
+/// So many bad answers in a row, with nothing good between them, end a job.
+const IN_A_ROW: u32 = 5;
+/// How long the next activation waits after the first; it doubles with each.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What has become of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// What the function, or the instance around it, has said.
+    Said(ExitReason),
+    /// The service has failed or is busy, and does better later.
+    Silent(ExitReason),
+    /// There was an answer, and it cannot be understood.
+    Nonsense(String),
+    /// The service did not let it run.
+    Denied(String),
+    /// The same, because there is no such function any more.
+    Gone(String),
+}
+
+/// What the answers until now say of the service.
+#[derive(Debug, Default)]
+pub(crate) struct Health(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Whether anything has ever been answered as it should be.
+    has_worked: bool,
+    running: usize,
+    in_a_row: u32,
+    /// How many bad answers have counted. Requests that were on their way together fail together: that is one.
+    counted: u64,
+}
+
+/// A request that is on its way.
+#[derive(Debug)]
+pub(crate) struct Request {
+    health: Arc<Health>,
+    /// What had been counted when it was made.
+    counted: u64,
+}
+
+impl Health {
+    /// A request is made.
+    pub(crate) fn begin(self: &Arc<Self>) -> Request {
+        let mut state = self.lock();
+        state.running += 1;
+        Request { counted: state.counted, health: Arc::clone(self) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Request {
+    /// How its activation ends, and how long to wait until that is told. `once` are calls that must not be counted as
+    /// run where they were not.
+    pub(crate) fn judge(self, answer: Answer, once: bool) -> (ExitReason, Duration) {
+        let words = match answer {
+            Answer::Said(ExitReason::Refused(words)) | Answer::Denied(words) | Answer::Gone(words) => words,
+            Answer::Nonsense(words) => return self.bad(words, false, false),
+            Answer::Silent(reason) => return (reason, Duration::ZERO),
+            Answer::Said(reason) => {
+                let mut state = self.health.lock();
+                (state.has_worked, state.in_a_row) = (true, 0);
+                drop(state);
+                return (reason, Duration::ZERO);
+            }
+        };
+        self.bad(words, true, once)
+    }
+
+    fn bad(self, words: String, never_ran: bool, once: bool) -> (ExitReason, Duration) {
+        let mut state = self.health.lock();
+        // Others that are on their way may still do better.
+        if never_ran && !state.has_worked && state.running == 1 {
+            return (ExitReason::Refused(words), Duration::ZERO);
+        }
+        if self.counted == state.counted {
+            state.counted += 1;
+            state.in_a_row += 1;
+        }
+        let in_a_row = state.in_a_row;
+        drop(state);
+        if in_a_row >= IN_A_ROW {
+            let words = format!("{IN_A_ROW} bad answers in a row, the last: {words}");
+            return (ExitReason::Refused(words), Duration::ZERO);
+        }
+        let pause = PAUSE * (1 << in_a_row.saturating_sub(1));
+        match never_ran && once {
+            true => (ExitReason::Throttled(pause), Duration::ZERO),
+            false => (ExitReason::Lost(words), pause),
+        }
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        self.health.lock().running -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn denied() -> Answer {
+        Answer::Denied("no".to_owned())
+    }
+
+    fn good() -> Answer {
+        Answer::Said(ExitReason::Finished)
+    }
+
+    #[test]
+    fn a_refusal_before_anything_has_worked_ends_the_job_and_one_later_does_not() {
+        let health = Arc::<Health>::default();
+        assert_eq!(health.begin().judge(denied(), false).0, ExitReason::Refused("no".to_owned()));
+        // Another may do better.
+        let (one, other) = (health.begin(), health.begin());
+        assert_eq!(one.judge(denied(), false), (ExitReason::Lost("no".to_owned()), PAUSE));
+        assert_eq!(other.judge(good(), false).0, ExitReason::Finished);
+        for _ in 0..100 {
+            assert_eq!(health.begin().judge(denied(), false).0, ExitReason::Lost("no".to_owned()));
+            assert_eq!(health.begin().judge(denied(), true).0, ExitReason::Throttled(PAUSE * 2));
+            health.begin().judge(good(), false);
+        }
+    }
+
+    #[test]
+    fn nonsense_is_a_loss_until_it_repeats() {
+        for has_worked in [false, true] {
+            let health = Arc::<Health>::default();
+            if has_worked {
+                health.begin().judge(good(), false);
+            }
+            let nonsense = || Answer::Nonsense("?".to_owned());
+            for again in 1..IN_A_ROW {
+                let (reason, pause) = health.begin().judge(nonsense(), true);
+                assert_eq!((reason, pause), (ExitReason::Lost("?".to_owned()), PAUSE * (1 << (again - 1))));
+            }
+            let (reason, _) = health.begin().judge(nonsense(), false);
+            assert!(
+                matches!(&reason, ExitReason::Refused(words) if words.ends_with("the last: ?")),
+                "{reason:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_fails_together_counts_once() {
+        let health = Arc::<Health>::default();
+        health.begin().judge(good(), false);
+        for _ in 1..IN_A_ROW {
+            let together: Vec<_> = (0..100).map(|_| health.begin()).collect();
+            for request in together {
+                assert_eq!(request.judge(denied(), false).0, ExitReason::Lost("no".to_owned()));
+            }
+        }
+        // A service that is silent meanwhile changes nothing.
+        let busy = Answer::Silent(ExitReason::Throttled(PAUSE));
+        assert_eq!(health.begin().judge(busy, false).0, ExitReason::Throttled(PAUSE));
+        assert!(matches!(health.begin().judge(denied(), false).0, ExitReason::Refused(_)));
+    }
+}

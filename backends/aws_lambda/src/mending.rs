@@ -1,0 +1,106 @@
+//! [`Mending`]: a program that is damaged in the storage is stored again by whoever has it.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use lithops_core::{
+    artifact::{Artifact, Machine, Shipped},
+    compute::ExitReason,
+    error::{Error, ErrorKind, Result},
+    storage::StorageClient,
+};
+use tokio::sync::Mutex;
+
+use crate::package::target;
+
+/// A program in the storage, and where it came from.
+#[derive(Debug, Clone)]
+pub(crate) struct Mending {
+    path: PathBuf,
+    machine: Machine,
+    shipped: Shipped,
+    storage: StorageClient,
+    /// The number of the first activation that was begun after it was stored again.
+    again: Arc<Mutex<Option<u64>>>,
+}
+
+impl Mending {
+    pub(crate) fn new(path: PathBuf, machine: Machine, shipped: Shipped, storage: StorageClient) -> Self {
+        Self { path, machine, shipped, storage, again: Arc::default() }
+    }
+
+    /// What becomes of an activation, the one of that number, whose instance has found the program damaged. `begun` is
+    /// how many have been begun by now.
+    pub(crate) async fn mend(&self, words: String, number: u64, begun: impl FnOnce() -> u64) -> ExitReason {
+        let mut again = self.again.lock().await;
+        if again.is_none() {
+            if let Err(error) = self.put_again().await {
+                return ExitReason::Refused(
+                    self.told(&words, &format!("it cannot be stored again: {error}")),
+                );
+            }
+            *again = Some(begun());
+        }
+        match again.is_some_and(|first| number >= first) {
+            false => ExitReason::Throttled(Duration::ZERO),
+            true => ExitReason::Refused(self.told(&words, "it was stored again, and is damaged again")),
+        }
+    }
+
+    async fn put_again(&self) -> Result<()> {
+        let artifact = Artifact::read(&self.path, &target(self.machine)).await?;
+        if artifact.digest != self.shipped.digest {
+            let problem = format!("`{}` is another program by now", self.path.display());
+            return Err(Error::new(ErrorKind::NotFound, problem).with_hint("start the job again"));
+        }
+        tracing::warn!(
+            key = self.shipped.key(),
+            "the program is damaged in the storage, and is stored again"
+        );
+        self.shipped.put_again(&artifact, &self.storage).await
+    }
+
+    fn told(&self, words: &str, but: &str) -> String {
+        let (bucket, key) = (self.storage.bucket(), self.shipped.key());
+        format!(
+            "the program `{key}` in bucket `{bucket}` is damaged or gone, and {but}; look who writes there, remove it \
+             with `lithops storage delete {bucket} {key}`, and start the job again ({words})"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lithops_core::{
+        artifact::{Glibc, Target},
+        config::{Config, Environment, Sources},
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn it_is_stored_again_once_and_named_when_that_does_not_help() {
+        let sources = Sources { yaml: Some("lithops: {storage: memory}".to_owned()), file: None };
+        let config = Config::load(&sources, &Environment::new("/")).expect("it is right");
+        let (storage, _) = StorageClient::open(&config).expect("a storage");
+        let path = PathBuf::from("/proc/self/exe");
+        let here = Target { machine: Machine::here(), glibc: Glibc(2, 34), name: "here" };
+        // What this test is built for may be newer than what instances have: then there is nothing to be shown.
+        let artifact =
+            Artifact::read(&path, &Target { glibc: Glibc(99, 0), ..here }).await.expect("a program");
+        let shipped = Shipped::of(&artifact, None);
+        let mending = Mending::new(path, Machine::here(), shipped.clone(), storage.clone());
+        let first = mending.mend("digest".to_owned(), 3, || 10).await;
+        if Artifact::read(std::path::Path::new("/proc/self/exe"), &target(Machine::here())).await.is_err() {
+            assert!(matches!(&first, ExitReason::Refused(words) if words.contains("cannot be stored again")));
+            return;
+        }
+        assert_eq!(first, ExitReason::Throttled(Duration::ZERO));
+        storage.head_object(storage.bucket(), shipped.key()).await.expect("it is stored");
+        // Others were on their way; the next one fetches what was stored again.
+        assert_eq!(mending.mend("digest".to_owned(), 9, || 20).await, ExitReason::Throttled(Duration::ZERO));
+        let ExitReason::Refused(words) = mending.mend("digest".to_owned(), 10, || 20).await else {
+            panic!("it did not help")
+        };
+        assert!(words.contains(shipped.key()) && words.contains("lithops storage delete"), "{words}");
+    }
+}
