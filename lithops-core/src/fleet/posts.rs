@@ -78,6 +78,19 @@ impl Fleet {
         insist(|| storage.delete(bucket, &key)).await
     }
 
+    /// Whether a job's post is there.
+    ///
+    /// # Errors
+    /// When the storage cannot be read.
+    pub async fn has(&self, job: JobId) -> Result<bool> {
+        let (storage, bucket, key) = (self.storage.storage(), self.storage.bucket(), self.key_of(job));
+        match insist(|| storage.head(bucket, &key)).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The jobs that are wanted, oldest first.
     ///
     /// # Errors
