@@ -104,7 +104,8 @@ mod tests {
 
     #[test]
     fn of_reports_that_overlap_each_call_is_taken_once() {
-        let findings = Findings::of(reported(&[(2, 11, 12), (1, 10, 13), (3, 9, 15)]), &[1, 2], (10, 14), 3, 2);
+        let findings =
+            Findings::of(reported(&[(2, 11, 12), (1, 10, 13), (3, 9, 15)]), &[1, 2], (10, 14), 3, 2);
         let done: Vec<_> = findings.done.iter().map(|(report, calls)| (report.epoch, *calls)).collect();
         assert_eq!(done, [(1, (10, 13)), (3, (13, 14))]);
         assert!(findings.open.is_empty() && findings.lost.is_empty());

@@ -129,7 +129,10 @@ fn is_damaged(key: &str, bytes: &Bytes) -> bool {
 
 fn given_up(error: Error, lasts: Duration) -> Error {
     // The next worker would wait for as long, and with no more success.
-    let hint = format!("the storage has been asked for this for {} s in vain: is it full, or out of order?", lasts.as_secs());
+    let hint = format!(
+        "the storage has been asked for this for {} s in vain: is it full, or out of order?",
+        lasts.as_secs()
+    );
     error.with_retry(Retry::Never).with_hint(hint)
 }
 
@@ -213,8 +216,7 @@ mod tests {
     }
 
     fn board(broken: Broken) -> StoredBoard {
-        let storage =
-            StorageClient::new(Arc::new(Sick { well: ObjectStorage::memory(), broken }), "bucket");
+        let storage = StorageClient::new(Arc::new(Sick { well: ObjectStorage::memory(), broken }), "bucket");
         StoredBoard::new(&storage, &Journal::new(&storage, None, JobId::generate()), Chunks::new(10, 1))
     }
 
@@ -244,7 +246,10 @@ mod tests {
             };
             assert_eq!(begun.elapsed(), GIVEN_UP, "{broken:?}");
             assert_eq!(error.retry(), Retry::Never, "{error}: another worker would do no better");
-            assert!(error.to_string().contains("No space left") && error.to_string().contains("300 s"), "{error}");
+            assert!(
+                error.to_string().contains("No space left") && error.to_string().contains("300 s"),
+                "{error}"
+            );
         }
     }
 
@@ -255,7 +260,10 @@ mod tests {
         for _ in 0..10 {
             assert_eq!(board.perform(get()).await.unwrap(), Answer::Failed);
             advance(GIVEN_UP - Duration::from_secs(1)).await;
-            let sick = std::mem::replace(&mut board.storage, StorageClient::new(Arc::new(ObjectStorage::memory()), "b"));
+            let sick = std::mem::replace(
+                &mut board.storage,
+                StorageClient::new(Arc::new(ObjectStorage::memory()), "b"),
+            );
             assert_eq!(board.perform(get()).await.unwrap(), Answer::Absent);
             board.storage = sick;
         }

@@ -87,7 +87,9 @@ impl Walk<'_> {
             Err(_) if is_own || !may_be => return Ok(()),
             // It may have gone between the two looks.
             Err(error) if is_absent(&error) && !is_link => return Ok(()),
-            Err(error) if is_link => return Err(self.no_object(path, &format!("is a link that leads nowhere, {error}"))),
+            Err(error) if is_link => {
+                return Err(self.no_object(path, &format!("is a link that leads nowhere, {error}")));
+            }
             Err(error) => return Err(self.cannot(path, &error)),
         };
         if metadata.is_dir() {
@@ -106,7 +108,8 @@ impl Walk<'_> {
         if !metadata.is_file() {
             return Err(self.no_object(path, "is neither a file nor a folder"));
         }
-        let name = std::str::from_utf8(key).map_err(|_| self.no_object(path, "has a name that is not UTF-8"))?;
+        let name =
+            std::str::from_utf8(key).map_err(|_| self.no_object(path, "has a name that is not UTF-8"))?;
         if local::is_staged(name) && (is_own || is_being_written(path, &metadata)) {
             return Ok(());
         }
@@ -139,7 +142,10 @@ fn is_being_written(path: &Path, seen: &fs::Metadata) -> bool {
     let (begun, wait) = (Instant::now(), WRITING.saturating_sub(age));
     loop {
         match fs::symlink_metadata(path) {
-            Ok(now) if (identity(&now), now.len(), now.mtime_nsec()) != (identity(seen), seen.len(), seen.mtime_nsec()) => {
+            Ok(now)
+                if (identity(&now), now.len(), now.mtime_nsec())
+                    != (identity(seen), seen.len(), seen.mtime_nsec()) =>
+            {
                 return true;
             }
             Ok(_) if begun.elapsed() < wait => thread::sleep(LOOK),
