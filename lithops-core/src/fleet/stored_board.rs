@@ -14,7 +14,7 @@ use crate::{
     bytes::Bytes,
     error::{Error, ErrorKind, Result, Retry},
     id::JobId,
-    journal::{self, Journal, may_succeed_later},
+    journal::{Journal, may_succeed_later},
     storage::{PutMode, StorageClient},
 };
 
@@ -82,10 +82,6 @@ impl StoredBoard {
                 }
             }
             Request::Get { key } => match storage.get(bucket, &self.place(&key)).await {
-                Ok(bytes) if is_damaged(&key, &bytes) => {
-                    tracing::warn!(job = %self.job, key, "a report is damaged: its calls are run again");
-                    Ok(Answer::Absent)
-                }
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(Answer::Absent),
                 got => got.map(Answer::Found),
             },
@@ -118,13 +114,6 @@ fn kind_of(request: &Request) -> Kind {
         Request::List { prefix } => ("list", prefix),
     };
     (what, key.split('/').next().unwrap_or_default().to_owned())
-}
-
-/// Whether it is a report that nobody could take outcomes from.
-fn is_damaged(key: &str, bytes: &Bytes) -> bool {
-    keys::read_outcome(key).is_some_and(|(_, first, end)| {
-        journal::Bundle::decode(&bytes.clone().into_inner(), first, end).is_err()
-    })
 }
 
 fn given_up(error: Error, lasts: Duration) -> Error {
@@ -267,18 +256,5 @@ mod tests {
             assert_eq!(board.perform(get()).await.unwrap(), Answer::Absent);
             board.storage = sick;
         }
-    }
-
-    #[tokio::test]
-    async fn a_damaged_report_is_none() {
-        let storage = StorageClient::new(Arc::new(ObjectStorage::memory()), "bucket");
-        let journal = Journal::new(&storage, None, JobId::generate());
-        let board = StoredBoard::new(&storage, &journal, Chunks::new(10, 10));
-        for key in [keys::outcome(0, 1, 0, 3), keys::outcome(0, 1, 0, 999_999_999_999)] {
-            assert_eq!(board.perform(put(key.clone())).await.unwrap(), Answer::Stored);
-            assert_eq!(board.perform(Request::Get { key }).await.unwrap(), Answer::Absent);
-        }
-        assert_eq!(board.perform(put(keys::beat("w"))).await.unwrap(), Answer::Stored);
-        assert!(matches!(board.perform(Request::Get { key: keys::beat("w") }).await, Ok(Answer::Found(_))));
     }
 }

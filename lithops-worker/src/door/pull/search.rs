@@ -24,6 +24,10 @@ use super::{
 /// The longer there is no job, the less often is looked for one, up to so many pauses.
 const RARELY: u32 = 8;
 
+/// A job that was done and is wanted all the same is looked at again after a lease, or after so long: what was committed
+/// of it may be gone, or damaged.
+const AGAIN: Duration = Duration::from_secs(5);
+
 /// Looks for jobs of the fleet and works at them, until there is none for too long.
 pub(in crate::door) async fn search(launch: &Launch, mut pool: ToPool, leaves: &AtomicBool) -> Result<()> {
     let storage = StorageClient::connect(&launch.storage)?;
@@ -70,11 +74,11 @@ pub(in crate::door) async fn search(launch: &Launch, mut pool: ToPool, leaves: &
         let name = if *before == 0 { launch.worker.clone() } else { format!("{}.{before}", launch.worker) };
         *before += 1;
         let journal = Journal::new(&storage, prefix, job);
-        let (chunks, lease) = (post.chunks().count(), post.terms.lease);
+        let (chunks, again) = (post.chunks().count(), post.terms.lease.min(AGAIN));
         let left = Stint::new(&name, post, &storage, &fleet, &journal).work(&mut pool, launch.look).await?;
         if left != Left::Idle {
             clear_away(&journal).await;
-            done.insert(job, Done { chunks, lease, looked: Instant::now(), is_open: false });
+            done.insert(job, Done { chunks, again, looked: Instant::now(), is_open: false });
         }
         idle_since = Instant::now();
         pause = launch.look.max(Duration::from_millis(1));
@@ -85,15 +89,15 @@ pub(in crate::door) async fn search(launch: &Launch, mut pool: ToPool, leaves: &
 #[derive(Debug)]
 struct Done {
     chunks: u64,
-    lease: Duration,
+    again: Duration,
     looked: Instant,
     is_open: bool,
 }
 
 impl Done {
-    /// Looks once in a lease whether it is not done after all.
+    /// Looks from time to time whether it is not done after all.
     async fn look_again(&mut self, journal: &Journal) -> Result<()> {
-        if self.looked.elapsed() >= self.lease {
+        if self.looked.elapsed() >= self.again {
             self.looked = Instant::now();
             self.is_open = (journal.committed().await?.len() as u64) < self.chunks;
         }
