@@ -16,14 +16,14 @@ const CALLS: u64 = 16;
 
 /// Says that it has begun, and goes on once it is allowed to.
 #[lithops::function]
-fn waits(id: CallId, folder: PathBuf) -> u64 {
+fn waits(id: CallId, folder: PathBuf, nothing: Shared<u64>) -> u64 {
     let mut notes =
         fs::OpenOptions::new().create(true).append(true).open(folder.join("begun")).expect("notes");
     notes.write_all(format!("{}\n", std::os::unix::process::parent_id()).as_bytes()).expect("written");
     while !folder.join("go").exists() {
         std::thread::sleep(Duration::from_millis(1));
     }
-    id.into()
+    u64::from(id) + *nothing
 }
 
 /// A job whose first calls have begun.
@@ -44,7 +44,7 @@ impl Running {
         );
         let fexec = FunctionExecutor::builder().config_yaml(yaml).build().await.expect("an executor");
         let inputs = vec![folder.path().to_owned(); usize::try_from(CALLS).expect("few")];
-        let futures = fexec.map(waits, inputs).chunksize(4).await.expect("a job");
+        let futures = fexec.map(waits, inputs).shared(0).chunksize(4).await.expect("a job");
         let running = Self { root, folder, futures, _fexec: fexec };
         until("calls that run", || !running.workers().is_empty()).await;
         running
@@ -158,4 +158,15 @@ async fn inputs_that_are_removed_are_an_error_that_names_them() {
     kill_process(worker, Signal::KILL).expect("it is there");
     let error = running.futures.get_result().await.expect_err("there are no inputs");
     assert!(error.to_string().contains("/inputs/"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shared_values_that_are_removed_are_an_error_that_names_them() {
+    let running = Running::begin(1).await;
+    running.remove("/shared/");
+    // The next worker does not have them in memory.
+    let worker = Pid::from_raw(running.workers()[0]).expect("a process");
+    kill_process(worker, Signal::KILL).expect("it is there");
+    let error = running.futures.get_result().await.expect_err("there are no shared values");
+    assert!(error.to_string().contains("/shared/"), "{error}");
 }

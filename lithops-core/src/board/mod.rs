@@ -81,6 +81,8 @@ mod watch;
 mod worker;
 
 #[cfg(test)]
+mod tampered_tests;
+#[cfg(test)]
 mod tests;
 
 pub use action::{Action, ClientAction, End};

@@ -12,7 +12,7 @@ use crate::bytes::Bytes;
 
 /// How an operation goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Luck {
+pub(super) enum Luck {
     Well,
     /// It fails, and has not happened.
     Fails,
@@ -21,37 +21,37 @@ enum Luck {
 }
 
 #[derive(Debug)]
-struct Participant {
-    board: BoardWorker,
+pub(super) struct Participant {
+    pub(super) board: BoardWorker,
     asked: BTreeMap<Lane, Request>,
     calls: VecDeque<(u64, u64, u64)>,
     until: Option<Duration>,
-    alive: bool,
+    pub(super) alive: bool,
     end: Option<End>,
 }
 
 #[derive(Debug)]
-struct Board {
+pub(super) struct Board {
     chunks: Chunks,
-    terms: Terms,
-    now: Duration,
-    store: BTreeMap<String, Bytes>,
+    pub(super) terms: Terms,
+    pub(super) now: Duration,
+    pub(super) store: BTreeMap<String, Bytes>,
     client: BoardClient,
     client_asked: Option<Request>,
     client_until: Option<Duration>,
-    workers: Vec<Participant>,
+    pub(super) workers: Vec<Participant>,
     poison: BTreeSet<u64>,
     runs: BTreeMap<(u64, u64), u32>,
     committed: Vec<u64>,
     operations: BTreeMap<&'static str, u32>,
     /// Keys that are listed and not found.
-    hidden: BTreeSet<String>,
+    pub(super) hidden: BTreeSet<String>,
     /// Whether something was taken away that nobody of a board takes away.
     tampered: bool,
 }
 
 impl Board {
-    fn new(calls: u64, chunksize: u64, max_workers: u64, poison: &[u64]) -> Self {
+    pub(super) fn new(calls: u64, chunksize: u64, max_workers: u64, poison: &[u64]) -> Self {
         let chunks = Chunks::new(calls, chunksize);
         let terms = Terms { losses: 2, ..Terms::default() };
         Self {
@@ -122,7 +122,7 @@ impl Board {
     }
 
     /// Lets a worker do one thing; `choice` decides which, if there are several.
-    fn step_worker(&mut self, index: usize, choice: u64, luck: Luck) -> bool {
+    pub(super) fn step_worker(&mut self, index: usize, choice: u64, luck: Luck) -> bool {
         let now = self.now;
         let worker = &mut self.workers[index];
         if !worker.alive || worker.end.is_some() {
@@ -170,7 +170,7 @@ impl Board {
     }
 
     /// Lets everyone go on, until all are done.
-    fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         for round in 0..200_000 {
             let mut busy = self.step_client(Luck::Well);
             for index in 0..self.workers.len() {
@@ -191,14 +191,14 @@ impl Board {
     }
 
     /// As `finish`; calls may have run twice in an epoch, because its claim was taken away.
-    fn finish_with_repeats(&mut self) {
+    pub(super) fn finish_with_repeats(&mut self) {
         self.tampered = true;
         self.finish();
         assert_eq!(self.judge(), (vec![], vec![]));
     }
 
     /// Checks what every run must keep. Returns the calls that are lost, and those that are cancelled.
-    fn judge(&self) -> (Vec<u64>, Vec<u64>) {
+    pub(super) fn judge(&self) -> (Vec<u64>, Vec<u64>) {
         let mut seen = self.committed.clone();
         seen.sort_unstable();
         assert_eq!(seen, (0..self.chunks.count()).collect::<Vec<_>>(), "each chunk is seen once");
@@ -220,14 +220,14 @@ impl Board {
     }
 
     /// Takes away what others have stored below a prefix.
-    fn vanish(&mut self, prefix: &str) -> usize {
+    pub(super) fn vanish(&mut self, prefix: &str) -> usize {
         let before = self.store.len();
         self.store.retain(|key, _| !key.starts_with(prefix));
         before - self.store.len()
     }
 
     /// Lets everyone go on until so many calls have run.
-    fn until_run(&mut self, calls: usize) {
+    pub(super) fn until_run(&mut self, calls: usize) {
         while self.runs.len() < calls {
             self.step_client(Luck::Well);
             for index in 0..self.workers.len() {
@@ -333,73 +333,6 @@ fn more_dead_holders_than_are_watched_at_once() {
     board.finish();
     assert_eq!(board.judge(), (vec![], vec![]));
     assert!(board.now < board.terms.lease * 6, "{:?}", board.now);
-}
-
-#[test]
-fn a_claim_that_vanishes_lets_its_chunk_go_and_it_is_claimed_anew() {
-    for workers in [1, 3] {
-        let mut board = Board::new(24, 8, workers, &[]);
-        board.until_run(2);
-        assert!(board.vanish("claims/") > 0);
-        // Longer than its holder may begin calls without having looked.
-        board.now += board.terms.lease;
-        board.finish_with_repeats();
-    }
-}
-
-#[test]
-fn a_claim_of_one_who_is_gone_that_vanishes_frees_its_chunk() {
-    let mut board = Board::new(24, 8, 2, &[]);
-    board.until_run(2);
-    board.workers.iter_mut().for_each(|worker| worker.alive = false);
-    board.vanish("claims/");
-    board.vanish(keys::BEATS);
-    board.finish_with_repeats();
-}
-
-#[test]
-fn claims_of_absurd_epochs_and_of_nobody_end_nothing() {
-    let foreign = [3, 4711, keys::LAST_EPOCH, keys::LAST_EPOCH + 1, 999_999_999_999, u64::MAX];
-    for epoch in foreign {
-        for name in [&b"nobody"[..], b"\xff\0../beat", b"", b"worker-0"] {
-            let mut board = Board::new(24, 8, 2, &[]);
-            board.until_run(2);
-            board.store.insert(keys::claim(0, epoch), Bytes::from(name.to_vec()));
-            board.store.insert(keys::claim(2, epoch), Bytes::from(name.to_vec()));
-            board.store.insert(keys::claim(999_999_999_999, 1), Bytes::from(name.to_vec()));
-            board.store.insert(format!("{}+1", keys::claims(1)), Bytes::from(name.to_vec()));
-            board.finish_with_repeats();
-            assert!(board.now < board.terms.lease * 20, "{epoch}: {:?}", board.now);
-        }
-    }
-}
-
-#[test]
-fn reports_that_vanish_or_that_nobody_wrote_are_done_without() {
-    let mut board = Board::new(8, 8, 1, &[]);
-    board.until_run(2);
-    while !board.store.keys().any(|key| key.starts_with("outcomes/")) {
-        board.step_worker(0, 1, Luck::Well);
-    }
-    board.workers[0].alive = false;
-    // Listed, and never found.
-    board.hidden.extend(board.store.keys().filter(|key| key.starts_with("outcomes/")).cloned());
-    for key in [keys::outcome(0, u64::MAX, 0, 8), "outcomes/000000000000/1/2".into()] {
-        board.store.insert(key, Bytes::default());
-    }
-    board.finish_with_repeats();
-}
-
-#[test]
-fn beats_of_nobody_are_not_read_without_end() {
-    let mut board = Board::new(24, 8, 2, &[]);
-    for name in ["a/b", "", "\u{1}", "x y"] {
-        board.store.insert(format!("{}{name}", keys::BEATS), Bytes::default());
-    }
-    board.until_run(2);
-    assert!(board.vanish(keys::BEATS) > 0);
-    board.finish();
-    assert_eq!(board.judge(), (vec![], vec![]));
 }
 
 fn luck(choice: u64) -> Luck {

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     board::{Answer, BoardClient, ClientAction},
     error::{Error, ErrorKind, Result},
-    fleet::{Hired, Post, StoredBoard},
+    fleet::{GIVEN_UP, Hired, Post, StoredBoard},
     job::{Command, Commands, JobEvent, Measured},
     journal::{Bundle, may_succeed_later},
     protocol::{JobSpec, Logs},
@@ -67,6 +67,8 @@ pub(super) struct Gathering<'a> {
     /// A look whether what the workers need is there still, or the post that is put again.
     keeping: Fuse<BoxFuture<'a, Result<Kept>>>,
     next_keeping: Duration,
+    /// Since when that has failed.
+    unkept_since: Option<Duration>,
     /// How often the post was put again, and how many commits there were then.
     put_again: (u32, u64),
     /// The workers that were started, and how many of them before the last commit.
@@ -95,6 +97,7 @@ impl<'a> Gathering<'a> {
             next_scaling: Duration::ZERO,
             keeping: Fuse::terminated(),
             next_keeping: hired.terms.beat,
+            unkept_since: None,
             put_again: (0, 0),
             workers: BTreeMap::new(),
             started_before: 0,
@@ -213,10 +216,14 @@ impl<'a> Gathering<'a> {
 
     fn kept(&mut self, kept: Result<Kept>) -> Result<()> {
         let id = self.pursuit.record.job;
+        let now = self.now();
+        let failing_since = if kept.is_err() { Some(self.unkept_since.unwrap_or(now)) } else { None };
+        self.unkept_since = failing_since;
         match kept {
             Ok(Kept::All) => {}
-            // The board's own operations say when the storage is to be given up.
-            Err(error) if may_succeed_later(&error) => {
+            Err(error)
+                if may_succeed_later(&error) && failing_since.is_some_and(|since| now < since + GIVEN_UP) =>
+            {
                 tracing::warn!(job = %id, %error, "cannot look after the job's post");
             }
             Err(error) => return Err(error),

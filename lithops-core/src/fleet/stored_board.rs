@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// When operations of one kind have not worked for so long, the storage is given up.
-const GIVEN_UP: Duration = Duration::from_secs(300);
+pub(crate) const GIVEN_UP: Duration = Duration::from_secs(300);
 
 /// What an operation does, and in which folder of the board: that others succeed says nothing of it. A storage that is
 /// full can be read, and may have room for a beat and none for outcomes.

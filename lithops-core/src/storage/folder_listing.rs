@@ -178,12 +178,19 @@ fn describe(key: &str, metadata: &fs::Metadata) -> ObjectMeta {
 #[cfg(test)]
 mod tests {
     use std::{
-        os::unix::{fs::symlink, net::UnixListener},
+        os::unix::{
+            fs::{PermissionsExt, symlink},
+            net::UnixListener,
+        },
         path::PathBuf,
         sync::Arc,
     };
 
-    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    use rustix::{
+        fs::{CWD, FileType, Mode, mknodat},
+        process::Uid,
+        thread::set_thread_uid,
+    };
 
     use super::*;
     use crate::storage::{ObjectStorage, StorageClient};
@@ -272,6 +279,25 @@ mod tests {
         fs::write(bucket.join(name), "").unwrap();
         assert!(fault(root.path(), "x").contains("not UTF-8"));
         assert_eq!(keys(root.path(), "a"), ["a"]);
+    }
+
+    #[test]
+    fn a_folder_that_may_not_be_read_is_named() {
+        let (root, bucket) = bucket();
+        let (x, mode) = (bucket.join("x"), |mode| fs::Permissions::from_mode(mode));
+        fs::set_permissions(root.path(), mode(0o755)).unwrap();
+        fs::set_permissions(&x, mode(0o000)).unwrap();
+        let place = root.path().to_owned();
+        let looked = thread::spawn(move || {
+            // One who may read everything becomes somebody else, in this thread alone.
+            let _ = set_thread_uid(Uid::from_raw(65534));
+            (fault(&place, ""), fault(&place, "x/y/"), keys(&place, "a"))
+        });
+        let (all, below, other) = looked.join().unwrap();
+        fs::set_permissions(&x, mode(0o755)).unwrap();
+        assert!(all.contains(x.to_str().unwrap()) && all.contains("denied"), "{all}");
+        assert!(below.contains(x.join("y").to_str().unwrap()) && below.contains("denied"), "{below}");
+        assert_eq!(other, ["a"]);
     }
 
     #[test]
