@@ -5,7 +5,8 @@
 //! outcome when it ended, is the one that was running. A call that was the frontier of more than `losses` epochs is
 //! lost. It then counts as done, so that the frontiers of later epochs are those of its neighbours.
 //!
-//! All of it follows from the keys, so that every worker that claims the chunk comes to the same conclusion.
+//! All of it follows from the keys, so that every worker that claims the chunk comes to the same conclusion. Only epochs
+//! that somebody has claimed count: an epoch of which nothing is there blames nobody, however high the next one is.
 
 use std::collections::BTreeMap;
 
@@ -31,20 +32,26 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    /// What the holder of an epoch concludes for the calls `first..end`.
-    pub(super) fn of(mut reports: Vec<Reported>, calls: (u64, u64), epoch: u64, losses: u32) -> Self {
+    /// What the holder of an epoch concludes for the calls `first..end`, from the reports and the epochs that were claimed
+    /// before, in order.
+    pub(super) fn of(
+        mut reports: Vec<Reported>,
+        claimed: &[u64],
+        calls: (u64, u64),
+        epoch: u64,
+        losses: u32,
+    ) -> Self {
         let (first, end) = calls;
         reports.sort_unstable();
         let mut findings = Self::default();
         let mut covered = Ranges::default();
         let mut blamed: BTreeMap<u64, u32> = BTreeMap::new();
         let mut reports = reports.into_iter().peekable();
-        for past in 1..epoch {
+        for past in claimed.iter().copied().filter(|past| (2..epoch).contains(past)) {
             while let Some(report) = reports.next_if(|report| report.epoch <= past) {
                 findings.take(report, calls, &mut covered);
             }
-            let frontier = covered.missing(first, end).first().map(|(call, _)| *call);
-            if let Some(call) = frontier.filter(|_| past > 1) {
+            if let Some(call) = covered.missing(first, end).first().map(|(call, _)| *call) {
                 let losses_of_it = blamed.entry(call).or_default();
                 *losses_of_it += 1;
                 if *losses_of_it > losses {
@@ -80,7 +87,7 @@ mod tests {
 
     #[test]
     fn the_first_epoch_blames_nobody() {
-        let findings = Findings::of(reported(&[(1, 12, 14)]), (10, 20), 2, 0);
+        let findings = Findings::of(reported(&[(1, 12, 14)]), &[1], (10, 20), 2, 0);
         assert_eq!((findings.lost, findings.open), (vec![], vec![(10, 12), (14, 20)]));
     }
 
@@ -88,7 +95,7 @@ mod tests {
     fn the_frontier_of_too_many_epochs_is_lost_and_its_neighbours_go_on() {
         // Call 11 ends epochs 2, 3 and 4; then 12 is done in epoch 5, and 13 ends epochs 5 and 6.
         let reports = reported(&[(2, 10, 11), (5, 12, 13)]);
-        let at = |epoch| Findings::of(reports.clone(), (10, 20), epoch, 2);
+        let at = |epoch| Findings::of(reports.clone(), &[1, 2, 3, 4, 5, 6, 7], (10, 20), epoch, 2);
         assert_eq!((at(4).lost, at(4).open), (vec![], vec![(11, 12), (13, 20)]));
         assert_eq!((at(5).lost, at(5).open), (vec![11], vec![(13, 20)]));
         assert_eq!(at(7).lost, [11], "13 has ended two epochs only");
@@ -97,9 +104,19 @@ mod tests {
 
     #[test]
     fn of_reports_that_overlap_each_call_is_taken_once() {
-        let findings = Findings::of(reported(&[(2, 11, 12), (1, 10, 13), (3, 9, 15)]), (10, 14), 3, 2);
+        let findings =
+            Findings::of(reported(&[(2, 11, 12), (1, 10, 13), (3, 9, 15)]), &[1, 2], (10, 14), 3, 2);
         let done: Vec<_> = findings.done.iter().map(|(report, calls)| (report.epoch, *calls)).collect();
         assert_eq!(done, [(1, (10, 13)), (3, (13, 14))]);
         assert!(findings.open.is_empty() && findings.lost.is_empty());
+    }
+
+    #[test]
+    fn epochs_that_nobody_has_claimed_blame_nobody_and_take_no_time() {
+        let far = u64::MAX - 1;
+        let findings = Findings::of(reported(&[(1, 10, 12)]), &[1, 2, far], (10, 14), u64::MAX, 2);
+        assert_eq!((findings.lost, findings.open), (vec![], vec![(12, 14)]));
+        let findings = Findings::of(reported(&[(far, 0, u64::MAX)]), &[far], (10, 14), u64::MAX, 0);
+        assert_eq!((findings.lost, findings.open), (vec![], vec![]));
     }
 }

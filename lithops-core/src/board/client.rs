@@ -14,6 +14,10 @@ use crate::bytes::Bytes;
 /// Those that are gone may only have been asleep, but most were not: they are looked at every so many counts.
 const GONE_READ_EVERY: u64 = 8;
 
+/// So many workers that others have started are looked after at most: anybody who can write to the storage can make
+/// beats.
+const MOST_OTHERS: usize = 10_000;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
     Resting(Duration),
@@ -118,7 +122,9 @@ impl BoardClient {
             }
             (State::Counting, Answer::Listed(listed)) => {
                 for worker in listed.iter().filter_map(|key| keys::worker_of_beat(key)) {
-                    self.pulses.entry(worker.to_owned()).or_insert_with(|| Pulse::new(now));
+                    if self.pulses.len() < MOST_OTHERS {
+                        self.pulses.entry(worker.to_owned()).or_insert_with(|| Pulse::new(now));
+                    }
                 }
                 let all = self.counts.is_multiple_of(GONE_READ_EVERY);
                 let pulses = self.pulses.iter().filter(|(_, pulse)| all || !pulse.is_gone());

@@ -10,8 +10,8 @@ use crate::bytes::Bytes;
 pub(super) enum Felt {
     /// Nothing yet.
     Nothing,
-    /// The claims of the chunk it holds.
-    Claims(Vec<String>),
+    /// The claims of the chunk that it held, in the epoch that it held it in, when they were asked for.
+    Claims((u64, u64), Vec<String>),
     /// The job was cancelled.
     Cancelled,
 }
@@ -20,7 +20,7 @@ pub(super) enum Felt {
 enum Step {
     Resting,
     Beating,
-    LookingAtClaims,
+    LookingAtClaims(u64, u64),
     LookingForCancel,
 }
 
@@ -70,24 +70,25 @@ impl Heart {
         if self.step == Step::Resting { Some(self.next) } else { self.errand.due() }
     }
 
-    /// Takes an answer in; `held` is the chunk the worker holds.
-    pub(super) fn answered(&mut self, answer: Answer, held: Option<u64>, now: Duration) -> Felt {
+    /// Takes an answer in; `held` is the chunk the worker holds, and the epoch.
+    pub(super) fn answered(&mut self, answer: Answer, held: Option<(u64, u64)>, now: Duration) -> Felt {
         let Some((answer, _)) = self.errand.answered(answer, now) else { return Felt::Nothing };
         let cancel = Request::Get { key: keys::CANCEL.to_owned() };
         match (self.step, answer) {
             (Step::Beating, _) => {
                 self.has_begun = true;
                 match held {
-                    Some(chunk) => {
-                        self.go(Step::LookingAtClaims, Request::List { prefix: keys::claims(chunk) });
+                    Some((chunk, epoch)) => {
+                        let claims = Request::List { prefix: keys::claims(chunk) };
+                        self.go(Step::LookingAtClaims(chunk, epoch), claims);
                     }
                     None => self.go(Step::LookingForCancel, cancel),
                 }
                 Felt::Nothing
             }
-            (Step::LookingAtClaims, Answer::Listed(claims)) => {
+            (Step::LookingAtClaims(chunk, epoch), Answer::Listed(claims)) => {
                 self.go(Step::LookingForCancel, cancel);
-                Felt::Claims(claims)
+                Felt::Claims((chunk, epoch), claims)
             }
             (Step::LookingForCancel, Answer::Found(_)) => Felt::Cancelled,
             _ => {

@@ -1,6 +1,6 @@
 //! [`Hold`]: a chunk in the hands of a worker.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{
     Bundle, Content, Part, Request,
@@ -8,6 +8,31 @@ use super::{
     keys,
 };
 use crate::{bytes::Bytes, job::Ranges};
+
+/// What a worker finds of a chunk that others have held before.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// The epochs it was claimed in, in order.
+    pub(super) claimed: Vec<u64>,
+    pub(super) reports: BTreeSet<Reported>,
+    /// Reports that are listed and cannot be had: their calls are run again.
+    pub(super) unreadable: BTreeSet<Reported>,
+}
+
+impl Found {
+    /// Takes in the claims of a chunk.
+    pub(super) fn claims(listed: &[String]) -> Self {
+        let claimed: BTreeSet<u64> =
+            listed.iter().filter_map(|key| keys::read_claim(key)).map(|(_, epoch)| epoch).collect();
+        Self { claimed: claimed.into_iter().collect(), ..Self::default() }
+    }
+
+    /// Takes in the reports of a chunk.
+    pub(super) fn reports(&mut self, listed: &[String]) {
+        let reports = listed.iter().filter_map(|key| keys::read_outcome(key));
+        self.reports = reports.map(|(epoch, first, end)| Reported { epoch, first, end }).collect();
+    }
+}
 
 /// A chunk in the hands of a worker: which of its calls are done, which are running, and what must still be told.
 #[derive(Debug)]
@@ -29,11 +54,11 @@ impl Hold {
         Self::with(chunk, 1, calls, Findings { open: vec![calls], ..Findings::default() })
     }
 
-    /// A chunk that others have held before, and whose reports are listed.
-    pub(super) fn of(chunk: u64, epoch: u64, calls: (u64, u64), listed: &[String], losses: u32) -> Self {
-        let reports = listed.iter().filter_map(|key| keys::read_outcome(key));
-        let reports = reports.map(|(epoch, first, end)| Reported { epoch, first, end });
-        Self::with(chunk, epoch, calls, Findings::of(reports.collect(), calls, epoch, losses))
+    /// A chunk that others have held before, whose claims and reports are listed.
+    pub(super) fn of((chunk, epoch): (u64, u64), calls: (u64, u64), found: &Found, losses: u32) -> Self {
+        let reports = found.reports.difference(&found.unreadable).copied().collect();
+        let findings = Findings::of(reports, &found.claimed, calls, epoch, losses);
+        Self::with(chunk, epoch, calls, findings)
     }
 
     fn with(chunk: u64, epoch: u64, calls: (u64, u64), findings: Findings) -> Self {
@@ -50,6 +75,11 @@ impl Hold {
         };
         findings.lost.into_iter().for_each(|call| hold.add(call, call + 1, Content::Lost));
         hold
+    }
+
+    /// The next report of another epoch, as its key says it.
+    pub(super) fn next_unread(&self) -> Option<Reported> {
+        self.unread.front().map(|(reported, _)| *reported)
     }
 
     /// The next report of another epoch that is to be read.

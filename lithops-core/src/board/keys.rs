@@ -3,8 +3,18 @@
 //! Numbers have twelve digits, so that the order of a listing is the order of the numbers, and so that the chunks of a
 //! [`PAGE`] share a prefix: it is listed as one.
 
+//!
+//! Keys may come from any hand: what is not written exactly as it is written here is no key of a board, and is passed
+//! over.
+
 /// How many chunks are looked at with one listing: as many keys as storages give in one answer.
 pub const PAGE: u64 = 1000;
+
+/// No claim of a later epoch is believed: with the shortest leases a chunk comes to it after weeks.
+pub const LAST_EPOCH: u64 = 1_000_000;
+
+/// No worker has a longer name.
+const LONGEST_NAME: usize = 200;
 
 /// The key that exists when the job was cancelled.
 pub const CANCEL: &str = "cancel";
@@ -63,32 +73,50 @@ pub fn commits_of_page(page: u64) -> String {
     format!("{COMMITS}{page:09}")
 }
 
+/// Whether a worker may have this name: it is a part of keys, and short.
+#[must_use]
+pub fn is_worker(name: &str) -> bool {
+    let fits = |letter: u8| letter.is_ascii_alphanumeric() || b"-_.:@+=~".contains(&letter);
+    (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(fits) && !matches!(name, "." | "..")
+}
+
 /// The worker of a beat's key.
 #[must_use]
 pub fn worker_of_beat(key: &str) -> Option<&str> {
-    key.strip_prefix(BEATS)
+    key.strip_prefix(BEATS).filter(|name| is_worker(name))
 }
 
 /// Chunk and epoch of a claim's key.
 #[must_use]
 pub fn read_claim(key: &str) -> Option<(u64, u64)> {
     let (chunk, epoch) = key.strip_prefix("claims/")?.split_once('/')?;
-    Some((chunk.parse().ok()?, epoch.parse().ok()?))
+    Some((number(chunk)?, epoch_of(epoch)?))
 }
 
 /// Epoch, first call and the call after the last of a report's key.
 #[must_use]
 pub fn read_outcome(key: &str) -> Option<(u64, u64, u64)> {
-    let mut parts = key.strip_prefix("outcomes/")?.split('/').skip(1);
-    let epoch = parts.next()?.parse().ok()?;
+    let mut parts = key.strip_prefix("outcomes/")?.splitn(3, '/').skip(1);
+    let epoch = epoch_of(parts.next()?)?;
     let (first, end) = parts.next()?.split_once('-')?;
-    Some((epoch, first.parse().ok()?, end.parse().ok()?))
+    let (first, end) = (number(first)?, number(end)?);
+    (first < end).then_some((epoch, first, end))
 }
 
 /// The chunk of a commit's key.
 #[must_use]
 pub fn read_commit(key: &str) -> Option<u64> {
-    key.strip_prefix(COMMITS)?.parse().ok()
+    number(key.strip_prefix(COMMITS)?)
+}
+
+/// A number as it is written here, and no other way.
+fn number(text: &str) -> Option<u64> {
+    let plain = text.len() == 12 && text.bytes().all(|digit| digit.is_ascii_digit());
+    plain.then(|| text.parse().ok()).flatten()
+}
+
+fn epoch_of(text: &str) -> Option<u64> {
+    number(text).filter(|epoch| (1..=LAST_EPOCH).contains(epoch))
 }
 
 #[cfg(test)]
@@ -103,6 +131,24 @@ mod tests {
         assert_eq!(worker_of_beat(&beat("w-1")), Some("w-1"));
         assert_eq!(read_claim("claims/x/1"), None);
         assert_eq!(read_outcome("outcomes/1/2/3"), None);
+    }
+
+    #[test]
+    fn what_nobody_here_writes_is_not_read() {
+        for epoch in [0, LAST_EPOCH + 1, 999_999_999_999, u64::MAX] {
+            assert_eq!((read_claim(&claim(1, epoch)), read_outcome(&outcome(1, epoch, 0, 1))), (None, None));
+        }
+        assert_eq!(read_claim(&claim(1, LAST_EPOCH)), Some((1, LAST_EPOCH)));
+        for key in ["claims/000000000001/+00000000002", "claims/1/2", "claims/000000000001/000000000002/"] {
+            assert_eq!(read_claim(key), None, "{key}");
+        }
+        assert_eq!(read_commit("commit/+00000000001"), None);
+        assert_eq!(read_outcome(&outcome(1, 1, 5, 5)), None);
+        assert_eq!(read_outcome(&outcome(1, 1, 6, 5)), None);
+        assert_eq!(read_outcome(&format!("{}/x", outcome(1, 1, 5, 6))), None);
+        for name in ["", ".", "..", "a/b", "a#1", "a b", "\u{0}", "\u{fffd}", &"x".repeat(201)] {
+            assert_eq!(worker_of_beat(&format!("{BEATS}{name}")), None, "{name:?}");
+        }
     }
 
     #[test]

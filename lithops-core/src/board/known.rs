@@ -5,7 +5,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::{Chunks, keys, keys::PAGE};
 use crate::job::Ranges;
 
-/// What a participant knows of all chunks. It only grows: claims and commits never go away.
+/// What a participant knows of all chunks. Nobody of a board takes a claim or a commit away, but others may: what a
+/// worker sees of that it forgets.
 #[derive(Debug)]
 pub(super) struct Known {
     chunks: u64,
@@ -31,6 +32,13 @@ impl Known {
     pub(super) fn take(&mut self, chunk: u64) {
         if chunk < self.chunks {
             self.taken.insert(chunk, chunk + 1);
+        }
+    }
+
+    /// Notes that the claims of a chunk are gone.
+    pub(super) fn forget(&mut self, chunk: u64) {
+        if !self.is_committed(chunk) {
+            self.taken.remove(chunk, chunk.saturating_add(1));
         }
     }
 

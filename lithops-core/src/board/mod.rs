@@ -19,7 +19,7 @@
 //!              has claimed               it is its own         have outcomes    it exists
 //!   Looking ------------------> Claiming --------------> Running --------> Committing ---> Looking
 //!    |  ^  ^                     |    ^  \                ^  |
-//!    |  |  | another has claimed |    |   \ epoch > 1     |  | claimed at a higher epoch
+//!    |  |  | another has claimed |    |   \ epoch > 1     |  | claimed at a higher epoch, or its claim is gone
 //!    |  |  +---------------------+    |    v              |  +--> Looking
 //!    |  |        (epoch 1)       |    |  Reading ---------+
 //!    |  |                        |    |    | claimed at a higher epoch
@@ -39,6 +39,10 @@
 //! - **Leases.** A claim is another's to take when its holder's beat stands still for the lease on the observer's own
 //!   clock. Two may then run the same calls, if the holder was only asleep; it finds out when it next beats or, after a
 //!   sleep it can tell, before it starts another call, and at the latest when its commit is too late.
+//! - **What is there may go, and what comes may be anybody's.** Nothing is computed from a number that is only written
+//!   somewhere: epochs that nobody has claimed blame nobody, and keys, names and epochs that no board writes are passed
+//!   over. A worker whose claim is gone gives the chunk up, a chunk without claims is free again, a beat is written anew,
+//!   and a report that is listed and cannot be had is done without.
 //! - **An operation that failed may have happened**, and may even happen later. It is repeated byte for byte until it
 //!   is known. A claim that exists is read: it may be one's own. A report or a commit that exists is there, whoever
 //!   wrote it.
@@ -76,6 +80,8 @@ mod terms;
 mod watch;
 mod worker;
 
+#[cfg(test)]
+mod tampered_tests;
 #[cfg(test)]
 mod tests;
 

@@ -45,6 +45,8 @@ struct Claimed {
 /// beats of all holders, and a last look whether the chunk of one who is gone is not committed after all.
 #[derive(Debug)]
 pub(super) struct Watch {
+    /// The worker's own name.
+    name: String,
     terms: Terms,
     claimed: BTreeMap<u64, Claimed>,
     pulses: BTreeMap<String, Pulse>,
@@ -57,8 +59,9 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(terms: Terms, place: u64) -> Self {
+    pub(super) fn new(name: &str, terms: Terms, place: u64) -> Self {
         Self {
+            name: name.to_owned(),
             terms,
             claimed: BTreeMap::new(),
             pulses: BTreeMap::new(),
@@ -77,8 +80,8 @@ impl Watch {
     }
 
     /// Another worker has claimed what this one was told to.
-    pub(super) fn was_claimed(&mut self, chunk: u64, epoch: u64, holder: String) {
-        self.claimed.insert(chunk, Claimed { epoch, holder: Some(holder) });
+    pub(super) fn was_claimed(&mut self, chunk: u64, epoch: u64, holder: &[u8]) {
+        self.claimed.insert(chunk, Claimed { epoch, holder: Some(name_of(holder, chunk, epoch)) });
     }
 
     /// This worker has claimed it.
@@ -104,16 +107,15 @@ impl Watch {
                 }
                 self.page(known)
             }
-            (Step::Claims(page), Answer::Listed(listed)) => {
-                self.note_claims(page, &listed, known);
-                self.holder(known)
-            }
+            (Step::Claims(page), Answer::Listed(listed)) => match self.note_claims(page, &listed, known) {
+                Some(chunk) => Next::Claim(chunk, 1),
+                None => self.holder(known, now),
+            },
             (Step::Holder(chunk), Answer::Found(name)) => {
-                let holder = String::from_utf8_lossy(&name).into_owned();
                 if let Some(claimed) = self.claimed.get_mut(&chunk) {
-                    claimed.holder = Some(holder);
+                    claimed.holder = Some(name_of(&name, chunk, claimed.epoch));
                 }
-                self.holder(known)
+                self.holder(known, now)
             }
             (Step::Beat(worker), answer) => {
                 let beat = if let Answer::Found(beat) = answer { Some(beat) } else { None };
@@ -121,7 +123,7 @@ impl Watch {
                 if pulse.read(beat, asked, now, self.terms.lease) {
                     self.moved.insert(worker);
                 }
-                self.beat(known)
+                self.beat(known, now)
             }
             (Step::Sure(chunk), Answer::Listed(listed)) => {
                 known.commits(&listed);
@@ -133,7 +135,7 @@ impl Watch {
             // A claim that was listed and is not there: it is looked for again in the next round.
             (Step::Holder(chunk), _) => {
                 self.claimed.remove(&chunk);
-                self.holder(known)
+                self.holder(known, now)
             }
             _ => self.end(known),
         }
@@ -147,31 +149,43 @@ impl Watch {
         Next::Ask(Request::List { prefix: keys::commits_of_page(page) })
     }
 
-    fn note_claims(&mut self, page: u64, listed: &[String], known: &Known) {
+    /// Takes in the claims of a page. Returns an open chunk that has none any more: whoever held it gives it up, and it
+    /// is free.
+    fn note_claims(&mut self, page: u64, listed: &[String], known: &Known) -> Option<u64> {
         let mut newest: BTreeMap<u64, u64> = BTreeMap::new();
         for (chunk, epoch) in listed.iter().filter_map(|key| keys::read_claim(key)) {
             let newest = newest.entry(chunk).or_default();
             *newest = epoch.max(*newest);
         }
+        self.claimed.retain(|chunk, _| chunk / keys::PAGE != page || newest.contains_key(chunk));
         for (chunk, claimed) in &mut self.claimed {
-            if let Some(epoch) = newest.get(chunk).filter(|epoch| **epoch > claimed.epoch) {
+            // A newer one; or the newest is gone, unless it is one of those that are not listed.
+            let counts = |epoch: u64| {
+                epoch > claimed.epoch || epoch < claimed.epoch && claimed.epoch <= keys::LAST_EPOCH
+            };
+            if let Some(epoch) = newest.get(chunk).filter(|epoch| counts(**epoch)) {
                 *claimed = Claimed { epoch: *epoch, holder: None };
             }
         }
+        let mut free = None;
         while self.claimed.len() < MOST
             && let Some(chunk) = known.next_open(self.place).filter(|chunk| chunk / keys::PAGE == page)
         {
-            if let Some(epoch) = newest.get(&chunk) {
-                self.claimed.entry(chunk).or_insert(Claimed { epoch: *epoch, holder: None });
+            match newest.get(&chunk) {
+                Some(epoch) => {
+                    self.claimed.entry(chunk).or_insert(Claimed { epoch: *epoch, holder: None });
+                }
+                None => free = free.or(Some(chunk)),
             }
             self.place = chunk + 1;
         }
-        if self.claimed.len() < MOST {
+        if self.claimed.len() < MOST || known.open() <= self.claimed.len() as u64 {
             self.place = (page + 1) * keys::PAGE;
         }
+        free
     }
 
-    fn holder(&mut self, known: &Known) -> Next {
+    fn holder(&mut self, known: &Known, now: Duration) -> Next {
         let unknown = self.claimed.iter().find(|(_, claimed)| claimed.holder.is_none());
         if let Some((chunk, claimed)) = unknown {
             self.step = Step::Holder(*chunk);
@@ -181,11 +195,16 @@ impl Watch {
             self.claimed.values().filter_map(|claimed| claimed.holder.clone()).collect();
         self.pulses.retain(|worker, _| holders.contains(worker));
         self.unread = holders.into_iter().collect();
-        self.beat(known)
+        self.beat(known, now)
     }
 
-    fn beat(&mut self, known: &Known) -> Next {
-        if let Some(worker) = self.unread.pop_front() {
+    fn beat(&mut self, known: &Known, now: Duration) -> Next {
+        while let Some(worker) = self.unread.pop_front() {
+            if !keys::is_worker(&worker) {
+                let pulse = self.pulses.entry(worker).or_insert_with(|| Pulse::new(now));
+                pulse.read(None, now, now, self.terms.lease);
+                continue;
+            }
             let key = keys::beat(&worker);
             self.step = Step::Beat(worker);
             return Next::Ask(Request::Get { key });
@@ -196,8 +215,9 @@ impl Watch {
     /// The end of a round: someone is gone, or it is time to rest.
     fn end(&mut self, known: &Known) -> Next {
         let is_gone = |claimed: &Claimed| {
-            let pulse = claimed.holder.as_ref().and_then(|holder| self.pulses.get(holder));
-            pulse.is_some_and(Pulse::is_gone)
+            let Some(holder) = &claimed.holder else { return false };
+            // What it has claimed itself and does not hold, it has given up.
+            *holder == self.name || self.pulses.get(holder).is_some_and(Pulse::is_gone)
         };
         if let Some((chunk, _)) = self.claimed.iter().find(|(_, claimed)| is_gone(claimed)) {
             self.step = Step::Sure(*chunk);
@@ -210,4 +230,10 @@ impl Watch {
         }
         Next::Rest(self.began + self.terms.beat)
     }
+}
+
+/// The worker that a claim names. What is no name of a worker stands for one that never beats.
+fn name_of(claim: &[u8], chunk: u64, epoch: u64) -> String {
+    let name = std::str::from_utf8(claim).ok().filter(|name| keys::is_worker(name));
+    name.map_or_else(|| format!("?{chunk}/{epoch}"), str::to_owned)
 }

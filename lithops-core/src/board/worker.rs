@@ -6,7 +6,7 @@ use super::{
     Action, Answer, Chunks, End, Lane, Request, Terms,
     exchange::Errand,
     heart::{Felt, Heart},
-    hold::Hold,
+    hold::{Found, Hold},
     keys,
     known::Known,
     watch::{Next, Watch},
@@ -18,7 +18,7 @@ enum State {
     Looking,
     Claiming { chunk: u64, epoch: u64 },
     Watching { until: Option<Duration> },
-    Reading { chunk: u64, epoch: u64, hold: Option<Hold> },
+    Reading { chunk: u64, epoch: u64, found: Option<Found>, hold: Option<Hold> },
     Running(Hold),
     Committing { chunk: u64 },
     Done(End),
@@ -58,7 +58,7 @@ impl BoardWorker {
             known,
             heart: Heart::new(name, terms.beat),
             errand: Errand::default(),
-            watch: Watch::new(terms, place),
+            watch: Watch::new(name, terms, place),
             state: State::Looking,
             place,
             collisions: 0,
@@ -100,9 +100,9 @@ impl BoardWorker {
             }
             return;
         }
-        match self.heart.answered(answer, self.held().map(|(chunk, _)| chunk), now) {
+        match self.heart.answered(answer, self.held(), now) {
             Felt::Nothing => {}
-            Felt::Claims(claims) => self.saw_claims(&claims, now),
+            Felt::Claims(of, claims) => self.saw_claims(of, &claims, now),
             Felt::Cancelled => {
                 self.stop();
                 self.state = State::Done(End::Cancelled);
@@ -226,15 +226,21 @@ impl BoardWorker {
                 let next = self.watch.answered(answer, asked, &mut self.known, now);
                 self.go_on(next);
             }
-            (State::Reading { chunk, epoch, hold }, answer) => {
-                match (hold.as_mut(), answer) {
-                    (Some(hold), Answer::Found(report)) => hold.read(&report),
-                    (None, Answer::Listed(outcomes)) => {
+            (State::Reading { chunk, epoch, found, hold }, answer) => {
+                match (hold.as_mut(), found.as_mut(), answer) {
+                    (Some(hold), _, Answer::Found(report)) => hold.read(&report),
+                    (None, None, Answer::Listed(claims)) => *found = Some(Found::claims(&claims)),
+                    (None, Some(found), Answer::Listed(outcomes)) => {
+                        found.reports(&outcomes);
                         let calls = self.chunks.calls_of(*chunk);
-                        *hold = Some(Hold::of(*chunk, *epoch, calls, &outcomes, self.terms.losses));
+                        *hold = Some(Hold::of((*chunk, *epoch), calls, found, self.terms.losses));
                     }
-                    // A report that was listed and is not there: it is looked for again.
-                    _ => *hold = None,
+                    // A report that was listed and is not there: it is done without.
+                    (Some(unread), Some(found), _) => {
+                        found.unreadable.extend(unread.next_unread());
+                        *hold = None;
+                    }
+                    _ => {}
                 }
                 match hold.take() {
                     None => self.errand.ask(Request::List { prefix: keys::outcomes(*chunk) }),
@@ -267,14 +273,14 @@ impl BoardWorker {
         if epoch == 1 {
             self.state = State::Running(Hold::first(chunk, self.chunks.calls_of(chunk)));
         } else {
-            self.state = State::Reading { chunk, epoch, hold: None };
-            self.errand.ask(Request::List { prefix: keys::outcomes(chunk) });
+            self.state = State::Reading { chunk, epoch, found: None, hold: None };
+            self.errand.ask(Request::List { prefix: keys::claims(chunk) });
         }
     }
 
     fn was_claimed(&mut self, chunk: u64, epoch: u64, holder: &[u8], now: Duration) {
         if epoch > 1 {
-            self.watch.was_claimed(chunk, epoch, String::from_utf8_lossy(holder).into_owned());
+            self.watch.was_claimed(chunk, epoch, holder);
             let next = self.watch.begin(&self.known, now);
             return self.go_on(next);
         }
@@ -286,17 +292,25 @@ impl BoardWorker {
         self.errand.ask(Request::List { prefix: keys::claims_of_page(chunk / keys::PAGE) });
     }
 
-    fn saw_claims(&mut self, claims: &[String], now: Duration) {
-        let Some((chunk, epoch)) = self.held() else { return };
-        let epochs = claims.iter().filter_map(|key| keys::read_claim(key));
-        match epochs.filter(|(of, _)| *of == chunk).map(|(_, epoch)| epoch).max() {
-            Some(newest) if newest > epoch => {
-                self.stop();
-                self.state = State::Looking;
+    fn saw_claims(&mut self, of: (u64, u64), claims: &[String], now: Duration) {
+        // They may have been looked at before it held what it holds now.
+        if self.held() != Some(of) {
+            return;
+        }
+        let (chunk, epoch) = of;
+        let newest = claims.iter().filter_map(|key| keys::read_claim(key)).map(|(_, epoch)| epoch).max();
+        if newest.is_some_and(|newest| newest > epoch) {
+            self.stop();
+            self.state = State::Looking;
+        } else if claims.contains(&keys::claim(chunk, epoch)) {
+            self.sure = now;
+        } else {
+            // Its claim is gone: nothing keeps others from the chunk, and it may be one of those who claim it anew.
+            self.stop();
+            self.state = State::Looking;
+            if newest.is_none() {
+                self.known.forget(chunk);
             }
-            Some(_) => self.sure = now,
-            // It was looked at before this chunk was held.
-            None => {}
         }
     }
 

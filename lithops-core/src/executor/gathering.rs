@@ -22,9 +22,9 @@ use super::{
 use crate::{
     board::{Answer, BoardClient, ClientAction},
     error::{Error, ErrorKind, Result},
-    fleet::{Hired, Post, StoredBoard},
+    fleet::{GIVEN_UP, Hired, Post, StoredBoard},
     job::{Command, Commands, JobEvent, Measured},
-    journal::Bundle,
+    journal::{Bundle, may_succeed_later},
     protocol::{JobSpec, Logs},
 };
 
@@ -35,6 +35,20 @@ const SCALED_EVERY: Duration = Duration::from_secs(1);
 /// A fleet whose workers end without a commit is not scaled for ever: so many workers beyond those that every call may
 /// take with it.
 const FALSE_STARTS: u64 = 16;
+
+/// A post that is taken away is put again so often without a commit in between: then somebody does not want it there.
+const PUT_AGAIN: u32 = 20;
+
+/// What is looked after while the fleet works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    /// All that the workers look for is there.
+    All,
+    /// The job's post is gone.
+    NoPost,
+    /// What is stored of the job is gone.
+    NoRecord,
+}
 
 /// A client's part in a job whose chunks a fleet fetches itself: it tells the fleet of the job, has as many workers
 /// started as are needed, and makes visible what is committed. Which worker does what is none of its business.
@@ -50,6 +64,13 @@ pub(super) struct Gathering<'a> {
     asking: Fuse<BoxFuture<'a, Result<Answer>>>,
     scaling: Fuse<BoxFuture<'a, Result<Vec<String>>>>,
     next_scaling: Duration,
+    /// A look whether what the workers need is there still, or the post that is put again.
+    keeping: Fuse<BoxFuture<'a, Result<Kept>>>,
+    next_keeping: Duration,
+    /// Since when that has failed.
+    unkept_since: Option<Duration>,
+    /// How often the post was put again, and how many commits there were then.
+    put_again: (u32, u64),
     /// The workers that were started, and how many of them before the last commit.
     workers: BTreeMap<String, u64>,
     started_before: u64,
@@ -74,6 +95,10 @@ impl<'a> Gathering<'a> {
             asking: Fuse::terminated(),
             scaling: Fuse::terminated(),
             next_scaling: Duration::ZERO,
+            keeping: Fuse::terminated(),
+            next_keeping: hired.terms.beat,
+            unkept_since: None,
+            put_again: (0, 0),
             workers: BTreeMap::new(),
             started_before: 0,
             commits: 0,
@@ -110,17 +135,14 @@ impl<'a> Gathering<'a> {
         let Pursuit { record, journal, job, .. } = self.pursuit;
         job.set_known(record.calls, true);
         job.handed_over(record.chunks());
-        // A fleet knows the job from its post alone; outcomes are committed on the board, and nowhere else.
-        let spec = JobSpec { durable: None, ..(*self.means.spec).clone() };
-        let calls = (record.calls, record.chunksize);
-        let post = Post::new(spec, calls, record.segments.clone(), record.policy, self.hired.terms);
-        let board = StoredBoard::new(&self.hired.storage, journal, post.chunks());
+        let chunks = crate::board::Chunks::new(record.calls, record.chunksize);
+        let board = StoredBoard::new(&self.hired.storage, journal, chunks);
         let board = std::sync::Arc::new(board);
-        self.hired.fleet.put(&post).await?;
-        drop(post);
+        self.hired.fleet.put(&self.post()).await?;
         loop {
             self.read();
             self.scale();
+            self.keep();
             let alarm = match self.board.poll(self.now()) {
                 ClientAction::Ask(request) => {
                     let board = std::sync::Arc::clone(&board);
@@ -133,7 +155,9 @@ impl<'a> Gathering<'a> {
                 ClientAction::Done => None,
                 ClientAction::Wait(until) => {
                     let scaling = Some(self.next_scaling).filter(|due| *due < Duration::MAX);
-                    [until, scaling].into_iter().flatten().min().map(|due| self.begun + due)
+                    let keeping = Some(self.next_keeping)
+                        .filter(|_| self.keeping.is_terminated() && !self.board.is_finished());
+                    [until, scaling, keeping].into_iter().flatten().min().map(|due| self.begun + due)
                 }
             };
             tokio::select! {
@@ -153,6 +177,7 @@ impl<'a> Gathering<'a> {
                     self.board.answered(answer?, now);
                 }
                 names = &mut self.scaling => self.scaled(&names?)?,
+                kept = &mut self.keeping => self.kept(kept)?,
                 () = sleep_until(alarm.unwrap_or(self.begun)), if alarm.is_some() => {}
             }
         }
@@ -160,6 +185,72 @@ impl<'a> Gathering<'a> {
 
     fn now(&self) -> Duration {
         self.begun.elapsed()
+    }
+
+    /// What the fleet is told: it knows the job from its post alone; outcomes are committed on the board, and nowhere
+    /// else.
+    fn post(&self) -> Post {
+        let record = &self.pursuit.record;
+        let spec = JobSpec { durable: None, ..(*self.means.spec).clone() };
+        let calls = (record.calls, record.chunksize);
+        Post::new(spec, calls, record.segments.clone(), record.policy, self.hired.terms)
+    }
+
+    /// Looks from time to time whether what the workers look for is there: anybody may take it away, and nobody else
+    /// would notice.
+    fn keep(&mut self) {
+        let now = self.now();
+        if now < self.next_keeping || !self.keeping.is_terminated() || self.board.is_finished() {
+            return;
+        }
+        self.next_keeping = now + self.hired.terms.beat;
+        let (fleet, journal, id) = (&self.hired.fleet, &self.pursuit.journal, self.pursuit.record.job);
+        let look = async move {
+            if !journal.has_record().await? {
+                return Ok(Kept::NoRecord);
+            }
+            Ok(if fleet.has(id).await? { Kept::All } else { Kept::NoPost })
+        };
+        self.keeping = look.boxed().fuse();
+    }
+
+    fn kept(&mut self, kept: Result<Kept>) -> Result<()> {
+        let id = self.pursuit.record.job;
+        let now = self.now();
+        let failing_since = if kept.is_err() { Some(self.unkept_since.unwrap_or(now)) } else { None };
+        self.unkept_since = failing_since;
+        match kept {
+            Ok(Kept::All) => {}
+            Err(error)
+                if may_succeed_later(&error) && failing_since.is_some_and(|since| now < since + GIVEN_UP) =>
+            {
+                tracing::warn!(job = %id, %error, "cannot look after the job's post");
+            }
+            Err(error) => return Err(error),
+            Ok(_) if self.board.is_finished() => {}
+            Ok(Kept::NoRecord) => {
+                let problem = format!("what is stored of job {id} was removed while it ran");
+                return Err(Error::new(ErrorKind::NotDurable, problem)
+                    .with_hint("somebody else can write to this storage; start the job again"));
+            }
+            Ok(Kept::NoPost) => {
+                let commits = self.hired.commits();
+                let (times, before) = self.put_again;
+                let times = if commits > before { 1 } else { times + 1 };
+                self.put_again = (times, commits);
+                if times > PUT_AGAIN {
+                    let problem = format!(
+                        "the post of job {id} was removed {times} times while the fleet committed nothing"
+                    );
+                    return Err(Error::new(ErrorKind::WorkerLost, problem)
+                        .with_hint("something else removes objects below `lithops.fleets/`"));
+                }
+                tracing::warn!(job = %id, "somebody has removed the job's post: it is put again");
+                let (fleet, post) = (&self.hired.fleet, self.post());
+                self.keeping = async move { fleet.put(&post).await.map(|()| Kept::All) }.boxed().fuse();
+            }
+        }
+        Ok(())
     }
 
     /// Reads what was committed and is not visible yet.

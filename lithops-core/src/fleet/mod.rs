@@ -27,4 +27,5 @@ pub use outcomes::outcomes;
 pub use post::Post;
 pub(crate) use posts::all_posts;
 pub use posts::{FOLDER, Fleet};
+pub(crate) use stored_board::GIVEN_UP;
 pub use stored_board::StoredBoard;

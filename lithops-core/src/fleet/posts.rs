@@ -9,12 +9,15 @@ use crate::{
     error::{Error, ErrorKind, Result},
     id::JobId,
     journal::insist,
-    protocol::MAX_FRAME,
     storage::{ObjectMeta, PutMode, StorageClient},
 };
 
 /// What the keys of all fleets start with.
 pub const FOLDER: &str = "lithops.fleets/";
+
+/// The most bytes of a post: some dozens for each of the segments of its inputs, which there is one of for 16,384 calls or
+/// 8 MiB, and what workers are told of the job.
+const LONGEST_POST: u64 = 64 << 20;
 
 /// The posts of a fleet.
 #[derive(Debug, Clone)]
@@ -65,6 +68,15 @@ impl Fleet {
     pub async fn put(&self, post: &Post) -> Result<()> {
         let key = self.key_of(post.spec.job);
         let signed = self.key.sign(&key, &post.encode()?);
+        if signed.len() as u64 > LONGEST_POST {
+            let problem = format!(
+                "what a fleet is told of job {} has {} bytes, where at most {LONGEST_POST} are taken",
+                post.spec.job,
+                signed.len()
+            );
+            return Err(Error::new(ErrorKind::PayloadTooLarge, problem)
+                .with_hint("put large values of the environment into the storage"));
+        }
         let (storage, bucket) = (self.storage.storage(), self.storage.bucket());
         insist(|| storage.put(bucket, &key, signed.clone(), PutMode::Overwrite)).await
     }
@@ -76,6 +88,19 @@ impl Fleet {
     pub async fn remove(&self, job: JobId) -> Result<()> {
         let (storage, bucket, key) = (self.storage.storage(), self.storage.bucket(), self.key_of(job));
         insist(|| storage.delete(bucket, &key)).await
+    }
+
+    /// Whether a job's post is there.
+    ///
+    /// # Errors
+    /// When the storage cannot be read.
+    pub async fn has(&self, job: JobId) -> Result<bool> {
+        let (storage, bucket, key) = (self.storage.storage(), self.storage.bucket(), self.key_of(job));
+        match insist(|| storage.head(bucket, &key)).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// The jobs that are wanted, oldest first.
@@ -98,7 +123,7 @@ impl Fleet {
         let found = insist(|| async {
             // Somebody else may have put it there: it is not read before it is known to be of a sensible size.
             let size = storage.head(bucket, &key).await?.size;
-            if size > MAX_FRAME as u64 {
+            if size > LONGEST_POST {
                 let problem = format!("`{key}` has {size} bytes: it is no post of this fleet");
                 return Err(Error::new(ErrorKind::PayloadTooLarge, problem));
             }
@@ -112,6 +137,13 @@ impl Fleet {
                         ErrorKind::Unexpected,
                         format!("`{key}` is the post of another job"),
                     ));
+                }
+                let inputs =
+                    post.segments.iter().fold(0, |sum: u64, segment| sum.saturating_add(segment.calls));
+                if inputs != post.calls {
+                    let problem =
+                        format!("`{key}` says {} calls, and inputs for {inputs} are stored", post.calls);
+                    return Err(Error::new(ErrorKind::Unexpected, problem));
                 }
                 Ok(Some(post))
             }

@@ -94,6 +94,19 @@ impl Journal {
         }
     }
 
+    /// Whether anything is stored that says what the job is.
+    ///
+    /// # Errors
+    /// When the storage cannot be read.
+    pub async fn has_record(&self) -> Result<bool> {
+        let key = self.keys.record();
+        match insist(|| self.storage.head(&self.bucket, &key)).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Stores what the job is: from now on others see it.
     ///
     /// # Errors

@@ -17,6 +17,7 @@
 
 mod boundary;
 mod found;
+mod members;
 mod object;
 mod options;
 mod packing;
@@ -27,6 +28,8 @@ mod reading;
 mod size;
 mod source;
 
+#[cfg(test)]
+mod folder_tests;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(test)]

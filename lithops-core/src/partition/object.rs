@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use futures_util::{Stream, StreamExt, TryStreamExt};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader, Split};
 use tokio_util::io::StreamReader;
 
@@ -24,6 +24,13 @@ use crate::{
 
 /// A part of an object, file or URL: a reserved parameter of functions whose inputs are a
 /// [`DataSource`](super::DataSource). Nothing is read before it is asked for.
+///
+/// Objects are bytes. Parts begin where a record does, and records end with the bytes of `obj_newline`, `\n` unless it is
+/// said: in UTF-8, and in every encoding that has ASCII in it, that is never in the middle of a character. Text in UTF-16
+/// or UTF-32 is not to be cut: leave `obj_chunk_size` out.
+///
+/// Names that end in `.gz` or `.zst` are unpacked. Those of other archives and compressed files (`.bz2`, `.xz`, `.zip`,
+/// `.tgz`, ..) are never cut, give their bytes as they are, and have no [`lines`](Self::lines).
 #[derive(Clone)]
 pub struct DataObject {
     partition: Arc<Partition>,
@@ -102,7 +109,7 @@ impl DataObject {
     /// # Errors
     /// It cannot be read, or has been changed since the job was started.
     pub async fn bytes(&self) -> Result<Bytes> {
-        if self.partition.packing == Packing::None {
+        if matches!(self.partition.packing, Packing::None | Packing::Other) {
             return self.reading().bytes().await;
         }
         let mut unpacked = Vec::new();
@@ -126,14 +133,27 @@ impl DataObject {
 
     /// The lines of the part, one after another, as text: a `Stream`, with a `next` of its own. They are those of
     /// [`Bytes::lines`]: `\n` and `\r\n` end lines, whatever `obj_newline` says, and bytes that are not UTF-8 are
-    /// replaced.
+    /// replaced. What is packed in a way that is not unpacked here has none: that is an error.
     pub fn lines(&self) -> Lines {
-        let reader: Pin<Box<dyn AsyncRead + Send>> = Box::pin(self.reader());
+        let reader: Pin<Box<dyn AsyncRead + Send>> = match self.partition.packing {
+            Packing::Other => {
+                let refused = std::io::Error::other(self.has_no_lines());
+                let nothing = stream::iter([Err::<bytes::Bytes, _>(refused)]);
+                Box::pin(StreamReader::new(nothing))
+            }
+            _ => Box::pin(self.reader()),
+        };
         Lines { object: self.clone(), lines: BufReader::with_capacity(64 << 10, reader).split(b'\n') }
     }
 
     fn reading(&self) -> Reading {
         Reading::new((*self.partition).clone(), self.storage.clone())
+    }
+
+    fn has_no_lines(&self) -> Error {
+        let message = format!("`{}` is packed in a way that is not unpacked here", self.partition.place);
+        Error::new(ErrorKind::Unsupported, message)
+            .with_hint("`.gz` and `.zst` are; unpack what `bytes()` or `reader()` gives in the function")
     }
 
     fn fault(&self, error: std::io::Error) -> Error {

@@ -103,6 +103,7 @@ async fn find(wanted: Wanted, around: &Surroundings) -> Result<Vec<Found>> {
         Wanted::Prefix(name) => {
             let (bucket, prefix) = in_bucket(&name, around)?;
             let listed = listed(bucket, prefix, around).await?;
+            check(bucket, &listed, around).await?;
             some(listed.into_iter().map(|meta| object(bucket, meta)).collect(), || {
                 format!("no object of storage `{}` starts with `{bucket}/{prefix}`", scheme(around))
             })
@@ -116,8 +117,10 @@ async fn find(wanted: Wanted, around: &Surroundings) -> Result<Vec<Found>> {
             let prefix = pattern.split(['*', '?', '[']).next().unwrap_or_default();
             let options = MatchOptions { require_literal_separator: true, ..MatchOptions::new() };
             let listed = listed(bucket, prefix, around).await?;
-            let matched = listed.into_iter().filter(|meta| matching.matches_with(&meta.key, options));
-            some(matched.map(|meta| object(bucket, meta)).collect(), || {
+            let matches = |meta: &ObjectMeta| matching.matches_with(&meta.key, options);
+            let matched: Vec<ObjectMeta> = listed.into_iter().filter(matches).collect();
+            check(bucket, &matched, around).await?;
+            some(matched.into_iter().map(|meta| object(bucket, meta)).collect(), || {
                 format!("no object of storage `{}` matches `{bucket}/{pattern}`", scheme(around))
             })
         }
@@ -135,6 +138,20 @@ async fn listed(bucket: &str, prefix: &str, around: &Surroundings) -> Result<Vec
         listed.retain(|object| !is_own(&object.key));
     }
     Ok(listed)
+}
+
+/// Looks at the objects whose keys this storage may list and not be able to name: that is to be known before the job
+/// starts.
+async fn check(bucket: &str, listed: &[ObjectMeta], around: &Surroundings) -> Result<()> {
+    let is_odd = |key: &str| {
+        key.contains('#')
+            || key.chars().any(char::is_control)
+            || key.split('/').any(|part| matches!(part, "" | "." | ".."))
+    };
+    for object in listed.iter().filter(|object| is_odd(&object.key)) {
+        around.storage.head_object(bucket, &object.key).await?;
+    }
+    Ok(())
 }
 
 fn some(found: Vec<Found>, none: impl Fn() -> String) -> Result<Vec<Found>> {
@@ -232,20 +249,43 @@ fn walk(path: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
             return Err(Error::new(ErrorKind::InvalidInput, message)
                 .with_hint("pipes and devices have no size, and cannot be read in parts"));
         }
+        if metadata.len() == 0 && has_content(path).map_err(cannot)? {
+            let message = format!("`{}` has no size, and is not empty", path.display());
+            return Err(Error::new(ErrorKind::InvalidInput, message)
+                .with_hint("the system makes it up when it is read: copy it to a file first"));
+        }
         found.push(path.to_owned());
         return Ok(());
     }
     for entry in std::fs::read_dir(path).map_err(cannot)? {
         let entry = entry.map_err(cannot)?;
-        let kind = entry.file_type().map_err(cannot)?;
-        // A link to a folder could lead back here.
-        if kind.is_dir() || kind.is_file() {
+        let is_link = entry.file_type().map_err(cannot)?.is_symlink();
+        // A link to a folder could lead back here. One to nothing is an error, as everything is that cannot be read.
+        if !(is_link && entry.path().is_dir()) {
             walk(&entry.path(), found)?;
-        } else if kind.is_symlink() && entry.path().is_file() {
-            found.push(entry.path());
         }
     }
     Ok(())
+}
+
+/// Whether there is something in a file that says it is empty, as most of those in `/proc` do.
+fn has_content(path: &Path) -> std::io::Result<bool> {
+    use std::{io::Read, os::unix::fs::OpenOptionsExt};
+
+    // Some wait for what is to come.
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let read = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path).and_then(|file| {
+        let mut byte = Vec::with_capacity(1);
+        file.take(1).read_to_end(&mut byte)
+    });
+    match read {
+        Ok(read) => Ok(read > 0),
+        // There would be something, later.
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(true),
+        // Whoever reads it is told the same.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(feature = "http")]

@@ -64,7 +64,9 @@ pub trait Storage: Debug + Send + Sync + 'static {
     /// `NotFound` when it does not exist.
     async fn head(&self, bucket: &str, key: &str) -> Result<ObjectMeta>;
 
-    /// The objects whose keys start with `prefix`, in the order of the keys' bytes. A bucket that does not exist is
+    /// The objects whose keys start with `prefix`, in the order of the keys' bytes, also those whose keys are refused
+    /// everywhere else; without folder markers, which are empty objects whose keys end in `/`. What is there and is no
+    /// object is an error that names it. A bucket that does not exist is
     /// empty, or `NotFound` where buckets have to be made.
     fn list(&self, bucket: &str, prefix: &str) -> BoxStream<'static, Result<ObjectMeta>>;
 

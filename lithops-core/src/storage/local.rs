@@ -147,15 +147,18 @@ fn default_root() -> PathBuf {
 
 /// Refuses what cannot be the name of a file here; `object_store` keeps `name#1` for files that are being written.
 pub(super) fn check_file_name(key: &str) -> Result<()> {
-    let name = Path::new(key).file_name().and_then(|name| name.to_str()).unwrap_or(key);
-    let staged = name
-        .split_once('#')
-        .is_some_and(|(_, suffix)| !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit()));
-    if staged {
+    if is_staged(key) {
         let message = format!(
             "the key `{key}` ends in `#` and digits, which marks unfinished files in storage `localhost`"
         );
         return Err(Error::new(ErrorKind::InvalidInput, message).with_hint("choose another name"));
     }
     Ok(())
+}
+
+/// Whether a file of this name is one that `object_store` is writing, and that it does not list, read or delete.
+pub(super) fn is_staged(key: &str) -> bool {
+    let name = Path::new(key).file_name().and_then(|name| name.to_str()).unwrap_or(key);
+    name.split_once('#')
+        .is_some_and(|(_, suffix)| !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit()))
 }

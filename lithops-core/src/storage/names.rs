@@ -5,6 +5,7 @@
 
 use object_store::path::Path;
 
+use super::listed_key;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The path of an object, in a store of all buckets or of one.
@@ -25,10 +26,17 @@ pub(super) fn folder(bucket: &str, prefix: &str) -> Result<Option<Path>> {
     }
 }
 
+/// The folders of a prefix, below which all files with it lie; `None` if no file can start with it.
+pub(super) fn folder_of(prefix: &str) -> Option<&str> {
+    let (folder, _) = prefix.rsplit_once('/').unwrap_or_default();
+    let leads_on = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains('\0');
+    (folder.is_empty() && !prefix.starts_with('/') || folder.split('/').all(leads_on)).then_some(folder)
+}
+
 /// The key of a path that was listed.
 pub(super) fn key(bucket: &str, path: &Path, is_bucket: bool) -> Option<String> {
     if is_bucket {
-        return Some(path.as_ref().to_owned());
+        return Some(listed_key::as_stored(path.as_ref()));
     }
     Some(path.as_ref().strip_prefix(bucket)?.strip_prefix('/')?.to_owned())
 }

@@ -1,6 +1,11 @@
 //! [`ObjectStorage`]: [`Storage`] over a store of the crate `object_store`.
 
-use std::{fmt, ops::Range, path::Path as FilePath, sync::Arc};
+use std::{
+    fmt,
+    ops::Range,
+    path::{Path as FilePath, PathBuf},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, future, stream, stream::BoxStream};
@@ -16,7 +21,7 @@ use object_store::{
 use super::{
     ObjectMeta, PutMode, Storage, StorageCapabilities, StorageInfo,
     faults::{self, io_error, translate},
-    folder, local, memory, names,
+    folder, folder_listing, local, memory, names,
     parts::{self, PART, Target},
     patience::Patience,
 };
@@ -38,6 +43,8 @@ pub struct ObjectStorage {
     patience: Patience,
     /// Whether objects are files, named as the file system allows.
     files: bool,
+    /// Where the files are.
+    root: Option<PathBuf>,
 }
 
 /// One bucket behind a network, so that paths are keys.
@@ -75,6 +82,7 @@ impl ObjectStorage {
             network: None,
             patience: Patience::none(),
             files: true,
+            root: Some(std::fs::canonicalize(root)?),
         })
     }
 
@@ -88,6 +96,7 @@ impl ObjectStorage {
             network: None,
             patience: Patience::none(),
             files: false,
+            root: None,
         }
     }
 
@@ -100,7 +109,7 @@ impl ObjectStorage {
         patience: Patience,
     ) -> Self {
         let network = Some(Network { parts: Arc::<S>::clone(&store), pages: Arc::<S>::clone(&store) });
-        Self { store, info, capabilities, network, patience, files: false }
+        Self { store, info, capabilities, network, patience, files: false, root: None }
     }
 
     fn path(&self, bucket: &str, key: &str) -> Result<Path> {
@@ -165,6 +174,18 @@ impl ObjectStorage {
     }
 
     async fn list_once(&self, bucket: &str, prefix: &str) -> Result<Vec<ObjectMeta>> {
+        if let Some(root) = self.root.clone() {
+            let (owned_bucket, owned_prefix) = (bucket.to_owned(), prefix.to_owned());
+            let list = move || folder_listing::list(&root, &owned_bucket, &owned_prefix);
+            let listed = match tokio::runtime::Handle::try_current() {
+                Ok(runtime) => runtime.spawn_blocking(list).await,
+                Err(_) => Ok(list()),
+            };
+            let mut objects =
+                listed.map_err(|error| Error::new(ErrorKind::Unexpected, error.to_string()))??;
+            objects.sort_unstable_by(|left, right| left.key.cmp(&right.key));
+            return Ok(objects);
+        }
         let Some(mut listing) = self.listing(bucket, prefix)? else { return Ok(Vec::new()) };
         let mut objects = Vec::new();
         while let Some(object) = listing.next().await {
@@ -184,6 +205,8 @@ impl ObjectStorage {
                 Err(error) => return Err(error),
             }
         }
+        // Consoles and file browsers put these in the place of folders, which there are none of.
+        objects.retain(|object| object.size > 0 || !object.key.ends_with('/'));
         objects.sort_unstable_by(|left, right| left.key.cmp(&right.key));
         Ok(objects)
     }

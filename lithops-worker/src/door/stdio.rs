@@ -7,7 +7,7 @@ use lithops_core::{
     protocol::{self, FrameKind, Hello, Role, Setup, frame_header},
 };
 
-use super::pull::pull;
+use super::pull::{Lifeline, pull};
 use crate::{
     entry::complain,
     pool::{self, Pool},
@@ -40,6 +40,7 @@ pub fn stdio(channel: UnixStream) -> i32 {
 
 /// Serves the client at the other end of `channel` until it goes.
 pub(super) async fn serve(channel: UnixStream) -> Result<()> {
+    let socket = channel.try_clone()?;
     let (mut frames, outbox) = protocol::channel(channel)?;
 
     // The hello goes out first and in any case, so that the client can tell what is wrong with the versions.
@@ -63,7 +64,10 @@ pub(super) async fn serve(channel: UnixStream) -> Result<()> {
         None => return Ok(()),
     };
     match setup.launch.take() {
-        Some(launch) => pull(setup, launch, frames).await,
-        None => pool::run(Pool::new(setup, outbox), frames).await,
+        Some(launch) => pull(setup, launch, Lifeline { frames, socket }).await,
+        None => {
+            drop(socket);
+            pool::run(Pool::new(setup, outbox), frames).await
+        }
     }
 }

@@ -12,6 +12,8 @@ use object_store::{
     aws::{AmazonS3, AmazonS3Builder, AwsCredentialProvider, S3ConditionalPut},
 };
 
+use crate::listing::ReadableListings;
+
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long nothing may come.
@@ -32,6 +34,7 @@ pub(crate) fn open(locator: &Locator, bucket: &str, credentials: AwsCredentialPr
         .with_allow_http(true);
     let mut builder = AmazonS3Builder::new()
         .with_client_options(options)
+        .with_http_connector(ReadableListings)
         .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
         .with_conditional_put(S3ConditionalPut::ETagMatch)
         .with_credentials(credentials)

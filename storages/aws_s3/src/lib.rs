@@ -3,6 +3,7 @@
 mod bucket;
 mod config;
 mod credentials;
+mod listing;
 mod storage;
 
 pub use storage::S3Storage;

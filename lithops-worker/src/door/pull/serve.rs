@@ -11,7 +11,7 @@ use lithops_core::{
     protocol::{Frame, FrameKind, FrameReader, Incoming, Outbox, Setup, channel},
 };
 
-use super::search::search;
+use super::{lifeline, search::search};
 use crate::pool::{self, Pool};
 
 /// The way to the pool of this process.
@@ -21,12 +21,19 @@ pub(in crate::door) struct ToPool {
     pub(in crate::door) frames: FrameReader<Incoming>,
 }
 
-/// Serves the jobs of a fleet until there are none for too long, or the other end of `lifeline` is gone.
-pub(in crate::door) async fn pull(
-    setup: Setup,
-    launch: Launch,
-    mut lifeline: FrameReader<Incoming>,
-) -> Result<()> {
+/// The way to whoever has launched this worker.
+#[derive(Debug)]
+pub(in crate::door) struct Lifeline {
+    /// All that comes over it.
+    pub(in crate::door) frames: FrameReader<Incoming>,
+    /// The socket itself.
+    pub(in crate::door) socket: StdStream,
+}
+
+/// Serves the jobs of a fleet until there are none for too long, or the other end of the lifeline is gone.
+pub(in crate::door) async fn pull(setup: Setup, launch: Launch, lifeline: Lifeline) -> Result<()> {
+    let Lifeline { frames: mut orders, socket } = lifeline;
+    lifeline::watch(socket)?;
     let (ours, theirs) = StdStream::pair()?;
     let (frames, outbox) = channel(ours)?;
     let (commands, reports) = channel(theirs)?;
@@ -41,7 +48,7 @@ pub(in crate::door) async fn pull(
     tokio::select! {
         ended = pool::run(pool, commands) => ended,
         ended = search(&launch, ToPool { outbox, frames }, &leaves) => ended,
-        gone = gone(&mut lifeline, &leaves) => gone,
+        gone = gone(&mut orders, &leaves) => gone,
     }
 }
 

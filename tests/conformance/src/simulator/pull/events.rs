@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use lithops_core::board::{Answer, Lane, Request};
+use lithops_core::board::{Answer, Lane, Request, keys};
 
 use super::{
     super::random::Random,
@@ -76,6 +76,8 @@ pub(super) struct World {
     pub(super) sabotage: Option<PullSabotage>,
     pub(super) store: SimulatedStore,
     pub(super) random: Random,
+    /// Of what others do to the storage.
+    random_hand: Random,
     pub(super) now: u64,
     /// How often each call was run in each epoch.
     pub(super) runs: BTreeMap<(u64, u64), u32>,
@@ -92,8 +94,9 @@ impl World {
         Self {
             scenario: scenario.clone(),
             sabotage,
-            store: SimulatedStore::new(&scenario.terms, scenario.fails_late > 0),
+            store: SimulatedStore::new(&scenario.terms, scenario.fails_late > 0, scenario.is_tampered()),
             random: Random::new(scenario.seed.rotate_left(23)),
+            random_hand: Random::new(scenario.seed.rotate_left(5)),
             now: 0,
             runs: BTreeMap::new(),
             live: 0,
@@ -148,9 +151,33 @@ impl World {
         }
     }
 
+    /// Whether the storage takes what is written: at times it takes beats alone.
+    fn takes(&self, request: &Request) -> bool {
+        let Some((from, lasts)) = self.scenario.takes_no_writes else { return true };
+        let now = Duration::from_micros(self.now);
+        let closed = (from..from + lasts).contains(&now);
+        !closed || !matches!(request, Request::Put { key, .. } if !key.starts_with(keys::BEATS))
+    }
+
+    /// Lets somebody else change what is stored.
+    fn tamper(&mut self) {
+        if self.random_hand.happens(self.scenario.vanishes) {
+            self.store.vanish(self.random_hand.below(u64::MAX));
+        }
+        if self.random_hand.happens(self.scenario.foreign) {
+            let chunk = self.random_hand.below(self.scenario.chunks().count() + 1);
+            let epochs = [1, 2, 3, 4711, keys::LAST_EPOCH, keys::LAST_EPOCH + 1, 999_999_999_999, u64::MAX];
+            let epoch = epochs[self.random_hand.below(epochs.len() as u64) as usize];
+            let name: &[u8] = if self.random_hand.happens(500) { b"nobody" } else { b"\xff\0/../x" };
+            self.store.put_foreign(keys::claim(chunk, epoch), name);
+        }
+    }
+
     /// Lets an operation take place.
     pub(super) fn happens(&mut self, who: Who, lane: Lane, request: Request, told: Option<u64>) {
-        let answer = self.store.operate(request.clone(), self.now);
+        let answer =
+            if self.takes(&request) { self.store.operate(request.clone(), self.now) } else { Answer::Failed };
+        self.tamper();
         let answer = match self.sabotage {
             Some(sabotage) => sabotage.twist(&request, answer),
             None => answer,

@@ -136,7 +136,8 @@ fn judge(world: &World, client: &SimulatedClient) -> Result<(), Broken> {
 fn judge_runs(world: &World) -> Result<(), Broken> {
     let scenario = &world.scenario;
     let over = |what: String| Err((Violation::OverBudget, what));
-    if let Some(((call, epoch), runs)) = world.runs.iter().find(|(_, runs)| **runs > 1) {
+    let twice = world.runs.iter().find(|(_, runs)| **runs > 1 && !scenario.is_tampered());
+    if let Some(((call, epoch), runs)) = twice {
         return over(format!("call {call} was run {runs} times in epoch {epoch}"));
     }
     let chunks = scenario.chunks();
@@ -155,7 +156,7 @@ fn judge_runs(world: &World) -> Result<(), Broken> {
         return over(format!("{} runs of {} calls", world.runs.len(), scenario.calls));
     }
     // A worker that nothing was heard of may live, and another client starts its own.
-    let sure = !scenario.has_silence() && scenario.never_starts == 0;
+    let sure = !scenario.has_silence() && !scenario.is_tampered() && scenario.never_starts == 0;
     let alone = scenario.client_dies.is_none() && scenario.second_client.is_none();
     if sure && alone && world.most_live > scenario.max_workers {
         return Err((Violation::TooManyWorkers, format!("{} of {}", world.most_live, scenario.max_workers)));

@@ -51,6 +51,12 @@ pub struct PullScenario {
     pub client_dies: Option<(Duration, Duration)>,
     /// When a second client comes to stand beside the first.
     pub second_client: Option<Duration>,
+    /// Somebody takes an object away when an operation has happened: a claim, a beat or a report.
+    pub vanishes: u64,
+    /// Somebody puts a claim that is nobody's, of a chunk and an epoch that may be absurd.
+    pub foreign: u64,
+    /// When the storage begins to take nothing but beats, and for how long.
+    pub takes_no_writes: Option<(Duration, Duration)>,
 }
 
 impl PullScenario {
@@ -100,7 +106,25 @@ impl PullScenario {
             cancelled_after,
             client_dies,
             second_client,
+            vanishes: 0,
+            foreign: 0,
+            takes_no_writes: None,
         }
+        .with_a_hand_in_the_storage(faulty, &mut random)
+    }
+
+    /// Decided last, so that the other faults of a seed are what they are without these.
+    fn with_a_hand_in_the_storage(self, faulty: bool, random: &mut Random) -> Self {
+        if !faulty {
+            return self;
+        }
+        let mut odds =
+            |permille: u64, most: u64| if random.happens(permille) { random.below(most) } else { 0 };
+        let (vanishes, foreign) = (odds(250, 30), odds(150, 10));
+        let takes_no_writes = random.happens(150).then(|| {
+            (Duration::from_millis(random.below(20_000)), Duration::from_millis(random.below(60_000)))
+        });
+        Self { vanishes, foreign, takes_no_writes, ..self }
     }
 
     /// The calls in chunks.
@@ -129,10 +153,17 @@ impl PullScenario {
         self.pauses + self.slow_storage > 0
     }
 
+    /// Whether somebody else changes what is on the board: then calls may be run twice in an epoch, and chunks taken whose
+    /// holders live.
+    #[must_use]
+    pub fn is_tampered(&self) -> bool {
+        self.vanishes + self.foreign > 0
+    }
+
     /// Whether a chunk may be lost for another reason than a poisonous call.
     #[must_use]
     pub fn has_bad_luck(&self) -> bool {
-        self.has_silence() || self.dies_at_call + self.dies_at_operation > 0
+        self.has_silence() || self.is_tampered() || self.dies_at_call + self.dies_at_operation > 0
     }
 
     /// Whether nothing goes wrong at all, so that each call is run exactly once.
@@ -141,6 +172,7 @@ impl PullScenario {
         let storage = self.fails + self.fails_after + self.fails_late;
         !self.has_bad_luck()
             && storage + self.poisonous + self.never_starts == 0
+            && self.takes_no_writes.is_none()
             && (self.cancelled_after, self.client_dies, self.second_client) == (None, None, None)
     }
 }

@@ -29,13 +29,15 @@ pub(super) struct SimulatedStore {
     silence: BTreeMap<String, Silence>,
     /// The shortest time, in true microseconds, in which a lease can expire.
     shortest_lease: u64,
+    /// Whether others change what is here, so that nobody can say that a chunk was taken too early.
+    tampered: bool,
     pub(super) violation: Option<(Violation, String)>,
 }
 
 impl SimulatedStore {
     /// An empty store; where effects may land late, an old beat can take the place of a newer one before anybody has
     /// seen that, so that a lease seems to have begun up to a beat earlier.
-    pub(super) fn new(terms: &Terms, effects_land_late: bool) -> Self {
+    pub(super) fn new(terms: &Terms, effects_land_late: bool, tampered: bool) -> Self {
         let lease =
             terms.lease.saturating_sub(if effects_land_late { terms.beat * 2 } else { Duration::ZERO });
         let lease = u64::try_from(lease.as_micros()).unwrap_or(u64::MAX);
@@ -43,6 +45,7 @@ impl SimulatedStore {
             objects: BTreeMap::new(),
             silence: BTreeMap::new(),
             shortest_lease: lease / FASTEST * 1000,
+            tampered,
             violation: None,
         }
     }
@@ -69,6 +72,19 @@ impl SimulatedStore {
         }
     }
 
+    /// Takes away a claim, a beat or a report, which one `choice` decides.
+    pub(super) fn vanish(&mut self, choice: u64) {
+        let folder = ["claims/", keys::BEATS, "outcomes/"][(choice % 3) as usize];
+        let count = self.keys(folder).count() as u64;
+        let key = self.keys(folder).nth((choice / 3 % count.max(1)) as usize).cloned();
+        key.into_iter().for_each(|key| drop(self.objects.remove(&key)));
+    }
+
+    /// Puts a claim that no participant has made, unless there is one.
+    pub(super) fn put_foreign(&mut self, claim: String, content: &'static [u8]) {
+        self.objects.entry(claim).or_insert_with(|| Bytes::from(content));
+    }
+
     fn keys(&self, prefix: &str) -> impl Iterator<Item = &String> {
         self.objects.range(prefix.to_owned()..).map(|(key, _)| key).take_while(move |key| {
             // The range begins at the prefix, and what starts with it follows without a gap.
@@ -87,6 +103,7 @@ impl SimulatedStore {
             self.violation.get_or_insert((Violation::CommittedTwice, format!("`{key}` was overwritten")));
         } else if let Some((chunk, epoch)) = keys::read_claim(key)
             && epoch > 1
+            && !self.tampered
         {
             let holder = self.objects.get(&keys::claim(chunk, epoch - 1));
             let holder = holder.map(|name| String::from_utf8_lossy(name).into_owned()).unwrap_or_default();
