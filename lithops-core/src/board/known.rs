@@ -5,7 +5,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::{Chunks, keys, keys::PAGE};
 use crate::job::Ranges;
 
-/// What a participant knows of all chunks. It only grows: claims and commits never go away.
+/// What a participant knows of all chunks. It only grows: claims and commits never go away, but
+/// for commits that are found damaged.
 #[derive(Debug)]
 pub(super) struct Known {
     chunks: u64,
@@ -42,6 +43,11 @@ impl Known {
             self.taken.insert(chunk, chunk + 1);
         }
         news
+    }
+
+    /// A commit does not count.
+    pub(super) fn reopen(&mut self, chunk: u64) {
+        self.committed.remove(chunk, chunk.saturating_add(1));
     }
 
     /// Notes the commits of a listing. Returns those that are news.

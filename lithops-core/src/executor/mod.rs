@@ -3,6 +3,7 @@
 mod builder;
 mod call;
 mod checks;
+mod cleaning;
 mod client;
 mod connected;
 mod decode;
@@ -57,6 +58,7 @@ pub use pursuit::{Means, Pursuit, only_reads};
 pub use response::{ResponseFuture, ResponseValue, Status};
 pub use runtime::block_on;
 pub use shelf::Durable;
-pub use stored_jobs::{Expired, StoredJob, StoredJobs};
+pub use cleaning::{Cleaning, Expired, Unfinished};
+pub use stored_jobs::{Listing, StoredJob, StoredJobs};
 pub use summary::Summary;
 pub use wait::{ReturnWhen, Wait};

@@ -25,6 +25,6 @@ pub use key::FleetKey;
 pub use launch::Launch;
 pub use outcomes::outcomes;
 pub use post::Post;
-pub(crate) use posts::all_posts;
+pub(crate) use posts::{AllPosts, all_posts, below};
 pub use posts::{FOLDER, Fleet};
 pub use stored_board::StoredBoard;

@@ -10,21 +10,23 @@ use crate::{
     board::{Answer, Bundle, Chunks, Request, keys},
     bytes::Bytes,
     error::{ErrorKind, Result},
-    id::JobId,
-    journal::{Journal, may_succeed_later},
+    journal::{Journal, Stored, damaged, is_damage, may_succeed_later, open, seal, standing},
+    protocol::MAX_FRAME,
     storage::{PutMode, StorageClient},
 };
 
 /// When nothing has worked for so long, the storage is given up.
 const GIVEN_UP: Duration = Duration::from_secs(300);
 
+/// The most bytes of a claim, a beat or a wish.
+const LONGEST_WORD: u64 = 4 << 10;
+
 /// The board of a job in its storage. Commits stand where those of every durable job stand, in the same form, so that
 /// whoever attaches to the job need not know how it is run.
 #[derive(Debug)]
 pub struct StoredBoard {
     storage: StorageClient,
-    job: JobId,
-    folder: String,
+    journal: Journal,
     chunks: Chunks,
     failing_since: Mutex<Option<Instant>>,
 }
@@ -35,8 +37,7 @@ impl StoredBoard {
     pub fn new(storage: &StorageClient, journal: &Journal, chunks: Chunks) -> Self {
         Self {
             storage: storage.clone(),
-            job: journal.job(),
-            folder: journal.folder().to_owned(),
+            journal: journal.clone(),
             chunks,
             failing_since: Mutex::default(),
         }
@@ -50,18 +51,21 @@ impl StoredBoard {
         let (storage, bucket) = (self.storage.storage(), self.storage.bucket());
         let reads = matches!(request, Request::Get { .. });
         let done = match request {
-            Request::Put { key, bytes, if_absent } => {
-                let bytes = self.stored_form(&key, bytes)?;
-                let mode = if if_absent { PutMode::IfAbsent } else { PutMode::Overwrite };
-                storage.put(bucket, &self.place(&key), bytes, mode).await.map(|()| Answer::Stored)
-            }
-            Request::Get { key } => storage.get(bucket, &self.place(&key)).await.map(Answer::Found),
-            Request::List { prefix } => {
-                let place = self.place(&prefix);
-                let cut = place.len() - prefix.len();
-                let listed = self.storage.list_keys(bucket, &place).await;
-                listed.map(|keys| Answer::Listed(keys.iter().map(|key| key[cut..].to_owned()).collect()))
-            }
+            Request::Put { key, bytes, if_absent } => match keys::read_commit(&key) {
+                Some(chunk) => self.commit(chunk, &bytes).await,
+                None => {
+                    let place = self.place(&key);
+                    let bytes = if is_outcome(&key) {
+                        seal(self.journal.name(&place), bytes.to_vec()).await
+                    } else {
+                        bytes
+                    };
+                    let mode = if if_absent { PutMode::IfAbsent } else { PutMode::Overwrite };
+                    storage.put(bucket, &place, bytes, mode).await.map(|()| Answer::Stored)
+                }
+            },
+            Request::Get { key } => self.get(&key).await,
+            Request::List { prefix } => self.list(&prefix).await,
         };
         let answered = match done {
             Ok(answer) => Ok(answer),
@@ -85,15 +89,68 @@ impl StoredBoard {
         }
     }
 
+    async fn get(&self, key: &str) -> Result<Answer> {
+        let (storage, bucket, place) = (self.storage.storage(), self.storage.bucket(), self.place(key));
+        if !is_outcome(key) {
+            // Names and counts are short. What is not is none of them, and says no more than that it is there.
+            return match storage.get_within(bucket, &place, LONGEST_WORD).await {
+                Err(error) if error.kind() == ErrorKind::PayloadTooLarge => Ok(Answer::Found("damaged".into())),
+                read => read.map(Answer::Found),
+            };
+        }
+        let sealed = storage.get_within(bucket, &place, MAX_FRAME as u64 + LONGEST_WORD).await;
+        let opened = match sealed {
+            Ok(sealed) => open(self.journal.name(&place), &sealed, &place).await,
+            Err(error) if error.kind() == ErrorKind::PayloadTooLarge => Err(damaged(&place, error.message())),
+            Err(error) => Err(error),
+        };
+        match opened {
+            Err(error) if is_damage(&error) => {
+                tracing::warn!(%error, "damaged outcomes do not count: their calls are run again");
+                // Nobody has seen them, and nobody puts others there.
+                storage.delete(bucket, &place).await.map(|()| Answer::Absent)
+            }
+            opened => opened.map(Answer::Found),
+        }
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Answer> {
+        let place = self.place(prefix);
+        let cut = place.len() - prefix.len();
+        let listed = self.storage.list_keys(self.storage.bucket(), &place).await?;
+        let listed = listed.iter().map(|key| &key[cut..]);
+        Ok(Answer::Listed(if prefix.starts_with(keys::COMMITS) {
+            // Those that were found damaged do not count.
+            let names = listed.filter_map(|key| key.strip_prefix(keys::COMMITS));
+            standing(names).map(keys::commit).collect()
+        } else {
+            listed.map(str::to_owned).collect()
+        }))
+    }
+
+    async fn commit(&self, chunk: u64, bytes: &Bytes) -> Result<Answer> {
+        let (storage, bucket, calls) = (self.storage.storage(), self.storage.bucket(), self.chunks.calls_of(chunk));
+        let bundle = outcomes(self.journal.job(), &Bundle::decode(bytes, calls.0, calls.1)?)?;
+        let first = self.journal.first_commit(chunk, &bundle).await?;
+        match storage.put(bucket, &self.place(&keys::commit(chunk)), first, PutMode::IfAbsent).await {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            put => return put.map(|()| Answer::Stored),
+        }
+        // Another was first, or what stands there is damaged.
+        Ok(match self.journal.commit(chunk, calls, &bundle).await? {
+            Stored::Ours => Answer::Stored,
+            Stored::Theirs(_) => Answer::Exists,
+        })
+    }
+
     fn place(&self, key: &str) -> String {
         let shared = key == keys::CANCEL || key.starts_with(keys::COMMITS);
         let below = if shared { "" } else { "board/" };
-        format!("{}{below}{key}", self.folder)
+        format!("{}{below}{key}", self.journal.folder())
     }
+}
 
-    fn stored_form(&self, key: &str, bytes: Bytes) -> Result<Bytes> {
-        let Some(chunk) = keys::read_commit(key) else { return Ok(bytes) };
-        let (first, end) = self.chunks.calls_of(chunk);
-        Ok(outcomes(self.job, &Bundle::decode(&bytes, first, end)?)?.encode()?.into())
-    }
+/// Whether it is the key of a report.
+fn is_outcome(key: &str) -> bool {
+    keys::read_outcome(key).is_some()
 }
