@@ -110,15 +110,8 @@ impl Fleet {
     /// `PermissionDenied` when it is not signed with the key of this fleet.
     pub async fn get(&self, job: JobId) -> Result<Option<Post>> {
         let (storage, bucket, key) = (self.storage.storage(), self.storage.bucket(), self.key_of(job));
-        let found = insist(|| async {
-            // Somebody else may have put it there: it is not read before it is known to be of a sensible size.
-            let size = storage.head(bucket, &key).await?.size;
-            if size > MAX_FRAME as u64 {
-                let problem = format!("`{key}` has {size} bytes: it is no post of this fleet");
-                return Err(Error::new(ErrorKind::PayloadTooLarge, problem));
-            }
-            storage.get(bucket, &key).await
-        });
+        // Somebody else may have put it there: it is not read unless it is of a sensible size.
+        let found = insist(|| storage.get_within(bucket, &key, MAX_FRAME as u64));
         match found.await {
             Ok(signed) => {
                 let post = Post::decode(&self.key.open(&key, &signed)?)?;

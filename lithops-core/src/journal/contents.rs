@@ -162,12 +162,21 @@ impl Journal {
         self.keys.parcel(name)
     }
 
-    /// Says whose it is what is stored of a job that is not durable, so that `lithops clean` knows.
+    /// Says whose it is what is stored of a job that is not durable, so that `lithops clean` knows. Returns whether
+    /// nobody had said so before.
     ///
     /// # Errors
     /// When the storage does not take it.
-    pub async fn mark(&self) -> Result<()> {
-        self.put_lease(1, &Owner::this_process()).await.map(drop)
+    pub async fn mark(&self) -> Result<bool> {
+        self.put_lease(1, &Owner::this_process()).await
+    }
+
+    /// Takes the mark back: nothing was stored after all.
+    ///
+    /// # Errors
+    /// When the storage does not allow it.
+    pub async fn unmark(&self) -> Result<()> {
+        self.remove(&self.keys.lease(1)).await
     }
 
     /// Removes a single object of the job.

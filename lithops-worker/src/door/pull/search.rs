@@ -23,12 +23,17 @@ use super::{
 /// The longer there is no job, the less often is looked for one, up to so many pauses.
 const RARELY: u32 = 8;
 
+/// A job that was done and is wanted all the same is looked at again after so long: what was committed of it may have
+/// been found damaged.
+const AGAIN: Duration = Duration::from_secs(5);
+
 /// Looks for jobs of the fleet and works at them, until there is none for too long.
 pub(in crate::door) async fn search(launch: &Launch, mut pool: ToPool, leaves: &AtomicBool) -> Result<()> {
     let storage = StorageClient::connect(&launch.storage)?;
     let prefix = launch.storage.prefix.as_deref();
     let fleet = Fleet::new(&storage, prefix, &launch.fleet, launch.key.clone());
-    let mut done: HashSet<JobId> = HashSet::new();
+    let mut done: HashMap<JobId, Instant> = HashMap::new();
+    let mut ever_done: HashSet<JobId> = HashSet::new();
     // How often it was at a job: each time under another name, because it may have lost what it held the last time.
     let mut stints: HashMap<JobId, u64> = HashMap::new();
     let mut idle_since = Instant::now();
@@ -39,10 +44,11 @@ pub(in crate::door) async fn search(launch: &Launch, mut pool: ToPool, leaves: &
             return Ok(());
         }
         let jobs = fleet.jobs().await?;
-        done.retain(|job| jobs.contains(job));
+        done.retain(|job, since| jobs.contains(job) && since.elapsed() < AGAIN);
         stints.retain(|job, _| jobs.contains(job));
+        ever_done.retain(|job| jobs.contains(job));
         // The job it was at least often: with several, it goes round.
-        let next = jobs.into_iter().filter(|job| !done.contains(job));
+        let next = jobs.into_iter().filter(|job| !done.contains_key(job));
         let next = next.min_by_key(|job| stints.get(job).copied().unwrap_or(0));
         let Some(post) = (match next {
             Some(job) => fleet.get(job).await?,
@@ -56,6 +62,7 @@ pub(in crate::door) async fn search(launch: &Launch, mut pool: ToPool, leaves: &
             continue;
         };
         let job = post.spec.job;
+        let (was_done, begun) = (ever_done.contains(&job), Instant::now());
         let before = stints.entry(job).or_default();
         let name = if *before == 0 { launch.worker.clone() } else { format!("{}.{before}", launch.worker) };
         *before += 1;
@@ -63,15 +70,19 @@ pub(in crate::door) async fn search(launch: &Launch, mut pool: ToPool, leaves: &
         let left = Stint::new(&name, post, &storage, &fleet, &journal).work(&mut pool, launch.look).await?;
         match left {
             Left::Finished => {
-                done.insert(job);
+                done.insert(job, Instant::now());
             }
             Left::Gone => {
                 clear_away(&journal).await;
-                done.insert(job);
+                done.insert(job, Instant::now());
             }
             Left::Idle => {}
         }
-        idle_since = Instant::now();
+        ever_done.extend(done.keys());
+        // Finding that nothing is left to do is no work.
+        if !was_done || begun.elapsed() > AGAIN {
+            idle_since = Instant::now();
+        }
         pause = launch.look.max(Duration::from_millis(1));
     }
 }
