@@ -295,3 +295,249 @@ enum Pulse {
     /// That is to be watched.
     Unknown,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{ops::Range, sync::Arc};
+
+    use async_trait::async_trait;
+    use futures_util::stream::BoxStream;
+
+    use super::*;
+    use crate::{
+        bytes::Bytes,
+        digest::Digest,
+        job::Policy,
+        journal::{JobRecord, Lease, Segment},
+        storage::{ObjectStorage, Storage, StorageCapabilities, StorageInfo},
+    };
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    /// A storage whose clock is two days behind or ahead of this machine's; and nothing happens on it but what the
+    /// virtual time of the test lets happen.
+    #[derive(Debug)]
+    struct Skewed {
+        objects: ObjectStorage,
+        begun: tokio::time::Instant,
+        ahead: bool,
+        times: std::sync::Mutex<BTreeMap<String, SystemTime>>,
+    }
+
+    impl Skewed {
+        fn now(&self) -> SystemTime {
+            let skew = 2 * DAY;
+            let start = SystemTime::UNIX_EPOCH + 20_000 * DAY;
+            let start = if self.ahead { start + skew } else { start - skew };
+            start + self.begun.elapsed()
+        }
+
+        fn seen(&self, mut meta: ObjectMeta) -> ObjectMeta {
+            let times = self.times.lock().expect("a lock");
+            meta.modified = times[&meta.key];
+            meta
+        }
+    }
+
+    #[async_trait]
+    impl Storage for Skewed {
+        fn info(&self) -> StorageInfo {
+            self.objects.info()
+        }
+
+        fn capabilities(&self) -> StorageCapabilities {
+            self.objects.capabilities()
+        }
+
+        async fn put(&self, bucket: &str, key: &str, bytes: Bytes, mode: PutMode) -> Result<()> {
+            self.objects.put(bucket, key, bytes, mode).await?;
+            self.times.lock().expect("a lock").insert(key.to_owned(), self.now());
+            Ok(())
+        }
+
+        async fn get(&self, bucket: &str, key: &str) -> Result<Bytes> {
+            self.objects.get(bucket, key).await
+        }
+
+        async fn get_range(&self, bucket: &str, key: &str, range: Range<u64>) -> Result<Bytes> {
+            self.objects.get_range(bucket, key, range).await
+        }
+
+        async fn head(&self, bucket: &str, key: &str) -> Result<ObjectMeta> {
+            Ok(self.seen(self.objects.head(bucket, key).await?))
+        }
+
+        fn list(&self, bucket: &str, prefix: &str) -> BoxStream<'static, Result<ObjectMeta>> {
+            let listed = self.objects.list(bucket, prefix);
+            let times = self.times.lock().expect("a lock").clone();
+            let seen = listed.map(move |object| {
+                object.map(|mut object| {
+                    object.modified = times[&object.key];
+                    object
+                })
+            });
+            seen.boxed()
+        }
+
+        async fn delete(&self, bucket: &str, key: &str) -> Result<()> {
+            self.objects.delete(bucket, key).await
+        }
+
+        async fn delete_many(&self, bucket: &str, keys: Vec<String>) -> Result<()> {
+            self.objects.delete_many(bucket, keys).await
+        }
+    }
+
+    fn stored_jobs(ahead: bool) -> StoredJobs {
+        let begun = tokio::time::Instant::now();
+        let objects = ObjectStorage::memory();
+        let storage = Arc::new(Skewed { objects, begun, ahead, times: std::sync::Mutex::default() });
+        StoredJobs { storage: StorageClient::new(storage, "bucket"), prefix: None }
+    }
+
+    /// A process of this user of which nobody can tell whether it lives.
+    fn somewhere() -> Owner {
+        Owner { machine: None, ..Owner::this_process() }
+    }
+
+    async fn store(jobs: &StoredJobs, owner: &Owner) -> (Journal, Lease) {
+        let journal = jobs.journal(JobId::generate());
+        let lease = Lease::take(&journal, 1, owner).await.expect("asks").expect("the first");
+        let record = JobRecord {
+            form: JobRecord::FORM,
+            job: journal.job(),
+            function: "f".into(),
+            function_name: "f".into(),
+            calls: 1,
+            chunksize: 1,
+            worker_processes: 1,
+            segments: vec![Segment { calls: 1, len: 12, digest: Digest::of(b"an input") }],
+            shared: Vec::new(),
+            policy: Policy::default(),
+            timeout: None,
+            env: Vec::new(),
+            backend: "localhost".into(),
+            owner: owner.clone(),
+            created: 0,
+        };
+        journal.put_record(&record).await.expect("stored");
+        (journal, lease)
+    }
+
+    async fn found(jobs: &StoredJobs, age: Duration) -> Vec<JobId> {
+        let cleaning = jobs.clean(age).await.expect("looks");
+        assert!(cleaning.unreadable.is_empty(), "{:?}", cleaning.unreadable);
+        cleaning.expired.iter().map(|expired| expired.job).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_job_that_is_driven_stays_whatever_the_clocks_say_and_goes_when_nobody_does() {
+        for ahead in [false, true] {
+            let jobs = stored_jobs(ahead);
+            let (journal, mut lease) = store(&jobs, &somewhere()).await;
+            let driving = tokio::spawn(async move {
+                loop {
+                    lease.beat().await.expect("beats");
+                    sleep(BEAT).await;
+                }
+            });
+            for age in [Duration::ZERO, Duration::from_secs(1), DAY] {
+                assert!(found(&jobs, age).await.is_empty(), "ahead {ahead}, {age:?}");
+            }
+            driving.abort();
+            sleep(Duration::from_secs(31)).await;
+            assert!(found(&jobs, DAY).await.is_empty(), "it was written to half a minute ago");
+            let begun = tokio::time::Instant::now();
+            assert_eq!(found(&jobs, Duration::from_secs(30)).await, [journal.job()], "ahead {ahead}");
+            assert!(begun.elapsed() >= LEASE, "it was watched: nobody knows whether its process lives");
+            sleep(DAY).await;
+            assert_eq!(found(&jobs, DAY).await, [journal.job()]);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_lives_here_protects_its_job_and_what_it_reads_without_a_beat() {
+        let jobs = stored_jobs(true);
+        let (_, _lease) = store(&jobs, &Owner::this_process()).await;
+        let gone = Owner { started: Some(1), ..Owner::this_process() };
+        let (left, _) = store(&jobs, &gone).await;
+        let (read, _) = store(&jobs, &gone).await;
+        read.put_reader(&Owner::this_process()).await.expect("marked");
+        let (was_read, _) = store(&jobs, &gone).await;
+        was_read.put_reader(&Owner { started: Some(1), ..Owner::this_process() }).await.expect("marked");
+        sleep(2 * DAY).await;
+        let begun = tokio::time::Instant::now();
+        assert_eq!(found(&jobs, DAY).await, [left.job(), was_read.job()]);
+        assert_eq!(begun.elapsed(), Duration::ZERO, "there is nothing to watch");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_elsewhere_and_workers_that_nobody_feeds_are_seen_by_what_they_write() {
+        let jobs = stored_jobs(false);
+        let gone = Owner { started: Some(1), ..Owner::this_process() };
+        let (read, _) = store(&jobs, &gone).await;
+        let (worked_at, _) = store(&jobs, &gone).await;
+        let beat = format!("{}board/beat/w", worked_at.folder());
+        let storage = jobs.storage.clone();
+        let put_beat = move |count: u64| {
+            let (storage, beat) = (storage.clone(), beat.clone());
+            async move { storage.put_object("bucket", &beat, count.to_string()).await.expect("beats") }
+        };
+        put_beat(0).await;
+        let (reader, marked) = (somewhere(), read.clone());
+        marked.put_reader(&reader).await.expect("marked");
+        sleep(DAY).await;
+        let writing = tokio::spawn(async move {
+            for count in 1.. {
+                sleep(LEASE / 2).await;
+                marked.put_reader(&reader).await.expect("marked");
+                put_beat(count).await;
+            }
+        });
+        for age in [Duration::from_secs(60), Duration::ZERO] {
+            assert!(found(&jobs, age).await.is_empty(), "{age:?}");
+        }
+        writing.abort();
+        sleep(DAY).await;
+        assert_eq!(found(&jobs, DAY).await, [read.job(), worked_at.job()]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_belongs_to_others_stays() {
+        let jobs = stored_jobs(true);
+        let gone = Owner { started: Some(1), ..Owner::this_process() };
+        for other in [
+            Owner { host: Some("another".into()), machine: Some("another".into()), ..gone.clone() },
+            Owner { host: None, ..gone.clone() },
+            Owner { user: "another".into(), ..gone.clone() },
+        ] {
+            store(&jobs, &other).await;
+            // Only the mark of a job that is not stored whole.
+            Lease::take(&jobs.journal(JobId::generate()), 1, &other).await.expect("asks").expect("the first");
+        }
+        let half = jobs.journal(JobId::generate());
+        Lease::take(&half, 1, &gone).await.expect("asks").expect("the first");
+        sleep(2 * DAY).await;
+        assert_eq!(found(&jobs, DAY).await, [half.job()]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_read_is_told_and_hides_nothing_else() {
+        let jobs = stored_jobs(true);
+        let gone = Owner { started: Some(1), ..Owner::this_process() };
+        let (bad, _) = store(&jobs, &gone).await;
+        let (good, _) = store(&jobs, &gone).await;
+        let (unowned, _) = store(&jobs, &gone).await;
+        let storage = jobs.storage.storage();
+        let record = format!("{}record", bad.folder());
+        storage.put("bucket", &record, "{\"form\":3".into(), PutMode::Overwrite).await.expect("stored");
+        let lease = format!("{}lease/0000000001", unowned.folder());
+        storage.put("bucket", &lease, "nonsense".into(), PutMode::Overwrite).await.expect("stored");
+        sleep(2 * DAY).await;
+        let cleaning = jobs.clean(DAY).await.expect("looks");
+        let expired: Vec<_> = cleaning.expired.iter().map(|expired| expired.job).collect();
+        assert_eq!(expired, [good.job(), unowned.job()]);
+        let [error] = &cleaning.unreadable[..] else { panic!("{:?}", cleaning.unreadable) };
+        assert!(error.to_string().contains(&record), "{error}");
+    }
+}
