@@ -179,7 +179,11 @@ fn what_is_wrong_with_one_job_hides_no_other_and_is_told() {
             "damaged" => fs::write(&record, "{\"form\":2\n").expect("written"),
             "empty" => fs::write(&record, "").expect("written"),
             "far too large" => {
-                fs::File::options().write(true).open(&record).and_then(|file| file.set_len(1 << 40)).expect("long");
+                fs::File::options()
+                    .write(true)
+                    .open(&record)
+                    .and_then(|file| file.set_len(1 << 40))
+                    .expect("long");
             }
             _ => {
                 fs::remove_file(&record).expect("removed");
@@ -192,7 +196,11 @@ fn what_is_wrong_with_one_job_hides_no_other_and_is_told() {
             }
         }
         let listed = lithops(folder, &["job", "list"]);
-        assert!(String::from_utf8_lossy(&listed.stdout).contains(&good.to_string()), "{wrong}: {}", said(&listed));
+        assert!(
+            String::from_utf8_lossy(&listed.stdout).contains(&good.to_string()),
+            "{wrong}: {}",
+            said(&listed)
+        );
         assert!(said(&listed).contains(&bad.to_string()), "{wrong}: {}", said(&listed));
         assert_eq!(listed.status.code(), Some(1), "{wrong}");
         let status = lithops(folder, &["job", "status", &bad.to_string()]);
@@ -215,11 +223,19 @@ fn a_job_whose_client_lives_is_not_removed_and_what_links_lead_to_never() {
         // Whatever clock says so: nothing was written of it for two days.
         for path in [&stored(&folder, job).join("record"), &stored(&folder, job).join("inputs/0000000000")] {
             let long_ago = std::time::SystemTime::now() - Duration::from_secs(2 * 24 * 3600);
-            fs::File::options().append(true).open(path).and_then(|file| file.set_modified(long_ago)).expect("set");
+            fs::File::options()
+                .append(true)
+                .open(path)
+                .and_then(|file| file.set_modified(long_ago))
+                .expect("set");
         }
         let cleaned = lithops(&folder, &["clean", "--older-than", "0s"]);
         assert!(stored(&folder, job).join("record").exists(), "{}", said(&cleaned));
-        assert!(cleaned.status.success() && said(&cleaned).contains("nothing to remove"), "{}", said(&cleaned));
+        assert!(
+            cleaned.status.success() && said(&cleaned).contains("nothing to remove"),
+            "{}",
+            said(&cleaned)
+        );
         drop(client);
 
         for name in ["a", "b"] {
@@ -228,7 +244,8 @@ fn a_job_whose_client_lives_is_not_removed_and_what_links_lead_to_never() {
         }
         symlink(precious.join("a"), stored(&folder, job).join("inputs/link")).expect("linked");
         symlink(precious.join("b"), stored(&folder, job).join("more")).expect("linked");
-        fs::write(stored(&folder, job).join("inputs/0000000009#1"), "left by a killed writer").expect("written");
+        fs::write(stored(&folder, job).join("inputs/0000000009#1"), "left by a killed writer")
+            .expect("written");
         let cleaned = lithops(&folder, &["clean", "--older-than", "0s"]);
         assert!(!stored(&folder, job).exists(), "{}", said(&cleaned));
         assert!(precious.join("a/keep").exists() && precious.join("b/keep").exists(), "{}", said(&cleaned));

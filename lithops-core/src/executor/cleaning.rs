@@ -156,7 +156,11 @@ impl StoredJobs {
                 let same = mark(&survey.jobs, expired.job) == mark(&again.jobs, expired.job);
                 *pulse == Pulse::None || same
             });
-            let again = [again.unfinished, self.unfinished_elsewhere().await, all_posts(&self.storage, prefix).await.unfinished];
+            let again = [
+                again.unfinished,
+                self.unfinished_elsewhere().await,
+                all_posts(&self.storage, prefix).await.unfinished,
+            ];
             left.retain(|object| !is_fresh(object) || again.iter().flatten().any(|other| other == object));
         }
         cleaning.expired = found.into_iter().map(|(expired, _)| expired).collect();
@@ -231,7 +235,9 @@ impl StoredJobs {
         let mut keys = Vec::new();
         for post in posts.iter().filter(|post| is_old(post.modified)) {
             match self.post(&post.key).await {
-                Ok(Some(read)) if read.owner.is_this_user() && !read.owner.lives() => keys.push(post.key.clone()),
+                Ok(Some(read)) if read.owner.is_this_user() && !read.owner.lives() => {
+                    keys.push(post.key.clone())
+                }
                 Ok(_) => {}
                 Err(error) => unreadable.push(error),
             }
@@ -249,7 +255,8 @@ impl StoredJobs {
         };
         let body = FleetKey::unchecked(&signed).unwrap_or_default();
         Post::decode(&body).map(Some).map_err(|error| {
-            Error::new(error.kind(), format!("`{key}` cannot be read: {}", error.message())).with_source(error)
+            Error::new(error.kind(), format!("`{key}` cannot be read: {}", error.message()))
+                .with_source(error)
         })
     }
 
@@ -261,7 +268,7 @@ impl StoredJobs {
             let found = self.storage.storage().survey(self.storage.bucket(), &folder);
             // What cannot be looked at stays, and nobody misses it.
             let objects = found.filter_map(|object| std::future::ready(object.ok()));
-            let staged = |object: &ObjectMeta| object.key.contains('#');
+            let staged = |object: &ObjectMeta| self.storage.storage().is_unfinished(&object.key);
             left.extend(objects.collect::<Vec<_>>().await.into_iter().filter(staged));
         }
         left
@@ -277,7 +284,8 @@ impl StoredJobs {
         let now = now?;
         // With what others have left that were killed here.
         let mut done = vec![key];
-        let is_left = |object: &ObjectMeta| now.duration_since(object.modified).is_ok_and(|since| since > FRESH);
+        let is_left =
+            |object: &ObjectMeta| now.duration_since(object.modified).is_ok_and(|since| since > FRESH);
         if let Ok(found) = self.storage.list_objects(bucket, &folder).await {
             done.extend(found.into_iter().filter(is_left).map(|object| object.key));
         }

@@ -81,7 +81,7 @@ impl History {
             let found = found.filter_map(|object| std::future::ready(object.ok()));
             let keys: Vec<String> = found.map(|object| object.key).collect().await;
             let known = keys.iter().filter_map(|key| key.strip_prefix(&history.folder));
-            let known: Vec<_> = known.filter(|name| !name.contains('#')).collect();
+            let known: Vec<_> = known.filter(|name| !history.storage.storage().is_unfinished(name)).collect();
             let hint = match known.is_empty() {
                 true => format!("nothing is remembered of a program `{program}`: run a map of it once"),
                 false => format!("of `{program}` there are (function/backend-memory): {}", known.join(", ")),

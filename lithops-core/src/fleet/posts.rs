@@ -41,7 +41,7 @@ pub(crate) async fn all_posts(storage: &StorageClient, prefix: Option<&str>) -> 
     let mut found = storage.storage().survey(storage.bucket(), &folder_of(prefix));
     while let Some(object) = found.next().await {
         match object {
-            Ok(object) if object.key.contains('#') => all.unfinished.push(object),
+            Ok(object) if storage.storage().is_unfinished(&object.key) => all.unfinished.push(object),
             Ok(object) => {
                 let job = object.key.rsplit_once("/jobs/").and_then(|(_, job)| job.parse().ok());
                 if let Some(job) = job {

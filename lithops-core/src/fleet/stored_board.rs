@@ -10,8 +10,7 @@ use crate::{
     board::{Answer, Bundle, Chunks, Request, keys},
     bytes::Bytes,
     error::{ErrorKind, Result},
-    journal::{Journal, Stored, damaged, is_damage, may_succeed_later, open, seal, standing},
-    protocol::MAX_FRAME,
+    journal::{Journal, Stored, is_damage, may_succeed_later, seal, standing},
     storage::{PutMode, StorageClient},
 };
 
@@ -35,12 +34,7 @@ impl StoredBoard {
     /// The board of a job with these chunks.
     #[must_use]
     pub fn new(storage: &StorageClient, journal: &Journal, chunks: Chunks) -> Self {
-        Self {
-            storage: storage.clone(),
-            journal: journal.clone(),
-            chunks,
-            failing_since: Mutex::default(),
-        }
+        Self { storage: storage.clone(), journal: journal.clone(), chunks, failing_since: Mutex::default() }
     }
 
     /// Does what a participant asks for.
@@ -94,23 +88,19 @@ impl StoredBoard {
         if !is_outcome(key) {
             // Names and counts are short. What is not is none of them, and says no more than that it is there.
             return match storage.get_within(bucket, &place, LONGEST_WORD).await {
-                Err(error) if error.kind() == ErrorKind::PayloadTooLarge => Ok(Answer::Found("damaged".into())),
+                Err(error) if error.kind() == ErrorKind::PayloadTooLarge => {
+                    Ok(Answer::Found("damaged".into()))
+                }
                 read => read.map(Answer::Found),
             };
         }
-        let sealed = storage.get_within(bucket, &place, MAX_FRAME as u64 + LONGEST_WORD).await;
-        let opened = match sealed {
-            Ok(sealed) => open(self.journal.name(&place), &sealed, &place).await,
-            Err(error) if error.kind() == ErrorKind::PayloadTooLarge => Err(damaged(&place, error.message())),
-            Err(error) => Err(error),
-        };
-        match opened {
+        match self.journal.sealed(&place).await {
             Err(error) if is_damage(&error) => {
                 tracing::warn!(%error, "damaged outcomes do not count: their calls are run again");
                 // Nobody has seen them, and nobody puts others there.
                 storage.delete(bucket, &place).await.map(|()| Answer::Absent)
             }
-            opened => opened.map(Answer::Found),
+            opened => Ok(opened?.map_or(Answer::Absent, Answer::Found)),
         }
     }
 
@@ -129,7 +119,8 @@ impl StoredBoard {
     }
 
     async fn commit(&self, chunk: u64, bytes: &Bytes) -> Result<Answer> {
-        let (storage, bucket, calls) = (self.storage.storage(), self.storage.bucket(), self.chunks.calls_of(chunk));
+        let (storage, bucket, calls) =
+            (self.storage.storage(), self.storage.bucket(), self.chunks.calls_of(chunk));
         let bundle = outcomes(self.journal.job(), &Bundle::decode(bytes, calls.0, calls.1)?)?;
         let first = self.journal.first_commit(chunk, &bundle).await?;
         match storage.put(bucket, &self.place(&keys::commit(chunk)), first, PutMode::IfAbsent).await {
@@ -153,4 +144,81 @@ impl StoredBoard {
 /// Whether it is the key of a report.
 fn is_outcome(key: &str) -> bool {
     keys::read_outcome(key).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        board::{Content, Part},
+        id::JobId,
+        journal,
+        protocol::failed_together,
+        storage::ObjectStorage,
+    };
+
+    fn board() -> StoredBoard {
+        let storage = StorageClient::new(Arc::new(ObjectStorage::memory()), "bucket");
+        let journal = Journal::new(&storage, None, JobId::from_bytes([1; 16]));
+        StoredBoard::new(&storage, &journal, Chunks::new(8, 4))
+    }
+
+    async fn change(board: &StoredBoard, key: &str) {
+        let place = board.place(key);
+        let mut bytes = board.storage.get_object("bucket", &place).await.expect("it is there").to_vec();
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        board.storage.put_object("bucket", &place, bytes).await.expect("stored");
+    }
+
+    fn put(key: &str, bytes: Bytes) -> Request {
+        Request::Put { key: key.to_owned(), bytes, if_absent: true }
+    }
+
+    async fn perform(board: &StoredBoard, request: Request) -> Answer {
+        board.perform(request).await.expect("it answers")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_damaged_commit_is_not_listed_and_makes_room_for_another() {
+        let board = board();
+        let reports = failed_together(board.journal.job(), vec![(4, 8)], b"x").collect();
+        let report = journal::Bundle { logs: Vec::new(), reports }.encode().expect("encodes");
+        let content = Content::Reported { first: 4, end: 8, report: report.into() };
+        let parts = vec![Part { first: 4, end: 8, content }];
+        let bytes = Bundle { author: "w".into(), epoch: 1, parts }.encode();
+        let (commit, list) = (keys::commit(1), Request::List { prefix: keys::commits_of_page(0) });
+        assert_eq!(perform(&board, put(&commit, bytes.clone())).await, Answer::Stored);
+        assert_eq!(perform(&board, put(&commit, bytes.clone())).await, Answer::Exists);
+        assert_eq!(perform(&board, list.clone()).await, Answer::Listed(vec![commit.clone()]));
+        change(&board, &commit).await;
+        assert!(board.journal.bundle(1, (4, 8)).await.expect("reads").is_none());
+        assert_eq!(perform(&board, list.clone()).await, Answer::Listed(Vec::new()));
+        assert_eq!(perform(&board, put(&commit, bytes.clone())).await, Answer::Stored);
+        assert_eq!(perform(&board, list).await, Answer::Listed(vec![commit.clone()]));
+        assert!(board.journal.bundle(1, (4, 8)).await.expect("reads").is_some());
+        assert_eq!(perform(&board, put(&commit, bytes)).await, Answer::Exists);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_report_is_none_and_a_word_that_is_too_long_says_nothing() {
+        let board = board();
+        let key = keys::outcome(1, 1, 4, 6);
+        assert_eq!(perform(&board, put(&key, "a report".into())).await, Answer::Stored);
+        let get = || Request::Get { key: key.clone() };
+        assert_eq!(perform(&board, get()).await, Answer::Found("a report".into()));
+        change(&board, &key).await;
+        assert_eq!(perform(&board, get()).await, Answer::Absent);
+        let list = Request::List { prefix: keys::outcomes(1) };
+        assert_eq!(
+            perform(&board, list).await,
+            Answer::Listed(Vec::new()),
+            "it is not listed again and again"
+        );
+        let claim = keys::claim(1, 1);
+        perform(&board, put(&claim, vec![b'w'; 1 << 20].into())).await;
+        assert_eq!(perform(&board, Request::Get { key: claim }).await, Answer::Found("damaged".into()));
+    }
 }

@@ -58,7 +58,8 @@ impl Journal {
             // What is there is damaged, and known to be.
             generation = self.generation(chunk).await?;
         }
-        let problem = format!("the outcomes of chunk {chunk} of job {} were damaged {generation} times", self.job);
+        let problem =
+            format!("the outcomes of chunk {chunk} of job {} were damaged {generation} times", self.job);
         Err(Error::new(ErrorKind::Damaged, problem).with_hint("what writes to the storage beside lithops?"))
     }
 
@@ -122,13 +123,18 @@ impl Journal {
     }
 
     async fn bundle_at(&self, key: &str, (first, end): (u64, u64)) -> Result<Option<Bundle>> {
-        let Some(sealed) = self.sealed_at(key).await? else { return Ok(None) };
-        let body = sealed::open(self.name(key), &sealed, key).await?.into_inner();
+        let Some(body) = self.sealed(key).await?.map(Bytes::into_inner) else { return Ok(None) };
         let bundle = Bundle::decode(&body, first, end).map_err(|error| damaged(key, error.message()))?;
         if bundle.reports.iter().any(|report| report.header.run.job != self.job) {
             return Err(damaged(key, "it holds outcomes of another job"));
         }
         Ok(Some(bundle))
+    }
+
+    /// What is sealed under a key, whatever it is.
+    pub(crate) async fn sealed(&self, key: &str) -> Result<Option<Bytes>> {
+        let Some(sealed) = self.sealed_at(key).await? else { return Ok(None) };
+        sealed::open(self.name(key), &sealed, key).await.map(Some)
     }
 
     /// The bytes of something sealed, of whatever length; but what is long must begin as it should, and be as long as
@@ -286,7 +292,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn whatever_is_wrong_with_outcomes_their_chunk_is_open_again_and_the_next_ones_stand() {
         let len = bundle(&journal(), "first").encode().expect("encodes").len() + sealed::HEADER;
-        let flips = (0..len).map(|at| Box::new(move |bytes: &mut Vec<u8>| bytes[at] ^= 1) as Box<dyn FnOnce(&mut Vec<u8>)>);
+        let flips = (0..len)
+            .map(|at| Box::new(move |bytes: &mut Vec<u8>| bytes[at] ^= 1) as Box<dyn FnOnce(&mut Vec<u8>)>);
         let cuts = (0..len).map(|to| Box::new(move |bytes: &mut Vec<u8>| bytes.truncate(to)) as _);
         let longer = Box::new(|bytes: &mut Vec<u8>| bytes.push(0)) as _;
         for damage in flips.chain(cuts).chain([longer]) {
@@ -297,7 +304,8 @@ mod tests {
             change(&journal, &journal.keys.commit(2, 0), damage).await;
             assert_eq!(read(&journal).await, None);
             assert!(journal.committed().await.expect("lists").is_empty(), "it is open again");
-            let note = journal.storage.get(&journal.bucket, &journal.keys.damage(2, 0)).await.expect("a note");
+            let note =
+                journal.storage.get(&journal.bucket, &journal.keys.damage(2, 0)).await.expect("a note");
             assert!(String::from_utf8_lossy(&note).contains("/commit/000000000002` is damaged"), "{note:?}");
             let stored = journal.commit(2, CALLS, &bundle(&journal, "second")).await.expect("stored");
             assert!(matches!(stored, Stored::Ours));
@@ -378,7 +386,11 @@ mod tests {
         let journal = journal();
         let key = journal.keys.commit(2, 0);
         for junk in [vec![0; 65 << 20], [&b"lithops\x01"[..], &[7; 65 << 20]].concat()] {
-            journal.storage.put(&journal.bucket, &key, junk.into(), PutMode::Overwrite).await.expect("stored");
+            journal
+                .storage
+                .put(&journal.bucket, &key, junk.into(), PutMode::Overwrite)
+                .await
+                .expect("stored");
             let error = journal.sealed_at(&key).await.expect_err("it is no bundle");
             assert!(is_damage(&error) && error.to_string().contains(&key), "{error}");
         }
@@ -393,7 +405,10 @@ mod tests {
         let standing = |names: &[&str]| standing(names.iter().copied()).collect::<Vec<_>>();
         let name = |number: u64| format!("{number:012}");
         assert_eq!(standing(&[&name(3), &name(7)]), [3, 7]);
-        assert_eq!(standing(&["3", "+00000000003", "0000000000003", "000000000003x", "18446744073709551616"]), [0; 0]);
+        assert_eq!(
+            standing(&["3", "+00000000003", "0000000000003", "000000000003x", "18446744073709551616"]),
+            [0; 0]
+        );
         let damaged = [name(3), format!("{}-0-damaged", name(3))];
         let damaged: Vec<_> = damaged.iter().map(String::as_str).collect();
         assert_eq!(standing(&damaged), [0; 0]);
@@ -401,7 +416,13 @@ mod tests {
         assert_eq!(standing(&[&damaged[..], &[next.as_str()]].concat()), [3]);
         let again = format!("{}-1-damaged", name(3));
         assert_eq!(standing(&[&damaged[..], &[next.as_str(), again.as_str()]].concat()), [0; 0]);
-        for odd in ["000000000003-0", "000000000003-01", "000000000003-4294967295-damaged", "000000000003-1-x", "000000000003-1-damaged-1"] {
+        for odd in [
+            "000000000003-0",
+            "000000000003-01",
+            "000000000003-4294967295-damaged",
+            "000000000003-1-x",
+            "000000000003-1-damaged-1",
+        ] {
             assert_eq!(standing(&[odd]), [0; 0], "{odd}");
             assert_eq!(standing(&["000000000003", odd]), [3], "{odd}");
         }

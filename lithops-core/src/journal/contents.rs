@@ -119,7 +119,8 @@ impl Journal {
         let key = self.keys.inputs(number);
         let bytes = self.must_get(&key, segment.len).await?.into_inner();
         segment.digest.check(&bytes, &key)?;
-        let [a, b, c, d, e, f, g, h] = *bytes.first_chunk().ok_or_else(|| damaged(&key, "it is cut short"))?;
+        let [a, b, c, d, e, f, g, h] =
+            *bytes.first_chunk().ok_or_else(|| damaged(&key, "it is cut short"))?;
         let (count, failed_len) =
             (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]) as usize);
         if u64::from(count) != segment.calls {

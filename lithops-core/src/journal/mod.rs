@@ -61,5 +61,5 @@ pub use keys::FOLDER;
 pub use lease::{BEAT, LEASE, Lease, Watch, Watched};
 pub use owner::Owner;
 pub use record::{JobRecord, Segment};
-pub(crate) use sealed::{damaged, open, seal};
+pub(crate) use sealed::{open, seal};
 pub use survey::{Survey, Traces};

@@ -119,7 +119,10 @@ mod tests {
         child.wait().expect("has ended");
         assert!(owner.is_gone() && !owner.lives());
         let foreign = |owner: Owner| !owner.is_this_user();
-        assert!(foreign(Owner { host: Some("another".into()), ..this.clone() }), "the number is another's there");
+        assert!(
+            foreign(Owner { host: Some("another".into()), ..this.clone() }),
+            "the number is another's there"
+        );
         assert!(foreign(Owner { host: None, ..this.clone() }), "nobody knows where that was");
         assert!(foreign(Owner { user: "another".into(), ..this.clone() }));
         assert!(Owner { machine: None, ..this.clone() }.is_this_user(), "the machine was started anew");

@@ -97,7 +97,8 @@ impl JobRecord {
         if encoded.len() as u64 <= LONGEST {
             return Ok(encoded);
         }
-        let problem = format!("the record of a job of {} calls would have {} bytes", self.calls, encoded.len());
+        let problem =
+            format!("the record of a job of {} calls would have {} bytes", self.calls, encoded.len());
         Err(Error::new(ErrorKind::PayloadTooLarge, problem).with_hint("make several jobs of it"))
     }
 
@@ -135,15 +136,22 @@ impl JobRecord {
             return Some("a granularity is 0".to_owned());
         }
         if let Some(segment) = self.segments.iter().find(|segment| !segment.is_possible()) {
-            return Some(format!("{} calls cannot have their inputs in {} bytes", segment.calls, segment.len));
+            return Some(format!(
+                "{} calls cannot have their inputs in {} bytes",
+                segment.calls, segment.len
+            ));
         }
         let inputs = self.segments.iter().try_fold(0u64, |sum, segment| sum.checked_add(segment.calls));
         if inputs != Some(self.calls) {
             let inputs = inputs.map_or("too many".to_owned(), |inputs| inputs.to_string());
             return Some(format!("it has {} calls and the inputs of {inputs}", self.calls));
         }
-        let elsewhere = |parcel: &&Parcel| !parcel.is_possible() || !parcel.key().starts_with(journal.folder());
-        self.shared.iter().find(elsewhere).map(|parcel| format!("a shared value cannot be `{}`", parcel.key()))
+        let elsewhere =
+            |parcel: &&Parcel| !parcel.is_possible() || !parcel.key().starts_with(journal.folder());
+        self.shared
+            .iter()
+            .find(elsewhere)
+            .map(|parcel| format!("a shared value cannot be `{}`", parcel.key()))
     }
 }
 

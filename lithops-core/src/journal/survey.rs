@@ -45,7 +45,8 @@ impl Survey {
         let folder = keys::all(prefix);
         let mut survey = Self::default();
         let mut found = storage.storage().survey(storage.bucket(), &folder);
-        let job_of = |key: &str| -> Option<JobId> { key.get(folder.len()..)?.split('/').next()?.parse().ok() };
+        let job_of =
+            |key: &str| -> Option<JobId> { key.get(folder.len()..)?.split('/').next()?.parse().ok() };
         let mut partly = Vec::new();
         while let Some(object) = found.next().await {
             match object {
@@ -53,7 +54,7 @@ impl Survey {
                     if let Some(job) = job_of(&object.key) {
                         survey.note(job, &object, &folder);
                     }
-                    if object.key.contains('#') {
+                    if storage.storage().is_unfinished(&object.key) {
                         survey.unfinished.push(object);
                     }
                 }

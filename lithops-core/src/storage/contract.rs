@@ -97,6 +97,12 @@ pub trait Storage: Debug + Send + Sync + 'static {
         self.delete_many(bucket, keys).await
     }
 
+    /// Whether a name that [`survey`](Self::survey) has told is none of an object, but what an unfinished put has left.
+    fn is_unfinished(&self, name: &str) -> bool {
+        let _ = name;
+        false
+    }
+
     /// Removes what an unfinished put has left, by the name that [`survey`](Self::survey) has told, unless whoever has
     /// begun it may still be at it. Returns whether it was removed.
     async fn remove_unfinished(&self, bucket: &str, name: &str) -> Result<bool> {

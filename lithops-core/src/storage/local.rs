@@ -81,7 +81,8 @@ impl Files {
         let shared = || fs::metadata(&self.root).is_ok_and(|root| root.mode() & 0o022 != 0);
         if made.is_ok() && shared() {
             // Should that fail, it stays this user's own.
-            let _ = fs::metadata(&self.root).and_then(|root| fs::set_permissions(&folder, root.permissions()));
+            let _ =
+                fs::metadata(&self.root).and_then(|root| fs::set_permissions(&folder, root.permissions()));
         }
         // What else is wrong with it, the put says.
     }
@@ -133,11 +134,10 @@ impl Files {
         let surveyed = off_the_runtime(move || {
             names::folder(&bucket, &folder)?;
             let (found, unreadable) = tree::survey(&root, &Path::new(&bucket).join(&folder));
-            let key = |path: &Path| {
-                path.strip_prefix(&bucket).unwrap_or(path).to_string_lossy().into_owned()
-            };
+            let key = |path: &Path| path.strip_prefix(&bucket).unwrap_or(path).to_string_lossy().into_owned();
             let found = found.into_iter().map(|(path, metadata)| {
-                let modified = metadata.modified().map_err(|error| of_file(error, "look at", &bucket, &key(&path)))?;
+                let modified =
+                    metadata.modified().map_err(|error| of_file(error, "look at", &bucket, &key(&path)))?;
                 let etag = Some(format!("{:x}-{:x}", metadata.ino(), metadata.ctime_nsec()));
                 Ok(ObjectMeta { key: key(&path), size: metadata.len(), modified, etag })
             });
@@ -180,9 +180,10 @@ impl Files {
 fn is_open(file: &fs::Metadata) -> bool {
     let same = |open: fs::Metadata| (open.dev(), open.ino()) == (file.dev(), file.ino());
     let Ok(processes) = fs::read_dir("/proc") else { return true };
-    processes.flatten().filter_map(|process| fs::read_dir(process.path().join("fd")).ok()).any(|opened| {
-        opened.flatten().any(|descriptor| fs::metadata(descriptor.path()).is_ok_and(same))
-    })
+    processes
+        .flatten()
+        .filter_map(|process| fs::read_dir(process.path().join("fd")).ok())
+        .any(|opened| opened.flatten().any(|descriptor| fs::metadata(descriptor.path()).is_ok_and(same)))
 }
 
 fn copy_of(error: &io::Error) -> io::Error {
@@ -192,7 +193,9 @@ fn copy_of(error: &io::Error) -> io::Error {
 /// Files keep whoever asks for them waiting.
 async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(Error::new(ErrorKind::Unexpected, format!("files were left alone: {error}"))))
+    done.unwrap_or_else(|error| {
+        Err(Error::new(ErrorKind::Unexpected, format!("files were left alone: {error}")))
+    })
 }
 
 /// Refuses what cannot be the name of a file here; `object_store` keeps `name#1` for files that are being written.

@@ -20,9 +20,7 @@ mod patience;
 mod tree;
 
 pub use client::{CloudObject, StorageClient};
-pub use contract::{
-    ObjectMeta, PutMode, Storage, StorageCapabilities, StorageInfo, too_large, wrong_length,
-};
+pub use contract::{ObjectMeta, PutMode, Storage, StorageCapabilities, StorageInfo, too_large, wrong_length};
 pub use credentials::{Credentials, give};
 pub use descriptor::{StorageDescriptor, connect, descriptor, descriptors};
 pub use files::{file_pieces, write_pieces};

@@ -264,7 +264,9 @@ impl Storage for ObjectStorage {
                         files.make_bucket(bucket);
                     }
                     match self.put_once(&path, &bytes, mode.clone()).await {
-                        Err(error) if self.files.is_some() && races < FOLDER_RACES && is_folder_race(&error) => {
+                        Err(error)
+                            if self.files.is_some() && races < FOLDER_RACES && is_folder_race(&error) =>
+                        {
                             races += 1
                         }
                         put => return put.map_err(|error| translate(error, "store", bucket, key)),
@@ -394,6 +396,10 @@ impl Storage for ObjectStorage {
         }
         let keys = self.list(bucket, prefix).map_ok(|object| object.key).try_collect().await?;
         self.delete_many(bucket, keys).await
+    }
+
+    fn is_unfinished(&self, name: &str) -> bool {
+        self.files.is_some() && local::check_file_name(name).is_err()
     }
 
     async fn remove_unfinished(&self, bucket: &str, name: &str) -> Result<bool> {

@@ -207,7 +207,8 @@ mod tests {
         symlink(&precious, root.join("other")).expect("linked");
         let error = remove_folder(&root, Path::new("other/deep")).expect_err("it is behind a link");
         assert_eq!(error.raw_os_error(), Some(Errno::LOOP.raw_os_error()));
-        let error = remove_file(&root, Path::new("bucket/job/inputs/link/deep/keep")).expect_err("behind a link");
+        let error =
+            remove_file(&root, Path::new("bucket/job/inputs/link/deep/keep")).expect_err("behind a link");
         assert_eq!(error.raw_os_error(), Some(Errno::LOOP.raw_os_error()));
         assert!(precious.join("deep/keep").is_file());
         remove_folder(&root, Path::new("other")).expect("the link is removed");

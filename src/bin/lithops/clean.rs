@@ -33,7 +33,8 @@ pub(crate) struct Clean {
 
 impl Clean {
     pub(crate) fn run(self, verbose: bool) -> lithops::Result<ExitCode> {
-        let Cleaning { expired, unfinished, mut unreadable, .. } = self.place.jobs()?.expired(self.older_than)?;
+        let Cleaning { expired, unfinished, mut unreadable, .. } =
+            self.place.jobs()?.expired(self.older_than)?;
         let verb = if self.dry_run { "would remove" } else { "removing" };
         let nothing = expired.is_empty() && unfinished.is_empty();
         for job in &expired {

@@ -66,17 +66,24 @@ fn answer(mut stream: &TcpStream, content: &[u8], cut: &AtomicUsize, answers: &A
         range = line.strip_prefix("range: bytes=").map(str::to_owned).or(range);
     }
     let (start, end) = match range.as_deref().and_then(|range| range.split_once('-')) {
-        Some((start, end)) => {
-            (start.parse().ok()?, end.parse::<usize>().map_or(content.len(), |last| (last + 1).min(content.len())))
-        }
+        Some((start, end)) => (
+            start.parse().ok()?,
+            end.parse::<usize>().map_or(content.len(), |last| (last + 1).min(content.len())),
+        ),
         None => (0, content.len()),
     };
     let last_modified = "Last-Modified: Sat, 28 Nov 2026 20:00:00 GMT\r\nETag: \"1\"\r\n";
     let mut head = if start >= end && range.is_some() {
         let size = content.len();
-        format!("HTTP/1.1 416 Range Not Satisfiable\r\nContent-Range: bytes */{size}\r\nContent-Length: 0\r\n")
+        format!(
+            "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Range: bytes */{size}\r\nContent-Length: 0\r\n"
+        )
     } else if range.is_some() {
-        format!("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {start}-{}/{}\r\n", end - 1, content.len())
+        format!(
+            "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {start}-{}/{}\r\n",
+            end - 1,
+            content.len()
+        )
     } else {
         "HTTP/1.1 200 OK\r\n".to_owned()
     };
