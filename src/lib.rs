@@ -53,7 +53,7 @@ pub use lithops_macros::{function, main};
 /// Durable jobs, seen from outside the programs that have their functions.
 pub mod jobs {
     pub use lithops_core::{
-        executor::{Expired, StoredJob, StoredJobs},
+        executor::{Cleaning, Expired, Listing, StoredJob, StoredJobs, Unfinished},
         journal::{JobRecord, Owner},
     };
 }

@@ -261,7 +261,7 @@ async fn what_a_killed_client_leaves_can_be_removed_and_that_of_others_is_let_al
     fs::write(&config, format!("localhost: {{storage_root: '{}'}}", root.path().display())).expect("written");
     let expired = || {
         let jobs = lithops::jobs::StoredJobs::open(Some(config.clone()), None).expect("a storage");
-        jobs.expired(Duration::ZERO).expect("it is listed")
+        jobs.expired(Duration::ZERO).expect("it is listed").expired
     };
     let found = tokio::task::block_in_place(expired);
     assert!(found.is_empty(), "its client lives: {found:?}");

@@ -12,6 +12,21 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct Digest([u8; 32]);
 
 impl Digest {
+    /// How many bytes it has.
+    pub const LEN: usize = 32;
+
+    /// The digest that has these bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
+        &self.0
+    }
+
     /// The digest of these bytes.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {

@@ -144,7 +144,15 @@ impl BoardClient {
         }
     }
 
-    /// A chunk that was seen to be committed, each once. What its commit holds never changes.
+    /// What was committed of a chunk cannot be read, and does not count: the chunk is open again.
+    pub fn reopened(&mut self, chunk: u64, now: Duration) {
+        self.known.reopen(chunk);
+        if self.state == State::Done {
+            self.state = State::Resting(now);
+        }
+    }
+
+    /// A chunk that was seen to be committed, each once, unless it was [reopened](Self::reopened).
     pub fn take_committed(&mut self) -> Option<u64> {
         self.news.pop_front()
     }

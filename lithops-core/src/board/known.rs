@@ -52,6 +52,11 @@ impl Known {
         news
     }
 
+    /// A commit does not count.
+    pub(super) fn reopen(&mut self, chunk: u64) {
+        self.committed.remove(chunk, chunk.saturating_add(1));
+    }
+
     /// Notes the commits of a listing. Returns those that are news.
     pub(super) fn commits(&mut self, listed: &[String]) -> Vec<u64> {
         let chunks = listed.iter().filter_map(|key| keys::read_commit(key));

@@ -38,6 +38,8 @@ pub enum ErrorKind {
     WorkerLost,
     /// Two parts that must be of one version are not.
     VersionMismatch,
+    /// What was read from a storage is not what was stored there; the message names the object.
+    Damaged,
     /// The operating system refused something.
     Io,
     /// A fault of this system: please report it.
@@ -77,6 +79,7 @@ impl fmt::Display for ErrorKind {
             Self::CallFailed => "call failed",
             Self::WorkerLost => "worker lost",
             Self::VersionMismatch => "version mismatch",
+            Self::Damaged => "damaged",
             Self::Io => "i/o error",
             Self::Unexpected => "unexpected error",
         })

@@ -60,7 +60,7 @@ pub(super) struct Gathering<'a> {
     begun: Instant,
     /// Commits that were seen and are to be read.
     unread: VecDeque<u64>,
-    reading: FuturesUnordered<BoxFuture<'a, Result<Bundle>>>,
+    reading: FuturesUnordered<BoxFuture<'a, Result<(u64, Option<Bundle>)>>>,
     asking: Fuse<BoxFuture<'a, Result<Answer>>>,
     scaling: Fuse<BoxFuture<'a, Result<Vec<String>>>>,
     next_scaling: Duration,
@@ -171,7 +171,10 @@ impl<'a> Gathering<'a> {
                     Command::Interrupt => return Ok(Ended::Stopped),
                 },
                 _ = &mut *stop => return Ok(Ended::Stopped),
-                Some(bundle) = self.reading.next(), if !self.reading.is_empty() => self.make_visible(bundle?),
+                Some(read) = self.reading.next(), if !self.reading.is_empty() => match read? {
+                    (_, Some(bundle)) => self.make_visible(bundle),
+                    (chunk, None) => self.reopen(chunk),
+                },
                 answer = &mut self.asking => {
                     let now = self.now();
                     self.board.answered(answer?, now);
@@ -265,8 +268,16 @@ impl<'a> Gathering<'a> {
         while self.reading.len() < AT_ONCE
             && let Some(chunk) = self.unread.pop_front()
         {
-            self.reading.push(journal.bundle(chunk, record.calls_of(chunk)).boxed());
+            let read = async move { Ok((chunk, journal.bundle(chunk, record.calls_of(chunk)).await?)) };
+            self.reading.push(read.boxed());
         }
+    }
+
+    /// What was committed of a chunk is damaged: somebody is to run it again.
+    fn reopen(&mut self, chunk: u64) {
+        let now = self.now();
+        self.board.reopened(chunk, now);
+        self.next_scaling = now;
     }
 
     fn make_visible(&mut self, bundle: Bundle) {

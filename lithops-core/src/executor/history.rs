@@ -6,18 +6,23 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use futures_util::StreamExt;
+
 use super::{pending::Pending, runtime};
 use crate::{
     config::Config,
     error::{Error, ErrorKind, Result},
     function::Entry,
     job::Measured,
+    journal::{open, seal},
     plan::{Basis, Workload},
     storage::StorageClient,
 };
 
 /// What the keys of all histories start with.
 const FOLDER: &str = "lithops.history/";
+/// The most bytes of a history: some hundred classes of durations.
+const LONGEST: u64 = 1 << 20;
 
 /// How long the calls of functions took, by program, function, backend and memory. What is lost of it, or wrong,
 /// makes plans worse and nothing else.
@@ -71,8 +76,12 @@ impl History {
             if let Some(expected) = history.load(&key).await.as_ref().and_then(expected) {
                 return Ok(expected);
             }
-            let keys = history.storage.list_keys(history.storage.bucket(), &history.folder).await?;
-            let known: Vec<_> = keys.iter().filter_map(|key| key.strip_prefix(&history.folder)).collect();
+            // What cannot be read of it is not known.
+            let found = history.storage.storage().survey(history.storage.bucket(), &history.folder);
+            let found = found.filter_map(|object| std::future::ready(object.ok()));
+            let keys: Vec<String> = found.map(|object| object.key).collect().await;
+            let known = keys.iter().filter_map(|key| key.strip_prefix(&history.folder));
+            let known: Vec<_> = known.filter(|name| !history.storage.storage().is_unfinished(name)).collect();
             let hint = match known.is_empty() {
                 true => format!("nothing is remembered of a program `{program}`: run a map of it once"),
                 false => format!("of `{program}` there are (function/backend-memory): {}", known.join(", ")),
@@ -116,13 +125,15 @@ impl History {
     }
 
     async fn read(&self, key: &str) -> Result<Option<Measured>> {
-        let object = match self.storage.get_object(self.storage.bucket(), key).await {
+        let (storage, bucket) = (self.storage.storage(), self.storage.bucket());
+        let object = match storage.get_within(bucket, key, LONGEST).await {
             Ok(object) => object,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
+        let json = open(name(key), &object, key).await?;
         // What another version has written may mean something else.
-        Ok(serde_json::from_slice::<Measured>(&object)
+        Ok(serde_json::from_slice::<Measured>(&json)
             .ok()
             .filter(|read| read.workload(Basis::Given).is_some()))
     }
@@ -139,7 +150,8 @@ impl History {
             let now = before.then(&measured);
             let json = serde_json::to_vec(&now).unwrap_or_default();
             history.lock().insert(key.clone(), Some(now));
-            if let Err(error) = history.storage.put_object(history.storage.bucket(), &key, json).await {
+            let sealed = seal(name(&key), json).await;
+            if let Err(error) = history.storage.put_object(history.storage.bucket(), &key, sealed).await {
                 tracing::debug!(key, %error, "cannot store how long calls took");
             }
             history.pending.end();
@@ -176,6 +188,11 @@ impl Learn {
     pub(crate) fn from(&self, measured: Measured) {
         self.history.learn(self.key.clone(), measured);
     }
+}
+
+/// What a history is called for its digest, wherever the prefix puts it.
+fn name(key: &str) -> &str {
+    key.find(FOLDER).map_or(key, |at| &key[at..])
 }
 
 fn folder(prefix: Option<&str>, program: &str) -> String {

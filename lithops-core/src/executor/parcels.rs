@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use futures_util::{StreamExt, stream::BoxStream};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, RwLock};
 
 use super::client::Core;
 use crate::{
@@ -38,6 +38,8 @@ pub struct Parcels {
     /// Whether anything was stored, so that it is known whose that is.
     marked: Arc<OnceCell<()>>,
     used: Arc<AtomicBool>,
+    /// Held by what is being stored.
+    begun: Arc<RwLock<()>>,
 }
 
 impl Core {
@@ -53,6 +55,7 @@ impl Core {
             journal: Journal::new(&self.storage, self.locator.prefix.as_deref(), job),
             marked: Arc::default(),
             used: Arc::default(),
+            begun: Arc::default(),
         })
     }
 }
@@ -72,9 +75,28 @@ impl Parcels {
     pub(super) async fn put_calls(&self, calls: &Calls) -> Result<StoredCalls> {
         let (first, last) = (calls.run.first, calls.run.end() - 1);
         let bytes = calls.arguments.bytes();
-        let what = || format!("the arguments of calls {first} to {last} ({bytes} bytes)");
-        let (storage, key) = self.place(&what).await?;
-        StoredCalls::put(storage, key, calls).await.map_err(|error| cannot_store(&what(), error))
+        let what = move || format!("the arguments of calls {first} to {last} ({bytes} bytes)");
+        let (this, calls) = (self.clone(), calls.clone());
+        let storing = async move {
+            let (storage, key) = this.place(&what).await?;
+            StoredCalls::put(storage, key, &calls).await.map_err(|error| cannot_store(&what(), error))
+        };
+        self.store(storing).await
+    }
+
+    /// Stores something. What is begun goes on also when nobody waits for it any more, and is over before all is
+    /// removed: otherwise it would come afterwards, and stay.
+    async fn store<T: Send + 'static>(
+        &self,
+        storing: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let begun = Arc::clone(&self.begun).read_owned().await;
+        let stored = tokio::spawn(async move {
+            let stored = storing.await;
+            drop(begun);
+            stored
+        });
+        stored.await.unwrap_or_else(|error| Err(Error::new(ErrorKind::Unexpected, error.to_string())))
     }
 
     /// The spec with its shared values in the storage, if they are too large for a message.
@@ -91,12 +113,15 @@ impl Parcels {
         if bytes as u64 <= self.limit / 2 {
             return Ok(spec);
         }
-        let what = || format!("the shared values ({bytes} bytes)");
+        let what = move || format!("the shared values ({bytes} bytes)");
         let mut stored_shared = Vec::new();
-        for value in &spec.shared {
-            let (storage, key) = self.place(&what).await?;
-            let stored = Parcel::put(storage, key, value.clone()).await;
-            stored_shared.push(stored.map_err(|error| cannot_store(&what(), error))?);
+        for value in spec.shared.iter().cloned() {
+            let this = self.clone();
+            let storing = async move {
+                let (storage, key) = this.place(&what).await?;
+                Parcel::put(storage, key, value).await.map_err(|error| cannot_store(&what(), error))
+            };
+            stored_shared.push(self.store(storing).await?);
         }
         Ok(Arc::new(JobSpec { shared: Vec::new(), stored_shared, ..(*spec).clone() }))
     }
@@ -140,6 +165,7 @@ impl Parcels {
         if went_well && !self.used.load(Ordering::Relaxed) {
             return;
         }
+        let _all_is_over = self.begun.write().await;
         if let Err(error) = self.journal.delete().await {
             let job = self.journal.job();
             tracing::warn!(%job, %error, "cannot remove what was too large for a message: `lithops clean` does");
@@ -150,7 +176,7 @@ impl Parcels {
     async fn place(&self, what: &impl Fn() -> String) -> Result<(&StorageClient, String)> {
         let storage = self.storage.as_ref().ok_or_else(|| self.unreachable(&what()))?;
         self.used.store(true, Ordering::Relaxed);
-        let marked = self.marked.get_or_try_init(|| self.journal.mark());
+        let marked = self.marked.get_or_try_init(|| async { self.journal.mark().await.map(drop) });
         marked.await.map_err(|error| cannot_store(&what(), error))?;
         // No two clients of a job have the same.
         Ok((storage, self.journal.parcel(&JobId::generate().to_string())))

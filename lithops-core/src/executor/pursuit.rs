@@ -19,7 +19,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     fleet::Hired,
     job::{Command, Commands, InputQueue, JobEvent, JobState},
-    journal::{BEAT, JobRecord, Journal, Lease, Owner, Segment, Watch, Watched},
+    journal::{BEAT, JobRecord, Journal, LEASE, Lease, Owner, Segment, Watch, Watched},
     plan::Plan,
     protocol::{JobSpec, Logs},
 };
@@ -71,16 +71,40 @@ impl Pursuit {
     pub async fn follow(self, lease: Option<Lease>, mut commands: Commands) {
         let _at_work = interrupt::AtWork::begin();
         let reads = lease.is_none() && self.leftover.is_some();
-        if reads {
-            // Should that fail, what is stored may go while this client reads, and it will say so.
-            let _ = self.journal.put_reader(&self.owner).await;
-        }
-        if let Err(error) = self.run(lease, &mut commands).await {
+        let run = self.run(lease, &mut commands);
+        let ran = if reads { self.reading(run).await } else { run.await };
+        if let Err(error) = ran {
             self.job.fail(error);
         }
         if reads {
             // Should that fail, what is stored stays until `lithops clean`.
             let _ = self.journal.remove_reader(&self.owner).await;
+        }
+    }
+
+    /// Says that this client reads the job, meanwhile.
+    async fn reading<T>(&self, run: impl Future<Output = T>) -> T {
+        // Should that fail, what is stored may go while this client reads, and it will say so.
+        let _ = self.journal.put_reader(&self.owner).await;
+        tokio::pin!(run);
+        loop {
+            tokio::select! {
+                biased;
+                ran = &mut run => return ran,
+                // Whoever watches whether anybody is there does so for longer.
+                () = sleep(LEASE / 2) => {}
+            }
+            let mark = self.journal.put_reader(&self.owner);
+            tokio::pin!(mark);
+            tokio::select! {
+                biased;
+                ran = &mut run => {
+                    // A mark that is half made would come after it is removed.
+                    let _ = mark.await;
+                    return ran;
+                }
+                _ = &mut mark => {}
+            }
         }
     }
 
@@ -171,12 +195,22 @@ impl Pursuit {
             self.job.count(|counts| counts.restored = restored);
         }
         let bundles = stream::iter(missing)
-            .map(|chunk| self.journal.bundle(chunk, self.record.calls_of(chunk)))
+            .map(|chunk| async move {
+                let calls = self.record.calls_of(chunk);
+                Ok::<_, Error>((calls, self.journal.bundle(chunk, calls).await?))
+            })
             .buffer_unordered(AT_ONCE);
         bundles
-            .try_for_each(|bundle| async {
-                self.job.add_logs(Logs { job: self.record.job, entries: bundle.logs });
-                self.job.commit(bundle.reports);
+            .try_for_each(|((first_call, end), bundle)| async move {
+                match bundle {
+                    Some(bundle) => {
+                        self.job.add_logs(Logs { job: self.record.job, entries: bundle.logs });
+                        self.job.commit(bundle.reports);
+                    }
+                    // It was damaged: its calls are run again.
+                    None if first => self.job.count(|counts| counts.restored -= end - first_call),
+                    None => {}
+                }
                 Ok(())
             })
             .await?;

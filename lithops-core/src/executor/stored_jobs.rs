@@ -1,11 +1,8 @@
 //! [`StoredJobs`]: durable jobs seen from outside the programs that have their functions.
 
-use std::{
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{path::PathBuf, sync::Arc};
 
+use futures_util::{StreamExt, stream};
 use tokio::time::sleep;
 
 use super::{
@@ -16,19 +13,21 @@ use super::{
 };
 use crate::{
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
-    fleet::all_posts,
     id::JobId,
     job::JobState,
-    journal::{Bundle, JobRecord, Journal, LEASE, Lease, Owner, Watch, Watched},
+    journal::{Bundle, JobRecord, Journal, LEASE, Lease, Owner, Survey, Watch, Watched},
     protocol::failed_together,
     storage::StorageClient,
 };
 
+/// So many jobs are looked at once.
+pub(super) const AT_ONCE: usize = 16;
+
 /// The durable jobs of a storage.
 #[derive(Debug)]
 pub struct StoredJobs {
-    storage: StorageClient,
-    prefix: Option<String>,
+    pub(super) storage: StorageClient,
+    pub(super) prefix: Option<String>,
 }
 
 /// A durable job, as it is stored.
@@ -44,33 +43,14 @@ pub struct StoredJob {
     is_driven: bool,
 }
 
-/// What is stored of a job that nobody will want any more.
-#[derive(Debug)]
+/// The jobs of a storage, as far as they can be read.
+#[derive(Debug, Default)]
 #[non_exhaustive]
-pub struct Expired {
-    /// The job.
-    pub job: JobId,
-    /// The job as it is stored; `None` when its program ended before it was stored whole.
-    pub stored: Option<StoredJob>,
-    journal: Journal,
-    /// What fleets were told of it.
-    posts: Vec<String>,
-}
-
-impl Expired {
-    /// Removes it.
-    ///
-    /// # Errors
-    /// When the storage does not allow it.
-    pub fn remove(&self) -> Result<()> {
-        runtime::driver().block_on(async {
-            // Nobody is to look for it while it goes.
-            for post in &self.posts {
-                self.journal.remove(post).await?;
-            }
-            self.journal.delete().await
-        })
-    }
+pub struct Listing {
+    /// The jobs, oldest first.
+    pub jobs: Vec<StoredJob>,
+    /// What is wrong with what cannot be read.
+    pub unreadable: Vec<Error>,
 }
 
 impl StoredJob {
@@ -101,22 +81,22 @@ impl StoredJobs {
         Ok(Self { storage, prefix: locator.prefix })
     }
 
-    /// All of them, oldest first.
-    ///
-    /// # Errors
-    /// When the storage cannot be read.
-    pub fn list(&self) -> Result<Vec<StoredJob>> {
+    /// All of them. What cannot be read of one hides no other.
+    pub fn list(&self) -> Listing {
         runtime::driver().block_on(async {
-            let mut found = Vec::new();
-            for journal in Journal::list(&self.storage, self.prefix.as_deref()).await? {
-                match look(journal).await {
-                    Ok(job) => found.push(job),
-                    // It was removed meanwhile.
+            let survey = Survey::of(&self.storage, self.prefix.as_deref()).await;
+            let mut listing = Listing { jobs: Vec::new(), unreadable: survey.unreadable };
+            let jobs = stream::iter(survey.jobs.into_keys()).map(|job| look(self.journal(job)));
+            let mut jobs = jobs.buffered(AT_ONCE);
+            while let Some(looked) = jobs.next().await {
+                match looked {
+                    Ok(job) => listing.jobs.push(job),
+                    // It was removed meanwhile, or is no job that was stored as a whole.
                     Err(error) if error.kind() == ErrorKind::NotDurable => {}
-                    Err(error) => return Err(error),
+                    Err(error) => listing.unreadable.push(error),
                 }
             }
-            Ok(found)
+            listing
         })
     }
 
@@ -185,59 +165,12 @@ impl StoredJobs {
         })
     }
 
-    /// What is stored of jobs of this user that nobody drives and nothing was written of for so long.
-    ///
-    /// # Errors
-    /// When the storage cannot be read.
-    pub fn expired(&self, age: Duration) -> Result<Vec<Expired>> {
-        runtime::driver().block_on(async {
-            let mut expired = Vec::new();
-            // Before the jobs: a post comes after its job.
-            let mut posts = all_posts(&self.storage, self.prefix.as_deref()).await?;
-            let is_old = |changed: SystemTime| {
-                SystemTime::now().duration_since(changed).is_ok_and(|since| since >= age)
-            };
-            for journal in Journal::list(&self.storage, self.prefix.as_deref()).await? {
-                let told = posts.remove(&journal.job()).unwrap_or_default();
-                let posts = told.into_iter().map(|post| post.key).collect();
-                let changed = journal.last_change().await?;
-                if !changed.is_some_and(is_old) {
-                    continue;
-                }
-                // Whoever drives a job writes every few seconds.
-                match look(journal.clone()).await {
-                    Ok(job) if job.record.owner.is_this_user() && (age > LEASE || !job.is_driven) => {
-                        expired.push(Expired { job: journal.job(), stored: Some(job), journal, posts });
-                    }
-                    // Its program has ended before it was stored whole.
-                    Err(error) if error.kind() == ErrorKind::NotDurable => {
-                        // A job that is not durable writes when something is too large for a message.
-                        let left = |owner: Owner| owner.is_this_user() && !owner.lives();
-                        if journal.lease(1).await?.is_some_and(left) {
-                            expired.push(Expired { job: journal.job(), stored: None, journal, posts });
-                        }
-                    }
-                    Ok(_) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            // Nothing is stored of these jobs any more: nobody can do them.
-            for (job, posts) in posts {
-                if posts.iter().all(|post| is_old(post.modified)) {
-                    let posts = posts.into_iter().map(|post| post.key).collect();
-                    expired.push(Expired { job, stored: None, journal: self.journal(job), posts });
-                }
-            }
-            Ok(expired)
-        })
-    }
-
-    fn journal(&self, job: JobId) -> Journal {
+    pub(super) fn journal(&self, job: JobId) -> Journal {
         Journal::new(&self.storage, self.prefix.as_deref(), job)
     }
 }
 
-async fn look(journal: Journal) -> Result<StoredJob> {
+pub(super) async fn look(journal: Journal) -> Result<StoredJob> {
     let record = journal.record().await?;
     let stored = stored_calls(&journal, &record).await?;
     let (is_driven, driver) = match Watch::default().look(&journal).await? {
@@ -249,6 +182,7 @@ async fn look(journal: Journal) -> Result<StoredJob> {
 
 async fn stored_calls(journal: &Journal, record: &JobRecord) -> Result<u64> {
     let chunks = journal.committed().await?.into_iter().map(|chunk| record.calls_of(chunk));
+    // A number beyond the last chunk is none of this job's: it has no calls.
     Ok(chunks.map(|(first, end)| end - first).sum())
 }
 

@@ -6,17 +6,19 @@ use crate::{
     board::{Chunks, Terms},
     error::{Error, ErrorKind, Result},
     job::Policy,
-    journal::Segment,
+    journal::{Owner, Segment},
     protocol::JobSpec,
 };
 
 /// The form of posts this build writes; it reads this one and none else.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 
 /// A job as a fleet is told of it: all a worker needs, but for the inputs, of which it has the digests.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Post {
     form: u32,
+    /// Who has put it.
+    pub owner: Owner,
     /// What a sub-worker is told of it.
     pub spec: JobSpec,
     /// How many calls.
@@ -41,7 +43,7 @@ impl Post {
         policy: Policy,
         terms: Terms,
     ) -> Self {
-        Self { form: FORM, spec, calls, chunksize, segments, policy, terms }
+        Self { form: FORM, owner: Owner::this_process(), spec, calls, chunksize, segments, policy, terms }
     }
 
     /// The calls, cut into chunks.

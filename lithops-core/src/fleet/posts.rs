@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 
 use super::{FleetKey, Post};
 use crate::{
@@ -27,30 +27,45 @@ pub struct Fleet {
     key: FleetKey,
 }
 
-/// The keys of what fleets were told, whichever they are, by the job it is about.
-///
-/// # Errors
-/// When the storage cannot be listed.
-pub(crate) async fn all_posts(
-    storage: &StorageClient,
-    prefix: Option<&str>,
-) -> Result<BTreeMap<JobId, Vec<ObjectMeta>>> {
-    let (store, bucket, folder) = (storage.storage(), storage.bucket(), folder_of(prefix));
-    let listed: Vec<ObjectMeta> = insist(|| store.list(bucket, &folder).try_collect()).await?;
-    let mut posts: BTreeMap<JobId, Vec<ObjectMeta>> = BTreeMap::new();
-    for object in listed {
-        let job = object.key.rsplit_once("/jobs/").and_then(|(_, job)| job.parse().ok());
-        if let Some(job) = job {
-            posts.entry(job).or_default().push(object);
+/// What all fleets were told, whichever they are.
+#[derive(Debug, Default)]
+pub(crate) struct AllPosts {
+    /// The objects, by the job they are about.
+    pub(crate) posts: BTreeMap<JobId, Vec<ObjectMeta>>,
+    /// What unfinished puts have left.
+    pub(crate) unfinished: Vec<ObjectMeta>,
+    /// What cannot be looked at.
+    pub(crate) unreadable: Vec<Error>,
+}
+
+/// Looks what all fleets were told.
+pub(crate) async fn all_posts(storage: &StorageClient, prefix: Option<&str>) -> AllPosts {
+    let mut all = AllPosts::default();
+    let mut found = storage.storage().survey(storage.bucket(), &folder_of(prefix));
+    while let Some(object) = found.next().await {
+        match object {
+            Ok(object) if storage.storage().is_unfinished(&object.key) => all.unfinished.push(object),
+            Ok(object) => {
+                let job = object.key.rsplit_once("/jobs/").and_then(|(_, job)| job.parse().ok());
+                if let Some(job) = job {
+                    all.posts.entry(job).or_default().push(object);
+                }
+            }
+            Err(error) => all.unreadable.push(error),
         }
     }
-    Ok(posts)
+    all
 }
 
 fn folder_of(prefix: Option<&str>) -> String {
+    below(prefix, FOLDER)
+}
+
+/// A folder below the prefix of a locator.
+pub(crate) fn below(prefix: Option<&str>, folder: &str) -> String {
     match prefix.map(|prefix| prefix.trim_end_matches('/')).filter(|prefix| !prefix.is_empty()) {
-        Some(prefix) => format!("{prefix}/{FOLDER}"),
-        None => FOLDER.to_owned(),
+        Some(prefix) => format!("{prefix}/{folder}"),
+        None => folder.to_owned(),
     }
 }
 
@@ -120,15 +135,8 @@ impl Fleet {
     /// `PermissionDenied` when it is not signed with the key of this fleet.
     pub async fn get(&self, job: JobId) -> Result<Option<Post>> {
         let (storage, bucket, key) = (self.storage.storage(), self.storage.bucket(), self.key_of(job));
-        let found = insist(|| async {
-            // Somebody else may have put it there: it is not read before it is known to be of a sensible size.
-            let size = storage.head(bucket, &key).await?.size;
-            if size > LONGEST_POST {
-                let problem = format!("`{key}` has {size} bytes: it is no post of this fleet");
-                return Err(Error::new(ErrorKind::PayloadTooLarge, problem));
-            }
-            storage.get(bucket, &key).await
-        });
+        // Somebody else may have put it there: it is not read unless it is of a sensible size.
+        let found = insist(|| storage.get_within(bucket, &key, LONGEST_POST));
         match found.await {
             Ok(signed) => {
                 let post = Post::decode(&self.key.open(&key, &signed)?)?;

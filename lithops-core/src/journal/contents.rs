@@ -9,10 +9,14 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::TryStreamExt;
 use tokio::time::sleep;
 
-use super::{Bundle, JobRecord, Owner, Segment, keys, keys::Keys};
+use super::{
+    JobRecord, Owner, Segment, keys,
+    keys::Keys,
+    sealed::{self, damaged},
+};
 use crate::{
     bytes::Bytes,
     digest::Digest,
@@ -21,30 +25,23 @@ use crate::{
     job::Taken,
     parcel::Parcel,
     protocol::Payloads,
-    storage::{ObjectMeta, PutMode, Storage, StorageClient},
+    storage::{PutMode, Storage, StorageClient},
 };
 
 /// An operation that may succeed later is tried this often, with pauses that double: for about 25 s together.
 const TRIES: u32 = 10;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
-/// What has become of a bundle that was put.
-#[derive(Debug)]
-pub enum Stored {
-    /// It was the first: these are the outcomes of the chunk.
-    Ours,
-    /// Another was first: these are.
-    Theirs(Bundle),
-}
+/// A beat is a number, or a word.
+const LONGEST_BEAT: u64 = 64;
 
 /// The objects of one durable job.
 #[derive(Debug, Clone)]
 pub struct Journal {
-    storage: Arc<dyn Storage>,
-    bucket: String,
-    keys: Keys,
-    job: JobId,
+    pub(super) storage: Arc<dyn Storage>,
+    pub(super) bucket: String,
+    pub(super) keys: Keys,
+    pub(super) job: JobId,
 }
 
 impl Journal {
@@ -53,24 +50,6 @@ impl Journal {
     pub fn new(storage: &StorageClient, prefix: Option<&str>, job: JobId) -> Self {
         let (bucket, storage) = (storage.bucket().to_owned(), Arc::clone(storage.storage()));
         Self { storage, bucket, keys: Keys::of(prefix, job), job }
-    }
-
-    /// The jobs that anything is stored of, oldest first.
-    ///
-    /// # Errors
-    /// When the storage cannot be listed.
-    pub async fn list(storage: &StorageClient, prefix: Option<&str>) -> Result<Vec<Self>> {
-        let all = keys::all(prefix);
-        let mut listed = storage.storage().list(storage.bucket(), &all);
-        let mut jobs: Vec<Self> = Vec::new();
-        while let Some(object) = listed.next().await {
-            let key = object?.key;
-            let job: Option<JobId> = key[all.len()..].split_once('/').and_then(|(job, _)| job.parse().ok());
-            if let Some(job) = job.filter(|job| jobs.last().is_none_or(|last| last.job != *job)) {
-                jobs.push(Self::new(storage, prefix, job));
-            }
-        }
-        Ok(jobs)
     }
 
     /// The job.
@@ -85,8 +64,8 @@ impl Journal {
     /// `NotDurable` when nothing is stored of it.
     pub async fn record(&self) -> Result<JobRecord> {
         let key = self.keys.record();
-        match self.get(&key).await? {
-            Some(bytes) => JobRecord::decode(&bytes, &key),
+        match self.get(&key, JobRecord::LONGEST).await? {
+            Some(bytes) => JobRecord::decode(&bytes, self, &key),
             None => Err(Error::new(ErrorKind::NotDurable, format!("nothing is stored of job {}", self.job)).with_hint(
                 "only a job that was started with `.durable()` survives its client, until it is finished and its \
                  handles are dropped; is this the storage it was started with?",
@@ -112,7 +91,11 @@ impl Journal {
     /// # Errors
     /// When the storage does not take it.
     pub async fn put_record(&self, record: &JobRecord) -> Result<()> {
-        self.put(&self.keys.record(), record.encode()?.into()).await
+        self.put(&self.keys.record(), record.encode(self)?.into()).await
+    }
+
+    pub(super) fn record_key(&self) -> String {
+        self.keys.record()
     }
 
     /// What the keys of all its objects start with.
@@ -135,7 +118,8 @@ impl Journal {
         bytes.extend_from_slice(&narrow(failed.len())?.to_le_bytes());
         bytes.extend_from_slice(&failed);
         taken.inputs.write(&mut bytes);
-        let segment = Segment { calls: taken.inputs.len() as u64, digest: Digest::of(&bytes) };
+        let (calls, len) = (taken.inputs.len() as u64, bytes.len() as u64);
+        let segment = Segment { calls, len, digest: Digest::of(&bytes) };
         self.put(&self.keys.inputs(number), bytes.into()).await?;
         Ok(segment)
     }
@@ -146,19 +130,24 @@ impl Journal {
     /// When it is not there, or is not what was stored.
     pub async fn inputs(&self, number: u64, segment: &Segment) -> Result<Taken> {
         let key = self.keys.inputs(number);
-        let bytes = self.must_get(&key).await?.into_inner();
+        let bytes = self.must_get(&key, segment.len).await?.into_inner();
         segment.digest.check(&bytes, &key)?;
-        let damaged =
-            || Error::new(ErrorKind::Unexpected, format!("segment {number} of the inputs is damaged"));
-        let [a, b, c, d, e, f, g, h] = *bytes.first_chunk().ok_or_else(damaged)?;
+        let [a, b, c, d, e, f, g, h] =
+            *bytes.first_chunk().ok_or_else(|| damaged(&key, "it is cut short"))?;
         let (count, failed_len) =
             (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]) as usize);
-        let values = failed_len.checked_add(8).filter(|start| *start <= bytes.len()).ok_or_else(damaged)?;
-        let failed = postcard::from_bytes(&bytes[8..values]).map_err(|_| damaged())?;
         if u64::from(count) != segment.calls {
-            return Err(damaged());
+            return Err(damaged(&key, format_args!("it has {count} inputs of {}", segment.calls)));
         }
-        Ok(Taken { inputs: Payloads::read(&bytes.slice(values..), count)?, failed, ended: false })
+        let values = failed_len.checked_add(8).filter(|start| *start <= bytes.len());
+        let values = values.ok_or_else(|| damaged(&key, "it is cut short"))?;
+        let failed: Vec<(usize, Vec<u8>)> =
+            postcard::from_bytes(&bytes[8..values]).map_err(|error| damaged(&key, error))?;
+        if failed.iter().any(|(at, _)| *at >= count as usize) {
+            return Err(damaged(&key, "it tells of inputs that it has not"));
+        }
+        let inputs = Payloads::read(&bytes.slice(values..), count).map_err(|error| damaged(&key, error))?;
+        Ok(Taken { inputs, failed, ended: false })
     }
 
     /// Stores a shared value.
@@ -187,12 +176,21 @@ impl Journal {
         self.keys.parcel(name)
     }
 
-    /// Says whose it is what is stored of a job that is not durable, so that `lithops clean` knows.
+    /// Says whose it is what is stored of a job that is not durable, so that `lithops clean` knows. Returns whether
+    /// nobody had said so before.
     ///
     /// # Errors
     /// When the storage does not take it.
-    pub async fn mark(&self) -> Result<()> {
-        self.put_lease(1, &Owner::this_process()).await.map(drop)
+    pub async fn mark(&self) -> Result<bool> {
+        self.put_lease(1, &Owner::this_process()).await
+    }
+
+    /// Takes the mark back: nothing was stored after all.
+    ///
+    /// # Errors
+    /// When the storage does not allow it.
+    pub async fn unmark(&self) -> Result<()> {
+        self.remove(&self.keys.lease(1)).await
     }
 
     /// Removes a single object of the job.
@@ -205,76 +203,6 @@ impl Journal {
 
     fn client(&self) -> StorageClient {
         StorageClient::new(Arc::clone(&self.storage), self.bucket.as_str())
-    }
-
-    /// Commits the outcomes of a chunk, `first..end`: the first to do so has done it.
-    ///
-    /// # Errors
-    /// When the storage does not take them.
-    pub async fn commit(&self, chunk: u64, (first, end): (u64, u64), bundle: &Bundle) -> Result<Stored> {
-        if !bundle.is_of(first, end) {
-            let problem =
-                format!("the outcomes of chunk {chunk} are not one for each of calls {first} to {end}");
-            return Err(Error::new(ErrorKind::Unexpected, problem));
-        }
-        let (key, bytes) = (self.keys.commit(chunk), Bytes::from(bundle.encode()?));
-        if self.put_if_absent(&key, &bytes).await? {
-            return Ok(Stored::Ours);
-        }
-        let stored = self.must_get(&key).await?.into_inner();
-        Ok(Stored::Theirs(Bundle::decode(&stored, first, end)?))
-    }
-
-    /// The chunks that are committed, in order.
-    ///
-    /// # Errors
-    /// When the storage cannot be listed.
-    pub async fn committed(&self) -> Result<Vec<u64>> {
-        let prefix = self.keys.commits();
-        let listed: Vec<ObjectMeta> =
-            insist(|| self.storage.list(&self.bucket, &prefix).try_collect()).await?;
-        Ok(listed.iter().filter_map(|object| keys::number(&object.key)).collect())
-    }
-
-    /// The committed outcomes of a chunk, `first..end`.
-    ///
-    /// # Errors
-    /// When they are not there or damaged.
-    pub async fn bundle(&self, chunk: u64, (first, end): (u64, u64)) -> Result<Bundle> {
-        let bytes = self.must_get(&self.keys.commit(chunk)).await?.into_inner();
-        Bundle::decode(&bytes, first, end)
-    }
-
-    /// Stores outcomes `first..end` that do not commit a chunk: those of a part of it, or with failures that may be
-    /// tried again. No two attempts have the same author.
-    ///
-    /// # Errors
-    /// When the storage does not take them.
-    pub async fn put_part(&self, (first, end): (u64, u64), author: &str, bundle: &Bundle) -> Result<()> {
-        let name = keys::part(first, end, author);
-        self.put(&format!("{}{name}", self.keys.parts()), bundle.encode()?.into()).await
-    }
-
-    /// The names of such outcomes.
-    ///
-    /// # Errors
-    /// When the storage cannot be listed.
-    pub async fn parts(&self) -> Result<Vec<String>> {
-        let prefix = self.keys.parts();
-        let listed: Vec<ObjectMeta> =
-            insist(|| self.storage.list(&self.bucket, &prefix).try_collect()).await?;
-        Ok(listed.into_iter().map(|object| object.key[prefix.len()..].to_owned()).collect())
-    }
-
-    /// Such outcomes.
-    ///
-    /// # Errors
-    /// When they are not there or damaged.
-    pub async fn part(&self, name: &str) -> Result<Bundle> {
-        let bytes = self.must_get(&format!("{}{name}", self.keys.parts())).await?.into_inner();
-        let (first, end) = keys::calls_of_part(name)
-            .ok_or_else(|| Error::new(ErrorKind::Unexpected, format!("`{name}` does not name calls")))?;
-        Bundle::decode(&bytes, first, end)
     }
 
     /// Says that the job is to be ended, to whoever drives it.
@@ -290,7 +218,12 @@ impl Journal {
     /// # Errors
     /// When the storage cannot be read.
     pub async fn is_to_be_cancelled(&self) -> Result<bool> {
-        Ok(self.get(&self.keys.cancel()).await?.is_some())
+        let key = self.keys.cancel();
+        match insist(|| self.storage.head(&self.bucket, &key)).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Removes everything that is stored of the job; the record goes first, so that nobody attaches to half a job.
@@ -300,21 +233,18 @@ impl Journal {
     pub async fn delete(&self) -> Result<()> {
         let record = self.keys.record();
         insist(|| self.storage.delete(&self.bucket, &record)).await?;
-        let prefix = self.keys.folder();
-        let listed: Vec<ObjectMeta> =
-            insist(|| self.storage.list(&self.bucket, prefix).try_collect()).await?;
-        let keys: Vec<_> = listed.into_iter().map(|object| object.key).collect();
-        insist(|| self.storage.delete_many(&self.bucket, keys.clone())).await
+        let folder = self.keys.folder();
+        insist(|| self.storage.remove_folder(&self.bucket, folder)).await
     }
 
-    /// Says that a client reads the job: what is stored of it is not to go meanwhile.
+    /// Says that a client reads the job, and again now and then while it does: what is stored of it is not to go
+    /// meanwhile.
     ///
     /// # Errors
     /// When the storage does not take it.
     pub async fn put_reader(&self, reader: &Owner) -> Result<()> {
-        let content = serde_json::to_vec(reader)
-            .map_err(|error| Error::new(ErrorKind::Unexpected, format!("cannot encode a reader: {error}")))?;
-        self.put(&self.keys.reader(&reader.name), content.into()).await
+        let key = self.keys.reader(&reader.name);
+        self.put(&key, sealed::to_json(self.name(&key), reader)?.into()).await
     }
 
     /// Says that a client reads the job no more.
@@ -326,53 +256,48 @@ impl Journal {
         insist(|| self.storage.delete(&self.bucket, &key)).await
     }
 
-    /// Whether a client reads the job, as far as can be told.
+    /// Whether a client reads the job, as far as can be told: a mark that nobody understands is that of a client.
     ///
     /// # Errors
     /// When the storage cannot be read.
     pub async fn is_read(&self) -> Result<bool> {
-        let prefix = self.keys.readers();
-        let listed: Vec<ObjectMeta> =
-            insist(|| self.storage.list(&self.bucket, &prefix).try_collect()).await?;
-        for object in listed {
-            let reader = self.get(&object.key).await?;
-            let reader = reader.and_then(|reader| serde_json::from_slice::<Owner>(&reader).ok());
-            if reader.is_some_and(|reader| !reader.is_gone()) {
-                return Ok(true);
+        let is_there = |reader: &Option<Owner>| reader.as_ref().is_none_or(|reader| !reader.is_gone());
+        Ok(self.readers().await?.iter().any(is_there))
+    }
+
+    /// The leases that were ever taken, by epoch, highest last, without what they say. Epochs follow each other: a
+    /// number far beyond those before it is none that a client has put there.
+    pub(super) async fn epochs(&self) -> Result<Vec<u64>> {
+        let listed = self.listed(&self.keys.leases()).await?;
+        let mut epochs: Vec<u64> = Vec::new();
+        for epoch in listed.iter().filter_map(|key| keys::epoch(key)) {
+            if epoch > 0 && epoch - epochs.last().copied().unwrap_or(0) <= keys::LONGEST_GAP {
+                epochs.push(epoch);
             }
         }
-        Ok(false)
-    }
-
-    /// When anything of the job was last written, by the storage's clock.
-    ///
-    /// # Errors
-    /// When the storage cannot be listed.
-    pub async fn last_change(&self) -> Result<Option<std::time::SystemTime>> {
-        let prefix = self.keys.folder();
-        let listed: Vec<ObjectMeta> =
-            insist(|| self.storage.list(&self.bucket, prefix).try_collect()).await?;
-        Ok(listed.into_iter().map(|object| object.modified).max())
-    }
-
-    /// The leases that were ever taken, by epoch, highest last, without what they say.
-    pub(super) async fn epochs(&self) -> Result<Vec<u64>> {
-        let prefix = self.keys.leases();
-        let listed: Vec<ObjectMeta> =
-            insist(|| self.storage.list(&self.bucket, &prefix).try_collect()).await?;
-        Ok(listed.iter().filter_map(|object| keys::number(&object.key)).collect())
+        Ok(epochs)
     }
 
     pub(super) async fn put_lease(&self, epoch: u64, owner: &Owner) -> Result<bool> {
-        let content = serde_json::to_vec(owner)
-            .map_err(|error| Error::new(ErrorKind::Unexpected, format!("cannot encode a lease: {error}")))?;
-        self.put_if_absent(&self.keys.lease(epoch), &content.into()).await
+        let key = self.keys.lease(epoch);
+        let content = sealed::to_json(self.name(&key), owner)?;
+        self.put_if_absent(&key, &content.into()).await
     }
 
+    /// Whose lease it is; `None` where nobody can tell: it is the lease of somebody all the same.
     pub(crate) async fn lease(&self, epoch: u64) -> Result<Option<Owner>> {
-        let content = self.get(&self.keys.lease(epoch)).await?;
-        // What nobody understands is the lease of somebody all the same.
-        Ok(content.and_then(|content| serde_json::from_slice(&content).ok()))
+        match self.owner_at(&self.keys.lease(epoch)).await {
+            Err(error) if is_damage(&error) => {
+                tracing::warn!(job = %self.job, %error, "nobody can tell whose lease it is");
+                Ok(None)
+            }
+            owner => owner,
+        }
+    }
+
+    pub(super) async fn owner_at(&self, key: &str) -> Result<Option<Owner>> {
+        let content = self.get(key, Owner::LONGEST).await?;
+        content.map(|content| sealed::from_json(self.name(key), &content, key)).transpose()
     }
 
     pub(super) async fn put_beat(&self, epoch: u64, beat: &str) -> Result<()> {
@@ -380,16 +305,20 @@ impl Journal {
     }
 
     pub(super) async fn beat(&self, epoch: u64) -> Result<Option<String>> {
-        let beat = self.get(&self.keys.beat(epoch)).await?;
+        let beat = match self.get(&self.keys.beat(epoch), LONGEST_BEAT).await {
+            // Nobody lives by a beat that is none, and the next one is right.
+            Err(error) if is_damage(&error) => Some(Bytes::from("damaged")),
+            beat => beat?,
+        };
         Ok(beat.map(|beat| String::from_utf8_lossy(&beat).into_owned()))
     }
 
-    async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
+    pub(super) async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
         insist(|| self.storage.put(&self.bucket, key, bytes.clone(), PutMode::Overwrite)).await
     }
 
     /// Whether these bytes are what is stored now, because they were put first.
-    async fn put_if_absent(&self, key: &str, bytes: &Bytes) -> Result<bool> {
+    pub(super) async fn put_if_absent(&self, key: &str, bytes: &Bytes) -> Result<bool> {
         let uncertain = AtomicBool::new(false);
         let put = insist(|| async {
             let put = self.storage.put(&self.bucket, key, bytes.clone(), PutMode::IfAbsent).await;
@@ -401,27 +330,52 @@ impl Journal {
             Ok(()) => Ok(true),
             // A put that failed before may have been made all the same.
             Err(error) if error.kind() == ErrorKind::AlreadyExists && uncertain.load(Ordering::Relaxed) => {
-                Ok(self.get(key).await?.is_some_and(|stored| *stored == **bytes))
+                let stored = self.get(key, bytes.len() as u64).await;
+                match stored {
+                    Err(error) if is_damage(&error) => Ok(false),
+                    stored => Ok(stored?.is_some_and(|stored| *stored == **bytes)),
+                }
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    async fn get(&self, key: &str) -> Result<Option<Bytes>> {
-        match insist(|| self.storage.get(&self.bucket, key)).await {
+    /// What is stored under a key, if it is no longer than what belongs there.
+    pub(super) async fn get(&self, key: &str, limit: u64) -> Result<Option<Bytes>> {
+        match insist(|| self.storage.get_within(&self.bucket, key, limit)).await {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == ErrorKind::PayloadTooLarge => {
+                Err(damaged(key, error.message()).with_source(error))
+            }
             Err(error) => Err(error),
         }
     }
 
-    async fn must_get(&self, key: &str) -> Result<Bytes> {
-        self.get(key).await?.ok_or_else(|| {
+    async fn must_get(&self, key: &str, limit: u64) -> Result<Bytes> {
+        self.get(key, limit).await?.ok_or_else(|| {
             Error::new(ErrorKind::NotFound, format!("the stored job {} lacks `{key}`", self.job))
                 .with_hint("somebody has removed it; `lithops clean` removes what is left")
         })
     }
+
+    /// The keys that start with a prefix, in order.
+    pub(super) async fn listed(&self, prefix: &str) -> Result<Vec<String>> {
+        let keys = || self.storage.list(&self.bucket, prefix).map_ok(|object| object.key).try_collect();
+        insist(keys).await
+    }
+
+    /// What an object is called for its digest: the job and the key below its folder, wherever that lies.
+    pub(crate) fn name<'a>(&self, key: &'a str) -> &'a str {
+        let job = self.keys.folder().len() - keys::JOB_LEN;
+        key.get(job..).unwrap_or(key)
+    }
+}
+
+/// Whether what was read is not what was stored, so that reading it again does not help.
+pub(crate) fn is_damage(error: &Error) -> bool {
+    error.kind() == ErrorKind::Damaged
 }
 
 /// Tries an operation until it succeeds, or will not.

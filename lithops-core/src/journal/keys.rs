@@ -2,6 +2,11 @@
 
 use crate::id::JobId;
 
+/// The length of a job's name with the slash behind it.
+pub(super) const JOB_LEN: usize = 37;
+/// Epochs have ten digits, and none is so much further than the one before it.
+pub(super) const LONGEST_GAP: u64 = 1000;
+
 /// What the keys of all jobs start with.
 pub const FOLDER: &str = "lithops.jobs/";
 
@@ -68,8 +73,17 @@ impl Keys {
         format!("{}commit/", self.folder)
     }
 
-    pub(super) fn commit(&self, chunk: u64) -> String {
-        format!("{}commit/{chunk:012}", self.folder)
+    /// The outcomes of a chunk; those of a later generation stand in the place of ones that were found to be damaged.
+    pub(super) fn commit(&self, chunk: u64, generation: u32) -> String {
+        match generation {
+            0 => format!("{}commit/{chunk:012}", self.folder),
+            _ => format!("{}commit/{chunk:012}-{generation}", self.folder),
+        }
+    }
+
+    /// What says that the outcomes of this generation are damaged.
+    pub(super) fn damage(&self, chunk: u64, generation: u32) -> String {
+        format!("{}commit/{chunk:012}-{generation}-damaged", self.folder)
     }
 }
 
@@ -92,7 +106,9 @@ pub(super) fn calls_of_part(name: &str) -> Option<(u64, u64)> {
     (first < end).then_some((first, end))
 }
 
-/// The number at the end of a key.
-pub(super) fn number(key: &str) -> Option<u64> {
-    key.rsplit('/').next()?.parse().ok()
+/// The epoch at the end of a key, as it is written there.
+pub(super) fn epoch(key: &str) -> Option<u64> {
+    let name = key.rsplit('/').next()?;
+    let epoch: u64 = name.parse().ok()?;
+    (format!("{epoch:010}") == name && name.len() == 10).then_some(epoch)
 }

@@ -8,6 +8,8 @@
 //!   lease/<epoch>       put if absent: who drives the job
 //!   beat/<epoch>        overwritten by that client while it lives, and at last with the word that it has let go
 //!   commit/<chunk>      put if absent: the outcomes of all calls of a chunk
+//!   commit/<chunk>-<n>-damaged  a reader has found those of generation n damaged: the next one, commit/<chunk>-<n+1>,
+//!                       is put in their place
 //!   part/<calls>        outcomes of a part of a chunk, or with failures to be tried again, where workers have no other
 //!                       way to report them
 //!   reader/<name>       a client that reads the job: nothing is removed before the last of them has read it
@@ -17,6 +19,11 @@
 //! A chunk's outcomes are visible once they are under `commit/`: whoever puts them first has committed them, whoever
 //! comes later drops what it has and takes what is there. So every reader sees the same outcome of a call, whatever
 //! happens to workers and clients, and however many of them run the call.
+//!
+//! Everything that is stored and believed later has a digest, of its content and of its name; inputs have theirs in the
+//! record, and beats say nothing but that they change. What is damaged is told with its key. Damaged outcomes are not
+//! removed, which could remove those that another has put there meanwhile: they are marked, and from then on count as
+//! never put. So the chunk is run again, and whoever reads comes to the same conclusion at any time.
 //!
 //! One client drives a job at a time, the one that has put the highest `lease/<epoch>`; others read:
 //!
@@ -35,16 +42,24 @@
 //! compared.
 
 mod bundle;
+mod commits;
 mod contents;
+mod host;
 mod keys;
 mod lease;
 mod owner;
 mod record;
+mod sealed;
+mod survey;
 
 pub use bundle::Bundle;
-pub use contents::{Journal, Stored};
-pub(crate) use contents::{insist, may_succeed_later};
+pub use commits::Stored;
+pub(crate) use commits::standing;
+pub use contents::Journal;
+pub(crate) use contents::{insist, is_damage, may_succeed_later};
 pub use keys::FOLDER;
 pub use lease::{BEAT, LEASE, Lease, Watch, Watched};
 pub use owner::Owner;
 pub use record::{JobRecord, Segment};
+pub(crate) use sealed::{open, seal};
+pub use survey::{Survey, Traces};

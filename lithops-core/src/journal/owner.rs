@@ -5,6 +5,8 @@ use std::fs;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::host::{host, outer_user};
+
 /// The process that drives a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
@@ -12,7 +14,9 @@ pub struct Owner {
     pub name: String,
     /// The user it runs as.
     pub user: String,
-    /// The machine and the set of process numbers it is in, as far as that is known: only there does `pid` mean
+    /// The machine, as long as it lasts: only there does `user` mean anything.
+    pub host: Option<String>,
+    /// The start of the machine and the set of process numbers it is in, as far as that is known: only there does `pid` mean
     /// anything.
     pub machine: Option<String>,
     /// Its process id.
@@ -29,6 +33,7 @@ impl Owner {
         Self {
             name: Uuid::new_v4().simple().to_string(),
             user: this_user(),
+            host: host().map(str::to_owned),
             machine: machine(),
             pid,
             started: started(pid),
@@ -49,10 +54,14 @@ impl Owner {
         here && self.started.is_some() && started(self.pid) == self.started
     }
 
-    /// Whether the job was started by the user of this process.
+    /// The most bytes that are read of one.
+    pub(super) const LONGEST: u64 = 64 << 10;
+
+    /// Whether it certainly belongs to the user of this process, on this machine: the same number elsewhere is
+    /// somebody else's.
     #[must_use]
     pub fn is_this_user(&self) -> bool {
-        self.user == this_user()
+        self.host.is_some() && self.host.as_deref() == host() && self.user == this_user()
     }
 
     /// Where it runs, for people.
@@ -64,20 +73,18 @@ impl Owner {
     }
 }
 
-/// The user this process runs as: the number, and the name where the environment says it.
+/// The user this process runs as.
 fn this_user() -> String {
-    let uid = fs::read_to_string("/proc/self/loginuid").ok();
-    let real = fs::read_to_string("/proc/self/status").ok();
-    let real = real.as_deref().and_then(|status| {
-        status
-            .lines()
-            .find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().next().map(str::to_owned))
+    let status = fs::read_to_string("/proc/self/status").ok();
+    let user = status.as_deref().and_then(|status| {
+        status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().next()?.parse().ok())
     });
-    real.or(uid).unwrap_or_else(|| "unknown".to_owned())
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    user.map_or_else(|| "unknown".to_owned(), |user| outer_user(user, &map).to_string())
 }
 
 /// The boot of the machine and the namespace of process numbers.
-fn machine() -> Option<String> {
+pub(super) fn machine() -> Option<String> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let numbers = fs::read_link("/proc/self/ns/pid").ok()?;
     Some(format!("{} {}", boot.trim(), numbers.display()))
@@ -111,6 +118,14 @@ mod tests {
         child.kill().expect("ends");
         child.wait().expect("has ended");
         assert!(owner.is_gone() && !owner.lives());
+        let foreign = |owner: Owner| !owner.is_this_user();
+        assert!(
+            foreign(Owner { host: Some("another".into()), ..this.clone() }),
+            "the number is another's there"
+        );
+        assert!(foreign(Owner { host: None, ..this.clone() }), "nobody knows where that was");
+        assert!(foreign(Owner { user: "another".into(), ..this.clone() }));
+        assert!(Owner { machine: None, ..this.clone() }.is_this_user(), "the machine was started anew");
         let elsewhere = Owner { machine: Some("another".into()), ..owner };
         assert!(!elsewhere.is_gone(), "nothing is known of processes of another machine");
         assert!(Owner { started: Some(1), ..this }.is_gone(), "the number belongs to another process now");

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Owner;
+use super::{
+    Journal, Owner,
+    sealed::{self, damaged},
+};
 use crate::{
     digest::Digest,
     error::{Error, ErrorKind, Result},
@@ -14,7 +17,9 @@ use crate::{
 };
 
 /// The form of records this build writes; it reads this one and none else.
-const FORM: u32 = 2;
+const FORM: u32 = 3;
+/// A record has a line for each segment of the inputs.
+const LONGEST: u64 = 64 << 20;
 
 /// What a durable job is: everything another process needs to drive it, but for the function itself and the values of
 /// environment variables, which are not stored.
@@ -57,6 +62,8 @@ pub struct JobRecord {
 pub struct Segment {
     /// How many calls they are the inputs of.
     pub calls: u64,
+    /// How many bytes it has.
+    pub len: u64,
     /// The digest of the object.
     pub digest: Digest,
 }
@@ -64,6 +71,8 @@ pub struct Segment {
 impl JobRecord {
     /// The form this build writes.
     pub const FORM: u32 = FORM;
+    /// The most bytes it may have.
+    pub(super) const LONGEST: u64 = LONGEST;
 
     /// How many chunks.
     #[must_use]
@@ -82,26 +91,28 @@ impl JobRecord {
     ///
     /// # Errors
     /// When it cannot be encoded.
-    pub fn encode(&self) -> Result<Vec<u8>> {
-        serde_json::to_vec_pretty(self).map_err(|error| {
-            Error::new(ErrorKind::Unexpected, format!("cannot encode a job record: {error}"))
-        })
+    pub(super) fn encode(&self, journal: &Journal) -> Result<Vec<u8>> {
+        let key = journal.record_key();
+        let encoded = sealed::to_json(journal.name(&key), self)?;
+        if encoded.len() as u64 <= LONGEST {
+            return Ok(encoded);
+        }
+        let problem =
+            format!("the record of a job of {} calls would have {} bytes", self.calls, encoded.len());
+        Err(Error::new(ErrorKind::PayloadTooLarge, problem).with_hint("make several jobs of it"))
     }
 
     /// Reads what is stored under a key.
     ///
     /// # Errors
     /// When it is no record, of another form, or damaged.
-    pub fn decode(bytes: &[u8], key: &str) -> Result<Self> {
+    pub(super) fn decode(bytes: &[u8], journal: &Journal, key: &str) -> Result<Self> {
         #[derive(Deserialize)]
         struct Form {
             form: u32,
         }
-        let broken = |error: serde_json::Error| {
-            Error::new(ErrorKind::Unexpected, format!("`{key}` is not a job record: {error}"))
-                .with_hint("another program has written there, or the storage is damaged")
-        };
-        let Form { form } = serde_json::from_slice(bytes).map_err(broken)?;
+        let Form { form } = serde_json::from_slice(bytes)
+            .map_err(|error| damaged(key, format_args!("it is not a job record: {error}")))?;
         if form != FORM {
             return Err(Error::new(
                 ErrorKind::VersionMismatch,
@@ -109,10 +120,127 @@ impl JobRecord {
             )
             .with_hint("attach with the version of lithops that started the job"));
         }
-        let record: Self = serde_json::from_slice(bytes).map_err(broken)?;
-        if record.chunksize == 0 || record.worker_processes == 0 {
-            return Err(Error::new(ErrorKind::Unexpected, format!("`{key}` is damaged: a granularity is 0")));
+        let record: Self = sealed::from_json(journal.name(key), bytes, key)?;
+        match record.contradiction(journal) {
+            None => Ok(record),
+            Some(how) => Err(damaged(key, how)),
         }
-        Ok(record)
+    }
+
+    /// What of the record cannot be true together.
+    fn contradiction(&self, journal: &Journal) -> Option<String> {
+        if self.job != journal.job() {
+            return Some(format!("it is the record of job {}", self.job));
+        }
+        if self.chunksize == 0 || self.worker_processes == 0 {
+            return Some("a granularity is 0".to_owned());
+        }
+        if let Some(segment) = self.segments.iter().find(|segment| !segment.is_possible()) {
+            return Some(format!(
+                "{} calls cannot have their inputs in {} bytes",
+                segment.calls, segment.len
+            ));
+        }
+        let inputs = self.segments.iter().try_fold(0u64, |sum, segment| sum.checked_add(segment.calls));
+        if inputs != Some(self.calls) {
+            let inputs = inputs.map_or("too many".to_owned(), |inputs| inputs.to_string());
+            return Some(format!("it has {} calls and the inputs of {inputs}", self.calls));
+        }
+        let elsewhere =
+            |parcel: &&Parcel| !parcel.is_possible() || !parcel.key().starts_with(journal.folder());
+        self.shared
+            .iter()
+            .find(elsewhere)
+            .map(|parcel| format!("a shared value cannot be `{}`", parcel.key()))
+    }
+}
+
+impl Segment {
+    /// Whether so many calls can have their inputs in so many bytes: each has its end there.
+    fn is_possible(&self) -> bool {
+        let least = self.calls.checked_mul(4).and_then(|ends| ends.checked_add(8));
+        self.calls > 0 && u32::try_from(self.calls).is_ok() && least.is_some_and(|least| least <= self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::storage::{ObjectStorage, StorageClient};
+
+    fn journal() -> Journal {
+        let storage = StorageClient::new(Arc::new(ObjectStorage::memory()), "bucket");
+        Journal::new(&storage, Some("below"), JobId::from_bytes([9; 16]))
+    }
+
+    fn record(journal: &Journal) -> JobRecord {
+        let segment = |calls| Segment { calls, len: 8 + calls * 4, digest: Digest::of(b"inputs") };
+        JobRecord {
+            form: FORM,
+            job: journal.job(),
+            function: "f".into(),
+            function_name: "f".into(),
+            calls: 10,
+            chunksize: 4,
+            worker_processes: 1,
+            segments: vec![segment(7), segment(3)],
+            shared: Vec::new(),
+            policy: Policy::default(),
+            timeout: Some(Duration::from_millis(1500)),
+            env: vec!["A".into()],
+            backend: "localhost".into(),
+            owner: Owner::this_process(),
+            created: 7,
+        }
+    }
+
+    #[test]
+    fn a_record_is_read_back_and_any_changed_byte_is_noticed_by_key() {
+        let journal = journal();
+        let record = record(&journal);
+        let (bytes, key) = (record.encode(&journal).expect("encodes"), journal.record_key());
+        assert_eq!(JobRecord::decode(&bytes, &journal, &key).expect("reads"), record);
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            match JobRecord::decode(&changed, &journal, &key) {
+                Ok(read) => assert_eq!(read, record, "only what means nothing may change: byte {at}"),
+                Err(error) => assert!(error.to_string().contains(&key), "{error}"),
+            }
+        }
+        for len in 0..bytes.len() {
+            let error = JobRecord::decode(&bytes[..len], &journal, &key).expect_err("it is cut");
+            assert!(error.to_string().contains(&key), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_contradicts_itself_is_not_believed() {
+        let journal = journal();
+        let key = journal.record_key();
+        let edits: [fn(&mut JobRecord); 11] = [
+            |record| record.segments.clear(),
+            |record| drop(record.segments.pop()),
+            |record| record.calls = 11,
+            |record| record.calls = u64::MAX,
+            |record| record.chunksize = 0,
+            |record| record.worker_processes = 0,
+            |record| record.segments[0].calls = u64::MAX,
+            |record| record.segments[0].len = 5,
+            |record| record.segments.iter_mut().for_each(|segment| segment.calls = 1 << 63),
+            |record| record.job = JobId::from_bytes([8; 16]),
+            |record| record.segments[1].calls = 0,
+        ];
+        for (number, edit) in edits.into_iter().enumerate() {
+            let mut record = record(&journal);
+            edit(&mut record);
+            // With a digest that is right: it was written so.
+            let bytes = record.encode(&journal).expect("encodes");
+            let error = JobRecord::decode(&bytes, &journal, &key).expect_err("it contradicts itself");
+            assert_eq!(error.kind(), ErrorKind::Damaged, "edit {number}");
+            assert!(error.to_string().contains(&key), "{error}");
+        }
     }
 }

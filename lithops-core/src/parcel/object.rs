@@ -56,6 +56,12 @@ impl Parcel {
         self.len
     }
 
+    /// Whether it has a digest for each of its blocks.
+    #[must_use]
+    pub fn is_possible(&self) -> bool {
+        self.blocks.len() as u64 == self.len.div_ceil(BLOCK)
+    }
+
     /// Whether it has no bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -76,7 +82,7 @@ impl Parcel {
     /// When they cannot be read, or are not those that were stored.
     pub async fn range(&self, storage: &StorageClient, range: Range<u64>) -> Result<Bytes> {
         let beyond = range.start > range.end || range.end > self.len;
-        if beyond || self.blocks.len() as u64 != self.len.div_ceil(BLOCK) {
+        if beyond || !self.is_possible() {
             let problem = format!("bytes {range:?} of the {} of `{}` were asked for", self.len, self.key);
             return Err(Error::new(ErrorKind::Unexpected, problem));
         }
@@ -89,7 +95,7 @@ impl Parcel {
             return Ok(self.block(storage, first).await?.into_inner().slice(within).into());
         }
         let reads = stream::iter(first..end).map(|block| self.block(storage, block)).buffered(AT_ONCE);
-        let mut read = Vec::with_capacity(narrow((end * BLOCK).min(self.len) - first * BLOCK));
+        let mut read = Vec::with_capacity(narrow(end.saturating_mul(BLOCK).min(self.len) - first * BLOCK));
         let reads = reads.try_for_each(|block| {
             read.extend_from_slice(&block);
             std::future::ready(Ok(()))
@@ -99,7 +105,8 @@ impl Parcel {
     }
 
     async fn block(&self, storage: &StorageClient, block: u64) -> Result<Bytes> {
-        let range = block * BLOCK..((block + 1) * BLOCK).min(self.len);
+        let start = block * BLOCK;
+        let range = start..start.saturating_add(BLOCK).min(self.len);
         let (store, bucket) = (storage.storage(), storage.bucket());
         let bytes = insist(|| store.get_range(bucket, &self.key, range.clone())).await?;
         self.blocks[narrow(block)].check(&bytes, &self.key)?;

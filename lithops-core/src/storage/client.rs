@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Locator, ObjectMeta, PutMode, Storage, StorageInfo,
+    contract::wrong_length,
     files::{file_pieces, write_pieces},
 };
 use crate::{
@@ -150,7 +151,7 @@ impl StorageClient {
     /// # Errors
     /// `NotFound` when it does not exist, `InvalidInput` when the range ends beyond it.
     pub async fn get_range(&self, bucket: &str, key: &str, range: Range<u64>) -> Result<Bytes> {
-        self.storage.get_range(bucket, key, range).await
+        ranged(&*self.storage, bucket, key, range).await
     }
 
     /// Reads an object piece by piece, 8 MiB at a time, with the next piece on its way: whatever its size, it takes
@@ -291,6 +292,14 @@ impl fmt::Debug for StorageClient {
     }
 }
 
+/// A part of an object, no shorter and no longer than it is.
+async fn ranged(storage: &dyn Storage, bucket: &str, key: &str, range: Range<u64>) -> Result<Bytes> {
+    let wanted = range.end.saturating_sub(range.start);
+    let bytes = storage.get_range(bucket, key, range).await?;
+    let came = bytes.len() as u64;
+    if came == wanted { Ok(bytes) } else { Err(wrong_length(bucket, key, wanted, came)) }
+}
+
 /// The content of an object that was described a moment ago.
 fn pieces(storage: Arc<dyn Storage>, bucket: String, meta: ObjectMeta) -> BoxStream<'static, Result<Bytes>> {
     let several = meta.size > PIECE;
@@ -302,7 +311,7 @@ fn pieces(storage: Arc<dyn Storage>, bucket: String, meta: ObjectMeta) -> BoxStr
     let read = stream::iter(ranges)
         .map(move |range| {
             let (storage, bucket, key) = (Arc::clone(&storage), bucket.clone(), meta.key.clone());
-            async move { storage.get_range(&bucket, &key, range).await }
+            async move { ranged(&*storage, &bucket, &key, range).await }
         })
         .buffered(2);
     // Pieces of two objects must not become one.

@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use futures_util::{TryStreamExt, stream::BoxStream};
 use serde::Serialize;
 
-use crate::{bytes::Bytes, error::Result};
+use crate::{
+    bytes::Bytes,
+    error::{Error, ErrorKind, Result, Retry},
+};
 
 /// Objects named by bucket and key.
 ///
@@ -52,6 +55,18 @@ pub trait Storage: Debug + Send + Sync + 'static {
     /// `NotFound` when it does not exist.
     async fn get(&self, bucket: &str, key: &str) -> Result<Bytes>;
 
+    /// Reads an object of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// `NotFound` when it does not exist, `PayloadTooLarge` when it is longer: then it is not read.
+    async fn get_within(&self, bucket: &str, key: &str, limit: u64) -> Result<Bytes> {
+        let size = self.head(bucket, key).await?.size;
+        if size > limit {
+            return Err(too_large(bucket, key, size, limit));
+        }
+        self.get(bucket, key).await
+    }
+
     /// Reads a part of an object; an empty range within it gives no bytes.
     ///
     /// # Errors
@@ -69,6 +84,33 @@ pub trait Storage: Debug + Send + Sync + 'static {
     /// object is an error that names it. A bucket that does not exist is
     /// empty, or `NotFound` where buckets have to be made.
     fn list(&self, bucket: &str, prefix: &str) -> BoxStream<'static, Result<ObjectMeta>>;
+
+    /// Everything below a folder of this system's own (`folder` ends with `/`), for whoever clears up: what unfinished
+    /// puts have left is told under the name it has, and an error among the objects says what cannot be read, while the
+    /// rest is told all the same.
+    fn survey(&self, bucket: &str, folder: &str) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.list(bucket, folder)
+    }
+
+    /// Removes a folder of this system's own (`folder` ends with `/`), with what unfinished puts have left in it; one
+    /// that does not exist is no error.
+    async fn remove_folder(&self, bucket: &str, folder: &str) -> Result<()> {
+        let keys = self.list(bucket, folder).map_ok(|object| object.key).try_collect().await?;
+        self.delete_many(bucket, keys).await
+    }
+
+    /// Whether a name that [`survey`](Self::survey) has told is none of an object, but what an unfinished put has left.
+    fn is_unfinished(&self, name: &str) -> bool {
+        let _ = name;
+        false
+    }
+
+    /// Removes what an unfinished put has left, by the name that [`survey`](Self::survey) has told, unless whoever has
+    /// begun it may still be at it. Returns whether it was removed.
+    async fn remove_unfinished(&self, bucket: &str, name: &str) -> Result<bool> {
+        let _ = (bucket, name);
+        Ok(false)
+    }
 
     /// Removes an object; one that does not exist is no error.
     async fn delete(&self, bucket: &str, key: &str) -> Result<()>;
@@ -118,4 +160,30 @@ pub struct ObjectMeta {
     pub modified: SystemTime,
     /// A mark that changes with the content, where the storage has one.
     pub etag: Option<String>,
+}
+
+/// The error of an object that is longer than it may be, for whoever implements [`Storage::get_within`].
+#[must_use]
+pub fn too_large(bucket: &str, key: &str, size: u64, limit: u64) -> Error {
+    let message =
+        format!("object `{key}` in bucket `{bucket}` has {size} bytes, where at most {limit} are expected");
+    Error::new(ErrorKind::PayloadTooLarge, message)
+        .with_hint("another program has written there, or the storage is damaged")
+        .with_context("operation", "read")
+        .with_context("bucket", bucket)
+        .with_context("key", key)
+}
+
+/// The error of bytes that are not as many as were asked for, for whoever implements [`Storage::get`] and
+/// [`Storage::get_range`]: another try may bring all.
+#[must_use]
+pub fn wrong_length(bucket: &str, key: &str, wanted: u64, came: u64) -> Error {
+    let message =
+        format!("of object `{key}` in bucket `{bucket}` {came} bytes came where {wanted} were asked for");
+    Error::new(ErrorKind::Io, message)
+        .with_hint("what stands between here and the storage changes its answers, a proxy or a cache")
+        .with_retry(Retry::Later)
+        .with_context("operation", "read")
+        .with_context("bucket", bucket)
+        .with_context("key", key)
 }

@@ -52,12 +52,18 @@ pub(super) fn translate(error: StoreError, doing: &'static str, bucket: &str, ke
             None => (ErrorKind::Io, format!("{}, {}", failed(), one_line(&innermost(&error))), None),
         },
     };
-    let error = Error::new(kind, message)
-        .with_context("operation", doing)
-        .with_context("bucket", bucket)
-        .with_context("key", key)
-        .with_retry(if kind == ErrorKind::Io { Retry::Later } else { Retry::Never })
-        .with_source(error);
+    complete((kind, message, hint), doing, bucket, key).with_source(error)
+}
+
+/// The error of something done to a file of a storage.
+pub(super) fn of_file(error: io::Error, doing: &'static str, bucket: &str, key: &str) -> Error {
+    let object = format!("object `{key}` in bucket `{bucket}`");
+    complete(from_io(&error, doing, &object), doing, bucket, key).with_source(error)
+}
+
+fn complete((kind, message, hint): Meaning, doing: &str, bucket: &str, key: &str) -> Error {
+    let error = located(Error::new(kind, message), doing, bucket, key);
+    let error = error.with_retry(if kind == ErrorKind::Io { Retry::Later } else { Retry::Never });
     match hint {
         Some(hint) => error.with_hint(hint),
         None => error,
@@ -67,6 +73,12 @@ pub(super) fn translate(error: StoreError, doing: &'static str, bucket: &str, ke
 /// Whether the service was busy, so that its answer says nothing of the object.
 pub(super) fn is_passing(error: &StoreError) -> bool {
     status(error).is_some_and(|status| matches!(status, 408 | 429 | 500..))
+}
+
+/// Whether the service does not give the range that was asked for: the object may be empty, or the service may know no
+/// ranges.
+pub(super) fn is_about_range(error: &StoreError) -> bool {
+    status(error) == Some(416) || chain(error).any(|error| error.to_string().contains("non-partial response"))
 }
 
 /// What a service behind a network has answered, in its own words but without its whole answer: some repeat there what
@@ -171,6 +183,13 @@ type Meaning = (ErrorKind, String, Option<&'static str>);
 
 fn from_io(error: &io::Error, doing: &str, object: &str) -> Meaning {
     use io::ErrorKind as Io;
+    if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {
+        return (
+            ErrorKind::PermissionDenied,
+            format!("cannot {doing} {object}, there is a link in its path"),
+            Some("links are not followed to delete something: remove the link, or what it leads to, itself"),
+        );
+    }
     match error.kind() {
         Io::NotFound => (ErrorKind::NotFound, format!("there is no {object}"), None),
         Io::PermissionDenied | Io::ReadOnlyFilesystem => (

@@ -19,15 +19,16 @@ mod names;
 mod objects;
 mod parts;
 mod patience;
+mod tree;
 
 pub use client::{CloudObject, StorageClient};
-pub use contract::{ObjectMeta, PutMode, Storage, StorageCapabilities, StorageInfo};
+pub use contract::{ObjectMeta, PutMode, Storage, StorageCapabilities, StorageInfo, too_large, wrong_length};
 pub use credentials::{Credentials, give};
 pub use descriptor::{StorageDescriptor, connect, descriptor, descriptors};
 pub use files::{file_pieces, write_pieces};
 pub use folder::temporary_folder;
-pub use local::openness;
 pub use listed_key::as_listed;
+pub use local::openness;
 pub use locator::Locator;
 pub use names::check_bucket;
 pub use objects::{ObjectStorage, out_of_bounds};

@@ -1,11 +1,6 @@
 //! [`ObjectStorage`]: [`Storage`] over a store of the crate `object_store`.
 
-use std::{
-    fmt,
-    ops::Range,
-    path::{Path as FilePath, PathBuf},
-    sync::Arc,
-};
+use std::{fmt, ops::Range, path::Path as FilePath, sync::Arc};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, future, stream, stream::BoxStream};
@@ -20,8 +15,11 @@ use object_store::{
 
 use super::{
     ObjectMeta, PutMode, Storage, StorageCapabilities, StorageInfo,
+    contract::{too_large, wrong_length},
     faults::{self, io_error, translate},
-    folder, folder_listing, local, memory, names,
+    folder, folder_listing,
+    local::{self, Files},
+    memory, names,
     parts::{self, PART, Target},
     patience::Patience,
 };
@@ -41,10 +39,8 @@ pub struct ObjectStorage {
     capabilities: StorageCapabilities,
     network: Option<Network>,
     patience: Patience,
-    /// Whether objects are files, named as the file system allows.
-    files: bool,
-    /// Where the files are.
-    root: Option<PathBuf>,
+    /// Where objects are files, named as the file system allows.
+    files: Option<Files>,
 }
 
 /// One bucket behind a network, so that paths are keys.
@@ -70,8 +66,7 @@ impl ObjectStorage {
                 .with_hint("set `storage_root` in section `localhost` to a folder of yours")
                 .with_source(error)
         };
-        // Folders that deletes have emptied go too: a job leaves nothing behind.
-        let store = LocalFileSystem::new_with_prefix(root).map_err(fault)?.with_automatic_cleanup(true);
+        let store = LocalFileSystem::new_with_prefix(root).map_err(fault)?;
         Ok(Self {
             store: Arc::new(store),
             info: StorageInfo { scheme: local::SCHEME, location: root.display().to_string() },
@@ -81,8 +76,7 @@ impl ObjectStorage {
             },
             network: None,
             patience: Patience::none(),
-            files: true,
-            root: Some(std::fs::canonicalize(root)?),
+            files: Some(Files::below(root)),
         })
     }
 
@@ -95,8 +89,7 @@ impl ObjectStorage {
             capabilities: StorageCapabilities::default(),
             network: None,
             patience: Patience::none(),
-            files: false,
-            root: None,
+            files: None,
         }
     }
 
@@ -109,12 +102,12 @@ impl ObjectStorage {
         patience: Patience,
     ) -> Self {
         let network = Some(Network { parts: Arc::<S>::clone(&store), pages: Arc::<S>::clone(&store) });
-        Self { store, info, capabilities, network, patience, files: false, root: None }
+        Self { store, info, capabilities, network, patience, files: None }
     }
 
     fn path(&self, bucket: &str, key: &str) -> Result<Path> {
         let path = names::path(bucket, key, self.network.is_some())?;
-        if self.files { local::check_file_name(key) } else { Ok(()) }.map(|()| path)
+        if self.files.is_some() { local::check_file_name(key) } else { Ok(()) }.map(|()| path)
     }
 
     async fn put_once(&self, path: &Path, bytes: &bytes::Bytes, mode: StoreMode) -> object_store::Result<()> {
@@ -137,6 +130,33 @@ impl ObjectStorage {
                 Err(error)
             })
             .await
+    }
+
+    /// The whole of an object, if it has at most so many bytes. A network's store is asked for it as for a range, so
+    /// that the answer says how long the object is, whatever has become of it on the way.
+    async fn read_once(&self, bucket: &str, key: &str, path: &Path, limit: Option<u64>) -> Result<Bytes> {
+        let fault = |error| translate_read(error, "read", bucket, key);
+        let whole = GetOptions::default();
+        let result = if self.network.is_some() {
+            let from_start = GetOptions { range: Some(GetRange::Offset(0)), ..GetOptions::default() };
+            match self.store.get_opts(path, from_start).await {
+                // It is empty, or the store knows no ranges.
+                Err(error) if faults::is_about_range(&error) => self.store.get_opts(path, whole).await,
+                result => result,
+            }
+        } else {
+            self.store.get_opts(path, whole).await
+        };
+        let result = result.map_err(fault)?;
+        let size = result.meta.size;
+        if let Some(limit) = limit.filter(|limit| size > *limit) {
+            return Err(too_large(bucket, key, size, limit));
+        }
+        let bytes = result.bytes().await.map_err(fault)?;
+        if bytes.len() as u64 != size {
+            return Err(wrong_length(bucket, key, size, bytes.len() as u64));
+        }
+        Ok(bytes.into())
     }
 
     /// What may start with the prefix. A network's store is asked for just that; others are asked for the folder that
@@ -174,7 +194,8 @@ impl ObjectStorage {
     }
 
     async fn list_once(&self, bucket: &str, prefix: &str) -> Result<Vec<ObjectMeta>> {
-        if let Some(root) = self.root.clone() {
+        if let Some(files) = &self.files {
+            let root = files.root();
             let (owned_bucket, owned_prefix) = (bucket.to_owned(), prefix.to_owned());
             let list = move || folder_listing::list(&root, &owned_bucket, &owned_prefix);
             let listed = match tokio::runtime::Handle::try_current() {
@@ -254,8 +275,13 @@ impl Storage for ObjectStorage {
                 };
                 let mut races = 0;
                 loop {
+                    if let Some(files) = &self.files {
+                        files.make_bucket(bucket);
+                    }
                     match self.put_once(&path, &bytes, mode.clone()).await {
-                        Err(error) if self.files && races < FOLDER_RACES && is_folder_race(&error) => {
+                        Err(error)
+                            if self.files.is_some() && races < FOLDER_RACES && is_folder_race(&error) =>
+                        {
                             races += 1
                         }
                         put => return put.map_err(|error| translate(error, "store", bucket, key)),
@@ -308,11 +334,15 @@ impl Storage for ObjectStorage {
 
     async fn get(&self, bucket: &str, key: &str) -> Result<Bytes> {
         let path = self.path(bucket, key)?;
-        let read = |_| async {
-            let read = async { self.store.get(&path).await?.bytes().await }.await;
-            read.map(Bytes::from).map_err(|error| translate_read(error, "read", bucket, key))
-        };
-        self.patience.run(read).await
+        self.patience.run(|_| self.read_once(bucket, key, &path, None)).await
+    }
+
+    async fn get_within(&self, bucket: &str, key: &str, limit: u64) -> Result<Bytes> {
+        let path = self.path(bucket, key)?;
+        if let Some(files) = &self.files {
+            files.check_is_file(bucket, key)?;
+        }
+        self.patience.run(|_| self.read_once(bucket, key, &path, Some(limit))).await
     }
 
     async fn get_range(&self, bucket: &str, key: &str, range: Range<u64>) -> Result<Bytes> {
@@ -344,7 +374,9 @@ impl Storage for ObjectStorage {
             if result.range != *range {
                 return Err(outside(result.meta.size));
             }
-            result.bytes().await.map(Bytes::from).map_err(fault)
+            let bytes = result.bytes().await.map_err(fault)?;
+            let (wanted, came) = (range.end - range.start, bytes.len() as u64);
+            if came == wanted { Ok(Bytes::from(bytes)) } else { Err(wrong_length(bucket, key, wanted, came)) }
         };
         self.patience.run(read).await
     }
@@ -366,8 +398,37 @@ impl Storage for ObjectStorage {
         stream::once(sorted).flatten().boxed()
     }
 
+    fn survey(&self, bucket: &str, prefix: &str) -> BoxStream<'static, Result<ObjectMeta>> {
+        match &self.files {
+            Some(files) => files.survey(bucket, prefix),
+            None => self.list(bucket, prefix),
+        }
+    }
+
+    async fn remove_folder(&self, bucket: &str, prefix: &str) -> Result<()> {
+        if let Some(files) = &self.files {
+            return files.remove_folder(bucket, prefix).await;
+        }
+        let keys = self.list(bucket, prefix).map_ok(|object| object.key).try_collect().await?;
+        self.delete_many(bucket, keys).await
+    }
+
+    fn is_unfinished(&self, name: &str) -> bool {
+        self.files.is_some() && local::check_file_name(name).is_err()
+    }
+
+    async fn remove_unfinished(&self, bucket: &str, name: &str) -> Result<bool> {
+        match &self.files {
+            Some(files) => files.remove_unfinished(bucket, name).await,
+            None => Ok(false),
+        }
+    }
+
     async fn delete(&self, bucket: &str, key: &str) -> Result<()> {
         let path = self.path(bucket, key)?;
+        if let Some(files) = &self.files {
+            return files.delete(bucket, vec![key.to_owned()]).await;
+        }
         let delete =
             |_| async { self.store.delete(&path).await.or_else(|error| forgive_absence(error, bucket, key)) };
         self.patience.run(delete).await
@@ -375,6 +436,9 @@ impl Storage for ObjectStorage {
 
     async fn delete_many(&self, bucket: &str, keys: Vec<String>) -> Result<()> {
         let paths = keys.iter().map(|key| self.path(bucket, key)).collect::<Result<Vec<_>>>()?;
+        if let Some(files) = &self.files {
+            return files.delete(bucket, keys).await;
+        }
         let (paths, keys) = (&paths, &keys);
         let delete = |_| async move {
             let mut deleted =

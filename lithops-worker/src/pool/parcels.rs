@@ -95,12 +95,16 @@ impl Depot {
 
     async fn put(&self, report: Bytes) -> Result<Parcel> {
         let journal = self.journal()?;
-        if !self.is_marked.load(Ordering::Relaxed) {
-            journal.mark().await?;
-            self.is_marked.store(true, Ordering::Relaxed);
-        }
+        let marked = !self.is_marked.load(Ordering::Relaxed) && journal.mark().await?;
         let key = journal.parcel(&JobId::generate().to_string());
-        Parcel::put(self.storage()?, key, report.into()).await
+        let put = Parcel::put(self.storage()?, key, report.into()).await;
+        if put.is_ok() {
+            self.is_marked.store(true, Ordering::Relaxed);
+        } else if marked && !self.is_durable {
+            // The client may have removed everything already. Should that fail, `lithops clean` does it.
+            let _ = journal.unmark().await;
+        }
+        put
     }
 }
 

@@ -3,13 +3,16 @@
 use std::{process::ExitCode, time::Duration};
 
 use clap::Args;
+use lithops::jobs::Cleaning;
 
-use crate::{job::Listed, place::Place, print};
+use crate::{failure, job::Listed, place::Place, print};
 
 /// Removes stored jobs that nobody will want any more.
 ///
-/// Only jobs that you have started yourself, that nobody drives, and that nothing has been written of for a day, or as
-/// long as you say. Each is printed before it is removed.
+/// Only jobs that you have started yourself on this machine, that nobody drives or reads, and that nothing has been
+/// written of for a day, or as long as you say, by the clock of the storage. Where it cannot be told that a process has
+/// ended, it is watched for 12 seconds whether it writes. Each job is printed before it is removed. What cannot be read
+/// stays, and is told; the rest is removed all the same.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -29,9 +32,11 @@ pub(crate) struct Clean {
 }
 
 impl Clean {
-    pub(crate) fn run(self) -> lithops::Result<ExitCode> {
-        let expired = self.place.jobs()?.expired(self.older_than)?;
+    pub(crate) fn run(self, verbose: bool) -> lithops::Result<ExitCode> {
+        let Cleaning { expired, unfinished, mut unreadable, .. } =
+            self.place.jobs()?.expired(self.older_than)?;
         let verb = if self.dry_run { "would remove" } else { "removing" };
+        let nothing = expired.is_empty() && unfinished.is_empty();
         for job in &expired {
             let what = job.stored.as_ref().map_or_else(
                 || format!("{}  what is left of a job that is not stored whole", job.job),
@@ -39,13 +44,19 @@ impl Clean {
             );
             print::line(format_args!("{verb} {what}"))?;
             if !self.dry_run {
-                job.remove()?;
+                unreadable.extend(job.remove().err());
             }
         }
-        if expired.is_empty() {
+        for file in &unfinished {
+            print::line(format_args!("{verb} {}  what a put has left that was not finished", file.name))?;
+            if !self.dry_run {
+                unreadable.extend(file.remove().err());
+            }
+        }
+        if nothing {
             print::remark("nothing to remove");
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(failure::report_all(&unreadable, verbose))
     }
 }
 

@@ -14,6 +14,13 @@ pub(crate) fn report(error: &lithops::Error, verbose: bool) -> ExitCode {
     ExitCode::from(error.kind().exit_code())
 }
 
+/// Tells what went wrong with some of many things, while the rest went well.
+pub(crate) fn report_all(errors: &[lithops::Error], verbose: bool) -> ExitCode {
+    // The first decides what the exit code says.
+    let codes: Vec<_> = errors.iter().map(|error| report(error, verbose)).collect();
+    codes.first().copied().unwrap_or(ExitCode::SUCCESS)
+}
+
 fn is_broken_pipe(error: &lithops::Error) -> bool {
     let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
     source.is_some_and(|source| source.kind() == io::ErrorKind::BrokenPipe)

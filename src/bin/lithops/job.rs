@@ -3,10 +3,13 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use lithops::{JobId, jobs::StoredJob};
+use lithops::{
+    JobId,
+    jobs::{Listing, StoredJob},
+};
 use serde::Serialize;
 
-use crate::{place::Place, print};
+use crate::{failure, place::Place, print};
 
 /// Lists, watches and cancels durable jobs.
 ///
@@ -14,7 +17,7 @@ use crate::{place::Place, print};
 /// those in the storage of the configuration.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Job {
-    /// Lists the jobs that are stored, oldest first.
+    /// Lists the jobs that are stored, oldest first; what cannot be read of one hides no other.
     List(List),
     /// Says how far a job is, and who drives it.
     Status(One),
@@ -87,9 +90,9 @@ impl Listed {
 }
 
 impl Job {
-    pub(crate) fn run(self) -> lithops::Result<ExitCode> {
+    pub(crate) fn run(self, verbose: bool) -> lithops::Result<ExitCode> {
         match self {
-            Self::List(list) => list.run(),
+            Self::List(list) => list.run(verbose),
             Self::Status(one) => one.status(),
             Self::Attach(one) => one.attach(),
             Self::Cancel(one) => one.cancel(),
@@ -98,18 +101,18 @@ impl Job {
 }
 
 impl List {
-    fn run(self) -> lithops::Result<ExitCode> {
-        let found = self.place.jobs()?.list()?;
-        let listed: Vec<_> = found.iter().map(Listed::from).collect();
+    fn run(self, verbose: bool) -> lithops::Result<ExitCode> {
+        let Listing { jobs, unreadable, .. } = self.place.jobs()?.list();
+        let listed: Vec<_> = jobs.iter().map(Listed::from).collect();
         if self.json {
             print::json(&listed)?;
-            return Ok(ExitCode::SUCCESS);
+        } else {
+            listed.iter().try_for_each(|job| print::line(job.line()))?;
+            if listed.is_empty() && unreadable.is_empty() {
+                print::remark("no job is stored: only those started with `.durable()` or `.detach()` are");
+            }
         }
-        listed.iter().try_for_each(|job| print::line(job.line()))?;
-        if listed.is_empty() {
-            print::remark("no job is stored: only those started with `.durable()` or `.detach()` are");
-        }
-        Ok(ExitCode::SUCCESS)
+        Ok(failure::report_all(&unreadable, verbose))
     }
 }
 

@@ -81,8 +81,8 @@ fn main() -> ExitCode {
         Command::Doctor(doctor) => doctor.run(),
         Command::Runtime(runtime) => runtime.run(),
         Command::Config(config) => config.run(),
-        Command::Job(job) => job.run(),
-        Command::Clean(clean) => clean.run(),
+        Command::Job(job) => job.run(arguments.verbose),
+        Command::Clean(clean) => clean.run(arguments.verbose),
         Command::Storage(storage) => storage.run(),
     });
     done.unwrap_or_else(|error| failure::report(&error, arguments.verbose))

@@ -103,6 +103,10 @@ impl Storage for S3Storage {
         self.bucket(bucket)?.get(bucket, key).await
     }
 
+    async fn get_within(&self, bucket: &str, key: &str, limit: u64) -> Result<Bytes> {
+        self.bucket(bucket)?.get_within(bucket, key, limit).await
+    }
+
     async fn get_range(&self, bucket: &str, key: &str, range: Range<u64>) -> Result<Bytes> {
         self.bucket(bucket)?.get_range(bucket, key, range).await
     }

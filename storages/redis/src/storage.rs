@@ -1,12 +1,13 @@
 //! [`RedisStorage`]: the object `key` of a bucket is the string `bucket/key`.
 //!
-//! Redis keeps no times: when an object was stored stands in the hash `lithops.modified/<bucket>`.
+//! Redis keeps no times: when an object was stored, by the clock of the server, stands in the hash
+//! `lithops.modified/<bucket>`.
 
 use std::{
     fmt,
     ops::Range,
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, UNIX_EPOCH},
 };
 
 use async_trait::async_trait;
@@ -16,7 +17,7 @@ use lithops_core::{
     error::{Error, ErrorKind, Result},
     storage::{
         Credentials, Locator, ObjectMeta, Patience, PutMode, Storage, StorageCapabilities, StorageInfo,
-        check_bucket, out_of_bounds,
+        check_bucket, out_of_bounds, too_large, wrong_length,
     },
 };
 use redis::{RedisResult, aio::MultiplexedConnection, cmd, pipe};
@@ -27,6 +28,9 @@ use crate::{SCHEME, connection::Connections, faults};
 const LONGEST: usize = 512 << 20;
 /// How many keys are asked for or described at once.
 const PAGE: usize = 1000;
+
+/// The time of the server: seconds, and microseconds of the next.
+type Time = (u64, u64);
 
 /// What the server answers.
 type Answer<T> = BoxFuture<'static, RedisResult<T>>;
@@ -124,18 +128,18 @@ impl RedisStorage {
             for name in &names {
                 asked.cmd("EXISTS").arg(name).cmd("STRLEN").arg(name);
             }
-            let mut hashed = cmd("HMGET");
-            hashed.arg(&times).arg(&own);
-            let answer: Answer<(Vec<u64>, Vec<Option<u64>>)> = Box::pin(async move {
+            let mut hashed = pipe();
+            hashed.cmd("HMGET").arg(&times).arg(&own).cmd("TIME");
+            let answer: Answer<(Vec<u64>, (Vec<Option<u64>>, Time))> = Box::pin(async move {
                 let sizes = asked.query_async(&mut connection).await?;
                 Ok((sizes, hashed.query_async(&mut connection).await?))
             });
             answer
         };
-        let (sizes, times) = self.ask("look at", bucket, "", request).await?;
+        let (sizes, (times, now)) = self.ask("look at", bucket, "", request).await?;
         let described = keys.into_iter().zip(sizes.chunks(2)).zip(times).map(|((key, size), time)| {
-            let modified =
-                time.map_or_else(SystemTime::now, |millis| UNIX_EPOCH + Duration::from_millis(millis));
+            // It was put a moment ago, and its time is still to be noted.
+            let modified = UNIX_EPOCH + Duration::from_millis(time.unwrap_or_else(|| millis(now)));
             (size[0] == 1).then(|| ObjectMeta { key, size: size[1], modified, etag: None })
         });
         Ok(described.collect())
@@ -161,22 +165,21 @@ impl Storage for RedisStorage {
                 Error::new(ErrorKind::PayloadTooLarge, message).with_hint("store it in several objects")
             );
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let now = u64::try_from(now).unwrap_or(u64::MAX);
         let (times, field) = (times_of(bucket), key.to_owned());
         let request = move |mut connection: MultiplexedConnection, again: bool| {
-            let mut set = cmd("SET");
-            set.arg(&name).arg(&*bytes);
+            let mut set = pipe();
+            set.cmd("SET").arg(&name).arg(&*bytes);
             if mode == PutMode::IfAbsent {
                 set.arg("NX");
             }
+            set.cmd("TIME");
             let mut note = cmd("HSET");
-            note.arg(&times).arg(&field).arg(now);
+            note.arg(&times).arg(&field);
             let mut get = cmd("GET");
             get.arg(&name);
             let bytes = bytes.clone();
             let answer: Answer<bool> = Box::pin(async move {
-                let set: Option<String> = set.query_async(&mut connection).await?;
+                let (set, now): (Option<String>, Time) = set.query_async(&mut connection).await?;
                 let mut done = set.is_some();
                 if !done && again {
                     // An earlier try may have put it.
@@ -184,7 +187,7 @@ impl Storage for RedisStorage {
                     done = found.as_deref() == Some(&*bytes);
                 }
                 if done {
-                    note.query_async::<()>(&mut connection).await?;
+                    note.arg(millis(now)).query_async::<()>(&mut connection).await?;
                 }
                 Ok(done)
             });
@@ -215,6 +218,26 @@ impl Storage for RedisStorage {
         found.map(Bytes::from).ok_or_else(|| absent("read", bucket, key))
     }
 
+    async fn get_within(&self, bucket: &str, key: &str, limit: u64) -> Result<Bytes> {
+        let name = name(bucket, key)?;
+        let request = move |mut connection: MultiplexedConnection, _| {
+            let mut asked = pipe();
+            asked.atomic().cmd("EXISTS").arg(&name).cmd("STRLEN").arg(&name);
+            // No string is longer than 63 bits can say.
+            asked.cmd("GETRANGE").arg(&name).arg(0).arg(i64::try_from(limit).unwrap_or(i64::MAX));
+            let answer: Answer<(u64, u64, Vec<u8>)> =
+                Box::pin(async move { asked.query_async(&mut connection).await });
+            answer
+        };
+        let (exists, size, bytes) = self.ask("read", bucket, key, request).await?;
+        match (exists, bytes.len() as u64) {
+            (0, _) => Err(absent("read", bucket, key)),
+            _ if size > limit => Err(too_large(bucket, key, size, limit)),
+            (_, came) if came != size => Err(wrong_length(bucket, key, size, came)),
+            _ => Ok(Bytes::from(bytes)),
+        }
+    }
+
     async fn get_range(&self, bucket: &str, key: &str, range: Range<u64>) -> Result<Bytes> {
         let name = name(bucket, key)?;
         let wanted = range.clone();
@@ -241,7 +264,8 @@ impl Storage for RedisStorage {
         if range.start > range.end || range.end > size {
             return Err(out_of_bounds(bucket, key, &range, size));
         }
-        Ok(Bytes::from(bytes))
+        let (wanted, came) = (range.end - range.start, bytes.len() as u64);
+        if came == wanted { Ok(Bytes::from(bytes)) } else { Err(wrong_length(bucket, key, wanted, came)) }
     }
 
     async fn head(&self, bucket: &str, key: &str) -> Result<ObjectMeta> {
@@ -294,6 +318,10 @@ impl fmt::Debug for RedisStorage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStorage").field("location", &self.location).finish_non_exhaustive()
     }
+}
+
+fn millis((seconds, micros): Time) -> u64 {
+    seconds.saturating_mul(1000).saturating_add(micros / 1000)
 }
 
 fn name(bucket: &str, key: &str) -> Result<String> {

@@ -84,15 +84,21 @@ impl Looks {
         let visible: HashSet<u64> =
             (0..calls.div_ceil(chunksize)).filter(|chunk| is_visible(chunk * chunksize)).collect();
         self.going_on = Some(Box::pin(async move {
-            let chunks = journal.committed().await?.into_iter().filter(|chunk| !visible.contains(chunk));
+            let ours = |chunk: &u64| *chunk < calls.div_ceil(chunksize) && !visible.contains(chunk);
+            let chunks = journal.committed().await?.into_iter().filter(ours);
             let bundles = stream::iter(chunks.collect::<Vec<_>>()).map(|chunk| {
                 let first = chunk * chunksize;
-                journal.bundle(chunk, (first, (first + chunksize).min(calls)))
+                journal.bundle(chunk, (first, first.saturating_add(chunksize).min(calls)))
             });
-            let committed = bundles.buffer_unordered(AT_ONCE).try_collect().await?;
+            // What is damaged is run again.
+            let committed = bundles
+                .buffer_unordered(AT_ONCE)
+                .try_filter_map(|bundle| std::future::ready(Ok(bundle)))
+                .try_collect()
+                .await?;
             let parts = journal.parts().await?.into_iter().filter(|key| !seen.contains(key));
             let parts = stream::iter(parts.collect::<Vec<_>>()).map(|key| async {
-                let part = journal.part(&key).await?;
+                let part = journal.part(&key, calls).await?.unwrap_or_default();
                 Ok::<_, Error>((key, part))
             });
             let parts = parts.buffer_unordered(AT_ONCE).try_collect().await?;

@@ -70,6 +70,7 @@ pub(in crate::door) async fn search(launch: &Launch, mut pool: ToPool, leaves: &
             continue;
         };
         let job = post.spec.job;
+        let (was_done, begun) = (done.contains_key(&job), Instant::now());
         let before = stints.entry(job).or_default();
         let name = if *before == 0 { launch.worker.clone() } else { format!("{}.{before}", launch.worker) };
         *before += 1;
@@ -80,7 +81,10 @@ pub(in crate::door) async fn search(launch: &Launch, mut pool: ToPool, leaves: &
             clear_away(&journal).await;
             done.insert(job, Done { chunks, again, looked: Instant::now(), is_open: false });
         }
-        idle_since = Instant::now();
+        // Finding that nothing is left to do is no work.
+        if !was_done || begun.elapsed() > AGAIN {
+            idle_since = Instant::now();
+        }
         pause = launch.look.max(Duration::from_millis(1));
     }
 }

@@ -33,6 +33,8 @@ pub fn trials(name: &str, factory: impl Factory) -> Vec<Trial> {
             objects::objects_come_back_as_they_were_put,
             objects::a_put_replaces_and_a_head_describes,
             objects::what_is_missing_is_not_found,
+            objects::what_is_longer_than_asked_for_is_refused,
+            objects::a_folder_is_looked_over_and_removed_whole,
             objects::deletes_may_be_repeated,
             objects::the_client_does_all_of_it,
             ranges::ranges_are_exact_or_refused,

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use futures_util::TryStreamExt;
 use lithops_core::{
     bytes::Bytes,
     error::ErrorKind,
@@ -53,6 +54,38 @@ pub(super) async fn what_is_missing_is_not_found(subject: Subject) {
     assert_eq!(error.to_string(), format!("there is no object `{key}` in bucket `{bucket}`"));
     let context: Vec<_> = error.context().collect();
     assert_eq!(context, [("operation", "read"), ("bucket", bucket.as_str()), ("key", key.as_str())]);
+}
+
+pub(super) async fn what_is_longer_than_asked_for_is_refused(subject: Subject) {
+    let within =
+        async |key: &str, limit| subject.storage.get_within(&subject.bucket, &subject.key(key), limit).await;
+    for (key, content) in [("empty", ""), ("ten", "0123456789")] {
+        subject.put(key, content).await;
+        for limit in [content.len() as u64, content.len() as u64 + 1, u64::MAX] {
+            assert_eq!(*within(key, limit).await.expect(key), *content.as_bytes(), "{limit}");
+        }
+    }
+    for limit in [0, 1, 9] {
+        let error = within("ten", limit).await.expect_err("it is longer");
+        assert_eq!(error.kind(), ErrorKind::PayloadTooLarge, "{limit}");
+        assert!(error.to_string().contains(&subject.key("ten")), "{error}");
+    }
+    assert_eq!(kind(within("nothing", 9).await), ErrorKind::NotFound);
+}
+
+pub(super) async fn a_folder_is_looked_over_and_removed_whole(subject: Subject) {
+    for key in ["a/1", "a/b/2", "a/b/c/3", "ab", "b/4"] {
+        subject.put(key, "x").await;
+    }
+    let found = subject.storage.survey(&subject.bucket, &subject.key("a/"));
+    let found: Vec<_> = found.map_ok(|object| object.key).try_collect().await.expect("it is looked over");
+    assert_eq!(found, ["a/1", "a/b/2", "a/b/c/3"].map(|key| subject.key(key)));
+    for _ in 0..2 {
+        subject.storage.remove_folder(&subject.bucket, &subject.key("a/")).await.expect("removed");
+        assert_eq!(subject.keys("").await, ["ab", "b/4"]);
+    }
+    let left = subject.storage.remove_unfinished(&subject.bucket, &subject.key("b/4")).await;
+    assert!(!left.expect("it looks") && subject.keys("b/").await == ["b/4"], "an object is finished");
 }
 
 pub(super) async fn deletes_may_be_repeated(subject: Subject) {
