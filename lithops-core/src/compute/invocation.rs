@@ -137,6 +137,10 @@ pub enum ExitReason {
     Throttled(Duration),
     /// It never started, and the next one would not either; the job cannot go on.
     Refused(String),
+    /// Its worker ended before it said hello: nothing of its calls has begun.
+    NotStarted(String),
+    /// It sent what cannot be read, or could not be taken in here, and was ended; what was not reported is lost with it.
+    Broken(String),
 }
 
 /// The channel down to a live worker: cheap to clone, never blocks.

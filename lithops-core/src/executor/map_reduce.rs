@@ -203,7 +203,7 @@ async fn gather_by_key(maps: &JobState, groups: Vec<u64>, queue: &InputQueue) ->
                 }
                 Some((report, index)) => {
                     failed.get_or_insert_with(|| {
-                        source::input_failed(&maps.call_error(outcomes, report, index))
+                        source::input_failed(&maps.call_error(outcomes, &report, index))
                     });
                 }
                 None => {}
@@ -245,7 +245,7 @@ fn check_size(bytes: usize) -> Result<()> {
 async fn gather(maps: &JobState, queue: &InputQueue) -> Result<()> {
     maps.wait_for(|_, progress| progress.is_finished()).await?;
     let (reports, failed) = maps.read(|outcomes| {
-        let reports: Vec<_> = outcomes.reports().cloned().collect();
+        let reports: Vec<_> = outcomes.parts().iter().map(|part| part.report().clone()).collect();
         let failed = reports.iter().find_map(|report| {
             let index = (0..report.len()).find(|index| report.tag(*index) != Tag::Ok)?;
             Some(maps.call_error(outcomes, report, index))

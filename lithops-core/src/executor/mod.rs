@@ -11,6 +11,7 @@ mod durable;
 mod events;
 mod futures;
 mod gathering;
+mod handles;
 mod history;
 mod interrupt;
 mod leftover;

@@ -95,7 +95,7 @@ fn chain(job: &JobState, queue: &InputQueue) -> Result<()> {
             Error::new(error.kind(), problem).with_source(error)
         })?;
         let Some((report, index)) =
-            job.read(|outcomes| outcomes.get(next).map(|(report, index)| (report.clone(), index)))
+            job.read(|outcomes| outcomes.get(next).map(|(report, index)| (report.into_owned(), index)))
         else {
             return Ok(());
         };
