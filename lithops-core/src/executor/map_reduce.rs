@@ -81,6 +81,7 @@ impl<T: Argument, S, R, RS, M: Mode> MapReduce<T, S, R, RS, M> {
         R: 'static,
         RS: 'static,
     {
+        runtime::start()?;
         let entry = self.entry.as_ref().copied().map_err(Error::again)?;
         self.inputs.check(entry, &self.options.objects)?;
         if by_key && !self.inputs.are_objects() {

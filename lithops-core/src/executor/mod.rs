@@ -33,6 +33,7 @@ mod source;
 mod stored_jobs;
 mod stragglers;
 mod summary;
+mod threads;
 mod throttle;
 mod tuning;
 mod wait;

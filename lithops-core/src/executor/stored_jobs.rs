@@ -63,7 +63,7 @@ impl Expired {
     /// # Errors
     /// When the storage does not allow it.
     pub fn remove(&self) -> Result<()> {
-        runtime::driver().block_on(async {
+        runtime::start()?.block_on(async {
             // Nobody is to look for it while it goes.
             for post in &self.posts {
                 self.journal.remove(post).await?;
@@ -106,7 +106,7 @@ impl StoredJobs {
     /// # Errors
     /// When the storage cannot be read.
     pub fn list(&self) -> Result<Vec<StoredJob>> {
-        runtime::driver().block_on(async {
+        runtime::start()?.block_on(async {
             let mut found = Vec::new();
             for journal in Journal::list(&self.storage, self.prefix.as_deref()).await? {
                 match look(journal).await {
@@ -125,7 +125,7 @@ impl StoredJobs {
     /// # Errors
     /// `NotDurable` when nothing is stored of it.
     pub fn find(&self, job: JobId) -> Result<StoredJob> {
-        runtime::driver().block_on(look(self.journal(job)))
+        runtime::start()?.block_on(look(self.journal(job)))
     }
 
     /// Waits until a job is finished, and hands its outcomes over in order, values as JSON.
@@ -137,7 +137,7 @@ impl StoredJobs {
         job: JobId,
         mut take: impl FnMut(u64, Result<serde_json::Value, CallError>) -> Result<()>,
     ) -> Result<()> {
-        runtime::driver().block_on(async {
+        runtime::start()?.block_on(async {
             let journal = self.journal(job);
             let record = journal.record().await?;
             let (state, commands) =
@@ -164,7 +164,7 @@ impl StoredJobs {
     /// # Errors
     /// When the storage cannot be used.
     pub fn cancel(&self, job: JobId) -> Result<u64> {
-        runtime::driver().block_on(async {
+        runtime::start()?.block_on(async {
             let journal = self.journal(job);
             let record = journal.record().await?;
             let before = stored_calls(&journal, &record).await?;
@@ -190,7 +190,7 @@ impl StoredJobs {
     /// # Errors
     /// When the storage cannot be read.
     pub fn expired(&self, age: Duration) -> Result<Vec<Expired>> {
-        runtime::driver().block_on(async {
+        runtime::start()?.block_on(async {
             let mut expired = Vec::new();
             // Before the jobs: a post comes after its job.
             let mut posts = all_posts(&self.storage, self.prefix.as_deref()).await?;

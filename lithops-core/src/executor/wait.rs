@@ -114,7 +114,7 @@ impl<R: 'static> IntoFuture for Wait<R, Async> {
     fn into_future(self) -> Self::IntoFuture {
         // The timer belongs to the driver's runtime, so that any runtime, or none, can wait here.
         Box::pin(async move {
-            let waiting = runtime::driver().spawn(self.lists());
+            let waiting = runtime::start()?.spawn(self.lists());
             waiting
                 .await
                 .map_err(|error| Error::new(ErrorKind::Unexpected, format!("waiting ended: {error}")))?
