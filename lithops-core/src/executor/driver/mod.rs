@@ -24,6 +24,8 @@ mod given;
 mod looks;
 mod reports;
 mod run;
+#[cfg(test)]
+mod tests;
 
 pub use assignment::{Assignment, Ended, RetryIf};
 pub use run::{drive, drive_with};
