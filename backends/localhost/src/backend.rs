@@ -172,6 +172,14 @@ impl ComputeBackend for LocalhostBackend {
         Ok(())
     }
 
+    async fn discard(&self, id: &InvocationId) -> Result<()> {
+        if self.nested {
+            return self.cancel(id).await;
+        }
+        self.workers().iter().filter(|worker| worker.has(id)).for_each(|worker| worker.kill());
+        Ok(())
+    }
+
     async fn check(&self) -> Vec<Check> {
         let cpus = self.capabilities.worker_cpus;
         vec![Check {

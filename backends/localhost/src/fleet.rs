@@ -20,7 +20,12 @@ pub(crate) struct Fleets {
 struct State {
     workers: Vec<(String, WorkerProcess)>,
     started: u64,
+    /// How many in a row have ended before they said hello.
+    in_vain: u32,
 }
+
+/// When so many workers in a row have ended before they said hello, no further one is started.
+const IN_VAIN: u32 = 5;
 
 impl Fleets {
     /// Makes so many workers of a fleet live; returns the names of those that do.
@@ -41,6 +46,25 @@ impl Fleets {
             return Err(Error::new(
                 ErrorKind::WorkerLost,
                 format!("a worker of the fleet cannot work: {words}"),
+            ));
+        }
+        if state.workers.iter().any(|(_, worker)| worker.has_come()) {
+            state.in_vain = 0;
+        }
+        let not_started = state.workers.iter().filter_map(|(_, worker)| match worker.ended() {
+            Some(ExitReason::NotStarted(words)) => Some(words),
+            _ => None,
+        });
+        let not_started: Vec<_> = not_started.collect();
+        state.in_vain += u32::try_from(not_started.len()).unwrap_or(u32::MAX);
+        if let Some(words) = not_started.last().filter(|_| state.in_vain >= IN_VAIN) {
+            let count = std::mem::take(&mut state.in_vain);
+            state.workers.retain(|(_, worker)| worker.is_alive());
+            return Err(Error::new(
+                ErrorKind::WorkerLost,
+                format!(
+                    "{count} workers of the fleet in a row ended as soon as they were started; of the last: {words}"
+                ),
             ));
         }
         // Of one that has just ended it is not known yet whether it has refused.

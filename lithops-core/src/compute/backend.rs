@@ -106,6 +106,12 @@ pub trait ComputeBackend: Debug + Send + Sync + 'static {
     /// Ends an invocation and its calls. Cancelling what has ended is not an error.
     async fn cancel(&self, id: &InvocationId) -> Result<()>;
 
+    /// Ends an invocation whose worker has reported what it was not given: the worker should end too, because nothing
+    /// that it says can be relied on. Where workers cannot be ended, ending the invocation must do.
+    async fn discard(&self, id: &InvocationId) -> Result<()> {
+        self.cancel(id).await
+    }
+
     /// Looks for what would keep jobs from running, and says what to do about it.
     async fn check(&self) -> Vec<Check>;
 

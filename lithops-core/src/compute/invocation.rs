@@ -140,6 +140,10 @@ pub enum ExitReason {
     /// It never started, because the program in the storage is not what was stored there. A backend that has the
     /// program stores it again and says `Throttled` instead; a job is told no more than that it cannot go on.
     Damaged(String),
+    /// Its worker ended before it said hello: nothing of its calls has begun.
+    NotStarted(String),
+    /// It sent what cannot be read, or could not be taken in here, and was ended; what was not reported is lost with it.
+    Broken(String),
 }
 
 /// The channel down to a live worker: cheap to clone, never blocks.

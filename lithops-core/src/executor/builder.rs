@@ -4,7 +4,7 @@ use std::{marker::PhantomData, path::PathBuf, sync::Arc};
 
 use tokio::sync::broadcast;
 
-use super::{Executor, Mode, checks, client::Core, history::History, pending::Pending};
+use super::{Executor, Mode, checks, client::Core, history::History, pending::Pending, runtime};
 use crate::{
     compute::{BackendOptions, Registry},
     config::{Config, Environment, Origin, Severity, Sources, Value},
@@ -150,6 +150,7 @@ impl<M: Mode> Builder<M> {
 
     async fn connect(self) -> Result<Core> {
         refuse_stray_child();
+        runtime::start()?;
         let config = self.configuration()?;
         let registry = Registry::of(&config)?;
         let descriptor = registry.find(config.backend())?;

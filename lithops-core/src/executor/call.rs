@@ -43,6 +43,7 @@ impl<T: Argument, R, S, M: Mode> Call<T, R, S, M> {
     where
         R: 'static,
     {
+        runtime::start()?;
         let entry = self.entry?;
         if entry.takes_object {
             let problem = format!("`{}` takes a `DataObject`, and one call has none", entry.display_name());

@@ -1,6 +1,6 @@
 //! [`Executor`]: runs functions on a backend.
 
-use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
+use std::{fmt, marker::PhantomData, mem, sync::Arc, time::Duration};
 
 use tokio::sync::broadcast;
 
@@ -20,6 +20,7 @@ use crate::{
     compute::{Capabilities, CloseMode, ComputeBackend, Granularity, Reports},
     error::{Error, ErrorKind, Result},
     fleet::Hired,
+    forked,
     function::{Entry, Function, IntoInputs, entry_of},
     id::JobId,
     job::{InputQueue, JobEvent, JobState, Measured, Policy, Progress},
@@ -144,8 +145,9 @@ impl<M: Mode> Executor<M> {
         let core = Arc::clone(&self.core);
         M::run(async move {
             let closed = core.backend.close(CloseMode::Drain).await;
+            // The timer belongs to the driver's runtime, so that any runtime, or none, can wait here.
             let pending = Arc::clone(&core.pending);
-            let waited = tokio::task::spawn_blocking(move || pending.wait()).await;
+            let waited = runtime::start()?.spawn(async move { pending.ended().await }).await;
             drop(waited);
             closed
         })
@@ -395,6 +397,12 @@ impl Core {
 
 impl Drop for Core {
     fn drop(&mut self) {
+        if forked::is_fork() {
+            // The channels are those of the other process, and what is stored is its: nothing of them may end here.
+            let kept = (Arc::clone(&self.backend), self.hired.clone(), self.storage.clone());
+            mem::forget((kept, Arc::clone(&self.history), Arc::clone(&self.pending)));
+            return;
+        }
         // The thread that drives all jobs waits for none; whoever has built the executor is gone then.
         if !runtime::is_driver() {
             self.pending.wait();

@@ -11,10 +11,14 @@ use super::{AsCompleted, FuturesList, Mode, ResponseFuture, ResponseValue, momen
 use crate::{
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
     id::CallId,
-    job::JobState,
+    job::{JobState, Outcomes},
     protocol::Report,
     value,
 };
+
+/// A list of outcomes has no more calls than this that were cancelled together, which may be more than there is memory
+/// for.
+const LISTED: u64 = 1 << 20;
 
 /// The decoding half of a [`FuturesList`].
 #[derive(Debug)]
@@ -65,7 +69,8 @@ macro_rules! list_methods {
         /// Waits for all calls and gives the outcome of each, in the order of the inputs.
         ///
         /// # Errors
-        /// When the job as a whole could not go on. A failed call is an `Err` in the list.
+        /// When the job as a whole could not go on, or more than a million of its calls were cancelled together. A failed
+        /// call is an `Err` in the list.
         pub fn outcomes(&self) -> M::Out<Result<Vec<Result<$T, CallError>>>>
         where
             $T: DeserializeOwned + Send + 'static,
@@ -147,19 +152,34 @@ async fn finished<T: DeserializeOwned>(
     job.wait_for(|_, progress| progress.is_finished()).await?;
     drop(shown);
     // The reports are cheap to clone, and decoding a million values is not done under the lock.
-    let reports: Vec<_> = job.read(|outcomes| outcomes.reports().cloned().collect());
-    for report in &reports {
-        for index in 0..report.len() {
+    let parts = job.read(Outcomes::parts);
+    let mut never_made = 0u64;
+    for part in &parts {
+        never_made = never_made.saturating_add(part.together().unwrap_or(0));
+        for place in 0..part.calls() {
+            let (report, index) = part.get(place);
             let outcome = if report.tag(index) == crate::protocol::Tag::Ok {
-                decode_value(report, index)
+                decode_value(&report, index)
                     .map_err(|error| undecodable(job, report.header.run.first + index as u64, &error))
             } else {
-                Err(job.read(|outcomes| job.call_error(outcomes, report, index)))
+                Err(job.read(|outcomes| job.call_error(outcomes, &report, index)))
             };
             take(outcome)?;
+            if never_made > LISTED && part.together().is_some() {
+                return Err(too_many_to_list(job, never_made));
+            }
         }
     }
     Ok(())
+}
+
+fn too_many_to_list(job: &JobState, never_made: u64) -> Error {
+    let known = job.progress().known;
+    Error::new(
+        ErrorKind::PayloadTooLarge,
+        format!("the job has {known} calls, and the outcomes of {never_made} that were ended together are too many for a list"),
+    )
+    .with_hint("ask single calls with `futures.get(..)`, or take the calls one by one from `as_completed`")
 }
 
 /// Waits for one call.

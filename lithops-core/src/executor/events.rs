@@ -11,7 +11,7 @@ use futures_util::{Stream, future::BoxFuture};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use super::{Async, Blocking, Mode, runtime};
-use crate::job::JobEvent;
+use crate::{forked, job::JobEvent};
 
 type Waiting = BoxFuture<'static, (Receiver<JobEvent>, Option<JobEvent>)>;
 
@@ -28,7 +28,9 @@ impl<M: Mode> Events<M> {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<JobEvent>> {
-        let Some(waiting) = &mut self.waiting else { return Poll::Ready(None) };
+        let Some(waiting) = self.waiting.as_mut().filter(|_| !forked::is_fork()) else {
+            return Poll::Ready(None);
+        };
         let (events, event) = std::task::ready!(waiting.as_mut().poll(context));
         self.waiting = event.is_some().then(|| Box::pin(next(events)) as Waiting);
         Poll::Ready(event)

@@ -6,14 +6,18 @@ use std::{
     marker::PhantomData,
     ops::Index,
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use futures_util::{Stream, future::BoxFuture};
 use serde::de::DeserializeOwned;
 
-use super::{Async, Blocking, Mode, ResponseFuture, Summary, Values, Wait, decode, runtime};
+use super::{
+    Async, Blocking, Mode, ResponseFuture, Summary, Values, Wait, decode,
+    handles::{self, Handles},
+    runtime,
+};
 use crate::{
     error::{CallError, CallErrorKind, Result},
     function::{Inputs, IntoInputs},
@@ -52,9 +56,9 @@ impl<R, M: Mode> FuturesList<R, M> {
         (index < self.len()).then(|| self.handles.get(&self.values.job, index))
     }
 
-    /// The handles, in the order of the inputs.
+    /// The handles, in the order of the inputs. Each is kept while the list is, once it was asked for.
     pub fn iter(&self) -> impl Iterator<Item = &ResponseFuture<R, M>> {
-        (0..self.len()).map(|index| self.handles.get(&self.values.job, index))
+        handles::Iter::new(&self.handles, &self.values.job, self.len())
     }
 
     /// The job.
@@ -86,7 +90,8 @@ impl<R, M: Mode> FuturesList<R, M> {
         Wait::new(Arc::clone(&self.values.job))
     }
 
-    /// Ends the job: calls without an outcome get the outcome `Cancelled`, those that run are ended.
+    /// Ends the job: calls without an outcome get the outcome `Cancelled`, those that run are ended. Calls of a lazy
+    /// input that were never made get it too, and take no memory.
     ///
     /// # Errors
     /// When the job ended with an error before.
@@ -152,30 +157,6 @@ impl<R, M: Mode> fmt::Debug for FuturesList<R, M> {
             .field("job", &self.job_id())
             .field("progress", &self.progress())
             .finish()
-    }
-}
-
-/// Handles by index, made when they are asked for. The buckets double, so that a handle never moves while the list
-/// of a lazy input still grows.
-struct Handles<R, M: Mode> {
-    buckets: [OnceLock<Bucket<R, M>>; usize::BITS as usize],
-}
-
-type Bucket<R, M> = Box<[OnceLock<ResponseFuture<R, M>>]>;
-
-impl<R, M: Mode> Default for Handles<R, M> {
-    fn default() -> Self {
-        Self { buckets: [const { OnceLock::new() }; usize::BITS as usize] }
-    }
-}
-
-impl<R, M: Mode> Handles<R, M> {
-    fn get(&self, job: &Arc<JobState>, index: usize) -> &ResponseFuture<R, M> {
-        let number = index.saturating_add(1);
-        let bucket = number.ilog2();
-        let handles = self.buckets[bucket as usize]
-            .get_or_init(|| (0..1usize << bucket).map(|_| OnceLock::new()).collect());
-        handles[number - (1 << bucket)].get_or_init(|| ResponseFuture::new(Arc::clone(job), index as u64))
     }
 }
 

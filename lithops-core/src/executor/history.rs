@@ -72,7 +72,7 @@ impl History {
             pending: Arc::new(Pending::default()),
         };
         let key = history.key_of(function, backend, memory);
-        runtime::driver().block_on(async {
+        runtime::start()?.block_on(async {
             if let Some(expected) = history.load(&key).await.as_ref().and_then(expected) {
                 return Ok(expected);
             }

@@ -63,6 +63,7 @@ impl<T: Argument, R, S, M: Mode> Map<T, R, S, M> {
         S: 'static,
         R: 'static,
     {
+        runtime::start()?;
         let entry = self.entry?;
         self.inputs.check(entry, &self.options.objects)?;
         if self.inputs.are_wanted() {

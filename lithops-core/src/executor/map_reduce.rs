@@ -81,6 +81,7 @@ impl<T: Argument, S, R, RS, M: Mode> MapReduce<T, S, R, RS, M> {
         R: 'static,
         RS: 'static,
     {
+        runtime::start()?;
         let entry = self.entry.as_ref().copied().map_err(Error::again)?;
         self.inputs.check(entry, &self.options.objects)?;
         if by_key && !self.inputs.are_objects() {
@@ -203,7 +204,7 @@ async fn gather_by_key(maps: &JobState, groups: Vec<u64>, queue: &InputQueue) ->
                 }
                 Some((report, index)) => {
                     failed.get_or_insert_with(|| {
-                        source::input_failed(&maps.call_error(outcomes, report, index))
+                        source::input_failed(&maps.call_error(outcomes, &report, index))
                     });
                 }
                 None => {}
@@ -245,7 +246,7 @@ fn check_size(bytes: usize) -> Result<()> {
 async fn gather(maps: &JobState, queue: &InputQueue) -> Result<()> {
     maps.wait_for(|_, progress| progress.is_finished()).await?;
     let (reports, failed) = maps.read(|outcomes| {
-        let reports: Vec<_> = outcomes.reports().cloned().collect();
+        let reports: Vec<_> = outcomes.parts().iter().map(|part| part.report().clone()).collect();
         let failed = reports.iter().find_map(|report| {
             let index = (0..report.len()).find(|index| report.tag(*index) != Tag::Ok)?;
             Some(maps.call_error(outcomes, report, index))

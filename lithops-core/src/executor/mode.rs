@@ -1,9 +1,14 @@
 //! [`Mode`]: the async and the blocking form of the same API, written once.
 
-use std::{fmt::Debug, future::Future};
+use std::{
+    fmt::Debug,
+    future::Future,
+    pin::pin,
+    task::{Context, Waker},
+};
 
 use futures_util::future::BoxFuture;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, task::coop::consume_budget};
 
 use super::runtime;
 use crate::error::{Error, ErrorKind, Result};
@@ -36,7 +41,10 @@ impl Mode for Async {
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
-        Box::pin(operation)
+        Box::pin(async move {
+            runtime::start()?;
+            operation.await
+        })
     }
 }
 
@@ -49,15 +57,55 @@ impl Mode for Blocking {
         F: Future<Output = Result<T>> + Send + 'static,
     {
         refuse_inside_runtime()?;
-        runtime::driver().block_on(operation)
+        runtime::start()?.block_on(operation)
     }
 }
 
-/// Blocking a thread of an async runtime would stall or panic the program; says so instead.
+/// Blocking a thread that polls the futures of an async runtime would stall or panic the program; says so instead.
+/// Where a runtime allows a thread to block, as in `spawn_blocking` and `block_in_place`, so does this.
 pub(super) fn refuse_inside_runtime() -> Result<()> {
-    if Handle::try_current().is_err() {
+    if Handle::try_current().is_err() || !is_polled() {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::InvalidInput, "the blocking API was called inside an async runtime")
-        .with_hint("use `lithops::FunctionExecutor` and `.await` here, or call it from a thread of its own"))
+    Err(Error::new(ErrorKind::InvalidInput, "the blocking API was called inside an async runtime").with_hint(
+        "use `lithops::FunctionExecutor` and `.await` here, or call it from `tokio::task::spawn_blocking` or a thread of \
+         its own",
+    ))
+}
+
+/// Whether a runtime polls a future on this thread: that has a budget, which can be used up. Where a thread may block
+/// there is none.
+fn is_polled() -> bool {
+    const BUDGET: u32 = 256;
+    let mut context = Context::from_waker(Waker::noop());
+    // What was used up is missed by nobody: the future yields a little earlier.
+    (0..BUDGET).any(|_| pin!(consume_budget()).poll(&mut context).is_pending())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::{block_in_place, spawn_blocking};
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn a_thread_may_block_where_its_runtime_lets_it() {
+        assert!(refuse_inside_runtime().is_err(), "in the future that a runtime was given");
+        assert!(tokio::spawn(async { refuse_inside_runtime().is_err() }).await.expect("ends"), "in a task");
+        assert!(spawn_blocking(|| Blocking::run(async { Ok(7) })).await.expect("ends").is_ok());
+        assert!(block_in_place(|| Blocking::run(async { Ok(7) })).is_ok());
+        let handle = Handle::current();
+        let entered = std::thread::spawn(move || {
+            let _entered = handle.enter();
+            Blocking::run(async { Ok(7) })
+        });
+        assert!(entered.join().expect("ends").is_ok(), "a thread that polls nothing");
+        assert!(refuse_inside_runtime().is_err(), "still");
+    }
+
+    #[tokio::test]
+    async fn the_same_in_a_runtime_of_one_thread() {
+        assert!(refuse_inside_runtime().is_err());
+        assert!(spawn_blocking(|| Blocking::run(async { Ok(7) })).await.expect("ends").is_ok());
+    }
 }

@@ -58,6 +58,14 @@ impl Pending {
         }
     }
 
+    /// The same, as a task.
+    pub(crate) async fn ended(&self) {
+        let until = Instant::now() + PATIENCE;
+        while (self.is_finishing() || self.is_going_on()) && Instant::now() < until {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     fn is_going_on(&self) -> bool {
         *self.going_on.lock().unwrap_or_else(PoisonError::into_inner) > 0
     }

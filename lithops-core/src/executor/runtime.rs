@@ -3,7 +3,10 @@
 use std::{
     cell::Cell,
     future::Future,
-    sync::{LazyLock, OnceLock},
+    mem,
+    sync::{Mutex, OnceLock, PoisonError},
+    thread,
+    time::Duration,
 };
 
 use async_task::Runnable;
@@ -12,19 +15,55 @@ use tokio::{
     task::coop::unconstrained,
 };
 
-static DRIVER: LazyLock<Runtime> = LazyLock::new(|| {
-    Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name("lithops")
-        .enable_all()
-        .build()
-        .expect("the operating system gives a thread and an event queue")
-});
+use super::threads;
+use crate::{
+    error::{Error, ErrorKind, Result},
+    forked,
+};
 
-/// The runtime that drives jobs.
+/// A thread for what blocks stays as long as this without work: where no further thread can be had, what blocks waits
+/// for this one.
+const KEPT: Duration = Duration::from_secs(3600);
+
+static DRIVER: OnceLock<Runtime> = OnceLock::new();
+
+/// The runtime that drives jobs; the first time it is started.
+///
+/// # Errors
+/// No thread can be had, or this is a fork of the process that has started it.
+pub(crate) fn start() -> Result<&'static Handle> {
+    static STARTING: Mutex<()> = Mutex::new(());
+    forked::refuse()?;
+    if let Some(driver) = DRIVER.get() {
+        return Ok(driver.handle());
+    }
+    let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    if DRIVER.get().is_none() {
+        let driver = with_threads(1, "lithops")?;
+        forked::mark();
+        // Nobody else sets it.
+        let _ = DRIVER.set(driver);
+    }
+    DRIVER.get().map(Runtime::handle).ok_or_else(|| Error::new(ErrorKind::Unexpected, "there is no driver"))
+}
+
+/// The same, where an executor has been built.
 pub(crate) fn driver() -> &'static Handle {
-    static HANDLE: OnceLock<Handle> = OnceLock::new();
-    HANDLE.get_or_init(|| DRIVER.handle().clone())
+    DRIVER.get().map_or_else(|| start().expect("an executor could be built"), Runtime::handle)
+}
+
+/// A runtime with so many threads, and one for what blocks. The library that makes it would panic, or lose tasks, where
+/// they cannot be had.
+fn with_threads(workers: usize, name: &str) -> Result<Runtime> {
+    threads::could_start(workers + 1).map_err(threads::refused)?;
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(workers)
+        .thread_name(name)
+        .thread_keep_alive(KEPT)
+        .enable_all()
+        .build()?;
+    drop(runtime.spawn_blocking(|| ()));
+    Ok(runtime)
 }
 
 thread_local! {
@@ -81,10 +120,39 @@ pub(crate) fn is_driver() -> bool {
 }
 
 /// Runs a future to its end on this thread, as `#[lithops::main]` does with an `async fn main`.
+#[expect(clippy::exit, clippy::print_stderr, clippy::disallowed_methods, reason = "main cannot be run")]
 pub fn block_on<F: Future>(future: F) -> F::Output {
-    Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .expect("the operating system gives threads and an event queue")
-        .block_on(future)
+    let runtime = of_main().unwrap_or_else(|error| {
+        eprintln!("lithops: {error}");
+        if let Some(hint) = error.hint() {
+            eprintln!("hint: {hint}");
+        }
+        std::process::exit(1)
+    });
+    let output = runtime.block_on(future);
+    if forked::is_fork() {
+        // It would wait for threads that only the other process has.
+        mem::forget(runtime);
+    }
+    output
+}
+
+/// The runtime of `main`: without threads where they cannot be had, so that `main` itself is told of it when it builds
+/// an executor.
+fn of_main() -> Result<Runtime> {
+    const VARIABLE: &str = "TOKIO_WORKER_THREADS";
+    let workers = match std::env::var_os(VARIABLE) {
+        None => thread::available_parallelism().map_or(1, usize::from),
+        Some(value) => {
+            let number = value.to_str().and_then(|text| text.parse().ok()).filter(|number| *number > 0);
+            number.ok_or_else(|| {
+                Error::new(ErrorKind::InvalidInput, format!("`{VARIABLE}` is {value:?}"))
+                    .with_hint("write a number of threads from 1 up, or leave it out")
+            })?
+        }
+    };
+    match with_threads(workers, "tokio-rt-worker") {
+        Ok(runtime) => Ok(runtime),
+        Err(_) => Ok(Builder::new_current_thread().enable_all().build()?),
+    }
 }

@@ -2,11 +2,12 @@
 
 use std::{
     any::Any,
+    cell::Cell,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
 
-use super::runtime;
+use super::{runtime, threads};
 use crate::{
     error::{CallError, Error, ErrorKind, Result},
     function::{Argument, Inputs, Objects, Source},
@@ -15,23 +16,40 @@ use crate::{
     value,
 };
 
+/// What the thread that makes inputs is at.
+#[derive(Debug, Clone, Copy)]
+enum At {
+    Iterator,
+    Serialize(usize),
+}
+
 /// Consumes `inputs` on another thread, as fast as the queue is emptied.
 pub(crate) fn produce<T: Argument>(inputs: Inputs<T>, function: &'static str, queue: &Arc<InputQueue>) {
-    let queue = Arc::clone(queue);
-    runtime::driver().spawn_blocking(move || {
-        let produced = catch_unwind(AssertUnwindSafe(|| consume(inputs, function, &queue)));
+    let producing = Arc::clone(queue);
+    let spawned = threads::spawn(move || {
+        let at = Cell::new(At::Iterator);
+        let produced = catch_unwind(AssertUnwindSafe(|| consume(inputs, function, &producing, &at)));
         let error = match produced {
             Ok(result) => result.err(),
-            Err(panic) => Some(
-                Error::new(
-                    ErrorKind::InvalidInput,
-                    format!("the inputs' iterator panicked: {}", panic_text(&*panic)),
+            Err(panic) => {
+                let what = match at.get() {
+                    At::Iterator => "the inputs' iterator".to_owned(),
+                    At::Serialize(call) => format!(
+                        "the `Serialize` (or the `Deserialize` or `Drop`) of the argument of call {call} of `{function}`"
+                    ),
+                };
+                let problem = format!("{what} panicked: {}", panic_text(&*panic));
+                Some(
+                    Error::new(ErrorKind::InvalidInput, problem)
+                        .with_hint("the calls made so far keep their outcomes"),
                 )
-                .with_hint("the calls made so far keep their outcomes"),
-            ),
+            }
         };
-        queue.end(error);
+        producing.end(error);
     });
+    if let Err(error) = spawned {
+        queue.end(Some(threads::refused(error)));
+    }
 }
 
 /// Queues a single input.
@@ -44,7 +62,12 @@ pub(crate) fn produce_one<T: Argument>(input: &T, function: &'static str, queue:
     Ok(())
 }
 
-fn consume<T: Argument>(inputs: Inputs<T>, function: &'static str, queue: &InputQueue) -> Result<()> {
+fn consume<T: Argument>(
+    inputs: Inputs<T>,
+    function: &'static str,
+    queue: &InputQueue,
+    at: &Cell<At>,
+) -> Result<()> {
     let iterator = match inputs.source {
         Source::Values(iterator) => iterator,
         Source::Outcomes(job) => return chain(&job, queue),
@@ -56,11 +79,14 @@ fn consume<T: Argument>(inputs: Inputs<T>, function: &'static str, queue: &Input
     let mut encoded = Vec::new();
     for (number, input) in iterator.enumerate() {
         encoded.clear();
+        at.set(At::Serialize(number));
         encode(&input, number, function, &mut encoded)?;
         // Once per job is enough to notice a type whose two halves of serde disagree, before anything is run.
         if number == 0 {
             check_decodes::<T>(&encoded, function)?;
         }
+        drop(input);
+        at.set(At::Iterator);
         if !queue.push(&encoded) {
             break;
         }
@@ -96,7 +122,7 @@ fn chain(job: &JobState, queue: &InputQueue) -> Result<()> {
             Error::new(error.kind(), problem).with_source(error)
         })?;
         let Some((report, index)) =
-            job.read(|outcomes| outcomes.get(next).map(|(report, index)| (report.clone(), index)))
+            job.read(|outcomes| outcomes.get(next).map(|(report, index)| (report.into_owned(), index)))
         else {
             return Ok(());
         };

@@ -105,7 +105,7 @@ impl StoredJobs {
     /// # Errors
     /// `NotDurable` when nothing is stored of it.
     pub fn find(&self, job: JobId) -> Result<StoredJob> {
-        runtime::driver().block_on(look(self.journal(job)))
+        runtime::start()?.block_on(look(self.journal(job)))
     }
 
     /// Waits until a job is finished, and hands its outcomes over in order, values as JSON.
@@ -117,7 +117,7 @@ impl StoredJobs {
         job: JobId,
         mut take: impl FnMut(u64, Result<serde_json::Value, CallError>) -> Result<()>,
     ) -> Result<()> {
-        runtime::driver().block_on(async {
+        runtime::start()?.block_on(async {
             let journal = self.journal(job);
             let record = journal.record().await?;
             let (state, commands) =
@@ -144,7 +144,7 @@ impl StoredJobs {
     /// # Errors
     /// When the storage cannot be used.
     pub fn cancel(&self, job: JobId) -> Result<u64> {
-        runtime::driver().block_on(async {
+        runtime::start()?.block_on(async {
             let journal = self.journal(job);
             let record = journal.record().await?;
             let before = stored_calls(&journal, &record).await?;

@@ -11,6 +11,9 @@ use crate::{
     job::{JobState, Progress},
 };
 
+/// Handles of more calls than this are not listed: they would take gigabytes.
+const LISTED: u64 = 1 << 26;
+
 /// When waiting ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReturnWhen {
@@ -76,6 +79,14 @@ impl<R, M: Mode> Wait<R, M> {
         let (done, open) = self
             .job
             .read(|outcomes| (outcomes.done().iter().collect::<Vec<_>>(), outcomes.done().missing(0, known)));
+        let listed = |ranges: &[(u64, u64)]| ranges.iter().map(|(first, end)| end - first).sum::<u64>();
+        if listed(&done).saturating_add(listed(&open)) > LISTED {
+            return Err(Error::new(
+                ErrorKind::PayloadTooLarge,
+                format!("the job has {known} calls, and `wait` lists the handles of all"),
+            )
+            .with_hint("take the calls from `as_completed` as they end, or look at `progress()`"));
+        }
         let handles = |ranges: Vec<(u64, u64)>| {
             let calls = ranges.into_iter().flat_map(|(first, end)| first..end);
             calls.map(|call| ResponseFuture::new(Arc::clone(&self.job), call)).collect()
@@ -103,7 +114,7 @@ impl<R: 'static> IntoFuture for Wait<R, Async> {
     fn into_future(self) -> Self::IntoFuture {
         // The timer belongs to the driver's runtime, so that any runtime, or none, can wait here.
         Box::pin(async move {
-            let waiting = runtime::driver().spawn(self.lists());
+            let waiting = runtime::start()?.spawn(self.lists());
             waiting
                 .await
                 .map_err(|error| Error::new(ErrorKind::Unexpected, format!("waiting ended: {error}")))?
@@ -115,7 +126,7 @@ impl<R: 'static> Wait<R, Blocking> {
     /// Waits.
     ///
     /// # Errors
-    /// When the job as a whole cannot go on.
+    /// When the job as a whole cannot go on, or has more calls (2^26) than a list of handles can have.
     pub fn run(self) -> Result<Lists<R, Blocking>> {
         Blocking::run(self.lists())
     }

@@ -158,8 +158,9 @@ pub fn entry_of<F: 'static>() -> Result<&'static Entry> {
 pub fn find(id: &str) -> Result<&'static Entry> {
     table().by_id.get(id).copied().ok_or_else(|| {
         Error::new(ErrorKind::NotFound, format!("this program has no lithops function `{id}`")).with_hint(
-            "the sub-worker must be the same program as the client; a crate of functions that nothing names is left out \
-             by the linker: add `use that_crate as _;`",
+            "the function may have moved in its file since the job was stored or the program was started: \
+             `#[lithops::function(name = \"..\")]` gives it a name that stays; a crate of functions that nothing names is \
+             left out by the linker: add `use that_crate as _;`",
         )
     })
 }

@@ -14,7 +14,7 @@ mod window;
 pub use event::JobEvent;
 pub use inputs::{InputQueue, Taken};
 pub use measured::Measured;
-pub use outcomes::Outcomes;
+pub use outcomes::{Outcomes, Part};
 pub use policy::Policy;
 pub use ranges::Ranges;
 pub use state::{Account, Command, Commands, JobState, Progress};

@@ -1,6 +1,6 @@
 //! [`Outcomes`]: the committed outcomes of a job, kept as they came.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use super::Ranges;
 use crate::protocol::{LogEntry, Report, Tag};
@@ -12,6 +12,9 @@ const MAX_LOG_BYTES: usize = 256 << 20;
 #[derive(Debug, Default)]
 pub struct Outcomes {
     reports: BTreeMap<u64, Report>,
+    /// Calls that have one outcome together, however many they are: by the first, the call after the last, and a
+    /// report of the first.
+    together: BTreeMap<u64, (u64, Report)>,
     done: Ranges,
     failed: u64,
     repeated: u64,
@@ -34,6 +37,18 @@ impl Outcomes {
         self.reports.insert(run.first, report);
     }
 
+    /// Adds one outcome, a failure, for calls `report.header.run.first..end`; the report has the first of them. It takes
+    /// as much memory as one call.
+    pub fn insert_together(&mut self, end: u64, report: Report) {
+        let first = report.header.run.first;
+        let before = self.done.len();
+        self.done.insert(first, end);
+        let added = self.done.len() - before;
+        self.failed += end - first;
+        self.repeated += end - first - added;
+        self.together.insert(first, (end, report));
+    }
+
     /// Adds what a call has printed; the last attempt counts.
     pub fn insert_log(&mut self, mut entry: LogEntry) {
         if self.log_bytes > MAX_LOG_BYTES {
@@ -49,15 +64,33 @@ impl Outcomes {
 
     /// The report a call is in, and its place there.
     #[must_use]
-    pub fn get(&self, call: u64) -> Option<(&Report, usize)> {
-        let (first, report) = self.reports.range(..=call).next_back()?;
-        let index = usize::try_from(call - first).ok().filter(|index| *index < report.len())?;
-        Some((report, index))
+    pub fn get(&self, call: u64) -> Option<(Cow<'_, Report>, usize)> {
+        if let Some((first, report)) = self.reports.range(..=call).next_back()
+            && let Ok(index) = usize::try_from(call - first)
+            && index < report.len()
+        {
+            return Some((Cow::Borrowed(report), index));
+        }
+        let (_, (end, report)) = self.together.range(..=call).next_back()?;
+        (call < *end).then(|| (Cow::Owned(at(report, call)), 0))
     }
 
-    /// All reports, in the order of their calls.
+    /// All reports of calls that have outcomes of their own, in the order of the calls.
     pub fn reports(&self) -> impl Iterator<Item = &Report> {
         self.reports.values()
+    }
+
+    /// All outcomes, in the order of the calls.
+    #[must_use]
+    pub fn parts(&self) -> Vec<Part> {
+        let own = self.reports.values().map(|report| Part { report: report.clone(), repeated: None });
+        let together = self.together.values().map(|(end, report)| {
+            let count = end - report.header.run.first;
+            Part { report: report.clone(), repeated: Some(count) }
+        });
+        let mut parts: Vec<_> = own.chain(together).collect();
+        parts.sort_by_key(|part| part.report.header.run.first);
+        parts
     }
 
     /// The committed calls.
@@ -83,4 +116,48 @@ impl Outcomes {
     pub fn log(&self, call: u64) -> Option<&LogEntry> {
         self.logs.get(&call)
     }
+}
+
+/// Outcomes of contiguous calls: a report, or one outcome that many calls have together.
+#[derive(Debug, Clone)]
+pub struct Part {
+    report: Report,
+    /// How many calls have the one outcome of the report.
+    repeated: Option<u64>,
+}
+
+impl Part {
+    /// Its report; where calls have one outcome together, that of the first of them.
+    #[must_use]
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// How many calls.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.repeated.unwrap_or(self.report.len() as u64)
+    }
+
+    /// How many calls have one outcome together, where they do.
+    #[must_use]
+    pub fn together(&self) -> Option<u64> {
+        self.repeated
+    }
+
+    /// The report that the call at this place is in, and its place there.
+    #[must_use]
+    pub fn get(&self, place: u64) -> (Cow<'_, Report>, usize) {
+        match self.repeated {
+            Some(_) => (Cow::Owned(at(&self.report, self.report.header.run.first + place)), 0),
+            None => (Cow::Borrowed(&self.report), usize::try_from(place).unwrap_or(usize::MAX)),
+        }
+    }
+}
+
+/// The same outcome, of another call.
+fn at(report: &Report, call: u64) -> Report {
+    let mut report = report.clone();
+    report.header.run.first = call;
+    report
 }

@@ -18,9 +18,10 @@ use super::{JobEvent, Outcomes};
 use crate::{
     error::{CallError, CallErrorKind, Error, Result},
     executor::Leftover,
+    forked,
     id::{CallId, JobId},
     plan::{Plan, Workload},
-    protocol::{CallStats, Report},
+    protocol::{CallStats, Report, failed_together},
     storage::Locator,
 };
 
@@ -48,6 +49,8 @@ pub struct Progress {
     pub restored: u64,
     /// Whether another client drives the job, and this one only reads it.
     pub reading: bool,
+    /// Whether the inputs may have more calls than they said.
+    pub(crate) open: bool,
 }
 
 /// What the workers of a job have come to so far.
@@ -89,7 +92,7 @@ impl Progress {
     /// Whether every call has an outcome.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.complete && self.done == self.known
+        self.complete && !self.open && self.done == self.known
     }
 }
 
@@ -145,6 +148,8 @@ struct Inner {
     outcomes: Outcomes,
     known: u64,
     complete: bool,
+    /// Whether the inputs have not ended: their length was what they said, and an iterator may be wrong about it.
+    open: bool,
     error: Option<Error>,
     plan: Plan,
     /// The plan as it was when the job started, which nothing was measured for.
@@ -173,6 +178,7 @@ impl Inner {
             speculated: self.counts.speculated,
             restored: self.counts.restored,
             reading: self.reading,
+            open: self.open,
         }
     }
 }
@@ -186,6 +192,7 @@ impl JobState {
             outcomes: Outcomes::default(),
             known: known.unwrap_or(0),
             complete: known.is_some(),
+            open: true,
             error: None,
             first_plan: plan.clone(),
             plan,
@@ -367,12 +374,15 @@ impl JobState {
     /// Says how many calls are known, and whether that is all.
     pub fn set_known(&self, known: u64, complete: bool) {
         let mut inner = self.lock();
-        let before = (inner.known, inner.complete);
+        let before = (inner.known, inner.complete, inner.open);
         inner.known = inner.known.max(known);
         if complete {
-            (inner.known, inner.complete) = (known, true);
+            (inner.known, inner.complete, inner.open) = (known, true, false);
+            if inner.progress().is_finished() {
+                inner.finished.get_or_insert_with(Instant::now);
+            }
         }
-        let has_changed = before != (inner.known, inner.complete);
+        let has_changed = before != (inner.known, inner.complete, inner.open);
         drop(inner);
         if has_changed {
             self.changed.notify_waiters();
@@ -381,9 +391,23 @@ impl JobState {
 
     /// Makes outcomes visible.
     pub fn commit(&self, reports: impl IntoIterator<Item = Report>) {
+        self.change_outcomes(|outcomes| reports.into_iter().for_each(|report| outcomes.insert(report)));
+    }
+
+    /// Makes it visible that calls have failed with the same encoded error, however many they are.
+    pub(crate) fn commit_failed(&self, calls: &[(u64, u64)], error: &[u8]) {
+        self.change_outcomes(|outcomes| {
+            for (first, end) in calls {
+                failed_together(self.id, vec![(*first, first + 1)], error)
+                    .for_each(|report| outcomes.insert_together(*end, report));
+            }
+        });
+    }
+
+    fn change_outcomes(&self, change: impl FnOnce(&mut Outcomes)) {
         let mut inner = self.lock();
         let before = inner.outcomes.done().len();
-        reports.into_iter().for_each(|report| inner.outcomes.insert(report));
+        change(&mut inner.outcomes);
         let progress = inner.progress();
         if progress.is_finished() {
             inner.finished.get_or_insert_with(Instant::now);
@@ -446,6 +470,7 @@ impl JobState {
     /// # Errors
     /// That of the job, when it ended with one before the condition held.
     pub async fn wait_for(&self, condition: impl Fn(&Outcomes, &Progress) -> bool) -> Result<()> {
+        forked::refuse()?;
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);

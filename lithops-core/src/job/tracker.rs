@@ -154,7 +154,9 @@ impl Tracker {
 
     fn commit(&mut self, first: u64, end: u64, steps: &mut Vec<Step>) {
         self.committed.insert(first, end);
-        if !self.tried.is_empty() {
+        if end - first > self.tried.len() as u64 {
+            self.tried.retain(|call, _| !(first..end).contains(call));
+        } else {
             (first..end).for_each(|call| {
                 self.tried.remove(&call);
             });

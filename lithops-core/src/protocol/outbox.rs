@@ -122,7 +122,7 @@ impl Outbox {
         if waiting.pieces.is_empty() {
             match self.shared.write(&parts, loan) {
                 Ok(count) => sent = count,
-                Err(_) => return,
+                Err(_) => return self.shared.give_up(),
             }
         }
         let mut loan = loan.filter(|_| sent == 0).cloned();
@@ -187,6 +187,12 @@ impl Shared {
             waiting.pieces.pop_front();
         }
         Ok(any)
+    }
+
+    /// The peer is gone, or will not get what it was sent: whoever reads what it sends sees the end, and so does it.
+    fn give_up(&self) {
+        // It may be closed already.
+        let _ = self.stream.shutdown(Shutdown::Both);
     }
 
     /// What could wait has waited long enough.
@@ -258,10 +264,9 @@ async fn flush(shared: Arc<Shared>) {
                 Ok(false) => match shared.write_pieces() {
                     Ok(true) => {}
                     Ok(false) => time::sleep(SOON).await,
-                    Err(_) => return,
+                    Err(_) => return shared.give_up(),
                 },
-                // The peer is gone.
-                Err(_) => return,
+                Err(_) => return shared.give_up(),
             }
         } else if closed {
             return;

@@ -39,7 +39,7 @@ impl Run {
         let position = u64::from(self.offset) + u64::from(skip);
         let chunksize = u64::from(self.chunksize.max(1));
         Self {
-            activation: ActivationId(self.activation.0 + position / chunksize),
+            activation: ActivationId(self.activation.0.saturating_add(position / chunksize)),
             offset: u32::try_from(position % chunksize).unwrap_or(u32::MAX),
             first: self.first + u64::from(skip),
             count,
@@ -51,7 +51,7 @@ impl Run {
     #[must_use]
     pub fn activation_of(&self, call: CallId) -> ActivationId {
         let position = u64::from(self.offset) + (u64::from(call) - self.first);
-        ActivationId(self.activation.0 + position / u64::from(self.chunksize.max(1)))
+        ActivationId(self.activation.0.saturating_add(position / u64::from(self.chunksize.max(1))))
     }
 
     /// The call after the last.

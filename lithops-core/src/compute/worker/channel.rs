@@ -2,17 +2,21 @@
 
 use std::{
     collections::HashMap,
-    io::IoSlice,
+    io::{self, IoSlice},
     mem::MaybeUninit,
     os::{fd::AsFd, unix},
+    panic::AssertUnwindSafe,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use futures_util::{StreamExt, future::BoxFuture, stream};
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
+use rustix::{
+    io::Errno,
+    net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg},
+};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -31,7 +35,8 @@ use crate::{
 
 type Events = mpsc::UnboundedSender<Result<Event>>;
 
-/// How a worker has ended, asked once its channel is closed; with what it has said wrongly before, if anything.
+/// How a worker has ended, asked once nobody listens to its channel any more; with why that is, unless the worker has
+/// closed it. A worker that nobody listens to must be ended, if it has not ended by itself.
 pub type HowItEnded = Box<dyn FnOnce(Option<Error>) -> BoxFuture<'static, ExitReason> + Send>;
 
 /// The client's end of a channel to a worker: jobs go down, events come up. A backend that can speak with its workers
@@ -52,6 +57,8 @@ struct Shared {
     ended: Mutex<Option<ExitReason>>,
     /// Whether memory is shared with it.
     shares: Arc<AtomicBool>,
+    /// Whether it has said hello.
+    has_come: AtomicBool,
 }
 
 impl WorkerChannel {
@@ -108,7 +115,12 @@ impl WorkerChannel {
     ) -> Result<(FrameReader<Incoming>, Self)> {
         let (frames, outbox) = protocol::channel(stream)?;
         let shares = outbox.sharing();
-        let shared = Shared { jobs: Mutex::new(Some(HashMap::new())), ended: Mutex::default(), shares };
+        let shared = Shared {
+            jobs: Mutex::new(Some(HashMap::new())),
+            ended: Mutex::default(),
+            shares,
+            has_come: AtomicBool::new(false),
+        };
         Ok((frames, Self { name: name.into(), outbox, shared: Arc::new(shared) }))
     }
 
@@ -122,6 +134,18 @@ impl WorkerChannel {
     #[must_use]
     pub fn ended(&self) -> Option<ExitReason> {
         self.shared.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether it has said hello.
+    #[must_use]
+    pub fn has_come(&self) -> bool {
+        self.shared.has_come.load(Ordering::Acquire)
+    }
+
+    /// Whether an invocation is one of this worker.
+    #[must_use]
+    pub fn has(&self, id: &InvocationId) -> bool {
+        self.shared.jobs().iter().flat_map(HashMap::keys).any(|job| self.invocation(*job) == *id)
     }
 
     /// How many jobs it serves.
@@ -247,23 +271,63 @@ async fn listen(
     says_hello: bool,
     how_it_ended: HowItEnded,
 ) {
+    shared.has_come.store(!says_hello, Ordering::Release);
     let served = async {
         if says_hello && !hello(&mut frames).await? {
             return Ok(());
         }
+        shared.has_come.store(true, Ordering::Release);
         forward(&shared, &mut frames).await
     };
-    // A channel that breaks is the worker's end; only what it says wrongly is held against it.
-    let broken = served.await.err().filter(|error| error.kind() != ErrorKind::Io);
+    // Nobody must wait for ever for a worker that nobody listens to.
+    let served = AssertUnwindSafe(served).catch_unwind().await;
+    let served = served.unwrap_or_else(|_| {
+        Err(Error::new(ErrorKind::Unexpected, "what listens to the worker has panicked"))
+    });
+    let broken = served.err().filter(|error| !is_gone(error)).map(explained);
     drop(frames);
     let jobs = shared.jobs().take().unwrap_or_default();
-    let reason = how_it_ended(broken).await;
+    let mut reason = how_it_ended(broken).await;
+    if !shared.has_come.load(Ordering::Acquire)
+        && let ExitReason::Lost(words) = reason
+    {
+        reason = ExitReason::NotStarted(words);
+    }
     for events in jobs.into_values() {
         // Nobody may be listening any more.
         let _ =
             events.send(Ok(Event { activation: ActivationId(0), kind: EventKind::Exited(reason.clone()) }));
     }
     *shared.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+}
+
+/// Whether an error says no more than that the other side is gone: its end tells why.
+fn is_gone(error: &Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+    source.is_some_and(|source| {
+        matches!(
+            source.kind(),
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof
+        )
+    })
+}
+
+/// What lacked here, where it was that.
+fn explained(error: Error) -> Error {
+    let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<io::Error>());
+    let code = source.and_then(io::Error::raw_os_error).map(Errno::from_raw_os_error);
+    let (problem, hint) = match code {
+        Some(Errno::NOMEM) => (
+            "there is no memory here for what the worker sent",
+            "return less, or raise the limit on memory of this process (`ulimit -v`, or that of its container)",
+        ),
+        Some(Errno::MFILE | Errno::NFILE) => (
+            "there is no descriptor here for what the worker sent",
+            "raise the limit on open files of this process (`ulimit -n`)",
+        ),
+        _ => return error,
+    };
+    Error::new(ErrorKind::Io, format!("{problem}: {error}")).with_hint(hint)
 }
 
 /// Waits for the worker's hello; says whether one came.

@@ -2,16 +2,21 @@
 
 use std::{
     collections::VecDeque,
-    io::{PipeReader, Read},
+    io,
     os::{fd::OwnedFd, unix::process::ExitStatusExt},
     process::{Child, ExitStatus},
     sync::{Arc, Mutex, PoisonError},
-    thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::FutureExt;
 use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::{
+    io::AsyncReadExt,
+    net::unix::pipe,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
 
 use super::WorkerChannel;
 use crate::{
@@ -27,6 +32,13 @@ use crate::{
 const GRACE: Duration = Duration::from_millis(500);
 /// How much of a worker's own output is kept, to explain its end.
 const OUTPUT: usize = 4 << 10;
+/// A worker whose channel is closed may take this long to end.
+const TO_END: Duration = Duration::from_secs(5);
+/// It is looked whether it has ended after this long at first, and more and more seldom.
+const FIRST_LOOK: Duration = Duration::from_millis(1);
+const LAST_LOOK: Duration = Duration::from_millis(50);
+/// For so long it is read on what it has said, if somebody else can still write there.
+const LAST_WORDS: Duration = Duration::from_millis(20);
 /// The code of a worker that says itself why it cannot serve.
 const EXIT_REFUSED: i32 = 88;
 
@@ -57,30 +69,24 @@ impl WorkerProcess {
 
     fn greeted(runtime: &Program, setup: &Setup, secrets: Option<&Secrets>) -> Result<Self> {
         let (output, writing) = std::io::pipe()?;
+        let output = pipe::Receiver::from_owned_fd(OwnedFd::from(output))?;
         let (child, stream) =
             process::spawn(runtime, Role::Worker, OwnedFd::from(writing)).map_err(|error| {
                 Error::new(
                     ErrorKind::WorkerLost,
                     format!("cannot start a worker from `{}`: {error}", runtime.path.display()),
                 )
+                .with_hint(
+                    "may this user start more processes and open more files (`ulimit -u`, `ulimit -n`), and is there \
+                     memory for them?",
+                )
                 .with_source(error)
             })?;
         let pid = child.id();
+        let child = Started(child);
         let said = Arc::new(Mutex::default());
-        let keeps = Arc::clone(&said);
-        let reader = thread::Builder::new().name("lithops-output".into()).stack_size(64 << 10);
-        let reader = reader.spawn(move || keep_output(output, &keeps))?;
-        let how_it_ended = move |broken: Option<Error>| {
-            async move {
-                let waited = tokio::task::spawn_blocking(move || wait(child, &reader, broken)).await;
-                match waited {
-                    Ok(Ok(status)) => reason(status, &said),
-                    Ok(Err(reason)) => reason,
-                    Err(error) => unknown(&error),
-                }
-            }
-            .boxed()
-        };
+        let reader = tokio::spawn(keep_output(output, Arc::clone(&said)));
+        let how_it_ended = move |broken: Option<Error>| end_of(child, reader, said, broken).boxed();
         let channel = WorkerChannel::greet(pid.to_string(), stream, setup, secrets, Box::new(how_it_ended))?;
         Ok(Self { pid, channel: Arc::new(channel) })
     }
@@ -95,6 +101,18 @@ impl WorkerProcess {
     #[must_use]
     pub fn ended(&self) -> Option<ExitReason> {
         self.channel.ended()
+    }
+
+    /// Whether it has said hello.
+    #[must_use]
+    pub fn has_come(&self) -> bool {
+        self.channel.has_come()
+    }
+
+    /// Whether an invocation is one of this worker.
+    #[must_use]
+    pub fn has(&self, id: &InvocationId) -> bool {
+        self.channel.has(id)
     }
 
     /// How many jobs it serves.
@@ -129,43 +147,95 @@ impl WorkerProcess {
 
     /// Ends the process, at once; its sub-workers end with it.
     pub fn kill(&self) {
-        if self.is_alive()
-            && let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw)
-        {
-            // It may have ended by itself meanwhile.
-            let _ = kill_process_group(pid, Signal::KILL);
+        if self.is_alive() {
+            kill(self.pid);
         }
     }
 }
 
-/// Waits for the process, and a little for its last words.
-fn wait(
-    mut child: Child,
-    output: &thread::JoinHandle<()>,
+fn kill(pid: u32) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        // It may have ended by itself meanwhile.
+        let _ = kill_process_group(pid, Signal::KILL);
+    }
+}
+
+/// A process that does not outlive this.
+#[derive(Debug)]
+struct Started(Child);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if !matches!(self.0.try_wait(), Ok(Some(_))) {
+            kill(self.0.id());
+            // It ends at once, and is not to stay as a zombie.
+            let _ = self.0.wait();
+        }
+    }
+}
+
+/// Waits for the process, and a little for its last words. Nobody listens to it any more: it does not go on for long.
+async fn end_of(
+    mut child: Started,
+    reader: JoinHandle<()>,
+    said: Arc<Mutex<VecDeque<u8>>>,
     broken: Option<Error>,
-) -> Result<ExitStatus, ExitReason> {
-    if let Some(error) = broken {
-        // It sends what nobody understands: there is no use in waiting for it.
-        let _ = child.kill();
-        let _ = child.wait();
-        return Err(ExitReason::Refused(error.to_string()));
-    }
-    let status = child.wait().map_err(|error| unknown(&error));
+) -> ExitReason {
+    let ended = ended(&mut child.0, broken.is_some()).await;
     // A grandchild may hold the pipe open; then what has been read so far must do.
-    if !output.is_finished() {
-        thread::sleep(Duration::from_millis(20));
+    let stop = reader.abort_handle();
+    if timeout(LAST_WORDS, reader).await.is_err() {
+        stop.abort();
     }
-    status
+    match (broken, ended) {
+        (Some(error), _) if error.kind() == ErrorKind::Io => ExitReason::Broken(words(&error)),
+        (Some(error), _) => ExitReason::Refused(words(&error)),
+        (None, Ok((_, true))) => ExitReason::Lost(format!(
+            "its worker closed its channel, lived on, and was ended{}",
+            last_words(&said)
+        )),
+        (None, Ok((status, false))) => reason(status, &said),
+        (None, Err(error)) => unknown(&error),
+    }
+}
+
+/// How a process has ended, and whether it had to be killed: at once, or when it takes too long.
+async fn ended(child: &mut Child, mut now: bool) -> io::Result<(ExitStatus, bool)> {
+    let (since, mut pause, mut is_killed) = (Instant::now(), FIRST_LOOK, false);
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok((status, is_killed));
+        }
+        if now && !is_killed {
+            kill(child.id());
+            is_killed = true;
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LAST_LOOK);
+        now |= since.elapsed() > TO_END;
+    }
+}
+
+fn words(error: &Error) -> String {
+    error.hint().map_or_else(|| error.to_string(), |hint| format!("{error}; {hint}"))
 }
 
 fn unknown(error: &dyn std::fmt::Display) -> ExitReason {
     ExitReason::Lost(format!("its worker ended, and how is not known: {error}"))
 }
 
-fn reason(status: ExitStatus, said: &Mutex<VecDeque<u8>>) -> ExitReason {
+fn said_by(said: &Mutex<VecDeque<u8>>) -> String {
     let words: Vec<_> = said.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
-    let words = String::from_utf8_lossy(&words).trim().to_owned();
-    let said = if words.is_empty() { String::new() } else { format!("; it said: {words}") };
+    String::from_utf8_lossy(&words).trim().to_owned()
+}
+
+fn last_words(said: &Mutex<VecDeque<u8>>) -> String {
+    let words = said_by(said);
+    if words.is_empty() { String::new() } else { format!("; it said: {words}") }
+}
+
+fn reason(status: ExitStatus, said: &Mutex<VecDeque<u8>>) -> ExitReason {
+    let (words, said) = (said_by(said), last_words(said));
     match (status.code(), status.signal()) {
         (Some(EXIT_REFUSED), _) => ExitReason::Refused(words.trim_start_matches("lithops: ").to_owned()),
         (Some(process::EXIT_NOT_INITIALISED), _) => ExitReason::Refused(words),
@@ -176,9 +246,9 @@ fn reason(status: ExitStatus, said: &Mutex<VecDeque<u8>>) -> ExitReason {
 }
 
 /// Keeps the end of what a worker itself prints: it explains an end that nobody expected.
-fn keep_output(mut output: PipeReader, kept: &Mutex<VecDeque<u8>>) {
+async fn keep_output(mut output: pipe::Receiver, kept: Arc<Mutex<VecDeque<u8>>>) {
     let mut part = [0; 1024];
-    while let Ok(read @ 1..) = output.read(&mut part) {
+    while let Ok(read @ 1..) = output.read(&mut part).await {
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.extend(&part[..read]);
         let excess = kept.len().saturating_sub(OUTPUT);

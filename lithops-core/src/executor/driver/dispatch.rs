@@ -96,6 +96,7 @@ impl<T: Tracking> Driver<T> {
         let allowed = self.throttle.allows(live) && !first_steps();
         allowed.then(|| {
             let number = self.workers.add(alone);
+            self.budget.live(self.workers.len());
             self.job.worker_began(number);
             number
         })
@@ -213,6 +214,7 @@ impl<T: Tracking> Driver<T> {
         let dispatch = Dispatch { first: run.first, end: run.end(), ..dispatch };
         self.tracker.dispatched(dispatch, number, self.now());
         self.workers.given(number, (run.first, run.end()), calls.arguments.bytes(), dispatch.suspect);
+        self.given.give(number, (run.first, run.end()), run.attempt);
         if let Some(parcels) = self.parcels.clone().filter(|parcels| parcels.take(&calls)) {
             return self.store_first(number, calls, parcels);
         }
@@ -311,7 +313,7 @@ impl<T: Tracking> Driver<T> {
     fn new_calls(&mut self, limit: u64) -> Calls {
         let mut limit = limit;
         if self.holes {
-            let open = self.tracker.open(self.next, self.next + limit);
+            let open = self.tracker.open(self.next, self.next.saturating_add(limit));
             limit = open.first().map_or(limit, |(first, end)| end - first);
         }
         let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -400,6 +402,12 @@ impl<T: Tracking> Driver<T> {
             Err(error) if error.retry() == Retry::Later => {
                 self.refused(number, Duration::ZERO);
                 self.still_hopes(&error.to_string())
+            }
+            // That there is no room for one more is no fault of those that are there.
+            Err(error) if self.workers.is_there(number) && live > 1 => {
+                tracing::warn!(%error, live = live - 1, "no further worker can be started for now");
+                self.refused(number, Duration::ZERO);
+                Ok(())
             }
             Err(error) => Err(error),
         }

@@ -8,7 +8,7 @@ use crate::{
     error::{CallError, CallErrorKind},
     executor::interrupt,
     job::{JobEvent, Tracking},
-    protocol::{Cancel, failed_together},
+    protocol::Cancel,
 };
 
 impl<T: Tracking> Driver<T> {
@@ -22,7 +22,7 @@ impl<T: Tracking> Driver<T> {
         let on = self.tell_what_runs_on();
         self.abandon();
         let words = cancelled(&format!("the job was cancelled{on}"));
-        self.commit(failed_together(self.spec.job, open, &words).collect());
+        self.commit_failed(open, &words);
     }
 
     /// Ends calls: those that have no outcome get `Cancelled`; those that run are ended where that can be done.
@@ -61,6 +61,15 @@ impl<T: Tracking> Driver<T> {
     /// Tells the workers that nothing more will come of this job.
     pub(super) fn release(self) {
         self.workers.feeds().for_each(|feed| feed.send(FeedCommand::Drain));
+    }
+
+    /// Ends a worker whose reports do not count, whatever else it serves.
+    pub(super) fn discard(&self, id: InvocationId) {
+        let backend = Arc::clone(&self.backend);
+        interrupt::end(async move {
+            // As below.
+            let _ = backend.discard(&id).await;
+        });
     }
 
     pub(super) fn end_invocation(&self, id: InvocationId) {

@@ -10,6 +10,7 @@ use crate::{
     error::{CallErrorKind, Error, Result},
     job::Tracking,
     journal::{Bundle, Journal},
+    protocol::Report,
 };
 
 /// It is looked for outcomes this often at first, and less often while there are none.
@@ -117,7 +118,7 @@ impl<T: Tracking> Driver<T> {
     }
 
     /// Takes in what was found.
-    pub(super) fn found(&mut self, found: Found) {
+    pub(super) fn found(&mut self, found: Found) -> Result<()> {
         // What is found may be of calls that no worker of this client was given: another client's workers had them.
         self.holes = true;
         let any = !(found.committed.is_empty() && found.parts.is_empty());
@@ -128,11 +129,11 @@ impl<T: Tracking> Driver<T> {
             }
             for mut report in bundle.reports {
                 report.header.stored = true;
-                self.report(None, &report);
+                self.take_found(&report)?;
             }
         }
         for (name, bundle) in found.parts {
-            bundle.reports.iter().for_each(|report| self.report(None, report));
+            bundle.reports.iter().try_for_each(|report| self.take_found(report))?;
             if let Some(looks) = &mut self.looks {
                 looks.seen.insert(name);
             }
@@ -144,12 +145,19 @@ impl<T: Tracking> Driver<T> {
                 self.workers.remove(number);
             }
         }
-        let Some(looks) = &mut self.looks else { return };
+        let Some(looks) = &mut self.looks else { return Ok(()) };
         looks.pause = if any { FIRST } else { (looks.pause * 2).min(LONGEST) };
         looks.next = Instant::now() + if looks.ended.is_empty() { looks.pause } else { Duration::ZERO };
         for (number, reason) in std::mem::take(&mut looks.looked_for) {
             self.lost_as(number, CallErrorKind::WorkerLost, reason);
         }
+        Ok(())
+    }
+
+    /// Takes in what was found, of calls that the job has.
+    fn take_found(&mut self, report: &Report) -> Result<()> {
+        let calls = self.looks.as_ref().map_or(0, |looks| looks.calls);
+        if report.header.run.end() <= calls { self.take_report(None, report) } else { Ok(()) }
     }
 }
 

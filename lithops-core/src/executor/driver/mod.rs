@@ -2,7 +2,9 @@
 //!
 //! It chooses by the backend's capabilities: a worker that can be fed is given chunk after chunk while it lives; one
 //! that cannot is given one chunk, and the next chunk goes to the next worker (a wave is what lives at once). A worker
-//! that is not heard of for its lease is given up, and its calls go elsewhere.
+//! that is not heard of for its lease is given up, and its calls go elsewhere. A report counts for calls that its worker
+//! was given, on that attempt (`given.rs`); a worker that reports others is ended, and a job does not put up with
+//! workers like that without end (`budget.rs`). That one more worker cannot be started ends no job that has another.
 //!
 //! ```text
 //!              allowed by max_workers and throttle        accepted
@@ -15,11 +17,15 @@
 //! ```
 
 mod assignment;
+mod budget;
 mod dispatch;
 mod end;
+mod given;
 mod looks;
 mod reports;
 mod run;
+#[cfg(test)]
+mod tests;
 
 pub use assignment::{Assignment, Ended, RetryIf};
 pub use run::{drive, drive_with};

@@ -4,6 +4,7 @@ use std::{panic::catch_unwind, time::Duration};
 
 use super::{
     RetryIf,
+    given::Checked,
     run::{Driver, Kept},
 };
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
     job::{JobEvent, Step, Tracking, Verdict},
     journal::Bundle,
-    protocol::{Cancel, Report, Run, Tag, blank_header, failed_report, lost_report},
+    protocol::{Cancel, Report, Run, Tag, blank_header, failed_report, failed_together, lost_report},
 };
 
 /// A platform that has never answered in this job, for so long: its address is more likely wrong.
@@ -24,27 +25,39 @@ impl<T: Tracking> Driver<T> {
     pub(super) fn event(&mut self, number: u64, event: Option<Result<Event>>) -> Result<()> {
         match event {
             Some(Ok(Event { kind, .. })) => match kind {
-                EventKind::Report(report) => self.report(Some(number), &report),
+                EventKind::Report(report) => self.report(Some(number), &report)?,
                 // Fetched before it comes here, where the backend has said that there are such.
                 EventKind::StoredReport(stored) => {
                     let report =
                         lost_report(stored.run, "its outcome is in the storage, and nobody fetches it");
-                    self.report(Some(number), &report);
+                    self.report(Some(number), &report)?;
                 }
-                EventKind::Logs(logs) => self.job.add_logs(logs),
+                EventKind::Logs(mut logs) => {
+                    // It cannot make this process keep what belongs to no call.
+                    logs.entries.retain(|entry| entry.call < self.next);
+                    if !self.given.is_distrusted(number) {
+                        self.job.add_logs(logs);
+                    }
+                }
+                EventKind::Exited(ExitReason::Refused(reason)) if self.has_others(number) => {
+                    tracing::warn!(worker = number, reason, "no further worker can be started for now");
+                    self.refused(number, Duration::ZERO);
+                }
                 EventKind::Exited(ExitReason::Refused(reason) | ExitReason::Damaged(reason)) => {
                     return Err(Error::new(
                         ErrorKind::WorkerLost,
                         format!("no worker could start: {reason}"),
                     ));
                 }
+                EventKind::Exited(ExitReason::NotStarted(reason)) => self.not_started(number, &reason)?,
+                EventKind::Exited(ExitReason::Broken(reason)) => self.broken(number, &reason)?,
                 EventKind::Exited(ExitReason::Finished) => {
                     self.answered();
-                    self.lost(number, "its worker ended before the call was reported".into());
+                    self.lost(number, "its worker ended before the call was reported".into())?;
                 }
                 EventKind::Exited(ExitReason::Lost(reason)) => {
                     self.answered();
-                    self.lost(number, reason);
+                    self.lost(number, reason)?;
                 }
                 EventKind::Exited(ExitReason::OutOfMemory(reason)) => {
                     self.answered();
@@ -55,18 +68,49 @@ impl<T: Tracking> Driver<T> {
                 EventKind::Throttled(pause) => self.throttled(self.workers.len(), pause, number),
                 EventKind::Started | EventKind::Heartbeat => self.workers.heard(number),
             },
-            Some(Err(error)) => self.lost(number, error.to_string()),
+            Some(Err(error)) => self.lost(number, error.to_string())?,
             // A stream that ends without an exit event must not be waited for.
-            None => self.lost(number, "its events ended without a reason".into()),
+            None => {
+                self.lost(number, "its events ended without a reason".into())?;
+                self.given.forget(number);
+            }
         }
         Ok(())
     }
 
-    /// Takes in a report of a worker, or one that was found in the storage.
-    pub(super) fn report(&mut self, number: Option<u64>, report: &Report) {
+    /// Takes in a report of a worker: as much of it as the worker may say.
+    fn report(&mut self, number: Option<u64>, report: &Report) -> Result<()> {
+        let (Some(number), run) = (number, report.header.run) else { return Ok(()) };
+        if run.job != self.spec.job {
+            return Ok(());
+        }
+        let Checked { counts, strange } = self.given.check(number, &run, report.header.stored);
+        for (first, end) in counts {
+            if (first, end) == (run.first, run.end()) {
+                self.take_report(Some(number), report)?;
+            } else {
+                let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+                let part = report.slice(narrow(first - run.first), narrow(end - first));
+                self.take_report(Some(number), &part)?;
+            }
+        }
+        // What it says of calls that have an outcome changes nothing.
+        let strange =
+            strange.into_iter().find_map(|(first, end)| self.tracker.open(first, end).first().copied());
+        let Some((first, end)) = strange else { return Ok(()) };
+        let last = end - 1;
+        let calls = if first == last { format!("call {first}") } else { format!("calls {first} to {last}") };
+        self.broken(
+            number,
+            &format!("it reported {calls} on attempt {}, which it was not given", run.attempt),
+        )
+    }
+
+    /// Takes in a report that counts: of a worker, or one that was found in the storage.
+    pub(super) fn take_report(&mut self, number: Option<u64>, report: &Report) -> Result<()> {
         let run = report.header.run;
         if run.job != self.spec.job {
-            return;
+            return Ok(());
         }
         self.count_run();
         match number {
@@ -80,7 +124,8 @@ impl<T: Tracking> Driver<T> {
                 self.let_go(first, end);
             }
             self.job.commit(fresh);
-            return;
+            self.budget.went_on();
+            return Ok(());
         }
         if let Some(measured) = &mut self.measured {
             measured.add(report);
@@ -122,8 +167,11 @@ impl<T: Tracking> Driver<T> {
                     let lost = part(call, call + 1);
                     committed.push(failed_report(&lost.header, &[&self.loss(lost.value(0))]));
                 }
-                Step::Again(first, end) => self.tried_again(first, end),
-                Step::Drop(..) => {}
+                Step::Again(first, end) => {
+                    self.tried_again(first, end);
+                    self.may_repeat(number, (first, end), run.attempt);
+                }
+                Step::Drop(first, end) => self.may_repeat(number, (first, end), run.attempt),
             }
         }
         if self.pace.is_some() {
@@ -131,6 +179,58 @@ impl<T: Tracking> Driver<T> {
         }
         self.commit(committed);
         self.tune();
+        if (0..report.len()).all(|index| report.tag(index) == Tag::Unstarted) && !report.is_empty() {
+            return self.budget.unstarted();
+        }
+        self.budget.went_on();
+        Ok(())
+    }
+
+    fn may_repeat(&mut self, number: Option<u64>, calls: (u64, u64), attempt: u32) {
+        if let Some(number) = number {
+            self.given.may_repeat(number, calls, attempt);
+        }
+    }
+
+    /// Whether other workers are there, or are being started.
+    fn has_others(&self, number: u64) -> bool {
+        self.workers.len() > usize::from(self.workers.is_there(number))
+    }
+
+    /// A worker has ended before it could be given anything: nothing of its calls has begun.
+    fn not_started(&mut self, number: u64, reason: &str) -> Result<()> {
+        tracing::debug!(worker = number, reason, "a worker has not come up");
+        let others = self.has_others(number);
+        if self.workers.remove(number).is_none() {
+            return Ok(());
+        }
+        self.job.worker_ended(number, false);
+        self.tracker.give_up(number);
+        if others {
+            self.throttled(self.workers.len(), Duration::ZERO, number);
+        }
+        self.budget.not_started(!others, reason)
+    }
+
+    /// A worker says what it cannot know, or what cannot be read: nothing that it says counts from here on, and its
+    /// calls go elsewhere.
+    fn broken(&mut self, number: u64, reason: &str) -> Result<()> {
+        if self.given.is_distrusted(number) {
+            return Ok(());
+        }
+        tracing::warn!(worker = number, reason, "a worker does not keep to the protocol, and is ended");
+        self.given.distrust(number);
+        if let Some(worker) = self.workers.remove(number) {
+            self.job.worker_ended(number, true);
+            if let Some(id) = worker.invocation {
+                self.discard(id);
+            }
+        }
+        let steps = self.tracker.holder_unanswered(number);
+        self.job.count(|counts| counts.lost_workers += 1);
+        self.job.tell(|| JobEvent::WorkerLost { job: self.job.id(), reason: reason.to_owned() });
+        self.take_steps(steps, CallErrorKind::WorkerLost, reason);
+        self.budget.broken(reason)
     }
 
     fn tried_again(&self, first: u64, end: u64) {
@@ -169,12 +269,18 @@ impl<T: Tracking> Driver<T> {
     }
 
     /// A worker is gone, or given up: its calls go elsewhere. What it still reports counts.
-    pub(super) fn lost(&mut self, number: u64, reason: String) {
+    pub(super) fn lost(&mut self, number: u64, reason: String) -> Result<()> {
         match &mut self.looks {
             Some(looks) if self.workers.is_there(number) => looks.ended(number, reason),
             Some(_) => {}
-            None => self.lost_as(number, CallErrorKind::WorkerLost, reason),
+            None => {
+                let words = reason.clone();
+                if self.lost_as(number, CallErrorKind::WorkerLost, reason) {
+                    return self.budget.lost(&words);
+                }
+            }
         }
+        Ok(())
     }
 
     /// The platform has failed, which says nothing of the calls. It is asked again, more slowly, until it has answered
@@ -208,6 +314,7 @@ impl<T: Tracking> Driver<T> {
         if self.workers.remove(number).is_some() {
             self.job.worker_ended(number, false);
             self.tracker.give_up(number);
+            self.given.forget(number);
             self.throttled(self.workers.len(), pause, number);
         }
     }
@@ -219,8 +326,9 @@ impl<T: Tracking> Driver<T> {
         }
     }
 
-    pub(super) fn lost_as(&mut self, number: u64, kind: CallErrorKind, reason: String) {
-        let Some(worker) = self.workers.remove(number) else { return };
+    /// The same; says whether it had calls.
+    pub(super) fn lost_as(&mut self, number: u64, kind: CallErrorKind, reason: String) -> bool {
+        let Some(worker) = self.workers.remove(number) else { return false };
         self.job.worker_ended(number, true);
         if let Some(id) = worker.invocation
             && self.lease.is_some()
@@ -228,12 +336,14 @@ impl<T: Tracking> Driver<T> {
             self.end_invocation(id);
         }
         let steps = self.tracker.holder_lost(number);
-        if !steps.is_empty() {
+        let had_calls = !steps.is_empty();
+        if had_calls {
             tracing::debug!(worker = number, reason, "a worker was lost");
             self.job.count(|counts| counts.lost_workers += 1);
             self.job.tell(|| JobEvent::WorkerLost { job: self.job.id(), reason: reason.clone() });
         }
         self.take_steps(steps, kind, &reason);
+        had_calls
     }
 
     /// What becomes of the calls of a worker that is gone.
@@ -263,6 +373,16 @@ impl<T: Tracking> Driver<T> {
         let Some(shelf) = &mut self.shelf else { return self.job.commit(reports) };
         reports.iter().for_each(|report| shelf.add(report));
         self.store();
+    }
+
+    /// Calls have failed with the same encoded error. They may be more than there is memory for, if they were never made.
+    pub(super) fn commit_failed(&mut self, calls: Vec<(u64, u64)>, error: &[u8]) {
+        if self.shelf.is_some() {
+            // Each outcome of a durable job is stored, as each of its inputs is.
+            return self.commit(failed_together(self.spec.job, calls, error).collect());
+        }
+        calls.iter().for_each(|(first, end)| self.let_go(*first, *end));
+        self.job.commit_failed(&calls, error);
     }
 
     fn store(&mut self) {

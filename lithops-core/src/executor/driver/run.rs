@@ -20,6 +20,8 @@ use tracing::Instrument;
 
 use super::{
     Assignment, Ended, RetryIf,
+    budget::Budget,
+    given::Given,
     looks::{Looks, next_found},
 };
 use crate::{
@@ -32,7 +34,7 @@ use crate::{
     job::{Command, Commands, InputQueue, JobEvent, JobState, Measured, Taken, Tracker, Tracking},
     parcel::StoredCalls,
     plan::Plan,
-    protocol::{Calls, JobSpec, Payloads, failed_together},
+    protocol::{Calls, JobSpec, Payloads},
 };
 
 /// Inputs are taken from the queue while fewer than this many wait for a worker.
@@ -81,6 +83,7 @@ pub async fn drive_with(
         }
     };
     if ended == Ended::Finished {
+        job.set_known(job.progress().known, true);
         driver.learn();
         tracing::debug!(job = %job.id(), "finished");
         job.tell(|| JobEvent::Finished { job: job.id(), progress: job.progress() });
@@ -119,6 +122,10 @@ pub(super) struct Driver<T> {
     /// Calls for a live worker whose arguments are being stored.
     pub(super) storing: FuturesUnordered<BoxFuture<'static, (u64, Result<StoredCalls>)>>,
     pub(super) workers: Workers,
+    /// What each worker may report.
+    pub(super) given: Given,
+    /// What the job puts up with.
+    pub(super) budget: Budget,
     pub(super) throttle: Throttle,
     pub(super) next_again: u64,
     pub(super) starting: FuturesUnordered<BoxFuture<'static, (u64, Result<Invocation>)>>,
@@ -206,6 +213,8 @@ impl<T: Tracking> Driver<T> {
             parcels: assignment.parcels,
             storing: FuturesUnordered::new(),
             workers: Workers::new(least),
+            given: Given::default(),
+            budget: Budget::default(),
             next_again: AGAIN,
             starting: FuturesUnordered::new(),
             events: SelectAll::new(),
@@ -264,7 +273,7 @@ impl<T: Tracking> Driver<T> {
                 },
                 () = stopped(stop) => return Ok(Ended::Stopped),
                 stored = next_stored(&mut self.shelf) => self.make_visible(stored?),
-                found = next_found(&mut self.looks) => self.found(found?),
+                found = next_found(&mut self.looks) => self.found(found?)?,
                 Some((worker, started)) = self.starting.next(), if !self.starting.is_empty() => {
                     self.started(worker, started)?;
                 }
@@ -276,7 +285,7 @@ impl<T: Tracking> Driver<T> {
                 () = sleep_until(alarm.unwrap_or(self.started_at)), if alarm.is_some() => {}
             }
             if alarm.is_some_and(|alarm| alarm <= Instant::now()) {
-                self.look_at_the_time();
+                self.look_at_the_time()?;
             }
             if self.wants_inputs() {
                 self.take_inputs()?;
@@ -300,7 +309,11 @@ impl<T: Tracking> Driver<T> {
 
     fn is_finished(&self) -> bool {
         // Where calls were cancelled one by one, the inputs may never end.
-        let all = self.tracker.is_finished() || self.holes && self.job.progress().is_finished();
+        let all = self.tracker.is_finished()
+            || self.holes && {
+                let progress = self.job.progress();
+                progress.complete && progress.done == progress.known
+            };
         all && self.shelf.as_ref().is_none_or(Shelf::is_empty)
     }
 
@@ -325,7 +338,7 @@ impl<T: Tracking> Driver<T> {
         self.inputs_ended && self.ready_calls == 0
     }
 
-    fn look_at_the_time(&mut self) {
+    fn look_at_the_time(&mut self) -> Result<()> {
         let now = Instant::now();
         self.throttle.look();
         self.tracker.wake(now - self.started_at);
@@ -334,7 +347,7 @@ impl<T: Tracking> Driver<T> {
         {
             self.next_look = now + lease / 4;
             for number in self.workers.silent(lease) {
-                self.lost(number, format!("its worker was not heard of for {lease:?}"));
+                self.lost(number, format!("its worker was not heard of for {lease:?}"))?;
             }
         }
         self.look();
@@ -347,6 +360,7 @@ impl<T: Tracking> Driver<T> {
             self.next_stragglers = now + LOOK_FOR_STRAGGLERS;
             self.speculate();
         }
+        Ok(())
     }
 
     fn take_inputs(&mut self) -> Result<()> {
@@ -376,8 +390,7 @@ impl<T: Tracking> Driver<T> {
     pub(super) fn settle(&mut self, first: u64, end: u64, error: &[u8]) {
         let open = self.tracker.settle(first, end);
         self.holes = true;
-        let reports = failed_together(self.spec.job, open, error).collect();
-        self.commit(reports);
+        self.commit_failed(open, error);
     }
 
     /// Whether single calls that run can be ended.

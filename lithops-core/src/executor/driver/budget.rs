@@ -1,0 +1,110 @@
+//! [`Budget`]: how often a job puts up with workers that come to nothing, before it ends with an error.
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// So many workers in a row may end before they have said hello.
+const NOT_STARTED: u32 = 5;
+/// So many in a row may be lost without any call having been reported: a call that kills its worker costs some.
+const LOST: u32 = 50;
+/// So many in all may report what they were not given, or what cannot be read.
+const BROKEN: u32 = 3;
+/// So often in a row calls may come back without having been begun, or four times for each worker.
+const UNSTARTED: u32 = 100;
+
+/// How often it was in vain.
+#[derive(Debug, Default)]
+pub(super) struct Budget {
+    not_started: u32,
+    lost: u32,
+    broken: u32,
+    unstarted: u32,
+    /// So many workers have lived at once.
+    most: u32,
+}
+
+impl Budget {
+    /// So many workers live.
+    pub(super) fn live(&mut self, workers: usize) {
+        self.most = self.most.max(u32::try_from(workers).unwrap_or(u32::MAX));
+    }
+
+    /// Calls were run, whatever came of them.
+    pub(super) fn went_on(&mut self) {
+        (self.not_started, self.lost, self.unstarted) = (0, 0, 0);
+    }
+
+    /// A worker has ended before it said hello; no other is there if it was `the_last`.
+    pub(super) fn not_started(&mut self, the_last: bool, reason: &str) -> Result<()> {
+        self.not_started = self.not_started.saturating_add(1);
+        if self.not_started < NOT_STARTED || !the_last {
+            return Ok(());
+        }
+        let count = self.not_started;
+        let problem =
+            format!("{count} workers in a row ended before they could be given calls; of the last: {reason}");
+        Err(Error::new(ErrorKind::WorkerLost, problem).with_hint(
+            "does the program that plays the worker call `lithops::init()` first thing in `main`, and may this user \
+             start more processes (`ulimit -u`, `ulimit -n`, `ulimit -v`)?",
+        ))
+    }
+
+    /// A worker was lost.
+    pub(super) fn lost(&mut self, reason: &str) -> Result<()> {
+        self.lost = self.lost.saturating_add(1);
+        if self.lost < LOST.max(self.most.saturating_mul(4)) {
+            return Ok(());
+        }
+        let count = self.lost;
+        let problem = format!(
+            "{count} workers in a row were lost, and not one call was reported; of the last: {reason}"
+        );
+        Err(Error::new(ErrorKind::WorkerLost, problem))
+    }
+
+    /// A worker does not keep to the protocol.
+    pub(super) fn broken(&mut self, reason: &str) -> Result<()> {
+        self.broken = self.broken.saturating_add(1);
+        if self.broken < BROKEN {
+            return Ok(());
+        }
+        let problem = format!("{} workers had to be ended; of the last: {reason}", self.broken);
+        Err(Error::new(ErrorKind::WorkerLost, problem))
+    }
+
+    /// Calls have come back without having been begun.
+    pub(super) fn unstarted(&mut self) -> Result<()> {
+        self.unstarted = self.unstarted.saturating_add(1);
+        if self.unstarted < UNSTARTED.max(self.most.saturating_mul(4)) {
+            return Ok(());
+        }
+        let problem = format!("workers gave calls back {} times in a row, and began none", self.unstarted);
+        Err(Error::new(ErrorKind::WorkerLost, problem)
+            .with_hint("is the time that the platform gives a worker long enough for it to begin a call?"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_wrong_again_and_again_ends_the_job_and_what_goes_on_begins_anew() {
+        let mut budget = Budget::default();
+        for _ in 0..3 {
+            assert!((1..NOT_STARTED).all(|_| budget.not_started(true, "it exited").is_ok()));
+            assert!((1..LOST).all(|_| budget.lost("it died").is_ok()));
+            assert!((1..UNSTARTED).all(|_| budget.unstarted().is_ok()));
+            budget.went_on();
+        }
+        assert!((0..NOT_STARTED * 2).all(|_| budget.not_started(false, "others are there").is_ok()));
+        assert!(
+            budget.not_started(true, "it exited").is_err_and(|error| error.to_string().contains("it exited"))
+        );
+        budget.live(100);
+        assert!((1..400).all(|_| budget.lost("it died").is_ok()), "they may all have died of one thing");
+        assert!(budget.lost("it died").is_err());
+        assert!((1..BROKEN).all(|_| budget.broken("it lies").is_ok()));
+        budget.went_on();
+        assert!(budget.broken("it lies").is_err(), "that it goes on does not excuse it");
+    }
+}
