@@ -13,6 +13,7 @@ pub mod digest;
 pub mod error;
 pub mod executor;
 pub mod fleet;
+pub mod fork;
 pub mod function;
 pub mod id;
 pub mod job;
