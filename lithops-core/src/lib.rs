@@ -14,7 +14,7 @@ pub mod digest;
 pub mod error;
 pub mod executor;
 pub mod fleet;
-mod forked;
+pub mod fork;
 pub mod function;
 pub mod id;
 pub mod job;

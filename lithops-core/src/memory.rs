@@ -21,10 +21,11 @@ use std::{
 use bytes::Bytes;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create},
+    fs::{MemfdFlags, SealFlags, fcntl_add_seals, fstat, ftruncate, memfd_create},
     io,
     mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, munmap},
     pipe::{PipeFlags, pipe_with},
+    process::{Resource, getrlimit},
 };
 
 /// Shorter ones belong where everything else is.
@@ -146,7 +147,8 @@ impl Regions {
         // So that what is copied is equally aligned on both sides.
         let skew = (loan.start as usize).wrapping_sub(head.len()) % ALIGNED;
         let body = skew + head.len();
-        let mut region = self.cut(body + loan.len)?;
+        let len = body.checked_add(loan.len).ok_or(io::Errno::OVERFLOW)?;
+        let mut region = self.cut(len)?;
         region[skew..body].copy_from_slice(head);
         let mut filled = 0;
         while filled < loan.len {
@@ -197,10 +199,17 @@ impl Loan {
         self.len == 0
     }
 
+    /// Whether what is lent is as long as it is said to be.
+    pub(crate) fn is_within(&self) -> bool {
+        let end = self.start.checked_add(self.len as u64);
+        let there = fstat(&*self.file).ok().and_then(|file| u64::try_from(file.st_size).ok());
+        end.zip(there).is_some_and(|(end, there)| end <= there)
+    }
+
     /// A part of them.
     #[must_use]
     pub(crate) fn part(&self, skip: usize, len: usize) -> Self {
-        assert!(skip + len <= self.len, "a part is inside of the whole");
+        assert!(skip.checked_add(len).is_some_and(|end| end <= self.len), "a part is inside of the whole");
         Self { start: self.start + skip as u64, len, ..self.clone() }
     }
 
@@ -313,7 +322,7 @@ impl Block {
     #[expect(unsafe_code, reason = "memory is mapped by address")]
     fn new(len: usize) -> io::Result<Self> {
         // Of a whole number of huge pages, so that the system places it well.
-        let len = len.next_multiple_of(HUGE_PAGE);
+        let len = len.checked_next_multiple_of(HUGE_PAGE).ok_or(io::Errno::NOMEM)?;
         let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: the kernel chooses the address, so that no existing mapping is touched.
         let memory = unsafe { mmap_anonymous(ptr::null_mut(), len, access, MapFlags::PRIVATE)? };
@@ -325,6 +334,9 @@ impl Block {
 
     #[expect(unsafe_code, reason = "memory is mapped by address")]
     fn new_shared() -> io::Result<Self> {
+        if !may_be_as_long(BLOCK as u64) {
+            return Err(io::Errno::FBIG);
+        }
         let file = memfd_create("lithops-values", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         ftruncate(&file, BLOCK as u64)?;
         let access = ProtFlags::READ | ProtFlags::WRITE;
@@ -338,6 +350,12 @@ impl Block {
         block.file = Some(Arc::new(file));
         Ok(block)
     }
+}
+
+/// Whether a file may have so many bytes, one in memory included: else the system kills a process that tries.
+#[must_use]
+pub fn may_be_as_long(len: u64) -> bool {
+    getrlimit(Resource::Fsize).current.is_none_or(|limit| len <= limit)
 }
 
 /// Gives back what nobody has needed for a moment, and ends when there is nothing more to give back.

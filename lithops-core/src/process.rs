@@ -20,6 +20,7 @@ use rustix::net::sockopt::set_socket_send_buffer_size;
 
 use crate::{
     error::{Error, ErrorKind, Result},
+    fork,
     protocol::{Program, Role},
 };
 
@@ -30,6 +31,8 @@ pub const ROLE_VARIABLE: &str = "LITHOPS_ROLE";
 const DEPTH_VARIABLE: &str = "LITHOPS_DEPTH";
 
 const NULL: &str = "/dev/null";
+/// The variable that marks a sub-worker and what its calls start, so that it is found when the sub-worker ends.
+pub const MARK_VARIABLE: &str = "LITHOPS_SUB_WORKER";
 
 /// No process this deep may start workers: whatever goes wrong, processes do not multiply without end.
 const MAX_DEPTH: u32 = 8;
@@ -53,6 +56,10 @@ static ROLE: AtomicU8 = AtomicU8::new(0);
 
 /// Notes that `lithops::init()` was called and which part this process plays.
 pub fn initialised(role: Role) {
+    // A client may be forked until it has built an executor: daemons begin so.
+    if role != Role::Client {
+        fork::note_origin();
+    }
     ROLE.store(1 + role as u8, Ordering::Release);
 }
 
@@ -131,6 +138,23 @@ fn depth() -> u32 {
 /// # Errors
 /// When the operating system refuses.
 pub fn spawn(program: &Program, role: Role, output: OwnedFd) -> io::Result<(Child, UnixStream)> {
+    start(program, role, output, None)
+}
+
+/// Starts `program` as a sub-worker, which is marked with `mark` as is all that its calls start.
+///
+/// # Errors
+/// When the operating system refuses.
+pub fn spawn_marked(program: &Program, output: OwnedFd, mark: &str) -> io::Result<(Child, UnixStream)> {
+    start(program, Role::SubWorker, output, Some(mark))
+}
+
+fn start(
+    program: &Program,
+    role: Role,
+    output: OwnedFd,
+    mark: Option<&str>,
+) -> io::Result<(Child, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
     for end in [&ours, &theirs] {
         // With less, large values travel in small steps; the kernel may give less.
@@ -144,6 +168,7 @@ pub fn spawn(program: &Program, role: Role, output: OwnedFd) -> io::Result<(Chil
     };
     let child = Command::new(&program.path)
         .args(&program.arguments)
+        .envs(mark.map(|mark| (MARK_VARIABLE, mark)))
         .env(ROLE_VARIABLE, format!("{role}:{inode}"))
         .env(DEPTH_VARIABLE, (depth() + 1).to_string())
         .stdin(Stdio::from(theirs))

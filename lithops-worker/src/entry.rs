@@ -14,7 +14,9 @@ use lithops_core::{
     protocol::Role,
 };
 
-use crate::{door, sub_worker};
+use rustix::process::{getpid, set_child_subreaper};
+
+use crate::{door, lifeline, processes::end_below, signals, sub_worker};
 
 /// Makes this process a worker or sub-worker when it was started as one, and then does not return. In a client it
 /// returns at once.
@@ -44,6 +46,8 @@ pub fn serve_stdio() {
 #[cfg(feature = "lambda")]
 pub fn serve_lambda() -> ! {
     initialised(Role::Worker);
+    signals::set(Role::Worker);
+    adopt_orphans();
     // Under `#[tokio::main]` this thread is inside a runtime already.
     let code = thread::spawn(door::lambda).join().unwrap_or(1);
     leave(code)
@@ -51,6 +55,7 @@ pub fn serve_lambda() -> ! {
 
 fn become_role(role: Role) {
     initialised(role);
+    signals::set(role);
     keep_memory();
     forget_role();
     // Under `#[tokio::main]` this thread is inside a runtime already, and another cannot be started on it.
@@ -93,8 +98,24 @@ fn play(role: Role) -> i32 {
     };
     match role {
         Role::SubWorker => sub_worker::run(channel),
-        Role::Client | Role::Worker => door::stdio(channel),
+        Role::Client | Role::Worker => {
+            adopt_orphans();
+            if let Err(error) = lifeline::watch(&channel) {
+                complain(&format!("cannot watch the client: {error}"));
+                return 1;
+            }
+            let code = door::stdio(channel);
+            // Nothing that calls have started runs on.
+            end_below(getpid());
+            code
+        }
     }
+}
+
+/// What outlives the sub-worker that it was started from becomes a child of this process, so that it is found.
+fn adopt_orphans() {
+    // Where the kernel refuses, only what stays in its group is ended.
+    let _ = set_child_subreaper(Some(getpid()));
 }
 
 /// The socket at standard input becomes a private descriptor, and standard input becomes empty for the user's code.
@@ -117,6 +138,13 @@ fn forget_role() {
 #[expect(clippy::exit, clippy::disallowed_methods, reason = "this process has done all it was started for")]
 pub(crate) fn leave(code: i32) -> ! {
     process::exit(code)
+}
+
+/// Ends the process and runs nothing more of it, not even what the C library does at an exit.
+#[expect(unsafe_code, reason = "there is no safe binding of _exit")]
+pub(crate) fn leave_at_once(code: i32) -> ! {
+    // SAFETY: it has no preconditions, and does not return.
+    unsafe { libc::_exit(code) }
 }
 
 /// Says on stderr, which whoever started this process reads, why it cannot go on.

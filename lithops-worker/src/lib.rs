@@ -7,7 +7,10 @@
 mod clock;
 pub mod door;
 mod entry;
+mod lifeline;
 pub mod pool;
+mod processes;
+mod signals;
 mod sub_worker;
 
 #[cfg(feature = "lambda")]

@@ -20,7 +20,7 @@ use crate::{
     compute::{Capabilities, CloseMode, ComputeBackend, Granularity, Reports},
     error::{Error, ErrorKind, Result},
     fleet::Hired,
-    forked,
+    fork,
     function::{Entry, Function, IntoInputs, entry_of},
     id::JobId,
     job::{InputQueue, JobEvent, JobState, Measured, Policy, Progress},
@@ -397,7 +397,7 @@ impl Core {
 
 impl Drop for Core {
     fn drop(&mut self) {
-        if forked::is_fork() {
+        if fork::is_copy() {
             // The channels are those of the other process, and what is stored is its: nothing of them may end here.
             let kept = (Arc::clone(&self.backend), self.hired.clone(), self.storage.clone());
             mem::forget((kept, Arc::clone(&self.history), Arc::clone(&self.pending)));

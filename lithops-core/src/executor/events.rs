@@ -11,7 +11,7 @@ use futures_util::{Stream, future::BoxFuture};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use super::{Async, Blocking, Mode, runtime};
-use crate::{forked, job::JobEvent};
+use crate::{fork, job::JobEvent};
 
 type Waiting = BoxFuture<'static, (Receiver<JobEvent>, Option<JobEvent>)>;
 
@@ -28,7 +28,7 @@ impl<M: Mode> Events<M> {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<JobEvent>> {
-        let Some(waiting) = self.waiting.as_mut().filter(|_| !forked::is_fork()) else {
+        let Some(waiting) = self.waiting.as_mut().filter(|_| !fork::is_copy()) else {
             return Poll::Ready(None);
         };
         let (events, event) = std::task::ready!(waiting.as_mut().poll(context));

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use super::{pending::Pending, runtime};
-use crate::{forked, journal::Journal};
+use crate::{fork, journal::Journal};
 
 /// What is stored of a job. Whoever drops the last reference to one that may go removes it.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Leftover {
 
 impl Drop for Leftover {
     fn drop(&mut self) {
-        if !*self.may_go.get_mut() || *self.stays.get_mut() || forked::is_fork() {
+        if !*self.may_go.get_mut() || *self.stays.get_mut() || fork::is_copy() {
             return;
         }
         let (journal, pending) = (self.journal.clone(), Arc::clone(&self.pending));

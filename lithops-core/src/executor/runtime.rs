@@ -18,7 +18,7 @@ use tokio::{
 use super::threads;
 use crate::{
     error::{Error, ErrorKind, Result},
-    forked,
+    fork,
 };
 
 /// A thread for what blocks stays as long as this without work: where no further thread can be had, what blocks waits
@@ -33,14 +33,14 @@ static DRIVER: OnceLock<Runtime> = OnceLock::new();
 /// No thread can be had, or this is a fork of the process that has started it.
 pub(crate) fn start() -> Result<&'static Handle> {
     static STARTING: Mutex<()> = Mutex::new(());
-    forked::refuse()?;
+    fork::refuse()?;
     if let Some(driver) = DRIVER.get() {
         return Ok(driver.handle());
     }
     let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
     if DRIVER.get().is_none() {
         let driver = with_threads(1, "lithops")?;
-        forked::mark();
+        fork::note_origin();
         // Nobody else sets it.
         let _ = DRIVER.set(driver);
     }
@@ -130,7 +130,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
         std::process::exit(1)
     });
     let output = runtime.block_on(future);
-    if forked::is_fork() {
+    if fork::is_copy() {
         // It would wait for threads that only the other process has.
         mem::forget(runtime);
     }

@@ -77,6 +77,8 @@ impl StoredJobs {
     /// # Errors
     /// When the configuration is wrong, or the storage cannot be opened.
     pub fn open(config: Option<PathBuf>, storage: Option<String>) -> Result<Self> {
+        // What is asked of them runs there.
+        runtime::start()?;
         let (storage, locator) = StorageClient::configured(config, storage)?;
         Ok(Self { storage, prefix: locator.prefix })
     }

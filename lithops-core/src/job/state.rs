@@ -18,7 +18,7 @@ use super::{JobEvent, Outcomes};
 use crate::{
     error::{CallError, CallErrorKind, Error, Result},
     executor::Leftover,
-    forked,
+    fork,
     id::{CallId, JobId},
     plan::{Plan, Workload},
     protocol::{CallStats, Report, failed_together},
@@ -470,7 +470,7 @@ impl JobState {
     /// # Errors
     /// That of the job, when it ended with one before the condition held.
     pub async fn wait_for(&self, condition: impl Fn(&Outcomes, &Progress) -> bool) -> Result<()> {
-        forked::refuse()?;
+        fork::refuse()?;
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);

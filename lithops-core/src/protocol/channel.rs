@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     io::{self, BufReader, IoSlice, IoSliceMut, Read, Write},
     mem::MaybeUninit,
+    net::Shutdown,
     os::{fd::OwnedFd, unix::net::UnixStream},
     pin::Pin,
     ptr,
@@ -15,23 +16,23 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 use tokio::io::{AsyncRead, Interest, ReadBuf, unix::AsyncFd};
 
 use super::{
-    Frame, FrameKind, FrameReader, Outbox,
+    Frame, FrameKind, FrameReader, MAX_FRAME, Outbox,
     frame::{read_frame_with, shared_header},
     malformed,
 };
 use crate::{
-    error::Result,
+    error::{Error, ErrorKind, Result},
     memory::{Loan, Regions},
 };
 
-/// Nobody sends more descriptors than this ahead of the frames they belong to.
-const MAX_ARRIVED: usize = 64;
+/// Nobody sends descriptors more often than this ahead of the frames they belong to.
+const MAX_ARRIVED: usize = 32;
 
 /// Frames from a peer, and the way out to it. Must be called inside a runtime.
 ///
@@ -59,6 +60,15 @@ pub(super) fn watched(stream: UnixStream, interest: Interest) -> io::Result<Asyn
 pub struct Incoming {
     stream: AsyncFd<UnixStream>,
     arrived: Arrived,
+}
+
+impl FrameReader<Incoming> {
+    /// The peer has ended: what it has sent can still be read, and then comes the end, although others may hold its
+    /// end of the socket.
+    pub fn hang_up(&self) {
+        // It may be shut down already.
+        let _ = self.stream().stream.get_ref().shutdown(Shutdown::Read);
+    }
 }
 
 impl AsyncRead for Incoming {
@@ -99,14 +109,14 @@ pub struct BlockingFrames {
 
 #[derive(Debug)]
 struct BlockingIncoming {
-    stream: UnixStream,
+    stream: Arc<UnixStream>,
     arrived: Arrived,
 }
 
 impl BlockingFrames {
     /// The frames that come through `stream`.
     #[must_use]
-    pub fn new(stream: UnixStream) -> Self {
+    pub fn new(stream: Arc<UnixStream>) -> Self {
         let (arrived, regions) = (Arrived::default(), Regions::default());
         let incoming = BlockingIncoming { stream, arrived: arrived.clone() };
         Self { incoming: BufReader::with_capacity(64 << 10, incoming), arrived, regions }
@@ -152,6 +162,15 @@ pub fn send_lent(mut stream: &UnixStream, kind: FrameKind, head: &[u8], loan: &L
     stream.write_all(&head[sent - of_header..])
 }
 
+/// An error for descriptors that came and that this process had no room for.
+#[must_use]
+pub fn no_descriptors() -> Error {
+    Error::new(ErrorKind::WorkerLost, "too many open files: a descriptor that came with a message was lost")
+        .with_hint(
+            "raise the limit of open files (`ulimit -n`), or let the program or its functions hold fewer",
+        )
+}
+
 struct Received {
     bytes: usize,
     with_descriptors: bool,
@@ -161,29 +180,44 @@ fn receive(stream: &UnixStream, room: &mut [u8], arrived: &Arrived) -> io::Resul
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut parts = [IoSliceMut::new(room)];
-    let bytes = loop {
+    let received = loop {
         match recvmsg(stream, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
             Err(rustix::io::Errno::INTR) => {}
-            received => break received?.bytes,
+            received => break received?,
         }
     };
-    let mut with_descriptors = false;
+    let (bytes, is_cut) = (received.bytes, received.flags.contains(ReturnFlags::CTRUNC));
+    // The kernel ends a read behind the bytes that descriptors came with, so that these are of one message.
+    let mut came = None;
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-            with_descriptors = true;
-            let mut arrived = arrived.lock();
-            arrived.extend(descriptors);
-            if arrived.len() > MAX_ARRIVED {
-                return Err(io::Error::other("the peer sends descriptors and no frames they belong to"));
-            }
+            came.get_or_insert_with(Vec::new).extend(descriptors);
+        }
+    }
+    let with_descriptors = came.is_some() || is_cut;
+    if with_descriptors {
+        // A part of what belongs together is of no use; that something came is noted in its place all the same.
+        let came = if is_cut { Came::Lost } else { Came::Here(came.unwrap_or_default()) };
+        let mut arrived = arrived.lock();
+        arrived.push_back(came);
+        if arrived.len() > MAX_ARRIVED {
+            return Err(io::Error::other("the peer sends descriptors and no frames they belong to"));
         }
     }
     Ok(Received { bytes, with_descriptors })
 }
 
+/// What has come with one message.
+#[derive(Debug)]
+enum Came {
+    Here(Vec<OwnedFd>),
+    /// This process had no room for it.
+    Lost,
+}
+
 /// Descriptors that have come, in the order of the frames they belong to.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Arrived(Arc<Mutex<VecDeque<OwnedFd>>>);
+pub(super) struct Arrived(Arc<Mutex<VecDeque<Came>>>);
 
 impl Arrived {
     /// Takes a loan off the front of a body, and what came with it.
@@ -191,18 +225,26 @@ impl Arrived {
         let (Ok(start), Ok(len)) = (body.try_get_u64_le(), body.try_get_u64_le()) else {
             return Err(malformed("a loan is cut short"));
         };
-        let len = usize::try_from(len).map_err(|_| malformed(format!("a loan of {len} bytes")))?;
-        let mut arrived = self.lock();
-        let both = arrived.pop_front().zip(arrived.pop_front());
-        let (file, held) = both.ok_or_else(|| malformed("what is lent did not come with its loan"))?;
-        Ok(Loan::of([file, held], start, len))
+        let fits = usize::try_from(len).ok().filter(|len| body.len() + len.min(&MAX_FRAME) <= MAX_FRAME);
+        let len = fits.filter(|len| *len <= MAX_FRAME && start.checked_add(*len as u64).is_some());
+        let len = len.ok_or_else(|| malformed("a loan of more bytes than a frame can have"))?;
+        match self.lock().pop_front() {
+            Some(Came::Here(descriptors)) => match <[OwnedFd; 2]>::try_from(descriptors) {
+                Ok(both) => Ok(Loan::of(both, start, len)),
+                Err(_) => Err(malformed("a loan came without its two descriptors")),
+            },
+            Some(Came::Lost) => Err(no_descriptors()),
+            None => Err(malformed("what is lent did not come with its loan")),
+        }
     }
 
+    /// Drops what has come; says how many descriptors there were.
     pub(super) fn take_all(&self) -> usize {
-        self.lock().drain(..).count()
+        let count = |came: Came| if let Came::Here(descriptors) = came { descriptors.len() } else { 0 };
+        self.lock().drain(..).map(count).sum()
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<OwnedFd>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Came>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -249,7 +291,7 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().expect("a pair");
         let (_unused, outbox) = channel(ours).expect("a channel");
         let reads = tokio::task::spawn_blocking(move || {
-            let mut frames = BlockingFrames::new(theirs);
+            let mut frames = BlockingFrames::new(Arc::new(theirs));
             for number in 0..HEADS.len() {
                 assert_eq!(frames.read().expect("reads").expect("a frame").kind, FrameKind::Leave);
                 assert!(is_right(number, &frames.read().expect("reads").expect("a frame")), "frame {number}");
@@ -267,5 +309,48 @@ mod tests {
         let error =
             read_frame_with(&mut frame.as_slice(), &Arrived::default()).expect_err("nothing came with it");
         assert!(error.to_string().contains("did not come"), "{error}");
+    }
+
+    /// What came when another descriptor did not fit is noted in its place, and the loan behind it is its own.
+    #[test]
+    fn a_lost_pair_of_descriptors_is_not_taken_for_the_next_one() {
+        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        let mut regions = Regions::shared();
+        let loans = [1, 2].map(|byte| regions.lend(&vec![byte; LONG]).expect("there is room"));
+        loans.iter().for_each(|loan| send_lent(&ours, FrameKind::Report, b"abc", loan).expect("sends"));
+        let arrived = Arrived::default();
+        let mut incoming = BlockingIncoming { stream: Arc::new(theirs), arrived: arrived.clone() };
+        arrived.lock().push_back(Came::Lost);
+        // The mark is that of an earlier message, whose frame is read first.
+        let header = shared_header(FrameKind::Report, 0, &loans[0]);
+        let mut first = io::Read::chain(header.as_slice(), &mut incoming);
+        let error = read_frame_with(&mut first, &arrived).expect_err("it was lost");
+        assert!(format!("{error:?}").contains("ulimit -n"), "{error:?}");
+        for byte in [1, 2] {
+            let frame = read_frame_with(&mut incoming, &arrived).expect("reads").expect("a frame");
+            let frame = frame.whole(&mut Regions::default()).expect("it is there");
+            assert_eq!(frame.body[3..], vec![byte; LONG]);
+        }
+    }
+
+    #[test]
+    fn a_loan_of_more_than_there_is_is_an_error_before_memory_is_set_aside() {
+        let loan = Regions::shared().lend(&[7; 100]).expect("there is room");
+        let (descriptors, _) = loan.parts();
+        for (start, len) in
+            [(0, u64::MAX), (u64::MAX, 1), (u64::MAX - 5, 10), (0, 1 << 40), (0, 9 << 20), (8 << 20, 1)]
+        {
+            let (file, held) = (descriptors[0], descriptors[1]);
+            let both = [file, held].map(|descriptor| descriptor.try_clone_to_owned().expect("a descriptor"));
+            let arrived = Arrived::default();
+            arrived.lock().push_back(Came::Here(both.into()));
+            let mut body = Bytes::from([u64::to_le_bytes(start), u64::to_le_bytes(len)].concat());
+            let lent =
+                arrived.loan(&mut body).map(|end| Frame { kind: FrameKind::Report, body, end: Some(end) });
+            let error = lent
+                .and_then(|frame| frame.whole(&mut Regions::default()))
+                .expect_err("there is not so much");
+            assert!(error.to_string().contains("a loan of"), "{start} {len}: {error}");
+        }
     }
 }

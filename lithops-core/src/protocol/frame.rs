@@ -139,6 +139,10 @@ impl Frame {
     /// When there is no memory, or what was shared is gone.
     pub fn whole(self, regions: &mut Regions) -> Result<Self> {
         let Some(loan) = &self.end else { return Ok(self) };
+        // Before memory is set aside for it.
+        if !loan.is_within() {
+            return Err(malformed("a loan of more than there is"));
+        }
         let body = regions.fetch(&self.body, loan).map_err(std::io::Error::from)?;
         Ok(Self { kind: self.kind, body, end: None })
     }
@@ -274,6 +278,10 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// The same, where `arrived` takes what comes with the bytes.
     pub(super) fn with_arrived(stream: R, arrived: Arrived) -> Self {
         Self { arrived, ..Self::new(stream) }
+    }
+
+    pub(super) fn stream(&self) -> &R {
+        &self.stream
     }
 
     /// Drops the descriptors that have come with a greeting; says how many there were.

@@ -45,7 +45,7 @@ mod report;
 mod run;
 
 pub use calls::Calls;
-pub use channel::{BlockingFrames, Incoming, channel, send_lent};
+pub use channel::{BlockingFrames, Incoming, channel, no_descriptors, send_lent};
 pub use envelope::Envelope;
 pub use frame::{Frame, FrameKind, FrameReader, HEADER_LEN, MAX_FRAME, MAX_VALUE, frame_header, read_frame};
 pub use hello::{About, Hello, PROTOCOL, Role};

@@ -21,7 +21,7 @@ use rustix::{
 use tokio::{io::Interest, sync::Notify, time};
 
 use super::{Calls, FrameKind, channel::watched, frame::shared_header};
-use crate::memory::Loan;
+use crate::{fork, memory::Loan};
 
 /// Frames that can wait are sent after this long, if nothing else is sent before.
 const LATER: Duration = Duration::from_millis(5);
@@ -66,6 +66,7 @@ struct Piece {
 impl Outbox {
     /// An outbox into a socket that does not block; must be called inside a runtime.
     pub(super) fn new(stream: UnixStream) -> Self {
+        fork::note_origin();
         let (shares, waiting, wake) = (Arc::default(), Mutex::default(), Notify::new());
         let shared = Arc::new(Shared { stream, shares, waiting, wake });
         tokio::spawn(flush(Arc::clone(&shared)));
@@ -115,6 +116,10 @@ impl Outbox {
     }
 
     fn send_parts(&self, frames: &[u8], tail: &Bytes, loan: Option<&Loan>) {
+        // The socket is its parent's, and the lock may have been held when the copy was made.
+        if fork::is_copy() {
+            return;
+        }
         let mut waiting = self.shared.lock();
         let later = std::mem::take(&mut waiting.later);
         let parts = [later.as_slice(), frames, tail];
@@ -122,7 +127,7 @@ impl Outbox {
         if waiting.pieces.is_empty() {
             match self.shared.write(&parts, loan) {
                 Ok(count) => sent = count,
-                Err(_) => return self.shared.give_up(),
+                Err(_) => return self.shared.hang_up(),
             }
         }
         let mut loan = loan.filter(|_| sent == 0).cloned();
@@ -145,6 +150,9 @@ impl Outbox {
 
     /// Sends whole frames together with the next ones, or a little later: the peer is not woken for them alone.
     pub fn send_later(&self, frames: &[u8]) {
+        if fork::is_copy() {
+            return;
+        }
         let mut waiting = self.shared.lock();
         waiting.later.extend_from_slice(frames);
         let (is_much, was_timed) = (waiting.later.len() > MUCH, std::mem::replace(&mut waiting.timed, true));
@@ -160,6 +168,9 @@ impl Outbox {
 
 impl Drop for Outbox {
     fn drop(&mut self) {
+        if fork::is_copy() {
+            return;
+        }
         self.shared.lock().closed = true;
         self.shared.wake.notify_one();
     }
@@ -187,12 +198,6 @@ impl Shared {
             waiting.pieces.pop_front();
         }
         Ok(any)
-    }
-
-    /// The peer is gone, or will not get what it was sent: whoever reads what it sends sees the end, and so does it.
-    fn give_up(&self) {
-        // It may be closed already.
-        let _ = self.stream.shutdown(Shutdown::Both);
     }
 
     /// What could wait has waited long enough.
@@ -226,12 +231,18 @@ impl Shared {
             match sendmsg(&self.stream, &slices[..parts.len()], &mut control, SendFlags::NOSIGNAL) {
                 Ok(count) => sent += count,
                 Err(Errno::INTR) => {}
-                // Too many descriptors of this user are on their way: they arrive soon.
-                Err(Errno::AGAIN | Errno::TOOMANYREFS) => break,
+                // Too many descriptors of this user are on their way: they arrive soon. So does memory, if it does.
+                Err(Errno::AGAIN | Errno::TOOMANYREFS | Errno::NOBUFS | Errno::NOMEM) => break,
                 Err(error) => return Err(error.into()),
             }
         }
         Ok(sent)
+    }
+
+    /// What was to be sent is lost: the reading sides of both ends must not wait for what follows from it.
+    fn hang_up(&self) {
+        // The peer may be gone itself.
+        let _ = self.stream.shutdown(Shutdown::Both);
     }
 
     /// Waits until the socket may take more. Only then is it watched for that: else this process would be woken each
@@ -244,6 +255,9 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
+        if fork::is_copy() {
+            return;
+        }
         // The peer sees the end even while somebody still listens to it. It may be gone itself.
         let _ = self.stream.shutdown(Shutdown::Write);
     }
@@ -264,9 +278,10 @@ async fn flush(shared: Arc<Shared>) {
                 Ok(false) => match shared.write_pieces() {
                     Ok(true) => {}
                     Ok(false) => time::sleep(SOON).await,
-                    Err(_) => return shared.give_up(),
+                    Err(_) => return shared.hang_up(),
                 },
-                Err(_) => return shared.give_up(),
+                // The peer is gone, as a rule.
+                Err(_) => return shared.hang_up(),
             }
         } else if closed {
             return;

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | an exit code, or a signal that a program brings on itself (SEGV, BUS, ILL, ABRT, FPE, and others) | its own failure, `Crashed` |
 //! | SIGKILL or SIGTERM that the pool did not send | `OutOfMemory` when the cgroup's count or the sampled memory says so, else a loss that is not its fault |
+//! | it closed its channel, or became another program, and went on | its own failure, `Crashed` |
+//! | nobody can say how it ended | a loss that is not its fault |
 //! | the pool ended it | `TimedOut` or `Cancelled`; when the worker's time is over, another try if it has not had all of that |
 
 use std::time::Duration;
 
 use lithops_core::{
-    error::{CallError, CallErrorKind},
+    error::{CallError, CallErrorKind, Error, ErrorKind},
     protocol::Tag,
 };
 
@@ -21,11 +23,22 @@ const SIGKILL: i32 = 9;
 const SIGSEGV: i32 = 11;
 const SIGTERM: i32 = 15;
 
+/// What a call gets whose process had no channel any more.
+pub(super) const SILENT: &str = "its process closed the descriptors that sub-workers report through, or became another \
+                                 program: a call may close only what it has opened";
+/// What a call gets that has overwritten what it shares with the worker.
+pub(super) const DAMAGED: &str = "it overwrote memory that its sub-worker shares with the worker, or wrote into the \
+                                  channel between them: is there a stray pointer in unsafe code?";
+
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exit {
     Code(i32),
     Signal(i32),
+    /// It had closed its channel, went on, and was ended for that.
+    Silent,
+    /// It has ended, and nobody can say how.
+    Unknown,
 }
 
 /// Why the pool has ended a sub-worker.
@@ -33,6 +46,8 @@ pub(super) enum Exit {
 pub(super) enum Ending {
     TimedOut(Duration),
     Cancelled,
+    /// What it says, or what stands in the page it shares, cannot be.
+    Damaged,
     /// The platform lets it run no longer than this.
     Deadline(Duration),
     /// The same, and it began late: it may end when it is given all of that.
@@ -75,6 +90,10 @@ pub(super) fn judge(exit: Exit, evidence: Evidence) -> (Tag, CallError) {
                     "its worker's time was over each time before it ended",
                 ),
             ),
+            Ending::Damaged => {
+                let kind = CallErrorKind::Crashed { signal: None, exit_code: None };
+                (Tag::Failed, CallError::new(kind, DAMAGED))
+            }
             Ending::Cancelled => {
                 (Tag::Failed, CallError::new(CallErrorKind::Cancelled, "it was ended while it ran"))
             }
@@ -101,11 +120,37 @@ pub(super) fn judge(exit: Exit, evidence: Evidence) -> (Tag, CallError) {
             let kind = CallErrorKind::Crashed { signal: Some(signal), exit_code: None };
             (Tag::Failed, CallError::new(kind, format!("its sub-worker died of {}", name(signal))))
         }
+        Exit::Silent => {
+            let kind = CallErrorKind::Crashed { signal: None, exit_code: None };
+            (Tag::Failed, CallError::new(kind, SILENT))
+        }
+        Exit::Unknown => {
+            let message = "its sub-worker ended, and how is not known: its end was reaped by something else";
+            (Tag::Lost, CallError::new(CallErrorKind::WorkerLost, message))
+        }
         Exit::Code(code) => {
             let kind = CallErrorKind::Crashed { signal: None, exit_code: Some(code) };
             (Tag::Failed, CallError::new(kind, format!("its sub-worker exited with code {code}")))
         }
     }
+}
+
+/// What calls get of which nobody can say whether they have run, because the page that tells was overwritten.
+pub(super) fn untold() -> CallError {
+    CallError::new(
+        CallErrorKind::WorkerLost,
+        "its sub-worker was ended, because a call had overwritten memory that it shares with the worker",
+    )
+}
+
+/// What a call gets whose sub-worker was ended for what came over its channel.
+pub(super) fn unheard(error: &Error) -> (Tag, CallError) {
+    if error.kind() == ErrorKind::Unexpected {
+        let kind = CallErrorKind::Crashed { signal: None, exit_code: None };
+        return (Tag::Failed, CallError::new(kind, format!("{DAMAGED} ({error})")));
+    }
+    let message = format!("its sub-worker could not be heard: {error}");
+    (Tag::Lost, CallError::new(CallErrorKind::WorkerLost, message))
 }
 
 /// What a call gets that had ended, but whose outcome was not yet sent when its sub-worker died.
@@ -152,6 +197,12 @@ mod tests {
         assert_eq!(judge(Exit::Signal(SIGSEGV), memory).1.kind(), &crashed(Some(SIGSEGV), None));
         let timed_out = Evidence { ending: Some(Ending::TimedOut(Duration::from_secs(1))), ..memory };
         assert_eq!(judge(Exit::Signal(SIGKILL), timed_out).1.kind(), &CallErrorKind::TimedOut);
+        let (tag, error) = judge(Exit::Silent, plain);
+        assert_eq!((tag, error.kind()), (Tag::Failed, &crashed(None, None)));
+        assert_eq!(judge(Exit::Unknown, plain).0, Tag::Lost, "it need not be the call's fault");
+        let damaged = Evidence { ending: Some(Ending::Damaged), ..plain };
+        let (tag, error) = judge(Exit::Signal(SIGKILL), damaged);
+        assert_eq!((tag, error.kind()), (Tag::Failed, &crashed(None, None)));
         let deadline = Evidence { ending: Some(Ending::Deadline(Duration::from_secs(5))), ..plain };
         let (tag, error) = judge(Exit::Signal(SIGKILL), deadline);
         assert_eq!((tag, error.kind()), (Tag::Failed, &CallErrorKind::TimedOut));

@@ -53,7 +53,7 @@ impl Pool {
                 let Some(due) = job.due.filter(|due| due.end <= now) else { continue };
                 let running = slot.running().map(|(batch, index)| (batch.number, index));
                 if let Some((number, index)) = running {
-                    let ending = due.ending(slot.ledger.begun_at().unwrap_or(now));
+                    let ending = due.ending(slot.begun_at(now));
                     slot.ask_to_end(ending, number, index, now);
                     // There is no time for a grace.
                     slot.signal(Signal::KILL);

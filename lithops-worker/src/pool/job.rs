@@ -40,6 +40,8 @@ pub(super) struct Job {
     /// The mean duration of a call, recent ones counting more.
     pace: Option<f64>,
     cancelled: Ranges,
+    /// Whether its calls travel alone: one of them harms those beside it, and nobody knows which.
+    pub(super) one_by_one: bool,
     /// Until when it may run calls.
     pub(super) due: Option<Due>,
     /// Why its calls cannot be run: its shared values are not to be had.
@@ -63,6 +65,7 @@ impl Job {
             served: 0,
             pace: None,
             cancelled: Ranges::default(),
+            one_by_one: false,
             due: None,
             unreadable: None,
             depot: OnceLock::new(),
@@ -163,7 +166,7 @@ impl Job {
 
     fn window(&self) -> u32 {
         match self.pace {
-            Some(pace) if !self.spec.at_most_once && pace < SHORT.as_secs_f64() => {
+            Some(pace) if !self.spec.at_most_once && !self.one_by_one && pace < SHORT.as_secs_f64() => {
                 let fitting = BATCH.as_secs_f64() / pace.max(1e-9);
                 (fitting as u32).clamp(2, MAX_BATCH)
             }

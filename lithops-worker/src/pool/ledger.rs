@@ -9,6 +9,9 @@
 //!
 //! The sub-worker claims the next call by raising `next`; the worker takes calls back by lowering `end`. Both are one
 //! compare-and-swap on one word, so that a call is either begun or taken back, never both.
+//!
+//! User code can write anything into the page. So the worker believes nothing in it that cannot be: each side says what
+//! it knows of a batch, and a word that contradicts that is damage.
 
 use std::{
     ffi::c_void,
@@ -17,6 +20,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use lithops_core::memory::may_be_as_long;
 use rustix::{
     fs::{MemfdFlags, ftruncate, memfd_create},
     io,
@@ -35,7 +39,11 @@ struct Page {
     finished: [AtomicU64; 2],
     /// When the running call was begun, on the monotonic clock; 0 when none runs.
     begun_at: AtomicU64,
+    /// [`CUT_OFF`] when the running call has taken the sub-worker's channel from it.
+    cut_off: AtomicU64,
 }
+
+const CUT_OFF: u64 = 0x6f66_6620_7475_6321;
 
 /// One side's view of the page.
 #[derive(Debug)]
@@ -57,6 +65,9 @@ pub(crate) struct Claim {
 impl Ledger {
     /// A new page, and the descriptor to give to the sub-worker.
     pub(crate) fn create() -> io::Result<(Self, OwnedFd)> {
+        if !may_be_as_long(PAGE as u64) {
+            return Err(io::Errno::FBIG);
+        }
         let memory = memfd_create("lithops-ledger", MemfdFlags::CLOEXEC)?;
         ftruncate(&memory, PAGE as u64)?;
         Ok((Self::map(&memory)?, memory))
@@ -78,13 +89,13 @@ impl Ledger {
         self.claim_word(batch).store(pack(batch, 0, count), Ordering::Release);
     }
 
-    /// Claims the next call of a batch: its index, or `None` when there is none left.
-    pub(crate) fn claim(&self, batch: u32, now: u64) -> Option<u32> {
+    /// Claims the next call of a batch of `count`: its index, or `None` when there is none left.
+    pub(crate) fn claim(&self, batch: u32, count: u32, now: u64) -> Option<u32> {
         let word = self.claim_word(batch);
         let mut claim = word.load(Ordering::Acquire);
         loop {
             let (of, next, end) = unpack(claim);
-            if of != batch || next >= end {
+            if of != batch || next >= end || end > count {
                 return None;
             }
             // The time comes first: a call that is seen as begun has a time that is not older than the call.
@@ -111,14 +122,25 @@ impl Ledger {
         self.page().begun_at.store(0, Ordering::Relaxed);
     }
 
-    /// Takes back up to `count` calls from the end of a batch: those that have not been begun. Returns how many.
-    pub(crate) fn take_back(&self, batch: u32, count: u32) -> u32 {
+    /// Notes that the running call has taken the sub-worker's channel from it.
+    pub(crate) fn cut_off(&self) {
+        self.page().cut_off.store(CUT_OFF, Ordering::Release);
+    }
+
+    /// Whether that was noted.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.page().cut_off.load(Ordering::Acquire) == CUT_OFF
+    }
+
+    /// Takes back up to `count` calls from the end of a batch of `given`: those that have not been begun. Returns how
+    /// many.
+    pub(crate) fn take_back(&self, batch: u32, given: u32, count: u32) -> u32 {
         let word = self.claim_word(batch);
         let mut claim = word.load(Ordering::Acquire);
         loop {
             let (of, next, end) = unpack(claim);
             let taken = count.min(end.saturating_sub(next));
-            if of != batch || taken == 0 {
+            if of != batch || end != given || taken == 0 {
                 return 0;
             }
             match word.compare_exchange_weak(
@@ -133,13 +155,14 @@ impl Ledger {
         }
     }
 
-    /// How far a batch is.
-    pub(crate) fn look(&self, batch: u32) -> Claim {
+    /// How far a batch of `given` calls is; `None` when what stands there cannot be.
+    pub(crate) fn look(&self, batch: u32, given: u32) -> Option<Claim> {
+        // In this order: no call has ended that is not begun.
         let finished = self.finished(batch).load(Ordering::Acquire);
         let (of, next, end) = unpack(self.claim_word(batch).load(Ordering::Acquire));
-        debug_assert_eq!(of, batch, "a batch is looked at while it is open");
-        let finished = if finished >> 32 == u64::from(batch) { finished & u64::from(u32::MAX) } else { 0 };
-        Claim { next, end, finished: u32::try_from(finished).unwrap_or(0).min(next) }
+        let ended = u32::try_from(finished & u64::from(u32::MAX)).unwrap_or(u32::MAX);
+        let can_be = of == batch && end == given && next <= end && ended <= next;
+        (can_be && finished >> 32 == u64::from(batch)).then_some(Claim { next, end, finished: ended })
     }
 
     /// When the running call was begun, on the monotonic clock; `None` when none runs.
@@ -200,15 +223,36 @@ mod tests {
         let (worker, memory) = Ledger::create().expect("a page");
         let sub_worker = Ledger::map(&memory).expect("the same page");
         worker.open(7, 3);
-        assert_eq!(sub_worker.claim(7, 11), Some(0));
-        assert_eq!(sub_worker.claim(8, 12), None, "another batch");
+        assert_eq!(sub_worker.claim(7, 3, 11), Some(0));
+        assert_eq!(sub_worker.claim(8, 3, 12), None, "another batch");
         assert_eq!(worker.begun_at(), Some(11));
-        assert_eq!(worker.look(7), Claim { next: 1, end: 3, finished: 0 });
+        assert_eq!(worker.look(7, 3), Some(Claim { next: 1, end: 3, finished: 0 }));
         sub_worker.finish(7, 1);
         sub_worker.rest();
-        assert_eq!(worker.look(7), Claim { next: 1, end: 3, finished: 1 });
-        assert_eq!((worker.take_back(7, 9), worker.begun_at()), (2, None));
-        assert_eq!(sub_worker.claim(7, 13), None, "taken back");
+        assert_eq!(worker.look(7, 3), Some(Claim { next: 1, end: 3, finished: 1 }));
+        assert_eq!((worker.take_back(7, 3, 9), worker.begun_at()), (2, None));
+        assert_eq!(sub_worker.claim(7, 3, 13), None, "taken back");
+        assert!(!worker.is_cut_off());
+        sub_worker.cut_off();
+        assert!(worker.is_cut_off());
+    }
+
+    #[test]
+    fn what_a_stray_pointer_has_written_is_not_believed() {
+        for word in [0, 1, u64::MAX, 0xaaaa_aaaa_aaaa_aaaa, 7 << 32 | 5 << 16 | 4, 7 << 32 | 3, 7 << 32 | 9] {
+            let (worker, memory) = Ledger::create().expect("a page");
+            let sub_worker = Ledger::map(&memory).expect("the same page");
+            worker.open(7, 4);
+            assert_eq!(sub_worker.claim(7, 4, 11), Some(0));
+            sub_worker.claim_word(7).store(word, Ordering::Release);
+            assert_eq!(worker.look(7, 4), None, "{word:x}");
+            assert_eq!(worker.take_back(7, 4, 4), 0, "{word:x}");
+            assert!(sub_worker.claim(7, 4, 12).is_none_or(|index| index < 4), "{word:x}");
+        }
+        let (worker, _memory) = Ledger::create().expect("a page");
+        worker.open(7, 4);
+        worker.finish(7, 1);
+        assert_eq!(worker.look(7, 4), None, "none was begun");
     }
 
     #[test]
@@ -219,11 +263,11 @@ mod tests {
             let other = Arc::new(Ledger::map(&memory).expect("the same page"));
             let claimer = thread::spawn({
                 let other = Arc::clone(&other);
-                move || std::iter::from_fn(|| other.claim(round, 1)).collect::<BTreeSet<_>>()
+                move || std::iter::from_fn(|| other.claim(round, MAX_BATCH, 1)).collect::<BTreeSet<_>>()
             });
             let mut taken = 0;
             while taken < MAX_BATCH / 2 {
-                match ledger.take_back(round, 3) {
+                match ledger.take_back(round, MAX_BATCH - taken, 3) {
                     0 => break,
                     count => taken += count,
                 }

@@ -26,8 +26,10 @@ mod ledger;
 mod log_pipe;
 mod memory;
 mod nesting;
+mod offspring;
 mod parcels;
 mod sharing;
+mod shortage;
 mod slot;
 mod state;
 

@@ -17,6 +17,7 @@ use tokio::{net::UnixStream, sync::mpsc};
 use super::{
     Pool,
     events::{SlotEvent, SlotEventKind},
+    offspring,
     sharing::take_back_all,
 };
 
@@ -142,6 +143,7 @@ impl Pool {
         let mut frame = Vec::new();
         Frame::write(FrameKind::Forget, &Forget { job }, &mut frame)?;
         self.slots.values_mut().for_each(|slot| slot.forget(job, &frame, shared > MUCH));
+        offspring::reap_orphans();
         if self.jobs.is_empty() {
             self.end_surplus();
         }

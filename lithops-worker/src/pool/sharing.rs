@@ -3,9 +3,9 @@
 
 use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 
-use lithops_core::error::{Error, ErrorKind, Result};
+use lithops_core::error::Result;
 
-use super::{Pool, job::Job, slot::Slot};
+use super::{Pool, job::Job, shortage::has_spare_descriptors, slot::Slot};
 use crate::clock;
 
 /// No more sub-workers than this are started in one turn: it takes time, and those that are there wait meanwhile.
@@ -20,25 +20,29 @@ impl Pool {
         let mut started = 0;
         self.starts_more = false;
         for _ in 0..self.room() {
-            let waiting = self.jobs.values_mut().filter(|job| job.waits());
-            let job = waiting.min_by_key(|job| (Reverse(job.spec.depth), job.slots, job.served));
-            let Some(job) = job else { return Ok(()) };
+            if !self.jobs.values().any(Job::waits) {
+                return Ok(());
+            }
             let idle = self.slots.iter().find(|(_, slot)| slot.is_idle()).map(|(number, _)| *number);
             let number = match idle {
                 Some(number) => number,
+                None if self.shortage.lasts() => return Ok(()),
                 None if started == STARTS => {
                     self.starts_more = true;
                     return Ok(());
                 }
                 None => {
                     started += 1;
-                    let number = self.next_slot;
-                    self.next_slot += 1;
-                    let slot = Slot::start(number, &self.setup.program, &self.secrets, self.events.clone())
-                        .map_err(cannot_start)?;
-                    self.slots.insert(number, slot);
-                    number
+                    match self.start_one() {
+                        Ok(number) => number,
+                        // Those that there are go on; what is short now may be there in a moment.
+                        Err(error) => return self.shortage.begins(error, self.slots.len()),
+                    }
                 }
+            };
+            let waiting = self.jobs.values_mut().filter(|job| job.waits());
+            let Some(job) = waiting.min_by_key(|job| (Reverse(job.spec.depth), job.slots, job.served)) else {
+                return Ok(());
             };
             let (Some(slot), Some(calls)) = (self.slots.get_mut(&number), job.take_batch()) else {
                 return Ok(());
@@ -49,6 +53,18 @@ impl Pool {
             slot.give(job, calls);
         }
         Ok(())
+    }
+
+    /// Starts a sub-worker, unless it would take what those that are there need.
+    fn start_one(&mut self) -> Result<u64> {
+        if !self.slots.is_empty() {
+            has_spare_descriptors()?;
+        }
+        let number = self.next_slot;
+        let slot = Slot::start(number, &self.setup.program, &self.secrets, self.events.clone())?;
+        self.next_slot += 1;
+        self.slots.insert(number, slot);
+        Ok(number)
     }
 
     /// Gives busy sub-workers the next batch in advance, unless that would keep another job waiting that has less
@@ -93,7 +109,7 @@ impl Pool {
 /// Takes calls back from the end of a batch, as far as they have not been begun, and queues them.
 fn take_back(slot: &mut Slot, number: u32, count: u32, job: &mut Job) {
     let Some(place) = slot.batches.iter().position(|batch| batch.number == number) else { return };
-    let taken = slot.ledger.take_back(number, count);
+    let taken = slot.ledger.take_back(number, slot.batches[place].calls.run.count, count);
     if taken > 0 {
         let batch = &mut slot.batches[place];
         let kept = batch.calls.run.count - taken;
@@ -113,15 +129,13 @@ pub(super) fn take_back_all(slot: &mut Slot, job: &mut Job) {
 fn take_over(slots: &mut BTreeMap<u64, Slot>, job: &mut Job) -> bool {
     let (now, id) = (clock::monotonic(), job.spec.job);
     for slot in slots.values_mut().filter(|slot| slot.job() == Some(id)) {
-        let stuck = slot
-            .ledger
-            .begun_at()
-            .is_some_and(|begun| Duration::from_nanos(now.saturating_sub(begun)) > STUCK);
+        let runs = slot.running().is_some();
+        let stuck = runs && Duration::from_nanos(now.saturating_sub(slot.begun_at(now))) > STUCK;
         // A sub-worker that runs nothing is about to begin its next call, or to start: that call stays with it.
-        let mut stays = u32::from(slot.running().is_none());
+        let mut stays = u32::from(!runs);
         let mut spare = Vec::new();
         for batch in &slot.batches {
-            let claim = slot.ledger.look(batch.number);
+            let Some(claim) = slot.ledger.look(batch.number, batch.calls.run.count) else { break };
             let waiting = claim.end.saturating_sub(claim.next);
             spare.push((batch.number, waiting.saturating_sub(stays)));
             stays = stays.saturating_sub(waiting);
@@ -136,8 +150,4 @@ fn take_over(slots: &mut BTreeMap<u64, Slot>, job: &mut Job) -> bool {
         }
     }
     false
-}
-
-fn cannot_start(error: Error) -> Error {
-    Error::new(ErrorKind::WorkerLost, format!("cannot start a sub-worker: {error}")).with_source(error)
 }

@@ -4,7 +4,10 @@ use std::{
     collections::{HashSet, VecDeque},
     io::IoSlice,
     mem::MaybeUninit,
-    os::{fd::AsFd, unix},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix,
+    },
     sync::atomic::Ordering,
 };
 
@@ -12,11 +15,11 @@ use lithops_core::{
     error::{Error, Result},
     id::JobId,
     process,
-    protocol::{self, Calls, Hello, Outbox, Program, Role, frame_header},
+    protocol::{self, Calls, FrameReader, Hello, Incoming, Outbox, Program, Report, Role, Tag, frame_header},
 };
 use rustix::{
     net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg},
-    process::{Pid, Signal, kill_process_group},
+    process::{Pid, Signal},
 };
 use tokio::{net::UnixStream, sync::mpsc};
 use uuid::Uuid;
@@ -27,9 +30,12 @@ use super::{
     job::Job,
     ledger::Ledger,
     log_pipe::LogPipe,
-    nesting,
+    nesting, offspring,
 };
-use crate::clock;
+use crate::{
+    clock,
+    processes::{end_below, end_group},
+};
 
 /// Calls that a sub-worker was given together.
 #[derive(Debug)]
@@ -38,6 +44,17 @@ pub(super) struct Batch {
     pub(super) calls: Calls,
     /// How many of them have been reported.
     pub(super) reported: u32,
+}
+
+/// What a slot does, as far as can be known.
+#[derive(Debug)]
+pub(super) enum Doing<'a> {
+    /// It runs no call.
+    Nothing,
+    /// It runs this call of a batch.
+    Runs(&'a Batch, u32),
+    /// What it shares with the worker says something that cannot be.
+    Damaged,
 }
 
 /// One sub-worker.
@@ -55,6 +72,8 @@ pub(super) struct Slot {
     pub(super) ready: bool,
     /// When it was started, on the monotonic clock.
     pub(super) started_at: u64,
+    /// When it last was given calls with nothing to do, or reported, on the monotonic clock.
+    pub(super) heard_at: u64,
     /// Why it was asked to end, and because of which call: batch and index.
     pub(super) ending: Option<(Ending, u32, u32)>,
     /// When it was asked to end, on the monotonic clock.
@@ -71,7 +90,7 @@ pub(super) struct Slot {
 impl Slot {
     /// Starts a sub-worker. It may be given calls at once; it reads them when it is up.
     pub(super) fn start(
-        number: u64,
+        number_of_slot: u64,
         program: &Program,
         secrets: &[u8],
         events: mpsc::UnboundedSender<SlotEvent>,
@@ -80,27 +99,31 @@ impl Slot {
         let (ledger, memory) = Ledger::create().map_err(os)?;
         let (log, output) = LogPipe::create(mark).map_err(os)?;
         let (nested, theirs) = unix::net::UnixStream::pair()?;
-        let (child, channel) = process::spawn(program, Role::SubWorker, output)?;
+        nested.set_nonblocking(true)?;
+        let nested = UnixStream::from_std(nested)?;
+        // Not the secret of the log: this one is seen by all that a call starts.
+        let name = Uuid::new_v4().to_string();
+        let (mut child, channel) = process::spawn_marked(program, output, &name)?;
+        let (frames, outbox) = match greet(channel, mark, [memory.as_fd(), theirs.as_fd()]) {
+            Ok(both) => both,
+            Err(error) => {
+                // Both only fail when it has ended already, and then there is nothing to do.
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(error);
+            }
+        };
         let pid = child.id();
-
-        let mut hello = Vec::new();
-        Hello::of(Role::Worker).with_log_mark(mark).write(&mut hello)?;
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        let descriptors = [memory.as_fd(), theirs.as_fd()];
-        control.push(SendAncillaryMessage::ScmRights(&descriptors));
-        // A new socket takes a few hundred bytes at once.
-        sendmsg(&channel, &[IoSlice::new(&hello)], &mut control, SendFlags::NOSIGNAL).map_err(os)?;
-
-        let (frames, outbox) = protocol::channel(channel)?;
+        if let Some(pid) = number(pid) {
+            offspring::started(pid, &name);
+        }
         // It is this program, or one of the same protocol, and has got its descriptors over the same socket.
         outbox.sharing().store(true, Ordering::Relaxed);
         if !secrets.is_empty() {
             outbox.send(secrets);
         }
-        nested.set_nonblocking(true)?;
-        tokio::spawn(nesting::listen(number, UnixStream::from_std(nested)?, events.clone()));
-        tokio::spawn(events::watch(number, child, frames, events));
+        tokio::spawn(nesting::listen(number_of_slot, nested, events.clone()));
+        tokio::spawn(events::watch(number_of_slot, child, frames, events));
         Ok(Self {
             pid,
             ledger,
@@ -109,13 +132,15 @@ impl Slot {
             disowned: false,
             ready: false,
             started_at: clock::monotonic(),
+            heard_at: clock::monotonic(),
             ending: None,
             asked_to_end_at: None,
             resident: (0, 0),
             outbox,
             deferred: Vec::new(),
             known_jobs: HashSet::new(),
-            next_batch: 0,
+            // Of no batch is a page of zeros.
+            next_batch: 1,
         })
     }
 
@@ -132,8 +157,11 @@ impl Slot {
     /// Gives it a batch.
     pub(super) fn give(&mut self, job: &Job, mut calls: Calls) {
         self.disowned &= !self.batches.is_empty();
+        if self.batches.is_empty() {
+            self.heard_at = clock::monotonic();
+        }
         calls.batch = self.next_batch;
-        self.next_batch = self.next_batch.wrapping_add(1);
+        self.next_batch = self.next_batch.wrapping_add(1).max(1);
         self.ledger.open(calls.batch, calls.run.count);
         let mut frames = std::mem::take(&mut self.deferred);
         if self.known_jobs.insert(job.spec.job) {
@@ -169,21 +197,97 @@ impl Slot {
         }
     }
 
-    /// The call that runs: its batch and its index there.
-    pub(super) fn running(&self) -> Option<(&Batch, u32)> {
-        self.batches.iter().find_map(|batch| {
-            let claim = self.ledger.look(batch.number);
-            (claim.finished < claim.next).then_some((batch, claim.finished))
-        })
+    /// What it does.
+    pub(super) fn doing(&self) -> Doing<'_> {
+        for batch in &self.batches {
+            match self.ledger.look(batch.number, batch.calls.run.count) {
+                None => return Doing::Damaged,
+                Some(claim) if claim.finished < claim.next => return Doing::Runs(batch, claim.finished),
+                Some(_) => {}
+            }
+        }
+        Doing::Nothing
     }
 
-    /// Sends a signal to its process group. It is not reaped before its exit event, so that the number is its own.
-    pub(super) fn signal(&self, signal: Signal) {
-        if let Some(group) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) {
-            // It may have ended by itself meanwhile.
-            let _ = kill_process_group(group, signal);
+    /// How many calls of a batch were begun, and how many of them have ended. Where that cannot be told, all that were
+    /// not reported may have been begun.
+    pub(super) fn known(&self, batch: &Batch) -> (u32, u32) {
+        let count = batch.calls.run.count;
+        let is_damaged = self.ending.is_some_and(|(ending, ..)| ending == Ending::Damaged);
+        match self.ledger.look(batch.number, count).filter(|_| !is_damaged) {
+            Some(claim) => {
+                let finished = claim.finished.max(batch.reported);
+                (claim.next.max(finished), finished)
+            }
+            None => (count, batch.reported),
         }
     }
+
+    /// The call that runs: its batch and its index there.
+    pub(super) fn running(&self) -> Option<(&Batch, u32)> {
+        if let Doing::Runs(batch, index) = self.doing() { Some((batch, index)) } else { None }
+    }
+
+    /// When the running call was begun, on the monotonic clock: what it says of that, if it can be.
+    pub(super) fn begun_at(&self, now: u64) -> u64 {
+        // It may have begun since the clock was read.
+        let possible = self.started_at..now.saturating_add(1_000_000_000);
+        self.ledger.begun_at().filter(|begun| possible.contains(begun)).unwrap_or(self.heard_at)
+    }
+
+    /// Whether a report can be: of the next calls of a batch it has, with outcomes that are a sub-worker's to tell.
+    pub(super) fn can_report(&self, report: &Report) -> bool {
+        let header = &report.header;
+        let Some(batch) = self.batch_of(header.batch) else { return false };
+        let left = batch.calls.run.count.saturating_sub(batch.reported);
+        header.run.count <= left
+            && !header.stored
+            && header.run == batch.calls.run.slice(batch.reported, header.run.count)
+            && (0..report.len()).all(|index| matches!(report.tag(index), Tag::Ok | Tag::Failed))
+            && (!header.batch_done || header.run.count == left)
+    }
+
+    /// Ends it at once: it says what cannot be, or what it shares with the worker does. The call is to blame that runs,
+    /// if one does; what comes with a report may be the fault of one that has ended.
+    pub(super) fn end_damaged(&mut self, now: u64, runs: bool) {
+        if self.ending.is_none_or(|(ending, ..)| ending != Ending::Damaged) {
+            let first = self.batches.front().map_or((0, 0), |batch| (batch.number, batch.reported));
+            self.ending = Some((Ending::Damaged, first.0, if runs { first.1 } else { u32::MAX }));
+            self.asked_to_end_at = Some(now);
+        }
+        self.signal(Signal::KILL);
+    }
+
+    /// Sends a signal to it and to its process group, which it may have left. It is not reaped before its exit event, so
+    /// that the number is its own. What is killed takes with it all that is below it.
+    pub(super) fn signal(&self, signal: Signal) {
+        let Some(pid) = number(self.pid) else { return };
+        offspring::is_to_end(pid);
+        end_group(pid, signal);
+        if signal == Signal::KILL {
+            end_below(pid);
+        }
+    }
+}
+
+/// Says hello, with the descriptors that a sub-worker needs.
+fn greet(
+    channel: unix::net::UnixStream,
+    mark: [u8; 16],
+    descriptors: [BorrowedFd<'_>; 2],
+) -> Result<(FrameReader<Incoming>, Outbox)> {
+    let mut hello = Vec::new();
+    Hello::of(Role::Worker).with_log_mark(mark).write(&mut hello)?;
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    control.push(SendAncillaryMessage::ScmRights(&descriptors));
+    // A new socket takes a few hundred bytes at once.
+    sendmsg(&channel, &[IoSlice::new(&hello)], &mut control, SendFlags::NOSIGNAL).map_err(os)?;
+    protocol::channel(channel)
+}
+
+fn number(pid: u32) -> Option<Pid> {
+    i32::try_from(pid).ok().and_then(Pid::from_raw)
 }
 
 fn os(error: rustix::io::Errno) -> Error {

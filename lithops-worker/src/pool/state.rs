@@ -30,9 +30,11 @@ use super::{
     log_pipe::Text,
     memory::{self, Memory},
     nesting::{Nested, Owner},
+    offspring,
     parcels::Parcels,
     sharing::take_back_all,
-    slot::Slot,
+    shortage::Shortage,
+    slot::{Doing, Slot},
 };
 use crate::clock;
 
@@ -66,6 +68,7 @@ pub struct Pool {
     pub(super) slots: BTreeMap<u64, Slot>,
     pub(super) next_slot: u64,
     false_starts: u32,
+    pub(super) shortage: Shortage,
     /// Whether more sub-workers are to be started at the next turn.
     pub(super) starts_more: bool,
     memory: Memory,
@@ -99,6 +102,7 @@ impl Pool {
             slots: BTreeMap::new(),
             next_slot: 0,
             false_starts: 0,
+            shortage: Shortage::default(),
             starts_more: false,
             memory: Memory::of_this_process(),
             events,
@@ -243,25 +247,39 @@ impl Pool {
     /// Takes in what happened to a slot.
     pub(super) fn slot_event(&mut self, event: SlotEvent) -> Result<()> {
         match event.kind {
-            SlotEventKind::Frame(frame) => match frame.kind {
-                FrameKind::Report => self.report(event.slot, &frame),
-                FrameKind::Hello => {
-                    Hello::read(&frame)?;
-                    self.false_starts = 0;
-                    if let Some(slot) = self.slots.get_mut(&event.slot) {
-                        slot.ready = true;
-                    }
-                    Ok(())
+            SlotEventKind::Frame(frame) => {
+                // What a sub-worker says wrongly is held against it alone.
+                if self.slot_frame(event.slot, &frame).is_err()
+                    && let Some(slot) = self.slots.get_mut(&event.slot)
+                {
+                    slot.end_damaged(clock::monotonic(), false);
                 }
-                kind => Err(unexpected(&format!("a {kind:?} frame from a sub-worker"))),
-            },
+                Ok(())
+            }
             SlotEventKind::NestedOpened(outbox) => {
                 self.open_nested(event.slot, outbox);
                 Ok(())
             }
             SlotEventKind::NestedFrame(frame) => self.nested_frame(event.slot, &frame),
             SlotEventKind::NestedClosed => self.end_nested(event.slot),
-            SlotEventKind::Exited(exit) => self.exited(event.slot, exit),
+            SlotEventKind::Exited(exit, broken) => self.exited(event.slot, exit, broken.as_ref()),
+        }
+    }
+
+    fn slot_frame(&mut self, number: u64, frame: &Frame) -> Result<()> {
+        match frame.kind {
+            FrameKind::Report => self.report(number, frame),
+            FrameKind::Hello => {
+                Hello::read(frame)?;
+                self.false_starts = 0;
+                self.shortage.ends();
+                if let Some(slot) = self.slots.get_mut(&number) {
+                    slot.ready = true;
+                    slot.heard_at = clock::monotonic();
+                }
+                Ok(())
+            }
+            kind => Err(unexpected(&format!("a {kind:?} frame from a sub-worker"))),
         }
     }
 
@@ -281,6 +299,16 @@ impl Pool {
         let Some(slot) = self.slots.get_mut(&number) else { return Ok(()) };
         let report = Report::read_frame(frame)?;
         let header = report.header;
+        if slot.ending.is_some_and(|(ending, ..)| ending == Ending::Damaged) {
+            return Ok(());
+        }
+        if !slot.can_report(&report) {
+            if let Some(job) = slot.job().and_then(|id| self.jobs.get_mut(&id)) {
+                job.one_by_one = true;
+            }
+            return Err(unexpected("a report that cannot be"));
+        }
+        slot.heard_at = clock::monotonic();
         let limit = self.jobs.get(&id).map_or(0, |job| job.spec.log_limit);
         slot.log.drain(limit);
         let logs = logs_of(slot);
@@ -371,7 +399,7 @@ impl Pool {
 
     /// A sub-worker has ended: the running call gets its cause, what was begun and lost is said to be, and the rest
     /// goes back unharmed.
-    fn exited(&mut self, number: u64, exit: Exit) -> Result<()> {
+    fn exited(&mut self, number: u64, exit: Exit, broken: Option<&Error>) -> Result<()> {
         let Some(mut slot) = self.slots.remove(&number) else { return Ok(()) };
         let job_id = slot.job();
         let limit = job_id.and_then(|id| self.jobs.get(&id)).map_or(1 << 20, |job| job.spec.log_limit);
@@ -390,21 +418,19 @@ impl Pool {
         if slot.disowned {
             return self.end_nested(number);
         }
-        for batch in slot.batches.iter().rev() {
-            let claim = slot.ledger.look(batch.number);
-            let begun = claim.next.max(batch.reported);
-            let unbegun = batch.calls.slice(begun, batch.calls.run.count - begun);
+        // What is known of each batch: how many were begun, and how many of them have ended.
+        let known: Vec<_> = slot.batches.iter().map(|batch| slot.known(batch)).collect();
+        for (batch, (begun, _)) in slot.batches.iter().zip(&known).rev() {
+            let unbegun = batch.calls.slice(*begun, batch.calls.run.count - begun);
             if let Some(job) = self.jobs.get_mut(&batch.calls.run.job)
                 && unbegun.run.count > 0
             {
                 job.push_front(unbegun);
             }
         }
-        for batch in &slot.batches {
-            let claim = slot.ledger.look(batch.number);
-            let finished = claim.finished.max(batch.reported);
-            let begun_at = slot.ledger.begun_at().unwrap_or_else(clock::monotonic);
-            if finished < claim.next {
+        let begun_at = slot.begun_at(clock::monotonic());
+        for (batch, (begun, finished)) in slot.batches.iter().zip(known) {
+            if finished < begun {
                 let calls = batch.calls.slice(finished, 1);
                 let blamed =
                     slot.ending.filter(|(_, number, index)| (*number, *index) == (batch.number, finished));
@@ -413,15 +439,24 @@ impl Pool {
                     out_of_memory,
                     resident: slot.resident.0,
                 };
-                let (tag, error) = match slot.ending {
+                let (tag, error) = match (slot.ending, broken) {
                     // It was asked to end because of another call, which has ended meanwhile.
-                    Some(_) if blamed.is_none() => (Tag::Lost, cause::unreported()),
+                    (Some(_), _) if blamed.is_none() => (Tag::Lost, cause::unreported()),
+                    (None, Some(error)) => cause::unheard(error),
+                    (None, None) if slot.ledger.is_cut_off() => cause::judge(Exit::Silent, evidence),
                     _ => cause::judge(exit, evidence),
                 };
+                // With others that may have run, nobody knows which of them it was.
+                let is_alone = begun - finished == 1;
+                let (tag, error) = if is_alone { (tag, error) } else { (Tag::Lost, cause::untold()) };
                 if let Some(text) = rest.take().filter(|text| !text.is_empty()) {
                     self.send_logs(vec![(calls.run.job, entry(&calls, 0, text))])?;
                 }
                 self.outcome(&calls, slot.pid, tag, &error, begun_at)?;
+            }
+            for index in finished + 1..begun {
+                let call = batch.calls.slice(index, 1);
+                self.outcome(&call, slot.pid, Tag::Lost, &cause::untold(), begun_at)?;
             }
             let lost = batch.calls.slice(batch.reported, finished - batch.reported);
             for index in 0..lost.run.count {
@@ -432,14 +467,23 @@ impl Pool {
     }
 
     fn false_start(&mut self, exit: Exit, output: &Text) -> Result<()> {
+        if self.slots.values().any(|slot| slot.ready) {
+            // Others are up: what this one lacked is no fault of the program.
+            return self.shortage.begins(unexpected("no more sub-workers"), 1);
+        }
         let killed = matches!(exit, Exit::Signal(signal) if signal == Signal::KILL.as_raw());
         self.false_starts += if killed { 1 } else { KILLED_STARTS };
+        if !killed {
+            self.shortage.begins(unexpected("no sub-worker"), 1)?;
+        }
         if self.false_starts < FALSE_STARTS * KILLED_STARTS {
             return Ok(());
         }
         let how = match exit {
             Exit::Code(code) => format!("exited with code {code}"),
             Exit::Signal(signal) => format!("died of signal {signal}"),
+            Exit::Silent => "closed its channel and went on".to_owned(),
+            Exit::Unknown => "ended, and how is not known".to_owned(),
         };
         let words = output.last_words();
         let words = if words.is_empty() { String::new() } else { format!(", saying: {words}") };
@@ -521,9 +565,15 @@ impl Pool {
         Ok(())
     }
 
-    /// Whether any sub-worker has calls, is starting or is ending, so that time matters.
+    /// Whether any sub-worker has calls, is starting or is ending, or a start is to be tried again, so that time
+    /// matters.
     pub(super) fn is_busy(&self) -> bool {
-        self.slots.values().any(|slot| !slot.batches.is_empty() || slot.ending.is_some() || !slot.ready)
+        let waits = self.shortage.is_there() && self.jobs.values().any(Job::waits);
+        waits
+            || self
+                .slots
+                .values()
+                .any(|slot| !slot.batches.is_empty() || slot.ending.is_some() || !slot.ready)
     }
 
     /// Looks at the time: calls past their timeout, pipes that fill up, memory. Returns whether to look again soon.
@@ -531,6 +581,7 @@ impl Pool {
         let now = clock::monotonic();
         let mut soon = false;
         self.give_back(now);
+        offspring::reap_orphans();
         let has_jobs = !self.jobs.is_empty();
         for slot in self.slots.values_mut() {
             let mut job = slot.job().and_then(|id| self.jobs.get_mut(&id));
@@ -544,12 +595,21 @@ impl Pool {
             if slot.asked_to_end_at.is_some_and(|asked| since(asked) > self.setup.grace) {
                 slot.signal(Signal::KILL);
             }
-            let Some(begun_at) = slot.ledger.begun_at() else { continue };
-            let ran = since(begun_at);
+            let running = match slot.doing() {
+                Doing::Runs(batch, index) => Some((batch.number, index)),
+                Doing::Nothing => continue,
+                Doing::Damaged => {
+                    if let Some(job) = &mut job {
+                        job.one_by_one = true;
+                    }
+                    slot.end_damaged(now, true);
+                    continue;
+                }
+            };
+            let ran = since(slot.begun_at(now));
             if ran > SAMPLE && since(slot.resident.1) > SAMPLE {
                 slot.resident = (memory::resident(slot.pid), now);
             }
-            let running = slot.running().map(|(batch, index)| (batch.number, index));
             if let Some(job) = &mut job
                 && let Some(timeout) = job.spec.timeout
                 && let Some((number, index)) = running

@@ -4,6 +4,7 @@ use std::{cell::Cell, sync::OnceLock};
 
 use lithops_core::{
     error::{CallError, CallErrorKind},
+    fork,
     function::{Entry, JobScope, Run, Scope, find},
     partition::split,
     protocol::Calls,
@@ -11,6 +12,7 @@ use lithops_core::{
 use tokio::runtime::Runtime;
 
 use super::panics;
+use crate::entry::leave_at_once;
 
 /// A job in this process.
 #[derive(Debug)]
@@ -56,11 +58,25 @@ impl Job {
             object,
             shared_taken: Cell::new(0),
         };
-        panics::catch(|| match entry.run {
+        let outcome = panics::catch(|| match entry.run {
             Run::Sync(run) => run(&scope, input, out),
             Run::Async(run) => runtime()?.block_on(run(&scope, input, out)),
-        })
+        });
+        if fork::is_copy() {
+            end_copy(&outcome);
+        }
+        outcome
     }
+}
+
+/// Ends a process that user code has made with `fork`, and that has come out of it as its parent does: everything from
+/// here on is the parent's. Its exit code is what that of a program would be.
+fn end_copy(outcome: &Result<(), CallError>) -> ! {
+    leave_at_once(match outcome {
+        Ok(()) => 0,
+        Err(error) if *error.kind() == CallErrorKind::Panicked => 101,
+        Err(_) => 1,
+    })
 }
 
 /// The runtime of async functions: the call itself runs on the main thread, what it spawns on another.
@@ -69,9 +85,18 @@ fn runtime() -> Result<&'static Runtime, CallError> {
     if let Some(runtime) = RUNTIME.get() {
         return Ok(runtime);
     }
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(
-            |error| CallError::new(CallErrorKind::Failed, format!("cannot start an async runtime: {error}")),
-        )?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        // A copy of this process that a spawned task has made shares the descriptors that the runtime waits with.
+        .on_thread_park(|| {
+            if fork::is_copy() {
+                leave_at_once(0);
+            }
+        })
+        .build()
+        .map_err(|error| {
+            CallError::new(CallErrorKind::Failed, format!("cannot start an async runtime: {error}"))
+        })?;
     Ok(RUNTIME.get_or_init(|| runtime))
 }

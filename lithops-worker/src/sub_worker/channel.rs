@@ -9,9 +9,9 @@ use std::{
 
 use lithops_core::{
     error::{Error, ErrorKind, Result},
-    protocol::{HEADER_LEN, Hello, read_frame},
+    protocol::{HEADER_LEN, Hello, no_descriptors, read_frame},
 };
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
 
 use crate::pool::Ledger;
 
@@ -36,8 +36,12 @@ fn receive(channel: &UnixStream, header: &mut [u8; HEADER_LEN]) -> Result<(Owned
         let mut parts = [IoSliceMut::new(&mut header[filled..])];
         let received = match recvmsg(channel, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
             Err(rustix::io::Errno::INTR) => continue,
-            received => received.map_err(io::Error::from)?.bytes,
+            received => received.map_err(io::Error::from)?,
         };
+        if received.flags.contains(ReturnFlags::CTRUNC) {
+            return Err(no_descriptors());
+        }
+        let received = received.bytes;
         for message in control.drain() {
             if let RecvAncillaryMessage::ScmRights(descriptors) = message {
                 attached.extend(descriptors);

@@ -2,6 +2,7 @@
 
 mod call;
 mod channel;
+mod identity;
 mod log_marks;
 mod panics;
 mod reporter;

@@ -16,15 +16,20 @@ use std::{
 
 use lithops_core::{
     memory::{LONG, Loan, Regions},
+    process::MARK_VARIABLE,
     protocol::{Calls, FrameKind, ReportBuilder, ReportHeader, Tag, send_lent},
 };
 use rustix::{
     event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll},
-    process::{Signal, kill_current_process_group},
+    process::{Signal, getpid, getppid},
 };
 
-use super::run_delay::RunDelay;
-use crate::clock;
+use super::{identity::Identity, run_delay::RunDelay};
+use crate::{
+    clock,
+    entry::leave_at_once,
+    processes::{end_below, end_group, end_marked},
+};
 
 /// Outcomes of short calls are sent together, but not kept for longer than about this.
 const PATIENCE: Duration = Duration::from_millis(5);
@@ -44,6 +49,11 @@ pub(super) struct Reporter {
 
 #[derive(Debug)]
 struct Shared {
+    channel: Arc<UnixStream>,
+    /// What the channel and the way to wake the keeper are, should user code close their descriptors.
+    identities: [Option<Identity>; 2],
+    /// What everything is marked with that calls start.
+    mark: Option<String>,
     state: Mutex<State>,
     /// Whether the keeper looks at the state from time to time.
     watched: AtomicBool,
@@ -52,7 +62,8 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
-    channel: UnixStream,
+    channel: Arc<UnixStream>,
+    mark: Option<String>,
     builder: ReportBuilder,
     /// The calls whose outcomes are collected, and how many of them were sent before.
     calls: Option<Calls>,
@@ -66,9 +77,11 @@ struct State {
 }
 
 impl Reporter {
-    pub(super) fn start(channel: &UnixStream) -> io::Result<Self> {
+    pub(super) fn start(channel: &Arc<UnixStream>) -> io::Result<Self> {
+        let mark = std::env::var(MARK_VARIABLE).ok();
         let state = State {
-            channel: channel.try_clone()?,
+            channel: Arc::clone(channel),
+            mark: mark.clone(),
             builder: ReportBuilder::default(),
             calls: None,
             sent: 0,
@@ -79,14 +92,25 @@ impl Reporter {
             regions: Regions::shared(),
         };
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let shared = Arc::new(Shared { state: Mutex::new(state), watched: AtomicBool::new(false), wake });
-        let lifeline = channel.try_clone()?;
+        let shared = Arc::new(Shared {
+            channel: Arc::clone(channel),
+            identities: [Identity::of(channel), Identity::of(&wake)],
+            mark,
+            state: Mutex::new(state),
+            watched: AtomicBool::new(false),
+            wake,
+        });
         let keeper = Arc::clone(&shared);
         thread::Builder::new()
             .name("lithops-keeper".into())
             .stack_size(64 << 10)
-            .spawn(move || keep(&keeper, &lifeline))?;
+            .spawn(move || keep(&keeper))?;
         Ok(Self { shared })
+    }
+
+    /// Whether the channel's descriptor is still the channel's: user code may have closed it.
+    pub(super) fn has_channel(&self) -> bool {
+        self.shared.has_channel()
     }
 
     /// Says which calls the next outcomes are of.
@@ -128,18 +152,26 @@ impl Reporter {
         }
     }
 
-    /// Sends what is left of the batch.
-    pub(super) fn end_batch(&self) {
+    /// Sends what is left of the batch, which is done, or broken off with calls that were not begun.
+    pub(super) fn end_batch(&self, is_done: bool) {
         let mut state = self.shared.lock();
-        state.send(true);
+        state.send(is_done);
         state.calls = None;
     }
 }
 
 impl Shared {
+    fn has_channel(&self) -> bool {
+        is_still(&self.channel, self.identities[0])
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_still(descriptor: &impl AsFd, identity: Option<Identity>) -> bool {
+    identity.is_some() && Identity::of(descriptor) == identity
 }
 
 impl State {
@@ -152,8 +184,8 @@ impl State {
         let Some(header) = self.next_header(batch_done) else { return };
         self.frame.clear();
         self.builder.drain_into(&header, &mut self.frame);
-        if write_both(&mut self.channel, &self.frame, value).is_err() {
-            end_with_worker();
+        if write_both(&self.channel, &self.frame, value).is_err() {
+            end_with_worker(self.mark.as_deref());
         }
     }
 
@@ -163,7 +195,7 @@ impl State {
         self.frame.clear();
         self.builder.drain_head_into(&header, &mut self.frame);
         if send_lent(&self.channel, FrameKind::Report, &self.frame, loan).is_err() {
-            end_with_worker();
+            end_with_worker(self.mark.as_deref());
         }
     }
 
@@ -190,23 +222,43 @@ impl State {
 }
 
 /// The keeper's life: look at waiting outcomes now and then while there are any, and watch the worker always.
-fn keep(shared: &Shared, lifeline: &UnixStream) {
+fn keep(shared: &Shared) {
+    let worker = getppid();
     let mut quiet = 0;
+    let mut is_cut_off = false;
     loop {
+        if is_cut_off {
+            // User code has closed what is watched. All that can still be seen is whose child this process is.
+            thread::sleep(PATIENCE);
+            if getppid() != worker {
+                end_with_worker(shared.mark.as_deref());
+            }
+            continue;
+        }
         let pause = Timespec { tv_sec: 0, tv_nsec: PATIENCE.as_nanos() as i64 };
         let timeout = shared.watched.load(Ordering::Acquire).then_some(&pause);
         let mut watched = [
-            PollFd::from_borrowed_fd(lifeline.as_fd(), PollFlags::RDHUP),
+            PollFd::from_borrowed_fd(shared.channel.as_fd(), PollFlags::RDHUP),
             PollFd::from_borrowed_fd(shared.wake.as_fd(), PollFlags::IN),
         ];
         // An interrupted wait is a short one.
         let _ = poll(&mut watched, timeout);
-        if watched[0].revents().intersects(PollFlags::HUP | PollFlags::RDHUP | PollFlags::ERR) {
-            end_with_worker();
+        let (channel, wake) = (watched[0].revents(), watched[1].revents());
+        if !channel.is_empty() {
+            is_cut_off = channel.contains(PollFlags::NVAL) || !shared.has_channel();
+            if !is_cut_off {
+                end_with_worker(shared.mark.as_deref());
+            }
         }
-        if watched[1].revents().contains(PollFlags::IN) {
-            let _ = rustix::io::read(&shared.wake, &mut [0u8; 8]);
+        if !wake.is_empty() {
+            is_cut_off |= !is_still(&shared.wake, shared.identities[1]);
+            if !is_cut_off {
+                let _ = rustix::io::read(&shared.wake, &mut [0u8; 8]);
+            }
             quiet = 0;
+        }
+        if is_cut_off {
+            continue;
         }
         let mut state = shared.lock();
         if state.builder.is_empty() {
@@ -217,7 +269,8 @@ fn keep(shared: &Shared, lifeline: &UnixStream) {
             }
         } else {
             quiet = 0;
-            if Duration::from_nanos(clock::monotonic().saturating_sub(state.oldest)) > PATIENCE {
+            let waits = Duration::from_nanos(clock::monotonic().saturating_sub(state.oldest)) > PATIENCE;
+            if waits && shared.has_channel() {
                 state.send(false);
             }
         }
@@ -225,7 +278,7 @@ fn keep(shared: &Shared, lifeline: &UnixStream) {
 }
 
 /// Writes one after the other, in as few steps as the socket allows.
-fn write_both(channel: &mut UnixStream, first: &[u8], second: &[u8]) -> io::Result<()> {
+fn write_both(mut channel: &UnixStream, first: &[u8], second: &[u8]) -> io::Result<()> {
     let mut sent = 0;
     while sent < first.len() && !second.is_empty() {
         match channel.write_vectored(&[IoSlice::new(&first[sent..]), IoSlice::new(second)]) {
@@ -242,10 +295,14 @@ fn write_both(channel: &mut UnixStream, first: &[u8], second: &[u8]) -> io::Resu
 }
 
 /// The worker is gone: nothing of this process or of what it has started may run on.
-fn end_with_worker() -> ! {
-    // The group is this process's own: it was started in one. Should that fail, at least this process ends.
-    let _ = kill_current_process_group(Signal::KILL);
-    crate::entry::leave(1)
+fn end_with_worker(mark: Option<&str>) -> ! {
+    end_below(getpid());
+    // What has lost its parent is not below this process.
+    mark.inspect(|mark| end_marked(mark));
+    // The group was made with this process, and nobody else can have its number. Should it have left its group, it ends
+    // all the same.
+    end_group(getpid(), Signal::KILL);
+    leave_at_once(1)
 }
 
 /// The highest resident memory of this process so far, in bytes.

@@ -5,6 +5,7 @@ use std::{
     ffi::{OsStr, OsString},
     io::Write,
     os::unix::net::UnixStream,
+    sync::Arc,
 };
 
 use lithops_core::{
@@ -16,8 +17,17 @@ use lithops_core::{
     storage,
 };
 
-use super::{call::Job, channel, log_marks::LogMarks, reporter::Reporter};
-use crate::{clock, entry::complain, pool::Ledger};
+use super::{
+    call::Job,
+    channel,
+    log_marks::{LogMarks, Output},
+    reporter::Reporter,
+};
+use crate::{
+    clock,
+    entry::{complain, leave_at_once},
+    pool::Ledger,
+};
 
 /// Runs calls until the worker goes; returns the process's exit code.
 pub(crate) fn run(channel: UnixStream) -> i32 {
@@ -30,15 +40,16 @@ pub(crate) fn run(channel: UnixStream) -> i32 {
     }
 }
 
-fn serve(mut channel: UnixStream) -> Result<()> {
+fn serve(channel: UnixStream) -> Result<()> {
     let (hello, ledger, nested) = channel::greet(&channel)?;
     nesting::offer(nested);
-    let marks = LogMarks::new(hello.about.log_mark);
+    let channel = Arc::new(channel);
+    let marks = LogMarks::new(hello.about.log_mark)?;
     let reporter = Reporter::start(&channel)?;
     marks.start();
     let mut greeting = Vec::new();
     Hello::of(Role::SubWorker).write(&mut greeting)?;
-    channel.write_all(&greeting)?;
+    (&*channel).write_all(&greeting)?;
 
     let mut sub_worker = SubWorker {
         ledger,
@@ -56,7 +67,12 @@ fn serve(mut channel: UnixStream) -> Result<()> {
                 let spec: JobSpec = frame.decode()?;
                 sub_worker.jobs.insert(spec.job, Job::new(JobScope::new(spec)));
             }
-            FrameKind::Calls => sub_worker.run_batch(Calls::read(&frame.body)?)?,
+            FrameKind::Calls => {
+                if sub_worker.run_batch(Calls::read(&frame.body)?)? == Output::Elsewhere {
+                    // What later calls print would go into something that is not theirs: they run in another process.
+                    return Ok(());
+                }
+            }
             FrameKind::Forget => {
                 let Forget { job } = frame.decode()?;
                 sub_worker.forget(job);
@@ -91,7 +107,8 @@ struct SubWorker {
 }
 
 impl SubWorker {
-    fn run_batch(&mut self, calls: Calls) -> Result<()> {
+    /// Runs calls until there are none left, or one has put something else in the place of standard output.
+    fn run_batch(&mut self, calls: Calls) -> Result<Output> {
         let id = calls.run.job;
         self.enter(id);
         let job = self.jobs.get(&id);
@@ -100,13 +117,15 @@ impl SubWorker {
         self.reporter.begin_batch(calls.clone());
         let offset = clock::epoch_offset();
         let mut now = clock::monotonic();
-        while let Some(index) = self.ledger.claim(calls.batch, now) {
+        let mut output = Output::Logged;
+        while let Some(index) = self.ledger.claim(calls.batch, calls.run.count, now) {
             nesting::begin_call(calls.run.first + u64::from(index));
             self.value.clear();
             let started = clock::monotonic();
             let outcome = job.run(&calls, index, &mut self.value);
             LogMarks::flush();
             now = clock::monotonic();
+            let took = now.saturating_sub(started);
             let tag = match outcome.and_then(|()| fits(&self.value)) {
                 Ok(()) => Tag::Ok,
                 Err(error) => {
@@ -115,16 +134,27 @@ impl SubWorker {
                 }
             };
             // The mark comes before the outcome: when the worker sees the outcome, the log is complete.
-            self.marks.end_call(calls.batch, index, now.saturating_sub(started));
+            self.marks.end_call(calls.batch, index, took);
+            if self.marks.may_have_replaced(took, index + 1 == calls.run.count) {
+                if !self.reporter.has_channel() {
+                    // It stays the running call, and so the one to blame.
+                    self.ledger.cut_off();
+                    leave_at_once(1);
+                }
+                output = self.marks.output();
+            }
             self.reporter.add(tag, &self.value, started.wrapping_add(offset), now.wrapping_add(offset));
             self.ledger.finish(calls.batch, index + 1);
+            if output == Output::Elsewhere {
+                break;
+            }
         }
         self.ledger.rest();
-        self.reporter.end_batch();
+        self.reporter.end_batch(output == Output::Logged);
         if self.value.capacity() > KEPT {
             self.value = Vec::new();
         }
-        Ok(())
+        Ok(output)
     }
 
     fn forget(&mut self, id: JobId) {
@@ -161,8 +191,10 @@ impl SubWorker {
     reason = "user code reads its variables from the environment"
 )]
 fn set_variable(name: &str, value: Option<&OsStr>) {
-    // SAFETY: no call runs, and neither the keeper nor the thread that drives nested jobs reads the environment. A thread that an earlier call left
-    // behind and that reads it through C is that call's own fault, as it would be in any program.
+    // SAFETY: no call runs, and neither the keeper nor the thread that drives nested jobs reads the environment itself.
+    // This is not enough to rule out every other reader: a thread that an earlier call has left behind may read it
+    // through C, and so may the resolution of a host name for a storage that such a call has opened. Readers in Rust
+    // take the lock of the standard library, those in C must not run while the variables of a job change.
     unsafe {
         match value {
             Some(value) => std::env::set_var(name, value),

@@ -1,0 +1,101 @@
+//! A worker ends with its client, whatever it is doing: a thread of its own watches both the socket and the process at
+//! its other end.
+//!
+//! The socket alone does not do: a copy of the client, made by `fork`, has its end of it too.
+
+use std::{
+    io,
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    thread,
+    time::Duration,
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    process::{Pid, PidfdFlags, getpid, pidfd_open},
+};
+
+use crate::{entry::leave_at_once, processes::end_below};
+
+/// A worker that gets on with its work ends by itself; longer than this it may not take.
+const LAST_MOMENTS: Duration = Duration::from_secs(1);
+
+/// Ends this process and all below it when the client at the other end of `channel` is gone.
+///
+/// # Errors
+/// When the system has no further descriptor or thread.
+pub(crate) fn watch(channel: &UnixStream) -> io::Result<()> {
+    let channel = channel.try_clone()?;
+    let client = client(&channel);
+    let thread = thread::Builder::new().name("lithops-lifeline".into()).stack_size(64 << 10);
+    thread.spawn(move || {
+        wait(&channel, client.as_ref());
+        // The pool sees the end of the channel as well, if it is one.
+        let _ = channel.shutdown(std::net::Shutdown::Read);
+        thread::sleep(LAST_MOMENTS);
+        end_below(getpid());
+        leave_at_once(0);
+    })?;
+    Ok(())
+}
+
+/// The process that made the channel, if it is one that can be watched from here.
+#[expect(
+    unsafe_code,
+    reason = "the safe binding takes no process of another namespace, which has the number 0"
+)]
+fn client(channel: &UnixStream) -> Option<OwnedFd> {
+    let mut made_by = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut len = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: both pointers are to writable memory, and the length is that of the structure.
+    let told = unsafe {
+        libc::getsockopt(
+            channel.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut made_by).cast(),
+            &raw mut len,
+        )
+    };
+    let pid = Pid::from_raw(made_by.pid).filter(|pid| told == 0 && *pid != getpid())?;
+    // One that has ended has closed its end of the socket.
+    pidfd_open(pid, PidfdFlags::empty()).ok()
+}
+
+fn wait(channel: &UnixStream, client: Option<&OwnedFd>) {
+    loop {
+        let mut watched = vec![PollFd::from_borrowed_fd(channel.as_fd(), PollFlags::RDHUP)];
+        watched.extend(client.map(|client| PollFd::from_borrowed_fd(client.as_fd(), PollFlags::IN)));
+        // An interrupted wait is a short one.
+        let _ = poll(&mut watched, None);
+        let gone = PollFlags::HUP | PollFlags::RDHUP | PollFlags::ERR;
+        if watched[0].revents().intersects(gone) || watched.len() > 1 && !watched[1].revents().is_empty() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_the_other_side_is_seen() {
+        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        drop(theirs);
+        wait(&ours, None);
+    }
+
+    #[test]
+    fn the_end_of_the_client_is_seen_although_others_have_its_socket() {
+        let (ours, _theirs) = UnixStream::pair().expect("a pair");
+        let mut client = std::process::Command::new("/bin/true").spawn().expect("a client");
+        let pid = i32::try_from(client.id()).ok().and_then(Pid::from_raw).expect("a number");
+        let handle = pidfd_open(pid, PidfdFlags::empty()).expect("a handle");
+        wait(&ours, Some(&handle));
+        client.wait().expect("it has ended");
+    }
+}
