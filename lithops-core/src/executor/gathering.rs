@@ -50,6 +50,9 @@ enum Kept {
     NoRecord,
 }
 
+/// A chunk whose commit was read, and what it holds; nothing if it is damaged.
+type Read = (u64, Option<Bundle>);
+
 /// A client's part in a job whose chunks a fleet fetches itself: it tells the fleet of the job, has as many workers
 /// started as are needed, and makes visible what is committed. Which worker does what is none of its business.
 pub(super) struct Gathering<'a> {
@@ -60,7 +63,7 @@ pub(super) struct Gathering<'a> {
     begun: Instant,
     /// Commits that were seen and are to be read.
     unread: VecDeque<u64>,
-    reading: FuturesUnordered<BoxFuture<'a, Result<(u64, Option<Bundle>)>>>,
+    reading: FuturesUnordered<BoxFuture<'a, Result<Read>>>,
     asking: Fuse<BoxFuture<'a, Result<Answer>>>,
     scaling: Fuse<BoxFuture<'a, Result<Vec<String>>>>,
     next_scaling: Duration,

@@ -150,7 +150,7 @@ impl History {
             let now = before.then(&measured);
             let json = serde_json::to_vec(&now).unwrap_or_default();
             history.lock().insert(key.clone(), Some(now));
-            let sealed = seal(name(&key), json).await;
+            let sealed = seal(name(&key), json.into()).await;
             if let Err(error) = history.storage.put_object(history.storage.bucket(), &key, sealed).await {
                 tracing::debug!(key, %error, "cannot store how long calls took");
             }

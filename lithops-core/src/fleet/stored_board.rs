@@ -73,11 +73,8 @@ impl StoredBoard {
                 Some(chunk) => self.commit(chunk, &bytes).await,
                 None => {
                     let place = self.place(&key);
-                    let bytes = if is_outcome(&key) {
-                        seal(self.journal.name(&place), bytes.to_vec()).await
-                    } else {
-                        bytes
-                    };
+                    let bytes =
+                        if is_outcome(&key) { seal(self.journal.name(&place), bytes).await } else { bytes };
                     let mode = if if_absent { PutMode::IfAbsent } else { PutMode::Overwrite };
                     storage.put(bucket, &place, bytes, mode).await.map(|()| Answer::Stored)
                 }

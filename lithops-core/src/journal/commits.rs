@@ -44,7 +44,7 @@ impl Journal {
                 format!("the outcomes of chunk {chunk} are not one for each of calls {first} to {end}");
             return Err(Error::new(ErrorKind::Unexpected, problem));
         }
-        let body = bundle.encode()?;
+        let body = Bytes::from(bundle.encode()?);
         let mut generation = 0;
         while generation < GENERATIONS {
             let key = self.keys.commit(chunk, generation);
@@ -69,7 +69,7 @@ impl Journal {
     /// When they cannot be encoded.
     pub(crate) async fn first_commit(&self, chunk: u64, bundle: &Bundle) -> Result<Bytes> {
         let key = self.keys.commit(chunk, 0);
-        Ok(sealed::seal(self.name(&key), bundle.encode()?).await)
+        Ok(sealed::seal(self.name(&key), bundle.encode()?.into()).await)
     }
 
     /// The chunks that are committed, in order.
@@ -169,7 +169,7 @@ impl Journal {
     /// When the storage does not take them.
     pub async fn put_part(&self, (first, end): (u64, u64), author: &str, bundle: &Bundle) -> Result<()> {
         let key = format!("{}{}", self.keys.parts(), keys::part(first, end, author));
-        let bytes = sealed::seal(self.name(&key), bundle.encode()?).await;
+        let bytes = sealed::seal(self.name(&key), bundle.encode()?.into()).await;
         self.put(&key, bytes).await
     }
 
@@ -395,7 +395,7 @@ mod tests {
             assert!(is_damage(&error) && error.to_string().contains(&key), "{error}");
         }
         let body = vec![7; 65 << 20];
-        let sealed = sealed::seal("a", body).await;
+        let sealed = sealed::seal("a", body.into()).await;
         journal.storage.put(&journal.bucket, &key, sealed.clone(), PutMode::Overwrite).await.expect("stored");
         assert!(journal.sealed_at(&key).await.expect("reads").is_some_and(|read| read == sealed));
     }

@@ -222,7 +222,7 @@ mod tests {
         let key = journal.record_key();
         let edits: [fn(&mut JobRecord); 11] = [
             |record| record.segments.clear(),
-            |record| record.segments.truncate(record.segments.len() - 1),
+            |record| record.segments.truncate(1),
             |record| record.calls = 11,
             |record| record.calls = u64::MAX,
             |record| record.chunksize = 0,

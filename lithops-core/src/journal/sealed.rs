@@ -26,8 +26,7 @@ pub(crate) fn damaged(key: &str, how: impl std::fmt::Display) -> Error {
 }
 
 /// The bytes to store under a name.
-pub(crate) async fn seal(name: &str, body: Vec<u8>) -> Bytes {
-    let body = Bytes::from(body);
+pub(crate) async fn seal(name: &str, body: Bytes) -> Bytes {
     let digest = digest(name, body.clone()).await;
     let mut sealed = Vec::with_capacity(HEADER + body.len());
     sealed.extend_from_slice(MAGIC);
@@ -129,7 +128,7 @@ mod tests {
     #[tokio::test]
     async fn any_change_of_bytes_length_or_name_is_noticed() {
         for body in [Vec::new(), b"outcomes".to_vec(), vec![7; LONG + 1]] {
-            let sealed = seal("a/1", body.clone()).await;
+            let sealed = seal("a/1", body.clone().into()).await;
             assert_eq!(*open("a/1", &sealed, "key").await.expect("opens"), *body);
             let places = (0..sealed.len()).filter(|at| *at < 80 || sealed.len() - at < 3);
             for place in places {

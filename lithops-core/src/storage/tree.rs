@@ -17,6 +17,11 @@ use rustix::{
 /// A folder that becomes full again while it is removed is emptied this often.
 const ROUNDS: usize = 8;
 
+/// A file, with its path from the root.
+pub(super) type Found = (PathBuf, fs::Metadata);
+/// What is wrong with what has this path.
+pub(super) type Unreadable = (PathBuf, io::Error);
+
 /// Removes a file or a link; whether there was one. Folders above it that are empty then go too.
 ///
 /// # Errors
@@ -47,7 +52,7 @@ pub(super) fn remove_folder(root: &Path, path: &Path) -> io::Result<()> {
 }
 
 /// What is found below a folder: files and links to files, with their paths from the root; and what cannot be read.
-pub(super) fn survey(root: &Path, path: &Path) -> (Vec<(PathBuf, fs::Metadata)>, Vec<(PathBuf, io::Error)>) {
+pub(super) fn survey(root: &Path, path: &Path) -> (Vec<Found>, Vec<Unreadable>) {
     let (mut found, mut unreadable) = (Vec::new(), Vec::new());
     let mut folders = vec![path.to_owned()];
     while let Some(folder) = folders.pop() {
