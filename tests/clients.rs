@@ -122,7 +122,10 @@ async fn a_panic_is_told_of_whoever_has_panicked() {
     let fexec = executor().await;
     let error = fexec.map(cheered, (0..9).map(Moody)).await.expect("a job").get_result().await;
     let error = error.expect_err("call 3 has no argument").to_string();
-    assert!(error.contains("`Serialize`") && error.contains("call 3") && error.contains("not today"), "{error}");
+    assert!(
+        error.contains("`Serialize`") && error.contains("call 3") && error.contains("not today"),
+        "{error}"
+    );
     let inputs = (0..9u64).inspect(|number| assert!(*number != 3, "no third"));
     let error = fexec.map(next, inputs).await.expect("a job").get_result().await;
     let error = error.expect_err("the iterator has panicked").to_string();
@@ -255,7 +258,8 @@ fn without_memory_for_a_long_value_the_job_ends() {
         let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).expect("a size");
         let size = size.trim().trim_end_matches(" kB").trim().parse::<u64>().expect("a number");
         limit(rustix::process::Resource::As, (size << 10) + (64 << 20));
-        let error = fexec.call_async(zeros, 200 << 20).run().expect("a call").result().expect_err("no memory");
+        let error =
+            fexec.call_async(zeros, 200 << 20).run().expect("a call").result().expect_err("no memory");
         assert!(error.to_string().contains("no memory"), "{error}");
     }
 }

@@ -62,7 +62,9 @@ impl Fleets {
             state.workers.retain(|(_, worker)| worker.is_alive());
             return Err(Error::new(
                 ErrorKind::WorkerLost,
-                format!("{count} workers of the fleet in a row ended as soon as they were started; of the last: {words}"),
+                format!(
+                    "{count} workers of the fleet in a row ended as soon as they were started; of the last: {words}"
+                ),
             ));
         }
         // Of one that has just ended it is not known yet whether it has refused.

@@ -28,7 +28,9 @@ impl<M: Mode> Events<M> {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<JobEvent>> {
-        let Some(waiting) = self.waiting.as_mut().filter(|_| !forked::is_fork()) else { return Poll::Ready(None) };
+        let Some(waiting) = self.waiting.as_mut().filter(|_| !forked::is_fork()) else {
+            return Poll::Ready(None);
+        };
         let (events, event) = std::task::ready!(waiting.as_mut().poll(context));
         self.waiting = event.is_some().then(|| Box::pin(next(events)) as Waiting);
         Poll::Ready(event)

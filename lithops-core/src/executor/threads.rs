@@ -122,7 +122,9 @@ pub(super) fn could_start(count: usize) -> io::Result<()> {
 /// What to say when no thread can be had.
 pub(super) fn refused(error: io::Error) -> Error {
     Error::new(ErrorKind::Io, format!("no thread could be started: {error}"))
-        .with_hint("raise the limit on the processes and threads of this user (`ulimit -u`) or of its container")
+        .with_hint(
+            "raise the limit on the processes and threads of this user (`ulimit -u`) or of its container",
+        )
         .with_source(error)
 }
 

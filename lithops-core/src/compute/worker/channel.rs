@@ -116,7 +116,12 @@ impl WorkerChannel {
     ) -> Result<(FrameReader<Incoming>, Self)> {
         let (frames, outbox) = protocol::channel(stream)?;
         let shares = outbox.sharing();
-        let shared = Shared { jobs: Mutex::new(Some(HashMap::new())), ended: Mutex::default(), shares, has_come: AtomicBool::new(false) };
+        let shared = Shared {
+            jobs: Mutex::new(Some(HashMap::new())),
+            ended: Mutex::default(),
+            shares,
+            has_come: AtomicBool::new(false),
+        };
         Ok((frames, Self { name: name.into(), outbox, shared: Arc::new(shared) }))
     }
 
@@ -277,8 +282,9 @@ async fn listen(
     };
     // Nobody must wait for ever for a worker that nobody listens to.
     let served = AssertUnwindSafe(served).catch_unwind().await;
-    let served = served
-        .unwrap_or_else(|_| Err(Error::new(ErrorKind::Unexpected, "what listens to the worker has panicked")));
+    let served = served.unwrap_or_else(|_| {
+        Err(Error::new(ErrorKind::Unexpected, "what listens to the worker has panicked"))
+    });
     let broken = served.err().filter(|error| !is_gone(error)).map(explained);
     drop(frames);
     let jobs = shared.jobs().take().unwrap_or_default();

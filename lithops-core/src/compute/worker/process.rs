@@ -190,9 +190,10 @@ async fn end_of(
     match (broken, ended) {
         (Some(error), _) if error.kind() == ErrorKind::Io => ExitReason::Broken(words(&error)),
         (Some(error), _) => ExitReason::Refused(words(&error)),
-        (None, Ok((_, true))) => {
-            ExitReason::Lost(format!("its worker closed its channel, lived on, and was ended{}", last_words(&said)))
-        }
+        (None, Ok((_, true))) => ExitReason::Lost(format!(
+            "its worker closed its channel, lived on, and was ended{}",
+            last_words(&said)
+        )),
         (None, Ok((status, false))) => reason(status, &said),
         (None, Err(error)) => unknown(&error),
     }

@@ -9,7 +9,7 @@ const LOST: u32 = 50;
 /// So many in all may report what they were not given, or what cannot be read.
 const BROKEN: u32 = 3;
 /// So often in a row calls may come back without having been begun, or four times for each worker.
-const UNSTARTED: u32 = 100;
+const UNSTARTED: u32 = 40;
 
 /// How often it was in vain.
 #[derive(Debug, Default)]
@@ -40,7 +40,8 @@ impl Budget {
             return Ok(());
         }
         let count = self.not_started;
-        let problem = format!("{count} workers in a row ended before they could be given calls; of the last: {reason}");
+        let problem =
+            format!("{count} workers in a row ended before they could be given calls; of the last: {reason}");
         Err(Error::new(ErrorKind::WorkerLost, problem).with_hint(
             "does the program that plays the worker call `lithops::init()` first thing in `main`, and may this user \
              start more processes (`ulimit -u`, `ulimit -n`, `ulimit -v`)?",
@@ -54,7 +55,9 @@ impl Budget {
             return Ok(());
         }
         let count = self.lost;
-        let problem = format!("{count} workers in a row were lost, and not one call was reported; of the last: {reason}");
+        let problem = format!(
+            "{count} workers in a row were lost, and not one call was reported; of the last: {reason}"
+        );
         Err(Error::new(ErrorKind::WorkerLost, problem))
     }
 
@@ -94,7 +97,9 @@ mod tests {
             budget.went_on();
         }
         assert!((0..NOT_STARTED * 2).all(|_| budget.not_started(false, "others are there").is_ok()));
-        assert!(budget.not_started(true, "it exited").is_err_and(|error| error.to_string().contains("it exited")));
+        assert!(
+            budget.not_started(true, "it exited").is_err_and(|error| error.to_string().contains("it exited"))
+        );
         budget.live(100);
         assert!((1..400).all(|_| budget.lost("it died").is_ok()), "they may all have died of one thing");
         assert!(budget.lost("it died").is_err());

@@ -80,7 +80,8 @@ impl Given {
         }
         if is_stored {
             // What is stored may be another's outcome, of whichever attempt.
-            let open = std::iter::once(&mut hands.open.first).chain(hands.open.later.iter_mut().map(|(_, of)| of));
+            let open =
+                std::iter::once(&mut hands.open.first).chain(hands.open.later.iter_mut().map(|(_, of)| of));
             let mut known = Ranges::default();
             for calls in open {
                 let strange = calls.missing(first, end);
@@ -99,7 +100,8 @@ impl Given {
         counts.iter().for_each(|(from, to)| {
             hands.open.of(run.attempt).remove(*from, *to);
         });
-        let strange = missing.into_iter().flat_map(|(from, to)| hands.reported.missing(from, to, run.attempt));
+        let strange =
+            missing.into_iter().flat_map(|(from, to)| hands.reported.missing(from, to, run.attempt));
         Checked { counts, strange: strange.collect() }
     }
 
@@ -185,7 +187,10 @@ mod tests {
     fn one_that_reports_what_it_was_not_given_is_not_listened_to() {
         let mut given = Given::default();
         given.give(1, (0, 10), 1);
-        assert_eq!(given.check(1, &run(8, 4, 1), false), Checked { counts: vec![(8, 10)], strange: vec![(10, 12)] });
+        assert_eq!(
+            given.check(1, &run(8, 4, 1), false),
+            Checked { counts: vec![(8, 10)], strange: vec![(10, 12)] }
+        );
         assert_eq!(given.check(2, &run(0, 1, 1), false).strange, [(0, 1)], "nobody has given it anything");
         given.distrust(1);
         assert_eq!(given.check(1, &run(0, 4, 1), false), Checked::default());

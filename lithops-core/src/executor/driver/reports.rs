@@ -101,11 +101,15 @@ impl<T: Tracking> Driver<T> {
             }
         }
         // What it says of calls that have an outcome changes nothing.
-        let strange = strange.into_iter().find_map(|(first, end)| self.tracker.open(first, end).first().copied());
+        let strange =
+            strange.into_iter().find_map(|(first, end)| self.tracker.open(first, end).first().copied());
         let Some((first, end)) = strange else { return Ok(()) };
         let last = end - 1;
         let calls = if first == last { format!("call {first}") } else { format!("calls {first} to {last}") };
-        self.broken(number, &format!("it reported {calls} on attempt {}, which it was not given", run.attempt))
+        self.broken(
+            number,
+            &format!("it reported {calls} on attempt {}, which it was not given", run.attempt),
+        )
     }
 
     /// Takes in a report that counts: of a worker, or one that was found in the storage.

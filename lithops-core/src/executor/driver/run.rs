@@ -309,10 +309,11 @@ impl<T: Tracking> Driver<T> {
 
     fn is_finished(&self) -> bool {
         // Where calls were cancelled one by one, the inputs may never end.
-        let all = self.tracker.is_finished() || self.holes && {
-            let progress = self.job.progress();
-            progress.complete && progress.done == progress.known
-        };
+        let all = self.tracker.is_finished()
+            || self.holes && {
+                let progress = self.job.progress();
+                progress.complete && progress.done == progress.known
+            };
         all && self.shelf.as_ref().is_none_or(Shelf::is_empty)
     }
 

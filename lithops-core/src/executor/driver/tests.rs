@@ -233,7 +233,11 @@ async fn calls_that_a_worker_was_not_given_are_not_taken_from_it() {
         while seen.backend.discarded.lock().expect("no panic").is_empty() {
             tokio::task::yield_now().await;
         }
-        assert_eq!(*seen.backend.discarded.lock().expect("no panic"), [InvocationId("0".into())], "lie {lie}");
+        assert_eq!(
+            *seen.backend.discarded.lock().expect("no panic"),
+            [InvocationId("0".into())],
+            "lie {lie}"
+        );
     }
 }
 
@@ -256,7 +260,13 @@ async fn workers_that_all_lie_end_the_job() {
 
 #[tokio::test(start_paused = true)]
 async fn a_report_that_comes_twice_is_no_lie() {
-    let play: Play = |_, calls| vec![report(calls.run, b'r'), report(calls.run, b'w'), report(strange(calls.run, calls.run.first, 9), b'w')];
+    let play: Play = |_, calls| {
+        vec![
+            report(calls.run, b'r'),
+            report(calls.run, b'w'),
+            report(strange(calls.run, calls.run.first, 9), b'w'),
+        ]
+    };
     let seen = drive_against(play, 1, u64::MAX).await;
     assert_eq!((seen.ended, seen.starts()), (Ended::Finished, 1));
     assert_eq!(seen.values(), vec![b'r'; 20]);
@@ -273,7 +283,8 @@ async fn calls_that_always_come_back_end_the_job() {
 
 #[tokio::test(start_paused = true)]
 async fn workers_that_never_come_up_are_not_started_without_end() {
-    let play: Play = |_, _| vec![EventKind::Exited(ExitReason::NotStarted("its worker exited with code 0".into()))];
+    let play: Play =
+        |_, _| vec![EventKind::Exited(ExitReason::NotStarted("its worker exited with code 0".into()))];
     for workers in [1, 4] {
         let seen = drive_against(play, workers, u64::MAX).await;
         assert_eq!(seen.ended, Ended::Failed);
@@ -288,7 +299,10 @@ async fn workers_that_come_up_and_die_are_not_started_without_end() {
     let play: Play = |_, _| vec![EventKind::Heartbeat, EventKind::Exited(ExitReason::Lost("it died".into()))];
     let seen = drive_against(play, 1, u64::MAX).await;
     assert!(seen.starts() <= 60, "{} starts", seen.starts());
-    let failed = seen.job.report_of(0).map(|report| seen.job.read(|outcomes| seen.job.call_error(outcomes, &report, 0)));
+    let failed = seen
+        .job
+        .report_of(0)
+        .map(|report| seen.job.read(|outcomes| seen.job.call_error(outcomes, &report, 0)));
     match failed {
         Some(error) if seen.ended == Ended::Finished => assert_eq!(*error.kind(), CallErrorKind::WorkerLost),
         _ => assert!(seen.error().await.contains("it died")),
