@@ -143,6 +143,7 @@ async fn the_blocking_form_works_where_a_thread_may_block() {
     };
     assert_eq!(tokio::task::spawn_blocking(run).await.expect("ends").expect("a value"), 2);
     assert_eq!(tokio::task::block_in_place(run).expect("a value"), 2);
+    tokio::task::yield_now().await;
     let error = run().expect_err("this thread must not block");
     assert!(error.to_string().contains("inside an async runtime"), "{error}");
 }
@@ -179,7 +180,9 @@ async fn a_fork_is_told_that_it_has_no_threads_and_takes_nothing_from_the_other_
             lithops::blocking::FunctionExecutor::builder().build().map(drop).is_err_and(refused),
         ];
         drop((fork.clone(), of_fork.clone()));
-        if told.into_iter().all(|told| told) { Ok(()) } else { Err(std::io::ErrorKind::Other.into()) }
+        // Only a number comes back from there.
+        let untold = told.into_iter().position(|told| !told).and_then(|place| i32::try_from(place).ok());
+        untold.map_or(Ok(()), |place| Err(std::io::Error::from_raw_os_error(1000 + place)))
     };
     // SAFETY: the closure allocates, which the allocator allows in a fork, and takes no lock that another thread holds
     // while nothing runs.
@@ -194,5 +197,69 @@ fn poll<T>(future: impl Future<Output = T>) -> T {
     match std::pin::pin!(future).poll(&mut context) {
         std::task::Poll::Ready(output) => output,
         std::task::Poll::Pending => std::process::abort(),
+    }
+}
+
+/// Runs the test of this name once more, as the user of a process that has nothing else, where this one is root: limits
+/// on processes do not hold for root.
+fn again(name: &str) -> bool {
+    if std::env::var_os("LITHOPS_TEST_AGAIN").is_some() {
+        return true;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(folder.path(), everybody).expect("a mode");
+    let program = folder.path().join("clients");
+    std::fs::copy(std::env::current_exe().expect("a path"), &program).expect("a copy");
+    let mut command = Command::new(program);
+    command.args([name, "--exact", "--nocapture"]).env("LITHOPS_TEST_AGAIN", name).current_dir("/");
+    if rustix::process::getuid().is_root() {
+        command.uid(61_000 + std::process::id() % 1000).gid(61_000);
+    }
+    let output = command.output().expect("it is started");
+    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.contains("1 passed"), "{}\n{said}\n{errors}", output.status);
+    assert!(!errors.contains("panicked"), "{errors}");
+    false
+}
+
+fn limit(what: rustix::process::Resource, most: u64) {
+    let limits = rustix::process::Rlimit { current: Some(most), maximum: Some(most) };
+    rustix::process::setrlimit(what, limits).expect("a lower limit");
+}
+
+#[test]
+fn without_threads_there_is_an_error() {
+    if again("without_threads_there_is_an_error") {
+        limit(rustix::process::Resource::Nproc, 1);
+        let error = lithops::blocking::FunctionExecutor::builder().build().map(drop).expect_err("no thread");
+        assert!(error.to_string().contains("no thread could be started"), "{error}");
+        assert!(error.hint().is_some_and(|hint| hint.contains("ulimit -u")), "{error}");
+        let built = lithops::__private::block_on(async { builder().build().await.map(drop) });
+        assert!(built.expect_err("no thread").to_string().contains("no thread could be started"));
+    }
+}
+
+#[lithops::function]
+fn zeros(bytes: usize) -> lithops::Bytes {
+    vec![0; bytes].into()
+}
+
+#[test]
+fn without_memory_for_a_long_value_the_job_ends() {
+    if again("without_memory_for_a_long_value_the_job_ends") {
+        let fexec = lithops::blocking::FunctionExecutor::builder()
+            .config_yaml("lithops: {storage: memory, history: false}")
+            .worker_processes(1)
+            .build()
+            .expect("an executor");
+        fexec.call_async(zeros, 1 << 20).run().expect("a call").result().expect("a value");
+        let status = std::fs::read_to_string("/proc/self/status").expect("a status");
+        let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).expect("a size");
+        let size = size.trim().trim_end_matches(" kB").trim().parse::<u64>().expect("a number");
+        limit(rustix::process::Resource::As, (size << 10) + (64 << 20));
+        let error =
+            fexec.call_async(zeros, 200 << 20).run().expect("a call").result().expect_err("no memory");
+        assert!(error.to_string().contains("no memory"), "{error}");
     }
 }

@@ -142,7 +142,8 @@ pub enum ExitReason {
     Damaged(String),
     /// Its worker ended before it said hello: nothing of its calls has begun.
     NotStarted(String),
-    /// It sent what cannot be read, or could not be taken in here, and was ended; what was not reported is lost with it.
+    /// What it sent could not be taken in here, for want of memory, descriptors or the like, and it was ended; the job
+    /// cannot go on.
     Broken(String),
 }
 

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use super::{
     Async, Blocking, Mode, ResponseFuture,
     client::Core,
-    mode::refuse_inside_runtime,
+    mode::{self, refuse_inside_runtime},
     options::{JobOptions, common_options, durable_options},
     runtime, source,
 };
@@ -94,6 +94,6 @@ impl<T: Argument, R: 'static, S: SharedReady> Call<T, R, S, Blocking> {
     /// When an option is wrong, or the function is not a lithops function.
     pub fn run(self) -> Result<ResponseFuture<R, Blocking>> {
         refuse_inside_runtime()?;
-        runtime::driver().block_on(self.start()?)
+        mode::block_on(self.start()?)?
     }
 }

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use super::{
     Async, Blocking, FuturesList, Mode,
     client::Core,
-    mode::refuse_inside_runtime,
+    mode::{self, refuse_inside_runtime},
     options::{JobOptions, common_options, durable_options, granularity_options, object_options},
     runtime, source,
 };
@@ -128,6 +128,6 @@ impl<T: Argument, R: 'static, S: SharedReady + 'static> Map<T, R, S, Blocking> {
     /// When an option is wrong, or the function is not a lithops function.
     pub fn run(self) -> Result<FuturesList<R, Blocking>> {
         refuse_inside_runtime()?;
-        runtime::driver().block_on(self.start()?)
+        mode::block_on(self.start()?)?
     }
 }

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use super::{
     Async, Blocking, FuturesList, Mode, ResponseFuture,
     client::Core,
-    mode::refuse_inside_runtime,
+    mode::{self, refuse_inside_runtime},
     options::{JobOptions, common_options, granularity_options, object_options},
     relay::Relay,
     runtime, source,
@@ -307,7 +307,7 @@ where
     /// When an option is wrong, or a function is not a lithops function.
     pub fn run(self) -> Result<ResponseFuture<R, Blocking>> {
         refuse_inside_runtime()?;
-        let started = runtime::driver().block_on(self.start(false)?)?;
+        let started = mode::block_on(self.start(false)?)??;
         Ok(ResponseFuture::new(started, 0))
     }
 }
@@ -346,7 +346,7 @@ where
     /// When an option is wrong, or a function is not a lithops function.
     pub fn run(self) -> Result<FuturesList<R, Blocking>> {
         refuse_inside_runtime()?;
-        let started = runtime::driver().block_on(self.0.start(true)?)?;
+        let started = mode::block_on(self.0.start(true)?)??;
         Ok(FuturesList::new(started))
     }
 }

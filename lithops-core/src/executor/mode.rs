@@ -4,14 +4,18 @@ use std::{
     fmt::Debug,
     future::Future,
     pin::pin,
+    sync::mpsc::channel,
     task::{Context, Waker},
 };
 
 use futures_util::future::BoxFuture;
 use tokio::{runtime::Handle, task::coop::consume_budget};
 
-use super::runtime;
-use crate::error::{Error, ErrorKind, Result};
+use super::{runtime, threads};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    forked,
+};
 
 /// How the methods of an executor give their results: [`Async`] or [`Blocking`].
 pub trait Mode: Debug + Copy + Send + Sync + 'static {
@@ -56,14 +60,35 @@ impl Mode for Blocking {
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
-        refuse_inside_runtime()?;
-        runtime::start()?.block_on(operation)
+        block_on(operation)?
     }
+}
+
+/// Runs a future of the library to its end while this thread waits, where it may.
+pub(super) fn block_on<T, F>(operation: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    refuse_inside_runtime()?;
+    let driver = runtime::start()?;
+    if Handle::try_current().is_err() {
+        return Ok(driver.block_on(operation));
+    }
+    // The runtime around may panic where one of its threads runs a future, whether it may block or not.
+    let (sender, result) = channel();
+    let run = move || {
+        // Whoever waits for it is there.
+        let _ = sender.send(driver.block_on(operation));
+    };
+    threads::spawn(run).map_err(threads::refused)?;
+    result.recv().map_err(|_| Error::new(ErrorKind::Unexpected, "the operation has panicked"))
 }
 
 /// Blocking a thread that polls the futures of an async runtime would stall or panic the program; says so instead.
 /// Where a runtime allows a thread to block, as in `spawn_blocking` and `block_in_place`, so does this.
 pub(super) fn refuse_inside_runtime() -> Result<()> {
+    forked::refuse()?;
     if Handle::try_current().is_err() || !is_polled() {
         return Ok(());
     }
@@ -100,6 +125,7 @@ mod tests {
             Blocking::run(async { Ok(7) })
         });
         assert!(entered.join().expect("ends").is_ok(), "a thread that polls nothing");
+        tokio::task::yield_now().await;
         assert!(refuse_inside_runtime().is_err(), "still");
     }
 

@@ -14,7 +14,7 @@ use std::{
 
 use crate::error::{Error, ErrorKind};
 
-/// What a thread has to do; it does not panic.
+/// What a thread has to do. Should it panic, the thread ends.
 type Work = Box<dyn FnOnce() + Send>;
 
 /// A thread that has nothing to do stays for this long.

@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::Notify;
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     memory::{LONG, Regions},
     protocol::{Payloads, PayloadsBuilder},
 };
@@ -59,9 +59,21 @@ impl State {
         }
     }
 
-    fn add(&mut self, argument: &[u8]) {
+    /// Says no when there is no memory for it, and that is the job's error then.
+    fn add(&mut self, argument: &[u8]) -> bool {
+        if self.builder.data().try_reserve(argument.len()).is_err() {
+            let bytes = argument.len();
+            let problem = format!("there is no memory here for an argument of {bytes} bytes");
+            self.error = Some(Error::new(ErrorKind::Io, problem).with_hint(
+                "raise the limit on memory of this process (`ulimit -v`, or that of its container), or put values into \
+                 the storage and pass their names",
+            ));
+            (self.ended, self.closed) = (true, true);
+            return false;
+        }
         self.builder.data().extend_from_slice(argument);
         self.builder.end_value();
+        true
     }
 }
 
@@ -86,7 +98,7 @@ impl InputQueue {
     pub fn push_failed(&self, error: Vec<u8>) -> bool {
         self.append(|state| {
             state.failed.push((state.builder.len(), error));
-            state.add(&[]);
+            state.add(&[])
         })
     }
 
@@ -105,10 +117,11 @@ impl InputQueue {
                         let place = state.builder.len();
                         state.failed.push((place, error.clone()));
                     }
-                    state.add(arguments.get(next));
-                    next += 1;
+                    next += usize::from(state.add(arguments.get(next)));
                 }
                 if state.closed {
+                    drop(state);
+                    self.ready.notify_one();
                     return false;
                 }
             }
@@ -124,7 +137,7 @@ impl InputQueue {
     pub fn end(&self, error: Option<Error>) {
         let mut state = self.lock();
         state.ended = true;
-        state.error = error;
+        state.error = state.error.take().or(error);
         drop(state);
         self.ready.notify_one();
     }
@@ -167,7 +180,7 @@ impl InputQueue {
         }
     }
 
-    fn append(&self, add: impl FnOnce(&mut State)) -> bool {
+    fn append(&self, add: impl FnOnce(&mut State) -> bool) -> bool {
         let mut state = self.lock();
         while state.is_full() {
             state.waiting += 1;
@@ -177,13 +190,13 @@ impl InputQueue {
         if state.closed {
             return false;
         }
-        add(&mut state);
+        let is_added = add(&mut state);
         let first = state.builder.len() == 1;
         drop(state);
-        if first {
+        if first || !is_added {
             self.ready.notify_one();
         }
-        true
+        is_added
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

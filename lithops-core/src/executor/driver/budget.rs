@@ -9,7 +9,7 @@ const LOST: u32 = 50;
 /// So many in all may report what they were not given, or what cannot be read.
 const BROKEN: u32 = 3;
 /// So often in a row calls may come back without having been begun, or four times for each worker.
-const UNSTARTED: u32 = 100;
+const UNSTARTED: u32 = 40;
 
 /// How often it was in vain.
 #[derive(Debug, Default)]

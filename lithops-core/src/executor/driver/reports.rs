@@ -50,7 +50,13 @@ impl<T: Tracking> Driver<T> {
                     ));
                 }
                 EventKind::Exited(ExitReason::NotStarted(reason)) => self.not_started(number, &reason)?,
-                EventKind::Exited(ExitReason::Broken(reason)) => self.broken(number, &reason)?,
+                // What lacks here would lack the next time too: a worker that is started now inherits the limits.
+                EventKind::Exited(ExitReason::Broken(reason)) => {
+                    return Err(Error::new(
+                        ErrorKind::Io,
+                        format!("a worker had to be ended, because nobody could listen to it: {reason}"),
+                    ));
+                }
                 EventKind::Exited(ExitReason::Finished) => {
                     self.answered();
                     self.lost(number, "its worker ended before the call was reported".into())?;
