@@ -14,7 +14,7 @@ use tokio::{runtime::Handle, task::coop::consume_budget};
 use super::{runtime, threads};
 use crate::{
     error::{Error, ErrorKind, Result},
-    forked,
+    fork,
 };
 
 /// How the methods of an executor give their results: [`Async`] or [`Blocking`].
@@ -88,7 +88,7 @@ where
 /// Blocking a thread that polls the futures of an async runtime would stall or panic the program; says so instead.
 /// Where a runtime allows a thread to block, as in `spawn_blocking` and `block_in_place`, so does this.
 pub(super) fn refuse_inside_runtime() -> Result<()> {
-    forked::refuse()?;
+    fork::refuse()?;
     if Handle::try_current().is_err() || !is_polled() {
         return Ok(());
     }
