@@ -87,11 +87,11 @@ impl JobRecord {
         (first.min(self.calls), first.saturating_add(self.chunksize).min(self.calls))
     }
 
-    /// The record as it is stored.
+    /// The record as it is stored in the journal of its job.
     ///
     /// # Errors
     /// When it cannot be encoded.
-    pub(super) fn encode(&self, journal: &Journal) -> Result<Vec<u8>> {
+    pub fn encode(&self, journal: &Journal) -> Result<Vec<u8>> {
         let key = journal.record_key();
         let encoded = sealed::to_json(journal.name(&key), self)?;
         if encoded.len() as u64 <= LONGEST {
@@ -102,11 +102,11 @@ impl JobRecord {
         Err(Error::new(ErrorKind::PayloadTooLarge, problem).with_hint("make several jobs of it"))
     }
 
-    /// Reads what is stored under a key.
+    /// Reads what is stored under a key of the journal.
     ///
     /// # Errors
     /// When it is no record, of another form, or damaged.
-    pub(super) fn decode(bytes: &[u8], journal: &Journal, key: &str) -> Result<Self> {
+    pub fn decode(bytes: &[u8], journal: &Journal, key: &str) -> Result<Self> {
         #[derive(Deserialize)]
         struct Form {
             form: u32,

@@ -86,3 +86,29 @@ fn a_root_that_is_a_file_is_refused() {
     let error = ObjectStorage::local(file.path()).unwrap_err().to_string();
     assert!(error.contains("storage folder") && error.contains("`storage_root`"), "{error}");
 }
+
+#[tokio::test]
+async fn nothing_is_deleted_through_a_link_and_the_rest_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, precious) = (folder.path().join("root"), folder.path().join("precious"));
+    let storage = ObjectStorage::local(&root).unwrap();
+    for key in ["data/1", "data/z"] {
+        put(&storage, key, b"x").await;
+    }
+    std::fs::create_dir_all(&precious).unwrap();
+    std::fs::write(precious.join("keep"), "x").unwrap();
+    std::os::unix::fs::symlink(&precious, root.join("bucket/data/link")).unwrap();
+    let all = keys(&storage, "data/").await;
+    assert_eq!(all, ["data/1", "data/link/keep", "data/z"]);
+    let error = storage.delete_many("bucket", all).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+    assert!(error.to_string().contains("`data/link/keep`"), "{error}");
+    assert_eq!(keys(&storage, "data/").await, ["data/link/keep"]);
+    assert_eq!(kind(storage.delete("bucket", "data/link/keep").await), ErrorKind::PermissionDenied);
+    storage.delete("bucket", "data/link").await.unwrap();
+    assert!(precious.join("keep").is_file() && keys(&storage, "").await.is_empty());
+    // Not even where the bucket is one.
+    std::os::unix::fs::symlink(&precious, root.join("bucket")).unwrap();
+    assert_eq!(kind(storage.delete("bucket", "keep").await), ErrorKind::PermissionDenied);
+    assert!(precious.join("keep").is_file());
+}

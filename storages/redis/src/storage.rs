@@ -32,6 +32,9 @@ const PAGE: usize = 1000;
 /// The time of the server: seconds, and microseconds of the next.
 type Time = (u64, u64);
 
+/// When objects were stored, in milliseconds since the Unix epoch, and what time it is.
+type Times = (Vec<Option<u64>>, Time);
+
 /// What the server answers.
 type Answer<T> = BoxFuture<'static, RedisResult<T>>;
 
@@ -130,7 +133,7 @@ impl RedisStorage {
             }
             let mut hashed = pipe();
             hashed.cmd("HMGET").arg(&times).arg(&own).cmd("TIME");
-            let answer: Answer<(Vec<u64>, (Vec<Option<u64>>, Time))> = Box::pin(async move {
+            let answer: Answer<(Vec<u64>, Times)> = Box::pin(async move {
                 let sizes = asked.query_async(&mut connection).await?;
                 Ok((sizes, hashed.query_async(&mut connection).await?))
             });

@@ -1,22 +1,24 @@
 //! Everything that reads bytes from outside, so that it can be given any: by `tests/scanners.rs` some thousands, by the
 //! targets below `fuzz/` as many as one likes. None of them may panic, hang, or reserve more than it is given.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use lithops_core::{
     board,
     config::{Config, Environment, Sources},
+    digest::Digest,
     fleet::{FleetKey, Post},
     id::{ActivationId, JobId},
     job::Policy,
-    journal::{Bundle, JobRecord, Owner},
+    journal::{Bundle, JobRecord, Journal, Owner, Segment},
     parcel::{StoredCalls, StoredReport},
     plugin::{Header, PREFIX},
     protocol::{
         Calls, Cancel, Frame, FrameKind, HEADER_LEN, Hello, JobSpec, Logs, PayloadsBuilder, Report,
         ReportBuilder, ReportHeader, Role, Run, Setup, Tag, read_frame,
     },
+    storage::{ObjectStorage, StorageClient},
     value,
 };
 use serde::{Deserialize, Serialize};
@@ -116,7 +118,7 @@ fn value(bytes: &[u8]) {
 }
 
 fn record(bytes: &[u8]) {
-    if let Ok(record) = JobRecord::decode(bytes, "fuzzed") {
+    if let Ok(record) = JobRecord::decode(bytes, &journal(), "fuzzed") {
         let last = record.chunks().saturating_sub(1);
         assert!(record.calls_of(last).1 <= record.calls);
     }
@@ -237,6 +239,12 @@ fn policy() -> Policy {
     Policy::default()
 }
 
+/// That of the job that the samples are of.
+fn journal() -> Journal {
+    let storage = StorageClient::new(Arc::new(ObjectStorage::memory()), "bucket");
+    Journal::new(&storage, None, run().job)
+}
+
 fn sample_record() -> Vec<u8> {
     let record = JobRecord {
         form: JobRecord::FORM,
@@ -246,7 +254,7 @@ fn sample_record() -> Vec<u8> {
         calls: 10,
         chunksize: 4,
         worker_processes: 2,
-        segments: Vec::new(),
+        segments: vec![Segment { calls: 10, len: 48, digest: Digest::of(b"inputs") }],
         shared: Vec::new(),
         policy: policy(),
         timeout: None,
@@ -255,7 +263,7 @@ fn sample_record() -> Vec<u8> {
         owner: Owner::this_process(),
         created: 1,
     };
-    record.encode().unwrap_or_default()
+    record.encode(&journal()).unwrap_or_default()
 }
 
 fn sample_post() -> Vec<u8> {
@@ -295,7 +303,8 @@ mod tests {
         assert!(Calls::read(&sample_calls().into()).is_ok() && Report::read(&sample_report().into()).is_ok());
         assert!(Bundle::decode(&sample_bundle().into(), 0, 4).is_ok());
         assert!(
-            JobRecord::decode(&sample_record(), "sample").is_ok() && Post::decode(&sample_post()).is_ok()
+            JobRecord::decode(&sample_record(), &journal(), "sample").is_ok()
+                && Post::decode(&sample_post()).is_ok()
         );
         assert!(board::Bundle::decode(&sample_commit(), 0, 4).is_ok());
         let targets = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/fuzz_targets");
