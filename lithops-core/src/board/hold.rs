@@ -22,8 +22,7 @@ pub(super) struct Found {
 impl Found {
     /// Takes in the claims of a chunk.
     pub(super) fn claims(listed: &[String]) -> Self {
-        let claimed: BTreeSet<u64> =
-            listed.iter().filter_map(|key| keys::read_claim(key)).map(|(_, epoch)| epoch).collect();
+        let claimed: BTreeSet<u64> = listed.iter().filter_map(|key| keys::read_any_epoch(key)).collect();
         Self { claimed: claimed.into_iter().collect(), ..Self::default() }
     }
 

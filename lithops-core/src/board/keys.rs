@@ -93,11 +93,19 @@ pub fn read_claim(key: &str) -> Option<(u64, u64)> {
     Some((number(chunk)?, epoch_of(epoch)?))
 }
 
+/// The epoch of a claim's key, also one that is not believed: where a claim of the last epoch is somebody else's, those
+/// behind it are as good as others.
+#[must_use]
+pub fn read_any_epoch(key: &str) -> Option<u64> {
+    let (_, epoch) = key.strip_prefix("claims/")?.split_once('/')?;
+    number(epoch).filter(|epoch| *epoch > 0)
+}
+
 /// Epoch, first call and the call after the last of a report's key.
 #[must_use]
 pub fn read_outcome(key: &str) -> Option<(u64, u64, u64)> {
     let mut parts = key.strip_prefix("outcomes/")?.splitn(3, '/').skip(1);
-    let epoch = epoch_of(parts.next()?)?;
+    let epoch = number(parts.next()?).filter(|epoch| *epoch > 0)?;
     let (first, end) = parts.next()?.split_once('-')?;
     let (first, end) = (number(first)?, number(end)?);
     (first < end).then_some((epoch, first, end))
@@ -136,8 +144,15 @@ mod tests {
     #[test]
     fn what_nobody_here_writes_is_not_read() {
         for epoch in [0, LAST_EPOCH + 1, 999_999_999_999, u64::MAX] {
-            assert_eq!((read_claim(&claim(1, epoch)), read_outcome(&outcome(1, epoch, 0, 1))), (None, None));
+            assert_eq!(read_claim(&claim(1, epoch)), None);
         }
+        for epoch in [0, u64::MAX] {
+            assert_eq!(
+                (read_any_epoch(&claim(1, epoch)), read_outcome(&outcome(1, epoch, 0, 1))),
+                (None, None)
+            );
+        }
+        assert_eq!(read_any_epoch(&claim(1, LAST_EPOCH + 1)), Some(LAST_EPOCH + 1));
         assert_eq!(read_claim(&claim(1, LAST_EPOCH)), Some((1, LAST_EPOCH)));
         for key in ["claims/000000000001/+00000000002", "claims/1/2", "claims/000000000001/000000000002/"] {
             assert_eq!(read_claim(key), None, "{key}");

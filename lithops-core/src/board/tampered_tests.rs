@@ -72,3 +72,13 @@ fn beats_of_nobody_are_not_read_without_end() {
     board.finish();
     assert_eq!(board.judge(), (vec![], vec![]));
 }
+
+#[test]
+fn poison_is_found_behind_a_claim_of_the_last_epoch_too() {
+    let mut board = Board::new(14, 7, 2, &[3]);
+    board.until_run(2);
+    board.store.insert(keys::claim(0, keys::LAST_EPOCH), Bytes::from("nobody"));
+    board.tampered = true;
+    board.finish();
+    assert_eq!(board.judge(), (vec![3], vec![]));
+}

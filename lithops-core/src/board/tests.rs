@@ -47,7 +47,7 @@ pub(super) struct Board {
     /// Keys that are listed and not found.
     pub(super) hidden: BTreeSet<String>,
     /// Whether something was taken away that nobody of a board takes away.
-    tampered: bool,
+    pub(super) tampered: bool,
 }
 
 impl Board {
