@@ -21,8 +21,8 @@ pub(super) struct Found {
 
 impl Found {
     /// Takes in the claims of a chunk.
-    pub(super) fn claims(listed: &[String]) -> Self {
-        let claimed: BTreeSet<u64> = listed.iter().filter_map(|key| keys::read_any_epoch(key)).collect();
+    pub(super) fn claims(listed: &[String], chunk: u64) -> Self {
+        let claimed = keys::believed(listed).remove(&chunk).unwrap_or_default();
         Self { claimed: claimed.into_iter().collect(), ..Self::default() }
     }
 

@@ -7,10 +7,12 @@
 //! Keys may come from any hand: what is not written exactly as it is written here is no key of a board, and is passed
 //! over.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 /// How many chunks are looked at with one listing: as many keys as storages give in one answer.
 pub const PAGE: u64 = 1000;
 
-/// No claim of a later epoch is believed: with the shortest leases a chunk comes to it after weeks.
+/// No claim of a later epoch is believed by itself: with the shortest leases a chunk comes to it after weeks.
 pub const LAST_EPOCH: u64 = 1_000_000;
 
 /// No worker has a longer name.
@@ -89,16 +91,28 @@ pub fn worker_of_beat(key: &str) -> Option<&str> {
 /// Chunk and epoch of a claim's key.
 #[must_use]
 pub fn read_claim(key: &str) -> Option<(u64, u64)> {
-    let (chunk, epoch) = key.strip_prefix("claims/")?.split_once('/')?;
-    Some((number(chunk)?, epoch_of(epoch)?))
+    read_any_claim(key).filter(|(_, epoch)| *epoch <= LAST_EPOCH)
 }
 
-/// The epoch of a claim's key, also one that is not believed: where a claim of the last epoch is somebody else's, those
-/// behind it are as good as others.
+/// The epochs of listed claims that are believed, by chunk and in order: those up to [`LAST_EPOCH`], and one behind it
+/// when the epoch before it is believed.
 #[must_use]
-pub fn read_any_epoch(key: &str) -> Option<u64> {
-    let (_, epoch) = key.strip_prefix("claims/")?.split_once('/')?;
-    number(epoch).filter(|epoch| *epoch > 0)
+pub fn believed(listed: &[String]) -> BTreeMap<u64, BTreeSet<u64>> {
+    let mut claims: Vec<(u64, u64)> = listed.iter().filter_map(|key| read_any_claim(key)).collect();
+    claims.sort_unstable();
+    let mut believed: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
+    for (chunk, epoch) in claims {
+        let before = believed.get(&chunk).and_then(|epochs| epochs.last()).copied();
+        if epoch <= LAST_EPOCH || before.is_some_and(|before| before + 1 >= epoch) {
+            believed.entry(chunk).or_default().insert(epoch);
+        }
+    }
+    believed
+}
+
+fn read_any_claim(key: &str) -> Option<(u64, u64)> {
+    let (chunk, epoch) = key.strip_prefix("claims/")?.split_once('/')?;
+    Some((number(chunk)?, number(epoch).filter(|epoch| *epoch > 0)?))
 }
 
 /// Epoch, first call and the call after the last of a report's key.
@@ -123,10 +137,6 @@ fn number(text: &str) -> Option<u64> {
     plain.then(|| text.parse().ok()).flatten()
 }
 
-fn epoch_of(text: &str) -> Option<u64> {
-    number(text).filter(|epoch| (1..=LAST_EPOCH).contains(epoch))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,11 +158,18 @@ mod tests {
         }
         for epoch in [0, u64::MAX] {
             assert_eq!(
-                (read_any_epoch(&claim(1, epoch)), read_outcome(&outcome(1, epoch, 0, 1))),
+                (read_any_claim(&claim(1, epoch)), read_outcome(&outcome(1, epoch, 0, 1))),
                 (None, None)
             );
         }
-        assert_eq!(read_any_epoch(&claim(1, LAST_EPOCH + 1)), Some(LAST_EPOCH + 1));
+        let of = |epochs: &[u64]| {
+            let listed: Vec<_> = epochs.iter().map(|epoch| claim(7, *epoch)).collect();
+            believed(&listed).remove(&7).unwrap_or_default().into_iter().collect::<Vec<_>>()
+        };
+        let last = LAST_EPOCH;
+        assert_eq!(of(&[last + 2, last, last + 1, 1]), [1, last, last + 1, last + 2]);
+        assert_eq!(of(&[1, 3, last - 1, last + 1]), [1, 3, last - 1]);
+        assert!(of(&[last + 1, 999_999_999_999, u64::MAX, 0]).is_empty());
         assert_eq!(read_claim(&claim(1, LAST_EPOCH)), Some((1, LAST_EPOCH)));
         for key in ["claims/000000000001/+00000000002", "claims/1/2", "claims/000000000001/000000000002/"] {
             assert_eq!(read_claim(key), None, "{key}");

@@ -152,18 +152,14 @@ impl Watch {
     /// Takes in the claims of a page. Returns an open chunk that has none any more: whoever held it gives it up, and it
     /// is free.
     fn note_claims(&mut self, page: u64, listed: &[String], known: &Known) -> Option<u64> {
-        let mut newest: BTreeMap<u64, u64> = BTreeMap::new();
-        for (chunk, epoch) in listed.iter().filter_map(|key| keys::read_claim(key)) {
-            let newest = newest.entry(chunk).or_default();
-            *newest = epoch.max(*newest);
-        }
+        let newest: BTreeMap<u64, u64> = keys::believed(listed)
+            .into_iter()
+            .filter_map(|(chunk, epochs)| Some((chunk, *epochs.last()?)))
+            .collect();
         self.claimed.retain(|chunk, _| chunk / keys::PAGE != page || newest.contains_key(chunk));
         for (chunk, claimed) in &mut self.claimed {
-            // A newer one; or the newest is gone, unless it is one of those that are not listed.
-            let counts = |epoch: u64| {
-                epoch > claimed.epoch || epoch < claimed.epoch && claimed.epoch <= keys::LAST_EPOCH
-            };
-            if let Some(epoch) = newest.get(chunk).filter(|epoch| counts(**epoch)) {
+            // A newer one; or the newest is gone.
+            if let Some(epoch) = newest.get(chunk).filter(|epoch| **epoch != claimed.epoch) {
                 *claimed = Claimed { epoch: *epoch, holder: None };
             }
         }

@@ -229,7 +229,7 @@ impl BoardWorker {
             (State::Reading { chunk, epoch, found, hold }, answer) => {
                 match (hold.as_mut(), found.as_mut(), answer) {
                     (Some(hold), _, Answer::Found(report)) => hold.read(&report),
-                    (None, None, Answer::Listed(claims)) => *found = Some(Found::claims(&claims)),
+                    (None, None, Answer::Listed(claims)) => *found = Some(Found::claims(&claims, *chunk)),
                     (None, Some(found), Answer::Listed(outcomes)) => {
                         found.reports(&outcomes);
                         let calls = self.chunks.calls_of(*chunk);
@@ -298,7 +298,7 @@ impl BoardWorker {
             return;
         }
         let (chunk, epoch) = of;
-        let newest = claims.iter().filter_map(|key| keys::read_claim(key)).map(|(_, epoch)| epoch).max();
+        let newest = keys::believed(claims).get(&chunk).and_then(|epochs| epochs.last()).copied();
         if newest.is_some_and(|newest| newest > epoch) {
             self.stop();
             self.state = State::Looking;

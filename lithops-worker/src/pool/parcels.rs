@@ -193,12 +193,15 @@ impl Pool {
                 if !self.nested.hears(owner) {
                     return Ok(());
                 }
+                let is_gone = values.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound);
                 let unreadable = values.as_ref().err().map(|error| {
                     format!("the shared values of a job cannot be read from the storage: {error}")
                 });
                 if let (Some(why), Owner::Client) = (&unreadable, owner) {
                     // A worker that answers at once with a loss would be given every call, where others may be well.
-                    return Err(Error::new(ErrorKind::Io, why.clone()).with_retry(Retry::Later));
+                    // What somebody has removed is there for no other worker either.
+                    let retry = if is_gone { Retry::Never } else { Retry::Later };
+                    return Err(Error::new(ErrorKind::Io, why.clone()).with_retry(retry));
                 }
                 spec.shared = values.unwrap_or_default();
                 let mut frame = Vec::new();

@@ -14,6 +14,9 @@ use super::{
     store::{FASTEST, SLOWEST, SimulatedStore},
 };
 
+/// For so long others change the storage: what they take away without end, nobody can put back.
+const TAMPERED_FOR: u64 = 600 * 1_000_000;
+
 /// Whose event it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Who {
@@ -161,6 +164,9 @@ impl World {
 
     /// Lets somebody else change what is stored.
     fn tamper(&mut self) {
+        if self.now > TAMPERED_FOR {
+            return;
+        }
         if self.random_hand.happens(self.scenario.vanishes) {
             self.store.vanish(self.random_hand.below(u64::MAX));
         }
