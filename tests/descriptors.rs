@@ -363,6 +363,53 @@ async fn what_a_call_has_started_ends_with_it_whatever_its_session() {
 }
 
 #[lithops::function]
+fn processes(_x: u32) -> (u32, u32) {
+    (std::process::id(), std::os::unix::process::parent_id())
+}
+
+/// A client with a copy of itself, which has all its sockets; its worker, a sub-worker and the copy are written down.
+#[test]
+fn the_client_with_a_copy_in_a_process_of_its_own() {
+    let Some(path) = std::env::var_os("LITHOPS_TEST_COPY").map(PathBuf::from) else { return };
+    let fexec =
+        lithops::blocking::FunctionExecutor::builder().worker_processes(1).build().expect("an executor");
+    let call = fexec.call_async(processes, 1).run().expect("a call");
+    let (sub_worker, worker) = call.result().expect("a value");
+    // SAFETY: the copy only drops what it has and sleeps.
+    let copy = unsafe { libc::fork() };
+    if copy == 0 {
+        drop((call, fexec));
+    } else {
+        fs::write(path.with_extension("new"), format!("{sub_worker} {worker} {copy}")).expect("written");
+        fs::rename(path.with_extension("new"), path).expect("renamed");
+    }
+    std::thread::sleep(Duration::from_secs(1000));
+}
+
+#[tokio::test]
+async fn workers_end_with_their_client_although_a_copy_of_it_lives_and_not_with_the_copy() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("pids");
+    let mut client = Command::new(std::env::current_exe().expect("this program"))
+        .args(["the_client_with_a_copy_in_a_process_of_its_own", "--exact", "--nocapture"])
+        .env("LITHOPS_TEST_COPY", &path)
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("a client");
+    while !path.exists() {
+        assert!(client.try_wait().expect("a client").is_none(), "it goes on");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let pids = left(&path);
+    client.kill().expect("killed");
+    client.wait().expect("ended");
+    end(&pids[..2]).await;
+    assert!(is_alive(pids[2]), "the copy has nothing to do with that");
+    let copy = i32::try_from(pids[2]).ok().and_then(rustix::process::Pid::from_raw).expect("a number");
+    rustix::process::kill_process(copy, rustix::process::Signal::KILL).expect("killed");
+}
+
+#[lithops::function]
 fn catch_a_panic(_x: u32) -> bool {
     std::panic::catch_unwind(|| panic!("harmless")).is_err()
 }

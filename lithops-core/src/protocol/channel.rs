@@ -322,9 +322,8 @@ mod tests {
         let mut incoming = BlockingIncoming { stream: Arc::new(theirs), arrived: arrived.clone() };
         arrived.lock().push_back(Came::Lost);
         // The mark is that of an earlier message, whose frame is read first.
-        let header = shared_header(FrameKind::Report, 0, &loans[0]);
-        let mut first = io::Read::chain(header.as_slice(), &mut incoming);
-        let error = read_frame_with(&mut first, &arrived).expect_err("it was lost");
+        let first = shared_header(FrameKind::Report, 0, &loans[0]);
+        let error = read_frame_with(&mut first.as_slice(), &arrived).expect_err("it was lost");
         assert!(format!("{error:?}").contains("ulimit -n"), "{error:?}");
         for byte in [1, 2] {
             let frame = read_frame_with(&mut incoming, &arrived).expect("reads").expect("a frame");
