@@ -1,7 +1,6 @@
 //! Becoming what this process was started as.
 
 use std::{
-    fs::File,
     io,
     os::{
         fd::{AsFd, OwnedFd},
