@@ -7,8 +7,6 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use lithops::prelude::*;
-
 lithops::test_worker!();
 
 const DURABLE: &str = "LITHOPS_TEST_DURABLE";

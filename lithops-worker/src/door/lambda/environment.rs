@@ -137,6 +137,7 @@ fn unreadable(error: Error) -> Error {
         }
         (ErrorKind::NotFound, _) => "has something removed it, or is the bucket another than the client's?",
         (_, Some(hint)) => hint,
+        _ if Shipped::is_damaged(&error) => "something else has written there, or the storage is damaged",
         _ => "is the bucket that of the function's region, and may its role read it?",
     };
     let words = format!("the worker cannot fetch the program from the storage: {}", error.message());

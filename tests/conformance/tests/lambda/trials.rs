@@ -203,7 +203,7 @@ async fn damaged(place: Place) {
     let proxy = place.proxy().await;
     let sources = Sources { yaml: Some(place.yaml(&proxy, "")), file: None };
     let config = Config::load(&sources, &Environment::new(".")).expect("it is right");
-    let named = Registry::builtin().and_then(|all| all.storage_of(&config).map(ToString::to_string));
+    let named = Registry::builtin().and_then(|all| all.storage_of(&config).map(std::borrow::Cow::into_owned));
     let (storage, _) = {
         let mut config = config.clone();
         config.set("lithops", "storage", Value::from(named.expect("one")), Origin::Builder("storage"));
