@@ -17,6 +17,9 @@ use crate::{
     storage::{ObjectStorage, StorageClient},
 };
 
+/// Puts something in a place.
+type Make = fn(&Path);
+
 async fn found(source: DataSource, storage: Arc<ObjectStorage>) -> Result<Vec<DataObject>> {
     let storage = StorageClient::new(storage, "b");
     let around = Surroundings { storage: storage.clone(), workers_are_here: true, storage_is_shared: true };
@@ -34,7 +37,7 @@ async fn fault(folder: &Path) -> Error {
 
 #[tokio::test]
 async fn what_is_in_a_folder_and_is_no_file_is_named() {
-    let things: [(&str, fn(&Path)); 5] = [
+    let things: [(&str, Make); 5] = [
         ("broken", |place| symlink("nowhere", place).unwrap()),
         ("self", |place| symlink("self", place).unwrap()),
         ("pipe", |place| mknodat(CWD, place, FileType::Fifo, Mode::RUSR, 0).unwrap()),

@@ -195,6 +195,9 @@ mod tests {
     use super::*;
     use crate::storage::{ObjectStorage, StorageClient};
 
+    /// Puts something in a place.
+    type Make = fn(&Path);
+
     /// A bucket `b` with an object `a`.
     fn bucket() -> (tempfile::TempDir, PathBuf) {
         let root = tempfile::tempdir().unwrap();
@@ -257,7 +260,7 @@ mod tests {
     #[test]
     fn what_is_no_object_is_named_and_in_nobodys_way_elsewhere() {
         let (root, bucket) = bucket();
-        let things: [(&str, fn(&Path)); 5] = [
+        let things: [(&str, Make); 5] = [
             ("loop", |place| symlink("..", place).unwrap()),
             ("self", |place| symlink("self", place).unwrap()),
             ("broken", |place| symlink("nowhere", place).unwrap()),
