@@ -13,7 +13,7 @@ use std::{
 use futures_util::TryStreamExt;
 use lithops_core::{
     error::ErrorKind,
-    storage::{Credentials, Locator, Storage, StorageClient},
+    storage::{Credentials, Locator, StorageClient},
 };
 use lithops_storage_aws_s3::S3Storage;
 
@@ -115,7 +115,7 @@ async fn an_answer_that_is_too_short_is_asked_for_again() {
     assert_eq!(*storage.get_within("bucket", "fox", 100).await.expect("read"), *CONTENT);
     server.cut.store(1, Ordering::SeqCst);
     let (meta, pieces) = client.get_stream("bucket", "fox").await.expect("a stream");
-    let pieces: Vec<_> = pieces.try_collect().await.expect("read");
+    let pieces: Vec<_> = pieces.map_ok(|piece| piece.to_vec()).try_collect().await.expect("read");
     assert_eq!((meta.size, pieces.concat()), (CONTENT.len() as u64, CONTENT.to_vec()));
     assert_eq!(server.answers.load(Ordering::SeqCst), 4 + 5, "those that were cut, and those that were not");
 }
