@@ -458,7 +458,8 @@ async fn a_stray_pointer_costs_its_own_call_and_no_other() {
         for (number, outcome) in outcomes.iter().enumerate().filter(|(number, _)| *number != 10) {
             assert_eq!(outcome.as_ref().ok(), Some(&(number as u64)), "{byte} {goes_on}: {outcome:?}");
         }
-        assert_eq!(outcomes[10].is_err(), goes_on, "{:?}", outcomes[10]);
+        // One that returns at once is believed, unless the damage has been seen before.
+        assert!(outcomes[10].is_err() || !goes_on, "{:?}", outcomes[10]);
     }
 }
 

@@ -40,6 +40,8 @@ use crate::clock;
 
 /// How often the memory of a sub-worker with a long call is looked at.
 const SAMPLE: Duration = Duration::from_millis(200);
+/// What has ended before a ledger was damaged has been reported after this long: the call that still runs did it.
+const UNTOLD: Duration = Duration::from_millis(500);
 /// A report of more bytes than this is passed on as it is, rather than copied to others.
 const LARGE: usize = 64 << 10;
 /// When this many sub-workers in a row end by themselves before they say hello, none ever will.
@@ -597,8 +599,15 @@ impl Pool {
             }
             let running = match slot.doing() {
                 Doing::Runs(batch, index) => Some((batch.number, index)),
-                Doing::Nothing => continue,
+                Doing::Nothing => {
+                    slot.damaged_since = None;
+                    continue;
+                }
                 Doing::Damaged => {
+                    let damaged_since = *slot.damaged_since.get_or_insert(now);
+                    if since(damaged_since.max(slot.heard_at)) < UNTOLD {
+                        continue;
+                    }
                     if let Some(job) = &mut job {
                         job.one_by_one = true;
                     }
@@ -606,6 +615,7 @@ impl Pool {
                     continue;
                 }
             };
+            slot.damaged_since = None;
             let ran = since(slot.begun_at(now));
             if ran > SAMPLE && since(slot.resident.1) > SAMPLE {
                 slot.resident = (memory::resident(slot.pid), now);
