@@ -1,7 +1,12 @@
 //! What a call does to descriptors, processes and signals harms neither it, nor others, nor what is known of it.
 
 #![expect(unsafe_code, reason = "these calls do what C does")]
-#![expect(clippy::print_stdout, reason = "what is printed is looked at")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "these calls misbehave on purpose, and what they print is looked at"
+)]
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -295,6 +300,7 @@ async fn a_call_that_leaves_its_process_group_is_ended_by_its_timeout() {
 }
 
 /// Leaves one process with a session of its own, and one whose parent has ended besides, and their numbers.
+#[expect(clippy::zombie_processes, reason = "it is to be left behind")]
 fn leave_sessions(path: &Path) {
     let apart = || {
         rustix::process::setsid()?;
@@ -416,7 +422,8 @@ fn catch_a_panic(_x: u32) -> bool {
 
 #[lithops::function]
 fn pass_a_panic_on(_x: u32) {
-    if let Err(panic) = std::thread::spawn(|| panic!("the real reason")).join() {
+    let fails = |reason: &'static str| panic!("the {reason} reason");
+    if let Err(panic) = std::thread::spawn(move || -> u32 { fails("real") }).join() {
         std::panic::resume_unwind(panic);
     }
 }
@@ -458,7 +465,8 @@ async fn a_stray_pointer_costs_its_own_call_and_no_other() {
         for (number, outcome) in outcomes.iter().enumerate().filter(|(number, _)| *number != 10) {
             assert_eq!(outcome.as_ref().ok(), Some(&(number as u64)), "{byte} {goes_on}: {outcome:?}");
         }
-        assert_eq!(outcomes[10].is_err(), goes_on, "{:?}", outcomes[10]);
+        // One that returns at once is believed, unless the damage has been seen before.
+        assert!(outcomes[10].is_err() || !goes_on, "{:?}", outcomes[10]);
     }
 }
 

@@ -2,12 +2,15 @@
 
 use std::{
     collections::VecDeque,
-    io::{self, BufReader, IoSlice, IoSliceMut, Read, Write},
+    io::{self, BufReader, IoSlice, Read, Write},
     mem::MaybeUninit,
     net::Shutdown,
-    os::{fd::OwnedFd, unix::net::UnixStream},
+    os::{
+        fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+        unix::net::UnixStream,
+    },
     pin::Pin,
-    ptr,
+    ptr::{self, NonNull},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
     thread,
@@ -15,10 +18,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
-};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use tokio::io::{AsyncRead, Interest, ReadBuf, unix::AsyncFd};
 
 use super::{
@@ -80,8 +80,8 @@ impl AsyncRead for Incoming {
     ) -> Poll<io::Result<()>> {
         loop {
             let mut ready = ready!(self.stream.poll_read_ready(context))?;
-            // SAFETY: nothing of it is read before the system has written it, and it is not made uninitialised.
-            let room = unsafe { &mut *(ptr::from_mut(buffer.unfilled_mut()) as *mut [u8]) };
+            // SAFETY: what is written there is initialised, and nothing else is.
+            let room = unsafe { buffer.unfilled_mut() };
             let Ok(received) = ready.try_io(|stream| receive(stream.get_ref(), room, &self.arrived)) else {
                 continue;
             };
@@ -133,8 +133,11 @@ impl BlockingFrames {
 }
 
 impl Read for BlockingIncoming {
+    #[expect(unsafe_code, reason = "as above")]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        receive(&self.stream, buffer, &self.arrived).map(|received| received.bytes)
+        // SAFETY: what is written there is initialised, and nothing else is.
+        let room = unsafe { &mut *(ptr::from_mut(buffer) as *mut [MaybeUninit<u8>]) };
+        receive(&self.stream, room, &self.arrived).map(|received| received.bytes)
     }
 }
 
@@ -176,24 +179,8 @@ struct Received {
     with_descriptors: bool,
 }
 
-fn receive(stream: &UnixStream, room: &mut [u8], arrived: &Arrived) -> io::Result<Received> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut parts = [IoSliceMut::new(room)];
-    let received = loop {
-        match recvmsg(stream, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
-            Err(rustix::io::Errno::INTR) => {}
-            received => break received?,
-        }
-    };
-    let (bytes, is_cut) = (received.bytes, received.flags.contains(ReturnFlags::CTRUNC));
-    // The kernel ends a read behind the bytes that descriptors came with, so that these are of one message.
-    let mut came = None;
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-            came.get_or_insert_with(Vec::new).extend(descriptors);
-        }
-    }
+fn receive(stream: &UnixStream, room: &mut [MaybeUninit<u8>], arrived: &Arrived) -> io::Result<Received> {
+    let (bytes, is_cut, came) = receive_message(stream, room)?;
     let with_descriptors = came.is_some() || is_cut;
     if with_descriptors {
         // A part of what belongs together is of no use; that something came is noted in its place all the same.
@@ -205,6 +192,65 @@ fn receive(stream: &UnixStream, room: &mut [u8], arrived: &Arrived) -> io::Resul
         }
     }
     Ok(Received { bytes, with_descriptors })
+}
+
+/// How many bytes came, whether descriptors that came with them were lost, and those that were not. The kernel ends a
+/// read behind the bytes that descriptors came with, so that these are of one message.
+#[expect(unsafe_code, reason = "safe bindings want memory that was written before")]
+fn receive_message(
+    stream: &UnixStream,
+    room: &mut [MaybeUninit<u8>],
+) -> io::Result<(usize, bool, Option<Vec<OwnedFd>>)> {
+    /// Room for two descriptors, at a place where its header may be.
+    #[repr(C, align(8))]
+    struct Control([u8; 64]);
+
+    let mut control = Control([0; 64]);
+    let mut part = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
+    // SAFETY: all its fields are numbers and pointers, for which zeros are valid.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = (&raw mut control.0).cast();
+    // SAFETY: it computes a number.
+    message.msg_controllen = unsafe { libc::CMSG_SPACE((2 * size_of::<RawFd>()) as u32) } as _;
+    let bytes = loop {
+        // SAFETY: the message names memory that may be written, with its lengths.
+        let received = unsafe { libc::recvmsg(stream.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC) };
+        match usize::try_from(received) {
+            Ok(bytes) => break bytes,
+            Err(_) => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+    };
+    let mut came: Option<Vec<OwnedFd>> = None;
+    // SAFETY: the kernel has filled the message in; what the macros lead to is inside of `control`.
+    let mut header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+    while let Some(control) = NonNull::new(header) {
+        // SAFETY: as above.
+        let libc::cmsghdr { cmsg_len, cmsg_level, cmsg_type, .. } = unsafe { control.read() };
+        if (cmsg_level, cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+            let mut descriptors = Vec::new();
+            // SAFETY: as above.
+            let data = unsafe { libc::CMSG_DATA(header) }.cast::<RawFd>();
+            // SAFETY: it computes a number.
+            let len_of = |count: usize| unsafe { libc::CMSG_LEN((count * size_of::<RawFd>()) as u32) };
+            while u64::from(len_of(descriptors.len() + 1)) <= cmsg_len as u64 {
+                // SAFETY: as above; the descriptor is a new one that nobody else owns.
+                let descriptor =
+                    unsafe { OwnedFd::from_raw_fd(data.add(descriptors.len()).read_unaligned()) };
+                descriptors.push(descriptor);
+            }
+            came.get_or_insert_default().append(&mut descriptors);
+        }
+        // SAFETY: as above.
+        header = unsafe { libc::CMSG_NXTHDR(&raw const message, header) };
+    }
+    Ok((bytes, message.msg_flags & libc::MSG_CTRUNC != 0, came))
 }
 
 /// What has come with one message.

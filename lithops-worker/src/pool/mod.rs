@@ -20,6 +20,7 @@ mod bundles;
 mod cause;
 mod deadline;
 mod dispatcher;
+mod ended;
 mod events;
 mod job;
 mod ledger;

@@ -74,6 +74,8 @@ pub(super) struct Slot {
     pub(super) started_at: u64,
     /// When it last was given calls with nothing to do, or reported, on the monotonic clock.
     pub(super) heard_at: u64,
+    /// Since when what it shares with the worker says something that cannot be, on the monotonic clock.
+    pub(super) damaged_since: Option<u64>,
     /// Why it was asked to end, and because of which call: batch and index.
     pub(super) ending: Option<(Ending, u32, u32)>,
     /// When it was asked to end, on the monotonic clock.
@@ -133,6 +135,7 @@ impl Slot {
             ready: false,
             started_at: clock::monotonic(),
             heard_at: clock::monotonic(),
+            damaged_since: None,
             ending: None,
             asked_to_end_at: None,
             resident: (0, 0),

@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 
 use super::{
     bundles::{Decided, Kept},
-    cause::{self, Ending, Evidence, Exit},
+    cause::Ending,
     deadline::Due,
     events::{SlotEvent, SlotEventKind},
     job::Job,
@@ -40,12 +40,14 @@ use crate::clock;
 
 /// How often the memory of a sub-worker with a long call is looked at.
 const SAMPLE: Duration = Duration::from_millis(200);
+/// What has ended before a ledger was damaged has been reported after this long: the call that still runs did it.
+const UNTOLD: Duration = Duration::from_millis(500);
 /// A report of more bytes than this is passed on as it is, rather than copied to others.
 const LARGE: usize = 64 << 10;
 /// When this many sub-workers in a row end by themselves before they say hello, none ever will.
-const FALSE_STARTS: u32 = 3;
+pub(super) const FALSE_STARTS: u32 = 3;
 /// So many that are killed by somebody meanwhile count as one: that says little of the next.
-const KILLED_STARTS: u32 = 10;
+pub(super) const KILLED_STARTS: u32 = 10;
 
 /// All state of the pool. Everything that happens goes through it, one thing after another.
 #[derive(Debug)]
@@ -67,11 +69,11 @@ pub struct Pool {
     pub(super) widest: usize,
     pub(super) slots: BTreeMap<u64, Slot>,
     pub(super) next_slot: u64,
-    false_starts: u32,
+    pub(super) false_starts: u32,
     pub(super) shortage: Shortage,
     /// Whether more sub-workers are to be started at the next turn.
     pub(super) starts_more: bool,
-    memory: Memory,
+    pub(super) memory: Memory,
     pub(super) events: mpsc::UnboundedSender<SlotEvent>,
     pub(super) happened: mpsc::UnboundedReceiver<SlotEvent>,
     /// Chunks of durable jobs that have been stored.
@@ -397,105 +399,15 @@ impl Pool {
         }
     }
 
-    /// A sub-worker has ended: the running call gets its cause, what was begun and lost is said to be, and the rest
-    /// goes back unharmed.
-    fn exited(&mut self, number: u64, exit: Exit, broken: Option<&Error>) -> Result<()> {
-        let Some(mut slot) = self.slots.remove(&number) else { return Ok(()) };
-        let job_id = slot.job();
-        let limit = job_id.and_then(|id| self.jobs.get(&id)).map_or(1 << 20, |job| job.spec.log_limit);
-        let rest = slot.log.take_rest(limit);
-        let logs = logs_of(&mut slot);
-        self.send_logs(logs)?;
-        if !slot.ready {
-            self.false_start(exit, &rest)?;
-        }
-        let killed = self.memory.has_killed();
-        let out_of_memory = killed || self.memory.is_near_limit(slot.resident.0);
-        let mut rest = Some(rest);
-        if let Some(job) = job_id.and_then(|id| self.jobs.get_mut(&id)) {
-            job.slots -= 1;
-        }
-        if slot.disowned {
-            return self.end_nested(number);
-        }
-        // What is known of each batch: how many were begun, and how many of them have ended.
-        let known: Vec<_> = slot.batches.iter().map(|batch| slot.known(batch)).collect();
-        for (batch, (begun, _)) in slot.batches.iter().zip(&known).rev() {
-            let unbegun = batch.calls.slice(*begun, batch.calls.run.count - begun);
-            if let Some(job) = self.jobs.get_mut(&batch.calls.run.job)
-                && unbegun.run.count > 0
-            {
-                job.push_front(unbegun);
-            }
-        }
-        let begun_at = slot.begun_at(clock::monotonic());
-        for (batch, (begun, finished)) in slot.batches.iter().zip(known) {
-            if finished < begun {
-                let calls = batch.calls.slice(finished, 1);
-                let blamed =
-                    slot.ending.filter(|(_, number, index)| (*number, *index) == (batch.number, finished));
-                let evidence = Evidence {
-                    ending: blamed.map(|(ending, ..)| ending),
-                    out_of_memory,
-                    resident: slot.resident.0,
-                };
-                let (tag, error) = match (slot.ending, broken) {
-                    // It was asked to end because of another call, which has ended meanwhile.
-                    (Some(_), _) if blamed.is_none() => (Tag::Lost, cause::unreported()),
-                    (None, Some(error)) => cause::unheard(error),
-                    (None, None) if slot.ledger.is_cut_off() => cause::judge(Exit::Silent, evidence),
-                    _ => cause::judge(exit, evidence),
-                };
-                // With others that may have run, nobody knows which of them it was.
-                let is_alone = begun - finished == 1;
-                let (tag, error) = if is_alone { (tag, error) } else { (Tag::Lost, cause::untold()) };
-                if let Some(text) = rest.take().filter(|text| !text.is_empty()) {
-                    self.send_logs(vec![(calls.run.job, entry(&calls, 0, text))])?;
-                }
-                self.outcome(&calls, slot.pid, tag, &error, begun_at)?;
-            }
-            for index in finished + 1..begun {
-                let call = batch.calls.slice(index, 1);
-                self.outcome(&call, slot.pid, Tag::Lost, &cause::untold(), begun_at)?;
-            }
-            let lost = batch.calls.slice(batch.reported, finished - batch.reported);
-            for index in 0..lost.run.count {
-                self.outcome(&lost.slice(index, 1), slot.pid, Tag::Lost, &cause::unreported(), begun_at)?;
-            }
-        }
-        self.end_nested(number)
-    }
-
-    fn false_start(&mut self, exit: Exit, output: &Text) -> Result<()> {
-        if self.slots.values().any(|slot| slot.ready) {
-            // Others are up: what this one lacked is no fault of the program.
-            return self.shortage.begins(unexpected("no more sub-workers"), 1);
-        }
-        let killed = matches!(exit, Exit::Signal(signal) if signal == Signal::KILL.as_raw());
-        self.false_starts += if killed { 1 } else { KILLED_STARTS };
-        if !killed {
-            self.shortage.begins(unexpected("no sub-worker"), 1)?;
-        }
-        if self.false_starts < FALSE_STARTS * KILLED_STARTS {
-            return Ok(());
-        }
-        let how = match exit {
-            Exit::Code(code) => format!("exited with code {code}"),
-            Exit::Signal(signal) => format!("died of signal {signal}"),
-            Exit::Silent => "closed its channel and went on".to_owned(),
-            Exit::Unknown => "ended, and how is not known".to_owned(),
-        };
-        let words = output.last_words();
-        let words = if words.is_empty() { String::new() } else { format!(", saying: {words}") };
-        Err(Error::new(
-            ErrorKind::WorkerLost,
-            format!("sub-workers end before they are up; the last {how}{words}"),
-        )
-        .with_hint("the program must reach `lithops::init()` first thing in `main`"))
-    }
-
     /// An outcome that the pool itself has to tell.
-    fn outcome(&mut self, call: &Calls, pid: u32, tag: Tag, error: &CallError, begun_at: u64) -> Result<()> {
+    pub(super) fn outcome(
+        &mut self,
+        call: &Calls,
+        pid: u32,
+        tag: Tag,
+        error: &CallError,
+        begun_at: u64,
+    ) -> Result<()> {
         let encoded = rmp_serde::to_vec_named(error)
             .map_err(|error| Error::new(ErrorKind::Unexpected, format!("cannot encode an error: {error}")))?;
         let offset = clock::epoch_offset();
@@ -524,7 +436,7 @@ impl Pool {
         Ok(())
     }
 
-    fn send_logs(&mut self, logs: Vec<(JobId, LogEntry)>) -> Result<()> {
+    pub(super) fn send_logs(&mut self, logs: Vec<(JobId, LogEntry)>) -> Result<()> {
         for (job, entry) in &logs {
             if let Some(bundles) = self.jobs.get_mut(job).and_then(|job| job.bundles.as_mut()) {
                 bundles.printed(entry);
@@ -597,8 +509,15 @@ impl Pool {
             }
             let running = match slot.doing() {
                 Doing::Runs(batch, index) => Some((batch.number, index)),
-                Doing::Nothing => continue,
+                Doing::Nothing => {
+                    slot.damaged_since = None;
+                    continue;
+                }
                 Doing::Damaged => {
+                    let damaged_since = *slot.damaged_since.get_or_insert(now);
+                    if since(damaged_since.max(slot.heard_at)) < UNTOLD {
+                        continue;
+                    }
                     if let Some(job) = &mut job {
                         job.one_by_one = true;
                     }
@@ -606,6 +525,7 @@ impl Pool {
                     continue;
                 }
             };
+            slot.damaged_since = None;
             let ran = since(slot.begun_at(now));
             if ran > SAMPLE && since(slot.resident.1) > SAMPLE {
                 slot.resident = (memory::resident(slot.pid), now);
@@ -630,7 +550,7 @@ impl Pool {
 }
 
 /// What the calls of a slot have printed whose ends have been seen in the log.
-fn logs_of(slot: &mut Slot) -> Vec<(JobId, LogEntry)> {
+pub(super) fn logs_of(slot: &mut Slot) -> Vec<(JobId, LogEntry)> {
     let ended = slot.log.take_ended();
     let mut logs = Vec::new();
     for (number, index, text) in ended {
@@ -645,7 +565,7 @@ fn logs_of(slot: &mut Slot) -> Vec<(JobId, LogEntry)> {
     logs
 }
 
-fn entry(calls: &Calls, index: u32, text: Text) -> LogEntry {
+pub(super) fn entry(calls: &Calls, index: u32, text: Text) -> LogEntry {
     let (head, dropped, tail) = text.into_parts();
     LogEntry { call: calls.run.first + u64::from(index), attempt: calls.run.attempt, head, dropped, tail }
 }
@@ -656,6 +576,6 @@ pub(super) fn write_report(report: &Report, out: &mut Vec<u8>) {
     out.extend_from_slice(&body);
 }
 
-fn unexpected(what: &str) -> Error {
+pub(super) fn unexpected(what: &str) -> Error {
     Error::new(ErrorKind::Unexpected, format!("the worker was sent {what}"))
 }
