@@ -327,7 +327,7 @@ impl Core {
             parent,
         };
         let (state, mut commands) = JobState::new(id, entry.display_name(), plan.clone(), known);
-        let state = Arc::new(state.observed_by(self.observers.clone()).shown(self.progress));
+        let state = Arc::new(state.open().observed_by(self.observers.clone()).shown(self.progress));
         self.announce(&state);
         let assignment = Assignment {
             job: Arc::clone(&state),

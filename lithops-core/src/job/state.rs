@@ -192,7 +192,7 @@ impl JobState {
             outcomes: Outcomes::default(),
             known: known.unwrap_or(0),
             complete: known.is_some(),
-            open: true,
+            open: false,
             error: None,
             first_plan: plan.clone(),
             plan,
@@ -218,6 +218,13 @@ impl JobState {
             },
             received,
         )
+    }
+
+    /// The same, while its inputs come: the number of calls is what they say, until they end.
+    #[must_use]
+    pub(crate) fn open(mut self) -> Self {
+        self.inner.get_mut().unwrap_or_else(PoisonError::into_inner).open = true;
+        self
     }
 
     /// The same, telling everything that happens to `observers`.
