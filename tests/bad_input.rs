@@ -32,7 +32,7 @@ async fn unknown_backends_and_storages() {
     let error = FunctionExecutor::builder().backend("lokalhost").build().await.expect_err("refused");
     says(&error, ErrorKind::NotFound, &["unknown backend `lokalhost`", "did you mean `localhost`?"]);
     let error = FunctionExecutor::builder().backend("aws_ec2").build().await.expect_err("refused");
-    says(&error, ErrorKind::NotFound, &["unknown backend `aws_ec2`", "enable feature `aws_ec2`"]);
+    says(&error, ErrorKind::NotFound, &["this version of lithops has no backend `aws_ec2`", "`localhost`"]);
     let error = FunctionExecutor::builder().storage("memroy").build().await.expect_err("refused");
     says(&error, ErrorKind::NotFound, &["`memroy`", "`memory`"]);
 }

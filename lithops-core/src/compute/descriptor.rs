@@ -143,7 +143,7 @@ impl Backend {
         if let Some(plugin) = self.plugin {
             return Source::Plugin(&plugin.path);
         }
-        if KNOWN.contains(&self.scheme) { Source::BuiltIn } else { Source::Crate }
+        if FEATURES.contains(&self.scheme) { Source::BuiltIn } else { Source::Crate }
     }
 }
 
@@ -174,8 +174,28 @@ pub struct Registry {
     backends: BTreeMap<&'static str, Backend>,
 }
 
-/// Backends of the project that a build may lack, and the feature that adds each.
-const KNOWN: &[&str] = &["localhost", "aws_lambda", "gcp_cloudrun", "k8s", "aws_ec2"];
+/// Backends that are features of the crate `lithops`.
+const FEATURES: &[&str] = &["localhost", "aws_lambda"];
+/// Those of Python Lithops, and of its words, that this version does not have.
+const LATER: &[&str] = &[
+    "aliyun_fc",
+    "aws_batch",
+    "aws_ec2",
+    "azure_containers",
+    "azure_functions",
+    "azure_vms",
+    "code_engine",
+    "gcp_cloudrun",
+    "gcp_functions",
+    "ibm_cf",
+    "ibm_vpc",
+    "k8s",
+    "knative",
+    "oracle_f",
+    "openwhisk",
+    "singularity",
+    "vm",
+];
 
 impl Registry {
     /// The backends that are linked into this program, and the plugins that it has loaded.
@@ -290,15 +310,21 @@ impl Registry {
         }
         let available: Vec<_> = self.backends.keys().map(|name| format!("`{name}`")).collect();
         let available = if available.is_empty() { "none".to_owned() } else { available.join(", ") };
-        let hint = if KNOWN.contains(&scheme) {
+        let not_found = |problem: String| Error::new(ErrorKind::NotFound, problem);
+        if LATER.contains(&scheme) {
+            return Err(not_found(format!("this version of lithops has no backend `{scheme}`"))
+                .with_hint(format!("this program has: {available}; a crate of another party may add it")));
+        }
+        let candidates = self.backends.keys().copied().chain(FEATURES.iter().copied());
+        let hint = if FEATURES.contains(&scheme) {
             format!(
                 "this program was built without it (it has: {available}); enable feature `{scheme}` of `lithops`"
             )
-        } else if let Some(near) = config::nearest(scheme, KNOWN.iter().copied()) {
+        } else if let Some(near) = config::nearest(scheme, candidates) {
             format!("did you mean `{near}`? this program has: {available}")
         } else {
             format!("this program has: {available}")
         };
-        Err(Error::new(ErrorKind::NotFound, format!("unknown backend `{scheme}`")).with_hint(hint))
+        Err(not_found(format!("unknown backend `{scheme}`")).with_hint(hint))
     }
 }

@@ -20,7 +20,7 @@
 //! ```
 //!
 //! - A call is dispatched at least once and committed exactly once: an outcome of a committed call is dropped. A
-//!   success of any attempt counts; a failure or loss only on the attempt the call is on.
+//!   success of any attempt counts; a failure or loss only on the attempt the call is on, from the worker that has it.
 //! - When a worker is lost, nobody knows which of its calls is to blame. The first loss of a call is taken as bad luck.
 //!   At the second it becomes a suspect: its range goes to a worker that has nothing else, and when that is lost too,
 //!   the range is split, until a call that keeps killing its workers is alone. Only then does a loss count against its
@@ -90,7 +90,7 @@ impl Tracker {
     fn outcomes(
         &mut self,
         range: (u64, u64),
-        attempt: u32,
+        (attempt, holder): (u32, Option<u64>),
         verdict: Verdict,
         now: Duration,
         steps: &mut Vec<Step>,
@@ -105,7 +105,7 @@ impl Tracker {
                 decided.insert(open, open_end);
                 continue;
             }
-            for (from, to) in self.release(open, open_end, Some(attempt)) {
+            for (from, to) in self.release(open, open_end, Some((attempt, holder))) {
                 decided.insert(from, to);
                 match verdict {
                     Verdict::Ok => {}
@@ -167,13 +167,19 @@ impl Tracker {
         }
     }
 
-    /// Takes calls out of their holders' hands; those on `attempt` only, if one is given. Returns what was taken.
-    fn release(&mut self, first: u64, end: u64, attempt: Option<u32>) -> Vec<(u64, u64)> {
+    /// Takes calls out of their holders' hands; if an attempt is given, only those on it, and if a holder is given, only
+    /// its own: a twin has the number of the attempt that follows when the first worker is lost. Returns what was taken.
+    fn release(&mut self, first: u64, end: u64, on: Option<(u32, Option<u64>)>) -> Vec<(u64, u64)> {
+        let concerns = |held: &Held| {
+            on.is_none_or(|(attempt, holder)| {
+                attempt == held.attempt && holder.is_none_or(|holder| holder == held.holder)
+            })
+        };
         let start = self.held.range(..=first).next_back().map_or(first, |(start, _)| *start);
         let touched: Vec<_> = self
             .held
             .range(start..end)
-            .filter(|(_, held)| held.end > first && attempt.is_none_or(|attempt| attempt == held.attempt))
+            .filter(|(_, held)| held.end > first && concerns(held))
             .map(|(start, held)| (*start, *held))
             .collect();
         let mut taken = Vec::new();
@@ -288,6 +294,7 @@ impl Tracking for Tracker {
 
     fn report(
         &mut self,
+        holder: Option<u64>,
         first: u64,
         end: u64,
         attempt: u32,
@@ -299,7 +306,7 @@ impl Tracking for Tracker {
         while from < end {
             let kind = verdict(from);
             let to = (from..end).find(|call| verdict(*call) != kind).unwrap_or(end);
-            self.outcomes((from, to), attempt, kind, now, &mut steps);
+            self.outcomes((from, to), (attempt, holder), kind, now, &mut steps);
             from = to;
         }
         steps
@@ -449,9 +456,9 @@ mod tests {
     #[test]
     fn a_report_in_the_middle_commits_once() {
         let mut tracker = held(Policy::default(), 10);
-        assert_eq!(tracker.report(3, 7, 1, &|_| Verdict::Ok, ZERO), [Step::Commit(3, 7)]);
-        assert_eq!(tracker.report(3, 7, 1, &|_| Verdict::Ok, ZERO), [Step::Drop(3, 7)]);
-        let steps = tracker.report(0, 10, 1, &|_| Verdict::Ok, ZERO);
+        assert_eq!(tracker.report(None, 3, 7, 1, &|_| Verdict::Ok, ZERO), [Step::Commit(3, 7)]);
+        assert_eq!(tracker.report(None, 3, 7, 1, &|_| Verdict::Ok, ZERO), [Step::Drop(3, 7)]);
+        let steps = tracker.report(None, 0, 10, 1, &|_| Verdict::Ok, ZERO);
         assert_eq!(steps, [Step::Commit(0, 3), Step::Commit(7, 10), Step::Drop(3, 7)]);
         assert!(tracker.is_finished());
     }
@@ -459,7 +466,7 @@ mod tests {
     #[test]
     fn failures_use_retries_and_losses_their_own_budget() {
         let mut tracker = held(Policy { retries: 1, losses: 1, ..Policy::default() }, 1);
-        assert_eq!(tracker.report(0, 1, 1, &|_| FAILED, ZERO), [Step::Again(0, 1)]);
+        assert_eq!(tracker.report(None, 0, 1, 1, &|_| FAILED, ZERO), [Step::Again(0, 1)]);
         assert_eq!(tracker.take_waiting(9), None, "it pauses");
         let due = tracker.next_wake().expect("a pause");
         tracker.wake(due);
@@ -469,8 +476,8 @@ mod tests {
         assert_eq!(tracker.holder_lost(1), [Step::Again(0, 1)]);
         let again = tracker.take_suspect().expect("a suspect");
         tracker.dispatched(again, 2, ZERO);
-        assert_eq!(tracker.report(0, 1, 1, &|_| FAILED, ZERO), [Step::Drop(0, 1)], "a late failure");
-        assert_eq!(tracker.report(0, 1, 3, &|_| FAILED, ZERO), [Step::Commit(0, 1)]);
+        assert_eq!(tracker.report(None, 0, 1, 1, &|_| FAILED, ZERO), [Step::Drop(0, 1)], "a late failure");
+        assert_eq!(tracker.report(None, 0, 1, 3, &|_| FAILED, ZERO), [Step::Commit(0, 1)]);
         assert!(tracker.is_finished());
     }
 
@@ -478,7 +485,7 @@ mod tests {
     fn a_failure_that_is_not_to_be_tried_again_is_not() {
         let mut tracker = held(Policy { retries: 5, ..Policy::default() }, 1);
         let verdict = |_| Verdict::Failed { again: false };
-        assert_eq!(tracker.report(0, 1, 1, &verdict, ZERO), [Step::Commit(0, 1)]);
+        assert_eq!(tracker.report(None, 0, 1, 1, &verdict, ZERO), [Step::Commit(0, 1)]);
     }
 
     #[test]
@@ -492,7 +499,7 @@ mod tests {
     #[test]
     fn what_was_not_begun_waits_on_the_same_attempt() {
         let mut tracker = held(Policy::default(), 8);
-        assert_eq!(tracker.report(4, 8, 1, &|_| Verdict::Unstarted, ZERO), [Step::Again(4, 8)]);
+        assert_eq!(tracker.report(None, 4, 8, 1, &|_| Verdict::Unstarted, ZERO), [Step::Again(4, 8)]);
         assert_eq!(
             tracker.take_waiting(3),
             Some(Dispatch { first: 4, end: 7, attempt: 1, suspect: false, twin: false })
@@ -518,7 +525,7 @@ mod tests {
             let steps = if (suspect.first..suspect.end).contains(&poison) {
                 tracker.holder_lost(holder)
             } else {
-                tracker.report(suspect.first, suspect.end, suspect.attempt, &|_| Verdict::Ok, ZERO)
+                tracker.report(None, suspect.first, suspect.end, suspect.attempt, &|_| Verdict::Ok, ZERO)
             };
             lost.extend(steps.into_iter().filter(|step| matches!(step, Step::CommitLost { .. })));
             holder += 1;
@@ -532,7 +539,7 @@ mod tests {
     #[test]
     fn of_a_call_and_its_twin_the_first_success_counts_and_failures_only_of_the_call_itself() {
         let mut tracker = held(Policy::default(), 4);
-        tracker.report(1, 4, 1, &|_| Verdict::Ok, ZERO);
+        tracker.report(None, 1, 4, 1, &|_| Verdict::Ok, ZERO);
         assert_eq!(
             tracker.straggler(ZERO, 9).map(|(dispatch, holder)| (dispatch.first, dispatch.end, holder)),
             Some((0, 1, 0))
@@ -540,11 +547,11 @@ mod tests {
         let (twin, _) = tracker.straggler(ZERO, 9).expect("it is held");
         tracker.dispatched(twin, 7, ZERO);
         assert_eq!(tracker.straggler(ZERO, 9), None, "it has a twin");
-        assert_eq!(tracker.report(0, 1, twin.attempt, &|_| FAILED, ZERO), [Step::Drop(0, 1)]);
+        assert_eq!(tracker.report(None, 0, 1, twin.attempt, &|_| FAILED, ZERO), [Step::Drop(0, 1)]);
         assert_eq!(tracker.holder_lost(7), []);
         let (twin, _) = tracker.straggler(ZERO, 9).expect("its twin is lost");
         tracker.dispatched(twin, 8, ZERO);
-        assert_eq!(tracker.report(0, 1, twin.attempt, &|_| Verdict::Ok, ZERO), [Step::Commit(0, 1)]);
+        assert_eq!(tracker.report(None, 0, 1, twin.attempt, &|_| Verdict::Ok, ZERO), [Step::Commit(0, 1)]);
         assert_eq!(tracker.holder_lost(0), []);
         assert!(tracker.is_finished());
     }
@@ -567,26 +574,42 @@ mod tests {
     #[test]
     fn what_is_settled_is_neither_tried_again_nor_committed_again() {
         let mut tracker = held(Policy::default(), 6);
-        tracker.report(4, 6, 1, &|_| Verdict::Unstarted, ZERO);
+        tracker.report(None, 4, 6, 1, &|_| Verdict::Unstarted, ZERO);
         assert_eq!(tracker.settle(2, 5), [(2, 5)]);
         assert_eq!(tracker.settle(0, 5), [(0, 2)]);
-        assert_eq!(tracker.report(0, 4, 1, &|_| Verdict::Ok, ZERO), [Step::Drop(0, 4)]);
+        assert_eq!(tracker.report(None, 0, 4, 1, &|_| Verdict::Ok, ZERO), [Step::Drop(0, 4)]);
         assert_eq!(tracker.take_waiting(9).map(|again| (again.first, again.end)), Some((5, 6)));
         assert_eq!(tracker.open(0, 6), [(5, 6)]);
     }
 
+    #[test]
+    fn a_failing_twin_does_not_answer_for_the_attempt_that_follows_a_lost_worker() {
+        let mut tracker = held(Policy::default(), 1);
+        let (twin, _) = tracker.straggler(ZERO, 9).expect("it is held");
+        tracker.dispatched(twin, 7, ZERO);
+        assert_eq!(tracker.holder_lost(0), [Step::Again(0, 1)]);
+        let again = tracker.take_waiting(9).expect("it waits");
+        assert_eq!(again.attempt, twin.attempt, "the twin and the new attempt have one number");
+        tracker.dispatched(again, 8, ZERO);
+        assert_eq!(tracker.report(Some(7), 0, 1, twin.attempt, &|_| FAILED, ZERO), [Step::Drop(0, 1)]);
+        assert_eq!(tracker.report(Some(7), 0, 1, twin.attempt, &|_| Verdict::Lost, ZERO), [Step::Drop(0, 1)]);
+        assert_eq!(tracker.report(Some(8), 0, 1, again.attempt, &|_| Verdict::Ok, ZERO), [Step::Commit(0, 1)]);
+    }
+
     proptest! {
-        /// Random reports, duplicates and losses: every call is committed exactly once, and nothing is left over.
+        /// Random reports, duplicates, twins, losses, calls that are settled, and a job that is cancelled: every call is
+        /// committed exactly once, a failure only by the worker that has the call, and nothing is left over. and losses: every call is committed exactly once, and nothing is left over.
         #[test]
-        fn exactly_once(script in prop::collection::vec((0u64..30, 1u64..10, 0u8..7, 0u64..4), 0..120), retries in 0u32..3) {
+        fn exactly_once(script in prop::collection::vec((0u64..30, 1u64..10, 0u8..10, 0u64..4), 0..120), retries in 0u32..3, cancelled in any::<bool>()) {
             let mut tracker = Tracker::new(Policy { retries, losses: 2, ..Policy::default() });
             tracker.set_total(30);
             let mut commits: BTreeMap<u64, u32> = BTreeMap::new();
+            let mut count = |first: u64, end: u64| (first..end).for_each(|call| *commits.entry(call).or_default() += 1);
             let mut apply = |steps: &[Step]| {
                 for step in steps {
                     match *step {
-                        Step::Commit(first, end) => (first..end).for_each(|call| *commits.entry(call).or_default() += 1),
-                        Step::CommitLost { call, .. } => *commits.entry(call).or_default() += 1,
+                        Step::Commit(first, end) => count(first, end),
+                        Step::CommitLost { call, .. } => count(call, call + 1),
                         Step::Again(..) | Step::Drop(..) => {}
                     }
                 }
@@ -601,15 +624,35 @@ mod tests {
                     4 => apply(&tracker.holder_lost(holder)),
                     5 => tracker.give_up(holder),
                     6 => apply(&tracker.holder_unanswered(holder)),
+                    7 => apply(&tracker.settle(first, end).into_iter().map(|(from, to)| Step::Commit(from, to)).collect::<Vec<_>>()),
+                    8 | 9 => {
+                        // No worker is the twin of its own calls.
+                        if let Some((twin, _)) = tracker.straggler(now, count).filter(|(_, with)| *with != holder) {
+                            tracker.dispatched(twin, holder, now);
+                        }
+                    }
                     what => {
                         let verdict = [Verdict::Ok, FAILED, Verdict::Unstarted, Verdict::Lost][usize::from(what)];
-                        let attempt = 1 + u32::try_from(holder).expect("small") % 3;
-                        let steps = tracker.report(first, end, attempt, &|_| verdict, now);
+                        let attempt = 1 + (first as u32 + count as u32) % 3;
+                        let own: Vec<_> = tracker.held.iter().map(|(first, held)| (*first, *held)).collect();
+                        let steps = tracker.report(Some(holder), first, end, attempt, &|_| verdict, now);
                         let covered: u64 = steps.iter().map(|step| match *step {
                             Step::Commit(from, to) | Step::Again(from, to) | Step::Drop(from, to) => to - from,
                             Step::CommitLost { .. } => 1,
                         }).sum();
                         prop_assert_eq!(covered, end - first, "each call of a report is decided on, once");
+                        if verdict != Verdict::Ok {
+                            let has = |call| own.iter().any(|(first, held)| {
+                                (*first..held.end).contains(&call) && (held.holder, held.attempt) == (holder, attempt)
+                            });
+                            let decided = steps.iter().flat_map(|step| match *step {
+                                Step::Commit(from, to) | Step::Again(from, to) => from..to,
+                                Step::CommitLost { call, .. } => call..call + 1,
+                                Step::Drop(..) => 0..0,
+                            });
+                            let foreign: Vec<_> = decided.filter(|call| !has(*call)).collect();
+                            prop_assert!(foreign.is_empty(), "another worker's failure counts for {foreign:?}");
+                        }
                         apply(&steps);
                     }
                 }
@@ -619,8 +662,11 @@ mod tests {
                     tracker.dispatched(again, holder, ZERO);
                 }
             }
+            if cancelled {
+                apply(&tracker.cancel(30).into_iter().map(|(from, to)| Step::Commit(from, to)).collect::<Vec<_>>());
+            }
             for attempt in 1..200 {
-                apply(&tracker.report(0, 30, attempt, &|_| Verdict::Ok, ZERO));
+                apply(&tracker.report(None, 0, 30, attempt, &|_| Verdict::Ok, ZERO));
             }
             prop_assert!(tracker.is_finished() && tracker.next_wake().is_none());
             prop_assert!(commits.len() == 30 && commits.values().all(|count| *count == 1), "{commits:?}");

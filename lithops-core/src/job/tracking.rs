@@ -81,9 +81,11 @@ pub trait Tracking: Debug + Send {
     fn straggler(&mut self, before: Duration, limit: u64) -> Option<(Dispatch, u64)>;
     /// Notes that calls are in the hands of a worker.
     fn dispatched(&mut self, dispatch: Dispatch, holder: u64, now: Duration);
-    /// Takes in a report of `first..end` on an attempt, and says what to do with each part of it.
+    /// Takes in a report of `first..end` on an attempt, and says what to do with each part of it. `holder` is the worker
+    /// that sent the report; a report without one was found in the storage.
     fn report(
         &mut self,
+        holder: Option<u64>,
         first: u64,
         end: u64,
         attempt: u32,

@@ -141,7 +141,7 @@ impl<T: Tracking> Driver<T> {
         }
         let now = self.now();
         let steps = if report.all_ok() {
-            self.tracker.report(run.first, run.end(), run.attempt, &|_| Verdict::Ok, now)
+            self.tracker.report(number, run.first, run.end(), run.attempt, &|_| Verdict::Ok, now)
         } else {
             let unstarted = (0..report.len()).find(|index| report.tag(*index) == Tag::Unstarted);
             if let Some(index) = unstarted {
@@ -159,7 +159,7 @@ impl<T: Tracking> Driver<T> {
                     }
                 }
             };
-            self.tracker.report(run.first, run.end(), run.attempt, &verdict, now)
+            self.tracker.report(number, run.first, run.end(), run.attempt, &verdict, now)
         };
         let part = |first: u64, end: u64| {
             let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);

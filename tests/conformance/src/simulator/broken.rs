@@ -104,6 +104,7 @@ impl Tracking for Broken {
 
     fn report(
         &mut self,
+        holder: Option<u64>,
         first: u64,
         end: u64,
         attempt: u32,
@@ -115,7 +116,7 @@ impl Tracking for Broken {
         if third && self.sabotage == Sabotage::DropsAReport {
             return vec![Step::Drop(first, end)];
         }
-        let mut steps = self.tracker.report(first, end, attempt, verdict, now);
+        let mut steps = self.tracker.report(holder, first, end, attempt, verdict, now);
         let committed = steps.iter().find_map(|step| match step {
             Step::Commit(first, end) => Some((*first, *end)),
             _ => None,
