@@ -593,7 +593,10 @@ mod tests {
         tracker.dispatched(again, 8, ZERO);
         assert_eq!(tracker.report(Some(7), 0, 1, twin.attempt, &|_| FAILED, ZERO), [Step::Drop(0, 1)]);
         assert_eq!(tracker.report(Some(7), 0, 1, twin.attempt, &|_| Verdict::Lost, ZERO), [Step::Drop(0, 1)]);
-        assert_eq!(tracker.report(Some(8), 0, 1, again.attempt, &|_| Verdict::Ok, ZERO), [Step::Commit(0, 1)]);
+        assert_eq!(
+            tracker.report(Some(8), 0, 1, again.attempt, &|_| Verdict::Ok, ZERO),
+            [Step::Commit(0, 1)]
+        );
     }
 
     proptest! {

@@ -150,7 +150,7 @@ impl Shift {
             Tag::Unstarted => Verdict::Unstarted,
             Tag::Lost => Verdict::Lost,
         };
-        for step in self.tracker.report(run.first, run.end(), run.attempt, &verdict, now) {
+        for step in self.tracker.report(None, run.first, run.end(), run.attempt, &verdict, now) {
             match step {
                 Step::Commit(first, end) => {
                     self.keep(report.slice(narrow(first - run.first), narrow(end - first)));
