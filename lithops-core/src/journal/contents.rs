@@ -65,7 +65,7 @@ impl Journal {
     pub async fn record(&self) -> Result<JobRecord> {
         let key = self.keys.record();
         match self.get(&key, JobRecord::LONGEST).await? {
-            Some(bytes) => JobRecord::decode(&bytes, self, &key),
+            Some(bytes) => JobRecord::decode(&bytes, self),
             None => Err(Error::new(ErrorKind::NotDurable, format!("nothing is stored of job {}", self.job)).with_hint(
                 "only a job that was started with `.durable()` survives its client, until it is finished and its \
                  handles are dropped; is this the storage it was started with?",

@@ -102,15 +102,16 @@ impl JobRecord {
         Err(Error::new(ErrorKind::PayloadTooLarge, problem).with_hint("make several jobs of it"))
     }
 
-    /// Reads what is stored under a key of the journal.
+    /// Reads what is stored in the journal of its job.
     ///
     /// # Errors
     /// When it is no record, of another form, or damaged.
-    pub fn decode(bytes: &[u8], journal: &Journal, key: &str) -> Result<Self> {
+    pub fn decode(bytes: &[u8], journal: &Journal) -> Result<Self> {
         #[derive(Deserialize)]
         struct Form {
             form: u32,
         }
+        let key = &journal.record_key();
         let Form { form } = serde_json::from_slice(bytes)
             .map_err(|error| damaged(key, format_args!("it is not a job record: {error}")))?;
         if form != FORM {
@@ -201,17 +202,17 @@ mod tests {
         let journal = journal();
         let record = record(&journal);
         let (bytes, key) = (record.encode(&journal).expect("encodes"), journal.record_key());
-        assert_eq!(JobRecord::decode(&bytes, &journal, &key).expect("reads"), record);
+        assert_eq!(JobRecord::decode(&bytes, &journal).expect("reads"), record);
         for at in 0..bytes.len() {
             let mut changed = bytes.clone();
             changed[at] ^= 1;
-            match JobRecord::decode(&changed, &journal, &key) {
+            match JobRecord::decode(&changed, &journal) {
                 Ok(read) => assert_eq!(read, record, "only what means nothing may change: byte {at}"),
                 Err(error) => assert!(error.to_string().contains(&key), "{error}"),
             }
         }
         for len in 0..bytes.len() {
-            let error = JobRecord::decode(&bytes[..len], &journal, &key).expect_err("it is cut");
+            let error = JobRecord::decode(&bytes[..len], &journal).expect_err("it is cut");
             assert!(error.to_string().contains(&key), "{error}");
         }
     }
@@ -238,7 +239,7 @@ mod tests {
             edit(&mut record);
             // With a digest that is right: it was written so.
             let bytes = record.encode(&journal).expect("encodes");
-            let error = JobRecord::decode(&bytes, &journal, &key).expect_err("it contradicts itself");
+            let error = JobRecord::decode(&bytes, &journal).expect_err("it contradicts itself");
             assert_eq!(error.kind(), ErrorKind::Damaged, "edit {number}");
             assert!(error.to_string().contains(&key), "{error}");
         }

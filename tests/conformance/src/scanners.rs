@@ -118,7 +118,7 @@ fn value(bytes: &[u8]) {
 }
 
 fn record(bytes: &[u8]) {
-    if let Ok(record) = JobRecord::decode(bytes, &journal(), "fuzzed") {
+    if let Ok(record) = JobRecord::decode(bytes, &journal()) {
         let last = record.chunks().saturating_sub(1);
         assert!(record.calls_of(last).1 <= record.calls);
     }
@@ -303,8 +303,7 @@ mod tests {
         assert!(Calls::read(&sample_calls().into()).is_ok() && Report::read(&sample_report().into()).is_ok());
         assert!(Bundle::decode(&sample_bundle().into(), 0, 4).is_ok());
         assert!(
-            JobRecord::decode(&sample_record(), &journal(), "sample").is_ok()
-                && Post::decode(&sample_post()).is_ok()
+            JobRecord::decode(&sample_record(), &journal()).is_ok() && Post::decode(&sample_post()).is_ok()
         );
         assert!(board::Bundle::decode(&sample_commit(), 0, 4).is_ok());
         let targets = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/fuzz_targets");
