@@ -18,7 +18,6 @@ fn add(x: u64) -> u64 {
 
 /// The client of the tests below, in a process of its own; in an ordinary run it has nothing to do.
 #[test]
-#[expect(clippy::print_stdout, reason = "the tests read it")]
 fn the_client_in_a_process_of_its_own() {
     let Ok(durable) = std::env::var(DURABLE) else { return };
     let built = lithops::blocking::FunctionExecutor::builder().worker_processes(1).max_workers(1).build();

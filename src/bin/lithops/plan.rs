@@ -1,6 +1,11 @@
 //! `lithops plan`: what a job would start, take and cost, before anything is started.
 
-use std::{fs, path::PathBuf, process::ExitCode, thread};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    thread,
+};
 
 use clap::Args;
 use lithops::{
@@ -148,7 +153,7 @@ impl PlanJob {
     }
 
     /// The platform of `--capabilities`.
-    fn described(&self, file: &PathBuf) -> lithops::Result<(String, Capabilities)> {
+    fn described(&self, file: &Path) -> lithops::Result<(String, Capabilities)> {
         let read = lithops_core::regular::read(file, LARGEST_DESCRIPTION);
         let text = read.and_then(|text| String::from_utf8(text).map_err(std::io::Error::other));
         let text = text.map_err(|error| {
