@@ -31,7 +31,7 @@ use crate::{
     SCHEME,
     activation::Activation,
     client::Client,
-    config::{self, AwsLambdaConfig, fits_a_name},
+    config::{self, AwsLambdaConfig, LONGEST_NAME, fits_a_name},
     deploy::{self, Wanted},
     doctor,
     health::{Answer, Health},
@@ -124,7 +124,9 @@ impl AwsLambdaBackend {
     async fn wanted(&self, spec: &RuntimeSpec) -> Result<Wanted> {
         let mut config = self.config.clone();
         if !spec.name.is_empty() {
-            fits_a_name(&spec.name).map_err(|hint| {
+            // Without a namespace there is room for a name twice as long.
+            let names = if config.namespace.is_some() { 1 } else { 2 };
+            fits_a_name(&spec.name, names * LONGEST_NAME).map_err(|hint| {
                 let problem =
                     format!("`{}` cannot be a part of the name of a function", spec.name.escape_debug());
                 Error::new(ErrorKind::InvalidInput, problem).with_hint(hint)

@@ -15,8 +15,8 @@ use crate::SCHEME;
 /// What is known of this platform, as data.
 const PLATFORM: &str = include_str!("../capabilities.yaml");
 
-/// A part of a function's name: of its 64 characters these are left.
-const LONGEST_NAME: usize = 12;
+/// A part of a function's name: of its 64 characters these are left for each of two.
+pub(crate) const LONGEST_NAME: usize = 12;
 
 /// The keys of the section.
 pub(crate) const KEYS: &[Key] = &[
@@ -164,7 +164,7 @@ impl AwsLambdaConfig {
             let shown = name.escape_debug();
             let wrong =
                 |hint| wrong(key, format!("is `{shown}`, and is a part of the names of functions"), hint);
-            fits_a_name(name).map(|()| Some(name.to_owned())).map_err(wrong)
+            fits_a_name(name, LONGEST_NAME).map(|()| Some(name.to_owned())).map_err(wrong)
         };
         let disk = section.positive("ephemeral_storage")?;
         if let Some(disk) = disk.filter(|disk| !(512..=10240).contains(disk)) {
@@ -223,11 +223,11 @@ impl AwsLambdaConfig {
 }
 
 /// Whether this can be a part of the name of a function; else what to write instead.
-pub(crate) fn fits_a_name(name: &str) -> Result<(), String> {
+pub(crate) fn fits_a_name(name: &str, longest: usize) -> Result<(), String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    match (1..=LONGEST_NAME).contains(&name.len()) && name.chars().all(fits) {
+    match (1..=longest).contains(&name.len()) && name.chars().all(fits) {
         true => Ok(()),
-        false => Err(format!("write at most {LONGEST_NAME} letters, digits, `-` and `_`")),
+        false => Err(format!("write at most {longest} letters, digits, `-` and `_`")),
     }
 }
 

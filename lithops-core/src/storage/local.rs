@@ -113,6 +113,10 @@ impl Storage for Folder {
         self.open()?.get(bucket, key).await
     }
 
+    async fn get_within(&self, bucket: &str, key: &str, limit: u64) -> Result<Bytes> {
+        self.open()?.get_within(bucket, key, limit).await
+    }
+
     async fn get_range(&self, bucket: &str, key: &str, range: Range<u64>) -> Result<Bytes> {
         self.open()?.get_range(bucket, key, range).await
     }
@@ -126,6 +130,25 @@ impl Storage for Folder {
             Ok(opened) => opened.list(bucket, prefix),
             Err(error) => stream::once(future::ready(Err(error))).boxed(),
         }
+    }
+
+    fn survey(&self, bucket: &str, folder: &str) -> BoxStream<'static, Result<ObjectMeta>> {
+        match self.open() {
+            Ok(opened) => opened.survey(bucket, folder),
+            Err(error) => stream::once(future::ready(Err(error))).boxed(),
+        }
+    }
+
+    async fn remove_folder(&self, bucket: &str, folder: &str) -> Result<()> {
+        self.open()?.remove_folder(bucket, folder).await
+    }
+
+    fn is_unfinished(&self, name: &str) -> bool {
+        is_staged(name)
+    }
+
+    async fn remove_unfinished(&self, bucket: &str, name: &str) -> Result<bool> {
+        self.open()?.remove_unfinished(bucket, name).await
     }
 
     async fn delete(&self, bucket: &str, key: &str) -> Result<()> {

@@ -266,6 +266,14 @@ fn sample_record() -> Vec<u8> {
     record.encode(&journal()).unwrap_or_default()
 }
 
+fn sample_value() -> Vec<u8> {
+    let forms = serde_json::json!({
+        "number": -5, "point": 1.5, "maybe": "c", "data": [1, 2], "map": {}, "kind": "Address", "of": "10.0.0.1",
+        "list": [null, null],
+    });
+    value::encode(&forms).expect("a value of JSON")
+}
+
 fn sample_post() -> Vec<u8> {
     Post::new(spec(), (10, 4), Vec::new(), policy(), board::Terms::default()).encode().unwrap_or_default()
 }
@@ -312,12 +320,4 @@ mod tests {
         let scanners = SCANNERS.iter().map(|scanner| scanner.name.to_owned());
         assert_eq!(names.collect::<BTreeSet<_>>(), scanners.collect::<BTreeSet<_>>());
     }
-}
-
-fn sample_value() -> Vec<u8> {
-    let forms = serde_json::json!({
-        "number": -5, "point": 1.5, "maybe": "c", "data": [1, 2], "map": {}, "kind": "Address", "of": "10.0.0.1",
-        "list": [null, null],
-    });
-    value::encode(&forms).expect("a value of JSON")
 }
