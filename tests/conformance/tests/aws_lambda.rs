@@ -11,8 +11,11 @@ mod lambda {
 
 use std::process::ExitCode;
 
-use lambda::{place::Place, trials::trials as own_trials};
-use libtest_mimic::Arguments;
+use lambda::{
+    place::Place,
+    trials::{trials as own_trials, trials_alone},
+};
+use libtest_mimic::{Arguments, Trial};
 use lithops_backend_aws_lambda as _;
 use lithops_conformance::compute::{enter, trials};
 use lithops_fake_lambda::{FakeLambda, Settings};
@@ -43,7 +46,7 @@ fn main() -> ExitCode {
         let place = of(&server, sections, more);
         let mut all = trials("aws_lambda", "aws_lambda", &yaml(&place, ""));
         all.extend(own_trials("aws_lambda", &place));
-        return libtest_mimic::run(&arguments, all).exit_code();
+        return run(&arguments, all, trials_alone("aws_lambda", &place));
     }
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let fake = runtime.block_on(FakeLambda::start(Settings::default())).expect("a fake");
@@ -54,7 +57,16 @@ fn main() -> ExitCode {
     let mut all = trials("aws_lambda", "aws_lambda", &yaml(&place, ""));
     all.extend(trials("aws_lambda_streaming", "aws_lambda", &yaml(&place, ", response_streaming: true")));
     all.extend(own_trials("aws_lambda", &place));
-    let done = libtest_mimic::run(&arguments, all);
+    let done = run(&arguments, all, trials_alone("aws_lambda", &place));
     drop(fake);
-    done.exit_code()
+    done
+}
+
+/// Runs the trials that can run beside each other, and then the others.
+fn run(arguments: &Arguments, together: Vec<Trial>, alone: Vec<Trial>) -> ExitCode {
+    let done = libtest_mimic::run(arguments, together);
+    if done.has_failed() {
+        return done.exit_code();
+    }
+    libtest_mimic::run(arguments, alone).exit_code()
 }

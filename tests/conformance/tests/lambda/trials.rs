@@ -28,7 +28,6 @@ const TRIALS: &[(&str, Run)] = &[
     ("one_bad_answer_costs_one_activation", |place| Box::pin(bad_answers(place))),
     ("bad_answers_that_repeat_end_the_job", |place| Box::pin(repeated(place))),
     ("a_function_that_is_deleted_is_deployed_again", |place| Box::pin(deleted(place))),
-    ("a_damaged_program_is_stored_again", |place| Box::pin(damaged(place))),
     ("a_chunk_that_takes_too_long_is_planned_anew", |place| Box::pin(too_long(place))),
     ("a_call_that_takes_too_long_fails_alone", |place| Box::pin(call_too_long(place))),
     ("answers_that_do_not_fit_go_through_the_storage", |place| Box::pin(large(place))),
@@ -38,8 +37,20 @@ const TRIALS: &[(&str, Run)] = &[
     ("wrong_credentials_and_roles_are_said_to_be", |place| Box::pin(mistakes(place))),
 ];
 
-/// The trials against a service.
+/// Those that spoil what others use.
+const ALONE: &[(&str, Run)] = &[("a_damaged_program_is_stored_again", |place| Box::pin(damaged(place)))];
+
+/// The trials against a service that can run beside each other.
 pub(crate) fn trials(name: &str, place: &Place) -> Vec<Trial> {
+    of(TRIALS, name, place)
+}
+
+/// The trials that must run after all others have ended.
+pub(crate) fn trials_alone(name: &str, place: &Place) -> Vec<Trial> {
+    of(ALONE, name, place)
+}
+
+fn of(trials: &[(&str, Run)], name: &str, place: &Place) -> Vec<Trial> {
     let trial = |(trial, run): &(&str, Run)| {
         let (run, place) = (*run, place.clone());
         Trial::test(format!("{name}::{trial}"), move || {
@@ -55,7 +66,7 @@ pub(crate) fn trials(name: &str, place: &Place) -> Vec<Trial> {
             })
         })
     };
-    TRIALS.iter().map(trial).collect()
+    trials.iter().map(trial).collect()
 }
 
 async fn requests(place: Place) {
