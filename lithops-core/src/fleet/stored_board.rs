@@ -311,6 +311,7 @@ mod failure_tests {
             self.well.get_range(bucket, key, range).await
         }
         async fn head(&self, bucket: &str, key: &str) -> Result<ObjectMeta> {
+            self.fail::<()>(self.broken == Broken::Reads)?;
             self.well.head(bucket, key).await
         }
         fn list(&self, bucket: &str, prefix: &str) -> BoxStream<'static, Result<ObjectMeta>> {
