@@ -1,3 +1,5 @@
+//! The forms of values byte by byte, and what is refused.
+
 use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
