@@ -55,10 +55,13 @@ impl Error {
     fn said(message: &dyn fmt::Display) -> Self {
         let mut message = message.to_string();
         // serde's words for what its own buffers cannot hold, in any format.
-        if message == "i128 is not supported" || message == "u128 is not supported" {
+        let small = message == "i128 is not supported" || message == "u128 is not supported";
+        let large = message.ends_with(" as i128, expected any value")
+            || message.ends_with(" as u128, expected any value");
+        if small || large {
             message.push_str(
-                " by serde below `flatten`, `tag` and `untagged`, in any format: write it as text there, for example with \
-                 `#[serde(with = \"..\")]`",
+                "; serde supports no 128-bit integers below `flatten`, `tag` and `untagged`, in any format: write it as \
+                 text there, for example with `#[serde(with = \"..\")]`",
             );
         }
         Self(Box::new(Reason::Said(message)))
