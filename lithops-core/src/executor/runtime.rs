@@ -39,7 +39,7 @@ pub(crate) fn start() -> Result<&'static Handle> {
     }
     let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
     if DRIVER.get().is_none() {
-        let driver = with_threads(1, "lithops")?;
+        let driver = with_threads(1, "lithops", threads::meet_limits)?;
         fork::note_origin();
         // Nobody else sets it.
         let _ = DRIVER.set(driver);
@@ -52,14 +52,15 @@ pub(crate) fn driver() -> &'static Handle {
     DRIVER.get().map_or_else(|| start().expect("an executor could be built"), Runtime::handle)
 }
 
-/// A runtime with so many threads, and one for what blocks. The library that makes it would panic, or lose tasks, where
-/// they cannot be had.
-fn with_threads(workers: usize, name: &str) -> Result<Runtime> {
+/// A runtime with so many threads, and one for what blocks; each begins with `begin`. The library that makes it would
+/// panic, or lose tasks, where they cannot be had.
+fn with_threads(workers: usize, name: &str, begin: fn()) -> Result<Runtime> {
     threads::could_start(workers + 1).map_err(threads::refused)?;
     let runtime = Builder::new_multi_thread()
         .worker_threads(workers)
         .thread_name(name)
         .thread_keep_alive(KEPT)
+        .on_thread_start(begin)
         .enable_all()
         .build()?;
     drop(runtime.spawn_blocking(|| ()));
@@ -151,7 +152,7 @@ fn of_main() -> Result<Runtime> {
             })?
         }
     };
-    match with_threads(workers, "tokio-rt-worker") {
+    match with_threads(workers, "tokio-rt-worker", || ()) {
         Ok(runtime) => Ok(runtime),
         Err(_) => Ok(Builder::new_current_thread().enable_all().build()?),
     }

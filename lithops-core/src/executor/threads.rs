@@ -128,6 +128,19 @@ pub(super) fn refused(error: io::Error) -> Error {
         .with_source(error)
 }
 
+/// On this thread a file that would become larger than the system allows (`ulimit -f`) is an error, and not the end of the
+/// program. Processes that are started from here set their own signals.
+#[expect(unsafe_code, reason = "there is no safe binding of pthread_sigmask")]
+pub(super) fn meet_limits() {
+    let mut signals = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: the pointers are to a set of the right size, which the first call fills.
+    unsafe {
+        libc::sigemptyset(signals.as_mut_ptr());
+        libc::sigaddset(signals.as_mut_ptr(), libc::SIGXFSZ);
+        libc::pthread_sigmask(libc::SIG_BLOCK, signals.as_ptr(), std::ptr::null_mut());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
