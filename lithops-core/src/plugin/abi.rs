@@ -2,6 +2,8 @@
 
 #![expect(unsafe_code, reason = "this is the border that two builds share")]
 
+#[cfg(feature = "plugins")]
+use std::mem::offset_of;
 use std::{ffi::c_void, slice};
 
 use super::{Exports, guest};
@@ -185,17 +187,22 @@ impl Header {
         }
     }
 
-    /// What is null in the words of a header and must not be.
+    /// The text that is null in the words of a header.
     #[cfg(feature = "plugins")]
-    pub(super) fn missing(words: &[usize; HEADER_WORDS]) -> Option<&'static str> {
-        use std::mem::offset_of;
-
-        let is_null = |offset: usize| words[offset / size_of::<usize>()] == 0;
+    pub(super) fn missing_text(words: &[usize; HEADER_WORDS]) -> Option<&'static str> {
         let texts = [
             (offset_of!(Self, name), "a name"),
             (offset_of!(Self, version), "a version"),
             (offset_of!(Self, core_version), "the version of lithops-core"),
         ];
+        let is_null = |offset: usize| words[offset / size_of::<usize>()] == 0;
+        let missing = texts.into_iter().find(|(offset, _)| is_null(offset + offset_of!(Text, data)));
+        missing.map(|(_, what)| what)
+    }
+
+    /// The function that is null in the words of a header of this version.
+    #[cfg(feature = "plugins")]
+    pub(super) fn missing_function(words: &[usize; HEADER_WORDS]) -> Option<&'static str> {
         let functions = [
             (offset_of!(Vtable, describe), "the function `describe`"),
             (offset_of!(Vtable, open), "the function `open`"),
@@ -205,9 +212,9 @@ impl Header {
             (offset_of!(Vtable, cancel), "the function `cancel`"),
             (offset_of!(Vtable, drop), "the function `drop`"),
         ];
-        let text = texts.into_iter().find(|(offset, _)| is_null(offset + offset_of!(Text, data)));
-        let function = functions.into_iter().find(|(offset, _)| is_null(offset_of!(Self, vtable) + offset));
-        text.or(function).map(|(_, what)| what)
+        let is_null = |offset: usize| words[offset / size_of::<usize>()] == 0;
+        let missing = functions.into_iter().find(|(offset, _)| is_null(offset_of!(Self, vtable) + offset));
+        missing.map(|(_, what)| what)
     }
 
     /// Looks at the beginning of what is called [`SYMBOL`] in a library, which may be anything.

@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeMap,
+    mem::offset_of,
     path::{Path, PathBuf},
     ptr,
     sync::{Arc, Mutex, PoisonError},
@@ -12,7 +13,7 @@ use std::{
 use libloading::Library;
 
 use super::{
-    Header, PREFIX, SYMBOL, Vtable,
+    Header, PREFIX, SYMBOL, Text, Vtable,
     abi::HEADER_WORDS,
     remote::{Remote, ask_now},
     wire::{Described, WireConfig, decode, encode},
@@ -118,14 +119,17 @@ fn check(library: &Library, shown: &str) -> Result<Header> {
     // SAFETY: it says that it is a header of this version, of this length; numbers may be any bytes, as functions may
     // not.
     let words: [usize; HEADER_WORDS] = unsafe { ptr::read_unaligned(place.cast()) };
-    if let Some(missing) = Header::missing(&words) {
-        return Err(wrong(ErrorKind::ConfigInvalid, format!("has a header without {missing}"))
-            .with_hint("was it made with `lithops_core::export_backend!`?"));
+    let without = |missing: &str| {
+        wrong(ErrorKind::ConfigInvalid, format!("has a header without {missing}"))
+            .with_hint("was it made with `lithops_core::export_backend!`?")
+    };
+    if let Some(missing) = Header::missing_text(&words) {
+        return Err(without(missing));
     }
-    // SAFETY: the same, and nothing in it is null that must not be.
-    let header: Header = unsafe { ptr::read_unaligned(place.cast()) };
-    // SAFETY: the texts of a header are constants of the library.
-    let core = unsafe { header.core_version.bytes() };
+    // SAFETY: it lies within the header; a text is a place and a length, which may be any.
+    let core: Text = unsafe { ptr::read_unaligned(place.byte_add(offset_of!(Header, core_version)).cast()) };
+    // SAFETY: the texts of a header are constants of the library, and this one is not null.
+    let core = unsafe { core.bytes() };
     if core != env!("CARGO_PKG_VERSION").as_bytes() {
         return Err(wrong(
             ErrorKind::VersionMismatch,
@@ -137,7 +141,12 @@ fn check(library: &Library, shown: &str) -> Result<Header> {
         )
         .with_hint("build the plugin and the program with the same version of lithops"));
     }
-    Ok(header)
+    // Which functions there are depends on the version.
+    if let Some(missing) = Header::missing_function(&words) {
+        return Err(without(missing));
+    }
+    // SAFETY: it is a header of this version, and nothing in it is null that must not be.
+    Ok(unsafe { ptr::read_unaligned(place.cast()) })
 }
 
 impl Plugin {
