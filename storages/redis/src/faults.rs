@@ -5,6 +5,10 @@ use redis::{ErrorKind as RedisKind, RedisError, ServerErrorKind};
 
 /// Turns an error about one thing, such as an object, into ours. What the server says does not repeat secrets.
 pub(crate) fn translate(error: &RedisError, doing: &str, what: &str) -> Error {
+    // Of commands that were sent together, the first that failed says why.
+    let refused = error.clone().into_server_errors();
+    let first = refused.and_then(|errors| errors.first().map(|(_, error)| RedisError::from(error.clone())));
+    let error = first.as_ref().unwrap_or(error);
     let said = error.detail().unwrap_or("").trim();
     let failed = format!("cannot {doing} {what}");
     let passing = error.is_io_error() || error.is_timeout() || error.is_connection_dropped();
