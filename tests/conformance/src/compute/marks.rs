@@ -44,11 +44,12 @@ impl Marks {
         }
     }
 
-    /// All of them.
+    /// The names of all marks. A call that is killed while it sets its mark may leave an unfinished file: it is none.
     pub(super) async fn all(&self) -> Result<Vec<String>> {
         let storage = self.storage.storage();
         let listed: Vec<_> = storage.list(self.storage.bucket(), &self.folder).try_collect().await?;
-        Ok(listed.into_iter().map(|object| object.key[self.folder.len()..].to_owned()).collect())
+        let marks = listed.into_iter().filter(|object| !storage.is_unfinished(&object.key));
+        Ok(marks.map(|object| object.key[self.folder.len()..].to_owned()).collect())
     }
 
     /// Waits until so many have this beginning.
@@ -69,9 +70,30 @@ impl Marks {
         }
     }
 
-    /// Removes them.
+    /// Removes the folder with all marks, and with what killed calls have left unfinished in it.
     pub(super) async fn clear(&self) -> Result<()> {
-        let keys = self.all().await?.into_iter().map(|name| format!("{}{name}", self.folder)).collect();
-        self.storage.storage().delete_many(self.storage.bucket(), keys).await
+        self.storage.storage().remove_folder(self.storage.bucket(), &self.folder).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use lithops_core::storage::ObjectStorage;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_killed_call_leaves_unfinished_is_no_mark_and_is_cleared() {
+        let root = tempfile::tempdir().unwrap();
+        let storage = StorageClient::new(Arc::new(ObjectStorage::local(root.path()).unwrap()), "bucket");
+        let marks = Marks::anew(storage);
+        marks.set("ended-4").await.unwrap();
+        let folder = root.path().join("bucket").join(marks.folder());
+        std::fs::write(folder.join("ended-5#1"), "").unwrap();
+        assert_eq!(marks.all().await.unwrap(), ["ended-4"]);
+        marks.clear().await.unwrap();
+        assert!(!folder.exists());
     }
 }
