@@ -22,10 +22,8 @@ use crate::{
     digest::Digest,
     error::{Error, ErrorKind, Result, Retry},
     id::JobId,
-    job::Taken,
-    parcel::Parcel,
-    protocol::Payloads,
-    storage::{PutMode, Storage, StorageClient},
+    protocol::{InputBatch, Payloads},
+    storage::{Parcel, PutMode, Storage, StorageClient},
 };
 
 /// An operation that may succeed later is tried this often, with pauses that double: for about 25 s together.
@@ -108,7 +106,7 @@ impl Journal {
     ///
     /// # Errors
     /// When the storage does not take it.
-    pub async fn put_inputs(&self, number: u64, taken: &Taken) -> Result<Segment> {
+    pub async fn put_inputs(&self, number: u64, taken: &InputBatch) -> Result<Segment> {
         let unexpected =
             |what: String| Error::new(ErrorKind::Unexpected, format!("cannot store the inputs: {what}"));
         let narrow = |len: usize| u32::try_from(len).map_err(|error| unexpected(error.to_string()));
@@ -128,7 +126,7 @@ impl Journal {
     ///
     /// # Errors
     /// When it is not there, or is not what was stored.
-    pub async fn inputs(&self, number: u64, segment: &Segment) -> Result<Taken> {
+    pub async fn inputs(&self, number: u64, segment: &Segment) -> Result<InputBatch> {
         let key = self.keys.inputs(number);
         let bytes = self.must_get(&key, segment.len).await?.into_inner();
         segment.digest.check(&bytes, &key)?;
@@ -147,7 +145,7 @@ impl Journal {
             return Err(damaged(&key, "it tells of inputs that it has not"));
         }
         let inputs = Payloads::read(&bytes.slice(values..), count).map_err(|error| damaged(&key, error))?;
-        Ok(Taken { inputs, failed, ended: false })
+        Ok(InputBatch { inputs, failed, ended: false })
     }
 
     /// Stores a shared value.

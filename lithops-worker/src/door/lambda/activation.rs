@@ -13,9 +13,8 @@ use lithops_core::{
     artifact::Running,
     compute::{EventKind, ExitReason, FeedCommand, Invocation, InvokeRequest},
     error::{Error, ErrorKind, Result},
-    job::Ranges,
-    parcel::StoredCalls,
-    protocol::{Calls, Envelope, Frame, FrameKind, FrameReader, Hello, JobSpec},
+    protocol::{Calls, Envelope, Frame, FrameKind, FrameReader, Hello, JobSpec, StoredCalls},
+    tracker::Ranges,
 };
 use tokio::sync::mpsc;
 

@@ -5,9 +5,8 @@ use lithops_core::{
     error::Result,
     id::JobId,
     journal::Journal,
-    parcel::{Parcel, StoredReport},
-    protocol::{Frame, FrameKind, JobSpec, Logs, Report, frame_header},
-    storage::StorageClient,
+    protocol::{Frame, FrameKind, JobSpec, Logs, Report, StoredReport, frame_header},
+    storage::{Parcel, StorageClient},
 };
 
 /// A report that is in the storage takes no more than this, with its digests.

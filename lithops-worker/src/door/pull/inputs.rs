@@ -5,9 +5,8 @@ use std::collections::{HashSet, VecDeque};
 use futures_util::future::BoxFuture;
 use lithops_core::{
     error::Result,
-    job::Taken,
     journal::{Journal, Segment},
-    protocol::Payloads,
+    protocol::{InputBatch, Payloads},
 };
 
 /// So many bytes of inputs are kept that may be needed again.
@@ -18,12 +17,12 @@ const KEPT: usize = 64 << 20;
 pub(super) struct Inputs {
     /// Each with the call after its last.
     segments: Vec<(u64, Segment)>,
-    kept: VecDeque<(usize, Taken)>,
+    kept: VecDeque<(usize, InputBatch)>,
     wanted: HashSet<usize>,
 }
 
 /// A segment that has come, or not.
-pub(super) type Fetched = (usize, Result<Taken>);
+pub(super) type Fetched = (usize, Result<InputBatch>);
 
 /// What is known of a call's input.
 pub(super) enum Input {
@@ -77,7 +76,7 @@ impl Inputs {
     }
 
     /// A segment has come.
-    pub(super) fn keep(&mut self, number: usize, taken: Taken) {
+    pub(super) fn keep(&mut self, number: usize, taken: InputBatch) {
         self.wanted.remove(&number);
         self.kept.push_front((number, taken));
         while self.kept.len() > 1

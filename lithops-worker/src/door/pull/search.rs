@@ -9,9 +9,10 @@ use std::{
 use lithops_core::{
     board::keys::is_worker,
     error::{Error, ErrorKind, Result},
-    fleet::{Fleet, Launch},
+    fleet::Fleet,
     id::JobId,
     journal::Journal,
+    protocol::Launch,
     storage::StorageClient,
 };
 use tokio::time::sleep;

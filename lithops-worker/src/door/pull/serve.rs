@@ -7,8 +7,7 @@ use std::{
 
 use lithops_core::{
     error::Result,
-    fleet::Launch,
-    protocol::{Frame, FrameKind, FrameReader, Incoming, Outbox, Setup, channel},
+    protocol::{Frame, FrameKind, FrameReader, Incoming, Launch, Outbox, Setup, channel},
 };
 
 use super::{lifeline, search::search};

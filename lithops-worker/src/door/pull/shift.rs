@@ -8,9 +8,9 @@ use lithops_core::{
     error::Result,
     fleet::Post,
     id::{ActivationId, JobId},
-    job::{Dispatch, Ranges, Step, Tracker, Tracking, Verdict, Window},
     journal::Bundle,
     protocol::{Calls, LogEntry, Report, Run, Tag, blank_header, failed_report, failed_together, now_nanos},
+    tracker::{Dispatch, Ranges, Step, Tracker, Tracking, Verdict, Window},
 };
 
 use super::inputs::{Input, Inputs};
