@@ -12,4 +12,4 @@ mod shipped;
 pub use elf::{Glibc, Machine, Needs};
 pub use program::{Artifact, Target, beside_this_program};
 pub use running::Running;
-pub use shipped::{PREFIX, Shipped, damaged};
+pub use shipped::{Shipped, damaged};

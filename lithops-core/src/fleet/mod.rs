@@ -25,7 +25,7 @@ pub use key::FleetKey;
 pub use launch::Launch;
 pub use outcomes::outcomes;
 pub use post::Post;
+pub use posts::Fleet;
 pub(crate) use posts::{AllPosts, all_posts, below};
-pub use posts::{FOLDER, Fleet};
 pub(crate) use stored_board::GIVEN_UP;
 pub use stored_board::StoredBoard;

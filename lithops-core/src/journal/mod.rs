@@ -57,7 +57,6 @@ pub use commits::Stored;
 pub(crate) use commits::standing;
 pub use contents::Journal;
 pub(crate) use contents::{insist, is_damage, may_succeed_later};
-pub use keys::FOLDER;
 pub use lease::{BEAT, LEASE, Lease, Watch, Watched};
 pub use owner::Owner;
 pub use record::{JobRecord, Segment};

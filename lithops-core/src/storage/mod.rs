@@ -17,6 +17,7 @@ mod locator;
 mod memory;
 mod names;
 mod objects;
+pub mod own_keys;
 mod parts;
 mod patience;
 mod tree;
