@@ -171,6 +171,7 @@ fn describe(key: &str, metadata: &fs::Metadata) -> ObjectMeta {
 #[cfg(test)]
 mod tests {
     use std::{
+        ffi::OsStr,
         os::unix::{
             fs::{PermissionsExt, symlink},
             net::UnixListener,
