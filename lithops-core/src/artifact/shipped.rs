@@ -26,8 +26,7 @@ use super::Artifact;
 use crate::{
     digest::Digest,
     error::{Error, ErrorKind, Result, Retry},
-    journal::insist,
-    storage::{PutMode, StorageClient, own_keys::PROGRAMS},
+    storage::{PutMode, StorageClient, insist, own_keys::PROGRAMS},
 };
 
 /// An artifact that is in the storage: this is what travels in its place.

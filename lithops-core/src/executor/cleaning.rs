@@ -17,10 +17,10 @@ use crate::{
     error::{Error, ErrorKind, Result},
     fleet::{self, AllPosts, FleetKey, Post, all_posts},
     id::JobId,
-    journal::{BEAT, Journal, LEASE, Owner, Survey, Traces, Watch, Watched, insist},
+    journal::{BEAT, Journal, LEASE, Owner, Survey, Traces, Watch, Watched},
     protocol::MAX_FRAME,
     storage::{
-        ObjectMeta, PutMode, StorageClient,
+        ObjectMeta, PutMode, StorageClient, insist,
         own_keys::{CLOCK, HISTORY, PROGRAMS},
     },
 };

@@ -24,8 +24,9 @@ use crate::{
     error::{Error, ErrorKind, Result},
     fleet::{GIVEN_UP, Hired, Post, StoredBoard},
     job::{Command, Commands, JobEvent, Measured},
-    journal::{Bundle, may_succeed_later},
+    journal::Bundle,
     protocol::{JobSpec, Logs},
+    storage::may_succeed_later,
 };
 
 /// So many commits are read at once.

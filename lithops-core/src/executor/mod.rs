@@ -31,6 +31,8 @@ mod response;
 mod runtime;
 mod shelf;
 mod source;
+#[cfg(test)]
+mod storage_failure_tests;
 mod stored_jobs;
 mod stragglers;
 mod summary;

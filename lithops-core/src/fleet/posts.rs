@@ -8,8 +8,7 @@ use super::{FleetKey, Post};
 use crate::{
     error::{Error, ErrorKind, Result},
     id::JobId,
-    journal::insist,
-    storage::{ObjectMeta, PutMode, StorageClient, own_keys},
+    storage::{ObjectMeta, PutMode, StorageClient, insist, own_keys},
 };
 
 /// The most bytes of a post: some dozens for each of the segments of its inputs, which there is one of for 16,384 calls or

@@ -56,7 +56,7 @@ pub use bundle::Bundle;
 pub use commits::Stored;
 pub(crate) use commits::standing;
 pub use contents::Journal;
-pub(crate) use contents::{insist, is_damage, may_succeed_later};
+pub(crate) use contents::is_damage;
 pub use lease::{BEAT, LEASE, Lease, Watch, Watched};
 pub use owner::Owner;
 pub use record::{JobRecord, Segment};

@@ -9,8 +9,7 @@ use crate::{
     bytes::Bytes,
     digest::Digest,
     error::{Error, ErrorKind, Result},
-    journal::insist,
-    storage::{PutMode, StorageClient},
+    storage::{PutMode, StorageClient, insist},
 };
 
 /// How many bytes are read and checked together.

@@ -34,6 +34,7 @@ pub use locator::Locator;
 pub use names::check_bucket;
 pub use objects::{ObjectStorage, out_of_bounds};
 pub use patience::Patience;
+pub(crate) use patience::{insist, may_succeed_later, was_given_up};
 
 #[cfg(test)]
 mod tests;
