@@ -121,7 +121,7 @@ pub(crate) fn is_driver() -> bool {
 
 /// Runs a future to its end on this thread, as `#[lithops::main]` does with an `async fn main`.
 #[expect(clippy::exit, clippy::print_stderr, clippy::disallowed_methods, reason = "main cannot be run")]
-pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+pub fn block_on<F: Future>(future: F) -> F::Output {
     let runtime = of_main().unwrap_or_else(|error| {
         eprintln!("lithops: {error}");
         if let Some(hint) = error.hint() {

@@ -12,4 +12,4 @@ mod stored_program;
 pub use elf::{Glibc, Machine, Needs};
 pub use program::{Artifact, Target, beside_this_program};
 pub use program_ref::Running;
-pub use stored_program::{PREFIX, Shipped, damaged};
+pub use stored_program::{Shipped, damaged};

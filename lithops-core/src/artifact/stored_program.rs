@@ -26,12 +26,8 @@ use super::Artifact;
 use crate::{
     digest::Digest,
     error::{Error, ErrorKind, Result, Retry},
-    journal::insist,
-    storage::{PutMode, StorageClient},
+    storage::{PutMode, StorageClient, insist, own_keys::PROGRAMS},
 };
-
-/// Under which artifacts lie in the bucket of jobs.
-pub const PREFIX: &str = "lithops.programs/";
 
 /// An artifact that is in the storage: this is what travels in its place.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -47,7 +43,7 @@ impl Shipped {
     /// The place of an artifact, below the storage's own prefix.
     #[must_use]
     pub fn of(artifact: &Artifact, prefix: Option<&str>) -> Self {
-        let name = format!("{PREFIX}{}.zst", artifact.digest);
+        let name = format!("{PROGRAMS}{}.zst", artifact.digest);
         let prefix = prefix.map(|prefix| prefix.trim_end_matches('/')).filter(|prefix| !prefix.is_empty());
         let key = prefix.map_or_else(|| name.clone(), |prefix| format!("{prefix}/{name}"));
         Self { digest: artifact.digest, len: artifact.bytes.len() as u64, key }

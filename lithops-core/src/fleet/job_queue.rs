@@ -8,13 +8,9 @@ use super::Post;
 use crate::{
     error::{Error, ErrorKind, Result},
     id::JobId,
-    journal::insist,
     protocol::FleetKey,
-    storage::{ObjectMeta, PutMode, StorageClient},
+    storage::{ObjectMeta, PutMode, StorageClient, insist, own_keys},
 };
-
-/// What the keys of all fleets start with.
-pub const FOLDER: &str = "lithops.fleets/";
 
 /// The most bytes of a post: some dozens for each of the segments of its inputs, which there is one of for 16,384 calls or
 /// 8 MiB, and what workers are told of the job.
@@ -59,7 +55,7 @@ pub(crate) async fn all_posts(storage: &StorageClient, prefix: Option<&str>) -> 
 }
 
 fn folder_of(prefix: Option<&str>) -> String {
-    below(prefix, FOLDER)
+    below(prefix, own_keys::FLEETS)
 }
 
 /// A folder below the prefix of a locator.

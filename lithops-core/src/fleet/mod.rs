@@ -20,8 +20,8 @@ mod stored_board;
 
 pub use client_fleet::Hired;
 pub use job_manifest::Post;
+pub use job_queue::Fleet;
 pub(crate) use job_queue::{AllPosts, all_posts, below};
-pub use job_queue::{FOLDER, Fleet};
 pub use outcomes::outcomes;
 pub(crate) use stored_board::GIVEN_UP;
 pub use stored_board::StoredBoard;

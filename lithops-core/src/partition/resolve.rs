@@ -8,11 +8,9 @@ use glob::{MatchOptions, Pattern};
 use super::{ObjectOptions, Partition, location::Place, resolved::Found, source::Wanted};
 use crate::{
     error::{Error, ErrorKind, Result},
-    storage::{ObjectMeta, StorageClient},
+    storage::{ObjectMeta, StorageClient, own_keys},
 };
 
-/// The folders that jobs keep their own things in.
-const OWN: [&str; 3] = ["lithops.jobs", "lithops.history", "lithops.fleets"];
 /// How many objects are looked at at once.
 const AT_ONCE: usize = 32;
 
@@ -133,9 +131,8 @@ async fn find(wanted: Wanted, around: &Surroundings) -> Result<Vec<Found>> {
 /// jobs.
 async fn listed(bucket: &str, prefix: &str, around: &Surroundings) -> Result<Vec<ObjectMeta>> {
     let mut listed = around.storage.list_objects(bucket, prefix).await?;
-    let is_own = |key: &str| key.split('/').any(|part| OWN.contains(&part));
-    if !is_own(prefix) {
-        listed.retain(|object| !is_own(&object.key));
+    if !own_keys::is_own(prefix) {
+        listed.retain(|object| !own_keys::is_own(&object.key));
     }
     Ok(listed)
 }

@@ -5,12 +5,11 @@ use std::ops::Range;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
-use super::{PutMode, StorageClient};
+use super::{PutMode, StorageClient, insist};
 use crate::{
     bytes::Bytes,
     digest::Digest,
     error::{Error, ErrorKind, Result},
-    journal::insist,
 };
 
 /// How many bytes are read and checked together.

@@ -16,6 +16,7 @@ mod locator;
 mod memory;
 mod names;
 mod objects;
+pub mod own_keys;
 mod parts;
 mod patience;
 
@@ -31,6 +32,7 @@ pub use locator::Locator;
 pub use names::check_bucket;
 pub use objects::{ObjectStorage, out_of_bounds};
 pub use patience::Patience;
+pub(crate) use patience::{insist, may_succeed_later, was_given_up};
 
 #[cfg(test)]
 mod tests;

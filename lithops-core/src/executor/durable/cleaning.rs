@@ -14,16 +14,17 @@ use crate::{
     error::{Error, ErrorKind, Result},
     fleet::{self, AllPosts, Post, all_posts},
     id::JobId,
-    journal::{BEAT, Journal, LEASE, Owner, Survey, Traces, Watch, Watched, insist},
+    journal::{BEAT, Journal, LEASE, Owner, Survey, Traces, Watch, Watched},
     protocol::{FleetKey, MAX_FRAME},
     runtime,
-    storage::{ObjectMeta, PutMode, StorageClient},
+    storage::{
+        ObjectMeta, PutMode, StorageClient, insist,
+        own_keys::{CLOCK, HISTORY, PROGRAMS},
+    },
 };
 
-/// Where it is looked what time it is for the storage.
-const CLOCK: &str = "lithops.clock/";
 /// Other folders of ours: what unfinished puts have left there belongs to no job.
-const FOLDERS: [&str; 4] = [CLOCK, "lithops.history/", "lithops.programs/", "cloudobjects/"];
+const FOLDERS: [&str; 4] = [CLOCK, HISTORY, PROGRAMS, "cloudobjects/"];
 /// Whoever is at work is seen to be within this time.
 const WATCHED: Duration = Duration::from_secs(LEASE.as_secs() + BEAT.as_secs());
 /// The longest that is waited for a fleet whose terms are longer.

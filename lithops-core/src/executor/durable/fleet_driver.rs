@@ -24,8 +24,9 @@ use crate::{
         job::{Command, Commands, JobEvent, Measured},
     },
     fleet::{GIVEN_UP, Hired, Post, StoredBoard},
-    journal::{Bundle, may_succeed_later},
+    journal::Bundle,
     protocol::{JobSpec, Logs},
+    storage::may_succeed_later,
 };
 
 /// So many commits are read at once.

@@ -11,3 +11,6 @@ pub(super) mod stored_jobs;
 pub use cleaning::{Cleaning, Expired, Unfinished};
 pub use leadership::{Means, Pursuit, only_reads};
 pub use stored_jobs::{Listing, StoredJob, StoredJobs};
+
+#[cfg(test)]
+mod storage_failure_tests;

@@ -22,7 +22,7 @@ use crate::{
     plan::{Count, PlanRequest},
     protocol::{DurableSpec, InputBatch, JobSpec},
     runtime,
-    storage::Locator,
+    storage::{Locator, was_given_up},
 };
 
 impl Core {
@@ -42,10 +42,15 @@ impl Core {
         let prepared = (prepared, earlier);
         let journal = Journal::new(&self.storage, self.locator.prefix.as_deref(), JobId::generate());
         let started = self.store_and_start(entry, &options, shared, &queue, prepared, &journal).await;
-        if started.is_err() {
+        if let Err(error) = &started {
             queue.close();
             // Half a job helps nobody; the first error is the one to tell.
-            drop(journal.delete().await);
+            if was_given_up(error) {
+                // The storage fails: removing may take as long again, and the error is not to wait for that.
+                Leftover::new(journal, Arc::clone(&self.pending)).may_go();
+            } else {
+                drop(journal.delete().await);
+            }
         }
         started
     }

@@ -16,11 +16,9 @@ use crate::{
     journal::{open, seal},
     plan::{Basis, Workload},
     runtime,
-    storage::StorageClient,
+    storage::{StorageClient, own_keys::HISTORY},
 };
 
-/// What the keys of all histories start with.
-const FOLDER: &str = "lithops.history/";
 /// The most bytes of a history: some hundred classes of durations.
 const LONGEST: u64 = 1 << 20;
 
@@ -192,12 +190,12 @@ impl Learn {
 
 /// What a history is called for its digest, wherever the prefix puts it.
 fn name(key: &str) -> &str {
-    key.find(FOLDER).map_or(key, |at| &key[at..])
+    key.find(HISTORY).map_or(key, |at| &key[at..])
 }
 
 fn folder(prefix: Option<&str>, program: &str) -> String {
     let prefix = prefix.map_or(String::new(), |prefix| format!("{}/", prefix.trim_end_matches('/')));
-    format!("{prefix}{FOLDER}{}/", fit(program))
+    format!("{prefix}{HISTORY}{}/", fit(program))
 }
 
 /// What earlier jobs say of the calls of the next.

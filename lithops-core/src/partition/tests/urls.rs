@@ -14,7 +14,7 @@ use tokio::io::AsyncReadExt as _;
 
 use crate::{
     error::{Error, Result},
-    partition::{prepare::prepare, *},
+    partition::{resolve::prepare, *},
     storage::{ObjectStorage, StorageClient},
 };
 

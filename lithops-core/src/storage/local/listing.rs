@@ -6,7 +6,6 @@
 //! there, and what somebody has put there must not keep jobs from being seen.
 
 use std::{
-    ffi::OsStr,
     fs, io,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::Path,
@@ -17,11 +16,9 @@ use std::{
 use super::local;
 use crate::{
     error::{Error, ErrorKind, Result},
-    storage::{ObjectMeta, names},
+    storage::{ObjectMeta, names, own_keys},
 };
 
-/// The folders that jobs keep their own things in.
-const OWN: [&str; 4] = ["lithops.jobs", "lithops.history", "lithops.fleets", "lithops.programs"];
 /// A file that is being written has a name of its own meanwhile. It is one if it changes, or is gone, within this time.
 const WRITING: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(20);
@@ -79,7 +76,7 @@ impl Walk<'_> {
 
     fn entry(&mut self, entry: &fs::DirEntry, key: &[u8], may_be: bool, may_hold: bool) -> Result<()> {
         let path = &*entry.path();
-        let is_own = key.split(|byte| *byte == b'/').rev().skip(1).any(is_own_name);
+        let is_own = key.split(|byte| *byte == b'/').rev().skip(1).any(own_keys::is_own_folder);
         let is_link = match entry.file_type() {
             Ok(kind) => kind.is_symlink(),
             Err(error) if is_absent(&error) => return Ok(()),
@@ -158,10 +155,6 @@ fn is_being_written(path: &Path, seen: &fs::Metadata) -> bool {
     }
 }
 
-fn is_own_name(part: &[u8]) -> bool {
-    OWN.iter().any(|own| OsStr::new(own).as_bytes() == part)
-}
-
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
@@ -181,6 +174,7 @@ fn describe(key: &str, metadata: &fs::Metadata) -> ObjectMeta {
 #[cfg(test)]
 mod tests {
     use std::{
+        ffi::OsStr,
         os::unix::{
             fs::{PermissionsExt, symlink},
             net::UnixListener,
