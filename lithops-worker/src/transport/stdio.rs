@@ -1,4 +1,4 @@
-//! The `stdio` door: the client is at the other end of a socket, as on localhost.
+//! The `stdio` transport: the client is at the other end of a socket, as on localhost.
 
 use std::{os::unix::net::UnixStream, sync::atomic::Ordering};
 
@@ -9,22 +9,24 @@ use lithops_core::{
 
 use super::pull::{Lifeline, pull};
 use crate::{
-    entry::complain,
+    exit::complain,
     pool::{self, Pool},
 };
 
-/// The exit code of a worker that could not serve its client, and said why on stderr.
+/// The exit code of a worker that cannot serve this client, and has written the reason to stderr: the client does not
+/// start another.
 const EXIT_REFUSED: i32 = 88;
 
-/// The code of one that could not go on.
+/// The exit code of a worker that could not go on, though another may: the client starts one.
 const EXIT_LOST: i32 = 1;
 
-/// Serves the client at the other end of `channel` until it goes; returns the process's exit code.
+/// Serves the client at the other end of `channel` until the client closes it; returns the exit code of the process.
 #[must_use]
 pub fn stdio(channel: UnixStream) -> i32 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let served = runtime.map_err(Error::from).and_then(|runtime| {
-        // As a task, because what wakes the outermost future interrupts the wait for events too.
+        // As a task of its own: each wake-up of the future that `block_on` drives costs a write to the event poll, and
+        // one of a task does not.
         let served = runtime.block_on(runtime.spawn(serve(channel)));
         served.map_err(|error| Error::new(ErrorKind::Unexpected, format!("the worker panicked: {error}")))?
     });
@@ -32,13 +34,13 @@ pub fn stdio(channel: UnixStream) -> i32 {
         Ok(()) => 0,
         Err(error) => {
             complain(&error.to_string());
-            // What may go better elsewhere, or later, is the loss of this worker, and no verdict on the next.
+            // An error that may pass says something about this worker only, not about the next one.
             if error.retry() == Retry::Later { EXIT_LOST } else { EXIT_REFUSED }
         }
     }
 }
 
-/// Serves the client at the other end of `channel` until it goes.
+/// Serves the client at the other end of `channel` until the client closes it.
 pub(super) async fn serve(channel: UnixStream) -> Result<()> {
     let socket = channel.try_clone()?;
     let (mut frames, outbox) = protocol::channel(channel)?;

@@ -1,4 +1,4 @@
-//! One activation: the frames of a request become calls of the pool, and what the pool reports becomes the answer.
+//! One activation: the frames of a request become calls of the pool, and the reports of the pool become the answer.
 
 use std::{
     pin::Pin,
@@ -19,22 +19,26 @@ use lithops_core::{
 use tokio::sync::mpsc;
 
 use super::{
-    answer::{Answer, ended},
-    environment::{Environment, why},
+    response::{Response, ended},
+    warm_pool::{WarmPool, exit_reason},
 };
 
-/// So many pieces of an answer wait to be sent.
+/// How many pieces of an answer may wait to be sent, before the activation waits itself: pieces are small, and the
+/// platform takes them faster than calls end.
 const PIECES: usize = 64;
-/// What a stream may hold, however much that is of a whole.
-const STREAM_LIMIT: u64 = 150 << 20;
 
-/// An answer, in pieces of whole frames. The last is how it ended.
+/// An answer, in pieces of whole frames. The last piece says how the activation ended.
 #[derive(Debug)]
-pub(super) struct Pieces(mpsc::Receiver<Bytes>);
+pub(in crate::transport) struct Pieces(mpsc::Receiver<Bytes>);
 
 impl Pieces {
-    pub(super) async fn next(&mut self) -> Option<Bytes> {
-        self.0.recv().await
+    /// All pieces together, once the last has come.
+    pub(in crate::transport) async fn collect(mut self) -> Vec<u8> {
+        let mut frames = Vec::new();
+        while let Some(piece) = self.0.recv().await {
+            frames.extend_from_slice(&piece);
+        }
+        frames
     }
 }
 
@@ -47,22 +51,22 @@ impl Stream for Pieces {
 }
 
 /// Begins an activation that the platform ends at `deadline`.
-pub(super) fn begin(environment: Arc<Environment>, request: &Envelope, deadline: SystemTime) -> Pieces {
+pub(in crate::transport) fn begin(warm: Arc<WarmPool>, request: &Envelope, deadline: SystemTime) -> Pieces {
     let (sender, pieces) = mpsc::channel(PIECES);
     let (stream, frames) = (request.stream, request.open());
     tokio::spawn(async move {
         let activation = async {
             let request = Request::read(&frames?).await?;
-            run(&environment, request, stream, deadline, &sender).await
+            run(&warm, request, stream, deadline, &sender).await
         };
-        let reason = activation.await.unwrap_or_else(|error| why(&error));
-        // Should nobody wait for the answer any more, nobody misses it.
+        let reason = activation.await.unwrap_or_else(|error| exit_reason(&error));
+        // The receiver is dropped when the platform has closed the connection: then the answer has no reader.
         let _ = sender.send(ended(&reason).into()).await;
     });
     Pieces(pieces)
 }
 
-/// What a request says.
+/// The content of a request.
 struct Request {
     running: Running,
     spec: Arc<JobSpec>,
@@ -88,7 +92,7 @@ impl Request {
         Ok(request)
     }
 
-    /// The calls that are to be reported.
+    /// The calls whose outcomes the answer must have.
     fn open(&self) -> Ranges {
         let mut open = Ranges::default();
         let stored = self.stored.iter().map(|stored| stored.run);
@@ -99,19 +103,20 @@ impl Request {
     }
 }
 
-/// Runs the calls of a request. An error is why it cannot go on, here or anywhere.
+/// Runs the calls of a request, and sends the pieces of its answer but the last. Returns how the pool ended, or why the
+/// activation cannot go on.
 async fn run(
-    environment: &Environment,
+    warm: &WarmPool,
     request: Request,
     stream: bool,
     deadline: SystemTime,
     answer: &mpsc::Sender<Bytes>,
 ) -> Result<ExitReason> {
     let mut open = request.open();
-    let limit = if stream { STREAM_LIMIT } else { request.running.answer_limit };
-    let mut within = Answer::new(&request.spec, open.len(), limit);
-    let pool = environment.pool(&request.running).await?;
-    // What it took to have the program is gone.
+    let limit = if stream { warm.stream_limit } else { request.running.answer_limit };
+    let mut response = Response::new(&request.spec, open.len(), limit);
+    let pool = warm.pool(&request.running).await?;
+    // Only now: to fetch the program has taken some of the time.
     let left = deadline.duration_since(SystemTime::now()).unwrap_or(Duration::from_millis(1));
     let mut invoke = InvokeRequest::new(Arc::clone(&request.spec), request.calls.clone());
     invoke.stored = request.stored.clone();
@@ -123,7 +128,7 @@ async fn run(
         let frame = match event?.kind {
             EventKind::Report(report) => {
                 open.remove(report.header.run.first, report.header.run.end());
-                within.report(&report).await?
+                response.report(&report).await?
             }
             EventKind::StoredReport(stored) => {
                 open.remove(stored.run.first, stored.run.end());
@@ -131,12 +136,14 @@ async fn run(
                 stored.write(&mut frame)?;
                 frame
             }
-            EventKind::Logs(logs) => within.logs(logs)?,
+            EventKind::Logs(logs) => response.logs(logs)?,
             EventKind::Exited(reason) => return Ok(reason),
             _ => continue,
         };
-        // Nobody may wait for the answer any more; its calls run all the same, as the platform has it.
+        // The calls run to their end even when the connection is closed: the platform does not end the activation, and
+        // durable outcomes are stored.
         let _ = answer.send(frame.into()).await;
+        // All calls are reported: the pool is to send what is left of their logs, and let the job go.
         if open.is_empty()
             && let Some(feed) = &feed
         {

@@ -1,42 +1,47 @@
-//! [`Answer`]: what an activation sends back, within what an answer can hold.
+//! [`Response`]: what an activation sends back, within what an answer of the platform can hold.
 
 use lithops_core::{
     compute::ExitReason,
-    error::Result,
+    error::{Error, ErrorKind, Result},
     id::JobId,
     journal::Journal,
     protocol::{Frame, FrameKind, JobSpec, Logs, Report, StoredReport, frame_header},
     storage::{Parcel, StorageClient},
 };
 
-/// A report that is in the storage takes no more than this, with its digests.
-const STORED: u64 = 512;
-/// What calls have printed takes no more than this part of an answer.
-const LOGS: u64 = 8;
+/// The most bytes of a frame that names a report in the storage, digests included. So much is kept free for each call,
+/// in case none of the reports fits.
+const STORED_REPORT: u64 = 512;
+/// One of this many parts of an answer is for the output of calls: outcomes matter more.
+const PARTS_PER_LOGS: u64 = 8;
+/// More than the header of a frame takes, and a log entry without its text.
+const FRAME_HEADER: usize = 16;
+const LOG_ENTRY: usize = 48;
 
-/// What an activation sends back. What does not fit goes through the storage.
+/// What an activation sends back. A report that does not fit goes through the storage.
 #[derive(Debug)]
-pub(super) struct Answer<'a> {
+pub(super) struct Response<'a> {
     spec: &'a JobSpec,
-    /// How many bytes of reports there is room for.
+    /// How many more bytes of reports fit.
     room: u64,
-    /// How many of what calls have printed.
+    /// How many more bytes of output fit.
     room_for_logs: u64,
 }
 
-impl<'a> Answer<'a> {
-    /// An answer of at most `limit` bytes about so many calls.
+impl<'a> Response<'a> {
+    /// An answer of at most `limit` bytes about `calls` calls.
     pub(super) fn new(spec: &'a JobSpec, calls: u64, limit: u64) -> Self {
-        let room_for_logs = limit / LOGS;
-        let spare = STORED.saturating_mul(calls + 1).min(limit / 2);
+        let room_for_logs = limit / PARTS_PER_LOGS;
+        // With very many calls the names alone do not fit; half of the answer is for reports then.
+        let spare = STORED_REPORT.saturating_mul(calls + 1).min(limit / 2);
         Self { spec, room: limit - room_for_logs - spare, room_for_logs }
     }
 
     /// The frame of a report.
     pub(super) async fn report(&mut self, report: &Report) -> Result<Vec<u8>> {
         let body = report.encode();
-        let mut frame = Vec::with_capacity(body.len() + 16);
-        if let Some(room) = self.room.checked_sub(body.len() as u64 + 16) {
+        let mut frame = Vec::with_capacity(body.len() + FRAME_HEADER);
+        if let Some(room) = self.room.checked_sub((body.len() + FRAME_HEADER) as u64) {
             self.room = room;
             frame.extend_from_slice(&frame_header(FrameKind::Report, body.len()));
             frame.extend_from_slice(&body);
@@ -47,10 +52,10 @@ impl<'a> Answer<'a> {
         Ok(frame)
     }
 
-    /// The frame of what calls have printed: what there is no room for is left out, and said to be.
+    /// The frame of the output of calls. Output that does not fit is left out, and counted as dropped.
     pub(super) fn logs(&mut self, mut logs: Logs) -> Result<Vec<u8>> {
         for entry in &mut logs.entries {
-            let len = (entry.head.len() + entry.tail.len() + 48) as u64;
+            let len = (entry.head.len() + entry.tail.len() + LOG_ENTRY) as u64;
             if let Some(room) = self.room_for_logs.checked_sub(len) {
                 self.room_for_logs = room;
             } else {
@@ -65,8 +70,8 @@ impl<'a> Answer<'a> {
 
     async fn put(&self, body: Vec<u8>) -> Result<Parcel> {
         let locator = self.spec.storage.as_ref().ok_or_else(|| {
-            lithops_core::error::Error::new(
-                lithops_core::error::ErrorKind::PayloadTooLarge,
+            Error::new(
+                ErrorKind::PayloadTooLarge,
                 "an outcome does not fit into the answer, and the job has no storage",
             )
         })?;
@@ -78,10 +83,10 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// The last frame.
+/// The last frame of an answer. The client takes an answer without it for one that was cut off.
 pub(super) fn ended(reason: &ExitReason) -> Vec<u8> {
     let mut frame = Vec::new();
-    // A word and a sentence can always be encoded.
+    // A variant and a sentence can always be encoded.
     let _ = Frame::write(FrameKind::Ended, reason, &mut frame);
     frame
 }

@@ -1,4 +1,4 @@
-//! [`Shift`]: a chunk that this worker holds: which of its calls go to the pool when, and what has come back.
+//! [`ChunkRun`]: the calls of one chunk that this worker holds: when each goes to the pool, and what came back.
 
 use std::time::Duration;
 
@@ -15,28 +15,30 @@ use lithops_core::{
 
 use super::inputs::{Input, Inputs};
 
-/// Calls are sent in frames of at most this many bytes, unless a single call is longer.
+/// Calls are sent to the pool in frames of at most this many bytes, unless a single call is longer: the pool must not
+/// have to wait for the last input of a chunk before it begins the first call.
 const FRAME_BYTES: usize = 4 << 20;
 
-/// A chunk that this worker holds.
+/// A chunk that this worker holds, in one epoch of its lease.
 #[derive(Debug)]
-pub(super) struct Shift {
+pub(super) struct ChunkRun {
     job: JobId,
     pub(super) chunk: u64,
     pub(super) epoch: u64,
-    /// What tells the calls of this shift from those of others in the pool.
+    /// A number of its own: reports of an earlier run of the same calls bear another.
     activation: ActivationId,
     tracker: Tracker,
     window: Window,
     /// The calls that are to be run, and those of them that have an outcome.
     ordered: Ranges,
     done: Ranges,
-    /// Outcomes the board has not been told of, and what those calls have printed.
+    /// The calls whose outcomes the board has not been told, their reports, and the output of calls.
     untold: Ranges,
     outcomes: Vec<Report>,
     logs: Vec<LogEntry>,
+    /// When the board was last told something.
     told: Duration,
-    /// The longest time outcomes are kept back.
+    /// The longest time that outcomes are kept back.
     period: Duration,
 }
 
@@ -47,13 +49,14 @@ pub(super) enum Next {
     Give(Calls),
     /// The input of this call is missing.
     Fetch(u64),
-    /// Nothing before something comes back.
+    /// Wait until the pool reports something.
     Rest,
 }
 
-impl Shift {
-    /// The shift of a chunk in an epoch; `number` is another for each.
+impl ChunkRun {
+    /// The run of a chunk in an epoch; `number` must be another for each run of a session.
     pub(super) fn new(post: &Post, (chunk, epoch): (u64, u64), number: u64, now: Duration) -> Self {
+        // One call that runs and one that waits for each sub-worker.
         let least = u64::from(post.spec.worker_processes).max(1) * 2;
         let Terms { beat, .. } = post.terms;
         Self {
@@ -73,19 +76,20 @@ impl Shift {
         }
     }
 
-    /// These calls are to be run.
+    /// Adds calls that are to be run.
     pub(super) fn order(&mut self, first: u64, end: u64) {
         self.ordered.insert(first, end);
         self.tracker.put_back(Dispatch { first, end, attempt: 1, suspect: false, twin: false });
     }
 
-    /// What to do next, if calls may start.
+    /// What to do next, provided that the lease lets calls start.
     pub(super) fn next(&mut self, inputs: &mut Inputs, now: Duration) -> Next {
         self.tracker.wake(now);
         loop {
             let (waiting, suspects) = self.tracker.has_waiting();
             let idle = self.window.calls() == 0;
-            // A suspect runs when nothing else does, and nothing else runs then.
+            // A call that may have killed its sub-worker (a suspect) runs alone, so that a second death is surely its
+            // own doing.
             let dispatch = match () {
                 () if suspects && idle => self.tracker.take_suspect(),
                 () if waiting && !suspects && self.window.room() > 0 => {
@@ -136,7 +140,7 @@ impl Shift {
         }
     }
 
-    /// Takes in outcomes. Those of another shift are dropped.
+    /// Takes in outcomes. Those of another run of the chunk are dropped.
     pub(super) fn report(&mut self, report: &Report, now: Duration) {
         let run = report.header.run;
         if (run.job, run.activation) != (self.job, self.activation) {
@@ -164,7 +168,7 @@ impl Shift {
         }
     }
 
-    /// Takes in what calls have printed.
+    /// Takes in the output of calls.
     pub(super) fn printed(&mut self, entries: Vec<LogEntry>) {
         self.logs.extend(entries.into_iter().filter(|entry| self.ordered.contains(entry.call)));
     }
@@ -176,14 +180,14 @@ impl Shift {
         self.outcomes.push(report);
     }
 
-    /// Outcomes that the board is to be told of now, each `first..end` with its report.
+    /// The outcomes that the board is to be told now, each `first..end` with its report.
     ///
-    /// They are kept back until all calls that are to be run have one, but not for long, so that they are not lost with
-    /// this worker. After the first epoch each is told at once: who is to blame for the end of an epoch is known from
-    /// that.
+    /// Outcomes are kept back until every ordered call has one, because each report to the board is a request to the
+    /// storage; but for one `period` at most, because outcomes that were not told are lost with this worker. After the
+    /// first epoch each is told at once: a worker has died at this chunk, and the call without an outcome is suspected.
     ///
     /// # Errors
-    /// When what was printed cannot be encoded.
+    /// When the output of calls cannot be encoded.
     pub(super) fn tell(&mut self, now: Duration) -> Result<Vec<(u64, u64, Bytes)>> {
         let complete = self.done.len() == self.ordered.len();
         if self.untold.is_empty() || !(complete || self.epoch > 1 || now >= self.told + self.period) {
@@ -206,7 +210,7 @@ impl Shift {
         Ok(told)
     }
 
-    /// When there may be something to do, unless something comes back first.
+    /// When there may be something to do, if the pool reports nothing before.
     pub(super) fn due(&self) -> Option<Duration> {
         let tell = (!self.untold.is_empty()).then(|| self.told + self.period);
         [self.tracker.next_wake(), tell].into_iter().flatten().min()

@@ -1,8 +1,10 @@
-//! Doors: how calls come to the pool and reports go back.
+//! Transports: how calls come to the pool and reports go back.
 
 #[cfg(feature = "lambda")]
 mod lambda;
 mod pull;
+#[cfg(feature = "lambda")]
+mod request;
 mod stdio;
 
 #[cfg(feature = "lambda")]

@@ -1,4 +1,4 @@
-//! [`Inputs`]: the inputs of a job, fetched as they are needed.
+//! [`Inputs`]: the inputs of a stored job, fetched segment by segment as calls need them.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -9,28 +9,31 @@ use lithops_core::{
     protocol::{InputBatch, Payloads},
 };
 
-/// So many bytes of inputs are kept that may be needed again.
-const KEPT: usize = 64 << 20;
+/// The most bytes of fetched inputs that are kept, beside the segment in use. Calls that are tried again, and chunks
+/// that share a segment, then need no second request; more would compete with the calls for memory.
+const KEPT_BYTES: usize = 64 << 20;
 
-/// The inputs of a job: segments of the stored job, of which the last ones used are kept.
+/// The segments of a stored job's inputs, of which those used last are kept in memory.
 #[derive(Debug)]
 pub(super) struct Inputs {
-    /// Each with the call after its last.
+    /// Each segment with the number of the call after its last one.
     segments: Vec<(u64, Segment)>,
+    /// Fetched segments by number, the one used last in front.
     kept: VecDeque<(usize, InputBatch)>,
-    wanted: HashSet<usize>,
+    /// The segments that are being fetched.
+    fetching: HashSet<usize>,
 }
 
-/// A segment that has come, or not.
+/// The number of a segment, and its inputs or why they could not be fetched.
 pub(super) type Fetched = (usize, Result<InputBatch>);
 
 /// What is known of a call's input.
 pub(super) enum Input {
     /// The inputs of this call and of those that follow it in the segment, up to a call that has none.
     There(Payloads),
-    /// It has none, and ends with this encoded error.
+    /// The call has no input, and ends with this encoded error.
     Failed(Vec<u8>),
-    /// It is to be fetched first, or is being fetched.
+    /// The segment is not in memory: it has to be fetched first.
     Missing,
 }
 
@@ -41,17 +44,17 @@ impl Inputs {
             end += segment.calls;
             (end, *segment)
         });
-        Self { segments: segments.collect(), kept: VecDeque::new(), wanted: HashSet::new() }
+        Self { segments: segments.collect(), kept: VecDeque::new(), fetching: HashSet::new() }
     }
 
     /// The input of a call.
     pub(super) fn of(&mut self, call: u64) -> Input {
         let number = self.segment_of(call);
-        let Some(place) = self.kept.iter().position(|(kept, _)| *kept == number) else {
+        let Some(at) = self.kept.iter().position(|(kept, _)| *kept == number) else {
             return Input::Missing;
         };
-        // The last one used is the last to go.
-        if let Some(used) = self.kept.remove(place) {
+        // To the front: segments are dropped from the back.
+        if let Some(used) = self.kept.remove(at) {
             self.kept.push_front(used);
         }
         let taken = &self.kept[0].1;
@@ -65,22 +68,22 @@ impl Inputs {
         Input::There(taken.inputs.slice(index, end - index))
     }
 
-    /// Fetches the segment of a call, unless that is under way.
+    /// The request for the segment of a call; `None` when it is under way.
     pub(super) fn fetch(&mut self, call: u64, journal: &Journal) -> Option<BoxFuture<'static, Fetched>> {
         let number = self.segment_of(call);
-        if !self.wanted.insert(number) {
+        if !self.fetching.insert(number) {
             return None;
         }
         let (journal, segment) = (journal.clone(), self.segments[number].1);
         Some(Box::pin(async move { (number, journal.inputs(number as u64, &segment).await) }))
     }
 
-    /// A segment has come.
+    /// Takes in a segment, and drops those used longest ago that are too much.
     pub(super) fn keep(&mut self, number: usize, taken: InputBatch) {
-        self.wanted.remove(&number);
+        self.fetching.remove(&number);
         self.kept.push_front((number, taken));
         while self.kept.len() > 1
-            && self.kept.iter().map(|(_, taken)| taken.inputs.bytes()).sum::<usize>() > KEPT
+            && self.kept.iter().map(|(_, taken)| taken.inputs.bytes()).sum::<usize>() > KEPT_BYTES
         {
             self.kept.pop_back();
         }
