@@ -105,11 +105,11 @@ fn counted(result: &str) -> (usize, usize) {
 
 /// The targets that cargo lists at its end.
 fn summary<'a>(lines: &[&'a str]) -> Option<Vec<&'a str>> {
-    let is_heading = |line: &&str| {
+    let is_heading = |line: &str| {
         line.strip_prefix("error: ")
             .is_some_and(|rest| rest.ends_with(" targets failed:") || rest == "1 target failed:")
     };
-    let begins = lines.iter().rposition(|line| is_heading(&line))?;
+    let begins = lines.iter().rposition(|line| is_heading(line))?;
     let targets = lines[begins + 1..].iter().filter(|line| !line.is_empty());
     targets.map(|line| line.strip_prefix("    `")?.strip_suffix('`')).collect()
 }
