@@ -1,4 +1,4 @@
-//! [`Looks`]: outcomes that come back through the storage, where there is no other way back.
+//! [`OutcomePoller`]: outcomes that come back through the storage, where there is no other way back.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::run::Driver;
 use crate::{
     error::{CallErrorKind, Error, Result},
-    journal::{Bundle, Journal},
+    journal::{ChunkOutcomes, Journal},
     protocol::Report,
     tracker::Tracking,
 };
@@ -22,12 +22,12 @@ const AT_ONCE: usize = 32;
 /// What a look has found: committed chunks, and parts of chunks that are not.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    committed: Vec<Bundle>,
-    parts: Vec<(String, Bundle)>,
+    committed: Vec<ChunkOutcomes>,
+    parts: Vec<(String, ChunkOutcomes)>,
 }
 
 /// Looking for outcomes in the storage.
-pub(super) struct Looks {
+pub(super) struct OutcomePoller {
     journal: Journal,
     calls: u64,
     chunksize: u64,
@@ -41,7 +41,7 @@ pub(super) struct Looks {
     looked_for: Vec<(u64, String)>,
 }
 
-impl Looks {
+impl OutcomePoller {
     pub(super) fn new(journal: Journal, calls: u64, chunksize: u64) -> Self {
         Self {
             journal,
@@ -111,9 +111,9 @@ impl Looks {
 impl<T: Tracking> Driver<T> {
     /// Looks for outcomes, if it is time to.
     pub(super) fn look(&mut self) {
-        let (Some(looks), Some(shelf)) = (&mut self.looks, &self.shelf) else { return };
+        let (Some(looks), Some(commit_buffer)) = (&mut self.looks, &self.commit_buffer) else { return };
         if looks.due().is_some_and(|due| due <= Instant::now()) {
-            looks.begin(|call| shelf.is_visible(call));
+            looks.begin(|call| commit_buffer.is_visible(call));
         }
     }
 
@@ -162,7 +162,7 @@ impl<T: Tracking> Driver<T> {
 }
 
 /// What a look finds, where looks are needed at all.
-pub(super) async fn next_found(looks: &mut Option<Looks>) -> Result<Found> {
+pub(super) async fn next_found(looks: &mut Option<OutcomePoller>) -> Result<Found> {
     match looks {
         Some(looks) => looks.found().await,
         None => std::future::pending().await,

@@ -9,7 +9,7 @@ pub(super) mod start;
 pub(super) mod stored_jobs;
 
 pub use cleaning::{Cleaning, Expired, Unfinished};
-pub use leadership::{Means, Pursuit, only_reads};
+pub use leadership::{JobResources, Leadership, only_reads};
 pub use stored_jobs::{Listing, StoredJob, StoredJobs};
 
 #[cfg(test)]
