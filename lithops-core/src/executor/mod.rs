@@ -29,6 +29,8 @@ mod pursuit;
 mod relay;
 mod response;
 mod runtime;
+#[cfg(test)]
+mod scaling_tests;
 mod shelf;
 mod source;
 #[cfg(test)]

@@ -15,11 +15,6 @@ use crate::{
     protocol::{Cancel, Report, Run, Tag, blank_header, failed_report, failed_together, lost_report},
 };
 
-/// A platform that has never answered in this job, for so long: its address is more likely wrong.
-const NEVER_ANSWERED: Duration = Duration::from_secs(20);
-/// A platform that has answered nothing for so long is given up.
-const NO_ANSWER: Duration = Duration::from_secs(300);
-
 impl<T: Tracking> Driver<T> {
     /// Takes in what happened to a worker; `None` is the end of its events.
     pub(super) fn event(&mut self, number: u64, event: Option<Result<Event>>) -> Result<()> {
@@ -307,12 +302,7 @@ impl<T: Tracking> Driver<T> {
 
     /// Whether the platform has answered anything lately.
     pub(super) fn still_hopes(&mut self, reason: &str) -> Result<()> {
-        let patience = if self.throttle.has_accepted() { NO_ANSWER } else { NEVER_ANSWERED };
-        if self.throttle.fails_since().is_none_or(|since| since.elapsed() < patience) {
-            return Ok(());
-        }
-        let problem = format!("the platform has answered nothing for {patience:?}; the last was: {reason}");
-        Err(Error::new(ErrorKind::Timeout, problem).with_hint("is its address right, and is it there?"))
+        self.throttle.still_hopes(reason)
     }
 
     /// The platform has too much to do: nothing of what the worker was to have has begun.
