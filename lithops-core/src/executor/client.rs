@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     bytes::Bytes,
-    compute::{Capabilities, CloseMode, ComputeBackend, Granularity, Reports},
+    compute::{Capabilities, CloseMode, ComputeBackend, Granularity},
     error::{Error, ErrorKind, Result},
     fleet::Hired,
     fork,
@@ -378,8 +378,7 @@ impl Core {
 
     /// Whether outcomes come back through the storage alone, so that every job is durable.
     pub(crate) fn stores_outcomes(&self) -> bool {
-        let capabilities = self.backend.capabilities();
-        capabilities.reports == Reports::Stored || capabilities.pull.is_some()
+        self.backend.capabilities().pull.is_some()
     }
 
     /// A job begins: observers are told, and an interruption of the program ends it.

@@ -124,10 +124,6 @@ impl Shelf {
         }
     }
 
-    pub(super) fn is_visible(&self, call: u64) -> bool {
-        self.visible.contains(call)
-    }
-
     /// Whether a chunk is being stored.
     pub(super) fn is_storing(&self) -> bool {
         !self.storing.is_empty()

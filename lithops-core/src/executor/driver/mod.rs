@@ -21,7 +21,6 @@ mod budget;
 mod dispatch;
 mod end;
 mod given;
-mod looks;
 mod reports;
 mod run;
 #[cfg(test)]

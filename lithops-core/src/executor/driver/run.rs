@@ -18,12 +18,7 @@ use tokio::{
 };
 use tracing::Instrument;
 
-use super::{
-    Assignment, Ended, RetryIf,
-    budget::Budget,
-    given::Given,
-    looks::{Looks, next_found},
-};
+use super::{Assignment, Ended, RetryIf, budget::Budget, given::Given};
 use crate::{
     compute::{CancelLevel, ComputeBackend, Event, Invocation, Liveness, Reports},
     error::{Error, ErrorKind, Result},
@@ -139,8 +134,6 @@ pub(super) struct Driver<T> {
     next_stragglers: Instant,
     /// Where outcomes wait until they are stored, when the job is durable.
     pub(super) shelf: Option<Shelf>,
-    /// Where they come back through the storage alone.
-    pub(super) looks: Option<Looks>,
     /// How long calls took so far, if anybody wants to know, and how the plan follows from it.
     pub(super) measured: Option<Measured>,
     pub(super) tuning: Option<Tuning>,
@@ -175,8 +168,6 @@ impl<T: Tracking> Driver<T> {
         let speculate = assignment.speculate && capabilities.reports != Reports::Buffered;
         let chunksize = assignment.plan.chunksize() as u64;
         let restored = assignment.durable.as_ref().is_some_and(|durable| !durable.restored.is_empty());
-        let looks = assignment.durable.as_ref().filter(|_| capabilities.reports == Reports::Stored);
-        let looks = looks.map(|durable| Looks::new((*durable.journal).clone(), durable.calls, chunksize));
         let shelf = assignment.durable.map(|durable| {
             Shelf::new((*durable.journal).clone(), durable.calls, chunksize, durable.restored)
         });
@@ -224,7 +215,6 @@ impl<T: Tracking> Driver<T> {
             pace: speculate.then(Pace::default),
             next_stragglers: now + LOOK_FOR_STRAGGLERS,
             shelf,
-            looks,
         }
     }
 
@@ -273,7 +263,6 @@ impl<T: Tracking> Driver<T> {
                 },
                 () = stopped(stop) => return Ok(Ended::Stopped),
                 stored = next_stored(&mut self.shelf) => self.make_visible(stored?),
-                found = next_found(&mut self.looks) => self.found(found?)?,
                 Some((worker, started)) = self.starting.next(), if !self.starting.is_empty() => {
                     self.started(worker, started)?;
                 }
@@ -326,11 +315,10 @@ impl<T: Tracking> Driver<T> {
         let pause = self.tracker.next_wake().map(|due| self.started_at + due);
         let look = self.lease.map(|_| self.next_look);
         let stragglers = self.pace.as_ref().filter(|_| self.is_at_the_end()).map(|_| self.next_stragglers);
-        let stored = self.looks.as_ref().and_then(Looks::due);
         // Once every call is given out there is nothing to plan.
         let tuned = self.tuning.as_ref().filter(|_| !self.is_at_the_end() && self.workers.len() > 0);
         let tuned = tuned.map(Tuning::due);
-        [pause, look, self.throttle.until(), stragglers, stored, tuned].into_iter().flatten().min()
+        [pause, look, self.throttle.until(), stragglers, tuned].into_iter().flatten().min()
     }
 
     /// Whether every call has been given to a worker.
@@ -350,7 +338,6 @@ impl<T: Tracking> Driver<T> {
                 self.lost(number, format!("its worker was not heard of for {lease:?}"))?;
             }
         }
-        self.look();
         self.count_run();
         self.tune();
         if let Some(tuning) = &mut self.tuning {
