@@ -3,6 +3,7 @@
 use crate::{
     e2e, simulate,
     steps::{self, step},
+    test::Tests,
     tidy,
     workspace::{cargo, root},
 };
@@ -15,14 +16,14 @@ pub(crate) fn run(with_tests: bool) -> Result<(), String> {
     step("lints", || steps::run(cargo().args(clippy)))?;
     step("each feature alone, and none", each_feature)?;
     if with_tests {
-        step("tests", || steps::run(cargo().args(["test", "--workspace", "--all-features"])))?;
+        step("tests", || Tests::select(&["--workspace", "--all-features"]).run())?;
     } else {
         eprintln!("== tests: left out, the README's test command runs them; `--with-tests` runs them here");
     }
     step("tests of features", || {
+        let selection = ["-p", "lithops", "--features", "aws_lambda,http,redis,aws_s3,plugins"];
         let tests = ["--test", "aws_lambda", "--test", "urls", "--test", "features"];
-        let features = ["test", "-p", "lithops", "--features", "aws_lambda,http,redis,aws_s3,plugins"];
-        steps::run(cargo().args(features).args(tests))
+        Tests::select(&selection).targets(&tests).run()
     })?;
     let doc = ["doc", "--workspace", "--no-deps", "--all-features"];
     step("documentation", || steps::run(cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings")))?;
@@ -36,9 +37,8 @@ pub(crate) fn run(with_tests: bool) -> Result<(), String> {
 /// What takes long.
 pub(crate) fn long() -> Result<(), String> {
     step("a million values", || {
-        let mut test = cargo();
-        test.args(["test", "--package", "lithops-core", "--test", "values"]);
-        steps::run(test.env("LITHOPS_TEST_VALUES", "1000000"))
+        let tests = Tests::select(&["-p", "lithops-core"]).targets(&["--test", "values"]);
+        tests.env("LITHOPS_TEST_VALUES", "1000000").run()
     })?;
     step("10,000 seeds", || simulate(10_000, None, false))
 }
@@ -63,9 +63,8 @@ const FEATURES: &[&str] =
 /// Builds the facade with each feature alone, and shows that what it adds is there and nothing else.
 fn each_feature() -> Result<(), String> {
     for feature in FEATURES {
-        let mut test = cargo();
-        test.args(["test", "--quiet", "-p", "lithops", "--no-default-features", "--test", "features"]);
-        steps::run(test.args(["--features", feature]))?;
+        let selection = ["--quiet", "-p", "lithops", "--no-default-features", "--features", feature];
+        Tests::select(&selection).targets(&["--test", "features"]).run()?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The chores of this workspace: `cargo xtask ci`, `tidy`, `e2e`, `new-backend`, `bench`, `chaos`,
+//! The chores of this workspace: `cargo xtask ci`, `test`, `tidy`, `e2e`, `new-backend`, `bench`, `chaos`,
 //! `simulate`.
 #![expect(
     clippy::print_stdout,
@@ -12,6 +12,7 @@ mod ci;
 mod e2e;
 mod new_backend;
 mod steps;
+mod test;
 mod tidy;
 mod workspace;
 
@@ -38,6 +39,8 @@ enum Command {
         #[arg(long)]
         full: bool,
     },
+    /// The README's test command; a failed test is run again alone, and is printed as `FLAKY` where it passes then.
+    Test,
     /// The rules of this workspace that no compiler knows.
     Tidy,
     /// Drives the built programs as a user would, on this machine.
@@ -88,6 +91,7 @@ fn main() -> ExitCode {
         Command::Ci { with_tests, full } => {
             ci::run(with_tests).and_then(|()| if full { ci::long() } else { Ok(()) })
         }
+        Command::Test => test::Tests::of_the_readme().run(),
         Command::Tidy => tidy::run(),
         Command::E2e { what, full } => e2e::run(what, full),
         Command::NewBackend { name, to } => new_backend::run(&name, to.as_deref()),

@@ -17,10 +17,8 @@ use crate::{
     digest::Digest,
     error::{Error, ErrorKind, Result},
     id::JobId,
-    job::Taken,
-    parcel::Parcel,
-    protocol::Payloads,
-    storage::{PutMode, Storage, StorageClient, insist},
+    protocol::{InputBatch, Payloads},
+    storage::{Parcel, PutMode, Storage, StorageClient, insist},
 };
 
 /// A beat is a number, or a word.
@@ -99,7 +97,7 @@ impl Journal {
     ///
     /// # Errors
     /// When the storage does not take it.
-    pub async fn put_inputs(&self, number: u64, taken: &Taken) -> Result<Segment> {
+    pub async fn put_inputs(&self, number: u64, taken: &InputBatch) -> Result<Segment> {
         let unexpected =
             |what: String| Error::new(ErrorKind::Unexpected, format!("cannot store the inputs: {what}"));
         let narrow = |len: usize| u32::try_from(len).map_err(|error| unexpected(error.to_string()));
@@ -119,7 +117,7 @@ impl Journal {
     ///
     /// # Errors
     /// When it is not there, or is not what was stored.
-    pub async fn inputs(&self, number: u64, segment: &Segment) -> Result<Taken> {
+    pub async fn inputs(&self, number: u64, segment: &Segment) -> Result<InputBatch> {
         let key = self.keys.inputs(number);
         let bytes = self.must_get(&key, segment.len).await?.into_inner();
         segment.digest.check(&bytes, &key)?;
@@ -138,7 +136,7 @@ impl Journal {
             return Err(damaged(&key, "it tells of inputs that it has not"));
         }
         let inputs = Payloads::read(&bytes.slice(values..), count).map_err(|error| damaged(&key, error))?;
-        Ok(Taken { inputs, failed, ended: false })
+        Ok(InputBatch { inputs, failed, ended: false })
     }
 
     /// Stores a shared value.

@@ -1,10 +1,11 @@
 //! Runs all rules over the repository.
 
 use super::{
-    dependencies, documents,
+    circles, dependencies, documents,
     finding::{Finding, Weight},
-    layout, manifests, names, source,
+    layers, layout, manifests, names, source,
     tree::Tree,
+    types, words,
 };
 use crate::workspace;
 
@@ -21,7 +22,18 @@ fn findings() -> Result<Vec<Finding>, String> {
         Tree::read(workspace::root()).map_err(|error| format!("cannot read the repository: {error}"))?;
     let metadata = workspace::metadata()?;
     let mut findings = dependencies::check(&metadata, workspace::root(), &tree);
-    for rule in [layout::check, names::check, documents::check, manifests::check, source::check] {
+    let rules = [
+        layout::check,
+        layers::check,
+        circles::check,
+        names::check,
+        documents::check,
+        manifests::check,
+        source::check,
+        types::check,
+        words::check,
+    ];
+    for rule in rules {
         findings.extend(rule(&tree));
     }
     findings.sort();

@@ -1,4 +1,6 @@
-//! How long files are, how they begin, and what a `mod.rs` may hold.
+//! How long files are, how they begin, what a `mod.rs` may hold, and how many files a folder may have.
+
+use std::collections::BTreeMap;
 
 use super::{finding::Finding, tree::Tree};
 
@@ -6,10 +8,21 @@ use super::{finding::Finding, tree::Tree};
 const LIMIT: usize = 900;
 /// A file that is longer is worth a thought.
 const LONG: usize = 600;
+/// A folder with more files has several subjects.
+const FILES: usize = 16;
+
+/// Folders that still have more files, and how many.
+const FULL_FOLDERS: &[(&str, usize)] = &[
+    ("lithops-core/src/executor", 39),
+    ("lithops-core/src/partition", 17),
+    ("lithops-core/src/storage", 19),
+    ("lithops-worker/src/pool", 18),
+    ("tests/conformance/src/compute", 18),
+];
 
 /// Checks all Rust files.
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
-    let mut findings = Vec::new();
+    let mut findings = full_folders(tree, FULL_FOLDERS);
     for (path, text) in tree.texts(".rs") {
         let lines = text.lines().count();
         if lines > LIMIT {
@@ -29,6 +42,26 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Folders of sources with too many files.
+fn full_folders(tree: &Tree, exceptions: &[(&str, usize)]) -> Vec<Finding> {
+    let mut files = BTreeMap::<&str, usize>::new();
+    for (path, _) in tree.texts(".rs") {
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        if format!("/{folder}/").contains("/src/") {
+            *files.entry(folder).or_default() += 1;
+        }
+    }
+    let most =
+        |folder: &str| exceptions.iter().find(|(one, _)| *one == folder).map_or(FILES, |(_, most)| *most);
+    let full = files.into_iter().filter(|(folder, count)| *count > most(folder));
+    full.map(|(folder, count)| {
+        let message =
+            format!("{count} files in one folder, and {FILES} is the limit: make folders of subjects");
+        Finding::error(folder, 1, message)
+    })
+    .collect()
 }
 
 /// Lines of a `mod.rs` that are neither documentation nor attributes nor `mod` nor `use`.
@@ -70,6 +103,23 @@ mod tests {
         assert!(messages("src/a.rs", &file(601))[0].starts_with("src/a.rs:600: note: 601 lines"));
         assert!(messages("src/a.rs", &file(900))[0].contains("note: "));
         assert!(messages("src/a.rs", &file(901))[0].starts_with("src/a.rs:900: 901 lines"));
+    }
+
+    #[test]
+    fn a_folder_with_too_many_files_is_found() {
+        let names: Vec<_> = (0..=FILES).map(|number| format!("x/src/a/{number}.rs")).collect();
+        let tree = |folder: &str| {
+            let all: [(&str, &str); FILES + 1] =
+                std::array::from_fn(|index| (names[index].as_str(), "//! x"));
+            let mut few = all;
+            few[0].0 = folder;
+            (Tree::of(all), Tree::of(few))
+        };
+        let (full, fits) = tree("x/src/b/0.rs");
+        let found = full_folders(&full, &[]);
+        assert!(found.len() == 1 && found[0].path == "x/src/a" && found[0].message.starts_with("17 files"));
+        assert!(full_folders(&full, &[("x/src/a", 17)]).is_empty());
+        assert!(full_folders(&fits, &[]).is_empty());
     }
 
     #[test]

@@ -2,13 +2,18 @@
 //! with an input that breaks it.
 
 mod check;
+mod circles;
 mod dependencies;
 mod documents;
 mod finding;
+mod imports;
+mod layers;
 mod layout;
 mod manifests;
 mod names;
 mod source;
 mod tree;
+mod types;
+mod words;
 
 pub(crate) use check::run;

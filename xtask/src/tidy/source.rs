@@ -38,7 +38,7 @@ fn line(text: &str, at: usize) -> usize {
 }
 
 /// The text with comments and the contents of literals turned into spaces; lines stay where they are.
-fn code(text: &str) -> String {
+pub(super) fn code(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
