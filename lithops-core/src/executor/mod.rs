@@ -17,7 +17,7 @@ pub use api::{
 };
 pub use driver::{Assignment, Durable, Ended, Parcels, RetryIf, drive, drive_with};
 pub use durable::{
-    Cleaning, Expired, Listing, Means, Pursuit, StoredJob, StoredJobs, Unfinished, only_reads,
+    Cleaning, Expired, Listing, Means, Pursuit, StoredJob, StoredJobs, Unfinished, Unused, only_reads,
 };
 pub use job::{
     Account, Command, Commands, History, InputQueue, Inputs, IntoInputs, JobEvent, JobState, Learn, Leftover,
