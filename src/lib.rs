@@ -53,7 +53,7 @@ pub use lithops_macros::{function, main};
 /// Durable jobs, seen from outside the programs that have their functions.
 pub mod jobs {
     pub use lithops_core::{
-        executor::{Cleaning, Expired, Listing, StoredJob, StoredJobs, Unfinished},
+        executor::{Cleaning, Expired, Listing, StoredJob, StoredJobs, Unfinished, Unused},
         journal::{JobRecord, Owner},
     };
 }

@@ -233,6 +233,7 @@ impl ComputeBackend for AwsLambdaBackend {
     async fn invoke(&self, request: InvokeRequest) -> Result<Invocation> {
         let memory = request.memory.unwrap_or(self.capabilities.worker_memory);
         let ((running, mending), function) = tokio::try_join!(self.running(), self.function(memory))?;
+        mending.in_use();
         let client = self.client().await?.clone();
         let activation = Activation::new(function, running, &request, self.config.streams)?;
         let number = self.started.fetch_add(1, Ordering::Relaxed);

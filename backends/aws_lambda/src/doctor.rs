@@ -58,7 +58,7 @@ pub(crate) async fn check(backend: &AwsLambdaBackend) -> Vec<Check> {
                         ),
                     },
                     None => {
-                        let count = programs.len();
+                        let count = programs.iter().filter(|key| key.ends_with(".zst")).count();
                         fine(format!(
                             "the bucket `{}` can be read, {count} programs lie there",
                             storage.bucket()

@@ -1,6 +1,10 @@
 //! [`Mending`]: a program that is damaged in the storage is stored again by whoever has it.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, PoisonError},
+    time::{Duration, Instant},
+};
 
 use lithops_core::{
     artifact::{Artifact, Machine, StoredProgram},
@@ -21,7 +25,12 @@ pub(crate) struct Mending {
     storage: StorageClient,
     /// The number of the first activation that was begun after it was stored again.
     again: Arc<Mutex<Option<u64>>>,
+    /// When it was last noted that it is used.
+    noted: Arc<std::sync::Mutex<Instant>>,
 }
+
+/// How often it is noted that a program is used: `lithops clean` removes those that were not for days.
+const NOTED_EVERY: Duration = Duration::from_secs(12 * 3600);
 
 impl Mending {
     pub(crate) fn new(
@@ -30,7 +39,22 @@ impl Mending {
         shipped: StoredProgram,
         storage: StorageClient,
     ) -> Self {
-        Self { path, machine, shipped, storage, again: Arc::default() }
+        let noted = Arc::new(std::sync::Mutex::new(Instant::now()));
+        Self { path, machine, shipped, storage, again: Arc::default(), noted }
+    }
+
+    /// Notes now and then that the program is used, in the background.
+    pub(crate) fn in_use(&self) {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        if noted.elapsed() < NOTED_EVERY {
+            return;
+        }
+        *noted = Instant::now();
+        let (shipped, storage) = (self.shipped.clone(), self.storage.clone());
+        tokio::spawn(async move {
+            // Should that fail, and the program be removed, it is stored again when an instance misses it.
+            let _ = shipped.note_use(&storage).await;
+        });
     }
 
     /// What becomes of an activation, the one of that number, whose instance has found the program damaged. `begun` is

@@ -4,7 +4,7 @@ use std::{path::PathBuf, thread, time::Duration};
 
 use lithops_core::{
     board::LeaseConfig,
-    compute::{CancelLevel, Capabilities, Platform, Reports, WorkerWish},
+    compute::{CancelLevel, Capabilities, Platform, WorkerWish},
     config::{Config, Key},
     error::{Error, ErrorKind, Result},
     nesting,
@@ -89,7 +89,6 @@ pub(crate) fn capabilities(config: &Config) -> Result<Capabilities> {
         capabilities.default_worker_processes = place.worker_processes;
     } else if lease_config.is_some() {
         capabilities.pull = lease_config;
-        capabilities.reports = Reports::Stored;
         capabilities.cancel = CancelLevel::Activation;
     }
     Ok(capabilities)

@@ -26,7 +26,7 @@ use super::Artifact;
 use crate::{
     digest::Digest,
     error::{Error, ErrorKind, Result, Retry},
-    storage::{PutMode, StorageClient, insist, own_keys::PROGRAMS},
+    storage::{PutMode, StorageClient, insist, own_keys, own_keys::PROGRAMS, was_given_up},
 };
 
 /// An artifact that is in the storage: this is what travels in its place.
@@ -55,12 +55,30 @@ impl StoredProgram {
         &self.key
     }
 
-    /// Stores the artifact, unless it is there: nothing else has its name.
+    /// Notes in the storage that it is used now, by the storage's own clock: `lithops clean` removes programs that no job
+    /// has used for long.
+    ///
+    /// # Errors
+    /// When the storage does not take the note.
+    pub async fn note_use(&self, storage: &StorageClient) -> Result<()> {
+        let (store, bucket) = (storage.storage(), storage.bucket());
+        let key = own_keys::use_of_program(&self.key);
+        insist(|| store.put(bucket, &key, "used".into(), PutMode::Overwrite)).await
+    }
+
+    /// Stores the artifact, unless it is there: nothing else has its name. Notes that it is used.
     ///
     /// # Errors
     /// When the storage does not take it.
     pub async fn put(&self, artifact: &Artifact, storage: &StorageClient) -> Result<()> {
         let (store, bucket) = (storage.storage(), storage.bucket());
+        // Before it is looked for: what was unused until now may be about to be removed.
+        match self.note_use(storage).await {
+            Err(error) if was_given_up(&error) => return Err(error),
+            // It can be used without: should it be removed, a client that has it stores it again.
+            Err(error) => tracing::debug!(key = self.key, %error, "cannot note that the program is used"),
+            Ok(()) => {}
+        }
         match insist(|| store.head(bucket, &self.key)).await {
             Ok(_) => return Ok(()),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -212,6 +230,9 @@ mod tests {
         assert!(shipped.key().starts_with("team/lithops.programs/"));
         shipped.put(&program, &storage).await.expect("stored");
         shipped.put(&program, &storage).await.expect("it is there");
+        let mark = own_keys::use_of_program(shipped.key());
+        let stored = storage.list_keys("own", "").await.expect("a list");
+        assert_eq!(stored, [mark, shipped.key().to_owned()], "and when it was used");
         for place in [cache, Path::new("/proc"), Path::new("/nowhere")] {
             let file = shipped.fetch(&storage, place).await.expect("fetched");
             let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());

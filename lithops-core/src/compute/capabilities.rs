@@ -35,7 +35,7 @@ pub struct Capabilities {
     pub feed: bool,
     /// Whether workers are a fleet that fetches its chunks from a board, and on which terms; else they are handed them.
     pub pull: Option<LeaseConfig>,
-    /// How outcomes come back.
+    /// How outcomes come back. Those of a fleet are on its board.
     pub reports: Reports,
     /// How the loss of a worker is noticed.
     pub liveness: Liveness,
@@ -133,8 +133,6 @@ pub enum Reports {
     Streamed,
     /// All at once, when the activation ends.
     Buffered,
-    /// Through storage.
-    Stored,
 }
 
 /// How the loss of a worker is noticed.

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     bytes::Bytes,
-    compute::{Capabilities, ComputeBackend, Granularity, Reports},
+    compute::{Capabilities, ComputeBackend, Granularity},
     error::{Error, ErrorKind, Result},
     fleet::ClientFleet,
     fork,
@@ -260,8 +260,7 @@ impl Core {
 
     /// Whether outcomes come back through the storage alone, so that every job is durable.
     pub(crate) fn stores_outcomes(&self) -> bool {
-        let capabilities = self.backend.capabilities();
-        capabilities.reports == Reports::Stored || capabilities.pull.is_some()
+        self.backend.capabilities().pull.is_some()
     }
 
     /// A job begins: observers are told, and an interruption of the program ends it.

@@ -17,7 +17,8 @@ pub use api::{
 };
 pub use driver::{Assignment, Durable, Ended, PayloadStore, RetryIf, drive, drive_with};
 pub use durable::{
-    Cleaning, Expired, JobResources, Leadership, Listing, StoredJob, StoredJobs, Unfinished, only_reads,
+    Cleaning, Expired, JobResources, Leadership, Listing, StoredJob, StoredJobs, Unfinished, Unused,
+    only_reads,
 };
 pub use job::{
     Account, Command, Commands, History, InputQueue, Inputs, IntoInputs, JobCleanup, JobEvent, JobState,

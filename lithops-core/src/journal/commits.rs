@@ -1,4 +1,4 @@
-//! Commits: the outcomes of chunks, and of parts of chunks, as they are stored and found again.
+//! Commits: the outcomes of chunks, as they are stored and found again.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -7,7 +7,6 @@ use tokio::time::sleep;
 use super::{
     ChunkOutcomes, Journal,
     contents::is_damage,
-    keys,
     sealed::{self, damaged},
 };
 use crate::{
@@ -162,51 +161,6 @@ impl Journal {
             return Err(damaged(key, format_args!("it has {size} bytes, and says that {len} belong to it")));
         }
         insist(|| storage.get_within(bucket, key, size)).await.map(Some).or_else(absent)
-    }
-
-    /// Stores outcomes `first..end` that do not commit a chunk: those of a part of it, or with failures that may be
-    /// tried again. No two attempts have the same author.
-    ///
-    /// # Errors
-    /// When the storage does not take them.
-    pub async fn put_part(
-        &self,
-        (first, end): (u64, u64),
-        author: &str,
-        bundle: &ChunkOutcomes,
-    ) -> Result<()> {
-        let key = format!("{}{}", self.keys.parts(), keys::part(first, end, author));
-        let bytes = sealed::seal(self.name(&key), bundle.encode()?.into()).await;
-        self.put(&key, bytes).await
-    }
-
-    /// The names of such outcomes.
-    ///
-    /// # Errors
-    /// When the storage cannot be listed.
-    pub async fn parts(&self) -> Result<Vec<String>> {
-        let prefix = self.keys.parts();
-        Ok(self.listed(&prefix).await?.into_iter().map(|key| key[prefix.len()..].to_owned()).collect())
-    }
-
-    /// Such outcomes, of a job of so many calls; `None` when they are not there any more, or damaged: whoever waits for
-    /// them finds that they were lost.
-    ///
-    /// # Errors
-    /// When the storage cannot be read.
-    pub async fn part(&self, name: &str, calls: u64) -> Result<Option<ChunkOutcomes>> {
-        let key = format!("{}{name}", self.keys.parts());
-        let Some((first, end)) = keys::calls_of_part(name).filter(|(_, end)| *end <= calls) else {
-            tracing::warn!(job = %self.job, key, "it is not named as outcomes of this job are");
-            return Ok(None);
-        };
-        match self.bundle_at(&key, (first, end)).await {
-            Err(error) if is_damage(&error) => {
-                tracing::warn!(job = %self.job, %error, "damaged outcomes do not count: their calls are run again");
-                Ok(None)
-            }
-            read => read,
-        }
     }
 }
 
@@ -371,24 +325,6 @@ mod tests {
         };
         journal.commit(4, CALLS, &other).await.expect("stored");
         assert!(journal.bundle(4, CALLS).await.expect("reads").is_none(), "they are another job's");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_damaged_part_of_a_chunk_is_lost() {
-        let journal = journal();
-        journal.put_part((8, 10), "a", &bundle_of(&journal, (8, 10))).await.expect("stored");
-        let names = journal.parts().await.expect("lists");
-        assert!(journal.part(&names[0], 12).await.expect("reads").is_some());
-        assert!(journal.part(&names[0], 9).await.expect("reads").is_none(), "the job has no such calls");
-        change(&journal, &format!("{}{}", journal.keys.parts(), names[0]), |bytes| bytes[60] ^= 1).await;
-        assert!(journal.part(&names[0], 12).await.expect("reads").is_none());
-    }
-
-    fn bundle_of(journal: &Journal, calls: (u64, u64)) -> ChunkOutcomes {
-        ChunkOutcomes {
-            logs: Vec::new(),
-            reports: failed_together(journal.job(), vec![calls], b"x").collect(),
-        }
     }
 
     #[tokio::test]

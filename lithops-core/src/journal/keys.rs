@@ -62,10 +62,6 @@ impl Keys {
         format!("{}reader/{name}", self.folder)
     }
 
-    pub(super) fn parts(&self) -> String {
-        format!("{}part/", self.folder)
-    }
-
     pub(super) fn commits(&self) -> String {
         format!("{}commit/", self.folder)
     }
@@ -90,17 +86,6 @@ pub(super) fn all(prefix: Option<&str>) -> String {
         Some(prefix) => format!("{prefix}/{JOBS}"),
         None => JOBS.to_owned(),
     }
-}
-
-/// The name of the outcomes `first..end` that an author has, and the way back.
-pub(super) fn part(first: u64, end: u64, author: &str) -> String {
-    format!("{first}-{end}-{author}")
-}
-
-pub(super) fn calls_of_part(name: &str) -> Option<(u64, u64)> {
-    let mut numbers = name.split('-').map(str::parse);
-    let (first, end) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
-    (first < end).then_some((first, end))
 }
 
 /// The epoch at the end of a key, as it is written there.

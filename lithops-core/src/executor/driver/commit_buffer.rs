@@ -125,10 +125,6 @@ impl CommitBuffer {
         }
     }
 
-    pub(crate) fn is_visible(&self, call: u64) -> bool {
-        self.visible.contains(call)
-    }
-
     /// Whether a chunk is being stored.
     pub(crate) fn is_storing(&self) -> bool {
         !self.storing.is_empty()

@@ -22,7 +22,6 @@ pub(super) mod commit_buffer;
 pub(super) mod dispatch;
 pub(super) mod end;
 pub(super) mod given;
-pub(super) mod looks;
 pub(super) mod payload_store;
 pub(super) mod reports;
 pub(super) mod run;

@@ -19,16 +19,8 @@ use tokio::{
 use tracing::Instrument;
 
 use super::{
-    Assignment, Ended, RetryIf,
-    budget::Budget,
-    commit_buffer::CommitBuffer,
-    given::Given,
-    looks::{OutcomePoller, next_found},
-    payload_store::PayloadStore,
-    stragglers::Pace,
-    throttle::Throttle,
-    tuning::Tuning,
-    workers::Workers,
+    Assignment, Ended, RetryIf, budget::Budget, commit_buffer::CommitBuffer, given::Given,
+    payload_store::PayloadStore, stragglers::Pace, throttle::Throttle, tuning::Tuning, workers::Workers,
 };
 use crate::{
     compute::{CancelLevel, ComputeBackend, Event, Invocation, Liveness, Reports},
@@ -141,8 +133,6 @@ pub(super) struct Driver<T> {
     next_stragglers: Instant,
     /// Where outcomes wait until they are stored, when the job is durable.
     pub(super) commit_buffer: Option<CommitBuffer>,
-    /// Where they come back through the storage alone.
-    pub(super) looks: Option<OutcomePoller>,
     /// How long calls took so far, if anybody wants to know, and how the plan follows from it.
     pub(super) measured: Option<Measured>,
     pub(super) tuning: Option<Tuning>,
@@ -177,9 +167,6 @@ impl<T: Tracking> Driver<T> {
         let speculate = assignment.speculate && capabilities.reports != Reports::Buffered;
         let chunksize = assignment.plan.chunksize() as u64;
         let restored = assignment.durable.as_ref().is_some_and(|durable| !durable.restored.is_empty());
-        let looks = assignment.durable.as_ref().filter(|_| capabilities.reports == Reports::Stored);
-        let looks =
-            looks.map(|durable| OutcomePoller::new((*durable.journal).clone(), durable.calls, chunksize));
         let commit_buffer = assignment.durable.map(|durable| {
             CommitBuffer::new((*durable.journal).clone(), durable.calls, chunksize, durable.restored)
         });
@@ -227,7 +214,6 @@ impl<T: Tracking> Driver<T> {
             pace: speculate.then(Pace::default),
             next_stragglers: now + LOOK_FOR_STRAGGLERS,
             commit_buffer,
-            looks,
         }
     }
 
@@ -276,7 +262,6 @@ impl<T: Tracking> Driver<T> {
                 },
                 () = stopped(stop) => return Ok(Ended::Stopped),
                 stored = next_stored(&mut self.commit_buffer) => self.make_visible(stored?),
-                found = next_found(&mut self.looks) => self.found(found?)?,
                 Some((worker, started)) = self.starting.next(), if !self.starting.is_empty() => {
                     self.started(worker, started)?;
                 }
@@ -329,11 +314,10 @@ impl<T: Tracking> Driver<T> {
         let pause = self.tracker.next_wake().map(|due| self.started_at + due);
         let look = self.lease.map(|_| self.next_look);
         let stragglers = self.pace.as_ref().filter(|_| self.is_at_the_end()).map(|_| self.next_stragglers);
-        let stored = self.looks.as_ref().and_then(OutcomePoller::due);
         // Once every call is given out there is nothing to plan.
         let tuned = self.tuning.as_ref().filter(|_| !self.is_at_the_end() && self.workers.len() > 0);
         let tuned = tuned.map(Tuning::due);
-        [pause, look, self.throttle.until(), stragglers, stored, tuned].into_iter().flatten().min()
+        [pause, look, self.throttle.until(), stragglers, tuned].into_iter().flatten().min()
     }
 
     /// Whether every call has been given to a worker.
@@ -353,7 +337,6 @@ impl<T: Tracking> Driver<T> {
                 self.lost(number, format!("its worker was not heard of for {lease:?}"))?;
             }
         }
-        self.look();
         self.count_run();
         self.tune();
         if let Some(tuning) = &mut self.tuning {

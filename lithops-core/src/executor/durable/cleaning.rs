@@ -278,7 +278,7 @@ impl StoredJobs {
     }
 
     /// What time it is by the storage's own clock.
-    async fn storage_time(&self) -> Result<SystemTime> {
+    pub(super) async fn storage_time(&self) -> Result<SystemTime> {
         let (storage, bucket) = (self.storage.storage(), self.storage.bucket());
         let folder = fleet::below(self.prefix.as_deref(), CLOCK);
         let key = format!("{folder}{}", Uuid::now_v7());
@@ -396,6 +396,29 @@ mod tests {
 
         async fn delete_many(&self, bucket: &str, keys: Vec<String>) -> Result<()> {
             self.objects.delete_many(bucket, keys).await
+        }
+    }
+
+    async fn unused(jobs: &StoredJobs, age: Duration) -> Vec<String> {
+        jobs.not_used_for(age).await.expect("looks").into_iter().map(|unused| unused.name).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn programs_and_histories_are_unused_by_the_clock_of_the_storage_since_the_last_note() {
+        for ahead in [false, true] {
+            let jobs = stored_jobs(ahead);
+            let put = async |key: &str| jobs.storage.put_object("bucket", key, "x").await.expect("stored");
+            put("lithops.programs/a.zst").await;
+            put("lithops.programs/b.zst").await;
+            put("lithops.history/p/f/localhost-0").await;
+            put("data/a.zst").await;
+            assert!(unused(&jobs, DAY).await.is_empty());
+            sleep(DAY).await;
+            put("lithops.programs/b.used").await;
+            sleep(DAY / 2).await;
+            assert_eq!(unused(&jobs, DAY).await, ["lithops.history/p/f/localhost-0", "lithops.programs/a"]);
+            sleep(DAY).await;
+            assert_eq!(unused(&jobs, DAY).await.len(), 3, "ahead {ahead}");
         }
     }
 

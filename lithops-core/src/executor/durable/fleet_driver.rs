@@ -20,7 +20,7 @@ use crate::{
     board::{BoardAnswer, BoardClient, ClientAction},
     error::{Error, ErrorKind, Result},
     executor::{
-        driver::Ended,
+        driver::{Ended, throttle::Throttle},
         job::{Command, Commands, JobEvent, Measured},
     },
     fleet::{ClientFleet, GIVEN_UP, JobManifest, StoredBoard},
@@ -68,6 +68,10 @@ pub(crate) struct FleetDriver<'a> {
     asking: Fuse<BoxFuture<'a, Result<BoardAnswer>>>,
     scaling: Fuse<BoxFuture<'a, Result<Vec<String>>>>,
     next_scaling: Duration,
+    /// The pauses after requests for workers that failed, and how long that is put up with.
+    throttle: Throttle,
+    /// How many commits there were when such a request last failed.
+    commits_at_failure: u64,
     /// A look whether what the workers need is there still, or the post that is put again.
     keeping: Fuse<BoxFuture<'a, Result<Kept>>>,
     next_keeping: Duration,
@@ -103,6 +107,8 @@ impl<'a> FleetDriver<'a> {
             asking: Fuse::terminated(),
             scaling: Fuse::terminated(),
             next_scaling: Duration::ZERO,
+            throttle: Throttle::new(resources.plan.max_workers()),
+            commits_at_failure: client_fleet.commits(),
             keeping: Fuse::terminated(),
             next_keeping: client_fleet.lease_config.beat,
             unkept_since: None,
@@ -187,7 +193,10 @@ impl<'a> FleetDriver<'a> {
                     let now = self.now();
                     self.board.answered(answer?, now);
                 }
-                names = &mut self.scaling => self.scaled(&names?)?,
+                names = &mut self.scaling => match names {
+                    Ok(names) => self.scaled(&names)?,
+                    Err(error) => self.not_scaled(error)?,
+                },
                 kept = &mut self.keeping => self.kept(kept)?,
                 () = sleep_until(alarm.unwrap_or(self.begun)), if alarm.is_some() => {}
             }
@@ -313,7 +322,33 @@ impl<'a> FleetDriver<'a> {
         self.scaling = async move { backend.scale(launch, workers).await }.boxed().fuse();
     }
 
+    /// The platform did not start workers. It is asked again, with growing pauses, where that may help: those that live
+    /// work on meanwhile.
+    fn not_scaled(&mut self, error: Error) -> Result<()> {
+        if !may_succeed_later(&error) {
+            return Err(error);
+        }
+        let (id, commits) = (self.leadership.record.job, self.client_fleet.commits());
+        if std::mem::replace(&mut self.commits_at_failure, commits) != commits {
+            self.throttle.works();
+        }
+        // Clients that were refused together are not to come back together.
+        let [.., a, b, c, d, e, f, g, h] = id.to_bytes();
+        let seed = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        self.throttle.refused(self.workers.len(), Duration::ZERO, seed);
+        if error.kind() != ErrorKind::RateLimited {
+            self.throttle.still_hopes(&error.to_string())?;
+        }
+        let pause_ends = self.throttle.until().map(|until| until.saturating_duration_since(self.begun));
+        self.next_scaling = self.next_scaling.max(pause_ends.unwrap_or_default());
+        tracing::warn!(job = %id, %error, "the platform starts no workers for now");
+        self.leadership.job.count(|counts| counts.throttled += 1);
+        self.leadership.job.tell(|| JobEvent::Throttled { job: id });
+        Ok(())
+    }
+
     fn scaled(&mut self, names: &[String]) -> Result<()> {
+        self.throttle.accepted();
         let now = self.now();
         for name in names {
             self.board.started(name, now);

@@ -50,14 +50,12 @@ impl SimulatedWorker {
             Shape::Fed => self.fed(calls, slow).await,
             Shape::Streamed => self.streamed(calls, slow).await,
             Shape::Buffered => self.buffered(calls, slow).await,
-            Shape::Stored => self.stored(calls, slow).await,
         };
         if let Some(event) = self.held_back.take().filter(|_| matches!(end, End::Finished)) {
             self.send(event);
         }
         drop(live);
         match (end, shape) {
-            (_, Shape::Stored) => {}
             (End::Finished, _) => {
                 self.send(Event { activation, kind: EventKind::Exited(ExitReason::Finished) })
             }
@@ -145,26 +143,6 @@ impl SimulatedWorker {
             return End::Died;
         }
         self.report(report).await;
-        End::Finished
-    }
-
-    /// Nobody hears of it: what it has done is in the storage, or it never was.
-    async fn stored(&mut self, calls: Calls, slow: u64) -> End {
-        let Some(report) = self.run(&calls, slow).await else { return End::Died };
-        if self.random.happens(self.world.scenario.dies_before_report) {
-            return End::Died;
-        }
-        if self.random.happens(self.world.scenario.delayed) {
-            sleep(Duration::from_secs(self.random.below(150))).await;
-        }
-        let (kept, is_stored) = self.keep(report).await;
-        if !is_stored {
-            let run = kept.header.run;
-            let author = format!("worker{}", self.number);
-            let bundle = ChunkOutcomes { logs: Vec::new(), reports: vec![kept] };
-            // What cannot be stored is lost with the worker.
-            let _ = self.journal().put_part((run.first, run.end()), &author, &bundle).await;
-        }
         End::Finished
     }
 
