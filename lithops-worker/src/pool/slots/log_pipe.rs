@@ -30,7 +30,7 @@ const TAIL: usize = 8 << 10;
 
 /// The reading end of a sub-worker's output.
 #[derive(Debug)]
-pub(super) struct LogPipe {
+pub(in crate::pool) struct LogPipe {
     pipe: OwnedFd,
     mark: [u8; 16],
     /// Read and not yet searched to the end: the start of a mark may be in it.
@@ -41,7 +41,7 @@ pub(super) struct LogPipe {
 
 /// What was printed, capped.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Text {
+pub(in crate::pool) struct Text {
     head: Vec<u8>,
     dropped: u64,
     tail: Vec<u8>,
@@ -49,7 +49,7 @@ pub(super) struct Text {
 
 impl LogPipe {
     /// A pipe whose calls end with `mark`, and its writing end.
-    pub(super) fn create(mark: [u8; 16]) -> io::Result<(Self, OwnedFd)> {
+    pub(in crate::pool) fn create(mark: [u8; 16]) -> io::Result<(Self, OwnedFd)> {
         let (pipe, writing) = pipe_with(PipeFlags::CLOEXEC)?;
         // Only the reading end must not block; the flag belongs to the end, not to the pipe.
         rustix::fs::fcntl_setfl(&pipe, rustix::fs::OFlags::NONBLOCK)?;
@@ -61,7 +61,7 @@ impl LogPipe {
 
     /// Takes out everything up to the last mark, because a report has come. What the next call has printed meanwhile
     /// is taken too, but for its last byte: the pipe is never empty while there is something to be marked.
-    pub(super) fn drain(&mut self, limit: u64) {
+    pub(in crate::pool) fn drain(&mut self, limit: u64) {
         // The marks of what was reported are in the pipe already; what comes meanwhile is for another time.
         let mut left = self.waiting();
         while left > 1 {
@@ -78,7 +78,7 @@ impl LogPipe {
     }
 
     /// Takes out all but the last byte, while calls run. Returns whether the pipe was filling up.
-    pub(super) fn relieve(&mut self, limit: u64) -> bool {
+    pub(in crate::pool) fn relieve(&mut self, limit: u64) -> bool {
         let waiting = self.waiting();
         let mut left = waiting.saturating_sub(1);
         while left > 0 {
@@ -90,12 +90,12 @@ impl LogPipe {
     }
 
     /// What the calls whose marks have been seen have printed: batch, index, text.
-    pub(super) fn take_ended(&mut self) -> Vec<(u32, u32, Text)> {
+    pub(in crate::pool) fn take_ended(&mut self) -> Vec<(u32, u32, Text)> {
         std::mem::take(&mut self.ended)
     }
 
     /// What was printed since the last mark, of a sub-worker that is dead.
-    pub(super) fn take_rest(&mut self, limit: u64) -> Text {
+    pub(in crate::pool) fn take_rest(&mut self, limit: u64) -> Text {
         // Something it has left behind may go on writing for ever.
         let mut left = self.waiting();
         while left > 0 && self.read(left.min(PART), limit) {
@@ -160,12 +160,12 @@ impl Text {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::pool) fn is_empty(&self) -> bool {
         self.head.is_empty() && self.tail.is_empty()
     }
 
     /// Head, number of bytes left out, tail.
-    pub(super) fn into_parts(mut self) -> (Bytes, u64, Bytes) {
+    pub(in crate::pool) fn into_parts(mut self) -> (Bytes, u64, Bytes) {
         if self.dropped == 0 {
             self.head.append(&mut self.tail);
         }
@@ -173,7 +173,7 @@ impl Text {
     }
 
     /// The last lines, for an error message.
-    pub(super) fn last_words(&self) -> String {
+    pub(in crate::pool) fn last_words(&self) -> String {
         let last = if self.tail.is_empty() { &self.head } else { &self.tail };
         String::from_utf8_lossy(&last[last.len().saturating_sub(1000)..]).trim().to_owned()
     }

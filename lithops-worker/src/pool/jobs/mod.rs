@@ -1,0 +1,13 @@
+//! The jobs that the pool has calls of, as data: what belongs to one job alone.
+
+mod chunk_commits;
+mod due;
+mod job;
+mod owner;
+mod payload_store;
+
+pub(super) use chunk_commits::{Committed, Decision};
+pub(super) use due::Due;
+pub(super) use job::Job;
+pub(super) use owner::Owner;
+pub(super) use payload_store::{PayloadStore, no_storage};
