@@ -12,8 +12,8 @@ use lithops_core::{
 
 use super::{
     Pool,
-    exit_cause::Ending,
-    jobs::{Due, Job, Owner},
+    exit_cause::EndReason,
+    jobs::{Due, JobOwner, PoolJob},
     slots::reap_orphans,
     state::unexpected,
 };
@@ -26,11 +26,11 @@ const MUCH_SHARED: usize = 64 << 10;
 impl Pool {
     /// Takes in a frame of the client.
     pub(super) fn client_frame(&mut self, frame: &Frame) -> Result<()> {
-        self.frame_of(Owner::Client, frame)
+        self.frame_of(JobOwner::Client, frame)
     }
 
     /// Takes in a frame of the client, or of an executor inside of a call.
-    pub(super) fn frame_of(&mut self, owner: Owner, frame: &Frame) -> Result<()> {
+    pub(super) fn frame_of(&mut self, owner: JobOwner, frame: &Frame) -> Result<()> {
         if self.waits_for_job(owner, frame)? {
             return Ok(());
         }
@@ -64,7 +64,7 @@ impl Pool {
                 }
             }
             // A call must not choose what opens the storages of other calls.
-            FrameKind::Secrets if owner == Owner::Client => {
+            FrameKind::Secrets if owner == JobOwner::Client => {
                 let Secrets { storage: place, secrets } = frame.decode()?;
                 self.starts.add_secrets(&frame.body);
                 storage::give(&place, secrets.into_iter().collect());
@@ -92,7 +92,7 @@ impl Pool {
     /// Begins a job: the pool may have calls of it from now on.
     pub(super) fn begin_job(
         &mut self,
-        owner: Owner,
+        owner: JobOwner,
         spec: JobSpec,
         frame: bytes::Bytes,
         unreadable: Option<String>,
@@ -103,13 +103,13 @@ impl Pool {
             let now = clock::monotonic();
             self.slots.values_mut().filter(|slot| !slot.ready).for_each(|slot| slot.started_at = now);
         }
-        let job = self.jobs.entry(spec.job).or_insert_with(|| Job::new(spec, frame.into(), owner));
+        let job = self.jobs.entry(spec.job).or_insert_with(|| PoolJob::new(spec, frame.into(), owner));
         job.unreadable = unreadable;
         self.count_most();
     }
 
     /// Queues calls of a job that was announced.
-    pub(super) fn give(&mut self, owner: Owner, calls: Calls) -> Result<()> {
+    pub(super) fn give(&mut self, owner: JobOwner, calls: Calls) -> Result<()> {
         let job = self.jobs.get_mut(&calls.run.job).filter(|job| job.owner == owner);
         let job = job.ok_or_else(|| unexpected("calls of a job that was not announced"))?;
         if let Some(why) = job.unreadable.clone() {
@@ -141,7 +141,7 @@ impl Pool {
             if let Some((number, index, first)) = running
                 && job.is_cancelled(first + u64::from(index))
             {
-                slot.ask_to_end(Ending::Cancelled, number, index, now);
+                slot.ask_to_end(EndReason::Cancelled, number, index, now);
             }
         }
     }

@@ -42,7 +42,7 @@ pub(super) enum Exit {
 
 /// Why the pool has ended a sub-worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(super) enum EndReason {
     /// A call ran longer than the timeout of its job.
     TimedOut(Duration),
     /// The client has cancelled the running call.
@@ -59,7 +59,7 @@ pub(super) enum Ending {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Evidence {
     /// Why the pool has ended the process because of the running call.
-    pub(super) ending: Option<Ending>,
+    pub(super) ending: Option<EndReason>,
     /// Whether the kernel killed a process of the cgroup, or this one was near the limit.
     pub(super) out_of_memory: bool,
     /// Its resident memory when that was last read, in bytes.
@@ -70,14 +70,14 @@ pub(super) struct Evidence {
 pub(super) fn judge(exit: Exit, evidence: Evidence) -> (Tag, CallError) {
     if let Some(ending) = evidence.ending {
         return match ending {
-            Ending::TimedOut(limit) => (
+            EndReason::TimedOut(limit) => (
                 Tag::Failed,
                 CallError::new(
                     CallErrorKind::TimedOut,
                     format!("it ran longer than its timeout of {limit:?}"),
                 ),
             ),
-            Ending::Deadline(limit) => (
+            EndReason::Deadline(limit) => (
                 Tag::Failed,
                 CallError::new(
                     CallErrorKind::TimedOut,
@@ -87,18 +87,18 @@ pub(super) fn judge(exit: Exit, evidence: Evidence) -> (Tag, CallError) {
                 ),
             ),
             // A loss, because the tries after a loss are limited. The message is what the call gets after the last.
-            Ending::CutShort => (
+            EndReason::CutShort => (
                 Tag::Lost,
                 CallError::new(
                     CallErrorKind::TimedOut,
                     "its worker's time was over each time before it ended",
                 ),
             ),
-            Ending::Damaged => {
+            EndReason::Damaged => {
                 let kind = CallErrorKind::Crashed { signal: None, exit_code: None };
                 (Tag::Failed, CallError::new(kind, DAMAGED))
             }
-            Ending::Cancelled => {
+            EndReason::Cancelled => {
                 (Tag::Failed, CallError::new(CallErrorKind::Cancelled, "it was ended while it ran"))
             }
         };
@@ -204,20 +204,20 @@ mod tests {
             judge(Exit::Signal(Signal::SEGV.as_raw()), memory).1.kind(),
             &crashed(Some(Signal::SEGV.as_raw()), None)
         );
-        let timed_out = Evidence { ending: Some(Ending::TimedOut(Duration::from_secs(1))), ..memory };
+        let timed_out = Evidence { ending: Some(EndReason::TimedOut(Duration::from_secs(1))), ..memory };
         assert_eq!(judge(Exit::Signal(KILL), timed_out).1.kind(), &CallErrorKind::TimedOut);
         let (tag, error) = judge(Exit::Silent, plain);
         assert_eq!((tag, error.kind()), (Tag::Failed, &crashed(None, None)));
         assert_eq!(judge(Exit::Unknown, plain).0, Tag::Lost, "it need not be the call's fault");
-        let damaged = Evidence { ending: Some(Ending::Damaged), ..plain };
+        let damaged = Evidence { ending: Some(EndReason::Damaged), ..plain };
         let (tag, error) = judge(Exit::Signal(KILL), damaged);
         assert_eq!((tag, error.kind()), (Tag::Failed, &crashed(None, None)));
-        let deadline = Evidence { ending: Some(Ending::Deadline(Duration::from_secs(5))), ..plain };
+        let deadline = Evidence { ending: Some(EndReason::Deadline(Duration::from_secs(5))), ..plain };
         let (tag, error) = judge(Exit::Signal(KILL), deadline);
         assert_eq!((tag, error.kind()), (Tag::Failed, &CallErrorKind::TimedOut));
-        let cut = Evidence { ending: Some(Ending::CutShort), ..plain };
+        let cut = Evidence { ending: Some(EndReason::CutShort), ..plain };
         assert_eq!(judge(Exit::Signal(KILL), cut).0, Tag::Lost);
-        let cancelled = Evidence { ending: Some(Ending::Cancelled), ..plain };
+        let cancelled = Evidence { ending: Some(EndReason::Cancelled), ..plain };
         assert_eq!(judge(Exit::Signal(TERM), cancelled).1.kind(), &CallErrorKind::Cancelled);
     }
 }

@@ -39,6 +39,8 @@ mod state;
 mod storage_tasks;
 mod ticks;
 
+#[cfg(feature = "lambda")]
+pub(crate) use jobs::PayloadStore;
 pub(crate) use ledger::{Ledger, MAX_BATCH};
 pub(crate) use slots::MARK_LEN;
 #[cfg(feature = "lambda")]

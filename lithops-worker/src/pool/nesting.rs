@@ -12,7 +12,7 @@ use lithops_core::{
     protocol::{Frame, Outbox},
 };
 
-use super::{Pool, jobs::Owner};
+use super::{Pool, jobs::JobOwner};
 
 impl Pool {
     /// The executors in a slot's calls have sent something for the first time.
@@ -25,7 +25,7 @@ impl Pool {
 
     /// Takes in a frame of a slot's executors. A wrong frame ends their jobs, and harms no others.
     pub(super) fn nested_frame(&mut self, slot: u64, frame: &Frame) -> Result<()> {
-        let owner = Owner::Slot(slot);
+        let owner = JobOwner::Slot(slot);
         if self.outgoing.hears(owner) && self.frame_of(owner, frame).is_err() {
             self.end_nested(slot)?;
         }
@@ -38,7 +38,7 @@ impl Pool {
         if !self.outgoing.close(slot) {
             return Ok(());
         }
-        let jobs = self.jobs.values().filter(|job| job.owner == Owner::Slot(slot));
+        let jobs = self.jobs.values().filter(|job| job.owner == JobOwner::Slot(slot));
         let jobs: Vec<_> = jobs.map(|job| job.spec.job).collect();
         jobs.into_iter().try_for_each(|job| self.forget(job))
     }
@@ -61,7 +61,7 @@ impl Pool {
         }
         let open = self.jobs.values().filter(|job| job.queued > 0 || job.slots > 0);
         let parents = open.filter_map(|job| {
-            let (Owner::Slot(number), Some(parent)) = (job.owner, job.spec.parent) else { return None };
+            let (JobOwner::Slot(number), Some(parent)) = (job.owner, job.spec.parent) else { return None };
             let (batch, index) = self.slots.get(&number)?.running()?;
             let run = batch.calls.run;
             // The call that has started the job may have ended. The call that runs in its slot now does not wait.

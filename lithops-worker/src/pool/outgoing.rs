@@ -8,7 +8,7 @@ use lithops_core::{
     protocol::{FrameKind, Outbox, frame_header},
 };
 
-use super::jobs::Owner;
+use super::jobs::JobOwner;
 
 /// A report of more bytes than this is sent from where it is: to copy it to the other frames would cost more than a
 /// system call of its own.
@@ -59,18 +59,18 @@ impl Outgoing {
     }
 
     /// Whether an owner is still there.
-    pub(super) fn hears(&self, owner: Owner) -> bool {
+    pub(super) fn hears(&self, owner: JobOwner) -> bool {
         match owner {
-            Owner::Client => true,
-            Owner::Slot(slot) => self.executors.contains_key(&slot),
+            JobOwner::Client => true,
+            JobOwner::Slot(slot) => self.executors.contains_key(&slot),
         }
     }
 
     /// Where frames for an owner are collected.
-    pub(super) fn to(&mut self, owner: Option<Owner>) -> &mut Vec<u8> {
+    pub(super) fn to(&mut self, owner: Option<JobOwner>) -> &mut Vec<u8> {
         match owner {
-            Some(Owner::Client) => &mut self.client.frames,
-            Some(Owner::Slot(slot)) => {
+            Some(JobOwner::Client) => &mut self.client.frames,
+            Some(JobOwner::Slot(slot)) => {
                 self.executors.get_mut(&slot).map_or(&mut self.unheard, |executor| &mut executor.frames)
             }
             None => &mut self.unheard,
@@ -78,10 +78,10 @@ impl Outgoing {
     }
 
     /// Adds a report that a sub-worker has sent.
-    pub(super) fn report(&mut self, owner: Option<Owner>, body: &Bytes) {
+    pub(super) fn report(&mut self, owner: Option<JobOwner>, body: &Bytes) {
         let frames = self.to(owner);
         frames.extend_from_slice(&frame_header(FrameKind::Report, body.len()));
-        if owner == Some(Owner::Client) && body.len() > LARGE {
+        if owner == Some(JobOwner::Client) && body.len() > LARGE {
             self.client.outbox.send_with(&self.client.frames, body);
             self.client.frames.clear();
         } else {

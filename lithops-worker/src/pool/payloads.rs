@@ -12,13 +12,13 @@ use lithops_core::{
 
 use super::{
     Pool,
-    jobs::{Due, Job, Owner, PayloadStore, no_storage},
+    jobs::{Due, JobOwner, PayloadStore, PoolJob, no_storage},
     storage_tasks::StorageResult,
 };
 
 impl Pool {
     /// Keeps a frame of a job whose shared values are being fetched. Returns whether it was one.
-    pub(super) fn waits_for_job(&mut self, owner: Owner, frame: &Frame) -> Result<bool> {
+    pub(super) fn waits_for_job(&mut self, owner: JobOwner, frame: &Frame) -> Result<bool> {
         // As a rule no job is arriving, and then no frame is decoded twice.
         if self.storage.arriving.is_empty() {
             return Ok(false);
@@ -43,7 +43,7 @@ impl Pool {
     }
 
     /// Fetches the shared values of a job. Frames about the job wait meanwhile.
-    pub(super) fn fetch_job(&mut self, owner: Owner, mut spec: JobSpec) {
+    pub(super) fn fetch_job(&mut self, owner: JobOwner, mut spec: JobSpec) {
         self.storage.arriving.entry(spec.job).or_default();
         let (results, stored) = (self.storage.results.clone(), std::mem::take(&mut spec.stored_shared));
         let store = PayloadStore::of(&spec);
@@ -62,8 +62,8 @@ impl Pool {
     }
 
     /// Fetches the arguments of calls.
-    pub(super) fn fetch_calls(&self, owner: Owner, stored: StoredCalls) {
-        let store = self.jobs.get(&stored.run.job).and_then(Job::payload_store);
+    pub(super) fn fetch_calls(&self, owner: JobOwner, stored: StoredCalls) {
+        let store = self.jobs.get(&stored.run.job).and_then(PoolJob::payload_store);
         let results = self.storage.results.clone();
         tokio::spawn(async move {
             let calls = async {
@@ -133,7 +133,7 @@ impl Pool {
     /// Begins a job whose shared values have come, and takes in the frames that have waited for it.
     fn job_fetched(
         &mut self,
-        owner: Owner,
+        owner: JobOwner,
         mut spec: JobSpec,
         values: Result<Vec<lithops_core::bytes::Bytes>>,
     ) -> Result<()> {
@@ -147,7 +147,7 @@ impl Pool {
             .as_ref()
             .err()
             .map(|error| format!("the shared values of a job cannot be read from the storage: {error}"));
-        if let (Some(why), Owner::Client) = (&unreadable, owner) {
+        if let (Some(why), JobOwner::Client) = (&unreadable, owner) {
             // This worker ends. If it reported each call as lost at once, it would be idle and be given every call,
             // while other workers may be able to read the values. Values that are not found are found by no worker.
             let retry = if is_gone { Retry::Never } else { Retry::Later };
@@ -163,8 +163,8 @@ impl Pool {
             job.due = Some(deadline);
         }
         waiting.iter().try_for_each(|(owner, frame)| match owner {
-            Owner::Client => self.frame_of(Owner::Client, frame),
-            Owner::Slot(slot) => self.nested_frame(*slot, frame),
+            JobOwner::Client => self.frame_of(JobOwner::Client, frame),
+            JobOwner::Slot(slot) => self.nested_frame(*slot, frame),
         })
     }
 

@@ -13,8 +13,8 @@ use lithops_core::{
 
 use super::{
     Pool,
-    exit_cause::Ending,
-    jobs::{Committed, Decision, Owner},
+    exit_cause::EndReason,
+    jobs::{Committed, Decision, JobOwner},
     slots::{SlotEvent, SlotEventKind},
     state::unexpected,
     storage_tasks::StorageResult,
@@ -63,7 +63,7 @@ impl Pool {
     fn report(&mut self, number: u64, frame: &Frame) -> Result<()> {
         let id = Report::read_header(&frame.body)?.run.job;
         // A lent value can go on as it is when the pool itself has no use for it.
-        let passes_on = self.is_of(Owner::Client, id)
+        let passes_on = self.is_of(JobOwner::Client, id)
             && self.outgoing.client_shares()
             && self.jobs.get(&id).is_some_and(|job| job.commits.is_none() && job.spec.inline_limit.is_none());
         let fetched;
@@ -78,7 +78,7 @@ impl Pool {
         let report = Report::read_frame(frame)?;
         let header = report.header;
         // Nothing counts that comes from a sub-worker whose memory a call has overwritten.
-        if slot.ending.is_some_and(|(ending, ..)| ending == Ending::Damaged) {
+        if slot.ending.is_some_and(|(ending, ..)| ending == EndReason::Damaged) {
             return Ok(());
         }
         if !slot.can_report(&report) {

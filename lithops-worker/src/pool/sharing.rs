@@ -5,13 +5,13 @@ use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 
 use lithops_core::error::Result;
 
-use super::{Pool, jobs::Job, slots::Slot};
+use super::{Pool, jobs::PoolJob, slots::Slot};
 use crate::clock;
 
 /// The most sub-workers that are started in one turn: a start takes about a millisecond, in which no other sub-worker
 /// gets calls.
 const STARTS: usize = 2;
-/// Calls behind one that runs for longer than this are taken over: to move them costs some tens of microseconds.
+/// Calls behind one that runs for longer than this are taken over: to move them takes less time.
 const STUCK: Duration = Duration::from_millis(1);
 
 impl Pool {
@@ -38,7 +38,7 @@ impl Pool {
         let mut started = 0;
         self.starts.go_on = false;
         for _ in 0..self.room() {
-            if !self.jobs.values().any(Job::waits) {
+            if !self.jobs.values().any(PoolJob::waits) {
                 return Ok(());
             }
             let idle = self.slots.iter().find(|(_, slot)| slot.is_idle()).map(|(number, _)| *number);
@@ -108,7 +108,7 @@ impl Pool {
     /// When no call waits and a sub-worker is idle, takes back half of the calls that a busy one has not begun and will
     /// not begin soon. Returns whether there is something to give out now.
     fn take_over(&mut self) -> bool {
-        if self.room() == 0 || self.jobs.values().any(Job::waits) {
+        if self.room() == 0 || self.jobs.values().any(PoolJob::waits) {
             return false;
         }
         let slots = &mut self.slots;
@@ -121,7 +121,7 @@ impl Pool {
 
 /// Takes back half of the calls that some sub-worker has not begun and will not begin soon. Returns whether there were
 /// any.
-fn take_over(slots: &mut BTreeMap<u64, Slot>, job: &mut Job) -> bool {
+fn take_over(slots: &mut BTreeMap<u64, Slot>, job: &mut PoolJob) -> bool {
     let (now, id) = (clock::monotonic(), job.spec.job);
     for slot in slots.values_mut().filter(|slot| slot.job() == Some(id)) {
         let runs = slot.running().is_some();

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::{
     exit_cause::Exit,
     shortage::{Shortage, has_spare_descriptors},
-    slots::{self, Slot, SlotEvent, Text},
+    slots::{self, LogText, Slot, SlotEvent},
 };
 
 /// When this many sub-workers in a row end by themselves before they say hello, none ever will.
@@ -95,8 +95,8 @@ impl Starts {
     /// A sub-worker has ended before it said hello.
     ///
     /// # Errors
-    /// When none is up, and so many starts in a row were in vain that none will succeed.
-    pub(super) fn ended_early(&mut self, exit: Exit, output: &Text, others_are_up: bool) -> Result<()> {
+    /// When none is up, and enough starts in a row have failed to say that none will succeed.
+    pub(super) fn ended_early(&mut self, exit: Exit, output: &LogText, others_are_up: bool) -> Result<()> {
         if others_are_up {
             // The program is able to start: this sub-worker lacked something that may be there later.
             return self.shortage.begins(in_vain(), 1);

@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use tokio::sync::mpsc;
 
 use super::{
-    jobs::{Job, Owner},
+    jobs::{JobOwner, PoolJob},
     outgoing::Outgoing,
     slots::{Memory, Slot, SlotEvent},
     starts::Starts,
@@ -24,7 +24,7 @@ use super::{
 pub struct Pool {
     pub(super) setup: Setup,
     pub(super) outgoing: Outgoing,
-    pub(super) jobs: HashMap<JobId, Job>,
+    pub(super) jobs: HashMap<JobId, PoolJob>,
     /// How often a job was given a sub-worker.
     pub(super) turns: u64,
     /// The most calls that get on with their work at once: the `worker_processes` of the client's job that has most.
@@ -63,7 +63,7 @@ impl Pool {
     }
 
     /// Whether a job is there and is an owner's: none may end or feed what another has started.
-    pub(super) fn is_of(&self, owner: Owner, job: JobId) -> bool {
+    pub(super) fn is_of(&self, owner: JobOwner, job: JobId) -> bool {
         self.owner_of(job) == Some(owner)
     }
 
@@ -73,7 +73,7 @@ impl Pool {
     }
 
     /// The owner of a job; `None` when the job is forgotten.
-    pub(super) fn owner_of(&self, job: JobId) -> Option<Owner> {
+    pub(super) fn owner_of(&self, job: JobId) -> Option<JobOwner> {
         self.jobs.get(&job).map(|job| job.owner)
     }
 
@@ -85,7 +85,7 @@ impl Pool {
 
     /// Counts anew how many calls may get on with their work at once.
     pub(super) fn count_most(&mut self) {
-        let of_client = self.jobs.values().filter(|job| job.owner == Owner::Client);
+        let of_client = self.jobs.values().filter(|job| job.owner == JobOwner::Client);
         // Without a client's job the number stays as it is, for jobs that outlive the call that has started them.
         if let Some(most) = of_client.map(|job| job.worker_processes).max() {
             self.most = most;
@@ -95,7 +95,7 @@ impl Pool {
 
     /// Whether time matters: a sub-worker has calls, is starting or is ending, or a start is to be tried again.
     pub(super) fn is_busy(&self) -> bool {
-        let waits = self.starts.come_later() && self.jobs.values().any(Job::waits);
+        let waits = self.starts.come_later() && self.jobs.values().any(PoolJob::waits);
         waits
             || self
                 .slots

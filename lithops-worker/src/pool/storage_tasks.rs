@@ -10,7 +10,7 @@ use lithops_core::{
 };
 use tokio::sync::mpsc;
 
-use super::jobs::{Committed, Due, Owner, PayloadStore};
+use super::jobs::{Committed, Due, JobOwner, PayloadStore};
 
 /// Requests to the storage that run beside the pool: each is a task, and sends its result when it is done.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(super) struct StorageTasks {
     /// For the dispatcher.
     pub(super) finished: mpsc::UnboundedReceiver<StorageResult>,
     /// Jobs whose shared values are being fetched, and the frames that wait for them.
-    pub(super) arriving: HashMap<JobId, Vec<(Owner, Frame)>>,
+    pub(super) arriving: HashMap<JobId, Vec<(JobOwner, Frame)>>,
     /// The deadlines of such jobs: their time runs from the moment the frame has come.
     pub(super) deadlines: HashMap<JobId, Due>,
 }
@@ -29,9 +29,9 @@ pub(super) struct StorageTasks {
 #[derive(Debug)]
 pub(super) enum StorageResult {
     /// A job, and its shared values.
-    Job(Owner, Box<JobSpec>, Result<Vec<lithops_core::bytes::Bytes>>),
+    Job(JobOwner, Box<JobSpec>, Result<Vec<lithops_core::bytes::Bytes>>),
     /// Calls with their arguments.
-    Calls(Owner, Run, Result<Calls>),
+    Calls(JobOwner, Run, Result<Calls>),
     /// A report that was stored.
     Report(Run, Option<PayloadStore>, Result<StoredReport>),
     /// A chunk of a durable job that was committed.

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use super::{
     Pool,
-    exit_cause::Ending,
+    exit_cause::EndReason,
     slots::{Doing, reap_orphans, resident},
 };
 use crate::clock;
@@ -72,7 +72,7 @@ impl Pool {
                 && slot.ending.is_none()
             {
                 slot.take_back_all(job);
-                slot.ask_to_end(Ending::TimedOut(timeout), number, index, now);
+                slot.ask_to_end(EndReason::TimedOut(timeout), number, index, now);
             }
         }
         soon

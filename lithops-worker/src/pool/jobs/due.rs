@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lithops_core::protocol::Deadline;
 
-use crate::{clock, pool::exit_cause::Ending};
+use crate::{clock, pool::exit_cause::EndReason};
 
 /// A call that has had this part of the time is not tried again: all of it would hardly be enough.
 const NEARLY_ALL: f64 = 0.9;
@@ -32,9 +32,9 @@ impl Due {
     }
 
     /// Why a call that began at `begun_at` is ended: it has had nearly all of the time, or it gets another try.
-    pub(in crate::pool) fn ending(&self, begun_at: u64) -> Ending {
+    pub(in crate::pool) fn ending(&self, begun_at: u64) -> EndReason {
         let had = self.end.saturating_sub(begun_at.max(self.began));
         let had_all = had as f64 >= NEARLY_ALL * self.end.saturating_sub(self.began) as f64;
-        if had_all { Ending::Deadline(self.within) } else { Ending::CutShort }
+        if had_all { EndReason::Deadline(self.within) } else { EndReason::CutShort }
     }
 }

@@ -1,4 +1,4 @@
-//! [`Job`]: a job as the pool sees it: its queue, its pace, and which of its calls may not be begun any more.
+//! [`PoolJob`]: a job as the pool sees it: its queue, its pace, and which of its calls may not be begun any more.
 
 use std::{
     collections::VecDeque,
@@ -12,23 +12,24 @@ use lithops_core::{
     protocol::{Calls, JobSpec, Report},
 };
 
-use super::{chunk_commits::ChunkCommits, due::Due, owner::Owner, payload_store::PayloadStore};
+use super::{chunk_commits::ChunkCommits, due::Due, owner::JobOwner, payload_store::PayloadStore};
 use crate::pool::MAX_BATCH;
 
-/// Calls shorter than this are sent in batches. CPU time and memory are then known per batch only, which is fair for
-/// calls that take less time than it takes to measure them.
+/// Calls shorter than this are sent in batches, because a message for each would cost as much as the call. CPU time and
+/// memory are then known per batch only.
 const SHORT: Duration = Duration::from_micros(20);
 /// How long a batch of short calls should take: long enough that sending it costs little, and short enough that an idle
 /// sub-worker need not take calls over.
 const BATCH: Duration = Duration::from_millis(1);
-/// The most bytes of arguments in a batch, unless a single call has more: it must fit into the buffer of a socket.
+/// The most bytes of arguments in a batch, unless a single call has more: a sub-worker reads all of them before it
+/// begins the first call.
 const BATCH_BYTES: usize = 256 << 10;
 
 /// A job that has calls in the pool, or may get some.
 #[derive(Debug)]
-pub(in crate::pool) struct Job {
+pub(in crate::pool) struct PoolJob {
     /// Who has started the job, and gets its reports.
-    pub(in crate::pool) owner: Owner,
+    pub(in crate::pool) owner: JobOwner,
     pub(in crate::pool) spec: Arc<JobSpec>,
     /// The most of its calls that run at once: what its spec says, until the client sends another number.
     pub(in crate::pool) worker_processes: usize,
@@ -55,8 +56,8 @@ pub(in crate::pool) struct Job {
     pub(in crate::pool) commits: Option<ChunkCommits>,
 }
 
-impl Job {
-    pub(in crate::pool) fn new(spec: JobSpec, frame: Bytes, owner: Owner) -> Self {
+impl PoolJob {
+    pub(in crate::pool) fn new(spec: JobSpec, frame: Bytes, owner: JobOwner) -> Self {
         Self {
             commits: ChunkCommits::of(&spec),
             owner,
@@ -203,9 +204,9 @@ mod tests {
 
     use super::*;
 
-    fn job(at_most_once: bool, calls: u32, bytes: usize) -> Job {
+    fn job(at_most_once: bool, calls: u32, bytes: usize) -> PoolJob {
         let id = JobId::generate();
-        let mut job = Job::new(
+        let mut job = PoolJob::new(
             JobSpec {
                 job: id,
                 function: "f".into(),
@@ -223,7 +224,7 @@ mod tests {
                 parent: None,
             },
             Bytes::default(),
-            Owner::Client,
+            JobOwner::Client,
         );
         let mut arguments = PayloadsBuilder::default();
         for _ in 0..calls {
@@ -292,7 +293,7 @@ mod tests {
         let mut spec = (*job.spec).clone();
         spec.durable = Some(DurableSpec { calls: 4, chunksize: 4, failures_are_final: true });
         spec.storage = Some(Locator::new("memory", "bucket"));
-        job = Job::new(spec, Bytes::default(), Owner::Client);
+        job = PoolJob::new(spec, Bytes::default(), JobOwner::Client);
         job.cancel(&[(1, 2)]);
         let mut arguments = PayloadsBuilder::default();
         (0..4).for_each(|_| arguments.end_value());

@@ -8,6 +8,7 @@ mod payload_store;
 
 pub(super) use chunk_commits::{Committed, Decision};
 pub(super) use due::Due;
-pub(super) use job::Job;
-pub(super) use owner::Owner;
-pub(super) use payload_store::{PayloadStore, no_storage};
+pub(super) use job::PoolJob;
+pub(super) use owner::JobOwner;
+pub(crate) use payload_store::PayloadStore;
+pub(super) use payload_store::no_storage;

@@ -17,7 +17,7 @@ use lithops_core::{
 
 /// The storage of a job, for payloads that no message can hold. Clones share what was opened.
 #[derive(Debug, Clone)]
-pub(in crate::pool) struct PayloadStore {
+pub(crate) struct PayloadStore {
     storage: Arc<Result<StorageClient>>,
     journal: Arc<Result<Journal>>,
     /// Whether the job's folder has the mark by which `lithops clean` finds it.
@@ -27,7 +27,7 @@ pub(in crate::pool) struct PayloadStore {
 
 impl PayloadStore {
     /// The store of a job; `None` when the job was sent without a storage.
-    pub(in crate::pool) fn of(spec: &JobSpec) -> Option<Self> {
+    pub(crate) fn of(spec: &JobSpec) -> Option<Self> {
         let locator = spec.storage.as_ref()?;
         let storage = StorageClient::connect(locator);
         let journal = match &storage {
@@ -59,7 +59,7 @@ impl PayloadStore {
     }
 
     /// Stores a report under a new key.
-    pub(in crate::pool) async fn put(&self, report: Bytes) -> Result<Parcel> {
+    pub(crate) async fn put(&self, report: Bytes) -> Result<Parcel> {
         let journal = self.journal()?;
         let marked = !self.is_marked.load(Ordering::Relaxed) && journal.mark().await?;
         let key = journal.parcel(&JobId::generate().to_string());

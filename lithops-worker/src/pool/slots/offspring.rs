@@ -14,10 +14,10 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process, 
 use crate::processes;
 
 /// The sub-workers of this process that have not been reaped.
-static SUB_WORKERS: Mutex<BTreeMap<i32, Known>> = Mutex::new(BTreeMap::new());
+static SUB_WORKERS: Mutex<BTreeMap<i32, Lineage>> = Mutex::new(BTreeMap::new());
 
 #[derive(Debug)]
-struct Known {
+struct Lineage {
     mark: String,
     /// The processes that were below it when it was asked to end.
     below: Vec<Pid>,
@@ -25,7 +25,7 @@ struct Known {
 
 /// Notes that a sub-worker was started.
 pub(in crate::pool) fn started(pid: Pid, mark: &str) {
-    sub_workers().insert(pid.as_raw_nonzero().get(), Known { mark: mark.to_owned(), below: Vec::new() });
+    sub_workers().insert(pid.as_raw_nonzero().get(), Lineage { mark: mark.to_owned(), below: Vec::new() });
 }
 
 /// Notes that a sub-worker is asked to end: the processes that are below it now must end with it.
@@ -41,7 +41,7 @@ pub(in crate::pool) fn is_to_end(pid: Pid) {
 /// be that of another process then.
 pub(in crate::pool) fn end_left_behind(pid: Pid) {
     let known = sub_workers();
-    let Some(Known { mark, below }) = known.get(&pid.as_raw_nonzero().get()) else { return };
+    let Some(Lineage { mark, below }) = known.get(&pid.as_raw_nonzero().get()) else { return };
     let orphans = processes::children(getpid());
     let orphans = orphans.into_iter().filter(|orphan| !known.contains_key(&orphan.as_raw_nonzero().get()));
     for orphan in orphans.filter(|orphan| below.contains(orphan) || processes::is_marked(*orphan, mark)) {
@@ -71,6 +71,6 @@ pub(in crate::pool) fn reap_orphans() {
     }
 }
 
-fn sub_workers() -> MutexGuard<'static, BTreeMap<i32, Known>> {
+fn sub_workers() -> MutexGuard<'static, BTreeMap<i32, Lineage>> {
     SUB_WORKERS.lock().unwrap_or_else(PoisonError::into_inner)
 }

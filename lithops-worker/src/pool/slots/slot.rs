@@ -9,12 +9,12 @@ use lithops_core::{
 use rustix::process::{Pid, Signal};
 
 use super::{
-    log_pipe::{LogPipe, Text},
+    log_pipe::{LogPipe, LogText},
     offspring,
 };
 use crate::{
     clock,
-    pool::{Ledger, exit_cause::Ending, jobs::Job},
+    pool::{Ledger, exit_cause::EndReason, jobs::PoolJob},
     processes::{end_below, end_group},
 };
 
@@ -64,7 +64,7 @@ pub(in crate::pool) struct Slot {
     /// Since when its ledger says something that cannot be, on the monotonic clock.
     pub(in crate::pool) damaged_since: Option<u64>,
     /// Why it was asked to end, and because of which call: batch and index.
-    pub(in crate::pool) ending: Option<(Ending, u32, u32)>,
+    pub(in crate::pool) ending: Option<(EndReason, u32, u32)>,
     /// When it was asked to end, on the monotonic clock.
     pub(in crate::pool) asked_to_end_at: Option<u64>,
     /// Its resident memory when that was last read, and when that was.
@@ -111,7 +111,7 @@ impl Slot {
     }
 
     /// Sends it a batch.
-    pub(in crate::pool) fn give(&mut self, job: &Job, mut calls: Calls) {
+    pub(in crate::pool) fn give(&mut self, job: &PoolJob, mut calls: Calls) {
         self.disowned &= !self.batches.is_empty();
         if self.batches.is_empty() {
             self.heard_at = clock::monotonic();
@@ -161,7 +161,7 @@ impl Slot {
     }
 
     /// Takes back up to `count` calls from the end of a batch, as far as they have not been begun, and queues them.
-    pub(in crate::pool) fn take_back(&mut self, number: u32, count: u32, job: &mut Job) {
+    pub(in crate::pool) fn take_back(&mut self, number: u32, count: u32, job: &mut PoolJob) {
         let Some(batch) = self.batches.iter_mut().find(|batch| batch.number == number) else { return };
         let taken = self.ledger.take_back(number, batch.calls.run.count, count);
         if taken > 0 {
@@ -173,14 +173,14 @@ impl Slot {
     }
 
     /// Takes back every call that the sub-worker has not begun.
-    pub(in crate::pool) fn take_back_all(&mut self, job: &mut Job) {
+    pub(in crate::pool) fn take_back_all(&mut self, job: &mut PoolJob) {
         // The last batch first: each goes to the front of the queue.
         let numbers: Vec<_> = self.batches.iter().rev().map(|batch| batch.number).collect();
         numbers.into_iter().for_each(|number| self.take_back(number, u32::MAX, job));
     }
 
     /// Asks the process, and everything in its process group, to end.
-    pub(in crate::pool) fn ask_to_end(&mut self, ending: Ending, batch: u32, index: u32, now: u64) {
+    pub(in crate::pool) fn ask_to_end(&mut self, ending: EndReason, batch: u32, index: u32, now: u64) {
         if self.ending.is_none() {
             self.ending = Some((ending, batch, index));
             self.asked_to_end_at = Some(now);
@@ -204,7 +204,7 @@ impl Slot {
     /// not reported may have been begun.
     pub(in crate::pool) fn known(&self, batch: &Batch) -> (u32, u32) {
         let count = batch.calls.run.count;
-        let is_damaged = self.ending.is_some_and(|(ending, ..)| ending == Ending::Damaged);
+        let is_damaged = self.ending.is_some_and(|(ending, ..)| ending == EndReason::Damaged);
         match self.ledger.look(batch.number, count).filter(|_| !is_damaged) {
             Some(claim) => {
                 let finished = claim.finished.max(batch.reported);
@@ -241,9 +241,9 @@ impl Slot {
     /// Ends it at once, because its frames or its ledger say something that cannot be. With `runs` the running call is to
     /// blame; otherwise no call is, because a wrong report may be the fault of a call that has ended.
     pub(in crate::pool) fn end_damaged(&mut self, now: u64, runs: bool) {
-        if self.ending.is_none_or(|(ending, ..)| ending != Ending::Damaged) {
+        if self.ending.is_none_or(|(ending, ..)| ending != EndReason::Damaged) {
             let first = self.batches.front().map_or((0, 0), |batch| (batch.number, batch.reported));
-            self.ending = Some((Ending::Damaged, first.0, if runs { first.1 } else { u32::MAX }));
+            self.ending = Some((EndReason::Damaged, first.0, if runs { first.1 } else { u32::MAX }));
             self.asked_to_end_at = Some(now);
         }
         self.signal(Signal::KILL);
@@ -262,7 +262,7 @@ impl Slot {
 }
 
 /// The entry of a call's output in the log of its job.
-pub(in crate::pool) fn log_entry(calls: &Calls, index: u32, text: Text) -> LogEntry {
+pub(in crate::pool) fn log_entry(calls: &Calls, index: u32, text: LogText) -> LogEntry {
     let (head, dropped, tail) = text.into_parts();
     LogEntry { call: calls.run.first + u64::from(index), attempt: calls.run.attempt, head, dropped, tail }
 }
