@@ -8,12 +8,9 @@ use lithops_core::{
 use super::{
     Pool,
     exit_cause::{self, Evidence, Exit},
-    slots::log_entry,
+    slots::{LIMIT_WITHOUT_JOB, log_entry},
 };
 use crate::clock;
-
-/// The limit of a log whose job is forgotten.
-const LOG_LIMIT: u64 = 1 << 20;
 
 impl Pool {
     /// A sub-worker has ended: the running call gets the cause, calls that were begun are reported as lost, and the
@@ -21,7 +18,8 @@ impl Pool {
     pub(super) fn exited(&mut self, number: u64, exit: Exit, broken: Option<&Error>) -> Result<()> {
         let Some(mut slot) = self.slots.remove(&number) else { return Ok(()) };
         let job_id = slot.job();
-        let limit = job_id.and_then(|id| self.jobs.get(&id)).map_or(LOG_LIMIT, |job| job.spec.log_limit);
+        let limit =
+            job_id.and_then(|id| self.jobs.get(&id)).map_or(LIMIT_WITHOUT_JOB, |job| job.spec.log_limit);
         let rest = slot.log.take_rest(limit);
         let logs = slot.take_logs();
         self.send_logs(logs)?;

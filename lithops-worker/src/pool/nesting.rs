@@ -70,7 +70,7 @@ impl Pool {
         parents.collect()
     }
 
-    /// How many sub-workers run a call that does not wait.
+    /// How many sub-workers are not idle, but for those whose running call waits.
     pub(super) fn busy(&self, parents: &BTreeSet<u64>) -> usize {
         self.slots.iter().filter(|(number, slot)| !slot.is_idle() && !parents.contains(number)).count()
     }

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use super::{
     Pool,
     exit_cause::EndReason,
-    slots::{Doing, reap_orphans, resident},
+    slots::{Doing, LIMIT_WITHOUT_JOB, reap_orphans, resident},
 };
 use crate::clock;
 
@@ -18,8 +18,6 @@ const SAMPLE: Duration = Duration::from_millis(200);
 /// How long the outcomes of a sub-worker with a damaged ledger are waited for. All calls that had ended before the
 /// damage have been reported then, so that the call that still runs is to blame.
 const UNTOLD: Duration = Duration::from_millis(500);
-/// The limit of a log whose job is forgotten: it is dropped anyway.
-const LOG_LIMIT: u64 = 1 << 20;
 
 impl Pool {
     /// Looks at the time. Returns whether to look again soon, because a log fills its pipe.
@@ -31,7 +29,7 @@ impl Pool {
         let has_jobs = !self.jobs.is_empty();
         for slot in self.slots.values_mut() {
             let mut job = slot.job().and_then(|id| self.jobs.get_mut(&id));
-            soon |= slot.log.relieve(job.as_ref().map_or(LOG_LIMIT, |job| job.spec.log_limit));
+            soon |= slot.log.relieve(job.as_ref().map_or(LIMIT_WITHOUT_JOB, |job| job.spec.log_limit));
             let since = |moment: u64| Duration::from_nanos(now.saturating_sub(moment));
             // Without jobs the sandbox may have been stopped in the middle of a start.
             if !slot.ready && has_jobs && since(slot.started_at) > START_LIMIT {

@@ -11,7 +11,9 @@ use std::{
 use lithops_core::error::{CallError, CallErrorKind};
 
 thread_local! {
+    /// Whether this thread runs a call: only then are its panics remembered.
     static RUNS: Cell<bool> = const { Cell::new(false) };
+    /// The last panic of the running call.
     static LAST: RefCell<Option<Remembered>> = const { RefCell::new(None) };
 }
 

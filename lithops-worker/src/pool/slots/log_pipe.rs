@@ -28,6 +28,9 @@ const PART: usize = 256 << 10;
 /// How many bytes of the end of a long log are kept beside its beginning: enough for the last error.
 const TAIL: usize = 8 << 10;
 
+/// The limit of output that belongs to no job: before the first call, or of a job that is forgotten.
+pub(in crate::pool) const LIMIT_WITHOUT_JOB: u64 = 1 << 20;
+
 /// The reading end of a sub-worker's output.
 #[derive(Debug)]
 pub(in crate::pool) struct LogPipe {

@@ -11,8 +11,8 @@ mod start;
 pub(crate) use memory::limit_to;
 
 pub(super) use events::{SlotEvent, SlotEventKind};
-pub(super) use log_pipe::LogText;
 pub(crate) use log_pipe::MARK_LEN;
+pub(super) use log_pipe::{LIMIT_WITHOUT_JOB, LogText};
 pub(super) use memory::{Memory, resident};
 pub(super) use offspring::reap_orphans;
 pub(super) use slot::{Doing, Slot, log_entry};

@@ -18,7 +18,7 @@ use crate::{
     processes::{end_below, end_group},
 };
 
-/// Frames that can wait for the next batch are sent alone when they have this many bytes.
+/// Frames that can wait for the next batch are sent alone when they have this many bytes: that may be long in coming.
 const DEFERRED: usize = 4096;
 /// How far the time that a call began may be ahead of the clock of the pool's turn, in nanoseconds: the turn may have
 /// read its clock before the call began.
