@@ -196,7 +196,7 @@ impl AwsLambdaBackend {
 #[async_trait]
 impl ComputeBackend for AwsLambdaBackend {
     fn info(&self) -> BackendInfo {
-        let region = self.config.region.clone();
+        let region = self.config.access.region.clone();
         let location =
             region.as_ref().map_or("AWS Lambda".into(), |region| format!("AWS Lambda in {region}"));
         BackendInfo { scheme: SCHEME, region, location }

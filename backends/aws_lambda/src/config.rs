@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use lithops_cloud_aws::{Access, Keys, SECTION, endpoint, region};
 use lithops_core::{
-    address::{check_endpoint, check_region},
     artifact::Machine,
     compute::{Capabilities, Platform, Reports, WorkerWish},
     config::{Config, Key, Section, Value},
@@ -70,19 +70,12 @@ pub(crate) const KEYS: &[Key] = &[
     .harmless(),
 ];
 
-/// The secrets, and what else is the same for all of AWS.
-const SHARED: &str = "aws";
-
 /// What the section says.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct AwsLambdaConfig {
-    /// The region, where one is named.
-    pub region: Option<String>,
-    /// Another address of the service.
-    pub endpoint: Option<String>,
-    /// The credentials of the section `aws`; else those of the usual chain.
-    pub(crate) credentials: Option<Keys>,
+    /// Where Lambda is, and what opens it.
+    pub access: Access,
     /// The role that functions run as.
     pub execution_role: Option<String>,
     /// What names of functions begin with, after `lithops`.
@@ -113,20 +106,11 @@ pub struct AwsLambdaConfig {
     wish: WorkerWish,
 }
 
-/// An access key and its secret.
-#[derive(Clone)]
-pub(crate) struct Keys {
-    pub(crate) id: String,
-    pub(crate) secret: String,
-    pub(crate) token: Option<String>,
-}
-
 impl std::fmt::Debug for AwsLambdaConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Values of variables may be secrets, and the credentials are.
+        // Values of variables may be secrets.
         f.debug_struct("AwsLambdaConfig")
-            .field("region", &self.region)
-            .field("endpoint", &self.endpoint)
+            .field("access", &self.access)
             .field("execution_role", &self.execution_role)
             .field("machine", &self.machine)
             .finish_non_exhaustive()
@@ -144,19 +128,12 @@ impl AwsLambdaConfig {
             Some("arm64") => Machine::Arm64,
             _ => Machine::X86_64,
         };
-        let variable = |name| std::env::var(name).ok().filter(|region| !region.is_empty());
-        let region = section.string("region")?.or(config.section(SHARED).string("region")?);
-        let region = region.map(str::to_owned).or_else(|| variable("AWS_REGION"));
-        let endpoint = section.string("endpoint")?;
-        let misleading = |key: &str, error: &Error| {
-            wrong(key, format!("cannot be used: {}", error.message()), error.hint().unwrap_or_default())
+        let endpoint = endpoint(config, SCHEME)?;
+        let access = Access {
+            region: region(config, &[SCHEME, SECTION], endpoint.is_some())?,
+            endpoint: endpoint.map(str::to_owned),
+            keys: Keys::read(config, &[SECTION])?,
         };
-        if let Some(region) = &region {
-            check_region(region, endpoint.is_some()).map_err(|error| misleading("region", &error))?;
-        }
-        if let Some(endpoint) = endpoint {
-            check_endpoint(endpoint, &["https", "http"]).map_err(|error| misleading("endpoint", &error))?;
-        }
         let platform = Platform::parse(PLATFORM, "the data of `aws_lambda`")?.overridden_by(section)?;
         let wish = WorkerWish { variant: Some(machine.to_string()), ..WorkerWish::read(section)? };
         let name = |key: &str| -> Result<Option<String>> {
@@ -186,9 +163,7 @@ impl AwsLambdaConfig {
             return Err(wrong("env_vars", format!("sets `{name}`"), hint));
         }
         Ok(Self {
-            region,
-            endpoint: endpoint.map(str::to_owned),
-            credentials: keys(config)?,
+            access,
             execution_role: role.map(str::to_owned),
             namespace: name("namespace")?,
             runtime: name("runtime")?,
@@ -247,21 +222,6 @@ fn wrong(key: &str, problem: String, hint: impl Into<String>) -> Error {
     Error::new(ErrorKind::ConfigInvalid, format!("`{key}` in section `{SCHEME}` {problem}"))
         .with_hint(hint.into())
         .with_context("key", format!("{SCHEME}.{key}"))
-}
-
-/// The access key of the section `aws`, whole or not at all.
-fn keys(config: &Config) -> Result<Option<Keys>> {
-    let section = config.section(SHARED);
-    match (section.string("access_key_id")?, section.string("secret_access_key")?) {
-        (Some(id), Some(secret)) => Ok(Some(Keys {
-            id: id.to_owned(),
-            secret: secret.to_owned(),
-            token: section.string("session_token")?.map(str::to_owned),
-        })),
-        (None, None) => Ok(None),
-        _ => Err(Error::new(ErrorKind::ConfigInvalid, "section `aws` has one half of an access key")
-            .with_hint("write `access_key_id` and `secret_access_key`, or none of them")),
-    }
 }
 
 /// A mapping of texts.
@@ -410,7 +370,7 @@ mod tests {
         let sources = Sources { yaml: Some(yaml.to_owned()), file: None };
         let config = Config::load(&sources, &Environment::new(".")).expect("it is YAML");
         let read = AwsLambdaConfig::read(&config).expect("it is right");
-        assert_eq!(read.region.as_deref(), Some("eu-west-1"));
+        assert_eq!(read.access.region.as_deref(), Some("eu-west-1"));
         assert_eq!((read.env_vars["N"].as_str(), read.user_tags["team"].as_str()), ("4", "data"));
         assert_eq!((read.machine, read.efs.len(), read.vpc.is_some()), (Machine::Arm64, 1, true));
         let capabilities = read.capabilities(None).expect("they are sold");
@@ -424,7 +384,7 @@ mod tests {
         let config =
             Config::load(&Sources { yaml: Some(half), file: None }, &Environment::new(".")).expect("YAML");
         let error = AwsLambdaConfig::read(&config).expect_err("half a key").to_string();
-        assert!(error.contains("one half of an access key"), "{error}");
+        assert!(error.contains("one half of the credentials"), "{error}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What would keep jobs from running, looked for from the outside in.
 
+use lithops_cloud_aws::raise_file_limit;
 use lithops_core::{
     artifact::{Artifact, Needs},
     compute::{Check, Severity},
@@ -9,7 +10,7 @@ use lithops_core::{
 use crate::{
     AwsLambdaBackend,
     client::Client,
-    failure, http,
+    failure,
     package::target,
     policy::{client_policy, role_policy},
 };
@@ -162,7 +163,7 @@ async fn concurrency(backend: &AwsLambdaBackend, client: &Client) -> Check {
 
 /// Each instance that is waited for is a connection.
 fn connections(wanted: usize) -> Option<Check> {
-    let files = http::allow_connections();
+    let files = raise_file_limit();
     (files < wanted as u64 + SPARE).then(|| Check {
         finding: format!(
             "`max_workers` is {wanted}, and this process may have {files} files and connections"

@@ -13,14 +13,12 @@ mod deploy;
 mod doctor;
 mod failure;
 mod health;
-mod http;
 mod mending;
 mod package;
 mod policy;
 
 pub use backend::AwsLambdaBackend;
 pub use config::AwsLambdaConfig;
-pub use http::client as http_client;
 pub use policy::{client_policy, role_policy};
 
 /// The backend's one word.
