@@ -3,7 +3,7 @@
 use super::{
     circles, dependencies, documents,
     finding::{Finding, Weight},
-    layers, layout, manifests, names, source,
+    layers, layout, manifests, names, publication, source,
     tree::Tree,
     types, words,
 };
@@ -22,6 +22,7 @@ fn findings() -> Result<Vec<Finding>, String> {
         Tree::read(workspace::root()).map_err(|error| format!("cannot read the repository: {error}"))?;
     let metadata = workspace::metadata()?;
     let mut findings = dependencies::check(&metadata, workspace::root(), &tree);
+    findings.extend(publication::check(&metadata, workspace::root()));
     let rules = [
         layout::check,
         layers::check,

@@ -11,9 +11,11 @@ mod layers;
 mod layout;
 mod manifests;
 mod names;
+mod publication;
 mod source;
 mod tree;
 mod types;
 mod words;
 
 pub(crate) use check::run;
+pub(crate) use publication::{features, is_published};
