@@ -30,22 +30,22 @@ pub mod blocking;
 
 pub use lithops_core::{
     bytes::Bytes,
-    compute::{Capabilities, Platform, Registry, WorkerWish},
+    compute::{Capabilities, Platform, WorkerWish},
     config,
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
     executor::{
         AsCompleted, Async, Blocking, Builder, Completed, Events, Executor, FunctionExecutor, FuturesList,
-        ResponseFuture, RetryPolicy, ReturnWhen, Status, Summary, findings,
+        JobEvent, Progress, ResponseFuture, RetryPolicy, ReturnWhen, Status, Summary,
     },
     function::{CallContext, Shared},
     id::{ActivationId, CallId, JobId},
-    job::{JobEvent, Progress},
     partition::{ByteSize, DataObject, DataSource, Lines},
     plan::{
         Alternative, Auto, Basis, Cost, Count, Durations, Objective, Plan, PlanRequest, Prediction,
         Simulation, Warning, Workload, seconds, simulate, svg,
     },
     protocol::CallStats,
+    registry::{Registry, findings},
     storage::{CloudObject, ObjectMeta, StorageClient, descriptors as storages, file_pieces, write_pieces},
 };
 pub use lithops_macros::{function, main};
@@ -121,7 +121,6 @@ macro_rules! test_worker {
 pub mod __private {
     pub use lithops_core::{
         error::CallError,
-        executor::block_on,
         function::{
             Arguments, Entry, ErrorProbe, Location, NotReserved, NotResult, Probe, Registered, Return, Run,
             Scope, Take, ViaBoxed, ViaDisplay, ViaStdError, check_parameter, check_return, encode,
@@ -129,6 +128,7 @@ pub mod __private {
         },
         inventory,
         process::TestWorker,
+        runtime::block_on,
     };
     pub use lithops_worker::enter_as_assigned;
 

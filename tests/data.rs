@@ -211,8 +211,16 @@ async fn what_jobs_store_of_themselves_is_no_data() {
     let root = tempfile::tempdir().unwrap();
     let fexec = executor(root.path()).await;
     let storage = fexec.storage();
-    for key in ["a", "team/lithops.jobs/1/record", "lithops.jobs/1/record", "lithops.history/p/f/localhost-0"]
-    {
+    for key in [
+        "a",
+        "team/lithops.jobs/1/record",
+        "lithops.jobs/1/record",
+        "lithops.history/p/f/localhost-0",
+        "lithops.fleets/f/jobs/1",
+        "lithops.programs/0123.zst",
+        "lithops.programs/0123.zip",
+        "lithops.clock/1",
+    ] {
         storage.put_object(storage.bucket(), key, "one word").await.unwrap();
     }
     for source in [DataSource::prefix("jobs/"), DataSource::glob("jobs/**")] {

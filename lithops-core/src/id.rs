@@ -5,8 +5,6 @@ use std::{fmt, str::FromStr, time::SystemTime};
 use serde::{Deserialize, Serialize};
 use uuid::{NoContext, Timestamp, Uuid};
 
-use crate::error::{Error, ErrorKind};
-
 /// The number of a call within its job, `0..N-1`.
 ///
 /// As a parameter of a `#[lithops::function]` it is a reserved parameter: it is filled in with the number of the
@@ -88,15 +86,30 @@ impl fmt::Debug for JobId {
 }
 
 impl FromStr for JobId {
-    type Err = Error;
+    type Err = InvalidJobId;
 
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let id = Uuid::from_str(text).map_err(|error| {
-            Error::new(ErrorKind::InvalidInput, format!("`{text}` is not a job id"))
-                .with_hint("job ids look like 0190f5c2-7b1c-7a54-9d3e-2f60c1d8a9b7")
-                .with_source(error)
-        })?;
+    fn from_str(text: &str) -> Result<Self, InvalidJobId> {
+        let id = Uuid::from_str(text).map_err(|source| InvalidJobId { text: text.to_owned(), source })?;
         Ok(Self(id))
+    }
+}
+
+/// A text is no job id. It becomes an [`Error`](crate::error::Error) with a hint by `?`.
+#[derive(Debug)]
+pub struct InvalidJobId {
+    text: String,
+    source: uuid::Error,
+}
+
+impl fmt::Display for InvalidJobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is not a job id", self.text)
+    }
+}
+
+impl std::error::Error for InvalidJobId {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
     }
 }
 

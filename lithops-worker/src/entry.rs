@@ -6,7 +6,7 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixStream,
     },
-    process, thread,
+    thread,
 };
 
 use lithops_core::{
@@ -16,14 +16,19 @@ use lithops_core::{
 
 use rustix::process::{getpid, set_child_subreaper};
 
-use crate::{door, lifeline, processes::end_below, signals, sub_worker};
+use crate::{
+    exit::{complain, leave},
+    lifeline,
+    processes::end_below,
+    signals, sub_worker, transport,
+};
 
 /// Makes this process a worker or sub-worker when it was started as one, and then does not return. In a client it
 /// returns at once.
 pub fn enter() {
     match assigned_role() {
         #[cfg(feature = "lambda")]
-        None if door::is_in_lambda() => serve_lambda(),
+        None if transport::is_in_lambda() => serve_lambda(),
         None | Some(Role::Client) => initialised(Role::Client),
         Some(role) => become_role(role),
     }
@@ -49,7 +54,7 @@ pub fn serve_lambda() -> ! {
     signals::set(Role::Worker);
     adopt_orphans();
     // Under `#[tokio::main]` this thread is inside a runtime already.
-    let code = thread::spawn(door::lambda).join().unwrap_or(1);
+    let code = thread::spawn(transport::lambda).join().unwrap_or(1);
     leave(code)
 }
 
@@ -104,7 +109,7 @@ fn play(role: Role) -> i32 {
                 complain(&format!("cannot watch the client: {error}"));
                 return 1;
             }
-            let code = door::stdio(channel);
+            let code = transport::stdio(channel);
             // Nothing that calls have started runs on.
             end_below(getpid());
             code
@@ -132,23 +137,4 @@ fn forget_role() {
     // SAFETY: this is the start of the process's work: no thread of ours runs yet, and a test binary's other threads
     // only wait for this one.
     unsafe { std::env::remove_var(ROLE_VARIABLE) };
-}
-
-/// Ends the process without running the destructors of the user's program.
-#[expect(clippy::exit, clippy::disallowed_methods, reason = "this process has done all it was started for")]
-pub(crate) fn leave(code: i32) -> ! {
-    process::exit(code)
-}
-
-/// Ends the process and runs nothing more of it, not even what the C library does at an exit.
-#[expect(unsafe_code, reason = "there is no safe binding of _exit")]
-pub(crate) fn leave_at_once(code: i32) -> ! {
-    // SAFETY: it has no preconditions, and does not return.
-    unsafe { libc::_exit(code) }
-}
-
-/// Says on stderr, which whoever started this process reads, why it cannot go on.
-#[expect(clippy::print_stderr, reason = "the last words of a process that ends")]
-pub(crate) fn complain(message: &str) {
-    eprintln!("lithops: {message}");
 }

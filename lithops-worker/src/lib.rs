@@ -1,17 +1,20 @@
 //! The worker of lithops: it runs a pool of sub-workers, each a process that runs one call at a time.
 //!
 //! [`enter`] is what `lithops::init()` calls: it makes this process a worker or a sub-worker when it was started as
-//! one. The pool is the same everywhere; a [`door`] connects it to whoever gives it calls. This crate knows no
+//! one. The pool is the same everywhere; a [`transport`] connects it to the side that gives it calls. This crate knows no
 //! backend and never decides what to run where: the client does.
 
 mod clock;
-pub mod door;
 mod entry;
+mod exit;
 mod lifeline;
 pub mod pool;
 mod processes;
+#[cfg(feature = "lambda")]
+mod program_cache;
 mod signals;
 mod sub_worker;
+pub mod transport;
 
 #[cfg(feature = "lambda")]
 pub use entry::serve_lambda;

@@ -18,7 +18,7 @@ use rustix::{
     process::{Pid, PidfdFlags, getpid, pidfd_open},
 };
 
-use crate::{entry::leave_at_once, processes::end_below};
+use crate::{exit::leave_at_once, processes::end_below};
 
 /// A worker that gets on with its work ends by itself; longer than this it may not take.
 const LAST_MOMENTS: Duration = Duration::from_secs(1);

@@ -16,7 +16,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         #[cfg(feature = "lambda")]
-        _ if lithops_worker::door::is_in_lambda() => lithops_worker::serve_lambda(),
+        _ if lithops_worker::transport::is_in_lambda() => lithops_worker::serve_lambda(),
         _ if lithops_core::process::assigned_role().is_some() => {
             lithops_worker::serve_stdio();
             ExitCode::SUCCESS

@@ -20,8 +20,9 @@ use lithops_core::{
     compute::{Event, EventKind, ExitReason, InvokeRequest},
     error::{Error, ErrorKind, Result},
     id::ActivationId,
-    parcel::StoredReport,
-    protocol::{Envelope, Frame, FrameKind, FrameReader, Hello, Logs, Report, Role, read_frame},
+    protocol::{
+        Envelope, Frame, FrameKind, FrameReader, Hello, Logs, Report, Role, StoredReport, read_frame,
+    },
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt},

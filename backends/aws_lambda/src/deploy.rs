@@ -13,11 +13,11 @@ use aws_sdk_lambda::{
     },
 };
 use lithops_core::{
-    artifact::{Artifact, Machine, PREFIX},
+    artifact::{Artifact, Machine},
     compute::{Package, Runtime, RuntimeId},
     digest::Digest,
     error::{Error, ErrorKind, Result},
-    storage::{PutMode, StorageClient},
+    storage::{PutMode, StorageClient, own_keys::PROGRAMS},
 };
 
 use crate::{
@@ -213,7 +213,7 @@ async fn code(zip: Vec<u8>, wanted: &Wanted, storage: Option<&StorageClient>) ->
         Error::new(ErrorKind::PayloadTooLarge, problem)
             .with_hint("use the storage `aws_s3` in the same region")
     })?;
-    let key = format!("{PREFIX}{}.zip", wanted.bootstrap.digest);
+    let key = format!("{PROGRAMS}{}.zip", wanted.bootstrap.digest);
     storage.storage().put(storage.bucket(), &key, zip.into(), PutMode::Overwrite).await?;
     Ok(FunctionCode::builder().s3_bucket(storage.bucket()).s3_key(key).build())
 }

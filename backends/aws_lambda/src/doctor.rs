@@ -43,12 +43,13 @@ pub(crate) async fn check(backend: &AwsLambdaBackend) -> Vec<Check> {
     found.push(functions(backend, client).await);
     found.extend(connections(backend.max_workers));
     if let Some((storage, locator)) = backend.storage() {
-        found.push(match storage.list_keys(storage.bucket(), "lithops.programs/").await {
-            Ok(programs) => {
-                let region = locator.region.as_deref();
-                let elsewhere =
-                    region.filter(|region| *region != client.region && locator.endpoint.is_none());
-                match elsewhere {
+        found.push(
+            match storage.list_keys(storage.bucket(), lithops_core::storage::own_keys::PROGRAMS).await {
+                Ok(programs) => {
+                    let region = locator.region.as_deref();
+                    let elsewhere =
+                        region.filter(|region| *region != client.region && locator.endpoint.is_none());
+                    match elsewhere {
                     Some(region) => Check {
                         finding: format!("the bucket is in {region}, and functions are in {}", client.region),
                         severity: Severity::Warning,
@@ -65,9 +66,10 @@ pub(crate) async fn check(backend: &AwsLambdaBackend) -> Vec<Check> {
                         ))
                     }
                 }
-            }
-            Err(error) => bad(&error),
-        });
+                }
+                Err(error) => bad(&error),
+            },
+        );
     }
     let bucket = backend.storage().map(|(storage, _)| storage.bucket());
     for (who, policy) in [

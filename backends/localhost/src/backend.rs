@@ -10,9 +10,8 @@ use lithops_core::{
         WorkerProcess,
     },
     error::{Error, ErrorKind, Result},
-    fleet::Launch,
     nesting::is_nested,
-    protocol::{Program, Secrets},
+    protocol::{Launch, Program, Secrets},
 };
 
 use crate::{

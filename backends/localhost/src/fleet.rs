@@ -5,8 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use lithops_core::{
     compute::{ExitReason, WorkerProcess},
     error::{Error, ErrorKind, Result},
-    fleet::Launch,
-    protocol::Program,
+    protocol::{Launch, Program},
 };
 
 /// The workers on this machine that find their jobs themselves. They end with the last handle to them, as all workers

@@ -6,10 +6,10 @@
 
 mod elf;
 mod program;
-mod running;
-mod shipped;
+mod program_ref;
+mod stored_program;
 
 pub use elf::{Glibc, Machine, Needs};
 pub use program::{Artifact, Target, beside_this_program};
-pub use running::Running;
-pub use shipped::{PREFIX, Shipped, damaged};
+pub use program_ref::Running;
+pub use stored_program::{Shipped, damaged};

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::job::Ranges;
+use crate::tracker::Ranges;
 
 /// What the key of a report says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

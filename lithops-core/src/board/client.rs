@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    Answer, Bundle, Chunks, ClientAction, Content, Part, Request, Terms, exchange::Errand, keys,
-    known::Known, pulse::Pulse,
+    Answer, Bundle, Chunks, ClientAction, Content, Part, Request, Terms, chunk_map::Known, exchange::Errand,
+    keys, liveness::Pulse,
 };
 use crate::bytes::Bytes;
 

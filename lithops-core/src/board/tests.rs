@@ -7,8 +7,7 @@ use std::{
 
 use proptest::prelude::*;
 
-use super::*;
-use crate::bytes::Bytes;
+use crate::{board::*, bytes::Bytes};
 
 /// How an operation goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Answer, Request, Terms, keys, known::Known, pulse::Pulse};
+use super::{Answer, Request, Terms, chunk_map::Known, keys, liveness::Pulse};
 
 /// How many chunks are watched at once. Those whose holders live make room for others; so every claim is seen to in
 /// the end, and a round stays cheap however many there are.

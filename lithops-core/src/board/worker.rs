@@ -4,11 +4,11 @@ use std::{collections::VecDeque, time::Duration};
 
 use super::{
     Action, Answer, Chunks, End, Lane, Request, Terms,
+    chunk_map::Known,
+    claimed_chunk::{Found, Hold},
     exchange::Errand,
-    heart::{Felt, Heart},
-    hold::{Found, Hold},
+    heartbeat::{Felt, Heart},
     keys,
-    known::Known,
     watch::{Next, Watch},
 };
 use crate::bytes::Bytes;

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    fleet::Launch,
+    protocol::Launch,
 };
 
 /// A place where calls run: this machine, a function service, a container service, virtual machines.

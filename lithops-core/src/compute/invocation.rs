@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::Result,
     id::ActivationId,
-    parcel::{StoredCalls, StoredReport},
-    protocol::{Calls, Cancel, Deadline, Frame, FrameKind, JobSpec, Logs, Processes, Report},
+    protocol::{
+        Calls, Cancel, Deadline, Frame, FrameKind, JobSpec, Logs, Processes, Report, StoredCalls,
+        StoredReport,
+    },
 };
 
 /// Activations to hand over.

@@ -12,7 +12,7 @@ mod worker;
 
 pub use backend::{BackendInfo, Check, CloseMode, ComputeBackend, Severity};
 pub use capabilities::{CancelLevel, Capabilities, Granularity, Liveness, Reports, Startup};
-pub use descriptor::{Backend, BackendDescriptor, BackendOptions, Connecting, Registry, Source};
+pub use descriptor::{BackendDescriptor, BackendOptions, Connecting};
 pub use invocation::{
     Event, EventKind, ExitReason, Feed, FeedCommand, FeedSink, Invocation, InvocationId, InvokeRequest,
 };

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::{
     Environment, Located, Origin, Section, Source, Sources, Value,
     document::{self, SectionValues},
-    secret, sources, trust,
+    secret, sources,
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -44,36 +44,31 @@ pub struct Entry<'a> {
 }
 
 impl Config {
-    /// Finds and reads the configuration.
-    ///
-    /// The first of these that exists is the file: what `sources` names, the text in `LITHOPS_CONFIG`, the file named
-    /// by `LITHOPS_CONFIG_FILE`, `./.lithops_config`, `~/.lithops/config`, `/etc/lithops/config`. Files are not
-    /// merged. Nothing found is an empty configuration, which means localhost; of the last three, which nobody has
-    /// named, one that cannot be read counts as not there. The variables `LITHOPS_BACKEND` and `LITHOPS_STORAGE`
-    /// overrule the file.
-    ///
-    /// # Errors
-    /// A file that was named does not exist, the text is not YAML of sections, or a file that merely lies in the
-    /// working directory sets a key that does not say of itself that such a file may.
-    pub fn load(sources: &Sources, environment: &Environment) -> Result<Self> {
+    /// Finds and reads the configuration. With it comes whether it is only used because it lies in the working
+    /// directory, where others may have put it.
+    pub(crate) fn read(sources: &Sources, environment: &Environment) -> Result<(Self, bool)> {
         let mut config = Self::default();
+        let mut by_working_directory = false;
         if let Some(found) = sources::find(sources, environment, &mut config.passed_over)? {
             config.sections = document::parse(&found.text, &found.source)?;
             config.found = Some(found.source);
-            if found.by_working_directory {
-                trust::check(&config)?;
-            }
+            by_working_directory = found.by_working_directory;
         }
+        Ok((config, by_working_directory))
+    }
+
+    /// Lays the variables that overrule the file over what is there.
+    pub(crate) fn overrule(&mut self, environment: &Environment) -> Result<()> {
         for (name, key) in VARIABLES {
             if let Some(value) = environment.variable(name) {
-                config.set(LITHOPS, key, value, Origin::Variable { name, line: None });
+                self.set(LITHOPS, key, value, Origin::Variable { name, line: None });
             }
         }
         // Here, so that `backend` and `storage` can promise a name.
         for key in ["backend", "storage"] {
-            config.section(LITHOPS).string(key)?;
+            self.section(LITHOPS).string(key)?;
         }
-        Ok(config)
+        Ok(())
     }
 
     /// The name of the backend, `localhost` if none is named.

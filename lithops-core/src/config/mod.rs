@@ -13,7 +13,6 @@ mod origin;
 mod secret;
 mod section;
 mod sources;
-mod trust;
 mod value;
 
 pub(crate) use check::nearest;

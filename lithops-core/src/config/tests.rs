@@ -4,8 +4,10 @@ use std::{fs, path::Path, time::Duration};
 
 use proptest::prelude::*;
 
-use super::*;
-use crate::error::{Error, ErrorKind};
+use crate::{
+    config::*,
+    error::{Error, ErrorKind},
+};
 
 fn from_yaml(yaml: &str) -> Result<Config, Error> {
     Config::load(

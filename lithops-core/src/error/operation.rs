@@ -3,6 +3,7 @@
 use std::{error::Error as StdError, fmt, sync::Arc};
 
 use super::{CallError, ErrorKind, Retry};
+use crate::id::InvalidJobId;
 
 /// The result of an operation of this system.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -153,6 +154,14 @@ impl From<std::io::Error> for Error {
             _ => ErrorKind::Io,
         };
         Self::new(kind, error.to_string()).with_source(error)
+    }
+}
+
+impl From<InvalidJobId> for Error {
+    fn from(error: InvalidJobId) -> Self {
+        Self::new(ErrorKind::InvalidInput, error.to_string())
+            .with_hint("job ids look like 0190f5c2-7b1c-7a54-9d3e-2f60c1d8a9b7")
+            .with_source(error)
     }
 }
 

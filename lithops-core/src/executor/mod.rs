@@ -1,66 +1,29 @@
 //! The user's API: executors, maps, futures; and the task that drives a job.
+//!
+//! `api/` is what a program calls, `results/` what it waits for and reads, `job/` the state of one job, `driver/` the
+//! task that gives its calls to workers, `durable/` what lets it survive its client. [`Core`](core::Core) is what all
+//! jobs of an executor share.
 
-mod builder;
-mod call;
-mod checks;
-mod cleaning;
-mod client;
-mod connected;
-mod decode;
+mod api;
+mod core;
 mod driver;
 mod durable;
-mod events;
-mod futures;
-mod gathering;
-mod handles;
-mod history;
-mod interrupt;
-mod leftover;
-mod map;
-mod map_reduce;
-mod mode;
-mod moment;
-mod options;
-mod parcels;
-mod pending;
-mod portable;
-mod progress_bar;
-mod pursuit;
-mod relay;
-mod response;
-mod runtime;
-mod shelf;
-mod source;
-mod stored_jobs;
-mod stragglers;
-mod summary;
-mod threads;
-mod throttle;
-mod tuning;
-mod wait;
-mod workers;
+mod job;
+mod results;
 
-pub use builder::Builder;
-pub use call::Call;
-pub use checks::findings;
-pub use cleaning::{Cleaning, Expired, Unfinished};
-pub use client::{Executor, FunctionExecutor};
-pub use connected::Connected;
-pub use decode::Values;
-pub use driver::{Assignment, Ended, RetryIf, drive, drive_with};
-pub use events::Events;
-pub use futures::{AsCompleted, Completed, FuturesList};
-pub use history::{History, Learn};
-pub use leftover::Leftover;
-pub use map::Map;
-pub use map_reduce::{Gives, MapReduce, MapReduceByKey};
-pub use mode::{Async, Blocking, Mode};
-pub use options::RetryPolicy;
-pub use parcels::Parcels;
-pub use pursuit::{Means, Pursuit, only_reads};
-pub use response::{ResponseFuture, ResponseValue, Status};
-pub use runtime::block_on;
-pub use shelf::Durable;
-pub use stored_jobs::{Listing, StoredJob, StoredJobs};
-pub use summary::Summary;
-pub use wait::{ReturnWhen, Wait};
+pub use api::{
+    Async, Blocking, Builder, Call, Executor, FunctionExecutor, Gives, Map, MapReduce, MapReduceByKey, Mode,
+    RetryPolicy,
+};
+pub use driver::{Assignment, Durable, Ended, Parcels, RetryIf, drive, drive_with};
+pub use durable::{
+    Cleaning, Expired, Listing, Means, Pursuit, StoredJob, StoredJobs, Unfinished, only_reads,
+};
+pub use job::{
+    Account, Command, Commands, History, InputQueue, Inputs, IntoInputs, JobEvent, JobState, Learn, Leftover,
+    Measured, Outcomes, Part, Progress,
+};
+pub use results::{
+    AsCompleted, Completed, Events, FuturesList, ResponseFuture, ResponseValue, ReturnWhen, Status, Summary,
+    Values, Wait,
+};

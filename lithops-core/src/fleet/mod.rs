@@ -12,20 +12,16 @@
 //! A board goes with its job, and so two fleets can share one: that of a client which is gone, and that of the client
 //! which goes on with the job.
 
-mod hired;
-mod key;
-mod launch;
+mod client_fleet;
+mod job_manifest;
+mod job_queue;
 mod outcomes;
-mod post;
-mod posts;
 mod stored_board;
 
-pub use hired::Hired;
-pub use key::FleetKey;
-pub use launch::Launch;
+pub use client_fleet::Hired;
+pub use job_manifest::Post;
+pub use job_queue::Fleet;
+pub(crate) use job_queue::{AllPosts, all_posts, below};
 pub use outcomes::outcomes;
-pub use post::Post;
-pub(crate) use posts::{AllPosts, all_posts, below};
-pub use posts::{FOLDER, Fleet};
 pub(crate) use stored_board::GIVEN_UP;
 pub use stored_board::StoredBoard;

@@ -13,8 +13,8 @@ use crate::{
     board::{Answer, Bundle, Chunks, Request, keys},
     bytes::Bytes,
     error::{Error, ErrorKind, Result, Retry},
-    journal::{Journal, Stored, is_damage, may_succeed_later, seal, standing},
-    storage::{PutMode, StorageClient},
+    journal::{Journal, Stored, is_damage, seal, standing},
+    storage::{PutMode, StorageClient, may_succeed_later},
 };
 
 /// When operations of one kind have not worked for so long, the storage is given up.

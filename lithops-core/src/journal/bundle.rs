@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    job::Ranges,
     protocol::{Frame, FrameKind, HEADER_LEN, LogEntry, Logs, Report, frame_header, read_frame},
+    tracker::Ranges,
 };
 
 /// The outcomes of all calls of a chunk and what they have printed: frames, one after another.

@@ -4,15 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::sleep;
 
-use super::{
-    Bundle, Journal,
-    contents::{insist, is_damage},
-    keys, sealed,
-    sealed::damaged,
-};
+use super::{Bundle, Journal, contents::is_damage, keys, sealed, sealed::damaged};
 use crate::{
     bytes::Bytes,
     error::{Error, ErrorKind, Result},
+    storage::insist,
 };
 
 /// What cannot be understood is read so often: it may have been damaged on the way only.

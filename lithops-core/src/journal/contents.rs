@@ -1,16 +1,11 @@
 //! [`Journal`]: the objects of one durable job, read and written.
 
-use std::{
-    future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 use futures_util::TryStreamExt;
-use tokio::time::sleep;
 
 use super::{
     JobRecord, Owner, Segment, keys,
@@ -20,18 +15,12 @@ use super::{
 use crate::{
     bytes::Bytes,
     digest::Digest,
-    error::{Error, ErrorKind, Result, Retry},
+    error::{Error, ErrorKind, Result},
     id::JobId,
-    job::Taken,
-    parcel::Parcel,
-    protocol::Payloads,
-    storage::{PutMode, Storage, StorageClient},
+    protocol::{InputBatch, Payloads},
+    storage::{Parcel, PutMode, Storage, StorageClient, insist},
 };
 
-/// An operation that may succeed later is tried this often, with pauses that double: for about 25 s together.
-const TRIES: u32 = 10;
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A beat is a number, or a word.
 const LONGEST_BEAT: u64 = 64;
 
@@ -108,7 +97,7 @@ impl Journal {
     ///
     /// # Errors
     /// When the storage does not take it.
-    pub async fn put_inputs(&self, number: u64, taken: &Taken) -> Result<Segment> {
+    pub async fn put_inputs(&self, number: u64, taken: &InputBatch) -> Result<Segment> {
         let unexpected =
             |what: String| Error::new(ErrorKind::Unexpected, format!("cannot store the inputs: {what}"));
         let narrow = |len: usize| u32::try_from(len).map_err(|error| unexpected(error.to_string()));
@@ -128,7 +117,7 @@ impl Journal {
     ///
     /// # Errors
     /// When it is not there, or is not what was stored.
-    pub async fn inputs(&self, number: u64, segment: &Segment) -> Result<Taken> {
+    pub async fn inputs(&self, number: u64, segment: &Segment) -> Result<InputBatch> {
         let key = self.keys.inputs(number);
         let bytes = self.must_get(&key, segment.len).await?.into_inner();
         segment.digest.check(&bytes, &key)?;
@@ -147,7 +136,7 @@ impl Journal {
             return Err(damaged(&key, "it tells of inputs that it has not"));
         }
         let inputs = Payloads::read(&bytes.slice(values..), count).map_err(|error| damaged(&key, error))?;
-        Ok(Taken { inputs, failed, ended: false })
+        Ok(InputBatch { inputs, failed, ended: false })
     }
 
     /// Stores a shared value.
@@ -376,25 +365,4 @@ impl Journal {
 /// Whether what was read is not what was stored, so that reading it again does not help.
 pub(crate) fn is_damage(error: &Error) -> bool {
     error.kind() == ErrorKind::Damaged
-}
-
-/// Tries an operation until it succeeds, or will not.
-pub(crate) async fn insist<T, F: Future<Output = Result<T>>>(mut operation: impl FnMut() -> F) -> Result<T> {
-    let mut pause = FIRST_PAUSE;
-    let mut tries = 1;
-    loop {
-        match operation().await {
-            Err(error) if tries < TRIES && may_succeed_later(&error) => {
-                sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
-                tries += 1;
-            }
-            done => return done,
-        }
-    }
-}
-
-/// Whether the same operation may succeed when it is tried again.
-pub(crate) fn may_succeed_later(error: &Error) -> bool {
-    error.retry() == Retry::Later || matches!(error.kind(), ErrorKind::RateLimited | ErrorKind::Timeout)
 }

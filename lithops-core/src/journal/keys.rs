@@ -1,14 +1,11 @@
 //! The keys of a job's objects.
 
-use crate::id::JobId;
+use crate::{id::JobId, storage::own_keys::JOBS};
 
 /// The length of a job's name with the slash behind it.
 pub(super) const JOB_LEN: usize = 37;
 /// Epochs have ten digits, and none is so much further than the one before it.
 pub(super) const LONGEST_GAP: u64 = 1000;
-
-/// What the keys of all jobs start with.
-pub const FOLDER: &str = "lithops.jobs/";
 
 /// The keys of one job. Numbers are padded, so that objects are listed in their order.
 #[derive(Debug, Clone)]
@@ -90,8 +87,8 @@ impl Keys {
 /// What the keys of all jobs below a prefix start with.
 pub(super) fn all(prefix: Option<&str>) -> String {
     match prefix.map(|prefix| prefix.trim_end_matches('/')).filter(|prefix| !prefix.is_empty()) {
-        Some(prefix) => format!("{prefix}/{FOLDER}"),
-        None => FOLDER.to_owned(),
+        Some(prefix) => format!("{prefix}/{JOBS}"),
+        None => JOBS.to_owned(),
     }
 }
 

@@ -12,8 +12,8 @@ use crate::{
     digest::Digest,
     error::{Error, ErrorKind, Result},
     id::JobId,
-    job::Policy,
-    parcel::Parcel,
+    storage::Parcel,
+    tracker::Policy,
 };
 
 /// The form of records this build writes; it reads this one and none else.

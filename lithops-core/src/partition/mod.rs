@@ -16,32 +16,28 @@
 //! A record that is longer than a range leaves the parts whose ranges it covers empty.
 
 mod boundary;
-mod found;
+mod compression;
+mod location;
 mod members;
 mod object;
 mod options;
-mod packing;
 mod part;
-mod place;
-mod prepare;
 mod reading;
+mod resolve;
+mod resolved;
 mod size;
 mod source;
 
-#[cfg(test)]
-mod folder_tests;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(test)]
 mod tests;
-#[cfg(all(test, feature = "http"))]
-mod url_tests;
 
 pub use object::{DataObject, Lines};
 pub(crate) use options::ObjectOptions;
 pub(crate) use part::Partition;
 pub use part::split;
-pub(crate) use prepare::{Prepared, Surroundings, prepare};
+pub(crate) use resolve::{Prepared, Surroundings, prepare};
 pub use size::ByteSize;
 pub use source::DataSource;
 pub(crate) use source::Wanted;

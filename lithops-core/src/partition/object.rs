@@ -13,12 +13,12 @@ use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader, Split};
 use tokio_util::io::StreamReader;
 
-use super::{packing::Packing, part::Partition, place::Place, reading::Reading};
+use super::{compression::Packing, location::Place, part::Partition, reading::Reading};
 use crate::{
     bytes::Bytes,
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
-    executor::block_on,
     function::{Reserved, Scope},
+    runtime::block_on,
     storage::StorageClient,
 };
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{packing::Packing, place::Place};
+use super::{compression::Packing, location::Place};
 use crate::{
     bytes::Bytes,
     error::{CallError, CallErrorKind, Result},

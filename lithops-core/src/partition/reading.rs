@@ -9,8 +9,8 @@ use futures_util::{
 
 use super::{
     boundary::{self, AROUND, Read},
+    location::{Known, changed},
     part::Partition,
-    place::{Known, changed},
 };
 use crate::{
     bytes::Bytes,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::function::{Argument, Inputs, IntoInputs};
+use crate::function::Argument;
 
 /// Objects, files and URLs that a job reads, part by part: the inputs of a function with a
 /// [`DataObject`](super::DataObject) parameter. `A` is what the function takes besides. Parts are cut between records,
@@ -14,7 +14,7 @@ use crate::function::{Argument, Inputs, IntoInputs};
 #[must_use = "a data source is given to `map` or `map_reduce`"]
 pub struct DataSource<A = ()> {
     pub(crate) wanted: Vec<Wanted>,
-    with: A,
+    pub(crate) with: A,
 }
 
 /// One thing that is wanted.
@@ -77,11 +77,5 @@ impl<A> DataSource<A> {
     pub fn and(mut self, other: DataSource) -> Self {
         self.wanted.extend(other.wanted);
         self
-    }
-}
-
-impl<A: Argument> IntoInputs<A> for DataSource<A> {
-    fn into_inputs(self) -> Inputs<A> {
-        Inputs::objects(self.wanted, &self.with)
     }
 }

@@ -264,13 +264,14 @@ impl FromStr for Durations {
 
 impl fmt::Display for Durations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (mean, deviation) = (super::seconds(self.mean), super::seconds(self.deviation()));
+        let (mean, deviation) =
+            (super::explain::seconds(self.mean), super::explain::seconds(self.deviation()));
         match self.points.len() {
             1 => write!(f, "{mean} each"),
             _ => write!(
                 f,
                 "{mean} on the average, deviation {deviation}, at most {}",
-                super::seconds(self.longest())
+                super::explain::seconds(self.longest())
             ),
         }
     }

@@ -12,32 +12,25 @@
 //!                                                          +---- measured while the job runs
 //! ```
 
-mod advice;
 mod auto;
 mod count;
-mod drawing;
 mod durations;
-mod explanation;
+mod explain;
 mod model;
-mod numbers;
 mod objective;
+mod plan;
 mod request;
 mod simulation;
-mod warning;
-mod words;
 mod workload;
 
 pub use count::{Auto, Chosen, Count};
-pub use drawing::svg;
 pub use durations::Durations;
-pub use explanation::Alternative;
+pub use explain::{Alternative, Warning, seconds, svg};
 pub use model::Prediction;
-pub use numbers::{Cost, Plan};
 pub use objective::Objective;
+pub use plan::{Cost, Plan};
 pub use request::PlanRequest;
 pub use simulation::{Simulation, simulate};
-pub use warning::Warning;
-pub use words::seconds;
 pub use workload::{Basis, Workload};
 
 #[cfg(test)]

@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::*;
-use crate::compute::{Capabilities, Granularity, Price, Reports};
+use crate::{
+    compute::{Capabilities, Granularity, Price, Reports},
+    plan::*,
+};
 
 fn faas(memory: u64) -> Capabilities {
     let mut capabilities = Capabilities::local(1);

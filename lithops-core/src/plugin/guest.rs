@@ -31,8 +31,7 @@ use crate::{
         InvokeRequest, RuntimeId,
     },
     error::{Error, ErrorKind, Result},
-    parcel::StoredCalls,
-    protocol::{Calls, Frame, FrameKind, JobSpec, read_frame},
+    protocol::{Calls, Frame, FrameKind, JobSpec, StoredCalls, read_frame},
 };
 
 /// So many events are kept until they are fetched.

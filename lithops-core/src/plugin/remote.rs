@@ -25,10 +25,8 @@ use crate::{
         RuntimeSpec,
     },
     error::{Error, ErrorKind, Result},
-    fleet::Launch,
     id::{ActivationId, JobId},
-    parcel::StoredReport,
-    protocol::{Forget, Frame, FrameKind, Report, read_frame},
+    protocol::{Forget, Frame, FrameKind, Launch, Report, StoredReport, read_frame},
 };
 
 /// The backend of a plugin.

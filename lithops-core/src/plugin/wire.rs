@@ -6,8 +6,7 @@ use crate::{
     compute::{Capabilities, CloseMode},
     config::{Config, Key, Origin, Status, Value},
     error::{Error, ErrorKind, Result, Retry},
-    fleet::Launch,
-    protocol::{Program, Secrets},
+    protocol::{Launch, Program, Secrets},
 };
 
 /// Operations of an instance.

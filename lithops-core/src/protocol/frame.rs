@@ -6,10 +6,10 @@ use bytes::{Buf, Bytes, BytesMut};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use super::channel::Arrived;
 use crate::{
     error::{Error, ErrorKind, Result},
     memory::{LONG, Loan, Region, Regions},
-    protocol::channel::Arrived,
 };
 
 /// The bytes before a frame's body.
@@ -56,9 +56,9 @@ pub enum FrameKind {
     Processes = 9,
     /// [`Secrets`](super::Secrets): what opens the storage, before the first job.
     Secrets = 10,
-    /// [`StoredCalls`](crate::parcel::StoredCalls): a run of calls to make, whose arguments are in the storage.
+    /// [`StoredCalls`](crate::protocol::StoredCalls): a run of calls to make, whose arguments are in the storage.
     StoredCalls = 11,
-    /// [`StoredReport`](crate::parcel::StoredReport): a run of outcomes that are in the storage.
+    /// [`StoredReport`](crate::protocol::StoredReport): a run of outcomes that are in the storage.
     StoredReport = 12,
     /// [`Deadline`](super::Deadline): how long the worker may run calls of the job.
     Deadline = 13,

@@ -4,7 +4,12 @@ use std::{ffi::OsString, fmt, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{bytes::Bytes, fleet::Launch, id::JobId, parcel::Parcel, storage::Locator};
+use super::Launch;
+use crate::{
+    bytes::Bytes,
+    id::JobId,
+    storage::{Locator, Parcel},
+};
 
 /// What a worker needs to know of itself, sent once by the client.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -34,29 +34,37 @@
 mod calls;
 mod channel;
 mod envelope;
+mod fleet_key;
 mod frame;
 mod hello;
 mod job;
+mod launch;
 mod logs;
-mod made;
 mod outbox;
 mod payloads;
 mod report;
 mod run;
+mod stored_calls;
+mod stored_report;
+mod synthetic;
 
 pub use calls::Calls;
 pub use channel::{BlockingFrames, Incoming, channel, no_descriptors, send_lent};
 pub use envelope::Envelope;
+pub use fleet_key::FleetKey;
 pub use frame::{Frame, FrameKind, FrameReader, HEADER_LEN, MAX_FRAME, MAX_VALUE, frame_header, read_frame};
 pub use hello::{About, Hello, PROTOCOL, Role};
 pub use job::{
     Cancel, Deadline, DurableSpec, Forget, JobSpec, ParentCall, Processes, Program, Secrets, Setup,
 };
+pub use launch::Launch;
 pub use logs::{LogEntry, Logs};
-pub use made::{blank_header, failed_report, failed_together, lost_report, now_nanos, unstarted_report};
 pub use outbox::Outbox;
-pub use payloads::{Payloads, PayloadsBuilder};
+pub use payloads::{InputBatch, Payloads, PayloadsBuilder};
 pub use report::{CallStats, Report, ReportBuilder, ReportHeader, Tag};
 pub use run::Run;
+pub use stored_calls::StoredCalls;
+pub use stored_report::StoredReport;
+pub use synthetic::{blank_header, failed_report, failed_together, lost_report, now_nanos, unstarted_report};
 
 pub(crate) use frame::malformed;

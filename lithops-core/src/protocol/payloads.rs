@@ -4,11 +4,11 @@ use std::mem;
 
 use bytes::Bytes;
 
+use super::malformed;
 use crate::{
     bytes::{SHARED_FROM, decode_from},
     error::Result,
     memory::{Loan, Region},
-    protocol::malformed,
 };
 
 /// A column of values: their end offsets and their bytes.
@@ -249,6 +249,17 @@ impl PayloadsBuilder {
     pub fn finish(self) -> Payloads {
         Payloads { ends: self.ends.into(), base: 0, data: self.data.into(), loan: None }
     }
+}
+
+/// Inputs of consecutive calls, as they were taken from where they were queued or stored.
+#[derive(Debug, Default)]
+pub struct InputBatch {
+    /// The encoded arguments.
+    pub inputs: Payloads,
+    /// The inputs that could not be made: their places among `inputs`, and the encoded error each call is to end with.
+    pub failed: Vec<(usize, Vec<u8>)>,
+    /// Whether these are the last of the job.
+    pub ended: bool,
 }
 
 #[cfg(test)]

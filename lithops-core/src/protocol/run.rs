@@ -1,9 +1,9 @@
 //! [`Run`]: a contiguous run of calls of one job, as it stands in frames.
 
+use super::malformed;
 use crate::{
     error::Result,
     id::{ActivationId, CallId, JobId},
-    protocol::malformed,
 };
 
 /// A contiguous run of calls, and the activations they belong to.

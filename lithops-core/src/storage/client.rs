@@ -1,11 +1,6 @@
 //! [`StorageClient`]: the user's handle of a storage.
 
-use std::{
-    fmt,
-    ops::Range,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fmt, ops::Range, path::Path, sync::Arc};
 
 use futures_util::{
     Stream, StreamExt, TryStreamExt,
@@ -20,8 +15,6 @@ use super::{
 };
 use crate::{
     bytes::Bytes,
-    compute::Registry,
-    config::{Config, Environment, Origin, Sources, Value},
     error::{Error, ErrorKind, Result, Retry},
     id::new_uuid,
 };
@@ -85,31 +78,6 @@ impl StorageClient {
     /// This program lacks the storage, or it cannot be opened.
     pub fn connect(locator: &Locator) -> Result<Self> {
         Ok(Self::new(super::connect(locator)?, locator.bucket.as_str()))
-    }
-
-    /// Opens the storage of a configuration.
-    ///
-    /// # Errors
-    /// This program lacks the storage, its section is wrong, or it cannot be opened.
-    pub fn open(config: &Config) -> Result<(Self, Locator)> {
-        let descriptor = super::descriptor(&Registry::of(config)?.storage_of(config)?)?;
-        let locator = (descriptor.locate)(config)?;
-        super::give(&locator, (descriptor.credentials)(config)?);
-        Ok((Self::connect(&locator)?, locator))
-    }
-
-    /// Opens the storage of the configuration of a file, or of the one that is found; `storage` names another than it
-    /// does.
-    ///
-    /// # Errors
-    /// As for [`open`](Self::open); or the configuration is wrong.
-    pub fn configured(file: Option<PathBuf>, storage: Option<String>) -> Result<(Self, Locator)> {
-        let sources = Sources { file, ..Sources::default() };
-        let mut config = Config::load(&sources, &Environment::from_process())?;
-        if let Some(storage) = storage {
-            config.set("lithops", "storage", Value::from(storage), Origin::Builder("storage"));
-        }
-        Self::open(&config)
     }
 
     /// Which storage it is, and where.

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, LazyLock};
 
-use super::{Credentials, Locator, ObjectStorage, Storage, StorageDescriptor, local::DEFAULT_BUCKET, names};
+use super::{
+    Credentials, Locator, ObjectStorage, Storage, StorageDescriptor, local::local::DEFAULT_BUCKET, names,
+};
 use crate::{
     config::{Config, Key},
     error::Result,

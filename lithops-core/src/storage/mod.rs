@@ -3,36 +3,36 @@
 //! [`Storage`] is what a storage must do, [`ObjectStorage`] does it over `object_store`, [`StorageClient`] is what
 //! users hold, and a [`Locator`] tells a worker which storage to [`connect`] to.
 
+mod blob;
 mod client;
 mod contract;
 mod credentials;
 mod descriptor;
 mod faults;
 mod files;
-mod folder;
-mod folder_listing;
 mod listed_key;
 mod local;
 mod locator;
 mod memory;
 mod names;
 mod objects;
+pub mod own_keys;
 mod parts;
 mod patience;
-mod tree;
 
+pub use blob::{BLOCK, Parcel};
 pub use client::{CloudObject, StorageClient};
 pub use contract::{ObjectMeta, PutMode, Storage, StorageCapabilities, StorageInfo, too_large, wrong_length};
 pub use credentials::{Credentials, give};
 pub use descriptor::{StorageDescriptor, connect, descriptor, descriptors};
 pub use files::{file_pieces, write_pieces};
-pub use folder::temporary_folder;
 pub use listed_key::as_listed;
-pub use local::openness;
+pub use local::{openness, temporary_folder};
 pub use locator::Locator;
 pub use names::check_bucket;
 pub use objects::{ObjectStorage, out_of_bounds};
 pub use patience::Patience;
+pub(crate) use patience::{insist, may_succeed_later, was_given_up};
 
 #[cfg(test)]
 mod tests;

@@ -17,8 +17,10 @@ use super::{
     ObjectMeta, PutMode, Storage, StorageCapabilities, StorageInfo,
     contract::{too_large, wrong_length},
     faults::{self, io_error, translate},
-    folder, folder_listing,
-    local::{self, Files},
+    local::{
+        folder, listing,
+        local::{self, Files},
+    },
     memory, names,
     parts::{self, PART, Target},
     patience::Patience,
@@ -197,7 +199,7 @@ impl ObjectStorage {
         if let Some(files) = &self.files {
             let root = files.root();
             let (owned_bucket, owned_prefix) = (bucket.to_owned(), prefix.to_owned());
-            let list = move || folder_listing::list(&root, &owned_bucket, &owned_prefix);
+            let list = move || listing::list(&root, &owned_bucket, &owned_prefix);
             let listed = match tokio::runtime::Handle::try_current() {
                 Ok(runtime) => runtime.spawn_blocking(list).await,
                 Err(_) => Ok(list()),

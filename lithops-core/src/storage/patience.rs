@@ -7,17 +7,23 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 
-use crate::error::{Error, Result, Retry};
+use crate::error::{Error, ErrorKind, Result, Retry};
 
 /// A storage that has never answered is more likely written wrongly than down: that is told soon.
 const FIRST: Duration = Duration::from_secs(4);
+/// For how long a storage that has answered before is asked again.
+const TOTAL: Duration = Duration::from_secs(60);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// The context of an error that has the status of an answer.
 const ANSWERED: &str = "status";
+/// The context of an error after which a request was given up: making it again is over, wherever it was made.
+const TRIES: &str = "tries";
 
 /// How a storage is asked. Clones share the limit of requests at once.
 #[derive(Debug, Clone)]
@@ -27,6 +33,8 @@ pub struct Patience {
     longest: Duration,
     total: Duration,
     address: Option<String>,
+    /// Whether pauses vary.
+    varies: bool,
     /// Whether the storage has ever answered.
     reached: Arc<AtomicBool>,
 }
@@ -38,10 +46,11 @@ impl Patience {
     pub fn network() -> Self {
         Self {
             at_once: Some(Arc::new(Semaphore::new(256))),
-            shortest: Duration::from_millis(100),
-            longest: Duration::from_secs(5),
-            total: Duration::from_secs(60),
+            shortest: SHORTEST_PAUSE,
+            longest: LONGEST_PAUSE,
+            total: TOTAL,
             address: None,
+            varies: true,
             reached: Arc::default(),
         }
     }
@@ -55,7 +64,21 @@ impl Patience {
             longest: Duration::ZERO,
             total: Duration::ZERO,
             address: None,
+            varies: false,
             reached: Arc::default(),
+        }
+    }
+
+    /// What becomes of Lithops' own objects in a storage that makes no request again itself, such as the files of this
+    /// machine: they are asked for as long as those of a network. The pauses do not vary: that is for services that
+    /// many clients ask, and runs of the simulator are to be repeatable.
+    fn own() -> Self {
+        Self {
+            shortest: SHORTEST_PAUSE,
+            longest: LONGEST_PAUSE,
+            total: TOTAL,
+            reached: Arc::new(AtomicBool::new(true)),
+            ..Self::none()
         }
     }
 
@@ -73,8 +96,9 @@ impl Patience {
         self
     }
 
-    /// Makes a request until it succeeds, fails for good, or patience is at an end. `request` is told whether an
-    /// earlier try has failed in such a way that it may have happened all the same.
+    /// Makes a request until it succeeds, fails for good, or patience is at an end: its own, or that of another
+    /// `Patience` below it, so that retries do not multiply. `request` is told whether an earlier try has failed in
+    /// such a way that it may have happened all the same.
     ///
     /// # Errors
     /// What the last try said, with how often it was made.
@@ -92,7 +116,7 @@ impl Patience {
         let mut tries = 0u32;
         loop {
             let error = match request(tries > 0).await {
-                Err(error) if error.retry() == Retry::Later => error,
+                Err(error) if may_succeed_later(&error) && !was_given_up(&error) => error,
                 outcome => {
                     self.reached.store(true, Ordering::Relaxed);
                     return outcome;
@@ -110,7 +134,11 @@ impl Patience {
                         .with_hint(format!("is `{address}` the address of the storage, and does it run?")),
                     _ => error,
                 };
-                return Err(gave_up(error, tries, begun.elapsed()));
+                if self.total.is_zero() {
+                    return Err(error);
+                }
+                let tried = format!("{tries} in {:.1} s", begun.elapsed().as_secs_f64());
+                return Err(error.with_context(TRIES, tried));
             }
             tracing::info!(%error, tries, ?pause, "a request to the storage failed and is made again");
             tokio::time::sleep(pause).await;
@@ -119,17 +147,29 @@ impl Patience {
 
     fn pause(&self, tries: u32) -> Duration {
         let doubled = self.shortest.saturating_mul(1 << (tries - 1).min(16)).min(self.longest);
+        if !self.varies {
+            return doubled;
+        }
         // A new `RandomState` is seeded anew: enough to tell clients apart.
         let part = RandomState::new().hash_one(tries) % 1000;
         doubled.mul_f64(0.5 + part as f64 / 1000.0)
     }
 }
 
-fn gave_up(error: Error, tries: u32, elapsed: Duration) -> Error {
-    match tries {
-        1 => error,
-        _ => error.with_context("tries", format!("{tries} in {:.1} s", elapsed.as_secs_f64())),
-    }
+/// Makes an operation on Lithops' own objects again while that may help, in a storage that does so itself and in one
+/// that does not: a minute in all, of whichever makes it again.
+pub(crate) async fn insist<T, F: Future<Output = Result<T>>>(mut operation: impl FnMut() -> F) -> Result<T> {
+    Patience::own().run(|_| operation()).await
+}
+
+/// Whether the same operation may succeed when it is tried again.
+pub(crate) fn may_succeed_later(error: &Error) -> bool {
+    error.retry() == Retry::Later || matches!(error.kind(), ErrorKind::RateLimited | ErrorKind::Timeout)
+}
+
+/// Whether the operation was made again for as long as is reasonable, and the storage failed it every time.
+pub(crate) fn was_given_up(error: &Error) -> bool {
+    error.context().any(|(name, _)| name == TRIES)
 }
 
 #[cfg(test)]
@@ -137,7 +177,6 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::error::ErrorKind;
 
     fn fault(retry: Retry) -> Error {
         Error::new(ErrorKind::Io, "no").with_retry(retry)

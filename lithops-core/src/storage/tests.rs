@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 
-use super::*;
 use crate::{
     config::{Config, Environment, Sources},
     error::{ErrorKind, Result},
+    storage::*,
 };
 
 async fn put(storage: &dyn Storage, key: &str, content: &'static [u8]) {

@@ -7,8 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::*;
-use crate::bytes::Bytes;
+use crate::{bytes::Bytes, value::*};
 
 fn bytes<T: Serialize>(value: T) -> Vec<u8> {
     encode(&value).expect("encodes")

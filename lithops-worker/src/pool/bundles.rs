@@ -5,10 +5,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use lithops_core::{
     error::Result,
-    job::Ranges,
     journal::{Bundle, Journal, Stored},
     protocol::{Calls, DurableSpec, JobSpec, LogEntry, Report, Tag},
     storage::StorageClient,
+    tracker::Ranges,
 };
 
 /// What this worker has of the chunks of one durable job.

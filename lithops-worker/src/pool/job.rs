@@ -8,8 +8,8 @@ use std::{
 
 use lithops_core::{
     bytes::Bytes,
-    job::Ranges,
     protocol::{Calls, JobSpec, Report},
+    tracker::Ranges,
 };
 
 use super::{MAX_BATCH, bundles::Bundles, deadline::Due, nesting::Owner, parcels::Depot};

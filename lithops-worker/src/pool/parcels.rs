@@ -13,11 +13,11 @@ use lithops_core::{
     error::{Error, ErrorKind, Result, Retry},
     id::JobId,
     journal::Journal,
-    parcel::{Parcel, StoredCalls, StoredReport},
     protocol::{
-        Calls, Cancel, Deadline, Forget, Frame, FrameKind, HEADER_LEN, JobSpec, Processes, Run, lost_report,
+        Calls, Cancel, Deadline, Forget, Frame, FrameKind, HEADER_LEN, JobSpec, Processes, Run, StoredCalls,
+        StoredReport, lost_report,
     },
-    storage::StorageClient,
+    storage::{Parcel, StorageClient},
 };
 use tokio::sync::mpsc;
 

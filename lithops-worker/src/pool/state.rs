@@ -9,12 +9,11 @@ use lithops_core::{
     error::{CallError, Error, ErrorKind, Result},
     id::JobId,
     memory::Regions,
-    parcel::StoredCalls,
     process::START_LIMIT,
     protocol::{
         Calls, Cancel, Deadline, Forget, Frame, FrameKind, HEADER_LEN, Hello, JobSpec, LogEntry, Logs,
-        Outbox, Processes, Report, ReportBuilder, ReportHeader, Secrets, Setup, Tag, frame_header,
-        unstarted_report,
+        Outbox, Processes, Report, ReportBuilder, ReportHeader, Secrets, Setup, StoredCalls, Tag,
+        frame_header, unstarted_report,
     },
     storage,
 };

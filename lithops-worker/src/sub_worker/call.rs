@@ -12,7 +12,7 @@ use lithops_core::{
 use tokio::runtime::Runtime;
 
 use super::panics;
-use crate::entry::leave_at_once;
+use crate::exit::leave_at_once;
 
 /// A job in this process.
 #[derive(Debug)]

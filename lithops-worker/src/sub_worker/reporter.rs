@@ -27,7 +27,7 @@ use rustix::{
 use super::{identity::Identity, run_delay::RunDelay};
 use crate::{
     clock,
-    entry::leave_at_once,
+    exit::leave_at_once,
     processes::{end_below, end_group, end_marked},
 };
 

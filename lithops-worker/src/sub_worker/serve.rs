@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     clock,
-    entry::{complain, leave_at_once},
+    exit::{complain, leave_at_once},
     pool::Ledger,
 };
 

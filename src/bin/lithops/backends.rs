@@ -74,7 +74,7 @@ impl Backends {
     }
 }
 
-fn listed(backend: lithops_core::compute::Backend, config: &Config) -> lithops::Result<Listed> {
+fn listed(backend: lithops_core::registry::Backend, config: &Config) -> lithops::Result<Listed> {
     let capabilities = backend.capabilities(config)?;
     Ok(Listed {
         name: backend.scheme,

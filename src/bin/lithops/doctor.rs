@@ -28,7 +28,7 @@ pub(crate) struct Doctor {
 
 impl Doctor {
     pub(crate) fn run(self) -> lithops::Result<ExitCode> {
-        let found = lithops_core::executor::block_on(async {
+        let found = lithops_core::runtime::block_on(async {
             connected(self.config, self.backend).await?.check().await
         })?;
         let is_ill = found.iter().any(|check| check.severity == Severity::Error);

@@ -6,7 +6,8 @@ use clap::{Args, Subcommand};
 use lithops::config::{Config, Environment, Origin, Sources, Value};
 use lithops_core::{
     compute::{Runtime as Deployed, RuntimeId, RuntimeSpec},
-    executor::{Connected, block_on},
+    registry::Connected,
+    runtime::block_on,
 };
 
 use crate::print;

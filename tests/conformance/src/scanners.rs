@@ -8,17 +8,16 @@ use lithops_core::{
     board,
     config::{Config, Environment, Sources},
     digest::Digest,
-    fleet::{FleetKey, Post},
+    fleet::Post,
     id::{ActivationId, JobId},
-    job::Policy,
     journal::{Bundle, JobRecord, Journal, Owner, Segment},
-    parcel::{StoredCalls, StoredReport},
     plugin::{Header, PREFIX},
     protocol::{
-        Calls, Cancel, Frame, FrameKind, HEADER_LEN, Hello, JobSpec, Logs, PayloadsBuilder, Report,
-        ReportBuilder, ReportHeader, Role, Run, Setup, Tag, read_frame,
+        Calls, Cancel, FleetKey, Frame, FrameKind, HEADER_LEN, Hello, JobSpec, Logs, PayloadsBuilder, Report,
+        ReportBuilder, ReportHeader, Role, Run, Setup, StoredCalls, StoredReport, Tag, read_frame,
     },
     storage::{ObjectStorage, StorageClient},
+    tracker::Policy,
     value,
 };
 use serde::{Deserialize, Serialize};

@@ -25,11 +25,10 @@ use crate::{
     },
     error::{Error, ErrorKind, Result},
     id::{ActivationId, JobId},
-    parcel::StoredReport,
     process,
     protocol::{
         self, Cancel, Forget, Frame, FrameKind, FrameReader, Hello, Incoming, Logs, Outbox, Report, Role,
-        Secrets, Setup, frame_header,
+        Secrets, Setup, StoredReport, frame_header,
     },
 };
 

@@ -22,10 +22,9 @@ use super::WorkerChannel;
 use crate::{
     compute::{ExitReason, Invocation, InvocationId, InvokeRequest},
     error::{Error, ErrorKind, Result},
-    fleet::Launch,
     id::JobId,
     process,
-    protocol::{Program, Role, Secrets, Setup},
+    protocol::{Launch, Program, Role, Secrets, Setup},
 };
 
 /// How long a process that was asked to end may take before it is killed.

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::{commit_buffer::Durable, payload_store::Parcels};
 use crate::{
     compute::ComputeBackend,
     error::CallError,
-    executor::{history::Learn, parcels::Parcels, shelf::Durable},
-    job::{InputQueue, JobState, Policy},
+    executor::job::{InputQueue, JobState, history::Learn},
     plan::Plan,
     protocol::JobSpec,
+    tracker::Policy,
 };
 
 /// Which failures are tried again.

@@ -4,16 +4,18 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 
-use super::run::{Driver, Kept};
+use super::{
+    payload_store::Parcels,
+    run::{Driver, Kept},
+};
 use crate::{
     compute::{FeedCommand, Invocation, InvokeRequest, Liveness},
     error::{ErrorKind, Result, Retry},
-    executor::parcels::Parcels,
+    executor::job::JobEvent,
     id::ActivationId,
-    job::{Dispatch, JobEvent, Tracking},
-    parcel::StoredCalls,
     plan::Plan,
-    protocol::{Calls, Cancel, JobSpec, MAX_VALUE, Payloads, Processes, Run, now_nanos},
+    protocol::{Calls, Cancel, JobSpec, MAX_VALUE, Payloads, Processes, Run, StoredCalls, now_nanos},
+    tracker::{Dispatch, Tracking},
 };
 
 /// Calls are sent in frames of at most this many bytes, unless a single call is longer.

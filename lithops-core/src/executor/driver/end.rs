@@ -6,9 +6,9 @@ use super::run::Driver;
 use crate::{
     compute::{CancelLevel, FeedCommand, InvocationId},
     error::{CallError, CallErrorKind},
-    executor::interrupt,
-    job::{JobEvent, Tracking},
+    executor::job::{JobEvent, interrupt},
     protocol::Cancel,
+    tracker::Tracking,
 };
 
 impl<T: Tracking> Driver<T> {

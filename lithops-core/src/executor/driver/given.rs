@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::{job::Ranges, protocol::Run};
+use crate::{protocol::Run, tracker::Ranges};
 
 /// The calls that each worker was given, by attempt. A worker that is given up may still report: it is forgotten when
 /// its events end.

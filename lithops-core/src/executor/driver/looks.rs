@@ -8,9 +8,9 @@ use tokio::time::Instant;
 use super::run::Driver;
 use crate::{
     error::{CallErrorKind, Error, Result},
-    job::Tracking,
     journal::{Bundle, Journal},
     protocol::Report,
+    tracker::Tracking,
 };
 
 /// It is looked for outcomes this often at first, and less often while there are none.

@@ -16,16 +16,24 @@
 //!     +--------------------------------------------------------------+
 //! ```
 
-mod assignment;
-mod budget;
-mod dispatch;
-mod end;
-mod given;
-mod looks;
-mod reports;
-mod run;
+pub(super) mod assignment;
+pub(super) mod budget;
+pub(super) mod commit_buffer;
+pub(super) mod dispatch;
+pub(super) mod end;
+pub(super) mod given;
+pub(super) mod looks;
+pub(super) mod payload_store;
+pub(super) mod reports;
+pub(super) mod run;
+pub(super) mod stragglers;
 #[cfg(test)]
 mod tests;
+pub(super) mod throttle;
+pub(super) mod tuning;
+pub(super) mod workers;
 
 pub use assignment::{Assignment, Ended, RetryIf};
+pub use commit_buffer::Durable;
+pub use payload_store::Parcels;
 pub use run::{drive, drive_with};

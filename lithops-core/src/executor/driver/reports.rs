@@ -10,9 +10,10 @@ use super::{
 use crate::{
     compute::{Event, EventKind, ExitReason, FeedCommand, Liveness},
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
-    job::{JobEvent, Step, Tracking, Verdict},
+    executor::job::JobEvent,
     journal::Bundle,
     protocol::{Cancel, Report, Run, Tag, blank_header, failed_report, failed_together, lost_report},
+    tracker::{Step, Tracking, Verdict},
 };
 
 /// A platform that has never answered in this job, for so long: its address is more likely wrong.

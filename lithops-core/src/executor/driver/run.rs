@@ -21,20 +21,22 @@ use tracing::Instrument;
 use super::{
     Assignment, Ended, RetryIf,
     budget::Budget,
+    commit_buffer::Shelf,
     given::Given,
     looks::{Looks, next_found},
+    payload_store::Parcels,
+    stragglers::Pace,
+    throttle::Throttle,
+    tuning::Tuning,
+    workers::Workers,
 };
 use crate::{
     compute::{CancelLevel, ComputeBackend, Event, Invocation, Liveness, Reports},
     error::{Error, ErrorKind, Result},
-    executor::{
-        history::Learn, interrupt, parcels::Parcels, shelf::Shelf, stragglers::Pace, throttle::Throttle,
-        tuning::Tuning, workers::Workers,
-    },
-    job::{Command, Commands, InputQueue, JobEvent, JobState, Measured, Taken, Tracker, Tracking},
-    parcel::StoredCalls,
+    executor::job::{Command, Commands, InputQueue, JobEvent, JobState, Measured, history::Learn, interrupt},
     plan::Plan,
-    protocol::{Calls, JobSpec, Payloads},
+    protocol::{Calls, InputBatch, JobSpec, Payloads, StoredCalls},
+    tracker::{Tracker, Tracking},
 };
 
 /// Inputs are taken from the queue while fewer than this many wait for a worker.
@@ -364,7 +366,7 @@ impl<T: Tracking> Driver<T> {
     }
 
     fn take_inputs(&mut self) -> Result<()> {
-        let Taken { inputs, failed, ended } = self.queue.take()?;
+        let InputBatch { inputs, failed, ended } = self.queue.take()?;
         let base = self.next + self.ready_calls as u64;
         if !inputs.is_empty() {
             self.ready_calls += inputs.len();

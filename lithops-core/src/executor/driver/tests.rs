@@ -13,7 +13,6 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 
-use super::*;
 use crate::{
     compute::{
         BackendInfo, Capabilities, Check, CloseMode, ComputeBackend, Event, EventKind, ExitReason, Feed,
@@ -21,10 +20,14 @@ use crate::{
         RuntimeSpec,
     },
     error::{CallErrorKind, Error, ErrorKind, Result},
+    executor::{
+        driver::*,
+        job::{InputQueue, JobState},
+    },
     id::{ActivationId, JobId},
-    job::{InputQueue, JobState, Policy},
     plan::{Count, PlanRequest},
     protocol::{Calls, HEADER_LEN, JobSpec, Report, ReportBuilder, Run, Tag, blank_header, unstarted_report},
+    tracker::Policy,
 };
 
 const CALLS: u64 = 20;

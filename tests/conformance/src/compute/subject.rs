@@ -6,7 +6,7 @@ use std::{
 };
 
 use lithops_core::{
-    compute::{Backend, BackendOptions, Capabilities, ComputeBackend, InvokeRequest, Registry},
+    compute::{BackendOptions, Capabilities, ComputeBackend, InvokeRequest},
     config::{Config, Environment, Sources},
     error::Result,
     executor::FunctionExecutor,
@@ -14,6 +14,7 @@ use lithops_core::{
     id::{ActivationId, JobId},
     process,
     protocol::{Calls, JobSpec, PayloadsBuilder, Run, Secrets, now_nanos},
+    registry::{Backend, Registry},
     storage::{self, Locator, StorageClient},
 };
 

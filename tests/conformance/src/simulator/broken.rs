@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lithops_core::job::{Dispatch, Step, Tracker, Tracking, Verdict};
+use lithops_core::tracker::{Dispatch, Step, Tracker, Tracking, Verdict};
 
 /// How the tracker is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

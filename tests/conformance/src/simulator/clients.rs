@@ -5,9 +5,8 @@ use std::sync::Arc;
 use lithops_core::{
     compute::ComputeBackend,
     error::{Error, Result},
-    executor::{Means, Pursuit},
+    executor::{InputQueue, JobState, Means, Pursuit},
     id::JobId,
-    job::{InputQueue, JobState},
     journal::{JobRecord, Journal, Lease, Owner},
     plan::Plan,
     protocol::JobSpec,

@@ -3,10 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use lithops_core::{
-    executor::{Assignment, drive},
+    executor::{Assignment, InputQueue, JobState, drive},
     id::JobId,
-    job::{InputQueue, JobState, Taken},
-    protocol::PayloadsBuilder,
+    protocol::{InputBatch, PayloadsBuilder},
 };
 use tokio::time::Instant;
 
@@ -50,7 +49,7 @@ pub fn fleet(calls: u64, workers: usize) -> Seen {
     }
 }
 
-async fn play(world: &Arc<World>, id: JobId) -> (lithops_core::job::Progress, Duration) {
+async fn play(world: &Arc<World>, id: JobId) -> (lithops_core::executor::Progress, Duration) {
     let scenario = &world.scenario;
     let backend = clients::backend(world);
     let plan = scenario.plan(backend.capabilities()).expect("the numbers are within the backend's limits");
@@ -65,7 +64,7 @@ async fn play(world: &Arc<World>, id: JobId) -> (lithops_core::job::Progress, Du
                 inputs.data().extend_from_slice(&call.to_le_bytes());
                 inputs.end_value();
             }
-            producing.push_all(&Taken { inputs: inputs.finish(), ..Taken::default() }).await;
+            producing.push_all(&InputBatch { inputs: inputs.finish(), ..InputBatch::default() }).await;
         }
         producing.end(None);
     });

@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 use lithops_core::{
     compute::ComputeBackend,
     error::{CallError, CallErrorKind},
-    executor::{Assignment, drive_with},
+    executor::{Assignment, InputQueue, JobState, drive_with},
     id::JobId,
-    job::{InputQueue, JobState, Tracker},
     plan::Plan,
     protocol::{JobSpec, Tag},
+    tracker::Tracker,
 };
 use tokio::time::{sleep, timeout};
 
@@ -206,7 +206,7 @@ pub(super) fn spec(job: JobId, scenario: &Scenario) -> JobSpec {
 
 fn judge(world: &World, job: &JobState) -> Result<(), Broken> {
     let scenario = &world.scenario;
-    let repeated = job.read(lithops_core::job::Outcomes::repeated);
+    let repeated = job.read(lithops_core::executor::Outcomes::repeated);
     if repeated > 0 {
         return Err((Violation::CommittedTwice, format!("{repeated} outcomes")));
     }

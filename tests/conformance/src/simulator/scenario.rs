@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use lithops_core::{
     compute::{CancelLevel, Capabilities, Liveness, Reports},
-    job::Policy,
     plan::{Count, Plan, PlanRequest},
+    tracker::Policy,
 };
 
 use super::random::Random;

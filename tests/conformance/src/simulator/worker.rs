@@ -5,9 +5,9 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use lithops_core::{
     compute::{Event, EventKind, ExitReason, FeedCommand},
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
-    job::Ranges,
     journal::{Bundle, Journal, Stored},
     protocol::{Calls, Cancel, HEADER_LEN, Report, ReportBuilder, ReportHeader, Run, Tag},
+    tracker::Ranges,
 };
 use tokio::{sync::mpsc, time::sleep};
 

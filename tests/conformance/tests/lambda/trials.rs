@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, fs, future::Future, pin::Pin, time::Duration};
 
 use libtest_mimic::{Failed, Trial};
 use lithops_core::{
-    compute::{Registry, RuntimeSpec},
+    compute::RuntimeSpec,
     config::{Config, Environment, Origin, Sources, Value},
     error::CallErrorKind,
-    executor::{Connected, FunctionExecutor},
-    job::JobEvent,
+    executor::{FunctionExecutor, JobEvent},
+    registry::{Connected, Registry},
     storage::StorageClient,
 };
 use lithops_fault_proxy::{Fault, Rule};

@@ -18,7 +18,7 @@ use lithops_core::{
     },
     config::{Config, Key},
     error::{Error, ErrorKind, Result},
-    job::Ranges,
+    tracker::Ranges,
 };
 
 /// An activation may last so long.

@@ -8,7 +8,7 @@ use std::{
 use lithops_core::{
     board::{Action, BoardWorker},
     bytes::Bytes,
-    job::Ranges,
+    tracker::Ranges,
 };
 
 use super::{

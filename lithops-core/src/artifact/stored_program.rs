@@ -1,0 +1,256 @@
+//! [`Shipped`]: an artifact in the storage, by its digest.
+
+use std::{
+    fs::Metadata,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::fs::MetadataExt,
+    },
+    path::Path,
+};
+
+use async_compression::{
+    Level,
+    tokio::{bufread::ZstdDecoder, write::ZstdEncoder},
+};
+use futures_util::TryStreamExt;
+use rustix::{
+    fs::{MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags, fcntl_add_seals, memfd_create},
+    io::Errno,
+};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_util::io::StreamReader;
+
+use super::Artifact;
+use crate::{
+    digest::Digest,
+    error::{Error, ErrorKind, Result, Retry},
+    storage::{PutMode, StorageClient, insist, own_keys::PROGRAMS},
+};
+
+/// An artifact that is in the storage: this is what travels in its place.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Shipped {
+    /// Of the bytes that are to be executed.
+    pub digest: Digest,
+    /// How many these are.
+    pub len: u64,
+    key: String,
+}
+
+impl Shipped {
+    /// The place of an artifact, below the storage's own prefix.
+    #[must_use]
+    pub fn of(artifact: &Artifact, prefix: Option<&str>) -> Self {
+        let name = format!("{PROGRAMS}{}.zst", artifact.digest);
+        let prefix = prefix.map(|prefix| prefix.trim_end_matches('/')).filter(|prefix| !prefix.is_empty());
+        let key = prefix.map_or_else(|| name.clone(), |prefix| format!("{prefix}/{name}"));
+        Self { digest: artifact.digest, len: artifact.bytes.len() as u64, key }
+    }
+
+    /// Its key in the bucket.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Stores the artifact, unless it is there: nothing else has its name.
+    ///
+    /// # Errors
+    /// When the storage does not take it.
+    pub async fn put(&self, artifact: &Artifact, storage: &StorageClient) -> Result<()> {
+        let (store, bucket) = (storage.storage(), storage.bucket());
+        match insist(|| store.head(bucket, &self.key)).await {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        self.put_again(artifact, storage).await
+    }
+
+    /// Stores the artifact in the place of whatever is there.
+    ///
+    /// # Errors
+    /// When the storage does not take it.
+    pub async fn put_again(&self, artifact: &Artifact, storage: &StorageClient) -> Result<()> {
+        let (store, bucket) = (storage.storage(), storage.bucket());
+        tracing::info!(bytes = self.len, key = self.key, "the program is stored for its workers");
+        let mut encoder = ZstdEncoder::with_quality(Vec::new(), Level::Precise(6));
+        encoder.write_all(&artifact.bytes).await?;
+        encoder.shutdown().await?;
+        let compressed = crate::bytes::Bytes::from(encoder.into_inner());
+        insist(|| store.put(bucket, &self.key, compressed.clone(), PutMode::Overwrite)).await
+    }
+
+    /// Fetches it into a file that never has a name: it is on the disk of `folder` where that is possible, and in memory
+    /// otherwise. The file can be executed, and is gone when the handle is. Its bytes are those of the digest.
+    ///
+    /// # Errors
+    /// When it cannot be read or kept, or is not what was stored: [`is_damaged`](Self::is_damaged) tells the last.
+    pub async fn fetch(&self, storage: &StorageClient, folder: &Path) -> Result<std::fs::File> {
+        let bucket = storage.bucket();
+        let (_, pieces) = insist(|| storage.get_stream(bucket, &self.key))
+            .await
+            .map_err(|error| if error.kind() == ErrorKind::NotFound { damaged(error) } else { error })?;
+        let pieces = pieces.map_ok(crate::bytes::Bytes::into_inner).map_err(std::io::Error::other);
+        // No more than was promised is ever unpacked.
+        let mut unpacked = ZstdDecoder::new(StreamReader::new(pieces)).take(self.len + 1);
+        let cannot_keep = |error| cannot_keep(&self.key, &error);
+        let mut writing = Unnamed::create(folder).map_err(cannot_keep)?;
+        let mut hashing = crate::digest::Hashing::default();
+        let mut piece = vec![0; 256 << 10];
+        loop {
+            let read = unpacked.read(&mut piece).await.map_err(|error| {
+                // What the storage has said says nothing of the object; what the bytes are does.
+                let of_storage = error.get_ref().is_some_and(|inner| inner.is::<Error>());
+                let words = format!("cannot unpack the program `{}`: {error}", self.key);
+                let error = Error::new(ErrorKind::Io, words).with_retry(Retry::Later).with_source(error);
+                if of_storage { error } else { damaged(error) }
+            })?;
+            if read == 0 {
+                break;
+            }
+            hashing.update(&piece[..read]);
+            std::io::Write::write_all(&mut writing.file, &piece[..read]).map_err(cannot_keep)?;
+        }
+        self.digest.is(hashing.finish(), &self.key).map_err(damaged)?;
+        writing.executable().map_err(cannot_keep)
+    }
+
+    /// Whether an error says that what is stored, if anything, is not the program: whoever has it can store it again.
+    #[must_use]
+    pub fn is_damaged(error: &Error) -> bool {
+        error.context().any(|pair| pair == DAMAGED)
+    }
+}
+
+/// What marks the error of an object that is not what was stored.
+const DAMAGED: (&str, &str) = ("program", "damaged");
+
+/// Marks the error of an object that is not what was stored, for [`Shipped::is_damaged`].
+#[must_use]
+pub fn damaged(error: Error) -> Error {
+    error.with_context(DAMAGED.0, DAMAGED.1)
+}
+
+/// The disk of one machine says nothing of the next one's.
+fn cannot_keep(key: &str, error: &std::io::Error) -> Error {
+    Error::new(ErrorKind::Io, format!("cannot keep the program `{key}` on the worker's disk: {error}"))
+        .with_hint("a worker's disk must hold its programs: on AWS Lambda that is `ephemeral_storage`")
+        .with_retry(Retry::Later)
+}
+
+/// A file that never has a name: whoever did not write it cannot find it, whosever folder it is in.
+struct Unnamed {
+    file: std::fs::File,
+    in_memory: bool,
+}
+
+impl Unnamed {
+    /// A file on the disk of a folder; in memory where there is none that can hold a file without a name, or one that
+    /// can be executed.
+    fn create(folder: &Path) -> std::io::Result<Self> {
+        let flags = OFlags::TMPFILE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
+        match rustix::fs::open(folder, flags, Mode::RWXU) {
+            Ok(file) if may_execute(&file) => return Ok(Self { file: file.into(), in_memory: false }),
+            Err(
+                Errno::OPNOTSUPP
+                | Errno::ISDIR
+                | Errno::INVAL
+                | Errno::NOSYS
+                | Errno::ROFS
+                | Errno::ACCESS
+                | Errno::NOENT,
+            )
+            | Ok(_) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let file = memfd_create("lithops-program", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+        Ok(Self { file: file.into(), in_memory: true })
+    }
+
+    /// The same file, and not whatever may have its name: nobody can write to it any more.
+    fn executable(self) -> std::io::Result<std::fs::File> {
+        if self.in_memory {
+            let seals = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
+            fcntl_add_seals(&self.file, seals)?;
+        }
+        // A file that is open for writing cannot be executed; this link leads to the open file itself.
+        let file = std::fs::File::open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))?;
+        let is_same = |a: &Metadata, b: &Metadata| (a.dev(), a.ino(), a.len()) == (b.dev(), b.ino(), b.len());
+        match is_same(&file.metadata()?, &self.file.metadata()?) {
+            true => Ok(file),
+            false => Err(std::io::Error::other("/proc does not lead to the open files of this process")),
+        }
+    }
+}
+
+/// Whether files of this file system can be executed at all.
+fn may_execute(file: &OwnedFd) -> bool {
+    rustix::fs::fstatvfs(file).is_ok_and(|system| !system.f_flag.contains(StatVfsMountFlags::NOEXEC))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{process::Command, sync::Arc};
+
+    use super::*;
+    use crate::storage::ObjectStorage;
+
+    fn artifact(bytes: Vec<u8>) -> Artifact {
+        Artifact { digest: Digest::of(&bytes), bytes: bytes.into() }
+    }
+
+    #[tokio::test]
+    async fn what_was_shipped_is_executed_and_nothing_else() {
+        let storage = StorageClient::new(Arc::new(ObjectStorage::memory()), "own");
+        let folder = tempfile::tempdir().expect("a folder");
+        let cache = folder.path();
+        let program = artifact(std::fs::read("/bin/echo").expect("a program"));
+        let shipped = Shipped::of(&program, Some("team/"));
+        assert!(shipped.key().starts_with("team/lithops.programs/"));
+        shipped.put(&program, &storage).await.expect("stored");
+        shipped.put(&program, &storage).await.expect("it is there");
+        for place in [cache, Path::new("/proc"), Path::new("/nowhere")] {
+            let file = shipped.fetch(&storage, place).await.expect("fetched");
+            let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
+            let said = Command::new(path).arg("hello").output().expect("it runs");
+            assert_eq!(said.stdout, b"hello\n", "{place:?}");
+            assert!(rustix::io::write(&file, b"x").is_err(), "nobody writes to it");
+        }
+        assert_eq!(std::fs::read_dir(cache).expect("a folder").count(), 0, "no name");
+
+        // A disk that cannot hold it is the fault of this machine alone.
+        let no_folder = tempfile::NamedTempFile::new().expect("a file");
+        let error = shipped.fetch(&storage, no_folder.path()).await.expect_err("it cannot be kept");
+        assert!(error.to_string().contains("cannot keep the program"), "{error}");
+        assert_eq!(error.retry(), Retry::Later);
+
+        // Somebody else has written there.
+        let other = artifact(std::fs::read("/bin/true").expect("a program"));
+        let wrong = Shipped { key: shipped.key.clone(), ..Shipped::of(&other, None) };
+        storage.delete_object("own", &shipped.key).await.expect("deleted");
+        wrong.put(&other, &storage).await.expect("stored");
+        let error = shipped.fetch(&storage, cache).await.expect_err("it is another");
+        assert!(
+            error.to_string().contains("is not what was stored") && Shipped::is_damaged(&error),
+            "{error}"
+        );
+        let bomb = Shipped { len: 10, ..wrong };
+        assert!(bomb.fetch(&storage, cache).await.is_err(), "longer than was said");
+        assert_eq!(std::fs::read_dir(cache).expect("a folder").count(), 0);
+
+        // Nothing is there, or nothing that can be unpacked: it can be stored again.
+        for rubbish in [None, Some(""), Some("x"), Some("\u{28}\u{b5}")] {
+            storage.delete_object("own", &shipped.key).await.expect("deleted");
+            if let Some(rubbish) = rubbish {
+                storage.put_object("own", &shipped.key, rubbish).await.expect("stored");
+            }
+            let error = shipped.fetch(&storage, cache).await.expect_err("it is damaged");
+            assert!(Shipped::is_damaged(&error) && error.to_string().contains(shipped.key()), "{error}");
+            shipped.put_again(&program, &storage).await.expect("stored again");
+            shipped.fetch(&storage, cache).await.expect("it is whole");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! [`Known`]: what a participant knows of all chunks, and which one a worker claims next.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::{Chunks, keys, keys::PAGE};
+use crate::tracker::Ranges;
+
+/// What a participant knows of all chunks. Nobody of a board takes a claim or a commit away, but others may: what a
+/// worker sees of that it forgets.
+#[derive(Debug)]
+pub(super) struct Known {
+    chunks: u64,
+    committed: Ranges,
+    /// Those that are committed or were claimed at least once.
+    taken: Ranges,
+}
+
+impl Known {
+    pub(super) fn new(chunks: &Chunks) -> Self {
+        Self { chunks: chunks.count(), committed: Ranges::default(), taken: Ranges::default() }
+    }
+
+    /// How many chunks are not known to be committed.
+    pub(super) fn open(&self) -> u64 {
+        self.chunks - self.committed.len()
+    }
+
+    pub(super) fn is_committed(&self, chunk: u64) -> bool {
+        self.committed.contains(chunk)
+    }
+
+    pub(super) fn take(&mut self, chunk: u64) {
+        if chunk < self.chunks {
+            self.taken.insert(chunk, chunk + 1);
+        }
+    }
+
+    /// Notes that the claims of a chunk are gone.
+    pub(super) fn forget(&mut self, chunk: u64) {
+        if !self.is_committed(chunk) {
+            self.taken.remove(chunk, chunk.saturating_add(1));
+        }
+    }
+
+    /// Notes a commit. Returns whether that is news.
+    pub(super) fn commit(&mut self, chunk: u64) -> bool {
+        let news = chunk < self.chunks && !self.is_committed(chunk);
+        if news {
+            self.committed.insert(chunk, chunk + 1);
+            self.taken.insert(chunk, chunk + 1);
+        }
+        news
+    }
+
+    /// A commit does not count.
+    pub(super) fn reopen(&mut self, chunk: u64) {
+        self.committed.remove(chunk, chunk.saturating_add(1));
+    }
+
+    /// Notes the commits of a listing. Returns those that are news.
+    pub(super) fn commits(&mut self, listed: &[String]) -> Vec<u64> {
+        let chunks = listed.iter().filter_map(|key| keys::read_commit(key));
+        chunks.filter(|chunk| self.commit(*chunk)).collect()
+    }
+
+    /// The first chunk that was never claimed, from a chunk on and around.
+    pub(super) fn free_from(&self, chunk: u64) -> Option<u64> {
+        first_missing(&self.taken, chunk, self.chunks)
+            .or_else(|| first_missing(&self.taken, 0, chunk.min(self.chunks)))
+    }
+
+    /// The first chunk that is not committed, from a chunk on and around.
+    pub(super) fn open_from(&self, chunk: u64) -> Option<u64> {
+        first_missing(&self.committed, chunk, self.chunks)
+            .or_else(|| first_missing(&self.committed, 0, chunk.min(self.chunks)))
+    }
+
+    /// The first chunk from `chunk` on that is not committed.
+    pub(super) fn next_open(&self, chunk: u64) -> Option<u64> {
+        first_missing(&self.committed, chunk, self.chunks)
+    }
+
+    /// Where a worker looks for chunks after it was in another's way so many times: elsewhere than others.
+    pub(super) fn place_of(&self, worker: &str, collisions: u64) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (worker, collisions).hash(&mut hasher);
+        hasher.finish() % self.chunks.max(1)
+    }
+}
+
+/// Page by page, so that it does not make a list of all gaps there are.
+fn first_missing(ranges: &Ranges, first: u64, end: u64) -> Option<u64> {
+    let mut from = first;
+    while from < end {
+        let to = (from - from % PAGE + PAGE).min(end);
+        if let Some((chunk, _)) = ranges.missing(from, to).first() {
+            return Some(*chunk);
+        }
+        from = to;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_are_found_from_a_place_on_and_around() {
+        let mut known = Known::new(&Chunks::new(2500, 1));
+        assert_eq!(known.free_from(2499), Some(2499));
+        known.take(2499);
+        assert_eq!((known.free_from(2499), known.open_from(2499)), (Some(0), Some(2499)));
+        assert_eq!(known.commits(&[keys::commit(0), keys::commit(2499), "commit/x".into()]), [0, 2499]);
+        assert_eq!(Known::new(&Chunks::new(0, 1)).open_from(1000), None);
+        assert!(!known.commit(0), "no news");
+        assert!(!known.commit(9999), "no chunk of this job");
+        assert_eq!((known.free_from(2499), known.next_open(2499), known.open()), (Some(1), None, 2498));
+    }
+}

@@ -1,0 +1,161 @@
+//! [`Hold`]: a chunk in the hands of a worker.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::{
+    Bundle, Content, Part, Request,
+    blame::{Findings, Reported},
+    keys,
+};
+use crate::{bytes::Bytes, tracker::Ranges};
+
+/// What a worker finds of a chunk that others have held before.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// The epochs it was claimed in, in order.
+    pub(super) claimed: Vec<u64>,
+    pub(super) reports: BTreeSet<Reported>,
+    /// Reports that are listed and cannot be had: their calls are run again.
+    pub(super) unreadable: BTreeSet<Reported>,
+}
+
+impl Found {
+    /// Takes in the claims of a chunk.
+    pub(super) fn claims(listed: &[String], chunk: u64) -> Self {
+        let claimed = keys::believed(listed).remove(&chunk).unwrap_or_default();
+        Self { claimed: claimed.into_iter().collect(), ..Self::default() }
+    }
+
+    /// Takes in the reports of a chunk.
+    pub(super) fn reports(&mut self, listed: &[String]) {
+        let reports = listed.iter().filter_map(|key| keys::read_outcome(key));
+        self.reports = reports.map(|(epoch, first, end)| Reported { epoch, first, end }).collect();
+    }
+}
+
+/// A chunk in the hands of a worker: which of its calls are done, which are running, and what must still be told.
+#[derive(Debug)]
+pub(super) struct Hold {
+    pub(super) chunk: u64,
+    pub(super) epoch: u64,
+    calls: (u64, u64),
+    done: Ranges,
+    parts: BTreeMap<u64, Part>,
+    unread: VecDeque<(Reported, (u64, u64))>,
+    open: VecDeque<(u64, u64)>,
+    running: Ranges,
+    unsent: VecDeque<(u64, u64, Bytes)>,
+}
+
+impl Hold {
+    /// A chunk that is claimed for the first time.
+    pub(super) fn first(chunk: u64, calls: (u64, u64)) -> Self {
+        Self::with(chunk, 1, calls, Findings { open: vec![calls], ..Findings::default() })
+    }
+
+    /// A chunk that others have held before, whose claims and reports are listed.
+    pub(super) fn of((chunk, epoch): (u64, u64), calls: (u64, u64), found: &Found, losses: u32) -> Self {
+        let reports = found.reports.difference(&found.unreadable).copied().collect();
+        let findings = Findings::of(reports, &found.claimed, calls, epoch, losses);
+        Self::with(chunk, epoch, calls, findings)
+    }
+
+    fn with(chunk: u64, epoch: u64, calls: (u64, u64), findings: Findings) -> Self {
+        let mut hold = Self {
+            chunk,
+            epoch,
+            calls,
+            done: Ranges::default(),
+            parts: BTreeMap::new(),
+            unread: findings.done.into(),
+            open: findings.open.into(),
+            running: Ranges::default(),
+            unsent: VecDeque::new(),
+        };
+        findings.lost.into_iter().for_each(|call| hold.add(call, call + 1, Content::Lost));
+        hold
+    }
+
+    /// The next report of another epoch, as its key says it.
+    pub(super) fn next_unread(&self) -> Option<Reported> {
+        self.unread.front().map(|(reported, _)| *reported)
+    }
+
+    /// The next report of another epoch that is to be read.
+    pub(super) fn unread(&self) -> Option<Request> {
+        let (Reported { epoch, first, end }, _) = self.unread.front()?;
+        Some(Request::Get { key: keys::outcome(self.chunk, *epoch, *first, *end) })
+    }
+
+    /// Takes in the report that was to be read.
+    pub(super) fn read(&mut self, report: &Bytes) {
+        let Some((reported, _)) = self.unread.front().copied() else { return };
+        while let Some((_, (first, end))) = self.unread.pop_front_if(|(next, _)| *next == reported) {
+            let Reported { first: from, end: to, .. } = reported;
+            self.add(first, end, Content::Reported { first: from, end: to, report: report.clone() });
+        }
+    }
+
+    /// The next calls to run. In the first epoch they are all the calls there are; later it is one, and only when the
+    /// outcome of the one before is stored, so that it is known who was running when an epoch ends.
+    pub(super) fn next_run(&mut self) -> Option<(u64, u64)> {
+        let in_order = self.epoch > 1;
+        if in_order && !(self.running.is_empty() && self.unsent.is_empty()) {
+            return None;
+        }
+        let (first, end) = self.open.pop_front()?;
+        let cut = if in_order { first + 1 } else { end };
+        if cut < end {
+            self.open.push_front((cut, end));
+        }
+        self.running.insert(first, cut);
+        Some((first, cut))
+    }
+
+    /// Whether calls were handed out whose outcomes are not there.
+    pub(super) fn is_running(&self) -> bool {
+        !self.running.is_empty()
+    }
+
+    /// Takes in the outcomes of calls.
+    pub(super) fn ran(&mut self, first: u64, end: u64, report: &Bytes) {
+        let news = self.done.missing(first.max(self.calls.0), end.min(self.calls.1));
+        if news.is_empty() {
+            return;
+        }
+        for (from, to) in news {
+            self.add(from, to, Content::Reported { first, end, report: report.clone() });
+        }
+        self.running.remove(first, end);
+        self.unsent.push_back((first, end, report.clone()));
+    }
+
+    /// The next report to store.
+    pub(super) fn unsent(&self) -> Option<Request> {
+        let (first, end, report) = self.unsent.front()?;
+        let key = keys::outcome(self.chunk, self.epoch, *first, *end);
+        Some(Request::Put { key, bytes: report.clone(), if_absent: true })
+    }
+
+    /// The report is stored.
+    pub(super) fn sent(&mut self) {
+        self.unsent.pop_front();
+    }
+
+    /// Whether every call has an outcome.
+    pub(super) fn is_complete(&self) -> bool {
+        self.done.len() == self.calls.1 - self.calls.0
+    }
+
+    /// The commit of the chunk.
+    pub(super) fn commit(&self, author: &str) -> Request {
+        let parts = self.parts.values().cloned().collect();
+        let bundle = Bundle { author: author.to_owned(), epoch: self.epoch, parts };
+        Request::Put { key: keys::commit(self.chunk), bytes: bundle.encode(), if_absent: true }
+    }
+
+    fn add(&mut self, first: u64, end: u64, content: Content) {
+        self.done.insert(first, end);
+        self.parts.insert(first, Part { first, end, content });
+    }
+}

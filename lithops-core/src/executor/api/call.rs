@@ -1,0 +1,102 @@
+//! [`Call`]: a job of one call, before it is started.
+
+use std::{future::IntoFuture, marker::PhantomData, sync::Arc};
+
+use futures_util::future::BoxFuture;
+
+use super::{
+    Async, Blocking, Mode,
+    mode::{self, refuse_inside_runtime},
+    options::{JobOptions, common_options, durable_options},
+};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    executor::{
+        core::Core,
+        job::{InputQueue, encode_inputs},
+        results::ResponseFuture,
+    },
+    function::{Argument, Entry, SharedGiven, SharedReady, SharedValues, TakesShared},
+    runtime,
+};
+
+/// A `call_async` before it is started: options, then `.await?` (or `.run()?` in the blocking form).
+#[must_use = "a call starts when it is awaited, or with `.run()` in the blocking form"]
+#[derive(Debug)]
+pub struct Call<T, R, S, M: Mode> {
+    core: Arc<Core>,
+    entry: Result<&'static Entry>,
+    input: T,
+    options: JobOptions,
+    shared_values: Result<SharedValues>,
+    state: PhantomData<fn(S) -> (R, M)>,
+}
+
+impl<T: Argument, R, S, M: Mode> Call<T, R, S, M> {
+    pub(crate) fn new(core: Arc<Core>, entry: Result<&'static Entry>, input: T) -> Self {
+        let (options, shared_values) = (JobOptions::default(), Ok(SharedValues::default()));
+        Self { core, entry, input, options, shared_values, state: PhantomData }
+    }
+
+    common_options!();
+    durable_options!();
+
+    /// Starts the call; what is left to wait for is that a durable one is stored.
+    fn start(self) -> Result<BoxFuture<'static, Result<ResponseFuture<R, M>>>>
+    where
+        R: 'static,
+    {
+        runtime::start()?;
+        let entry = self.entry?;
+        if entry.takes_object {
+            let problem = format!("`{}` takes a `DataObject`, and one call has none", entry.display_name());
+            return Err(Error::new(ErrorKind::InvalidInput, problem).with_hint(
+                "call `map` with a data source, such as `DataSource::objects([\"bucket/key\"])`",
+            ));
+        }
+        let queue = Arc::new(InputQueue::default());
+        encode_inputs::produce_one(&self.input, entry.display_name(), &queue)?;
+        let shared = self.shared_values?.0;
+        if self.options.durable || self.core.stores_outcomes() {
+            let stored = self.core.start_durable(entry, self.options, shared, Some(1), queue);
+            return Ok(Box::pin(async move { Ok(ResponseFuture::new(stored.await?, 0)) }));
+        }
+        let job = self.core.start(entry, &self.options, shared, Some(1), &queue, None)?;
+        let future = ResponseFuture::new(job, 0);
+        Ok(Box::pin(async move { Ok(future) }))
+    }
+}
+
+impl<T: Argument, R, S: TakesShared, M: Mode> Call<T, R, S, M> {
+    /// The value of the function's `Shared<T>` parameter, a tuple for several.
+    pub fn shared(self, value: S::Given) -> Call<T, R, SharedGiven, M> {
+        let Self { core, entry, input, options, .. } = self;
+        Call { core, entry, input, options, shared_values: S::encode(&value), state: PhantomData }
+    }
+}
+
+impl<T, R, S> IntoFuture for Call<T, R, S, Async>
+where
+    T: Argument,
+    R: 'static,
+    S: SharedReady + 'static,
+{
+    type Output = Result<ResponseFuture<R, Async>>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let started = self.start();
+        Box::pin(async move { started?.await })
+    }
+}
+
+impl<T: Argument, R: 'static, S: SharedReady> Call<T, R, S, Blocking> {
+    /// Starts the call.
+    ///
+    /// # Errors
+    /// When an option is wrong, or the function is not a lithops function.
+    pub fn run(self) -> Result<ResponseFuture<R, Blocking>> {
+        refuse_inside_runtime()?;
+        mode::block_on(self.start()?)?
+    }
+}

@@ -1,0 +1,138 @@
+//! [`Executor`]: runs functions on a backend.
+
+use std::{fmt, marker::PhantomData, sync::Arc};
+
+use super::{Async, Builder, Call, Map, MapReduce, Mode, map_reduce::Gives};
+use crate::{
+    compute::CloseMode,
+    error::Result,
+    executor::{
+        core::Core,
+        job::IntoInputs,
+        results::{Events, FuturesList},
+    },
+    function::{Function, entry_of},
+    id::JobId,
+    runtime,
+    storage::StorageClient,
+};
+
+/// The async form of [`Executor`].
+pub type FunctionExecutor = Executor<Async>;
+
+/// Runs `#[lithops::function]`s on a backend: `call_async`, `map`, `map_reduce`.
+///
+/// Cheap to clone. Its workers end when the last clone and the last job are gone, or with the program.
+pub struct Executor<M: Mode> {
+    core: Arc<Core>,
+    mode: PhantomData<M>,
+}
+
+impl<M: Mode> Clone for Executor<M> {
+    fn clone(&self) -> Self {
+        Self { core: Arc::clone(&self.core), mode: PhantomData }
+    }
+}
+
+impl<M: Mode> fmt::Debug for Executor<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Executor").field("core", &self.core).finish()
+    }
+}
+
+impl<M: Mode> Executor<M> {
+    /// Makes an executor.
+    #[must_use]
+    pub fn builder() -> Builder<M> {
+        Builder::default()
+    }
+
+    pub(crate) fn new(core: Core) -> Self {
+        Self { core: Arc::new(core), mode: PhantomData }
+    }
+
+    /// Calls the function once. Several arguments are given as a tuple.
+    ///
+    /// A call may be made more than once when a worker is lost, unless the function says `at_most_once`: what it
+    /// does outside itself may then happen twice.
+    pub fn call_async<F: Function<K>, K>(
+        &self,
+        function: F,
+        input: F::Item,
+    ) -> Call<F::Item, F::Ret, F::Shared, M> {
+        let _ = function;
+        Call::new(Arc::clone(&self.core), entry_of::<F>(), input)
+    }
+
+    /// Calls the function on every input.
+    ///
+    /// The inputs are consumed lazily, by another thread. Calls are made at least once and committed exactly once: a
+    /// call may be made more than once when a worker is lost, unless the function says `at_most_once`; what it does
+    /// outside itself may then happen twice.
+    pub fn map<F: Function<K>, K, I: IntoInputs<F::Item>>(
+        &self,
+        function: F,
+        inputs: I,
+    ) -> Map<F::Item, F::Ret, F::Shared, M> {
+        let _ = function;
+        Map::new(Arc::clone(&self.core), entry_of::<F>(), inputs.into_inputs())
+    }
+
+    /// Calls the function on every input, and then the reducer on all its values, in the order of the inputs.
+    pub fn map_reduce<F, K, I, G, L, V>(
+        &self,
+        function: F,
+        inputs: I,
+        reducer: G,
+    ) -> MapReduce<F::Item, F::Shared, G::Ret, G::Shared, M>
+    where
+        F: Function<K>,
+        I: IntoInputs<F::Item>,
+        G: Function<L, Item = Vec<V>>,
+        F::Ret: Gives<V>,
+    {
+        let _ = (function, reducer);
+        MapReduce::new(Arc::clone(&self.core), entry_of::<F>(), inputs.into_inputs(), entry_of::<G>())
+    }
+
+    /// The storage.
+    #[must_use]
+    pub fn storage(&self) -> StorageClient {
+        self.core.storage.clone()
+    }
+
+    /// Attaches to a durable job that this or another program has started: drives it if nobody does, else reads it.
+    ///
+    /// `R` is what the function returns. The values of the job's environment variables are not stored: they are taken
+    /// from the environment of this program.
+    ///
+    /// # Errors
+    /// `NotDurable` when nothing is stored of the job.
+    pub fn attach<R: Send + 'static>(&self, job: JobId) -> M::Out<Result<FuturesList<R, M>>> {
+        let core = Arc::clone(&self.core);
+        M::run(async move { core.attach(job).await.map(FuturesList::new) })
+    }
+
+    /// What happens to the jobs of this executor from now on: a `Stream`, or an `Iterator` in the blocking form.
+    #[must_use]
+    pub fn events(&self) -> Events<M> {
+        Events::new(self.core.observers.subscribe())
+    }
+
+    /// Ends the workers that the backend keeps, and removes what is stored of finished jobs; running jobs may end
+    /// first.
+    ///
+    /// # Errors
+    /// When the backend cannot be reached.
+    pub fn close(&self) -> M::Out<Result<()>> {
+        let core = Arc::clone(&self.core);
+        M::run(async move {
+            let closed = core.backend.close(CloseMode::Drain).await;
+            // The timer belongs to the driver's runtime, so that any runtime, or none, can wait here.
+            let pending = Arc::clone(&core.pending);
+            let waited = runtime::start()?.spawn(async move { pending.ended().await }).await;
+            drop(waited);
+            closed
+        })
+    }
+}

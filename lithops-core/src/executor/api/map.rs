@@ -1,0 +1,136 @@
+//! [`Map`]: a job of many calls, before it is started.
+
+use std::{future::IntoFuture, marker::PhantomData, sync::Arc};
+
+use futures_util::future::BoxFuture;
+
+use super::{
+    Async, Blocking, Mode,
+    mode::{self, refuse_inside_runtime},
+    options::{JobOptions, common_options, durable_options, granularity_options, object_options},
+};
+use crate::{
+    error::Result,
+    executor::{
+        core::Core,
+        job::{InputQueue, Inputs, encode_inputs},
+        results::FuturesList,
+    },
+    function::{Argument, Entry, SharedGiven, SharedReady, SharedValues, TakesShared},
+    plan::Plan,
+    runtime,
+};
+
+/// A `map` before it is started: options, then `.await?` (or `.run()?` in the blocking form).
+#[must_use = "a map starts when it is awaited, or with `.run()` in the blocking form"]
+#[derive(Debug)]
+pub struct Map<T, R, S, M: Mode> {
+    core: Arc<Core>,
+    entry: Result<&'static Entry>,
+    inputs: Inputs<T>,
+    options: JobOptions,
+    shared_values: Result<SharedValues>,
+    state: PhantomData<fn(S) -> (R, M)>,
+}
+
+impl<T: Argument, R, S, M: Mode> Map<T, R, S, M> {
+    pub(crate) fn new(core: Arc<Core>, entry: Result<&'static Entry>, inputs: Inputs<T>) -> Self {
+        let (options, shared_values) = (JobOptions::default(), Ok(SharedValues::default()));
+        Self { core, entry, inputs, options, shared_values, state: PhantomData }
+    }
+
+    common_options!();
+    granularity_options!();
+    durable_options!();
+    object_options!();
+
+    /// What would be started, how long it would take and what it would cost, without starting anything or consuming
+    /// an input. A lazy input that does not know its length is planned as empty.
+    ///
+    /// # Errors
+    /// When an option is wrong.
+    pub fn plan(self) -> M::Out<Result<Plan>> {
+        M::run(async move {
+            let entry = self.entry?;
+            self.inputs.check(entry, &self.options.objects)?;
+            let inputs = self.inputs.found(&self.options.objects, &self.core.surroundings()).await?;
+            let earlier = self.core.earlier(entry, &self.options).await?;
+            self.core.plan(&self.options, inputs.exact_len().unwrap_or(0), earlier.as_ref())
+        })
+    }
+
+    /// Starts the job; what is left to wait for is that a durable one is stored, and that one which the planner is to
+    /// choose for is planned by what earlier ones took.
+    fn start(self) -> Result<BoxFuture<'static, Result<FuturesList<R, M>>>>
+    where
+        S: 'static,
+        R: 'static,
+    {
+        runtime::start()?;
+        let entry = self.entry?;
+        self.inputs.check(entry, &self.options.objects)?;
+        if self.inputs.are_wanted() {
+            return Ok(Box::pin(async move {
+                let inputs = self.inputs.found(&self.options.objects, &self.core.surroundings()).await?;
+                Self { entry: Ok(entry), inputs, ..self }.start()?.await
+            }));
+        }
+        let queue = Arc::new(InputQueue::default());
+        let known = self.inputs.exact_len();
+        let shared = self.shared_values?.0;
+        if self.options.durable || self.core.stores_outcomes() {
+            encode_inputs::produce(self.inputs, entry.display_name(), &queue);
+            let stored = self.core.start_durable(entry, self.options, shared, known, queue);
+            return Ok(Box::pin(async move { stored.await.map(FuturesList::new) }));
+        }
+        let Self { core, inputs, options, .. } = self;
+        if core.plans_by_history(&options) {
+            return Ok(Box::pin(async move {
+                let earlier = core.earlier(entry, &options).await?;
+                let job = core.start(entry, &options, shared, known, &queue, earlier.as_ref())?;
+                encode_inputs::produce(inputs, entry.display_name(), &queue);
+                Ok(FuturesList::new(job))
+            }));
+        }
+        let earlier = core.known(entry, &options)?;
+        let job = core.start(entry, &options, shared, known, &queue, earlier.as_ref())?;
+        encode_inputs::produce(inputs, entry.display_name(), &queue);
+        let futures = FuturesList::new(job);
+        Ok(Box::pin(async move { Ok(futures) }))
+    }
+}
+
+impl<T: Argument, R, S: TakesShared, M: Mode> Map<T, R, S, M> {
+    /// The value of the function's `Shared<T>` parameter, a tuple for several: sent once per job, decoded once per
+    /// sub-worker.
+    pub fn shared(self, value: S::Given) -> Map<T, R, SharedGiven, M> {
+        let Self { core, entry, inputs, options, .. } = self;
+        Map { core, entry, inputs, options, shared_values: S::encode(&value), state: PhantomData }
+    }
+}
+
+impl<T, R, S> IntoFuture for Map<T, R, S, Async>
+where
+    T: Argument,
+    R: 'static,
+    S: SharedReady + 'static,
+{
+    type Output = Result<FuturesList<R, Async>>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let started = self.start();
+        Box::pin(async move { started?.await })
+    }
+}
+
+impl<T: Argument, R: 'static, S: SharedReady + 'static> Map<T, R, S, Blocking> {
+    /// Starts the job.
+    ///
+    /// # Errors
+    /// When an option is wrong, or the function is not a lithops function.
+    pub fn run(self) -> Result<FuturesList<R, Blocking>> {
+        refuse_inside_runtime()?;
+        mode::block_on(self.start()?)?
+    }
+}

@@ -1,0 +1,355 @@
+//! [`MapReduce`]: a map whose values go to a reducer, before it is started.
+
+use std::{future::IntoFuture, marker::PhantomData, sync::Arc};
+
+use futures_util::future::BoxFuture;
+
+use super::{
+    Async, Blocking, Mode,
+    mode::{self, refuse_inside_runtime},
+    options::{JobOptions, common_options, granularity_options, object_options},
+};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    executor::{
+        core::Core,
+        durable::deferred_reduce::Relay,
+        job::{InputQueue, Inputs, JobState, Measured, encode_inputs},
+        results::{FuturesList, ResponseFuture},
+    },
+    function::{Argument, Entry, SharedGiven, SharedReady, SharedValues, TakesShared},
+    protocol::{MAX_VALUE, Tag},
+    runtime,
+};
+
+/// A function's value as the reducer sees it: `V` of both `V` and `Result<V, E>`.
+#[diagnostic::on_unimplemented(
+    message = "the reducer takes `Vec<{V}>`, and the function gives `{Self}`",
+    label = "the reducer's argument is a `Vec` of what the function gives"
+)]
+pub trait Gives<V> {}
+
+impl<V> Gives<V> for V {}
+impl<V, E> Gives<V> for Result<V, E> {}
+
+/// A `map_reduce` before it is started: options, then `.await?` (or `.run()?` in the blocking form).
+#[must_use = "a map_reduce starts when it is awaited, or with `.run()` in the blocking form"]
+#[derive(Debug)]
+pub struct MapReduce<T, S, R, RS, M: Mode> {
+    core: Arc<Core>,
+    entry: Result<&'static Entry>,
+    reducer: Result<&'static Entry>,
+    inputs: Inputs<T>,
+    options: JobOptions,
+    shared_values: Result<SharedValues>,
+    spawn_reducer: u8,
+    state: PhantomData<Types<S, R, RS, M>>,
+}
+
+type Types<S, R, RS, M> = fn(S, RS) -> (R, M);
+
+impl<T: Argument, S, R, RS, M: Mode> MapReduce<T, S, R, RS, M> {
+    pub(crate) fn new(
+        core: Arc<Core>,
+        entry: Result<&'static Entry>,
+        inputs: Inputs<T>,
+        reducer: Result<&'static Entry>,
+    ) -> Self {
+        let (options, shared_values) = (JobOptions::default(), Ok(SharedValues::default()));
+        Self { core, entry, reducer, inputs, options, shared_values, spawn_reducer: 20, state: PhantomData }
+    }
+
+    common_options!();
+    granularity_options!();
+    object_options!();
+
+    /// How many percent of the maps are done before a worker for the reducer may start. The reducer runs when all
+    /// are done; where workers are warm, as on localhost, an early start gains nothing and none is made.
+    pub fn spawn_reducer(mut self, percent: u8) -> Self {
+        self.spawn_reducer = percent;
+        self
+    }
+
+    /// One call of the reducer for each object of the [`DataSource`](crate::partition::DataSource), with the values of
+    /// its parts in their order; what they give comes in the order of the objects.
+    pub fn obj_reduce_by_key(self) -> MapReduceByKey<T, S, R, RS, M> {
+        MapReduceByKey(self)
+    }
+
+    /// Starts the job; what is left to wait for is that its objects are found, and what earlier ones took, where it is
+    /// planned by that. The calls of its reducer.
+    fn start(mut self, by_key: bool) -> Result<BoxFuture<'static, Result<Arc<JobState>>>>
+    where
+        S: 'static,
+        R: 'static,
+        RS: 'static,
+    {
+        runtime::start()?;
+        let entry = self.entry.as_ref().copied().map_err(Error::again)?;
+        self.inputs.check(entry, &self.options.objects)?;
+        if by_key && !self.inputs.are_objects() {
+            let problem = "`obj_reduce_by_key` is about objects, and the inputs are none";
+            return Err(Error::new(ErrorKind::InvalidInput, problem)
+                .with_hint("give a data source, such as `DataSource::prefix(\"bucket/logs/\")`"));
+        }
+        let stored = self.core.stores_outcomes();
+        if self.inputs.are_wanted() || self.core.plans_by_history(&self.options) || stored {
+            return Ok(Box::pin(async move {
+                let around = self.core.surroundings();
+                self.inputs = self.inputs.found(&self.options.objects, &around).await?;
+                if stored {
+                    return self.start_stored(by_key).await;
+                }
+                let earlier = self.core.earlier(entry, &self.options).await?;
+                self.start_planned(earlier.as_ref(), by_key)
+            }));
+        }
+        let earlier = self.core.known(entry, &self.options)?;
+        let started = self.start_planned(earlier.as_ref(), by_key)?;
+        Ok(Box::pin(async move { Ok(started) }))
+    }
+
+    /// The same where every job is stored before it starts: the reduction is stored when the maps are done.
+    async fn start_stored(self, by_key: bool) -> Result<Arc<JobState>> {
+        let (entry, reducer) = self.checked()?;
+        let groups = self.inputs.parts_by_object().filter(|_| by_key);
+        let options = JobOptions { chunksize: None, max_cost: None, ..self.options.clone() };
+        let reductions = groups.as_ref().map_or(1, |groups| groups.len() as u64);
+        // Should the reducer be refused, nothing runs.
+        let relay = Relay::new(&self.core, reducer, options, reductions)?;
+        let (queue, known) = (Arc::new(InputQueue::default()), self.inputs.exact_len());
+        encode_inputs::produce(self.inputs, entry.display_name(), &queue);
+        let shared = self.shared_values?.0;
+        let maps = self.core.start_durable(entry, self.options, shared, known, queue).await?;
+        let (reduce, reducer_queue) = (relay.job(), Arc::new(InputQueue::default()));
+        let (gathered, wanted) = (Arc::clone(&maps), Arc::clone(&reducer_queue));
+        let gathered = async move {
+            match groups {
+                Some(groups) => gather_by_key(&gathered, groups, &wanted).await,
+                None => gather(&gathered, &wanted).await,
+            }
+        };
+        relay.start(maps, gathered, reducer_queue);
+        Ok(reduce)
+    }
+
+    /// The functions, once they and the options have been checked.
+    fn checked(&self) -> Result<(&'static Entry, &'static Entry)> {
+        let function = |entry: &Result<&'static Entry>| entry.as_ref().copied().map_err(Error::again);
+        let (entry, reducer) = (function(&self.entry)?, function(&self.reducer)?);
+        if self.spawn_reducer > 100 {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("`spawn_reducer` is {}", self.spawn_reducer),
+            )
+            .with_hint("write a percentage from 0 to 100"));
+        }
+        if reducer.takes_object {
+            let problem = format!("the reducer `{}` takes a `DataObject`", reducer.display_name());
+            return Err(Error::new(ErrorKind::InvalidInput, problem)
+                .with_hint("a reducer takes a `Vec` of what the function gives"));
+        }
+        Ok((entry, reducer))
+    }
+
+    fn start_planned(self, earlier: Option<&Measured>, by_key: bool) -> Result<Arc<JobState>> {
+        let (entry, reducer) = self.checked()?;
+        let groups = self.inputs.parts_by_object().filter(|_| by_key);
+        let shared = self.shared_values?.0;
+        // The reducer's job first: should it be refused, nothing runs.
+        let reducer_queue = Arc::new(InputQueue::default());
+        let options = JobOptions { chunksize: None, max_cost: None, ..self.options.clone() };
+        let reductions = groups.as_ref().map_or(1, |groups| groups.len() as u64);
+        let reduce =
+            self.core.start(reducer, &options, Vec::new(), Some(reductions), &reducer_queue, None)?;
+
+        let queue = Arc::new(InputQueue::default());
+        let known = self.inputs.exact_len();
+        let maps = match self.core.start(entry, &self.options, shared, known, &queue, earlier) {
+            Ok(maps) => maps,
+            Err(error) => {
+                reduce.cancel();
+                return Err(error);
+            }
+        };
+        encode_inputs::produce(self.inputs, entry.display_name(), &queue);
+        let reducing = Arc::clone(&reduce);
+        runtime::driver().spawn(async move {
+            let gathered = async {
+                match groups {
+                    Some(groups) => gather_by_key(&maps, groups, &reducer_queue).await,
+                    None => gather(&maps, &reducer_queue).await,
+                }
+            };
+            tokio::select! {
+                gathered = gathered => reducer_queue.end(gathered.err()),
+                // The reducer can only end before its input has come when it was cancelled, and the maps with it.
+                _ = reducing.wait_for(|_, progress| progress.is_finished()) => maps.cancel(),
+            }
+        });
+        Ok(reduce)
+    }
+}
+
+/// Queues one argument for each object as soon as all its parts are done, in the order of the objects. Where a part has
+/// failed its object's reduction fails with it, and the others go on.
+async fn gather_by_key(maps: &JobState, groups: Vec<u64>, queue: &InputQueue) -> Result<()> {
+    let mut next = 0;
+    for parts in groups {
+        let mut argument = array_of(parts as usize)?;
+        let mut failed = None;
+        for call in next..next + parts {
+            maps.wait_for(|outcomes, progress| outcomes.done().contains(call) || progress.is_finished())
+                .await?;
+            maps.read(|outcomes| match outcomes.get(call) {
+                Some((report, index)) if report.tag(index) == Tag::Ok => {
+                    argument.extend_from_slice(report.value(index));
+                }
+                Some((report, index)) => {
+                    failed.get_or_insert_with(|| {
+                        encode_inputs::input_failed(&maps.call_error(outcomes, &report, index))
+                    });
+                }
+                None => {}
+            });
+        }
+        next += parts;
+        check_size(argument.len())?;
+        let wanted = match failed {
+            Some(error) => queue.push_failed(error),
+            None => queue.push(&argument),
+        };
+        if !wanted {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The beginning of a MessagePack array; this header form is valid for any length.
+fn array_of(values: usize) -> Result<Vec<u8>> {
+    let count = u32::try_from(values)
+        .map_err(|_| Error::new(ErrorKind::PayloadTooLarge, "a reducer takes at most 4294967295 values"))?;
+    let mut argument = vec![0xdd];
+    argument.extend_from_slice(&count.to_be_bytes());
+    Ok(argument)
+}
+
+fn check_size(bytes: usize) -> Result<()> {
+    if bytes <= MAX_VALUE {
+        return Ok(());
+    }
+    let problem =
+        format!("the values for the reducer have {bytes} bytes together, and the limit is {MAX_VALUE}");
+    Err(Error::new(ErrorKind::PayloadTooLarge, problem)
+        .with_hint("let the function return less, or put values into the storage and return their names"))
+}
+
+/// Waits for all maps and queues their values as the reducer's one argument, without decoding them.
+async fn gather(maps: &JobState, queue: &InputQueue) -> Result<()> {
+    maps.wait_for(|_, progress| progress.is_finished()).await?;
+    let (reports, failed) = maps.read(|outcomes| {
+        let reports: Vec<_> = outcomes.parts().iter().map(|part| part.report().clone()).collect();
+        let failed = reports.iter().find_map(|report| {
+            let index = (0..report.len()).find(|index| report.tag(*index) != Tag::Ok)?;
+            Some(maps.call_error(outcomes, report, index))
+        });
+        (reports, failed)
+    });
+    if let Some(failed) = failed {
+        return Err(Error::from(failed).with_hint("the reducer was not called"));
+    }
+    let count = reports.iter().map(crate::protocol::Report::len).sum::<usize>();
+    let sizes = reports.iter().flat_map(|report| (0..report.len()).map(|index| report.value(index).len()));
+    let bytes = sizes.sum::<usize>();
+    check_size(bytes)?;
+    let mut argument = array_of(count)?;
+    argument.reserve(bytes);
+    for report in &reports {
+        (0..report.len()).for_each(|index| argument.extend_from_slice(report.value(index)));
+    }
+    queue.push(&argument);
+    Ok(())
+}
+
+impl<T: Argument, S: TakesShared, R, RS, M: Mode> MapReduce<T, S, R, RS, M> {
+    /// The value of the mapped function's `Shared<T>` parameter, a tuple for several.
+    pub fn shared(self, value: S::Given) -> MapReduce<T, SharedGiven, R, RS, M> {
+        let Self { core, entry, reducer, inputs, options, spawn_reducer, .. } = self;
+        let shared_values = S::encode(&value);
+        MapReduce { core, entry, reducer, inputs, options, shared_values, spawn_reducer, state: PhantomData }
+    }
+}
+
+impl<T, S, R, RS> IntoFuture for MapReduce<T, S, R, RS, Async>
+where
+    T: Argument,
+    S: SharedReady + 'static,
+    R: 'static,
+    RS: SharedReady + 'static,
+{
+    type Output = Result<ResponseFuture<R, Async>>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let started = self.start(false);
+        Box::pin(async move { Ok(ResponseFuture::new(started?.await?, 0)) })
+    }
+}
+
+impl<T, S, R, RS> MapReduce<T, S, R, RS, Blocking>
+where
+    T: Argument,
+    S: SharedReady + 'static,
+    R: 'static,
+    RS: SharedReady + 'static,
+{
+    /// Starts the job.
+    ///
+    /// # Errors
+    /// When an option is wrong, or a function is not a lithops function.
+    pub fn run(self) -> Result<ResponseFuture<R, Blocking>> {
+        refuse_inside_runtime()?;
+        let started = mode::block_on(self.start(false)?)??;
+        Ok(ResponseFuture::new(started, 0))
+    }
+}
+
+/// A `map_reduce` with one reduction per object, before it is started: `.await?` (or `.run()?` in the blocking form).
+#[must_use = "a map_reduce starts when it is awaited, or with `.run()` in the blocking form"]
+#[derive(Debug)]
+pub struct MapReduceByKey<T, S, R, RS, M: Mode>(MapReduce<T, S, R, RS, M>);
+
+impl<T, S, R, RS> IntoFuture for MapReduceByKey<T, S, R, RS, Async>
+where
+    T: Argument,
+    S: SharedReady + 'static,
+    R: 'static,
+    RS: SharedReady + 'static,
+{
+    type Output = Result<FuturesList<R, Async>>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let started = self.0.start(true);
+        Box::pin(async move { Ok(FuturesList::new(started?.await?)) })
+    }
+}
+
+impl<T, S, R, RS> MapReduceByKey<T, S, R, RS, Blocking>
+where
+    T: Argument,
+    S: SharedReady + 'static,
+    R: 'static,
+    RS: SharedReady + 'static,
+{
+    /// Starts the job.
+    ///
+    /// # Errors
+    /// When an option is wrong, or a function is not a lithops function.
+    pub fn run(self) -> Result<FuturesList<R, Blocking>> {
+        refuse_inside_runtime()?;
+        let started = mode::block_on(self.0.start(true)?)??;
+        Ok(FuturesList::new(started))
+    }
+}

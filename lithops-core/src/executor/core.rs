@@ -1,0 +1,329 @@
+//! [`Core`]: what all jobs of an executor share, and how each of them is planned, checked and started.
+
+use std::{mem, sync::Arc, time::Duration};
+
+use tokio::sync::broadcast;
+
+use super::{
+    api::{RetryPolicy, options::JobOptions},
+    driver::{self, Assignment, Ended, RetryIf, payload_store::Parcels},
+    job::{
+        InputQueue, JobEvent, JobState, Measured, Progress,
+        background::Pending,
+        history::{self, History, Learn},
+        interrupt,
+    },
+};
+use crate::{
+    bytes::Bytes,
+    compute::{Capabilities, ComputeBackend, Granularity, Reports},
+    error::{Error, ErrorKind, Result},
+    fleet::Hired,
+    fork,
+    function::Entry,
+    id::JobId,
+    nesting,
+    partition::Surroundings,
+    plan::{Count, Objective, Plan, PlanRequest},
+    protocol::JobSpec,
+    runtime,
+    storage::{Locator, StorageClient},
+    tracker::Policy,
+};
+
+/// How many bytes of what one call prints are kept.
+pub(crate) const LOG_LIMIT: u64 = 1 << 20;
+
+/// What all clones and jobs of an executor share.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) backend: Arc<dyn ComputeBackend>,
+    /// Its fleet, where workers fetch their chunks themselves.
+    pub(crate) hired: Option<Arc<Hired>>,
+    pub(crate) storage: StorageClient,
+    pub(crate) storage_shared: bool,
+    pub(crate) locator: Locator,
+    /// What is said of granularity for all its jobs.
+    pub(crate) worker_processes: Option<Count>,
+    pub(crate) max_workers: usize,
+    pub(crate) chunksize: Option<Count>,
+    pub(crate) objective: Objective,
+    /// How long calls took in earlier jobs.
+    pub(crate) history: Arc<History>,
+    pub(crate) timeout: Option<Duration>,
+    /// Whether waiting shows a progress bar at a terminal.
+    pub(crate) progress: bool,
+    /// Whether an interruption of the program ends its jobs.
+    pub(crate) ctrl_c: bool,
+    pub(crate) observers: broadcast::Sender<JobEvent>,
+    /// What is being removed of finished jobs.
+    pub(crate) pending: Arc<Pending>,
+}
+
+impl Core {
+    /// The plan of a job, with what earlier jobs say of its calls.
+    pub(crate) fn plan(&self, options: &JobOptions, calls: u64, earlier: Option<&Measured>) -> Result<Plan> {
+        let capabilities = self.capabilities(options)?;
+        let workload = options.workload()?.or_else(|| earlier.and_then(history::expected));
+        PlanRequest {
+            worker_processes: options.worker_processes.or(self.worker_processes),
+            chunksize: options.chunksize.or(self.chunksize),
+            max_workers: Some(self.max_workers),
+            workload: workload.as_ref(),
+            payload: earlier.and_then(Measured::payload),
+            objective: options.objective.unwrap_or(self.objective),
+            ..PlanRequest::new(calls, &capabilities)
+        }
+        .plan()
+    }
+
+    /// What the inputs of its jobs are looked for in.
+    pub(crate) fn surroundings(&self) -> Surroundings {
+        Surroundings {
+            storage: self.storage.clone(),
+            workers_are_here: self.backend.capabilities().granularity == Granularity::Local,
+            storage_is_shared: self.storage_shared,
+        }
+    }
+
+    /// What workers of the size that a job wants can do.
+    fn capabilities(&self, options: &JobOptions) -> Result<Capabilities> {
+        match options.runtime_memory {
+            None => Ok(self.backend.capabilities().clone()),
+            Some(0) => Err(Error::new(ErrorKind::InvalidInput, "`runtime_memory` is 0")
+                .with_hint("write MB of memory, or leave it out")
+                .with_context("key", "runtime_memory")),
+            Some(memory) => self.backend.sized(memory as u64),
+        }
+    }
+
+    /// Who learns how long the calls of a job take.
+    pub(crate) fn learn(&self, entry: &Entry, options: &JobOptions) -> Result<Learn> {
+        let memory = self.capabilities(options)?.worker_memory;
+        let key = self.history.key(entry, self.backend.info().scheme, memory);
+        Ok(Learn { history: Arc::clone(&self.history), key })
+    }
+
+    /// What earlier jobs say of the calls of the next, as far as this executor knows without asking the storage.
+    pub(crate) fn known(&self, entry: &Entry, options: &JobOptions) -> Result<Option<Measured>> {
+        let Learn { history, key } = self.learn(entry, options)?;
+        Ok(history.known(&key))
+    }
+
+    /// The same, asking the storage.
+    pub(crate) async fn earlier(&self, entry: &Entry, options: &JobOptions) -> Result<Option<Measured>> {
+        let Learn { history, key } = self.learn(entry, options)?;
+        Ok(history.load(&key).await)
+    }
+
+    /// Whether a job cannot be planned without what earlier ones took.
+    pub(crate) fn plans_by_history(&self, options: &JobOptions) -> bool {
+        let auto = |count: Option<Count>, of_all: Option<Count>| count.or(of_all) == Some(Count::Auto);
+        let any = auto(options.worker_processes, self.worker_processes)
+            || auto(options.chunksize, self.chunksize)
+            || options.max_cost.is_some() && !self.backend.capabilities().price.is_free();
+        any && !options.says_durations()
+    }
+
+    /// Checks what was said of a job, of so many calls as far as is known.
+    pub(crate) fn prepare(
+        &self,
+        entry: &'static Entry,
+        options: &JobOptions,
+        calls: Option<u64>,
+        earlier: Option<&Measured>,
+    ) -> Result<Prepared> {
+        let plan = self.plan(options, calls.unwrap_or(0), earlier)?;
+        if let Some(limit) = options.max_cost {
+            refuse_too_expensive(&plan, calls, limit)?;
+        }
+        if entry.uses_storage && !self.storage_shared {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                format!(
+                    "`{}` takes the storage, and storage `{}` lives inside the client's process",
+                    entry.display_name(),
+                    self.locator.scheme
+                ),
+            )
+            .with_hint("use a storage that workers can reach, such as `localhost`"));
+        }
+        if options.speculate && entry.at_most_once {
+            let problem = format!(
+                "`{}` may run at most once, and `.speculate(true)` runs slow calls twice",
+                entry.display_name()
+            );
+            return Err(Error::new(ErrorKind::InvalidInput, problem).with_hint("leave one of the two out"));
+        }
+        let timeout = options.timeout.or_else(|| entry.timeout()).or(self.timeout);
+        if timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return Err(Error::new(ErrorKind::InvalidInput, "the timeout is 0")
+                .with_hint("write a duration above 0, or leave it out for none"));
+        }
+        for (name, value) in &options.env {
+            if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+                return Err(Error::new(
+                    ErrorKind::InvalidInput,
+                    format!("`{name}` cannot be an environment variable"),
+                )
+                .with_hint("a name has at least one character and neither `=` nor NUL"));
+            }
+        }
+        let retries = options.retries.unwrap_or_else(|| RetryPolicy::new(entry.retries));
+        let policy = Policy { at_most_once: entry.at_most_once, ..retries.policy };
+        Ok(Prepared { plan, timeout, policy, retry_if: retries.retry_if })
+    }
+
+    /// Checks and starts a job whose encoded inputs come through `queue`.
+    pub(crate) fn start(
+        &self,
+        entry: &'static Entry,
+        options: &JobOptions,
+        shared: Vec<Bytes>,
+        known: Option<u64>,
+        queue: &Arc<InputQueue>,
+        earlier: Option<&Measured>,
+    ) -> Result<Arc<JobState>> {
+        let Prepared { plan, timeout, policy, retry_if } = self.prepare(entry, options, known, earlier)?;
+        // A single call is over before anybody could plan by it.
+        let learn = if known == Some(1) { None } else { Some(self.learn(entry, options)?) };
+        let (depth, parent) = nesting::below()?;
+        let id = JobId::generate();
+        let parcels = self.parcels(id);
+        let spec = JobSpec {
+            job: id,
+            function: entry.id(),
+            worker_processes: u32::try_from(plan.worker_processes()).unwrap_or(u32::MAX),
+            timeout,
+            at_most_once: entry.at_most_once,
+            env: options.env.clone(),
+            shared,
+            stored_shared: Vec::new(),
+            inline_limit: parcels.as_ref().map(Parcels::limit),
+            storage: Some(self.locator.clone()),
+            log_limit: LOG_LIMIT,
+            durable: None,
+            depth,
+            parent,
+        };
+        let (state, mut commands) = JobState::new(id, entry.display_name(), plan.clone(), known);
+        let state = Arc::new(state.open().observed_by(self.observers.clone()).shown(self.progress));
+        self.announce(&state);
+        let assignment = Assignment {
+            job: Arc::clone(&state),
+            spec: Arc::new(spec),
+            backend: Arc::clone(&self.backend),
+            queue: Arc::clone(queue),
+            policy,
+            retry_if,
+            speculate: options.speculate,
+            plan,
+            durable: None,
+            parcels: parcels.clone(),
+            learn: learn.clone(),
+            stop: None,
+        };
+        if let Some(learn) = learn.filter(|_| state.first_plan().workload().is_none()) {
+            let job = Arc::downgrade(&state);
+            runtime::driver().spawn(async move {
+                let earlier = learn.history.load(&learn.key).await;
+                if let (Some(job), Some(expected)) =
+                    (job.upgrade(), earlier.as_ref().and_then(history::expected))
+                {
+                    job.expect(&expected);
+                }
+            });
+        }
+        // What the job teaches is noted, and what it has stored removed, when its last result may be in use already.
+        let is_followed = assignment.learn.is_some() || parcels.is_some();
+        let followed = is_followed.then(|| self.pending.follow(&state));
+        let driven = async move {
+            let job = Arc::clone(&assignment.job);
+            let ended = driver::drive(assignment, &mut commands).await;
+            if let Some(parcels) = parcels {
+                let Progress { failed, lost_workers, speculated, .. } = job.progress();
+                parcels.clear(ended == Ended::Finished && failed + lost_workers + speculated == 0).await;
+            }
+            drop(job);
+            drop(followed);
+        };
+        if known == Some(1) {
+            // The call is on its way before another thread could wake up.
+            runtime::start_here(driven);
+        } else {
+            runtime::driver().spawn(driven);
+        }
+        Ok(state)
+    }
+
+    /// Whether outcomes come back through the storage alone, so that every job is durable.
+    pub(crate) fn stores_outcomes(&self) -> bool {
+        let capabilities = self.backend.capabilities();
+        capabilities.reports == Reports::Stored || capabilities.pull.is_some()
+    }
+
+    /// A job begins: observers are told, and an interruption of the program ends it.
+    pub(crate) fn announce(&self, job: &Arc<JobState>) {
+        if self.ctrl_c {
+            interrupt::note(job);
+        }
+        job.tell(|| {
+            let progress = job.progress();
+            let calls = progress.complete.then_some(progress.known);
+            JobEvent::Started { job: job.id(), function: job.function().to_owned(), calls }
+        });
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        if fork::is_copy() {
+            // The channels are those of the other process, and what is stored is its: nothing of them may end here.
+            let kept = (Arc::clone(&self.backend), self.hired.clone(), self.storage.clone());
+            mem::forget((kept, Arc::clone(&self.history), Arc::clone(&self.pending)));
+            return;
+        }
+        // The thread that drives all jobs waits for none; whoever has built the executor is gone then.
+        if !runtime::is_driver() {
+            self.pending.wait();
+        }
+    }
+}
+
+fn refuse_too_expensive(plan: &Plan, calls: Option<u64>, limit: f64) -> Result<()> {
+    let refuse = |problem: String, hint: &str| {
+        Err(Error::new(ErrorKind::InvalidInput, problem)
+            .with_hint(hint.to_owned())
+            .with_context("key", "max_cost"))
+    };
+    if !(limit >= 0.0 && limit.is_finite()) {
+        return refuse(format!("`max_cost` is {limit}"), "write US dollars from 0 up, such as 0.5");
+    }
+    match plan.cost().usd {
+        _ if calls.is_none() && !plan.is_free() => refuse(
+            "`max_cost` needs to know how many calls there are".into(),
+            "collect the inputs into a `Vec` first",
+        ),
+        Some(usd) if usd > limit => {
+            let problem = format!("the job would cost about {}, and `max_cost` is ${limit}", plan.cost());
+            let hint = "raise it, make fewer calls, or use `Objective::Cost` with `chunksize(Auto)`; nothing was started";
+            Err(Error::new(ErrorKind::TooExpensive, problem)
+                .with_hint(hint)
+                .with_context("plan", plan.to_string()))
+        }
+        Some(_) => Ok(()),
+        None => refuse(
+            "`max_cost` cannot be kept: it is not known how long calls take".into(),
+            "say so with `.expected_duration(..)`, or run the function once on a few inputs: that is remembered",
+        ),
+    }
+}
+
+/// What was said of a job, checked.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) plan: Plan,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) policy: Policy,
+    pub(crate) retry_if: Option<RetryIf>,
+}

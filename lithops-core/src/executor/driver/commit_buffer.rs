@@ -1,0 +1,151 @@
+//! [`Shelf`]: outcomes of a durable job on their way from being reported to being stored and visible.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+
+use crate::{
+    error::Result,
+    journal::{Bundle, Journal, Stored},
+    protocol::{LogEntry, Report},
+    tracker::Ranges,
+};
+
+/// So many chunks are being stored at once.
+const AT_ONCE: usize = 64;
+
+/// The outcomes of a durable job that are not visible yet.
+///
+/// ```text
+///   reported (not stored) --> waiting for the rest of its chunk --> being stored --+--> visible
+///   reported as stored by the worker ----------------------------------------------+
+/// ```
+#[derive(Debug)]
+pub(crate) struct Shelf {
+    journal: Journal,
+    calls: u64,
+    chunksize: u64,
+    /// By chunk: how many outcomes, and the reports they are in.
+    waiting: BTreeMap<u64, (u64, Vec<Report>)>,
+    whole: VecDeque<(u64, Vec<Report>)>,
+    storing: FuturesUnordered<BoxFuture<'static, Result<(u64, Bundle)>>>,
+    visible: Ranges,
+}
+
+impl Shelf {
+    /// The shelf of a job of so many calls of which some are visible already: whole chunks.
+    pub(crate) fn new(journal: Journal, calls: u64, chunksize: u64, visible: Ranges) -> Self {
+        Self {
+            journal,
+            calls,
+            chunksize: chunksize.max(1),
+            waiting: BTreeMap::new(),
+            whole: VecDeque::new(),
+            storing: FuturesUnordered::new(),
+            visible,
+        }
+    }
+
+    /// Whether everything that was reported is visible.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.whole.is_empty() && self.storing.is_empty()
+    }
+
+    /// Takes in outcomes that are final and not stored.
+    pub(crate) fn add(&mut self, report: &Report) {
+        let run = report.header.run;
+        let mut from = run.first;
+        while from < run.end() {
+            let chunk = from / self.chunksize;
+            let (first, end) = self.calls_of(chunk);
+            let to = end.min(run.end());
+            if self.visible.contains(from) {
+                // Another has committed the chunk meanwhile.
+                from = to;
+                continue;
+            }
+            let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+            let (there, reports) = self.waiting.entry(chunk).or_default();
+            reports.push(report.slice(narrow(from - run.first), narrow(to - from)));
+            *there += to - from;
+            if *there >= end - first
+                && let Some((_, mut reports)) = self.waiting.remove(&chunk)
+            {
+                reports.sort_unstable_by_key(|report| report.header.run.first);
+                self.whole.push_back((chunk, reports));
+            }
+            from = to;
+        }
+    }
+
+    /// Takes in outcomes that a worker has found stored: gives those that are not visible yet.
+    pub(crate) fn take_stored(&mut self, report: &Report) -> Vec<Report> {
+        let run = report.header.run;
+        for chunk in run.first / self.chunksize..run.end().div_ceil(self.chunksize) {
+            // What another attempt has reported of the chunk does not count any more.
+            self.waiting.remove(&chunk);
+        }
+        let missing = self.visible.missing(run.first, run.end());
+        self.visible.insert(run.first, run.end());
+        let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        missing
+            .into_iter()
+            .map(|(first, end)| report.slice(narrow(first - run.first), narrow(end - first)))
+            .collect()
+    }
+
+    /// Begins to store the chunks that are whole; `logs` gives what the calls of a range have printed.
+    pub(crate) fn store(&mut self, logs: impl Fn(u64, u64) -> Vec<LogEntry>) {
+        while self.storing.len() < AT_ONCE
+            && let Some((chunk, reports)) = self.whole.pop_front()
+        {
+            let range = self.calls_of(chunk);
+            let (journal, bundle) = (self.journal.clone(), Bundle { logs: logs(range.0, range.1), reports });
+            self.storing.push(Box::pin(async move {
+                let stored = journal.commit(chunk, range, &bundle).await?;
+                Ok((chunk, if let Stored::Theirs(theirs) = stored { theirs } else { bundle }))
+            }));
+        }
+    }
+
+    /// The next chunk that is stored, and not visible yet. Pends while none is being stored.
+    pub(crate) async fn next(&mut self) -> Result<Bundle> {
+        loop {
+            let Some(stored) = self.storing.next().await else { return std::future::pending().await };
+            let (chunk, bundle) = stored?;
+            let (first, end) = self.calls_of(chunk);
+            if !self.visible.contains(first) {
+                self.visible.insert(first, end);
+                return Ok(bundle);
+            }
+        }
+    }
+
+    pub(crate) fn is_visible(&self, call: u64) -> bool {
+        self.visible.contains(call)
+    }
+
+    /// Whether a chunk is being stored.
+    pub(crate) fn is_storing(&self) -> bool {
+        !self.storing.is_empty()
+    }
+
+    fn calls_of(&self, chunk: u64) -> (u64, u64) {
+        let first = chunk * self.chunksize;
+        (first, (first + self.chunksize).min(self.calls))
+    }
+}
+
+/// The journal of a job and what is known of it when its driver begins.
+#[derive(Debug, Clone)]
+pub struct Durable {
+    /// Where outcomes are committed.
+    pub journal: Arc<Journal>,
+    /// How many calls the job has.
+    pub calls: u64,
+    /// The calls whose outcomes are stored and visible already: whole chunks.
+    pub restored: Ranges,
+}

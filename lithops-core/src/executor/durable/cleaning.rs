@@ -1,0 +1,550 @@
+//! [`Cleaning`]: what nobody will want any more of what is stored, found without trusting any two clocks to be alike.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
+
+use futures_util::{StreamExt, stream};
+use tokio::time::sleep;
+use uuid::Uuid;
+
+use super::stored_jobs::{AT_ONCE, StoredJob, StoredJobs, look};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    fleet::{self, AllPosts, Post, all_posts},
+    id::JobId,
+    journal::{BEAT, Journal, LEASE, Owner, Survey, Traces, Watch, Watched},
+    protocol::{FleetKey, MAX_FRAME},
+    runtime,
+    storage::{
+        ObjectMeta, PutMode, StorageClient, insist,
+        own_keys::{CLOCK, HISTORY, PROGRAMS},
+    },
+};
+
+/// Other folders of ours: what unfinished puts have left there belongs to no job.
+const FOLDERS: [&str; 4] = [CLOCK, HISTORY, PROGRAMS, "cloudobjects/"];
+/// Whoever is at work is seen to be within this time.
+const WATCHED: Duration = Duration::from_secs(LEASE.as_secs() + BEAT.as_secs());
+/// The longest that is waited for a fleet whose terms are longer.
+const LONGEST: Duration = Duration::from_secs(120);
+/// What an unfinished put has left is watched too, unless it is older than this.
+const FRESH: Duration = Duration::from_secs(60);
+
+/// What nobody will want any more, and what cannot be read.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Cleaning {
+    /// Jobs.
+    pub expired: Vec<Expired>,
+    /// What unfinished puts have left.
+    pub unfinished: Vec<Unfinished>,
+    /// What is wrong with what cannot be read: it stays.
+    pub unreadable: Vec<Error>,
+}
+
+/// What is stored of a job that nobody will want any more.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Expired {
+    /// The job.
+    pub job: JobId,
+    /// The job as it is stored; `None` when its program ended before it was stored whole.
+    pub stored: Option<StoredJob>,
+    journal: Journal,
+    /// What fleets were told of it.
+    posts: Vec<String>,
+}
+
+impl Expired {
+    /// Removes it.
+    ///
+    /// # Errors
+    /// When the storage does not allow it.
+    pub fn remove(&self) -> Result<()> {
+        runtime::driver().block_on(async {
+            // Nobody is to look for it while it goes.
+            for post in &self.posts {
+                self.journal.remove(post).await?;
+            }
+            self.journal.delete().await
+        })
+    }
+}
+
+/// What a put has left that was killed before it was finished.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Unfinished {
+    /// Its name in the storage.
+    pub name: String,
+    storage: StorageClient,
+}
+
+impl Unfinished {
+    /// Removes it, unless a process has it open. Returns whether it was removed.
+    ///
+    /// # Errors
+    /// When the storage does not allow it.
+    pub fn remove(&self) -> Result<bool> {
+        let (storage, bucket) = (self.storage.storage(), self.storage.bucket());
+        runtime::driver().block_on(storage.remove_unfinished(bucket, &self.name))
+    }
+}
+
+impl StoredJobs {
+    /// What is stored of jobs of this user, on this machine, that nobody drives or reads and nothing was written of for
+    /// so long; and what unfinished puts have left for so long.
+    ///
+    /// How long ago that was, the storage's own clock says. Where it cannot be told that a process has ended, it is
+    /// watched for 12 s, all jobs at once, whether anything is written of them.
+    ///
+    /// # Errors
+    /// When the storage does not say what time it is.
+    pub fn expired(&self, age: Duration) -> Result<Cleaning> {
+        runtime::driver().block_on(self.clean(age))
+    }
+
+    async fn clean(&self, age: Duration) -> Result<Cleaning> {
+        let prefix = self.prefix.as_deref();
+        // Before the jobs: a post comes after its job.
+        let AllPosts { mut posts, unfinished, unreadable } = all_posts(&self.storage, prefix).await;
+        let survey = Survey::of(&self.storage, prefix).await;
+        let mut cleaning = Cleaning { unreadable, ..Cleaning::default() };
+        cleaning.unreadable.extend(survey.unreadable);
+        let mut left = [unfinished, survey.unfinished].concat();
+        left.extend(self.unfinished_elsewhere().await);
+        // After what is compared with it.
+        let now = self.storage_time().await?;
+        let since = |changed: SystemTime| now.duration_since(changed).ok();
+        let is_old = |changed: SystemTime| since(changed).is_some_and(|since| since >= age);
+
+        let mut found: Vec<(Expired, Pulse)> = Vec::new();
+        let mut watched = WATCHED;
+        let candidates = survey.jobs.iter().filter(|(_, traces)| traces.is_whole && is_old(traces.changed));
+        let looked = stream::iter(candidates).map(|(job, traces)| {
+            let posts = posts.get(job).cloned().unwrap_or_default();
+            self.judge(*job, traces, posts)
+        });
+        let mut looked = looked.buffered(AT_ONCE);
+        while let Some(judged) = looked.next().await {
+            match judged {
+                Ok(Some((expired, pulse, terms))) => {
+                    watched = watched.max(terms.min(LONGEST));
+                    found.push((expired, pulse));
+                }
+                Ok(None) => {}
+                Err(error) => cleaning.unreadable.push(error),
+            }
+        }
+        drop(looked);
+        posts.retain(|job, _| !survey.jobs.contains_key(job));
+        for (job, posts) in posts {
+            if let Some(posts) = self.without_job(&posts, is_old, &mut cleaning.unreadable).await {
+                found.push((Expired { job, stored: None, journal: self.journal(job), posts }, Pulse::None));
+            }
+        }
+        left.retain(|object| is_old(object.modified));
+        let is_fresh = |object: &ObjectMeta| since(object.modified).is_none_or(|since| since < FRESH);
+        if found.iter().any(|(_, pulse)| *pulse == Pulse::Unknown) || left.iter().any(is_fresh) {
+            sleep(watched).await;
+            let again = Survey::of(&self.storage, prefix).await;
+            let mark = |jobs: &BTreeMap<JobId, Traces>, job| jobs.get(&job).map(|traces| traces.mark);
+            found.retain(|(expired, pulse)| {
+                let same = mark(&survey.jobs, expired.job) == mark(&again.jobs, expired.job);
+                *pulse == Pulse::None || same
+            });
+            let again = [
+                again.unfinished,
+                self.unfinished_elsewhere().await,
+                all_posts(&self.storage, prefix).await.unfinished,
+            ];
+            left.retain(|object| !is_fresh(object) || again.iter().flatten().any(|other| other == object));
+        }
+        cleaning.expired = found.into_iter().map(|(expired, _)| expired).collect();
+        // What is in the folder of a job that goes, goes with it.
+        let goes = |name: &str| cleaning.expired.iter().any(|job| name.starts_with(job.journal.folder()));
+        let left = left.into_iter().filter(|object| !goes(&object.key));
+        cleaning.unfinished =
+            left.map(|object| Unfinished { name: object.key, storage: self.storage.clone() }).collect();
+        Ok(cleaning)
+    }
+
+    /// Whether a job that nothing was written of for long enough may go, whether that is to be watched first, and for
+    /// how long at least.
+    async fn judge(
+        &self,
+        job: JobId,
+        traces: &Traces,
+        posts: Vec<ObjectMeta>,
+    ) -> Result<Option<(Expired, Pulse, Duration)>> {
+        let journal = self.journal(job);
+        let (stored, owner) = match look(journal.clone()).await {
+            Ok(stored) => {
+                let owner = stored.record.owner.clone();
+                (Some(stored), Some(owner))
+            }
+            // Its program has ended before it was stored whole; or the job is not durable, and has written because
+            // something is too large for a message.
+            Err(error) if error.kind() == ErrorKind::NotDurable => (None, journal.lease(1).await?),
+            Err(error) => return Err(error),
+        };
+        if !owner.as_ref().is_some_and(Owner::is_this_user) {
+            return Ok(None);
+        }
+        let mut pulse = Pulse::None;
+        if stored.is_none() && owner.as_ref().is_some_and(Owner::lives) {
+            return Ok(None);
+        }
+        if let Watched::Driven { owner, .. } = Watch::default().look(&journal).await? {
+            if owner.as_ref().is_some_and(Owner::lives) {
+                return Ok(None);
+            }
+            pulse = Pulse::Unknown;
+        }
+        for reader in journal.readers().await? {
+            match reader {
+                Some(reader) if reader.lives() => return Ok(None),
+                Some(reader) if reader.is_gone() => {}
+                _ => pulse = Pulse::Unknown,
+            }
+        }
+        let mut terms = Duration::ZERO;
+        // Workers that nobody feeds may outlive their client.
+        if traces.has_board && !stored.as_ref().is_some_and(StoredJob::is_finished) {
+            pulse = Pulse::Unknown;
+            for post in &posts {
+                if let Ok(Some(post)) = self.post(&post.key).await {
+                    terms = terms.max(post.terms.beat.saturating_mul(2));
+                }
+            }
+        }
+        let posts = posts.into_iter().map(|post| post.key).collect();
+        Ok(Some((Expired { job, stored, journal, posts }, pulse, terms)))
+    }
+
+    /// The posts of a job of which nothing is stored any more, so that nobody can do it; if they are this user's.
+    async fn without_job(
+        &self,
+        posts: &[ObjectMeta],
+        is_old: impl Fn(SystemTime) -> bool,
+        unreadable: &mut Vec<Error>,
+    ) -> Option<Vec<String>> {
+        let mut keys = Vec::new();
+        for post in posts.iter().filter(|post| is_old(post.modified)) {
+            match self.post(&post.key).await {
+                Ok(Some(read)) if read.owner.is_this_user() && !read.owner.lives() => {
+                    keys.push(post.key.clone())
+                }
+                Ok(_) => {}
+                Err(error) => unreadable.push(error),
+            }
+        }
+        (!keys.is_empty()).then_some(keys)
+    }
+
+    /// A post as it is written, whoever has signed it.
+    async fn post(&self, key: &str) -> Result<Option<Post>> {
+        let (storage, bucket) = (self.storage.storage(), self.storage.bucket());
+        let signed = match insist(|| storage.get_within(bucket, key, MAX_FRAME as u64)).await {
+            Ok(signed) => signed,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let body = FleetKey::unchecked(&signed).unwrap_or_default();
+        Post::decode(&body).map(Some).map_err(|error| {
+            Error::new(error.kind(), format!("`{key}` cannot be read: {}", error.message()))
+                .with_source(error)
+        })
+    }
+
+    /// What unfinished puts have left outside of jobs.
+    async fn unfinished_elsewhere(&self) -> Vec<ObjectMeta> {
+        let mut left = Vec::new();
+        for folder in FOLDERS {
+            let folder = fleet::below(self.prefix.as_deref(), folder);
+            let found = self.storage.storage().survey(self.storage.bucket(), &folder);
+            // What cannot be looked at stays, and nobody misses it.
+            let objects = found.filter_map(|object| std::future::ready(object.ok()));
+            let staged = |object: &ObjectMeta| self.storage.storage().is_unfinished(&object.key);
+            left.extend(objects.collect::<Vec<_>>().await.into_iter().filter(staged));
+        }
+        left
+    }
+
+    /// What time it is by the storage's own clock.
+    async fn storage_time(&self) -> Result<SystemTime> {
+        let (storage, bucket) = (self.storage.storage(), self.storage.bucket());
+        let folder = fleet::below(self.prefix.as_deref(), CLOCK);
+        let key = format!("{folder}{}", Uuid::now_v7());
+        insist(|| storage.put(bucket, &key, "now".into(), PutMode::Overwrite)).await?;
+        let now = insist(|| storage.head(bucket, &key)).await.map(|meta| meta.modified);
+        let now = now?;
+        // With what others have left that were killed here.
+        let mut done = vec![key];
+        let is_left =
+            |object: &ObjectMeta| now.duration_since(object.modified).is_ok_and(|since| since > FRESH);
+        if let Ok(found) = self.storage.list_objects(bucket, &folder).await {
+            done.extend(found.into_iter().filter(is_left).map(|object| object.key));
+        }
+        // Should that fail, the next one does it.
+        let _ = insist(|| storage.delete_many(bucket, done.clone())).await;
+        Ok(now)
+    }
+}
+
+/// Whether anybody may be at work at a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pulse {
+    /// Nobody.
+    None,
+    /// That is to be watched.
+    Unknown,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{ops::Range, sync::Arc};
+
+    use async_trait::async_trait;
+    use futures_util::stream::BoxStream;
+
+    use super::*;
+    use crate::{
+        bytes::Bytes,
+        digest::Digest,
+        journal::{JobRecord, Lease, Segment},
+        storage::{ObjectStorage, Storage, StorageCapabilities, StorageInfo},
+        tracker::Policy,
+    };
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    /// A storage whose clock is two days behind or ahead of this machine's; and nothing happens on it but what the
+    /// virtual time of the test lets happen.
+    #[derive(Debug)]
+    struct Skewed {
+        objects: ObjectStorage,
+        begun: tokio::time::Instant,
+        ahead: bool,
+        times: std::sync::Mutex<BTreeMap<String, SystemTime>>,
+    }
+
+    impl Skewed {
+        fn now(&self) -> SystemTime {
+            let skew = 2 * DAY;
+            let start = SystemTime::UNIX_EPOCH + 20_000 * DAY;
+            let start = if self.ahead { start + skew } else { start - skew };
+            start + self.begun.elapsed()
+        }
+
+        fn seen(&self, mut meta: ObjectMeta) -> ObjectMeta {
+            let times = self.times.lock().expect("a lock");
+            meta.modified = times[&meta.key];
+            meta
+        }
+    }
+
+    #[async_trait]
+    impl Storage for Skewed {
+        fn info(&self) -> StorageInfo {
+            self.objects.info()
+        }
+
+        fn capabilities(&self) -> StorageCapabilities {
+            self.objects.capabilities()
+        }
+
+        async fn put(&self, bucket: &str, key: &str, bytes: Bytes, mode: PutMode) -> Result<()> {
+            self.objects.put(bucket, key, bytes, mode).await?;
+            self.times.lock().expect("a lock").insert(key.to_owned(), self.now());
+            Ok(())
+        }
+
+        async fn get(&self, bucket: &str, key: &str) -> Result<Bytes> {
+            self.objects.get(bucket, key).await
+        }
+
+        async fn get_range(&self, bucket: &str, key: &str, range: Range<u64>) -> Result<Bytes> {
+            self.objects.get_range(bucket, key, range).await
+        }
+
+        async fn head(&self, bucket: &str, key: &str) -> Result<ObjectMeta> {
+            Ok(self.seen(self.objects.head(bucket, key).await?))
+        }
+
+        fn list(&self, bucket: &str, prefix: &str) -> BoxStream<'static, Result<ObjectMeta>> {
+            let listed = self.objects.list(bucket, prefix);
+            let times = self.times.lock().expect("a lock").clone();
+            let seen = listed.map(move |object| {
+                object.map(|mut object| {
+                    object.modified = times[&object.key];
+                    object
+                })
+            });
+            seen.boxed()
+        }
+
+        async fn delete(&self, bucket: &str, key: &str) -> Result<()> {
+            self.objects.delete(bucket, key).await
+        }
+
+        async fn delete_many(&self, bucket: &str, keys: Vec<String>) -> Result<()> {
+            self.objects.delete_many(bucket, keys).await
+        }
+    }
+
+    fn stored_jobs(ahead: bool) -> StoredJobs {
+        let begun = tokio::time::Instant::now();
+        let objects = ObjectStorage::memory();
+        let storage = Arc::new(Skewed { objects, begun, ahead, times: std::sync::Mutex::default() });
+        StoredJobs { storage: StorageClient::new(storage, "bucket"), prefix: None }
+    }
+
+    /// A process of this user of which nobody can tell whether it lives.
+    fn somewhere() -> Owner {
+        Owner { machine: None, ..Owner::this_process() }
+    }
+
+    async fn store(jobs: &StoredJobs, owner: &Owner) -> (Journal, Lease) {
+        let journal = jobs.journal(JobId::generate());
+        let lease = Lease::take(&journal, 1, owner).await.expect("asks").expect("the first");
+        let record = JobRecord {
+            form: JobRecord::FORM,
+            job: journal.job(),
+            function: "f".into(),
+            function_name: "f".into(),
+            calls: 1,
+            chunksize: 1,
+            worker_processes: 1,
+            segments: vec![Segment { calls: 1, len: 12, digest: Digest::of(b"an input") }],
+            shared: Vec::new(),
+            policy: Policy::default(),
+            timeout: None,
+            env: Vec::new(),
+            backend: "localhost".into(),
+            owner: owner.clone(),
+            created: 0,
+        };
+        journal.put_record(&record).await.expect("stored");
+        (journal, lease)
+    }
+
+    async fn found(jobs: &StoredJobs, age: Duration) -> Vec<JobId> {
+        let cleaning = jobs.clean(age).await.expect("looks");
+        assert!(cleaning.unreadable.is_empty(), "{:?}", cleaning.unreadable);
+        cleaning.expired.iter().map(|expired| expired.job).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_job_that_is_driven_stays_whatever_the_clocks_say_and_goes_when_nobody_does() {
+        for ahead in [false, true] {
+            let jobs = stored_jobs(ahead);
+            let (journal, mut lease) = store(&jobs, &somewhere()).await;
+            let driving = tokio::spawn(async move {
+                loop {
+                    lease.beat().await.expect("beats");
+                    sleep(BEAT).await;
+                }
+            });
+            for age in [Duration::ZERO, Duration::from_secs(1), DAY] {
+                assert!(found(&jobs, age).await.is_empty(), "ahead {ahead}, {age:?}");
+            }
+            driving.abort();
+            sleep(Duration::from_secs(31)).await;
+            assert!(found(&jobs, DAY).await.is_empty(), "it was written to half a minute ago");
+            let begun = tokio::time::Instant::now();
+            assert_eq!(found(&jobs, Duration::from_secs(30)).await, [journal.job()], "ahead {ahead}");
+            assert!(begun.elapsed() >= LEASE, "it was watched: nobody knows whether its process lives");
+            sleep(DAY).await;
+            assert_eq!(found(&jobs, DAY).await, [journal.job()]);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_lives_here_protects_its_job_and_what_it_reads_without_a_beat() {
+        let jobs = stored_jobs(true);
+        let (_, _lease) = store(&jobs, &Owner::this_process()).await;
+        let gone = Owner { started: Some(1), ..Owner::this_process() };
+        let (left, _) = store(&jobs, &gone).await;
+        let (read, _) = store(&jobs, &gone).await;
+        read.put_reader(&Owner::this_process()).await.expect("marked");
+        let (was_read, _) = store(&jobs, &gone).await;
+        was_read.put_reader(&Owner { started: Some(1), ..Owner::this_process() }).await.expect("marked");
+        sleep(2 * DAY).await;
+        let begun = tokio::time::Instant::now();
+        assert_eq!(found(&jobs, DAY).await, [left.job(), was_read.job()]);
+        assert_eq!(begun.elapsed(), Duration::ZERO, "there is nothing to watch");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_elsewhere_and_workers_that_nobody_feeds_are_seen_by_what_they_write() {
+        let jobs = stored_jobs(false);
+        let gone = Owner { started: Some(1), ..Owner::this_process() };
+        let (read, _) = store(&jobs, &gone).await;
+        let (worked_at, _) = store(&jobs, &gone).await;
+        let beat = format!("{}board/beat/w", worked_at.folder());
+        let storage = jobs.storage.clone();
+        let put_beat = move |count: u64| {
+            let (storage, beat) = (storage.clone(), beat.clone());
+            async move { storage.put_object("bucket", &beat, count.to_string()).await.expect("beats") }
+        };
+        put_beat(0).await;
+        let (reader, marked) = (somewhere(), read.clone());
+        marked.put_reader(&reader).await.expect("marked");
+        sleep(DAY).await;
+        let writing = tokio::spawn(async move {
+            for count in 1.. {
+                sleep(LEASE / 2).await;
+                marked.put_reader(&reader).await.expect("marked");
+                put_beat(count).await;
+            }
+        });
+        for age in [Duration::from_secs(60), Duration::ZERO] {
+            assert!(found(&jobs, age).await.is_empty(), "{age:?}");
+        }
+        writing.abort();
+        sleep(DAY).await;
+        assert_eq!(found(&jobs, DAY).await, [read.job(), worked_at.job()]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_belongs_to_others_stays() {
+        let jobs = stored_jobs(true);
+        let gone = Owner { started: Some(1), ..Owner::this_process() };
+        for other in [
+            Owner { host: Some("another".into()), machine: Some("another".into()), ..gone.clone() },
+            Owner { host: None, ..gone.clone() },
+            Owner { user: "another".into(), ..gone.clone() },
+        ] {
+            store(&jobs, &other).await;
+            // Only the mark of a job that is not stored whole.
+            Lease::take(&jobs.journal(JobId::generate()), 1, &other).await.expect("asks").expect("the first");
+        }
+        let half = jobs.journal(JobId::generate());
+        Lease::take(&half, 1, &gone).await.expect("asks").expect("the first");
+        sleep(2 * DAY).await;
+        assert_eq!(found(&jobs, DAY).await, [half.job()]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_read_is_told_and_hides_nothing_else() {
+        let jobs = stored_jobs(true);
+        let gone = Owner { started: Some(1), ..Owner::this_process() };
+        let (bad, _) = store(&jobs, &gone).await;
+        let (good, _) = store(&jobs, &gone).await;
+        let (unowned, _) = store(&jobs, &gone).await;
+        let storage = jobs.storage.storage();
+        let record = format!("{}record", bad.folder());
+        storage.put("bucket", &record, "{\"form\":3".into(), PutMode::Overwrite).await.expect("stored");
+        let lease = format!("{}lease/0000000001", unowned.folder());
+        storage.put("bucket", &lease, "nonsense".into(), PutMode::Overwrite).await.expect("stored");
+        sleep(2 * DAY).await;
+        let cleaning = jobs.clean(DAY).await.expect("looks");
+        let expired: Vec<_> = cleaning.expired.iter().map(|expired| expired.job).collect();
+        assert_eq!(expired, [good.job(), unowned.job()]);
+        let [error] = &cleaning.unreadable[..] else { panic!("{:?}", cleaning.unreadable) };
+        assert!(error.to_string().contains(&record), "{error}");
+    }
+}

@@ -1,0 +1,16 @@
+//! Jobs that survive their client: how they are stored and started, who drives them, how a fleet is driven, and how
+//! what is left of them is found and removed.
+
+pub(super) mod cleaning;
+pub(super) mod deferred_reduce;
+pub(super) mod fleet_driver;
+pub(super) mod leadership;
+pub(super) mod start;
+pub(super) mod stored_jobs;
+
+pub use cleaning::{Cleaning, Expired, Unfinished};
+pub use leadership::{Means, Pursuit, only_reads};
+pub use stored_jobs::{Listing, StoredJob, StoredJobs};
+
+#[cfg(test)]
+mod storage_failure_tests;

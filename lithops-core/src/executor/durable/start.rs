@@ -1,0 +1,316 @@
+//! Durable jobs: stored before they start, so that another client can go on with them.
+
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use super::leadership::{Means, Pursuit};
+use crate::{
+    bytes::Bytes,
+    error::{Error, ErrorKind, Result},
+    executor::{
+        api::options::JobOptions,
+        core::{Core, Prepared},
+        driver::payload_store::shared_parts,
+        job::{InputQueue, JobState, Measured, cleanup::Leftover},
+    },
+    function::{self, Entry},
+    id::JobId,
+    journal::{JobRecord, Journal, Lease, Owner, Segment},
+    nesting,
+    plan::{Count, PlanRequest},
+    protocol::{DurableSpec, InputBatch, JobSpec},
+    runtime,
+    storage::{Locator, was_given_up},
+};
+
+impl Core {
+    /// Stores a job whose encoded inputs come through `queue`, and starts it.
+    pub(crate) async fn start_durable(
+        self: Arc<Self>,
+        entry: &'static Entry,
+        options: JobOptions,
+        shared: Vec<Bytes>,
+        known: Option<u64>,
+        queue: Arc<InputQueue>,
+    ) -> Result<Arc<JobState>> {
+        let earlier = self.earlier(entry, &options).await?;
+        let prepared = self.prepare(entry, &options, known, earlier.as_ref())?;
+        self.check_durable(entry, &prepared)?;
+        self.check_pulled(&options)?;
+        let prepared = (prepared, earlier);
+        let journal = Journal::new(&self.storage, self.locator.prefix.as_deref(), JobId::generate());
+        let started = self.store_and_start(entry, &options, shared, &queue, prepared, &journal).await;
+        if let Err(error) = &started {
+            queue.close();
+            // Half a job helps nobody; the first error is the one to tell.
+            if was_given_up(error) {
+                // The storage fails: removing may take as long again, and the error is not to wait for that.
+                Leftover::new(journal, Arc::clone(&self.pending)).may_go();
+            } else {
+                drop(journal.delete().await);
+            }
+        }
+        started
+    }
+
+    pub(crate) fn check_durable(&self, entry: &'static Entry, prepared: &Prepared) -> Result<()> {
+        let refuse = |what: String, hint: &str| Err(Error::new(ErrorKind::Unsupported, what).with_hint(hint));
+        if !self.storage_shared {
+            return refuse(
+                format!(
+                    "a durable job cannot be stored in `{}`, which ends with this process",
+                    self.locator.scheme
+                ),
+                "use another storage, such as `localhost`",
+            );
+        }
+        if entry.at_most_once {
+            return refuse(
+                format!("`{}` may run at most once, and cannot be durable", entry.display_name()),
+                "after a crash nobody knows which calls were begun; leave out `.durable()` or `at_most_once`",
+            );
+        }
+        if prepared.retry_if.is_some() {
+            return refuse(
+                "a durable job cannot have `RetryPolicy::when`".to_owned(),
+                "another client that goes on with the job would not know the function; return an error that says \
+                 what it is, or leave out `.durable()`",
+            );
+        }
+        Ok(())
+    }
+
+    fn check_pulled(&self, options: &JobOptions) -> Result<()> {
+        if self.hired.is_none() || options.env.is_empty() {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            "`extra_env` cannot reach workers that fetch their jobs from the storage: values that may be secret are \
+             not stored",
+        )
+        .with_hint("give such values to the program itself, or hand them over as arguments"))
+    }
+
+    async fn store_and_start(
+        self: &Arc<Self>,
+        entry: &'static Entry,
+        options: &JobOptions,
+        shared: Vec<Bytes>,
+        queue: &InputQueue,
+        (prepared, earlier): (Prepared, Option<Measured>),
+        journal: &Journal,
+    ) -> Result<Arc<JobState>> {
+        let owner = Owner::this_process();
+        // The lease first: it says whose job this is, whatever becomes of it, and that somebody drives it.
+        let lease = Lease::take(journal, 1, &owner).await?;
+        let (calls, segments) = store_inputs(journal, queue).await?;
+        let mut stored_shared = Vec::new();
+        for (number, value) in shared.iter().enumerate() {
+            stored_shared.push(journal.put_shared(number, value.clone()).await?);
+        }
+        // Chunks are stored as they are planned now, and stay so.
+        let plan = self.plan(options, calls, earlier.as_ref())?;
+        let record = JobRecord {
+            form: JobRecord::FORM,
+            job: journal.job(),
+            function: entry.id(),
+            function_name: entry.display_name().to_owned(),
+            calls,
+            chunksize: plan.chunksize() as u64,
+            worker_processes: plan.worker_processes() as u64,
+            segments,
+            shared: stored_shared,
+            policy: prepared.policy,
+            timeout: prepared.timeout,
+            env: options.env.iter().map(|(name, _)| name.clone()).collect(),
+            backend: self.backend.info().scheme.to_owned(),
+            owner: owner.clone(),
+            created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+        };
+        journal.put_record(&record).await?;
+        let spec = self.spec_of(&record, options.env.clone(), shared)?;
+        let backend = Arc::clone(&self.backend);
+        let learn = Some(self.learn(entry, options)?);
+        let (spec, speculate, hired) = (Arc::new(spec), options.speculate, self.hired.clone());
+        let parcels = self.parcels(record.job);
+        let means = Means { backend, spec, plan, speculate, learn, parcels, hired };
+        let job = self.pursue(journal, record, Ok(means), lease, options.detached);
+        Ok(job)
+    }
+
+    /// Attaches to a stored job: drives it if nobody does, and reads it otherwise.
+    pub(crate) async fn attach(self: Arc<Self>, id: JobId) -> Result<Arc<JobState>> {
+        let journal = Journal::new(&self.storage, self.locator.prefix.as_deref(), id);
+        let record = journal.record().await?;
+        let means = self.means_for(&journal, &record).await;
+        Ok(self.pursue(&journal, record, means, None, false))
+    }
+
+    /// What this client needs to drive a stored job.
+    async fn means_for(&self, journal: &Journal, record: &JobRecord) -> Result<Means> {
+        let entry = function::find(&record.function)?;
+        let mut env = Vec::new();
+        for name in &record.env {
+            let value = std::env::var(name).map_err(|_| {
+                Error::new(
+                    ErrorKind::InvalidInput,
+                    format!(
+                        "job {} has the environment variable `{name}`, whose value is not stored",
+                        record.job
+                    ),
+                )
+                .with_hint(format!("set `{name}` for the program that attaches"))
+            })?;
+            env.push((name.clone(), value));
+        }
+        let recorded = |count: u64| usize::try_from(count).ok().map(Count::Exactly);
+        let plan = PlanRequest {
+            worker_processes: recorded(record.worker_processes),
+            chunksize: recorded(record.chunksize),
+            max_workers: Some(self.max_workers),
+            ..PlanRequest::new(record.calls, self.backend.capabilities())
+        }
+        .plan()?;
+        if entry.at_most_once != record.policy.at_most_once {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!(
+                    "`{}` may run at most once now, and could not when the job was started",
+                    record.function_name
+                ),
+            ));
+        }
+        let spec = self.spec_of(record, env, journal.shared(&record.shared).await?)?;
+        let backend = Arc::clone(&self.backend);
+        let hired = self.hired.clone();
+        let parcels = self.parcels(record.job);
+        Ok(Means { backend, spec: Arc::new(spec), plan, speculate: false, learn: None, parcels, hired })
+    }
+
+    fn spec_of(&self, record: &JobRecord, env: Vec<(String, String)>, shared: Vec<Bytes>) -> Result<JobSpec> {
+        let (depth, parent) = nesting::below()?;
+        let capabilities = self.backend.capabilities();
+        // A fleet is told of the job through the storage, where the values are already.
+        let half = capabilities.payload_limit.map(|limit| limit / 2);
+        let limit = if capabilities.pull.is_some() { Some(0) } else { half };
+        let (shared, stored_shared) = shared_parts(limit, shared, &record.shared);
+        Ok(JobSpec {
+            job: record.job,
+            function: record.function.clone(),
+            worker_processes: u32::try_from(record.worker_processes).unwrap_or(u32::MAX),
+            timeout: record.timeout,
+            at_most_once: record.policy.at_most_once,
+            env,
+            shared,
+            stored_shared,
+            inline_limit: capabilities.payload_limit.filter(|_| capabilities.pull.is_none()),
+            storage: Some(self.locator.clone()),
+            log_limit: crate::executor::core::LOG_LIMIT,
+            durable: Some(DurableSpec {
+                calls: record.calls,
+                chunksize: record.chunksize,
+                failures_are_final: record.policy.retries == 0,
+            }),
+            depth,
+            parent,
+        })
+    }
+
+    fn pursue(
+        &self,
+        journal: &Journal,
+        record: JobRecord,
+        means: Result<Means>,
+        lease: Option<Lease>,
+        detached: bool,
+    ) -> Arc<JobState> {
+        let leftover = Arc::new(Leftover::new(journal.clone(), Arc::clone(&self.pending)));
+        if detached {
+            leftover.stays();
+        }
+        let plan = means.as_ref().map_or_else(|_| self.plan_of(&record), |means| means.plan.clone());
+        let (state, commands) = JobState::new(record.job, &record.function_name, plan, Some(record.calls));
+        let state = state.observed_by(self.observers.clone()).shown(self.progress);
+        let state = Arc::new(state.stored_at(self.locator.clone(), Some(Arc::clone(&leftover))));
+        self.announce(&state);
+        let (journal, job, owner) = (journal.clone(), Arc::clone(&state), Owner::this_process());
+        let pursuit = Pursuit { journal, record, job, means, owner, leftover: Some(leftover) };
+        let followed = self.pending.follow(&state);
+        runtime::driver().spawn(async move {
+            pursuit.follow(lease, commands).await;
+            drop(followed);
+        });
+        state
+    }
+
+    fn plan_of(&self, record: &JobRecord) -> crate::plan::Plan {
+        plan_of(record, self.max_workers)
+    }
+}
+
+/// The plan of a job that this client cannot drive, as far as its record says.
+pub(crate) fn plan_of(record: &JobRecord, max_workers: usize) -> crate::plan::Plan {
+    let worker_processes = usize::try_from(record.worker_processes).unwrap_or(1);
+    let capabilities = crate::compute::Capabilities::local(worker_processes);
+    let worker_processes = worker_processes.clamp(1, capabilities.max_worker_processes);
+    let chunksize = usize::try_from(record.chunksize).unwrap_or(1).clamp(1, u32::MAX as usize);
+    let request = PlanRequest {
+        worker_processes: Some(Count::Exactly(worker_processes)),
+        chunksize: Some(Count::Exactly(chunksize)),
+        max_workers: Some(max_workers.clamp(1, capabilities.max_workers)),
+        ..PlanRequest::new(record.calls, &capabilities)
+    };
+    request.plan().expect("every number is within its bounds")
+}
+
+/// The handle of a stored job in a process that has nothing but its name: it only reads.
+pub(crate) fn read_only(id: JobId, locator: Locator) -> Arc<JobState> {
+    let capabilities = crate::compute::Capabilities::local(1);
+    let plan = PlanRequest::new(0, &capabilities).plan().expect("the defaults are within their bounds");
+    let (state, commands) = JobState::new(id, "a function of another process", plan, None);
+    let state = Arc::new(state.stored_at(locator.clone(), None));
+    state.set_reading(true);
+    let job = Arc::clone(&state);
+    runtime::driver().spawn(async move {
+        if let Err(error) = read(&job, &locator, commands).await {
+            job.fail(error);
+        }
+    });
+    state
+}
+
+async fn read(
+    job: &Arc<JobState>,
+    locator: &Locator,
+    commands: crate::executor::job::Commands,
+) -> Result<()> {
+    let storage = crate::storage::StorageClient::connect(locator)?;
+    let journal = Journal::new(&storage, locator.prefix.as_deref(), job.id());
+    let record = journal.record().await?;
+    job.set_plan(plan_of(&record, 1));
+    job.set_known(record.calls, true);
+    let means = Err(super::leadership::only_reads(&record));
+    let (job, owner) = (Arc::clone(job), Owner::this_process());
+    Pursuit { journal, record, job, means, owner, leftover: None }.follow(None, commands).await;
+    Ok(())
+}
+
+/// Stores what comes through the queue, in segments; returns how many calls that are, and the segments.
+async fn store_inputs(journal: &Journal, queue: &InputQueue) -> Result<(u64, Vec<Segment>)> {
+    let (mut calls, mut segments) = (0, Vec::new());
+    loop {
+        let taken: InputBatch = queue.take()?;
+        if !taken.inputs.is_empty() {
+            let segment = journal.put_inputs(segments.len() as u64, &taken).await?;
+            calls += segment.calls;
+            segments.push(segment);
+        }
+        if taken.ended {
+            return Ok((calls, segments));
+        }
+        queue.ready().await;
+    }
+}

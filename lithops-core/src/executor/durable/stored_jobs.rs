@@ -1,0 +1,203 @@
+//! [`StoredJobs`]: durable jobs seen from outside the programs that have their functions.
+
+use std::{path::PathBuf, sync::Arc};
+
+use futures_util::{StreamExt, stream};
+use tokio::time::sleep;
+
+use super::{
+    leadership::{Pursuit, only_reads},
+    start::plan_of,
+};
+use crate::{
+    error::{CallError, CallErrorKind, Error, ErrorKind, Result},
+    executor::{job::JobState, results::decode},
+    id::JobId,
+    journal::{Bundle, JobRecord, Journal, LEASE, Lease, Owner, Survey, Watch, Watched},
+    protocol::failed_together,
+    runtime,
+    storage::StorageClient,
+};
+
+/// So many jobs are looked at once.
+pub(crate) const AT_ONCE: usize = 16;
+
+/// The durable jobs of a storage.
+#[derive(Debug)]
+pub struct StoredJobs {
+    pub(crate) storage: StorageClient,
+    pub(crate) prefix: Option<String>,
+}
+
+/// A durable job, as it is stored.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct StoredJob {
+    /// What it is.
+    pub record: JobRecord,
+    /// How many of its calls have a stored outcome.
+    pub stored: u64,
+    /// Who drives it, as far as can be told.
+    pub driver: Option<Owner>,
+    is_driven: bool,
+}
+
+/// The jobs of a storage, as far as they can be read.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Listing {
+    /// The jobs, oldest first.
+    pub jobs: Vec<StoredJob>,
+    /// What is wrong with what cannot be read.
+    pub unreadable: Vec<Error>,
+}
+
+impl StoredJob {
+    /// Whether every call has a stored outcome.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.stored == self.record.calls
+    }
+
+    /// `finished`, `running`, or `interrupted` when nobody drives it.
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        match (self.is_finished(), self.is_driven) {
+            (true, _) => "finished",
+            (false, true) => "running",
+            (false, false) => "interrupted",
+        }
+    }
+}
+
+impl StoredJobs {
+    /// The jobs in the storage of a configuration: that of a file, or the one that is found.
+    ///
+    /// # Errors
+    /// When the configuration is wrong, or the storage cannot be opened.
+    pub fn open(config: Option<PathBuf>, storage: Option<String>) -> Result<Self> {
+        // What is asked of them runs there.
+        runtime::start()?;
+        let (storage, locator) = StorageClient::configured(config, storage)?;
+        Ok(Self { storage, prefix: locator.prefix })
+    }
+
+    /// All of them. What cannot be read of one hides no other.
+    pub fn list(&self) -> Listing {
+        runtime::driver().block_on(async {
+            let survey = Survey::of(&self.storage, self.prefix.as_deref()).await;
+            let mut listing = Listing { jobs: Vec::new(), unreadable: survey.unreadable };
+            let jobs = stream::iter(survey.jobs.into_keys()).map(|job| look(self.journal(job)));
+            let mut jobs = jobs.buffered(AT_ONCE);
+            while let Some(looked) = jobs.next().await {
+                match looked {
+                    Ok(job) => listing.jobs.push(job),
+                    // It was removed meanwhile, or is no job that was stored as a whole.
+                    Err(error) if error.kind() == ErrorKind::NotDurable => {}
+                    Err(error) => listing.unreadable.push(error),
+                }
+            }
+            listing
+        })
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// `NotDurable` when nothing is stored of it.
+    pub fn find(&self, job: JobId) -> Result<StoredJob> {
+        runtime::start()?.block_on(look(self.journal(job)))
+    }
+
+    /// Waits until a job is finished, and hands its outcomes over in order, values as JSON.
+    ///
+    /// # Errors
+    /// When nobody drives the job; what is stored so far has been handed over then, as it has on every other error.
+    pub fn attach(
+        &self,
+        job: JobId,
+        mut take: impl FnMut(u64, Result<serde_json::Value, CallError>) -> Result<()>,
+    ) -> Result<()> {
+        runtime::start()?.block_on(async {
+            let journal = self.journal(job);
+            let record = journal.record().await?;
+            let (state, commands) =
+                JobState::new(record.job, &record.function_name, plan_of(&record, 1), Some(record.calls));
+            let state = Arc::new(state);
+            let calls = record.calls;
+            let (means, owner) = (Err(only_reads(&record)), Owner::this_process());
+            let followed = Arc::clone(&state);
+            let pursuit = Pursuit { journal, record, job: followed, means, owner, leftover: None };
+            runtime::driver().spawn(pursuit.follow(None, commands));
+            for call in 0..calls {
+                let waited = state.wait_for(|outcomes, _| outcomes.done().contains(call)).await;
+                match decode::committed(&state, call) {
+                    Some(outcome) => take(call, outcome)?,
+                    None => waited?,
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Ends a job, whoever drives it, and waits until all its calls have an outcome. Returns how many it has cancelled.
+    ///
+    /// # Errors
+    /// When the storage cannot be used.
+    pub fn cancel(&self, job: JobId) -> Result<u64> {
+        runtime::start()?.block_on(async {
+            let journal = self.journal(job);
+            let record = journal.record().await?;
+            let before = stored_calls(&journal, &record).await?;
+            journal.ask_to_cancel().await?;
+            let mut watch = Watch::default();
+            loop {
+                if stored_calls(&journal, &record).await? == record.calls {
+                    return Ok(record.calls - before);
+                }
+                if let Watched::Free { epoch } = watch.look(&journal).await?
+                    && let Some(lease) = Lease::take(&journal, epoch + 1, &Owner::this_process()).await?
+                {
+                    cancel_all(&journal, &record).await?;
+                    lease.release().await?;
+                }
+                sleep(LEASE / 100).await;
+            }
+        })
+    }
+
+    pub(crate) fn journal(&self, job: JobId) -> Journal {
+        Journal::new(&self.storage, self.prefix.as_deref(), job)
+    }
+}
+
+pub(crate) async fn look(journal: Journal) -> Result<StoredJob> {
+    let record = journal.record().await?;
+    let stored = stored_calls(&journal, &record).await?;
+    let (is_driven, driver) = match Watch::default().look(&journal).await? {
+        Watched::Driven { owner, .. } => (true, owner),
+        Watched::Free { .. } => (false, None),
+    };
+    Ok(StoredJob { record, stored, driver, is_driven })
+}
+
+async fn stored_calls(journal: &Journal, record: &JobRecord) -> Result<u64> {
+    let chunks = journal.committed().await?.into_iter().map(|chunk| record.calls_of(chunk));
+    // A number beyond the last chunk is none of this job's: it has no calls.
+    Ok(chunks.map(|(first, end)| end - first).sum())
+}
+
+/// Commits every chunk that has no outcomes as cancelled.
+async fn cancel_all(journal: &Journal, record: &JobRecord) -> Result<()> {
+    let committed: std::collections::BTreeSet<_> = journal.committed().await?.into_iter().collect();
+    let error = CallError::new(CallErrorKind::Cancelled, "the job was cancelled");
+    let error = rmp_serde::to_vec_named(&error)
+        .map_err(|error| Error::new(ErrorKind::Unexpected, format!("cannot encode an error: {error}")))?;
+    for chunk in (0..record.chunks()).filter(|chunk| !committed.contains(chunk)) {
+        let calls = record.calls_of(chunk);
+        let reports = failed_together(record.job, vec![calls], &error).collect();
+        // Another may have been first; then its outcomes count.
+        journal.commit(chunk, calls, &Bundle { logs: Vec::new(), reports }).await?;
+    }
+    Ok(())
+}

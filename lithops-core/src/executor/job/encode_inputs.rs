@@ -1,0 +1,197 @@
+//! From the user's iterator to the queue of encoded inputs, on a thread of its own.
+
+use std::{
+    any::Any,
+    cell::Cell,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use super::{InputQueue, Inputs, JobState, Objects, Source};
+use crate::{
+    error::{CallError, Error, ErrorKind, Result},
+    function::Argument,
+    protocol::{MAX_VALUE, Tag},
+    runtime, threads, value,
+};
+
+/// What the thread that makes inputs is at.
+#[derive(Debug, Clone, Copy)]
+enum At {
+    Iterator,
+    Serialize(usize),
+}
+
+/// Consumes `inputs` on another thread, as fast as the queue is emptied.
+pub(crate) fn produce<T: Argument>(inputs: Inputs<T>, function: &'static str, queue: &Arc<InputQueue>) {
+    let producing = Arc::clone(queue);
+    let spawned = threads::spawn(move || {
+        let at = Cell::new(At::Iterator);
+        let produced = catch_unwind(AssertUnwindSafe(|| consume(inputs, function, &producing, &at)));
+        let error = match produced {
+            Ok(result) => result.err(),
+            Err(panic) => {
+                let what = match at.get() {
+                    At::Iterator => "the inputs' iterator".to_owned(),
+                    At::Serialize(call) => format!(
+                        "the `Serialize` (or the `Deserialize` or `Drop`) of the argument of call {call} of `{function}`"
+                    ),
+                };
+                let problem = format!("{what} panicked: {}", panic_text(&*panic));
+                Some(
+                    Error::new(ErrorKind::InvalidInput, problem)
+                        .with_hint("the calls made so far keep their outcomes"),
+                )
+            }
+        };
+        producing.end(error);
+    });
+    if let Err(error) = spawned {
+        queue.end(Some(threads::refused(error)));
+    }
+}
+
+/// Queues a single input.
+pub(crate) fn produce_one<T: Argument>(input: &T, function: &'static str, queue: &InputQueue) -> Result<()> {
+    let mut encoded = Vec::new();
+    encode(input, 0, function, &mut encoded)?;
+    check_decodes::<T>(&encoded, function)?;
+    queue.push(&encoded);
+    queue.end(None);
+    Ok(())
+}
+
+fn consume<T: Argument>(
+    inputs: Inputs<T>,
+    function: &'static str,
+    queue: &InputQueue,
+    at: &Cell<At>,
+) -> Result<()> {
+    let iterator = match inputs.source {
+        Source::Values(iterator) => iterator,
+        Source::Outcomes(job) => return chain(&job, queue),
+        Source::Objects(objects) => return parts::<T>(&objects, function, queue),
+        Source::Wanted(..) => {
+            return Err(Error::new(ErrorKind::Unexpected, "the objects were not looked for"));
+        }
+    };
+    let mut encoded = Vec::new();
+    for (number, input) in iterator.enumerate() {
+        encoded.clear();
+        at.set(At::Serialize(number));
+        encode(&input, number, function, &mut encoded)?;
+        // Once per job is enough to notice a type whose two halves of serde disagree, before anything is run.
+        if number == 0 {
+            check_decodes::<T>(&encoded, function)?;
+        }
+        drop(input);
+        at.set(At::Iterator);
+        if !queue.push(&encoded) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Queues the parts of objects, each with the same arguments behind it.
+fn parts<T: Argument>(objects: &Objects, function: &'static str, queue: &InputQueue) -> Result<()> {
+    check_decodes::<T>(&objects.with, function)?;
+    let mut encoded = Vec::new();
+    for partition in objects.prepared.parts() {
+        encoded.clear();
+        partition.write(&mut encoded)?;
+        encoded.extend_from_slice(&objects.with);
+        if !queue.push(&encoded) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Hands the values of another job's calls over, in their order and without decoding them. A call whose input failed
+/// ends with that failure; the others go on.
+fn chain(job: &JobState, queue: &InputQueue) -> Result<()> {
+    let mut next = 0;
+    loop {
+        let waited = runtime::driver().block_on(job.wait_for(|outcomes, progress| {
+            outcomes.done().contains(next) || progress.complete && next >= progress.known
+        }));
+        waited.map_err(|error| {
+            let problem = format!("the job that gives the inputs cannot go on: {error}");
+            Error::new(error.kind(), problem).with_source(error)
+        })?;
+        let Some((report, index)) =
+            job.read(|outcomes| outcomes.get(next).map(|(report, index)| (report.into_owned(), index)))
+        else {
+            return Ok(());
+        };
+        for index in index..report.len() {
+            let wanted = if report.tag(index) == Tag::Ok {
+                queue.push(report.value(index))
+            } else {
+                queue
+                    .push_failed(input_failed(&job.read(|outcomes| job.call_error(outcomes, &report, index))))
+            };
+            if !wanted {
+                return Ok(());
+            }
+            next += 1;
+        }
+    }
+}
+
+/// The error of a call whose input is the outcome of a call that failed.
+pub(crate) fn input_failed(cause: &CallError) -> Vec<u8> {
+    let error = CallError::new(cause.kind().clone(), format!("its input failed: {cause}"))
+        .with_chain(cause.chain().iter().map(ToString::to_string).collect());
+    rmp_serde::to_vec_named(&error).unwrap_or_default()
+}
+
+fn encode<T: Argument>(input: &T, number: usize, function: &str, out: &mut Vec<u8>) -> Result<()> {
+    value::encode_into(input, out).map_err(|error| {
+        Error::new(
+            ErrorKind::InvalidInput,
+            format!("the argument of call {number} of `{function}` cannot be encoded: {error}"),
+        )
+        .with_hint(if error.is_too_deep() { TOO_DEEP } else { "the type's own `Serialize` says so" })
+        .with_source(error)
+    })?;
+    let bytes = out.len();
+    if bytes > MAX_VALUE {
+        return Err(Error::new(
+            ErrorKind::PayloadTooLarge,
+            format!("the argument of call {number} of `{function}` has {bytes} bytes, and the limit is {MAX_VALUE}"),
+        )
+        .with_hint("put it into the storage and pass its name"));
+    }
+    Ok(())
+}
+
+fn check_decodes<T: Argument>(encoded: &[u8], function: &str) -> Result<()> {
+    value::decode::<T>(encoded).map(drop).map_err(|error| {
+        Error::new(
+            ErrorKind::InvalidInput,
+            format!("the argument of call 0 of `{function}` does not decode again: {error}"),
+        )
+        .with_hint(match error.is_too_deep() {
+            true => TOO_DEEP.to_owned(),
+            false => format!(
+                "the `Deserialize` of `{}` does not read what its `Serialize` writes; values travel as MessagePack with \
+                 field names",
+                std::any::type_name::<T>()
+            ),
+        })
+        .with_source(error)
+    })
+}
+
+const TOO_DEEP: &str = "send it as a flat list whose elements name each other by their place";
+
+/// What a panic said.
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("it did not say why")
+}

@@ -1,0 +1,229 @@
+//! [`History`]: how long the calls of functions took in earlier jobs, kept in the storage for planning.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures_util::StreamExt;
+
+use super::{Measured, background::Pending};
+use crate::{
+    config::Config,
+    error::{Error, ErrorKind, Result},
+    function::Entry,
+    journal::{open, seal},
+    plan::{Basis, Workload},
+    runtime,
+    storage::{StorageClient, own_keys::HISTORY},
+};
+
+/// The most bytes of a history: some hundred classes of durations.
+const LONGEST: u64 = 1 << 20;
+
+/// How long the calls of functions took, by program, function, backend and memory. What is lost of it, or wrong,
+/// makes plans worse and nothing else.
+pub struct History {
+    storage: StorageClient,
+    /// Where the program's histories are.
+    folder: String,
+    /// Whether anything is read or written at all.
+    kept: bool,
+    /// What was read or learnt by this executor; `None` where nothing is stored.
+    known: Mutex<HashMap<String, Option<Measured>>>,
+    /// What the executor waits for when it goes.
+    pending: Arc<Pending>,
+}
+
+impl History {
+    pub(crate) fn new(
+        storage: StorageClient,
+        prefix: Option<&str>,
+        kept: bool,
+        pending: Arc<Pending>,
+    ) -> Self {
+        let program = std::env::current_exe().ok();
+        let program = program.as_deref().and_then(|path| path.file_stem()).unwrap_or_default();
+        let folder = folder(prefix, &program.to_string_lossy());
+        Self { storage, folder, kept, known: Mutex::default(), pending }
+    }
+
+    /// What earlier jobs of a function took, for whoever has not got the program at hand.
+    ///
+    /// # Errors
+    /// `NotFound` that says what is remembered of the program; or the storage cannot be read.
+    pub fn of_program(
+        config: &Config,
+        program: &str,
+        function: &str,
+        backend: &str,
+        memory: u64,
+    ) -> Result<Workload> {
+        let (storage, locator) = StorageClient::open(config)?;
+        let folder = folder(locator.prefix.as_deref(), program);
+        let history = Self {
+            storage,
+            folder,
+            kept: true,
+            known: Mutex::default(),
+            pending: Arc::new(Pending::default()),
+        };
+        let key = history.key_of(function, backend, memory);
+        runtime::start()?.block_on(async {
+            if let Some(expected) = history.load(&key).await.as_ref().and_then(expected) {
+                return Ok(expected);
+            }
+            // What cannot be read of it is not known.
+            let found = history.storage.storage().survey(history.storage.bucket(), &history.folder);
+            let found = found.filter_map(|object| std::future::ready(object.ok()));
+            let keys: Vec<String> = found.map(|object| object.key).collect().await;
+            let known = keys.iter().filter_map(|key| key.strip_prefix(&history.folder));
+            let known: Vec<_> = known.filter(|name| !history.storage.storage().is_unfinished(name)).collect();
+            let hint = match known.is_empty() {
+                true => format!("nothing is remembered of a program `{program}`: run a map of it once"),
+                false => format!("of `{program}` there are (function/backend-memory): {}", known.join(", ")),
+            };
+            let problem = format!("no job of `{function}` on `{backend}` is remembered");
+            Err(Error::new(ErrorKind::NotFound, problem).with_hint(hint))
+        })
+    }
+
+    /// Where the history of a function is kept; what it takes differs between backends and sizes of workers.
+    pub(crate) fn key(&self, entry: &Entry, backend: &str, memory: u64) -> String {
+        self.key_of(entry.name.unwrap_or(entry.path), backend, memory)
+    }
+
+    fn key_of(&self, function: &str, backend: &str, memory: u64) -> String {
+        format!("{}{}/{}-{memory}", self.folder, fit(function), fit(backend))
+    }
+
+    /// What this executor knows already.
+    pub(crate) fn known(&self, key: &str) -> Option<Measured> {
+        self.lock().get(key).cloned().flatten()
+    }
+
+    /// What is stored, read once.
+    pub(crate) async fn load(&self, key: &str) -> Option<Measured> {
+        if !self.kept {
+            return None;
+        }
+        if let Some(known) = self.lock().get(key) {
+            return known.clone();
+        }
+        let read = match self.read(key).await {
+            Ok(read) => read,
+            Err(error) => {
+                tracing::debug!(key, %error, "cannot read how long earlier calls took");
+                None
+            }
+        };
+        // Something may have been learnt meanwhile.
+        self.lock().entry(key.to_owned()).or_insert(read).clone()
+    }
+
+    async fn read(&self, key: &str) -> Result<Option<Measured>> {
+        let (storage, bucket) = (self.storage.storage(), self.storage.bucket());
+        let object = match storage.get_within(bucket, key, LONGEST).await {
+            Ok(object) => object,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let json = open(name(key), &object, key).await?;
+        // What another version has written may mean something else.
+        Ok(serde_json::from_slice::<Measured>(&json)
+            .ok()
+            .filter(|read| read.workload(Basis::Given).is_some()))
+    }
+
+    /// Adds what a job took, here at once and in the storage soon.
+    fn learn(self: &Arc<Self>, key: String, measured: Measured) {
+        if !self.kept || measured.calls() == 0 {
+            return;
+        }
+        let history = Arc::clone(self);
+        self.pending.begin();
+        runtime::driver().spawn(async move {
+            let before = history.load(&key).await.unwrap_or_default();
+            let now = before.then(&measured);
+            let json = serde_json::to_vec(&now).unwrap_or_default();
+            history.lock().insert(key.clone(), Some(now));
+            let sealed = seal(name(&key), json.into()).await;
+            if let Err(error) = history.storage.put_object(history.storage.bucket(), &key, sealed).await {
+                tracing::debug!(key, %error, "cannot store how long calls took");
+            }
+            history.pending.end();
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Option<Measured>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("History")
+            .field("folder", &self.folder)
+            .field("kept", &self.kept)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a job's driver tells of its calls when it is finished.
+#[derive(Debug, Clone)]
+pub struct Learn {
+    pub(crate) history: Arc<History>,
+    pub(crate) key: String,
+}
+
+impl Learn {
+    /// What is known of earlier jobs.
+    pub(crate) fn earlier(&self) -> Option<Measured> {
+        self.history.known(&self.key)
+    }
+
+    pub(crate) fn from(&self, measured: Measured) {
+        self.history.learn(self.key.clone(), measured);
+    }
+}
+
+/// What a history is called for its digest, wherever the prefix puts it.
+fn name(key: &str) -> &str {
+    key.find(HISTORY).map_or(key, |at| &key[at..])
+}
+
+fn folder(prefix: Option<&str>, program: &str) -> String {
+    let prefix = prefix.map_or(String::new(), |prefix| format!("{}/", prefix.trim_end_matches('/')));
+    format!("{prefix}{HISTORY}{}/", fit(program))
+}
+
+/// What earlier jobs say of the calls of the next.
+pub(crate) fn expected(measured: &Measured) -> Option<Workload> {
+    measured.workload(Basis::History { calls: measured.calls() })
+}
+
+/// The name as a part of a key.
+fn fit(name: &str) -> String {
+    let fit = |character: char| match character {
+        'a'..='z' | 'A'..='Z' | '0'..='9' | '_' | '-' => character,
+        _ => '.',
+    };
+    let name: String = name.chars().take(200).map(fit).collect();
+    // An empty part, or one of dots alone, would be another folder.
+    if name.chars().all(|character| character == '.') { format!("_{name}") } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_name_is_one_part_of_a_key() {
+        for (name, wanted) in
+            [("app::double", "app..double"), ("..", "_.."), ("", "_"), ("a/b", "a.b"), ("ü", "_.")]
+        {
+            assert_eq!(fit(name), wanted);
+        }
+    }
+}

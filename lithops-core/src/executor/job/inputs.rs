@@ -1,0 +1,157 @@
+//! [`Inputs`]: what a job is given, one argument or a tuple per call, consumed lazily.
+
+use std::{fmt, sync::Arc};
+
+use serde::Serialize;
+
+use super::JobState;
+use crate::{
+    error::{Error, ErrorKind, Result},
+    function::{Argument, Entry},
+    partition::{DataSource, ObjectOptions, Prepared, Surroundings, Wanted, prepare},
+    value,
+};
+
+/// The inputs of a job, consumed by another thread as calls are dispatched.
+pub struct Inputs<T> {
+    pub(crate) source: Source<T>,
+}
+
+/// Where inputs come from.
+pub(crate) enum Source<T> {
+    /// From an iterator of the user's.
+    Values(Box<dyn Iterator<Item = T> + Send>),
+    /// From the calls of another job: the value of each is the argument of the call with the same number.
+    Outcomes(Arc<JobState>),
+    /// Parts of objects that are still to be found.
+    Wanted(Vec<Wanted>, Result<Vec<u8>>),
+    /// Parts of objects.
+    Objects(Objects),
+}
+
+/// Parts of objects, and what every call gets besides.
+pub(crate) struct Objects {
+    pub(crate) prepared: Prepared,
+    /// Encoded.
+    pub(crate) with: Vec<u8>,
+}
+
+impl<T> Inputs<T> {
+    /// The outcomes of another job.
+    pub(crate) fn outcomes(job: Arc<JobState>) -> Self {
+        Self { source: Source::Outcomes(job) }
+    }
+
+    /// Parts of objects, each with the same arguments.
+    pub(crate) fn objects(wanted: Vec<Wanted>, with: &T) -> Self
+    where
+        T: Serialize,
+    {
+        let with = value::encode(with).map_err(|error| {
+            let message = format!("what the data source is given with cannot be encoded: {error}");
+            Error::new(ErrorKind::InvalidInput, message).with_source(error)
+        });
+        Self { source: Source::Wanted(wanted, with) }
+    }
+
+    /// The same, with its objects found and cut; other inputs stay as they are.
+    pub(crate) async fn found(self, options: &ObjectOptions, around: &Surroundings) -> Result<Self> {
+        let Source::Wanted(wanted, with) = self.source else { return Ok(self) };
+        let with = with?;
+        let prepared = prepare(wanted, options.clone(), around).await?;
+        Ok(Self { source: Source::Objects(Objects { prepared, with }) })
+    }
+
+    /// How many calls each object makes, where the inputs are objects.
+    pub(crate) fn parts_by_object(&self) -> Option<Vec<u64>> {
+        match &self.source {
+            Source::Objects(objects) => Some(objects.prepared.parts_by_object()),
+            _ => None,
+        }
+    }
+
+    /// Whether the inputs are objects.
+    pub(crate) fn are_objects(&self) -> bool {
+        matches!(self.source, Source::Wanted(..) | Source::Objects(_))
+    }
+
+    /// Whether its objects are still to be found.
+    pub(crate) fn are_wanted(&self) -> bool {
+        matches!(self.source, Source::Wanted(..))
+    }
+
+    /// Refuses inputs of another kind than the function takes.
+    pub(crate) fn check(&self, entry: &Entry, options: &ObjectOptions) -> Result<()> {
+        let function = entry.display_name();
+        let wrong =
+            |message: String, hint: &str| Err(Error::new(ErrorKind::InvalidInput, message).with_hint(hint));
+        match (entry.takes_object, self.are_objects()) {
+            (true, false) => wrong(
+                format!("`{function}` takes a `DataObject`, and its inputs are no data source"),
+                "give it for example `DataSource::prefix(\"bucket/logs/\")`",
+            ),
+            (false, true) => wrong(
+                format!("`{function}` takes no `DataObject`, and its inputs are a data source"),
+                "add a parameter `object: DataObject`",
+            ),
+            (false, false) if options.any().is_some() => wrong(
+                format!("`{}` is about objects, and the inputs are none", options.any().unwrap_or_default()),
+                "leave it out; `.chunksize(..)` says how many calls a worker is given",
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// How many there are, when that is known beforehand.
+    #[must_use]
+    pub fn exact_len(&self) -> Option<u64> {
+        match &self.source {
+            Source::Values(iterator) => {
+                let (low, high) = iterator.size_hint();
+                (high == Some(low)).then_some(low as u64)
+            }
+            Source::Wanted(..) => None,
+            Source::Objects(objects) => Some(objects.prepared.len()),
+            Source::Outcomes(job) => {
+                let progress = job.progress();
+                progress.complete.then_some(progress.known)
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for Inputs<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inputs").field("exact_len", &self.exact_len()).finish()
+    }
+}
+
+/// What can be given to `map`: anything that iterates over the function's argument; or the futures of another map,
+/// whose values become the arguments as they come in, in their order.
+///
+/// The iterator is moved to another thread and consumed as calls are dispatched, so that it is `Send + 'static`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not give the inputs of this function",
+    label = "not an iterator over `{T}`",
+    note = "several arguments are given as a tuple per call; the iterator must be `Send + 'static`"
+)]
+pub trait IntoInputs<T> {
+    /// The inputs.
+    fn into_inputs(self) -> Inputs<T>;
+}
+
+impl<T, I> IntoInputs<T> for I
+where
+    I: IntoIterator<Item = T>,
+    I::IntoIter: Send + 'static,
+{
+    fn into_inputs(self) -> Inputs<T> {
+        Inputs { source: Source::Values(Box::new(self.into_iter())) }
+    }
+}
+
+impl<A: Argument> IntoInputs<A> for DataSource<A> {
+    fn into_inputs(self) -> Inputs<A> {
+        Inputs::objects(self.wanted, &self.with)
+    }
+}

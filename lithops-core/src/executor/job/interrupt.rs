@@ -1,0 +1,131 @@
+//! Ctrl-C: ends the jobs of the program, so that nothing runs on and costs money, and then the program.
+
+use std::{
+    fs,
+    future::Future,
+    sync::{
+        Arc, Mutex, Once, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::{sleep, timeout},
+};
+
+use super::JobState;
+use crate::runtime;
+
+/// The exit code of a program that was interrupted, as shells have it.
+const EXIT_INTERRUPTED: i32 = 130;
+/// How long ending the jobs may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+static JOBS: Mutex<Vec<Weak<JobState>>> = Mutex::new(Vec::new());
+/// Tasks that drive jobs or end invocations.
+static AT_WORK: AtomicUsize = AtomicUsize::new(0);
+
+/// Notes a job that an interruption is to end. The first one makes the program listen, unless it handles or ignores
+/// the signal itself.
+pub(crate) fn note(job: &Arc<JobState>) {
+    static LISTEN: Once = Once::new();
+    LISTEN.call_once(|| {
+        if is_default() {
+            runtime::driver().spawn(async {
+                // Without the signal the program ends as it would without this library.
+                if let Ok(interrupts) = signal(SignalKind::interrupt()) {
+                    wait(interrupts).await;
+                }
+            });
+        }
+    });
+    let mut jobs = JOBS.lock().unwrap_or_else(PoisonError::into_inner);
+    if jobs.len() == jobs.capacity() {
+        jobs.retain(|job| job.strong_count() > 0);
+    }
+    jobs.push(Arc::downgrade(job));
+}
+
+/// Ends an invocation, and is waited for when the program is interrupted meanwhile.
+pub(crate) fn end(ending: impl Future<Output = ()> + Send + 'static) {
+    let at_work = AtWork::begin();
+    tokio::spawn(async move {
+        ending.await;
+        drop(at_work);
+    });
+}
+
+/// A task that an interruption of the program waits for.
+#[derive(Debug)]
+pub(crate) struct AtWork(());
+
+impl AtWork {
+    pub(crate) fn begin() -> Self {
+        AT_WORK.fetch_add(1, Ordering::AcqRel);
+        Self(())
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        AT_WORK.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// How many tasks there are that an interruption of the program waits for.
+pub(crate) fn at_work() -> usize {
+    AT_WORK.load(Ordering::Acquire)
+}
+
+/// Whether nobody has said what the signal is to do: its bits among the caught and the ignored ones.
+fn is_default() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let is_set = |name: &str| {
+        let mask = status.lines().find_map(|line| line.strip_prefix(name));
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+        mask & (1 << (SignalKind::interrupt().as_raw_value() - 1)) != 0
+    };
+    !is_set("SigCgt:") && !is_set("SigIgn:")
+}
+
+#[expect(clippy::exit, clippy::disallowed_methods, reason = "the user has asked for the program's end")]
+async fn wait(mut interrupts: Signal) {
+    interrupts.recv().await;
+    let live: Vec<_> = {
+        let jobs = JOBS.lock().unwrap_or_else(PoisonError::into_inner);
+        jobs.iter().filter_map(Weak::upgrade).filter(|job| !job.progress().is_finished()).collect()
+    };
+    for job in &live {
+        let progress = job.progress();
+        let place = format!("{} of {} calls of `{}` are done", progress.done, progress.known, job.function());
+        let id = job.id();
+        let rest = match (job.locator().is_some(), job.is_detached()) {
+            (false, _) => "the others are cancelled".to_owned(),
+            (true, false) => format!("what runs is ended, and `fexec.attach` goes on with job {id}"),
+            (true, true) => format!("what runs goes on, and so does `fexec.attach` with job {id}"),
+        };
+        say(&format!("interrupted: {place}; {rest}"));
+        job.interrupt();
+    }
+    // The program itself learns nothing: it would go on, and end before what runs elsewhere is ended.
+    let ended = async {
+        while at_work() > 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        done = timeout(PATIENCE, ended) => if done.is_err() {
+            say(&format!("some workers could not be ended within {PATIENCE:?}, and may run on until their timeout"));
+        },
+        // Twice: at once.
+        _ = interrupts.recv() => {}
+    }
+    std::process::exit(EXIT_INTERRUPTED);
+}
+
+#[expect(clippy::print_stderr, reason = "the program ends, and whoever has interrupted it is there to read")]
+fn say(message: &str) {
+    eprintln!("lithops: {message}");
+}

@@ -1,0 +1,214 @@
+//! [`Values`]: the methods of futures that decode values.
+//!
+//! They exist twice, so that a function that returns `Result<T, E>` gives `T`: on `FuturesList<Result<T, E>>`
+//! itself, and, reached by `Deref` when that does not apply, on `Values<T>`.
+
+use std::{marker::PhantomData, ops::Deref, sync::Arc};
+
+use serde::de::DeserializeOwned;
+
+use super::{AsCompleted, FuturesList, ResponseFuture, ResponseValue, progress_bar, spin_wait};
+use crate::{
+    error::{CallError, CallErrorKind, Error, ErrorKind, Result},
+    executor::{
+        api::Mode,
+        job::{JobState, Outcomes},
+    },
+    id::CallId,
+    protocol::Report,
+    value,
+};
+
+/// A list of outcomes has no more calls than this that were cancelled together, which may be more than there is memory
+/// for.
+const LISTED: u64 = 1 << 20;
+
+/// The decoding half of a [`FuturesList`].
+#[derive(Debug)]
+pub struct Values<R, M: Mode> {
+    pub(crate) job: Arc<JobState>,
+    pub(crate) types: PhantomData<fn() -> (R, M)>,
+}
+
+impl<R, M: Mode> Deref for FuturesList<R, M> {
+    type Target = Values<R, M>;
+
+    fn deref(&self) -> &Values<R, M> {
+        &self.values
+    }
+}
+
+impl<R, M: Mode> Deref for ResponseFuture<R, M> {
+    type Target = ResponseValue<R, M>;
+
+    fn deref(&self) -> &ResponseValue<R, M> {
+        &self.value
+    }
+}
+
+macro_rules! list_methods {
+    ($T:ident) => {
+        /// Waits for all calls and gives their values, in the order of the inputs.
+        ///
+        /// # Errors
+        /// The error of the first failed call, in the order of the inputs, once all calls have ended: none is
+        /// destroyed by another's failure, and [`outcomes`](Self::outcomes) has them all.
+        pub fn get_result(&self) -> M::Out<Result<Vec<$T>>>
+        where
+            $T: DeserializeOwned + Send + 'static,
+        {
+            let job = Arc::clone(&self.job);
+            M::run(async move {
+                let mut values = Vec::new();
+                finished(&job, |outcome| {
+                    values.push(outcome?);
+                    Ok(())
+                })
+                .await
+                .map(|()| values)
+            })
+        }
+
+        /// Waits for all calls and gives the outcome of each, in the order of the inputs.
+        ///
+        /// # Errors
+        /// When the job as a whole could not go on, or more than a million of its calls were cancelled together. A failed
+        /// call is an `Err` in the list.
+        pub fn outcomes(&self) -> M::Out<Result<Vec<Result<$T, CallError>>>>
+        where
+            $T: DeserializeOwned + Send + 'static,
+        {
+            let job = Arc::clone(&self.job);
+            M::run(async move {
+                let mut outcomes = Vec::new();
+                finished(&job, |outcome| {
+                    outcomes.push(outcome);
+                    Ok(())
+                })
+                .await
+                .map(|()| outcomes)
+            })
+        }
+
+        /// The calls as they end: a `Stream`, or an `Iterator` in the blocking form.
+        #[must_use]
+        pub fn as_completed(&self) -> AsCompleted<$T, M> {
+            AsCompleted::new(Arc::clone(&self.job))
+        }
+    };
+}
+
+macro_rules! call_methods {
+    ($T:ident) => {
+        /// Waits for the call and gives its value.
+        ///
+        /// # Errors
+        /// The call's error, as an [`Error`] of kind `CallFailed`; or the job's.
+        pub fn result(&self) -> M::Out<Result<$T>>
+        where
+            $T: DeserializeOwned + Send + 'static,
+        {
+            let (job, call) = (Arc::clone(&self.job), self.call);
+            M::run(async move { outcome_of(&job, call).await?.map_err(Error::from) })
+        }
+
+        /// Waits for the call and gives its outcome.
+        ///
+        /// # Errors
+        /// When the job as a whole could not go on.
+        pub fn outcome(&self) -> M::Out<Result<Result<$T, CallError>>>
+        where
+            $T: DeserializeOwned + Send + 'static,
+        {
+            let (job, call) = (Arc::clone(&self.job), self.call);
+            M::run(async move { outcome_of(&job, call).await })
+        }
+    };
+}
+
+impl<R, M: Mode> Values<R, M> {
+    list_methods!(R);
+}
+
+impl<T, E, M: Mode> FuturesList<Result<T, E>, M> {
+    list_methods!(T);
+}
+
+impl<R, M: Mode> ResponseValue<R, M> {
+    call_methods!(R);
+}
+
+impl<T, E, M: Mode> ResponseFuture<Result<T, E>, M> {
+    call_methods!(T);
+}
+
+fn decode_value<T: DeserializeOwned>(report: &Report, index: usize) -> Result<T, String> {
+    report.decode(index, |bytes| value::decode(bytes)).map_err(|error| error.to_string())
+}
+
+/// Waits for the whole job, then hands every outcome over, in the order of the calls.
+async fn finished<T: DeserializeOwned>(
+    job: &Arc<JobState>,
+    mut take: impl FnMut(Result<T, CallError>) -> Result<()>,
+) -> Result<()> {
+    let shown = progress_bar::show(job);
+    job.wait_for(|_, progress| progress.is_finished()).await?;
+    drop(shown);
+    // The reports are cheap to clone, and decoding a million values is not done under the lock.
+    let parts = job.read(Outcomes::parts);
+    let mut never_made = 0u64;
+    for part in &parts {
+        never_made = never_made.saturating_add(part.together().unwrap_or(0));
+        for place in 0..part.calls() {
+            let (report, index) = part.get(place);
+            let outcome = if report.tag(index) == crate::protocol::Tag::Ok {
+                decode_value(&report, index)
+                    .map_err(|error| undecodable(job, report.header.run.first + index as u64, &error))
+            } else {
+                Err(job.read(|outcomes| job.call_error(outcomes, &report, index)))
+            };
+            take(outcome)?;
+            if never_made > LISTED && part.together().is_some() {
+                return Err(too_many_to_list(job, never_made));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn too_many_to_list(job: &JobState, never_made: u64) -> Error {
+    let known = job.progress().known;
+    Error::new(
+        ErrorKind::PayloadTooLarge,
+        format!("the job has {known} calls, and the outcomes of {never_made} that were ended together are too many for a list"),
+    )
+    .with_hint("ask single calls with `futures.get(..)`, or take the calls one by one from `as_completed`")
+}
+
+/// Waits for one call.
+async fn outcome_of<T: DeserializeOwned>(job: &Arc<JobState>, call: u64) -> Result<Result<T, CallError>> {
+    let _shown = progress_bar::show(job);
+    let ended = job.wait_for(|outcomes, progress| {
+        outcomes.done().contains(call) || progress.complete && call >= progress.known
+    });
+    spin_wait::wait(job, ended).await?;
+    committed(job, call).ok_or_else(|| {
+        Error::new(ErrorKind::NotFound, format!("the job has no call {call}"))
+            .with_hint(format!("its calls are numbered 0 to {}", job.progress().known.saturating_sub(1)))
+    })
+}
+
+/// The outcome of a call that has one.
+pub(crate) fn committed<T: DeserializeOwned>(job: &JobState, call: u64) -> Option<Result<T, CallError>> {
+    let report = job.report_of(call)?;
+    Some(if report.tag(0) == crate::protocol::Tag::Ok {
+        decode_value(&report, 0).map_err(|error| undecodable(job, call, &error))
+    } else {
+        Err(job.read(|outcomes| job.call_error(outcomes, &report, 0)))
+    })
+}
+
+fn undecodable(job: &JobState, call: u64, error: &str) -> CallError {
+    CallError::new(CallErrorKind::Undecodable, format!("the result does not decode: {error}"))
+        .with_call(CallId::from(call), job.function())
+}

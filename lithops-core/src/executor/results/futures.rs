@@ -1,0 +1,305 @@
+//! [`FuturesList`]: the handles of a job's calls.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    marker::PhantomData,
+    ops::Index,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use futures_util::{Stream, future::BoxFuture};
+use serde::de::DeserializeOwned;
+
+use super::{
+    ResponseFuture, Summary, Values, Wait, decode,
+    handles::{self, Handles},
+};
+use crate::{
+    error::{CallError, CallErrorKind, Result},
+    executor::{
+        api::{Async, Blocking, Mode},
+        job::{Inputs, IntoInputs, JobState, Progress},
+    },
+    id::{CallId, JobId},
+    plan::Plan,
+    protocol::CallStats,
+    runtime,
+    tracker::Ranges,
+};
+
+/// The handles of a job's calls, in the order of the inputs. Cheap to clone; dropping it cancels nothing.
+pub struct FuturesList<R, M: Mode = Async> {
+    pub(crate) values: Values<R, M>,
+    handles: Arc<Handles<R, M>>,
+}
+
+impl<R, M: Mode> FuturesList<R, M> {
+    pub(crate) fn new(job: Arc<JobState>) -> Self {
+        Self { values: Values { job, types: PhantomData }, handles: Arc::new(Handles::default()) }
+    }
+
+    /// How many calls. Known at once when the inputs know their length; else it grows until they end.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        usize::try_from(self.values.job.progress().known).unwrap_or(usize::MAX)
+    }
+
+    /// Whether there is no call, as far as is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The handle of a call, if there is one.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<&ResponseFuture<R, M>> {
+        (index < self.len()).then(|| self.handles.get(&self.values.job, index))
+    }
+
+    /// The handles, in the order of the inputs. Each is kept while the list is, once it was asked for.
+    pub fn iter(&self) -> impl Iterator<Item = &ResponseFuture<R, M>> {
+        handles::Iter::new(&self.handles, &self.values.job, self.len())
+    }
+
+    /// The job.
+    #[must_use]
+    pub fn job_id(&self) -> JobId {
+        self.values.job.id()
+    }
+
+    /// The plan: workers, chunks, sub-workers; what auto has chosen anew meanwhile is what it says.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        self.values.job.plan()
+    }
+
+    /// What the job has come to so far, beside what was predicted when it was started. It looks at every call.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        Summary::of(&self.values.job)
+    }
+
+    /// How far the job is.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.values.job.progress()
+    }
+
+    /// Waits until all calls have an outcome, or as few as `return_when` says.
+    pub fn wait(&self) -> Wait<R, M> {
+        Wait::new(Arc::clone(&self.values.job))
+    }
+
+    /// Ends the job: calls without an outcome get the outcome `Cancelled`, those that run are ended. Calls of a lazy
+    /// input that were never made get it too, and take no memory.
+    ///
+    /// # Errors
+    /// When the job ended with an error before.
+    pub fn cancel(&self) -> M::Out<Result<()>> {
+        let job = Arc::clone(&self.values.job);
+        M::run(async move {
+            job.cancel();
+            job.wait_for(|_, progress| progress.is_finished()).await
+        })
+    }
+}
+
+impl<T, M: Mode> IntoInputs<T> for FuturesList<T, M> {
+    fn into_inputs(self) -> Inputs<T> {
+        Inputs::outcomes(Arc::clone(&self.values.job))
+    }
+}
+
+impl<T, M: Mode> IntoInputs<T> for &FuturesList<T, M> {
+    fn into_inputs(self) -> Inputs<T> {
+        Inputs::outcomes(Arc::clone(&self.values.job))
+    }
+}
+
+impl<T, E, M: Mode> IntoInputs<T> for FuturesList<Result<T, E>, M> {
+    fn into_inputs(self) -> Inputs<T> {
+        Inputs::outcomes(Arc::clone(&self.values.job))
+    }
+}
+
+impl<T, E, M: Mode> IntoInputs<T> for &FuturesList<Result<T, E>, M> {
+    fn into_inputs(self) -> Inputs<T> {
+        Inputs::outcomes(Arc::clone(&self.values.job))
+    }
+}
+
+impl<T, E, M: Mode> From<FuturesList<Result<T, E>, M>> for FuturesList<T, M> {
+    fn from(list: FuturesList<Result<T, E>, M>) -> Self {
+        Self::new(Arc::clone(&list.values.job))
+    }
+}
+
+impl<R, M: Mode> Index<usize> for FuturesList<R, M> {
+    type Output = ResponseFuture<R, M>;
+
+    fn index(&self, index: usize) -> &ResponseFuture<R, M> {
+        let len = self.len();
+        assert!(index < len, "call {index} of a job of {len} calls");
+        self.handles.get(&self.values.job, index)
+    }
+}
+
+impl<R, M: Mode> Clone for FuturesList<R, M> {
+    fn clone(&self) -> Self {
+        let values = Values { job: Arc::clone(&self.values.job), types: PhantomData };
+        Self { values, handles: Arc::clone(&self.handles) }
+    }
+}
+
+impl<R, M: Mode> fmt::Debug for FuturesList<R, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FuturesList")
+            .field("job", &self.job_id())
+            .field("progress", &self.progress())
+            .finish()
+    }
+}
+
+/// The calls of a job as they end.
+pub struct AsCompleted<R, M: Mode> {
+    job: Arc<JobState>,
+    seen: Ranges,
+    ready: VecDeque<(u64, u64)>,
+    waiting: Option<BoxFuture<'static, Result<()>>>,
+    ended: bool,
+    types: PhantomData<fn() -> (R, M)>,
+}
+
+impl<R, M: Mode> AsCompleted<R, M> {
+    pub(crate) fn new(job: Arc<JobState>) -> Self {
+        Self {
+            job,
+            seen: Ranges::default(),
+            ready: VecDeque::new(),
+            waiting: None,
+            ended: false,
+            types: PhantomData,
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Completed<R>>> {
+        loop {
+            if let Some((first, end)) = self.ready.pop_front() {
+                if first + 1 < end {
+                    self.ready.push_front((first + 1, end));
+                }
+                return Poll::Ready(Some(Completed {
+                    job: Arc::clone(&self.job),
+                    call: first,
+                    lost: None,
+                    types: PhantomData,
+                }));
+            }
+            let progress = self.job.progress();
+            if self.ended || progress.complete && self.seen.len() == progress.known {
+                return Poll::Ready(None);
+            }
+            let (job, seen) = (Arc::clone(&self.job), self.seen.len());
+            let waiting = self.waiting.get_or_insert_with(|| {
+                Box::pin(async move {
+                    job.wait_for(|outcomes, progress| outcomes.done().len() > seen || progress.is_finished())
+                        .await
+                })
+            });
+            let waited = ready!(waiting.as_mut().poll(context));
+            self.waiting = None;
+            self.job.read(|outcomes| {
+                for (first, end) in outcomes.done().iter() {
+                    self.ready.extend(self.seen.missing(first, end));
+                }
+            });
+            if let (Err(error), true) = (waited, self.ready.is_empty()) {
+                // The job cannot go on: the first call without an outcome says why, and the stream ends.
+                let call = self.seen.missing(0, u64::MAX).first().map_or(0, |(first, _)| *first);
+                self.ended = true;
+                let lost = Some(CallError::new(CallErrorKind::WorkerLost, error.to_string()));
+                return Poll::Ready(Some(Completed {
+                    job: Arc::clone(&self.job),
+                    call,
+                    lost,
+                    types: PhantomData,
+                }));
+            }
+            self.ready.iter().for_each(|(first, end)| self.seen.insert(*first, *end));
+        }
+    }
+}
+
+impl<R> AsCompleted<R, Async> {
+    /// The next call that has ended; `None` when all have. No `StreamExt` is needed.
+    pub async fn next(&mut self) -> Option<Completed<R>> {
+        std::future::poll_fn(|context| self.poll(context)).await
+    }
+}
+
+impl<R> Stream for AsCompleted<R, Async> {
+    type Item = Completed<R>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Completed<R>>> {
+        self.poll(context)
+    }
+}
+
+impl<R> Iterator for AsCompleted<R, Blocking> {
+    type Item = Completed<R>;
+
+    fn next(&mut self) -> Option<Completed<R>> {
+        runtime::driver().block_on(std::future::poll_fn(|context| self.poll(context)))
+    }
+}
+
+impl<R, M: Mode> fmt::Debug for AsCompleted<R, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsCompleted").field("job", &self.job.id()).field("seen", &self.seen.len()).finish()
+    }
+}
+
+/// A call that has ended.
+pub struct Completed<R> {
+    job: Arc<JobState>,
+    call: u64,
+    lost: Option<CallError>,
+    types: PhantomData<fn() -> R>,
+}
+
+impl<R> Completed<R> {
+    /// The call's number within its job.
+    #[must_use]
+    pub fn call_id(&self) -> CallId {
+        CallId::from(self.call)
+    }
+
+    /// When and where it ran.
+    #[must_use]
+    pub fn stats(&self) -> Option<CallStats> {
+        self.job.stats(self.call)
+    }
+
+    /// Its outcome, decoded anew each time.
+    ///
+    /// # Errors
+    /// The call's error.
+    pub fn outcome(&self) -> Result<R, CallError>
+    where
+        R: DeserializeOwned,
+    {
+        match &self.lost {
+            Some(error) => Err(error.clone().with_call(self.call_id(), self.job.function())),
+            None => decode::committed(&self.job, self.call).expect("it was seen among the committed calls"),
+        }
+    }
+}
+
+impl<R> fmt::Debug for Completed<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Completed").field("job", &self.job.id()).field("call", &self.call).finish()
+    }
+}

@@ -1,0 +1,144 @@
+//! [`ResponseFuture`]: the handle of one call.
+
+use std::{fmt, marker::PhantomData, sync::Arc};
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    executor::{
+        api::{Async, Mode},
+        job::JobState,
+    },
+    id::{CallId, JobId},
+    plan::Plan,
+    protocol::{CallStats, Tag},
+};
+
+/// The handle of one call. Cheap to clone; dropping it cancels nothing.
+pub struct ResponseFuture<R, M: Mode = Async> {
+    pub(crate) value: ResponseValue<R, M>,
+}
+
+/// The decoding half of a [`ResponseFuture`].
+pub struct ResponseValue<R, M: Mode> {
+    pub(crate) job: Arc<JobState>,
+    pub(crate) call: u64,
+    types: PhantomData<fn() -> (R, M)>,
+}
+
+/// Where a call is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Status {
+    /// It has no outcome yet.
+    Pending,
+    /// It returned.
+    Success,
+    /// It failed.
+    Failed,
+}
+
+impl<R, M: Mode> ResponseFuture<R, M> {
+    pub(crate) fn new(job: Arc<JobState>, call: u64) -> Self {
+        Self { value: ResponseValue { job, call, types: PhantomData } }
+    }
+
+    /// The call's number within its job.
+    #[must_use]
+    pub fn call_id(&self) -> CallId {
+        CallId::from(self.value.call)
+    }
+
+    /// The job.
+    #[must_use]
+    pub fn job_id(&self) -> JobId {
+        self.value.job.id()
+    }
+
+    /// The job's plan.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        self.value.job.plan()
+    }
+
+    /// Where the call is.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        match self.value.job.report_of(self.value.call).map(|report| report.tag(0)) {
+            None => Status::Pending,
+            Some(Tag::Ok) => Status::Success,
+            Some(_) => Status::Failed,
+        }
+    }
+
+    /// When and where the call ran, once it has ended.
+    #[must_use]
+    pub fn stats(&self) -> Option<CallStats> {
+        self.value.job.stats(self.value.call)
+    }
+
+    /// Waits for the call and gives what it has printed, on stdout and stderr, in order.
+    ///
+    /// # Errors
+    /// When the job as a whole could not go on.
+    pub fn logs(&self) -> M::Out<Result<String>> {
+        let (job, call) = (Arc::clone(&self.value.job), self.value.call);
+        M::run(async move {
+            job.wait_for(|outcomes, progress| outcomes.done().contains(call) || progress.is_finished())
+                .await?;
+            Ok(job
+                .read(|outcomes| outcomes.log(call).map(crate::protocol::LogEntry::text).unwrap_or_default()))
+        })
+    }
+
+    /// Ends the call, if it has no outcome yet: it gets the outcome `Cancelled`, and what runs of it is ended. Where
+    /// the backend cannot end a single call, it runs on, and its outcome is dropped.
+    ///
+    /// # Errors
+    /// When the job ended with an error before, or another client drives it.
+    pub fn cancel(&self) -> M::Out<Result<()>> {
+        let (job, call) = (Arc::clone(&self.value.job), self.value.call);
+        M::run(async move {
+            if !job.progress().reading {
+                job.cancel_calls(call, call + 1);
+            }
+            let given_up = Arc::clone(&job);
+            job.wait_for(move |outcomes, progress| {
+                outcomes.done().contains(call) || progress.is_finished() || progress.reading
+            })
+            .await?;
+            if given_up.report_of(call).is_some() {
+                return Ok(());
+            }
+            Err(Error::new(
+                ErrorKind::Unsupported,
+                format!(
+                    "call {call} cannot be cancelled from here: another client drives job {}",
+                    given_up.id()
+                ),
+            )
+            .with_hint("cancel the whole job, or the call where the job is driven"))
+        })
+    }
+}
+
+impl<R, M: Mode> Clone for ResponseFuture<R, M> {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.value.job), self.value.call)
+    }
+}
+
+impl<R, M: Mode> fmt::Debug for ResponseFuture<R, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture")
+            .field("job", &self.value.job.id())
+            .field("call", &self.value.call)
+            .field("status", &self.status())
+            .finish()
+    }
+}
+
+impl<R, M: Mode> fmt::Debug for ResponseValue<R, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseValue").field("job", &self.job.id()).field("call", &self.call).finish()
+    }
+}

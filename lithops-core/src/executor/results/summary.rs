@@ -1,0 +1,151 @@
+//! [`Summary`]: what a job has come to, beside what was predicted.
+
+use std::{collections::BTreeSet, fmt, time::Duration};
+
+use serde::Serialize;
+
+use crate::{
+    executor::job::JobState,
+    plan::{Cost, seconds},
+};
+
+/// What a job has come to so far, beside what was predicted when it was started.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Calls, as far as is known.
+    pub calls: u64,
+    /// Calls that have an outcome.
+    pub done: u64,
+    /// Calls that failed.
+    pub failed: u64,
+    /// How often a call was tried again.
+    pub retried: u64,
+    /// Workers that were lost with calls in their hands.
+    pub lost_workers: u64,
+    /// Workers that were started, or were warm and took part.
+    pub workers: u64,
+    /// Chunks, and parts of them that were tried again, that were handed over to workers.
+    pub hand_overs: u64,
+    /// Processes that ran calls.
+    pub sub_workers: usize,
+    /// From the first call's hand-over to the last call's end.
+    pub makespan: Duration,
+    /// What was predicted of that, where it was known how long calls take.
+    pub predicted_makespan: Option<Duration>,
+    /// The time that calls ran, added up.
+    pub run_time: Duration,
+    /// The CPU time of that.
+    pub cpu_time: Duration,
+    /// The part of the sub-workers' time in which they ran calls, from 0 to 1.
+    pub utilisation: f64,
+    /// What was predicted of that.
+    pub predicted_utilisation: Option<f64>,
+    /// The time of all workers that is billed.
+    pub billed: Duration,
+    /// What that and the hand-overs cost by the platform's prices, in US dollars; free tiers and taxes are not
+    /// considered.
+    pub cost_usd: f64,
+    /// What was predicted of that.
+    pub predicted_cost_usd: Option<f64>,
+}
+
+impl Summary {
+    pub(crate) fn of(job: &JobState) -> Self {
+        let (progress, account, plan) = (job.progress(), job.account(), job.first_plan());
+        let mut ran = Ran::default();
+        job.read(|outcomes| {
+            for report in outcomes.reports() {
+                // What no process has reported took no time.
+                if report.header.pid == 0 {
+                    continue;
+                }
+                ran.pids.insert(report.header.pid);
+                ran.first = ran.first.min(report.header.queued_at);
+                ran.cpu += report.header.cpu;
+                for index in 0..report.len() {
+                    let (started, ended) = report.times(index);
+                    ran.last = ran.last.max(ended);
+                    ran.nanos += u128::from(ended.saturating_sub(started));
+                }
+            }
+        });
+        let makespan = Duration::from_nanos(ran.last.saturating_sub(ran.first));
+        let run_time = Duration::from_nanos(u64::try_from(ran.nanos).unwrap_or(u64::MAX));
+        let places = ran.pids.len() as f64 * makespan.as_secs_f64();
+        let prediction = plan.prediction();
+        Self {
+            calls: progress.known,
+            done: progress.done,
+            failed: progress.failed,
+            retried: progress.retried,
+            lost_workers: progress.lost_workers,
+            workers: account.workers,
+            hand_overs: account.hand_overs,
+            sub_workers: ran.pids.len(),
+            makespan,
+            predicted_makespan: plan.makespan(),
+            run_time,
+            cpu_time: ran.cpu,
+            utilisation: if places > 0.0 { (run_time.as_secs_f64() / places).min(1.0) } else { 0.0 },
+            predicted_utilisation: prediction.map(|prediction| prediction.utilisation),
+            billed: account.billed,
+            cost_usd: account.usd,
+            predicted_cost_usd: plan.cost().usd,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Ran {
+    pids: BTreeSet<u32>,
+    first: u64,
+    last: u64,
+    nanos: u128,
+    cpu: Duration,
+}
+
+impl Default for Ran {
+    fn default() -> Self {
+        Self { pids: BTreeSet::new(), first: u64::MAX, last: 0, nanos: 0, cpu: Duration::ZERO }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let span = |duration: Duration| seconds(duration.as_secs_f64());
+        let beside = |predicted: Option<String>| match predicted {
+            Some(predicted) => format!("predicted {predicted}"),
+            None => "not predicted".to_owned(),
+        };
+        let mut troubles = String::new();
+        for (count, what) in
+            [(self.failed, "failed"), (self.retried, "tried again"), (self.lost_workers, "workers lost")]
+        {
+            if count > 0 {
+                troubles += &format!(", {count} {what}");
+            }
+        }
+        writeln!(f, "calls         {} of {} done{troubles}", self.done, self.calls)?;
+        writeln!(
+            f,
+            "workers       {} with {} sub-workers, {} hand-overs",
+            self.workers, self.sub_workers, self.hand_overs
+        )?;
+        writeln!(f, "makespan      {} ({})", span(self.makespan), beside(self.predicted_makespan.map(span)))?;
+        writeln!(
+            f,
+            "utilisation   {:.0} % of the sub-workers' time ({})",
+            self.utilisation * 100.0,
+            beside(self.predicted_utilisation.map(|part| format!("{:.0} %", part * 100.0)))
+        )?;
+        writeln!(f, "run time      {} in calls, {} on a CPU", span(self.run_time), span(self.cpu_time))?;
+        writeln!(f, "billed time   {}", span(self.billed))?;
+        write!(
+            f,
+            "cost          {} ({})",
+            Cost::of(self.cost_usd),
+            beside(self.predicted_cost_usd.map(|usd| Cost::of(usd).to_string()))
+        )
+    }
+}

@@ -1,0 +1,297 @@
+//! From what is wanted to the parts of what is there.
+
+use std::path::{Path, PathBuf};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use glob::{MatchOptions, Pattern};
+
+use super::{ObjectOptions, Partition, location::Place, resolved::Found, source::Wanted};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    storage::{ObjectMeta, StorageClient, own_keys},
+};
+
+/// How many objects are looked at at once.
+const AT_ONCE: usize = 32;
+
+/// What a job runs in.
+#[derive(Debug, Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) storage: StorageClient,
+    /// Whether workers see the files of this machine.
+    pub(crate) workers_are_here: bool,
+    /// Whether workers see the objects of the storage.
+    pub(crate) storage_is_shared: bool,
+}
+
+/// The objects of a job, and how they are cut. Parts are made one by one, as they are wanted.
+#[derive(Debug, Clone)]
+pub(crate) struct Prepared {
+    objects: Vec<Found>,
+    options: ObjectOptions,
+}
+
+impl Prepared {
+    #[cfg(test)]
+    pub(crate) fn new(objects: Vec<Found>, options: ObjectOptions) -> Self {
+        Self { objects, options }
+    }
+
+    fn parts_of(&self, object: &Found) -> u64 {
+        if object.can_be_cut() { self.options.parts(object.size) } else { 1 }
+    }
+
+    /// How many parts there are.
+    pub(crate) fn len(&self) -> u64 {
+        self.objects.iter().map(|object| self.parts_of(object)).sum()
+    }
+
+    /// How many parts each object has, in order.
+    pub(crate) fn parts_by_object(&self) -> Vec<u64> {
+        self.objects.iter().map(|object| self.parts_of(object)).collect()
+    }
+
+    /// All parts: by object, and by place within it.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = Partition> + '_ {
+        self.objects.iter().flat_map(move |object| {
+            let total = self.parts_of(object);
+            (0..total).map(move |part| Partition {
+                place: object.place.clone(),
+                size: object.size,
+                mark: object.mark.clone(),
+                range: if total == 1 { (0, object.size) } else { self.options.range(object.size, part) },
+                part,
+                total,
+                newline: self.options.separator(),
+                packing: object.packing(),
+            })
+        })
+    }
+}
+
+/// Finds every object that is wanted. What is not there is an error that names it: nothing is left out.
+pub(crate) async fn prepare(
+    wanted: Vec<Wanted>,
+    options: ObjectOptions,
+    around: &Surroundings,
+) -> Result<Prepared> {
+    options.check()?;
+    let groups = stream::iter(wanted).map(|wanted| find(wanted, around)).buffered(AT_ONCE);
+    let objects: Vec<Found> = groups.try_concat().await?;
+    if objects.is_empty() {
+        return Err(Error::new(ErrorKind::InvalidInput, "the data source names nothing")
+            .with_hint("name at least one object, prefix, URL or path"));
+    }
+    Ok(Prepared { objects, options })
+}
+
+async fn find(wanted: Wanted, around: &Surroundings) -> Result<Vec<Found>> {
+    match wanted {
+        Wanted::Object(name) => {
+            let (bucket, key) = in_bucket(&name, around)?;
+            if key.is_empty() || key.ends_with('/') {
+                return Err(Error::new(ErrorKind::InvalidInput, format!("`{name}` names no object"))
+                    .with_hint(
+                        "write `bucket/key`, or `DataSource::prefix(..)` for all objects that start so",
+                    ));
+            }
+            let meta = around.storage.head_object(bucket, key).await?;
+            Ok(vec![object(bucket, meta)])
+        }
+        Wanted::Prefix(name) => {
+            let (bucket, prefix) = in_bucket(&name, around)?;
+            let listed = listed(bucket, prefix, around).await?;
+            check(bucket, &listed, around).await?;
+            some(listed.into_iter().map(|meta| object(bucket, meta)).collect(), || {
+                format!("no object of storage `{}` starts with `{bucket}/{prefix}`", scheme(around))
+            })
+        }
+        Wanted::Glob(name) => {
+            let (bucket, pattern) = in_bucket(&name, around)?;
+            let matching = Pattern::new(pattern).map_err(|error| {
+                Error::new(ErrorKind::InvalidInput, format!("the pattern `{pattern}` is wrong, {error}"))
+                    .with_hint("`*`, `?`, `**` and `[a-z]` have a meaning; write `[*]` for a star")
+            })?;
+            let prefix = pattern.split(['*', '?', '[']).next().unwrap_or_default();
+            let options = MatchOptions { require_literal_separator: true, ..MatchOptions::new() };
+            let listed = listed(bucket, prefix, around).await?;
+            let matches = |meta: &ObjectMeta| matching.matches_with(&meta.key, options);
+            let matched: Vec<ObjectMeta> = listed.into_iter().filter(matches).collect();
+            check(bucket, &matched, around).await?;
+            some(matched.into_iter().map(|meta| object(bucket, meta)).collect(), || {
+                format!("no object of storage `{}` matches `{bucket}/{pattern}`", scheme(around))
+            })
+        }
+        Wanted::Path(path) => files(path, around).await,
+        Wanted::Url(url) => described(url).await.map(|found| vec![found]),
+    }
+}
+
+/// The objects that start so, without what jobs have stored of themselves: the bucket of the data may be that of the
+/// jobs.
+async fn listed(bucket: &str, prefix: &str, around: &Surroundings) -> Result<Vec<ObjectMeta>> {
+    let mut listed = around.storage.list_objects(bucket, prefix).await?;
+    if !own_keys::is_own(prefix) {
+        listed.retain(|object| !own_keys::is_own(&object.key));
+    }
+    Ok(listed)
+}
+
+/// Looks at the objects whose keys this storage may list and not be able to name: that is to be known before the job
+/// starts.
+async fn check(bucket: &str, listed: &[ObjectMeta], around: &Surroundings) -> Result<()> {
+    let is_odd = |key: &str| {
+        key.contains('#')
+            || key.chars().any(char::is_control)
+            || key.split('/').any(|part| matches!(part, "" | "." | ".."))
+    };
+    for object in listed.iter().filter(|object| is_odd(&object.key)) {
+        around.storage.head_object(bucket, &object.key).await?;
+    }
+    Ok(())
+}
+
+fn some(found: Vec<Found>, none: impl Fn() -> String) -> Result<Vec<Found>> {
+    if found.is_empty() {
+        return Err(Error::new(ErrorKind::NotFound, none())
+            .with_hint("look with `lithops storage list BUCKET --prefix ..`"));
+    }
+    Ok(found)
+}
+
+fn scheme(around: &Surroundings) -> &'static str {
+    around.storage.info().scheme
+}
+
+fn object(bucket: &str, meta: ObjectMeta) -> Found {
+    let place = Place::Object { bucket: bucket.to_owned(), key: meta.key };
+    Found { place, size: meta.size, mark: meta.etag }
+}
+
+/// Bucket and key of a name, which may say the storage.
+fn in_bucket<'a>(name: &'a str, around: &Surroundings) -> Result<(&'a str, &'a str)> {
+    let own = scheme(around);
+    if !around.storage_is_shared {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("workers cannot read objects of storage `{own}`"),
+        )
+        .with_hint("use a storage that other processes can reach, such as `localhost` or `aws_s3`"));
+    }
+    let rest = match name.split_once("://") {
+        None => name,
+        Some((said, rest)) => {
+            let is_own = said == own
+                || said == "s3" && ["aws_s3", "minio", "ceph"].contains(&own)
+                || said == "gs" && own == "gcp_storage";
+            if !is_own {
+                let message =
+                    format!("`{name}` lies in another storage than `{own}`, which this executor uses");
+                return Err(Error::new(ErrorKind::InvalidInput, message).with_hint(
+                    "choose the storage with `.storage(..)`, or leave out what stands before `://`",
+                ));
+            }
+            rest
+        }
+    };
+    let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
+    if bucket.is_empty() {
+        return Err(Error::new(ErrorKind::InvalidInput, format!("`{name}` names no bucket"))
+            .with_hint("write `bucket/key`; a path of this machine is `DataSource::path(..)`"));
+    }
+    Ok((bucket, key))
+}
+
+async fn files(path: PathBuf, around: &Surroundings) -> Result<Vec<Found>> {
+    if !around.workers_are_here {
+        let message = format!("workers elsewhere cannot read `{}`", path.display());
+        return Err(Error::new(ErrorKind::Unsupported, message)
+            .with_hint("put it into the storage: `lithops storage put FILE BUCKET`"));
+    }
+    // Workers need not run in the same folder.
+    let path = std::path::absolute(&path)?;
+    let walked = tokio::task::spawn_blocking(move || {
+        let mut found = Vec::new();
+        walk(&path, &mut found)?;
+        if found.is_empty() {
+            return Err(Error::new(ErrorKind::NotFound, format!("there is no file in `{}`", path.display())));
+        }
+        found.sort_unstable();
+        Ok(found)
+    });
+    let paths = walked.await.map_err(|error| Error::new(ErrorKind::Unexpected, error.to_string()))??;
+    let look = |path: PathBuf| async move {
+        if path.to_str().is_none() {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("the path `{}` is not UTF-8", path.display()),
+            ));
+        }
+        let place = Place::Path(path);
+        let (size, mark) = place.look(None).await?;
+        Ok(Found { place, size, mark })
+    };
+    stream::iter(paths).map(look).buffered(AT_ONCE).try_collect().await
+}
+
+fn walk(path: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+    let cannot = |error: std::io::Error| {
+        let kind = Error::from(std::io::Error::from(error.kind())).kind();
+        Error::new(kind, format!("cannot look at `{}`, {error}", path.display())).with_source(error)
+    };
+    let metadata = std::fs::metadata(path).map_err(cannot)?;
+    if !metadata.is_dir() {
+        if !metadata.is_file() {
+            let message = format!("`{}` is neither a file nor a folder", path.display());
+            return Err(Error::new(ErrorKind::InvalidInput, message)
+                .with_hint("pipes and devices have no size, and cannot be read in parts"));
+        }
+        if metadata.len() == 0 && has_content(path).map_err(cannot)? {
+            let message = format!("`{}` has no size, and is not empty", path.display());
+            return Err(Error::new(ErrorKind::InvalidInput, message)
+                .with_hint("the system makes it up when it is read: copy it to a file first"));
+        }
+        found.push(path.to_owned());
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(path).map_err(cannot)? {
+        let entry = entry.map_err(cannot)?;
+        let is_link = entry.file_type().map_err(cannot)?.is_symlink();
+        // A link to a folder could lead back here. One to nothing is an error, as everything is that cannot be read.
+        if !(is_link && entry.path().is_dir()) {
+            walk(&entry.path(), found)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether there is something in a file that says it is empty, as most of those in `/proc` do.
+fn has_content(path: &Path) -> std::io::Result<bool> {
+    use std::{io::Read, os::unix::fs::OpenOptionsExt};
+
+    // Some wait for what is to come.
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let read = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path).and_then(|file| {
+        let mut byte = Vec::with_capacity(1);
+        file.take(1).read_to_end(&mut byte)
+    });
+    match read {
+        Ok(read) => Ok(read > 0),
+        // There would be something, later.
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(true),
+        // Whoever reads it is told the same.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(feature = "http")]
+async fn described(url: String) -> Result<Found> {
+    let found = super::http::look(&url).await?;
+    Ok(Found { place: Place::Url { url, ranges: found.ranges }, size: found.size, mark: found.mark })
+}
+
+#[cfg(not(feature = "http"))]
+async fn described(_: String) -> Result<Found> {
+    Err(super::location::no_http())
+}

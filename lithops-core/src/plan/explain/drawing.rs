@@ -1,0 +1,128 @@
+//! The time-cost frontier of a plan, drawn as SVG.
+
+use std::fmt::Write;
+
+use super::{Alternative, seconds};
+use crate::plan::Plan;
+
+const WIDTH: f64 = 760.0;
+const HEIGHT: f64 = 460.0;
+const LEFT: f64 = 90.0;
+const BOTTOM: f64 = 400.0;
+const TOP: f64 = 60.0;
+const RIGHT: f64 = 730.0;
+
+/// Draws what other granularities would take and cost, those that nothing beats joined by a line, and the plan among
+/// them. Where nothing costs anything, the sub-workers stand in for the price. `None` where nothing is predicted.
+#[must_use]
+pub fn svg(plan: &Plan) -> Option<String> {
+    let all = plan.alternatives();
+    if all.is_empty() {
+        return None;
+    }
+    let free = plan.cost().usd == Some(0.0);
+    let price = |one: &Alternative| match free {
+        true => one.worker_processes as f64 * one.workers.min(plan.max_workers() as u64) as f64,
+        false => one.prediction.usd,
+    };
+    let time = |one: &Alternative| one.prediction.makespan.as_secs_f64();
+    let across = Axis::of(all.iter().map(time), LEFT, RIGHT);
+    let up = Axis::of(all.iter().map(price), BOTTOM, TOP);
+    let mut out = String::new();
+    let title = format!("{} calls: time and {}", plan.calls(), if free { "sub-workers" } else { "cost" });
+    // Writing into a string cannot fail.
+    let _ = write!(
+        out,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" \
+         font-size=\"12\">\n<title>{title}</title>\n<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"white\"/>\n\
+         <text x=\"{LEFT}\" y=\"30\" font-size=\"16\">{title}</text>\n\
+         <path d=\"M{LEFT} {TOP}V{BOTTOM}H{RIGHT}\" fill=\"none\" stroke=\"#444\"/>\n"
+    );
+    for value in across.marks() {
+        let (x, label) = (across.at(value), seconds(value));
+        let _ = writeln!(
+            out,
+            "<path d=\"M{x:.1} {BOTTOM}v5\" stroke=\"#444\"/><text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{label}</text>",
+            BOTTOM + 20.0
+        );
+    }
+    for value in up.marks() {
+        let y = up.at(value);
+        let label = if free { format!("{value:.0}") } else { format!("${value:.2e}") };
+        let _ = writeln!(
+            out,
+            "<path d=\"M{LEFT} {y:.1}h-5\" stroke=\"#444\"/><text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{label}</text>",
+            LEFT - 9.0,
+            y + 4.0
+        );
+    }
+    let mut least = f64::INFINITY;
+    let frontier = all.iter().filter(|one| {
+        let better = price(one) < least;
+        least = least.min(price(one));
+        better
+    });
+    let line: Vec<_> =
+        frontier.map(|one| format!("{:.1},{:.1}", across.at(time(one)), up.at(price(one)))).collect();
+    let _ = writeln!(
+        out,
+        "<polyline points=\"{}\" fill=\"none\" stroke=\"#2a6fdb\" stroke-width=\"2\"/>",
+        line.join(" ")
+    );
+    for one in &all {
+        let (x, y) = (across.at(time(one)), up.at(price(one)));
+        let (radius, fill) = if one.is_plan { (7.0, "#d6452b") } else { (3.5, "#2a6fdb") };
+        let _ = writeln!(
+            out,
+            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\" fill=\"{fill}\" fill-opacity=\"0.8\"><title>\
+             worker_processes {}, chunksize {}: {} workers, {}, {}</title></circle>",
+            one.worker_processes,
+            one.chunksize,
+            one.workers,
+            seconds(time(one)),
+            crate::plan::Cost::of(one.prediction.usd),
+        );
+        if one.is_plan {
+            let (anchor, offset) = if x > (LEFT + RIGHT) / 2.0 { ("end", -12.0) } else { ("start", 12.0) };
+            let _ = writeln!(
+                out,
+                "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\" fill=\"#d6452b\">the plan: worker_processes {}, \
+                 chunksize {}</text>",
+                x + offset,
+                y - 10.0,
+                one.worker_processes,
+                one.chunksize
+            );
+        }
+    }
+    out.push_str("</svg>\n");
+    Some(out)
+}
+
+/// A logarithmic axis.
+struct Axis {
+    least: f64,
+    most: f64,
+    from: f64,
+    to: f64,
+}
+
+impl Axis {
+    fn of(values: impl Iterator<Item = f64> + Clone, from: f64, to: f64) -> Self {
+        let positive = values.filter(|value| *value > 0.0);
+        let least = positive.clone().fold(f64::INFINITY, f64::min);
+        let most = positive.fold(0.0, f64::max);
+        let (least, most) = if least.is_finite() { (least, most) } else { (1.0, 1.0) };
+        Self { least: least / 1.3, most: most * 1.3, from, to }
+    }
+
+    fn at(&self, value: f64) -> f64 {
+        let part = (value.max(self.least) / self.least).ln() / (self.most / self.least).ln();
+        self.from + part * (self.to - self.from)
+    }
+
+    /// Five values at equal distances.
+    fn marks(&self) -> impl Iterator<Item = f64> + '_ {
+        (0..5).map(|mark| self.least * (self.most / self.least).powf(f64::from(mark) / 4.0))
+    }
+}

@@ -1,0 +1,230 @@
+//! Why a plan is as it is, and what else there would be.
+
+use serde::{Serialize, Serializer};
+
+use super::seconds;
+use crate::{
+    compute::Granularity,
+    plan::{
+        Chosen, Objective, Plan, Prediction,
+        auto::{self, Choice},
+        model::Shape,
+    },
+};
+
+/// A plan as programs read it.
+#[derive(Debug, Serialize)]
+struct Planned {
+    calls: u64,
+    workers: u64,
+    worker_processes: usize,
+    chunksize: usize,
+    last_chunk: u64,
+    sub_workers: usize,
+    live_workers: u64,
+    waves: u64,
+    granularity: String,
+    makespan_seconds: Option<f64>,
+    utilisation: Option<f64>,
+    billed_seconds: Option<f64>,
+    cost_usd: Option<f64>,
+    why: Vec<String>,
+    warnings: Vec<String>,
+}
+
+impl Serialize for Plan {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let prediction = self.prediction();
+        let planned = Planned {
+            calls: self.calls(),
+            workers: self.workers(),
+            worker_processes: self.worker_processes(),
+            chunksize: self.chunksize(),
+            last_chunk: self.last_chunk(),
+            sub_workers: self.sub_workers(),
+            live_workers: self.live_workers(),
+            waves: self.waves(),
+            granularity: self.granularity().to_string(),
+            makespan_seconds: prediction.map(|prediction| prediction.makespan.as_secs_f64()),
+            utilisation: prediction.map(|prediction| prediction.utilisation),
+            billed_seconds: prediction.map(|prediction| prediction.billed.as_secs_f64()),
+            cost_usd: self.cost().usd,
+            why: self.explain(),
+            warnings: self.warnings().iter().map(ToString::to_string).collect(),
+        };
+        planned.serialize(serializer)
+    }
+}
+
+/// Another granularity, and what it would come to.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Alternative {
+    /// Sub-workers in one worker.
+    pub worker_processes: usize,
+    /// Calls given to one worker at a time.
+    pub chunksize: usize,
+    /// Hand-overs.
+    pub workers: u64,
+    /// What it would come to.
+    pub prediction: Prediction,
+    /// Whether no other is both shorter and cheaper.
+    pub is_efficient: bool,
+    /// What it is the best for.
+    pub best_for: Vec<Objective>,
+    /// Whether it is the plan itself.
+    pub is_plan: bool,
+}
+
+pub(in crate::plan) fn alternatives(plan: &Plan) -> Vec<Alternative> {
+    let numbers = plan.numbers();
+    let (Some(workload), true) = (numbers.workload.as_deref(), numbers.calls > 0) else { return Vec::new() };
+    let capabilities = &numbers.capabilities;
+    let choice = Choice {
+        calls: numbers.calls,
+        worker_processes: None,
+        chunksize: None,
+        auto: (true, true),
+        max_workers: numbers.max_workers,
+        objective: numbers.objective,
+        payload: numbers.payload,
+    };
+    let mut all = choice.all(capabilities, workload);
+    let shape = numbers.shape();
+    if all.iter().all(|(other, _)| *other != shape) {
+        all.push((shape, shape.predict(capabilities, workload)));
+    }
+    all.sort_by_key(|(shape, prediction)| (prediction.makespan, shape.worker_processes, shape.chunksize));
+    let bests = [Objective::Time, Objective::Cost, Objective::Balanced]
+        .map(|objective| (objective, auto::best(&all, objective).map(|(shape, _)| shape)));
+    let mut cheapest = f64::INFINITY;
+    all.into_iter()
+        .map(|(other, prediction)| {
+            let is_efficient = prediction.usd < cheapest;
+            cheapest = cheapest.min(prediction.usd);
+            Alternative {
+                worker_processes: other.worker_processes,
+                chunksize: other.chunksize,
+                workers: other.workers(),
+                prediction,
+                is_efficient,
+                best_for: bests.iter().filter(|best| best.1 == Some(other)).map(|best| best.0).collect(),
+                is_plan: other == shape,
+            }
+        })
+        .collect()
+}
+
+pub(in crate::plan) fn sentences(plan: &Plan) -> Vec<String> {
+    let numbers = plan.numbers();
+    let mut said = vec![processes(plan), chunksize(plan), workers(plan)];
+    if plan.is_auto() && numbers.workload.is_none() {
+        said.push(
+            "nothing is known of the calls yet: the job starts small, measures, and plans the rest anew"
+                .into(),
+        );
+    }
+    match (numbers.workload.as_deref(), plan.prediction()) {
+        (Some(workload), Some(prediction)) => {
+            said.push(format!("{workload}"));
+            said.push(time(plan, prediction));
+        }
+        _ => said.push("how long calls take is not known: neither time nor price can be predicted".into()),
+    }
+    said.push(money(plan));
+    said
+}
+
+fn processes(plan: &Plan) -> String {
+    let numbers = plan.numbers();
+    let count = numbers.worker_processes;
+    let cpus = format!("{:.2}", numbers.capabilities.worker_cpus);
+    let cpus = cpus.trim_end_matches('0').trim_end_matches('.');
+    let why = match (numbers.chosen.0, plan.granularity()) {
+        (Chosen::Given, _) => "as was said".into(),
+        (Chosen::Default, Granularity::Faas) => {
+            "a function instance runs one call at a time unless told otherwise".into()
+        }
+        (Chosen::Default, Granularity::Caas) => format!("the {cpus} vCPUs of a container"),
+        (Chosen::Default, Granularity::Vm) => format!("the {cpus} vCPUs of an instance"),
+        (Chosen::Default, Granularity::Local) => format!("the {cpus} CPUs of this machine"),
+        (Chosen::Auto, _) if numbers.workload.is_none() => {
+            format!("the default, to begin with, on {cpus} vCPUs")
+        }
+        (Chosen::Auto, _) => format!("chosen for {} on {cpus} vCPUs", aim(plan)),
+    };
+    format!("worker_processes {count}: {why}")
+}
+
+fn chunksize(plan: &Plan) -> String {
+    let numbers = plan.numbers();
+    let why = match numbers.chosen.1 {
+        Chosen::Given => "as was said".to_owned(),
+        Chosen::Default => "worker_processes, as nothing else was said".to_owned(),
+        Chosen::Auto if plan.is_fed() => {
+            "worker_processes: a live worker is given chunk after chunk, so their size hardly matters"
+                .to_owned()
+        }
+        Chosen::Auto if numbers.workload.is_none() => {
+            "one round of the sub-workers, to begin with".to_owned()
+        }
+        Chosen::Auto => format!("chosen for {}", aim(plan)),
+    };
+    format!("chunksize {}: {why}", numbers.chunksize)
+}
+
+fn aim(plan: &Plan) -> String {
+    match plan.numbers().objective {
+        _ if plan.numbers().capabilities.price.is_free() => "the shortest time".into(),
+        Objective::Time => "the shortest time".into(),
+        Objective::Cost => "the lowest price".into(),
+        Objective::Balanced => "the least product of time and price".into(),
+    }
+}
+
+fn workers(plan: &Plan) -> String {
+    let Shape { calls, chunksize, max_workers, .. } = plan.numbers().shape();
+    let (workers, live, waves) = (plan.workers(), plan.live_workers(), plan.waves());
+    let many = |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let division = format!("{calls} calls in chunks of {chunksize} are {}", many(workers, "hand-over"));
+    if plan.is_fed() {
+        format!(
+            "workers {workers}: {division}, all of them to {}, which stay and are fed",
+            many(live, "live worker")
+        )
+    } else if waves > 1 {
+        format!("workers {workers}: {division}; {max_workers} may live at once, so they run in {waves} waves")
+    } else {
+        format!("workers {workers}: {division}, all at once")
+    }
+}
+
+fn time(plan: &Plan, prediction: &Prediction) -> String {
+    format!(
+        "time {}: a chunk takes {}, sub-workers run calls {:.0} % of their time",
+        seconds(prediction.makespan.as_secs_f64()),
+        seconds(prediction.activation.as_secs_f64()),
+        prediction.utilisation * 100.0,
+    ) + &if plan.waves() > 1 { format!(", {} waves", plan.waves()) } else { String::new() }
+}
+
+fn money(plan: &Plan) -> String {
+    let (numbers, cost) = (plan.numbers(), plan.cost());
+    let price = &numbers.capabilities.price;
+    let Some(prediction) = plan.prediction().filter(|_| !price.is_free()) else {
+        return format!("cost: {cost}");
+    };
+    let requests = plan.workers() as f64 * price.request_usd;
+    let what =
+        if numbers.capabilities.bills_lifetime() { "of the lives of workers" } else { "of activations" };
+    format!(
+        "cost {cost}: {} {what} are billed at ${:.3e} a second{}",
+        seconds(prediction.billed.as_secs_f64()),
+        price.second_usd(numbers.capabilities.worker_memory, numbers.capabilities.worker_cpus),
+        if requests > 0.0 {
+            format!(", and ${requests:.2e} for {} requests", plan.workers())
+        } else {
+            String::new()
+        },
+    )
+}

@@ -1,0 +1,12 @@
+//! What is said of a plan: why it is so, what else there would be, warnings and advice, and drawings.
+
+pub(super) mod advice;
+pub(super) mod drawing;
+pub(super) mod explanation;
+pub(super) mod warning;
+pub(super) mod words;
+
+pub use drawing::svg;
+pub use explanation::Alternative;
+pub use warning::Warning;
+pub use words::seconds;

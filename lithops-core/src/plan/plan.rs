@@ -1,0 +1,309 @@
+//! [`Plan`]: what will be started, before anything is.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::{
+    Chosen, Objective, Prediction, Workload,
+    auto::Choice,
+    explain::{Alternative, Warning, advice, explanation},
+    model::{self, Shape},
+};
+use crate::compute::{Capabilities, Granularity};
+
+/// What a job will start: workers, chunks, sub-workers, waves; and what that is expected to come to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    numbers: Numbers,
+    warnings: Vec<Warning>,
+    prediction: Option<Prediction>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Numbers {
+    pub(super) calls: u64,
+    pub(super) worker_processes: usize,
+    pub(super) chunksize: usize,
+    pub(super) max_workers: usize,
+    /// Who has chosen the first and the second of these.
+    pub(super) chosen: (Chosen, Chosen),
+    pub(super) capabilities: Arc<Capabilities>,
+    pub(super) workload: Option<Arc<Workload>>,
+    pub(super) payload: Option<u64>,
+    pub(super) objective: Objective,
+}
+
+impl Numbers {
+    pub(super) fn shape(&self) -> Shape {
+        Shape {
+            calls: self.calls,
+            worker_processes: self.worker_processes,
+            chunksize: self.chunksize,
+            max_workers: self.max_workers,
+        }
+    }
+}
+
+impl Plan {
+    pub(super) fn new(numbers: Numbers) -> Self {
+        let shape = numbers.shape();
+        let prediction =
+            numbers.workload.as_deref().map(|workload| shape.predict(&numbers.capabilities, workload));
+        let warnings = advice::on(&numbers, prediction.as_ref());
+        Self { numbers, warnings, prediction }
+    }
+
+    /// The same plan for another number of calls, as more of a lazy input becomes known.
+    #[must_use]
+    pub fn for_calls(&self, calls: u64) -> Self {
+        if calls == self.numbers.calls {
+            return self.clone();
+        }
+        Self::new(Numbers { calls, ..self.numbers.clone() })
+    }
+
+    /// The same plan with what has become known of the calls.
+    #[must_use]
+    pub fn with_workload(&self, workload: Workload) -> Self {
+        Self::new(Numbers { workload: Some(Arc::new(workload)), ..self.numbers.clone() })
+    }
+
+    /// The same plan with what has become known meanwhile: what auto may choose is chosen anew, for the calls that
+    /// are left.
+    #[must_use]
+    pub fn replanned(&self, workload: Workload, payload: Option<u64>, left: u64) -> Self {
+        let numbers = &self.numbers;
+        let auto = (numbers.chosen.0 == Chosen::Auto, numbers.chosen.1 == Chosen::Auto);
+        let choice = Choice {
+            calls: left,
+            worker_processes: Some(numbers.worker_processes),
+            // Where nobody has said anything it follows the other.
+            chunksize: (numbers.chosen.1 == Chosen::Given).then_some(numbers.chunksize),
+            auto,
+            max_workers: numbers.max_workers,
+            objective: numbers.objective,
+            payload,
+        };
+        let Shape { worker_processes, chunksize, .. } = choice.made(&numbers.capabilities, Some(&workload));
+        let workload = Some(Arc::new(workload));
+        Self::new(Numbers { worker_processes, chunksize, workload, payload, ..numbers.clone() })
+    }
+
+    /// How many calls.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.numbers.calls
+    }
+
+    /// How many times a chunk is handed over to a worker: ceil(calls / chunksize).
+    #[must_use]
+    pub fn workers(&self) -> u64 {
+        self.numbers.shape().workers()
+    }
+
+    /// The chunks: how many calls each hand-over has, in order; all have `chunksize` but perhaps the last.
+    pub fn chunks(&self) -> impl ExactSizeIterator<Item = u64> + use<> {
+        let (calls, chunksize) = (self.numbers.calls, self.numbers.chunksize as u64);
+        let count = usize::try_from(self.workers()).unwrap_or(usize::MAX);
+        (0..count).map(move |index| chunksize.min(calls - index as u64 * chunksize))
+    }
+
+    /// How many calls the last chunk has.
+    #[must_use]
+    pub fn last_chunk(&self) -> u64 {
+        self.numbers.calls - self.workers().saturating_sub(1) * self.numbers.chunksize as u64
+    }
+
+    /// Calls given to one worker at a time.
+    #[must_use]
+    pub fn chunksize(&self) -> usize {
+        self.numbers.chunksize
+    }
+
+    /// How many calls may run at once in one worker.
+    #[must_use]
+    pub fn worker_processes(&self) -> usize {
+        self.numbers.worker_processes
+    }
+
+    /// How many sub-workers one worker starts: no more than it has calls for.
+    #[must_use]
+    pub fn sub_workers(&self) -> usize {
+        let calls = usize::try_from(self.numbers.calls).unwrap_or(usize::MAX);
+        // A worker that is fed gets further chunks while it lives, so that a chunk is no bound.
+        let at_once = if self.is_fed() { calls } else { self.numbers.chunksize.min(calls) };
+        self.numbers.worker_processes.min(at_once)
+    }
+
+    /// How many workers live at once, at the most.
+    #[must_use]
+    pub fn live_workers(&self) -> u64 {
+        self.numbers.shape().live()
+    }
+
+    /// How many workers may live at once, whatever the number of calls.
+    #[must_use]
+    pub fn max_workers(&self) -> usize {
+        self.numbers.max_workers
+    }
+
+    /// How many rounds of workers start one after another; 1 where a live worker is given further chunks.
+    #[must_use]
+    pub fn waves(&self) -> u64 {
+        if self.is_fed() {
+            self.workers().min(1)
+        } else {
+            self.workers().div_ceil(self.numbers.max_workers as u64)
+        }
+    }
+
+    /// What would be better.
+    #[must_use]
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// What it will cost: known where nothing costs anything, or where it is known how long calls take.
+    #[must_use]
+    pub fn cost(&self) -> Cost {
+        let free = self.numbers.capabilities.price.is_free().then_some(0.0);
+        Cost { usd: free.or_else(|| self.prediction.map(|prediction| prediction.usd)) }
+    }
+
+    /// Whether nothing costs anything.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        self.numbers.capabilities.price.is_free()
+    }
+
+    /// What a worker that was busy for so many seconds is billed for, and what that costs without requests.
+    #[must_use]
+    pub fn bill(&self, seconds: f64) -> (Duration, f64) {
+        let capabilities = &self.numbers.capabilities;
+        let billed = capabilities.price.billed_seconds(seconds);
+        let usd =
+            billed * capabilities.price.second_usd(capabilities.worker_memory, capabilities.worker_cpus);
+        (Duration::try_from_secs_f64(billed).unwrap_or(Duration::MAX), usd)
+    }
+
+    /// What so many hand-overs cost by themselves.
+    #[must_use]
+    pub fn requests_usd(&self, hand_overs: u64) -> f64 {
+        hand_overs as f64 * self.numbers.capabilities.price.request_usd
+    }
+
+    /// How long it will take, where it is known how long calls take.
+    #[must_use]
+    pub fn makespan(&self) -> Option<Duration> {
+        self.prediction.map(|prediction| prediction.makespan)
+    }
+
+    /// What it is expected to come to, where it is known how long calls take.
+    #[must_use]
+    pub fn prediction(&self) -> Option<&Prediction> {
+        self.prediction.as_ref()
+    }
+
+    /// What is known of the calls.
+    #[must_use]
+    pub fn workload(&self) -> Option<&Workload> {
+        self.numbers.workload.as_deref()
+    }
+
+    /// What kind of worker it is for.
+    #[must_use]
+    pub fn granularity(&self) -> Granularity {
+        self.numbers.capabilities.granularity
+    }
+
+    /// The memory of a worker, in MiB, where the platform sells it; 0 elsewhere.
+    #[must_use]
+    pub fn worker_memory(&self) -> u64 {
+        self.numbers.capabilities.worker_memory
+    }
+
+    /// Whether the planner may correct it while the job runs.
+    #[must_use]
+    pub fn is_auto(&self) -> bool {
+        self.numbers.chosen.0 == Chosen::Auto || self.numbers.chosen.1 == Chosen::Auto
+    }
+
+    /// Why it is as it is, a sentence for each number.
+    #[must_use]
+    pub fn explain(&self) -> Vec<String> {
+        explanation::sentences(self)
+    }
+
+    /// Other granularities, with what they would come to, shortest first; none where it is not known how long calls
+    /// take. This plan is among them.
+    #[must_use]
+    pub fn alternatives(&self) -> Vec<Alternative> {
+        explanation::alternatives(self)
+    }
+
+    /// Whether the calls of a worker are known to wait for its vCPUs.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.workload().is_some_and(|workload| {
+            let (_, crowd) = model::calls_of(&self.numbers.capabilities, workload);
+            self.sub_workers() as f64 * crowd > 1.2
+        })
+    }
+
+    pub(super) fn numbers(&self) -> &Numbers {
+        &self.numbers
+    }
+
+    pub(super) fn is_fed(&self) -> bool {
+        self.numbers.capabilities.feed
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} calls: {} workers x {} sub-workers, chunks of {}",
+            self.calls(),
+            self.workers(),
+            self.worker_processes(),
+            self.chunksize()
+        )?;
+        let live = self.live_workers();
+        if self.is_fed() {
+            write!(f, ", fed to {live} live worker{}", if live == 1 { "" } else { "s" })?;
+        } else {
+            let waves = self.waves();
+            write!(f, ", {live} at once in {waves} wave{}", if waves == 1 { "" } else { "s" })?;
+        }
+        if let Some(makespan) = self.makespan() {
+            write!(f, ", about {}", super::explain::seconds(makespan.as_secs_f64()))?;
+        }
+        write!(f, ", {}", self.cost())
+    }
+}
+
+/// What a job costs, in US dollars.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Cost {
+    /// US dollars, where that can be said.
+    pub usd: Option<f64>,
+}
+
+impl Cost {
+    /// So many US dollars.
+    #[must_use]
+    pub fn of(usd: f64) -> Self {
+        Self { usd: Some(usd) }
+    }
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.usd {
+            None => f.write_str("cost unknown"),
+            Some(0.0) => f.write_str("free"),
+            Some(usd) if usd < 0.0001 => write!(f, "${usd:.2e}"),
+            Some(usd) => write!(f, "${usd:.4}"),
+        }
+    }
+}

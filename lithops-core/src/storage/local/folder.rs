@@ -1,0 +1,260 @@
+//! Folders that only this user may look into, and whose they are.
+
+use std::{
+    env, fs, io,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+use crate::error::{Error, ErrorKind, Result};
+
+const HINT: &str = "set `storage_root` in section `localhost` to a folder of yours";
+/// The bits that let group and others write.
+const OTHERS_WRITE: u32 = 0o022;
+/// In a folder with this bit only the owner of an entry, and that of the folder, may rename or remove it.
+const STICKY: u32 = 0o1000;
+/// Folders that all users of a machine share, wherever `TMPDIR` points.
+const SHARED: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
+
+/// The folder for temporary files, as an absolute path: `TMPDIR`, or `/tmp` where that is not set or empty. It is
+/// looked up once, so that a later change of the working directory does not move it.
+#[must_use]
+pub fn temporary_folder() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let named = env::var_os("TMPDIR").filter(|folder| !folder.is_empty());
+        let folder = named.map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
+        // Without a working directory a relative path leads nowhere, and using it says so.
+        std::path::absolute(&folder).unwrap_or(folder)
+    })
+}
+
+/// The folder of this user for temporary data, which [`create_own`] then makes safe.
+pub(in crate::storage) fn of_this_user() -> PathBuf {
+    let name = ["USER", "LOGNAME"].iter().find_map(|name| env::var(name).ok()).unwrap_or_default();
+    let name: String =
+        name.chars().filter(|letter| letter.is_alphanumeric() || "-_.@".contains(*letter)).collect();
+    let name = if name.is_empty() { "user" } else { name.as_str() };
+    temporary_folder().join(format!("lithops-{name}"))
+}
+
+/// Creates a folder, and what is missing above it, for this user alone; one that exists stays as it is.
+pub(in crate::storage) fn create(folder: &Path) -> Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+        .create(folder)
+        .map_err(|error| refuse(folder, &format!("cannot be created, {error}")).with_source(error))
+}
+
+/// Creates a folder in a place that everybody may write to, and makes sure that it is this user's own: another user
+/// may have been first, and would read and replace what is stored.
+pub(in crate::storage) fn create_own(folder: &Path) -> Result<()> {
+    create(folder)?;
+    let metadata = fs::symlink_metadata(folder)
+        .map_err(|error| refuse(folder, &format!("cannot be looked at, {error}")).with_source(error))?;
+    if !metadata.is_dir() {
+        return Err(refuse(folder, "is not a folder"));
+    }
+    let own = own_user(folder).map_err(|error| {
+        refuse(folder, &format!("belongs to another user or cannot be written to, {error}"))
+            .with_source(error)
+    })?;
+    if metadata.uid() != own {
+        return Err(refuse(folder, "belongs to another user"));
+    }
+    if metadata.mode() & OTHERS_WRITE != 0 && !is_of_a_group_of_one(folder, &metadata) {
+        // Closing it now would not tell who has put what into it before.
+        return Err(refuse(folder, "can be written to by other users").with_hint(
+            "look at what is in it and remove it, or set `storage_root` in section `localhost` to a folder of yours",
+        ));
+    }
+    check_parents(folder, own)?;
+    if metadata.mode() & 0o077 != 0 {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
+            .map_err(|error| refuse(folder, "is open to other users").with_source(error))?;
+    }
+    Ok(())
+}
+
+/// Refuses a folder below one that all users share when a part of its path belongs to another user, who could lead it
+/// anywhere. What does not exist belongs to nobody.
+pub(in crate::storage) fn check_below_shared(folder: &Path) -> Result<()> {
+    let shared = SHARED.iter().map(Path::new).chain([temporary_folder()]);
+    // `/tmp` may be a link, and paths may be written either way.
+    let shared = shared.flat_map(|shared| [Some(shared.to_owned()), shared.canonicalize().ok()]).flatten();
+    let Some(above) =
+        shared.filter(|shared| folder.starts_with(shared)).max_by_key(|path| path.as_os_str().len())
+    else {
+        return Ok(());
+    };
+    let mut path = above.clone();
+    for part in folder.strip_prefix(&above).unwrap_or(folder) {
+        path.push(part);
+        let Ok(metadata) = fs::symlink_metadata(&path) else { return Ok(()) };
+        if !is_trusted(metadata.uid(), effective_user()) {
+            let fault = format!("lies below `{}`, which belongs to another user", path.display());
+            return Err(refuse(folder, if path == folder { "belongs to another user" } else { &fault }));
+        }
+    }
+    Ok(())
+}
+
+/// What other users may do with a folder that was named on purpose, for `lithops doctor`; `None` when that is nothing.
+pub(in crate::storage) fn openness(folder: &Path) -> Option<&'static str> {
+    let metadata = fs::metadata(folder).ok()?;
+    if !is_trusted(metadata.uid(), effective_user()) {
+        return Some("belongs to another user");
+    }
+    match metadata.mode() {
+        mode if mode & OTHERS_WRITE != 0 => Some("can be written to by other users"),
+        mode if mode & 0o055 != 0 => Some("can be read by other users"),
+        _ => None,
+    }
+}
+
+/// Whoever may write to a folder above can put another in the place of the one below, unless that folder is sticky.
+fn check_parents(folder: &Path, own: u32) -> Result<()> {
+    let real = folder
+        .canonicalize()
+        .map_err(|error| refuse(folder, &format!("cannot be looked at, {error}")).with_source(error))?;
+    for parent in real.ancestors().skip(1) {
+        let metadata = fs::symlink_metadata(parent)
+            .map_err(|error| refuse(parent, &format!("cannot be looked at, {error}")).with_source(error))?;
+        if !is_trusted(metadata.uid(), own) {
+            let fault = format!("lies in `{}`, which belongs to another user", parent.display());
+            return Err(refuse(folder, &fault));
+        }
+        let mode = metadata.mode();
+        if mode & OTHERS_WRITE != 0 && mode & STICKY == 0 && !is_of_a_group_of_one(parent, &metadata) {
+            let fault = format!("lies in `{}`, in which other users may replace it", parent.display());
+            return Err(refuse(folder, &fault));
+        }
+    }
+    Ok(())
+}
+
+/// Whether what an owner may do to a folder is no danger: this user, and root.
+fn is_trusted(owner: u32, own: u32) -> bool {
+    owner == 0 || owner == own || owner == effective_user() || Some(owner) == unmapped_user()
+}
+
+/// Whether group and others are this user, or root, alone: many systems give every user a group of the same number.
+/// With an access control list the bits of the group are those of everybody on it.
+fn is_of_a_group_of_one(folder: &Path, metadata: &fs::Metadata) -> bool {
+    let others = metadata.mode() & 0o002 != 0;
+    let mut list = [0; 0];
+    let has_list = match rustix::fs::getxattr(folder, "system.posix_acl_access", &mut list) {
+        Ok(_) => true,
+        Err(error) => error != rustix::io::Errno::NODATA && error != rustix::io::Errno::NOTSUP,
+    };
+    let group = metadata.gid();
+    !others && !has_list && (group == 0 || group == metadata.uid())
+}
+
+fn effective_user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// The number that users have here of whom this namespace knows nothing, root of the machine among them; `None` where
+/// all users are known.
+fn unmapped_user() -> Option<u32> {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let mut words = map.split_whitespace();
+    let all = [words.next(), words.next(), words.next()] == [Some("0"), Some("0"), Some("4294967295")];
+    let number = fs::read_to_string("/proc/sys/kernel/overflowuid").ok();
+    number.filter(|_| !all).and_then(|number| number.trim().parse().ok())
+}
+
+/// Whom this process creates files as: a file system may make that another user than the process is.
+fn own_user(folder: &Path) -> io::Result<u32> {
+    let probe = folder.join(format!(".owner-{}", crate::id::new_uuid()));
+    let file = fs::File::create_new(&probe)?;
+    let user = file.metadata().map(|metadata| metadata.uid());
+    fs::remove_file(&probe)?;
+    user
+}
+
+fn refuse(folder: &Path, fault: &str) -> Error {
+    Error::new(ErrorKind::PermissionDenied, format!("the storage folder `{}` {fault}", folder.display()))
+        .with_hint(HINT)
+        .with_context("folder", folder.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn new_folders_are_private_and_old_ones_keep_their_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("a/b");
+        create(&deep).unwrap();
+        assert_eq!((mode(&deep), mode(&folder.path().join("a"))), (0o700, 0o700));
+        set_mode(&deep, 0o755);
+        create(&deep).unwrap();
+        assert_eq!((mode(&deep), openness(&deep)), (0o755, Some("can be read by other users")));
+        create_own(&deep).unwrap();
+        assert_eq!((mode(&deep), openness(&deep)), (0o700, None));
+        assert_eq!(fs::read_dir(&deep).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_the_folder_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        symlink(folder.path(), &link).unwrap();
+        assert_eq!(create_own(&link).unwrap_err().kind(), ErrorKind::PermissionDenied);
+    }
+
+    #[test]
+    fn a_folder_that_others_may_write_to_is_refused_and_so_is_one_below() {
+        let folder = tempfile::tempdir().unwrap();
+        let (outer, inner) = (folder.path().join("outer"), folder.path().join("outer/inner"));
+        create_own(&inner).unwrap();
+        for open in [0o702, 0o777] {
+            set_mode(&inner, open);
+            let error = create_own(&inner).unwrap_err().to_string();
+            assert!(error.contains("can be written to by other users"), "{error}");
+            assert_eq!(openness(&inner), Some("can be written to by other users"));
+            set_mode(&inner, 0o700);
+            set_mode(&outer, open);
+            let error = create_own(&inner).unwrap_err().to_string();
+            assert!(error.contains("outer`, in which other users may replace it"), "{error}");
+            // Where only owners may rename and remove there is no danger.
+            set_mode(&outer, 0o1000 | open);
+            create_own(&inner).unwrap();
+            set_mode(&outer, 0o700);
+        }
+    }
+
+    #[test]
+    fn what_lies_below_a_shared_folder_must_be_of_this_user() {
+        let folder = tempfile::tempdir().unwrap();
+        check_below_shared(&folder.path().join("a/b")).unwrap();
+        check_below_shared(Path::new("/proc/nowhere")).unwrap();
+        assert!(is_trusted(0, 7) && is_trusted(7, 7) && !is_trusted(effective_user() + 7, effective_user()));
+        if effective_user() == 0 {
+            let foreign = folder.path().join("foreign");
+            create(&foreign).unwrap();
+            std::os::unix::fs::chown(&foreign, Some(4242), Some(4242)).unwrap();
+            for below in [foreign.clone(), foreign.join("deeper")] {
+                let error = check_below_shared(&below).unwrap_err().to_string();
+                assert!(error.contains("belongs to another user"), "{error}");
+                assert!(create_own(&below).is_err());
+            }
+        }
+    }
+}

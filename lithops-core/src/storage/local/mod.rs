@@ -1,0 +1,9 @@
+//! The storage `localhost`: objects as files below a folder.
+
+pub(super) mod folder;
+pub(super) mod listing;
+pub(super) mod local;
+pub(super) mod tree;
+
+pub use folder::temporary_folder;
+pub use local::openness;

@@ -1,0 +1,272 @@
+//! [`JobSession`]: the time that a worker of a fleet spends at one job.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, Fuse},
+    stream::FuturesUnordered,
+};
+use lithops_core::{
+    board::{Action, Answer, BoardWorker, End, Lane},
+    error::{ErrorKind, Result},
+    fleet::{Fleet, Post, StoredBoard},
+    id::JobId,
+    journal::Journal,
+    protocol::{Forget, Frame, FrameKind, Logs, Report},
+    storage::StorageClient,
+};
+use tokio::time::{Instant, sleep_until};
+
+use super::{
+    chunk_run::{ChunkRun, Next},
+    inputs::{Fetched, Inputs},
+    to_pool::ToPool,
+};
+
+/// The board's requests to the storage that are under way.
+type Requests = FuturesUnordered<BoxFuture<'static, (Lane, Result<Answer>)>>;
+
+/// The segments of inputs that are being fetched.
+type Fetches = FuturesUnordered<BoxFuture<'static, Fetched>>;
+
+/// Why a session has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SessionEnd {
+    /// Nothing is left to do for the job.
+    Finished,
+    /// Other workers do what is left of the job, and another job waits for a worker.
+    Idle,
+    /// The client has taken the job away.
+    Gone,
+}
+
+/// The time that a worker spends at one job. The board says what to run. The session performs what the board asks of
+/// the storage, gives calls to the pool and takes their outcomes back to the board.
+pub(super) struct JobSession<'a> {
+    post: Post,
+    journal: &'a Journal,
+    fleet: &'a Fleet,
+    storage: Arc<StoredBoard>,
+    board: BoardWorker,
+    begun: Instant,
+    inputs: Inputs,
+    /// The chunk that this worker holds.
+    current: Option<ChunkRun>,
+    /// How many chunks it has held in this session.
+    chunk_runs: u64,
+    /// Whether the pool knows the job.
+    announced: bool,
+}
+
+impl<'a> JobSession<'a> {
+    /// A session under a name that no worker has used at this job before.
+    pub(super) fn new(
+        name: &str,
+        post: Post,
+        storage: &StorageClient,
+        fleet: &'a Fleet,
+        journal: &'a Journal,
+    ) -> Self {
+        let chunks = post.chunks();
+        Self {
+            journal,
+            fleet,
+            storage: Arc::new(StoredBoard::new(storage, journal, chunks)),
+            board: BoardWorker::new(name, chunks, post.terms),
+            begun: Instant::now(),
+            inputs: Inputs::new(&post.segments),
+            current: None,
+            chunk_runs: 0,
+            announced: false,
+            post,
+        }
+    }
+
+    /// Works until there is nothing more to do here. An idle session asks once per `look` whether the job is still
+    /// wanted.
+    pub(super) async fn work(mut self, pool: &mut ToPool, look: Duration) -> Result<SessionEnd> {
+        let end = self.run(pool, look).await;
+        self.forget(pool)?;
+        match end {
+            // A job that is removed while a worker is at it has objects that cannot be read any more: no error then.
+            Err(error) => match self.fleet.jobs().await {
+                Ok(jobs) if !jobs.contains(&self.job()) || self.is_removed().await => Ok(SessionEnd::Gone),
+                _ => Err(error),
+            },
+            end => end,
+        }
+    }
+
+    /// Whether nothing is stored of the job any more, although its manifest was left behind.
+    async fn is_removed(&self) -> bool {
+        self.journal.record().await.is_err_and(|error| error.kind() == ErrorKind::NotDurable)
+    }
+
+    async fn run(&mut self, pool: &mut ToPool, look: Duration) -> Result<SessionEnd> {
+        let fleet = self.fleet;
+        let mut requests = Requests::new();
+        let mut fetches = Fetches::new();
+        let mut wanted: Fuse<BoxFuture<'_, Result<Vec<JobId>>>> = Fuse::terminated();
+        let mut next_look = Instant::now() + look;
+        let end = loop {
+            let rest = match self.step(pool, &mut requests, &mut fetches)? {
+                Ok(rest) => rest,
+                Err(End::Finished | End::Cancelled) => break SessionEnd::Finished,
+                Err(End::Idle) => break SessionEnd::Idle,
+            };
+            let rest = rest.map_or(next_look, |rest| next_look.min(self.begun + rest));
+            tokio::select! {
+                Some((lane, answer)) = requests.next(), if !requests.is_empty() => {
+                    self.board.answered(lane, answer?, self.begun.elapsed());
+                }
+                Some((number, taken)) = fetches.next(), if !fetches.is_empty() => {
+                    self.inputs.keep(number, taken?);
+                }
+                frame = pool.frames.next() => match frame? {
+                    Some(frame) => self.heard(&frame)?,
+                    // The pool has ended, and the future that runs it returns the reason.
+                    None => std::future::pending().await,
+                },
+                jobs = &mut wanted => {
+                    let jobs = jobs?;
+                    if !jobs.contains(&self.job()) {
+                        break SessionEnd::Gone;
+                    }
+                    if self.board.is_idle() && jobs.len() > 1 {
+                        break SessionEnd::Idle;
+                    }
+                }
+                () = sleep_until(rest) => {}
+            }
+            if Instant::now() >= next_look {
+                // A busy worker touches the storage at each heartbeat anyway.
+                let pause = if self.board.is_idle() { look } else { self.post.terms.beat };
+                next_look = Instant::now() + pause;
+                wanted = fleet.jobs().boxed().fuse();
+            }
+        };
+        // Requests that are under way may still store something. The caller removes what is left of a job that is
+        // gone, so they must have ended before.
+        while requests.next().await.is_some() {}
+        Ok(end)
+    }
+
+    /// Does all that can be done now. Returns when to call again at the latest, or why the session ends.
+    fn step(
+        &mut self,
+        pool: &ToPool,
+        requests: &mut Requests,
+        fetches: &mut Fetches,
+    ) -> Result<Result<Option<Duration>, End>> {
+        loop {
+            let now = self.begun.elapsed();
+            match self.board.poll(now) {
+                Action::Ask(lane, request) => {
+                    let storage = Arc::clone(&self.storage);
+                    requests.push(async move { (lane, storage.perform(request).await) }.boxed());
+                }
+                Action::RunCalls { chunk, epoch, first, end } => self.order((chunk, epoch), first, end, now),
+                Action::StopCalls { chunk, epoch } => {
+                    if self.holds(chunk, epoch) {
+                        self.forget(pool)?;
+                    }
+                }
+                Action::Done(end) => return Ok(Err(end)),
+                Action::Wait(until) => {
+                    self.give(pool, fetches, now)?;
+                    if self.tell(now)? {
+                        // Outcomes may give the board something new to ask.
+                        continue;
+                    }
+                    let due = self.current.as_ref().and_then(ChunkRun::due);
+                    return Ok(Ok([until, due].into_iter().flatten().min()));
+                }
+            }
+        }
+    }
+
+    fn holds(&self, chunk: u64, epoch: u64) -> bool {
+        self.current.as_ref().is_some_and(|run| (run.chunk, run.epoch) == (chunk, epoch))
+    }
+
+    fn order(&mut self, (chunk, epoch): (u64, u64), first: u64, end: u64, now: Duration) {
+        if !self.holds(chunk, epoch) {
+            self.chunk_runs += 1;
+            self.current = Some(ChunkRun::new(&self.post, (chunk, epoch), self.chunk_runs, now));
+        }
+        if let Some(run) = &mut self.current {
+            run.order(first, end);
+        }
+    }
+
+    /// Gives calls to the pool, as far as the lease lets them start and the window has room.
+    fn give(&mut self, pool: &ToPool, fetches: &mut Fetches, now: Duration) -> Result<()> {
+        let mut frames = Vec::new();
+        while let Some(run) = &mut self.current {
+            if !self.board.may_start(run.chunk, run.epoch, now) {
+                break;
+            }
+            match run.next(&mut self.inputs, now) {
+                Next::Give(calls) => {
+                    if !std::mem::replace(&mut self.announced, true) {
+                        Frame::write(FrameKind::Job, &self.post.spec, &mut frames)?;
+                    }
+                    calls.write(&mut frames);
+                }
+                Next::Fetch(call) => {
+                    fetches.extend(self.inputs.fetch(call, self.journal));
+                    break;
+                }
+                Next::Rest => break,
+            }
+        }
+        if !frames.is_empty() {
+            pool.outbox.send(&frames);
+        }
+        Ok(())
+    }
+
+    /// Tells the board of outcomes. Returns whether there were any.
+    fn tell(&mut self, now: Duration) -> Result<bool> {
+        let Some(run) = &mut self.current else { return Ok(false) };
+        let told = run.tell(now)?;
+        for (first, end, report) in &told {
+            self.board.ran(run.chunk, run.epoch, *first, *end, report);
+        }
+        Ok(!told.is_empty())
+    }
+
+    /// Takes in a frame of the pool.
+    fn heard(&mut self, frame: &Frame) -> Result<()> {
+        let now = self.begun.elapsed();
+        match (frame.kind, &mut self.current) {
+            (FrameKind::Report, Some(run)) => run.report(&Report::read(&frame.body)?, now),
+            (FrameKind::Logs, Some(run)) => {
+                let logs: Logs = frame.decode()?;
+                if logs.job == self.post.spec.job {
+                    run.printed(logs.entries);
+                }
+            }
+            // A frame about a job or a chunk that this worker has let go.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Ends what runs of the job. The pool forgets the job, and with it which of its calls were cancelled, so that the
+    /// same calls can be given to it again.
+    fn forget(&mut self, pool: &ToPool) -> Result<()> {
+        self.current = None;
+        if std::mem::replace(&mut self.announced, false) {
+            let mut frame = Vec::new();
+            Frame::write(FrameKind::Forget, &Forget { job: self.job() }, &mut frame)?;
+            pool.outbox.send(&frame);
+        }
+        Ok(())
+    }
+
+    fn job(&self) -> JobId {
+        self.post.spec.job
+    }
+}
