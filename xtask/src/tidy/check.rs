@@ -1,11 +1,12 @@
 //! Runs all rules over the repository.
 
 use super::{
-    circles, dependencies, documents,
+    dependencies, documents,
     finding::{Finding, Weight},
-    layers, layout, manifests, names, publication, source,
+    included, layout, manifests, names, publication, source,
+    structure::{circles, layers, types},
     tree::Tree,
-    types, words,
+    words,
 };
 use crate::workspace;
 
@@ -29,6 +30,7 @@ fn findings() -> Result<Vec<Finding>, String> {
         circles::check,
         names::check,
         documents::check,
+        included::check,
         manifests::check,
         source::check,
         types::check,

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::{finding::Finding, imports::Crate, tree::Tree};
+use super::imports::Crate;
+use crate::tidy::{finding::Finding, tree::Tree};
 
 /// The crates that are looked at.
 const SOURCES: &[&str] = &["lithops-core/src", "lithops-worker/src"];
@@ -66,7 +67,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
 type Graph<'a> = BTreeMap<&'a str, BTreeMap<&'a str, usize>>;
 
 /// Checks the imports between the files of each crate.
-pub(super) fn check(tree: &Tree) -> Vec<Finding> {
+pub(in crate::tidy) fn check(tree: &Tree) -> Vec<Finding> {
     check_except(tree, EXCEPTIONS)
 }
 
@@ -90,7 +91,7 @@ fn check_except(tree: &Tree, exceptions: &[(&str, &str)]) -> Vec<Finding> {
             graph.get(from).is_some_and(|others| others.contains_key(to)) && way(&graph, to, from).is_some();
         if !closes {
             let message = format!("`{from}` and `{to}` are in no circle any more: take the exception out");
-            findings.push(Finding::error("xtask/src/tidy/circles.rs", 1, message));
+            findings.push(Finding::error("xtask/src/tidy/structure/circles.rs", 1, message));
         }
     }
     for (from, to) in exceptions {

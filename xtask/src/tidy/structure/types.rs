@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{finding::Finding, imports::without_tests, source::code, tree::Tree};
+use super::imports::without_tests;
+use crate::tidy::{finding::Finding, source::code, tree::Tree};
 
 const SOURCES: &str = "lithops-core/src/";
 
@@ -31,7 +32,7 @@ const EXCEPTIONS: &[(&str, usize)] = &[
 ];
 
 /// Checks the types of the core.
-pub(super) fn check(tree: &Tree) -> Vec<Finding> {
+pub(in crate::tidy) fn check(tree: &Tree) -> Vec<Finding> {
     check_except(tree, EXCEPTIONS)
 }
 
@@ -58,7 +59,7 @@ fn check_except(tree: &Tree, exceptions: &[(&str, usize)]) -> Vec<Finding> {
         let count = places.get(*name).map_or(0, Vec::len);
         if count < *most && !places.is_empty() {
             let message = format!("`{name}` stands for {count} types: change the exception");
-            findings.push(Finding::error("xtask/src/tidy/types.rs", 1, message));
+            findings.push(Finding::error("xtask/src/tidy/structure/types.rs", 1, message));
         }
     }
     findings
