@@ -9,27 +9,27 @@ use lithops_core::error::Result;
 
 use crate::{SCHEME, config::AwsLambdaConfig};
 
-/// A request that manages functions is answered in seconds.
+/// How long a request that manages functions may take with its retries; usually it is answered in seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What an answer may take beyond the time that the function may run.
+/// How long an answer may take beyond the time limit of the function: for the connection, a cold start and the answer.
 const BEYOND: Duration = Duration::from_secs(30);
 
 /// The clients of the services.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
-    /// For functions: failed requests are made again.
+    /// The client that manages functions; it makes failed requests again.
     pub(crate) functions: aws_sdk_lambda::Client,
-    /// For invocations: each is made once, whoever asked for it decides what becomes of a failure.
+    /// The client of invocations. It makes each request once: the executor decides what follows a failure.
     pub(crate) invocations: aws_sdk_lambda::Client,
-    /// Who asks.
+    /// The client that says whose the credentials are.
     pub(crate) identity: aws_sdk_sts::Client,
-    /// Where.
+    /// The region of all clients.
     pub(crate) region: String,
 }
 
 impl Client {
-    /// Clients under a configuration, for functions that may run so long. Nothing is asked yet, except where the
-    /// region is not known.
+    /// Clients under a configuration, for functions with this time limit. No request is made, except where the region is
+    /// not known.
     ///
     /// # Errors
     /// No region is known.
@@ -52,7 +52,7 @@ fn functions(shared: &SdkConfig) -> aws_sdk_lambda::Client {
 }
 
 fn invocations(shared: &SdkConfig, timeout: Duration) -> aws_sdk_lambda::Client {
-    // A function says nothing until it has ended: that is no stall.
+    // A function sends nothing until it has ended: the SDK would take that for a stall.
     let patience = TimeoutConfig::builder().operation_attempt_timeout(timeout + BEYOND).build();
     let config = aws_sdk_lambda::config::Builder::from(shared)
         .timeout_config(patience)

@@ -12,10 +12,10 @@ use lithops_core::{
 
 use crate::SCHEME;
 
-/// What is known of this platform, as data.
+/// The capabilities, limits and prices of Lambda, as data.
 const PLATFORM: &str = include_str!("../capabilities.yaml");
 
-/// A part of a function's name: of its 64 characters these are left for each of two.
+/// The most characters of a namespace, and of the name of a runtime: both fit into the 64 of a function's name.
 pub(crate) const LONGEST_NAME: usize = 12;
 
 /// The keys of the section.
@@ -70,33 +70,33 @@ pub(crate) const KEYS: &[Key] = &[
     .harmless(),
 ];
 
-/// What the section says.
+/// The values of the section.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct AwsLambdaConfig {
-    /// Where Lambda is, and what opens it.
+    /// Region, address and access key.
     pub access: Access,
     /// The role that functions run as.
     pub execution_role: Option<String>,
-    /// What names of functions begin with, after `lithops`.
+    /// The part of names of functions that follows `lithops`, and tells them from those of others.
     pub namespace: Option<String>,
-    /// A name of the user's own in them.
+    /// A part of names of functions that the user has chosen.
     pub runtime: Option<String>,
     /// The processor of the instances.
     pub machine: Machine,
-    /// MB of disk.
+    /// The disk of an instance, in MB.
     pub ephemeral_storage: Option<i32>,
-    /// Variables of the function.
+    /// Environment variables of the function.
     pub env_vars: BTreeMap<String, String>,
-    /// Its tags.
+    /// Tags of the function.
     pub user_tags: BTreeMap<String, String>,
-    /// The subnets and the security groups that it is in.
+    /// The subnets and the security groups of the function.
     pub vpc: Option<(Vec<String>, Vec<String>)>,
     /// Access points of file systems, and where they are mounted.
     pub efs: Vec<(String, String)>,
     /// Whether the program is deployed as the function.
     pub include_function: bool,
-    /// Whether outcomes come back as calls end.
+    /// Whether outcomes come back as calls end, rather than all with the last.
     pub streams: bool,
     /// The program that is deployed.
     pub worker: Option<PathBuf>,
@@ -182,7 +182,7 @@ impl AwsLambdaConfig {
         })
     }
 
-    /// What function instances can do, with another memory if one is given.
+    /// The capabilities of function instances, with another memory if one is given.
     ///
     /// # Errors
     /// When Lambda does not sell it.
@@ -197,7 +197,7 @@ impl AwsLambdaConfig {
     }
 }
 
-/// Whether this can be a part of the name of a function; else what to write instead.
+/// Checks a part of the name of a function; the error says what to write instead.
 pub(crate) fn fits_a_name(name: &str, longest: usize) -> Result<(), String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     match (1..=longest).contains(&name.len()) && name.chars().all(fits) {
@@ -224,7 +224,7 @@ fn wrong(key: &str, problem: String, hint: impl Into<String>) -> Error {
         .with_context("key", format!("{SCHEME}.{key}"))
 }
 
-/// A mapping of texts.
+/// Reads a mapping of names to texts.
 fn texts(section: Section<'_>, key: &str) -> Result<BTreeMap<String, String>> {
     let Some(located) = section.get(key) else { return Ok(BTreeMap::new()) };
     let text = |value: &Value| match value {
@@ -281,7 +281,7 @@ fn efs(section: Section<'_>) -> Result<Vec<(String, String)>> {
     })
 }
 
-/// A file that is named must be there.
+/// Reads the path of a file, which must exist.
 fn existing(section: Section<'_>, key: &str) -> Result<Option<PathBuf>> {
     let path = section.path(key)?;
     if let Some(path) = path.as_ref().filter(|path| !path.is_file()) {

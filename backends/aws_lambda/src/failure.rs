@@ -1,4 +1,4 @@
-//! What failures of Lambda mean: for an activation, and for whoever manages functions.
+//! What failures of Lambda mean for an activation, and for a request that manages functions.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use serde::Deserialize;
 
 use crate::health::Answer;
 
-/// How much of an instance's log is told with a failure.
+/// How many bytes of the end of an instance's log are part of an error. The rest is in CloudWatch.
 const LOG_TAIL: usize = 600;
 
-/// What the function itself, or the instance around it, has failed with.
+/// The error that the function, or the instance around it, has ended with.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct FunctionError {
@@ -25,7 +25,7 @@ struct FunctionError {
     error_message: String,
 }
 
-/// An instance that ended without an answer, by what the service says of it.
+/// Why an instance ended without an answer, by the error that the service gives.
 pub(crate) fn of_function(payload: &[u8], log: Option<&str>, request: &str) -> ExitReason {
     let said: FunctionError = serde_json::from_slice(payload).unwrap_or_else(|_| FunctionError {
         error_type: "an error".to_owned(),
@@ -46,7 +46,7 @@ pub(crate) fn of_function(payload: &[u8], log: Option<&str>, request: &str) -> E
             "the function instance used all its memory{sold}; raise `runtime_memory` ({words})"
         ));
     }
-    // What can never start is not tried for ever.
+    // A program that can never start is refused: another try would end in the same way.
     if ["Runtime.InvalidEntrypoint", "Runtime.InvalidWorkingDir", "Extension."]
         .iter()
         .any(|kind| error_type.starts_with(kind))
@@ -56,7 +56,7 @@ pub(crate) fn of_function(payload: &[u8], log: Option<&str>, request: &str) -> E
     ExitReason::Lost(words)
 }
 
-/// An invocation that came to nothing, by what is known of it.
+/// What an invocation that failed says about the service.
 pub(crate) fn of_invocation<E>(error: &SdkError<E, HttpResponse>) -> Answer
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -74,7 +74,7 @@ where
     let after = service.raw().headers().get("retry-after").and_then(|after| after.parse().ok());
     let pause = after.map_or(Duration::ZERO, Duration::from_secs);
     match service.err().code().unwrap_or_default() {
-        // What the service says before it runs anything.
+        // The service says these before it runs anything: no call has begun.
         "TooManyRequestsException"
         | "EC2ThrottledException"
         | "EC2AccessDeniedException"
@@ -93,7 +93,7 @@ where
     }
 }
 
-/// The error of a request that manages functions: what only Lambda says, and what all services of AWS say.
+/// The error of a request that manages functions. Codes that all services of AWS have are those of `clouds/aws`.
 pub(crate) fn of<E>(error: &SdkError<E, HttpResponse>, what: &str) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,

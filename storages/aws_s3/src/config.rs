@@ -9,7 +9,7 @@ use lithops_core::{
 
 use crate::{CEPH, MINIO, SCHEME, bucket::check};
 
-/// What a store at an endpoint of its own is signed for when nothing is said.
+/// The region that requests to a store at another address are signed for when none is configured.
 const ANY_REGION: &str = "us-east-1";
 
 const BUCKET: Key = Key::used("storage_bucket", "the bucket of jobs and cloud objects, which must exist");
@@ -31,7 +31,7 @@ pub(crate) const ENDPOINT_KEYS: &[Key] = &[
     Key::accepted("private_endpoint", "one address serves clients and workers", "the address for workers"),
 ];
 
-/// Where the storage is.
+/// Reads where the storage is.
 pub(crate) fn locate(config: &Config, scheme: &'static str) -> Result<Locator> {
     let section = config.section(scheme);
     let missing = |key: &str, why: &str, hint: String| {
@@ -69,12 +69,12 @@ pub(crate) fn locate(config: &Config, scheme: &'static str) -> Result<Locator> {
     Ok(locator)
 }
 
-/// The secrets of the section, or of the section `aws` for S3 itself; empty when neither has any.
+/// Reads the secrets of the section, or of the section `aws` for S3 itself; empty when neither has any.
 pub(crate) fn credentials(config: &Config, scheme: &'static str) -> Result<Credentials> {
     Ok(Keys::read(config, sections(scheme))?.map_or_else(Credentials::default, |keys| keys.for_storage()))
 }
 
-/// The sections that say what the storage's own leaves open: a store at another address is not of AWS.
+/// The sections that are read, in this order. A store at another address is not of AWS: it has its own section alone.
 fn sections(scheme: &str) -> &'static [&'static str] {
     match scheme {
         SCHEME => &[SCHEME, SECTION],
@@ -130,7 +130,7 @@ mod tests {
                 let error = locate(&config(&yaml), SCHEME).expect_err(region).to_string();
                 assert!(error.starts_with("`region` at line ") && error.contains(region), "{error}");
             }
-            // Whoever else has made the locator.
+            // Also where another process has made the locator.
             let locator = Locator::new(SCHEME, "b").with_region(region);
             assert!(check(&locator, "b").is_err());
         }

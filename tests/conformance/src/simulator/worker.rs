@@ -148,7 +148,7 @@ impl SimulatedWorker {
         End::Finished
     }
 
-    /// Nobody hears of it: what it has done is in the storage, or it never was.
+    /// The end is not reported: what the worker has done is in the storage, or is lost.
     async fn stored(&mut self, calls: Calls, slow: u64) -> End {
         let Some(report) = self.run(&calls, slow).await else { return End::Died };
         if self.random.happens(self.world.scenario.dies_before_report) {
