@@ -53,7 +53,7 @@ pub use lithops_macros::{function, main};
 /// Durable jobs, seen from outside the programs that have their functions.
 pub mod jobs {
     pub use lithops_core::{
-        executor::{Cleaning, Expired, Listing, StoredJob, StoredJobs, Unfinished},
+        executor::{Cleaning, Expired, Listing, StoredJob, StoredJobs, Unfinished, Unused},
         journal::{JobRecord, Owner},
     };
 }
@@ -122,7 +122,7 @@ pub mod __private {
     pub use lithops_core::{
         error::CallError,
         function::{
-            Arguments, Entry, ErrorProbe, Location, NotReserved, NotResult, Probe, Registered, Return, Run,
+            Arguments, Entry, ErrorProbe, Location, NotReserved, NotResult, Probe, Registered, Return, RunFn,
             Scope, Take, ViaBoxed, ViaDisplay, ViaStdError, check_parameter, check_return, encode,
             type_id_of,
         },

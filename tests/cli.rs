@@ -5,6 +5,7 @@ use std::{
     fs,
     path::Path,
     process::{Command, Stdio},
+    time::{Duration, SystemTime},
 };
 
 use serde_json::Value;
@@ -339,6 +340,47 @@ fn every_command_has_a_help_that_teaches() {
         assert_eq!(said.code, 0, "{said:?}");
         assert!(said.stdout.contains("Usage: lithops"), "{said:?}");
     }
+}
+
+#[test]
+fn programs_and_histories_that_no_job_has_used_for_long_are_removed() {
+    let root = tempfile::tempdir().expect("a folder");
+    let file = Config::new(&format!("localhost: {{storage_root: {}}}", root.path().display()));
+    let days = |days: u64| SystemTime::now() - Duration::from_secs(days * 24 * 3600);
+    let put = |key: &str, used: u64| {
+        let path = root.path().join("storage").join(key);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("created");
+        fs::write(&path, "stored").expect("written");
+        fs::File::options().write(true).open(&path).expect("opened").set_modified(days(used)).expect("old");
+        path
+    };
+    let old = [
+        put("lithops.programs/aaaa.zst", 50),
+        put("lithops.programs/aaaa.zip", 50),
+        put("lithops.programs/aaaa.used", 40),
+        put("lithops.history/app/f/localhost-0", 31),
+    ];
+    let kept = [
+        // Long ago stored, and used since.
+        put("lithops.programs/bbbb.zst", 50),
+        put("lithops.programs/bbbb.used", 2),
+        put("lithops.history/app/g/localhost-0", 2),
+        put("data/aaaa.zst", 400),
+    ];
+    let clean = |more: &[&str]| lithops(&[&["clean", "--config", file.path()], more].concat());
+    let said = clean(&["--dry-run"]);
+    assert_eq!((said.code, said.stdout.lines().count()), (0, 2), "{said:?}");
+    assert!(
+        said.stdout.contains("would remove lithops.programs/aaaa  a program, not used for 40 days"),
+        "{said:?}"
+    );
+    assert!(old.iter().chain(&kept).all(|path| path.exists()));
+    let said = clean(&["--unused-for", "60d"]);
+    assert!(said.code == 0 && said.stderr.contains("nothing to remove"), "{said:?}");
+    let said = clean(&[]);
+    assert_eq!((said.code, said.stdout.lines().count()), (0, 2), "{said:?}");
+    assert!(said.stdout.contains("removing lithops.history/app/f/localhost-0"), "{said:?}");
+    assert!(!old.iter().any(|path| path.exists()) && kept.iter().all(|path| path.exists()));
 }
 
 #[derive(Debug)]

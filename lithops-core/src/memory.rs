@@ -23,7 +23,7 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{MemfdFlags, SealFlags, fcntl_add_seals, fstat, ftruncate, memfd_create},
     io,
-    mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, munmap},
+    mm::{Advice, MapFlags, MremapFlags, ProtFlags, madvise, mmap, mmap_anonymous, mremap, munmap},
     pipe::{PipeFlags, pipe_with},
     process::{Resource, getrlimit},
 };
@@ -142,6 +142,18 @@ impl Regions {
         Ok(Region { cut: Arc::clone(cut), start, len })
     }
 
+    /// The beginning of a region of `len` bytes that are said to come: no more than a block, and the rest as it
+    /// [grows](Region::grow). That they are said to come is no reason to set memory aside for all of them.
+    ///
+    /// # Errors
+    /// When the system has no memory.
+    pub(crate) fn announced(&mut self, len: usize) -> io::Result<Region> {
+        if len <= BLOCK {
+            return self.cut(len);
+        }
+        Ok(Region { cut: Arc::new(Cut::of(Block::new(BLOCK)?)), start: 0, len: BLOCK })
+    }
+
     /// A region that begins with `head`, followed by the bytes of a loan.
     pub(crate) fn fetch(&mut self, head: &[u8], loan: &Loan) -> io::Result<Bytes> {
         // So that what is copied is equally aligned on both sides.
@@ -173,6 +185,19 @@ impl Regions {
 }
 
 impl Region {
+    /// Makes a region that is a block of its own longer: twice as long, or as long as it is to become. What is in it
+    /// stays: its pages get another address, and are not copied.
+    ///
+    /// # Errors
+    /// When the system has no memory.
+    pub(crate) fn grow(&mut self, most: usize) -> io::Result<()> {
+        let len = self.len.saturating_mul(2).min(most);
+        let block = Arc::get_mut(&mut self.cut).and_then(|cut| cut.block.as_mut());
+        block.expect("no other region is cut from its block").grow(len)?;
+        self.len = len;
+        Ok(())
+    }
+
     /// The same as shared bytes.
     pub(crate) fn freeze(self) -> Bytes {
         Bytes::from_owner(self)
@@ -332,6 +357,20 @@ impl Block {
         Ok(block)
     }
 
+    /// Makes one that is not shared longer.
+    #[expect(unsafe_code, reason = "memory is mapped by address")]
+    fn grow(&mut self, len: usize) -> io::Result<()> {
+        let len = len.checked_next_multiple_of(HUGE_PAGE).ok_or(io::Errno::NOMEM)?;
+        if len > self.len {
+            // SAFETY: it was mapped with this length and is borrowed exclusively, so that nothing refers to the old
+            // address.
+            let memory = unsafe { mremap(self.memory.as_ptr().cast(), self.len, len, MremapFlags::MAYMOVE)? };
+            self.memory = NonNull::new(memory.cast()).ok_or(io::Errno::NOMEM)?;
+            self.len = len;
+        }
+        Ok(())
+    }
+
     #[expect(unsafe_code, reason = "memory is mapped by address")]
     fn new_shared() -> io::Result<Self> {
         if !may_be_as_long(BLOCK as u64) {
@@ -444,6 +483,28 @@ mod tests {
         assert!(regions.lend(&bytes).is_some(), "all but one block are free");
         let fetched = Regions::default().fetch(&[], &last).expect("reads");
         assert_eq!(fetched, bytes, "that one was not touched");
+    }
+
+    #[test]
+    fn one_that_is_announced_grows_and_keeps_what_is_in_it() {
+        let len = 3 * BLOCK + 5;
+        let mut region = Regions::default().announced(len).expect("memory");
+        let mut filled = 0;
+        loop {
+            for (at, byte) in region.iter_mut().enumerate().skip(filled).step_by(4096) {
+                *byte = (at / 4096 % 251) as u8;
+            }
+            filled = region.len().next_multiple_of(4096);
+            if region.len() == len {
+                break;
+            }
+            let before = region.len();
+            region.grow(len).expect("memory");
+            assert!(region.len() <= 2 * before, "{before} bytes became {}", region.len());
+        }
+        let bytes = region.freeze();
+        assert!((0..len).step_by(4096).all(|at| usize::from(bytes[at]) == at / 4096 % 251));
+        assert_eq!(Regions::default().announced(LONG).expect("memory").len(), LONG);
     }
 
     #[test]

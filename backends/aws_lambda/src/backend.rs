@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use lithops_core::{
-    artifact::{Artifact, Running, Shipped},
+    artifact::{Artifact, ProgramRef, StoredProgram},
     compute::{
         BackendDescriptor, BackendInfo, BackendOptions, Capabilities, Check, CloseMode, ComputeBackend,
         Event, EventKind, ExitReason, Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId,
@@ -68,7 +68,7 @@ pub struct AwsLambdaBackend {
     storage: Option<(StorageClient, Locator)>,
     client: OnceCell<Client>,
     /// The program that is in the storage, and the means to store it again.
-    running: OnceCell<(Running, Mending)>,
+    running: OnceCell<(ProgramRef, Mending)>,
     /// The names of functions that are ready, by the memory of their instances.
     ready: Arc<AsyncMutex<HashMap<u64, Arc<OnceCell<String>>>>>,
     /// The state of the service, by its answers until now.
@@ -164,20 +164,20 @@ impl AwsLambdaBackend {
     }
 
     /// The reference that instances fetch the program by. The program is stored first if it is not in the storage.
-    async fn running(&self) -> Result<&(Running, Mending)> {
+    async fn running(&self) -> Result<&(ProgramRef, Mending)> {
         let make = || async {
             let (storage, locator) = self.storage.as_ref().ok_or_else(|| {
                 Error::new(ErrorKind::Unsupported, "the backend `aws_lambda` needs the storage of the jobs")
             })?;
             let path = self.config.artifact.as_ref().unwrap_or(&self.program.path);
             let artifact = Artifact::read(path, &target(self.config.machine)).await?;
-            let shipped = Shipped::of(&artifact, locator.prefix.as_deref());
+            let shipped = StoredProgram::of(&artifact, locator.prefix.as_deref());
             if !self.bootstrap()?.is_program {
                 shipped.put(&artifact, storage).await?;
             }
             let machine = self.config.machine;
             let mending = Mending::new(path.clone(), machine, shipped.clone(), storage.clone());
-            let running = Running {
+            let running = ProgramRef {
                 program: shipped,
                 storage: locator.clone(),
                 arguments: self.program.arguments.clone(),
@@ -233,6 +233,7 @@ impl ComputeBackend for AwsLambdaBackend {
     async fn invoke(&self, request: InvokeRequest) -> Result<Invocation> {
         let memory = request.memory.unwrap_or(self.capabilities.worker_memory);
         let ((running, mending), function) = tokio::try_join!(self.running(), self.function(memory))?;
+        mending.in_use();
         let client = self.client().await?.clone();
         let activation = Activation::new(function, running, &request, self.config.streams)?;
         let number = self.started.fetch_add(1, Ordering::Relaxed);

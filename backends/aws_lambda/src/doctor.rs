@@ -2,7 +2,7 @@
 
 use lithops_cloud_aws::raise_file_limit;
 use lithops_core::{
-    artifact::{Artifact, Needs},
+    artifact::{Artifact, BinaryRequirements},
     compute::{Check, Severity},
     error::Error,
 };
@@ -59,7 +59,7 @@ pub(crate) async fn check(backend: &AwsLambdaBackend) -> Vec<Check> {
                         ),
                     },
                     None => {
-                        let count = programs.len();
+                        let count = programs.iter().filter(|key| key.ends_with(".zst")).count();
                         fine(format!(
                             "the bucket `{}` can be read, {count} programs lie there",
                             storage.bucket()
@@ -105,7 +105,7 @@ async fn program(backend: &AwsLambdaBackend) -> Vec<Check> {
 }
 
 fn describe(name: &str, what: &str, artifact: &Artifact) -> String {
-    let needs = Needs::of(&artifact.bytes, name);
+    let needs = BinaryRequirements::of(&artifact.bytes, name);
     let glibc = needs.ok().and_then(|needs| Some((needs.machine, needs.glibc?)));
     let glibc = glibc
         .map_or_else(String::new, |(machine, glibc)| format!(", for {machine} with glibc {glibc} or newer"));

@@ -1,9 +1,13 @@
 //! [`Mending`]: a client stores its program again when an instance has found it damaged in the storage.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, PoisonError},
+    time::{Duration, Instant},
+};
 
 use lithops_core::{
-    artifact::{Artifact, Machine, Shipped},
+    artifact::{Artifact, Machine, StoredProgram},
     compute::ExitReason,
     error::{Error, ErrorKind, Result},
     storage::StorageClient,
@@ -17,15 +21,40 @@ use crate::package::target;
 pub(crate) struct Mending {
     path: PathBuf,
     machine: Machine,
-    shipped: Shipped,
+    shipped: StoredProgram,
     storage: StorageClient,
     /// The number of the first activation that was begun after the program was stored again.
     again: Arc<Mutex<Option<u64>>>,
+    /// When it was last noted that it is used.
+    noted: Arc<std::sync::Mutex<Instant>>,
 }
 
+/// How often it is noted that a program is used: `lithops clean` removes those that were not for days.
+const NOTED_EVERY: Duration = Duration::from_secs(12 * 3600);
+
 impl Mending {
-    pub(crate) fn new(path: PathBuf, machine: Machine, shipped: Shipped, storage: StorageClient) -> Self {
-        Self { path, machine, shipped, storage, again: Arc::default() }
+    pub(crate) fn new(
+        path: PathBuf,
+        machine: Machine,
+        shipped: StoredProgram,
+        storage: StorageClient,
+    ) -> Self {
+        let noted = Arc::new(std::sync::Mutex::new(Instant::now()));
+        Self { path, machine, shipped, storage, again: Arc::default(), noted }
+    }
+
+    /// Notes now and then that the program is used, in the background.
+    pub(crate) fn in_use(&self) {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        if noted.elapsed() < NOTED_EVERY {
+            return;
+        }
+        *noted = Instant::now();
+        let (shipped, storage) = (self.shipped.clone(), self.storage.clone());
+        tokio::spawn(async move {
+            // Should that fail, and the program be removed, it is stored again when an instance misses it.
+            let _ = shipped.note_use(&storage).await;
+        });
     }
 
     /// The end of activation `number`, whose instance has found the program damaged. `begun` gives how many activations
@@ -87,7 +116,7 @@ mod tests {
         // This test may be built for a newer system than that of instances: then there is nothing to show.
         let artifact =
             Artifact::read(&path, &Target { glibc: Glibc(99, 0), ..here }).await.expect("a program");
-        let shipped = Shipped::of(&artifact, None);
+        let shipped = StoredProgram::of(&artifact, None);
         let mending = Mending::new(path, Machine::here(), shipped.clone(), storage.clone());
         let first = mending.mend("digest".to_owned(), 3, || 10).await;
         if Artifact::read(std::path::Path::new("/proc/self/exe"), &target(Machine::here())).await.is_err() {

@@ -1,4 +1,4 @@
-//! [`Shipped`]: an artifact in the storage, by its digest.
+//! [`StoredProgram`]: an artifact in the storage, by its digest.
 
 use std::{
     fs::Metadata,
@@ -26,12 +26,12 @@ use super::Artifact;
 use crate::{
     digest::Digest,
     error::{Error, ErrorKind, Result, Retry},
-    storage::{PutMode, StorageClient, insist, own_keys::PROGRAMS},
+    storage::{PutMode, StorageClient, insist, own_keys, own_keys::PROGRAMS, was_given_up},
 };
 
 /// An artifact that is in the storage: this is what travels in its place.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Shipped {
+pub struct StoredProgram {
     /// Of the bytes that are to be executed.
     pub digest: Digest,
     /// How many these are.
@@ -39,7 +39,7 @@ pub struct Shipped {
     key: String,
 }
 
-impl Shipped {
+impl StoredProgram {
     /// The place of an artifact, below the storage's own prefix.
     #[must_use]
     pub fn of(artifact: &Artifact, prefix: Option<&str>) -> Self {
@@ -55,12 +55,30 @@ impl Shipped {
         &self.key
     }
 
-    /// Stores the artifact, unless it is there: nothing else has its name.
+    /// Notes in the storage that it is used now, by the storage's own clock: `lithops clean` removes programs that no job
+    /// has used for long.
+    ///
+    /// # Errors
+    /// When the storage does not take the note.
+    pub async fn note_use(&self, storage: &StorageClient) -> Result<()> {
+        let (store, bucket) = (storage.storage(), storage.bucket());
+        let key = own_keys::use_of_program(&self.key);
+        insist(|| store.put(bucket, &key, "used".into(), PutMode::Overwrite)).await
+    }
+
+    /// Stores the artifact, unless it is there: nothing else has its name. Notes that it is used.
     ///
     /// # Errors
     /// When the storage does not take it.
     pub async fn put(&self, artifact: &Artifact, storage: &StorageClient) -> Result<()> {
         let (store, bucket) = (storage.storage(), storage.bucket());
+        // Before it is looked for: what was unused until now may be about to be removed.
+        match self.note_use(storage).await {
+            Err(error) if was_given_up(&error) => return Err(error),
+            // It can be used without: should it be removed, a client that has it stores it again.
+            Err(error) => tracing::debug!(key = self.key, %error, "cannot note that the program is used"),
+            Ok(()) => {}
+        }
         match insist(|| store.head(bucket, &self.key)).await {
             Ok(_) => return Ok(()),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -128,7 +146,7 @@ impl Shipped {
 /// What marks the error of an object that is not what was stored.
 const DAMAGED: (&str, &str) = ("program", "damaged");
 
-/// Marks the error of an object that is not what was stored, for [`Shipped::is_damaged`].
+/// Marks the error of an object that is not what was stored, for [`StoredProgram::is_damaged`].
 #[must_use]
 pub fn damaged(error: Error) -> Error {
     error.with_context(DAMAGED.0, DAMAGED.1)
@@ -208,10 +226,13 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let cache = folder.path();
         let program = artifact(std::fs::read("/bin/echo").expect("a program"));
-        let shipped = Shipped::of(&program, Some("team/"));
+        let shipped = StoredProgram::of(&program, Some("team/"));
         assert!(shipped.key().starts_with("team/lithops.programs/"));
         shipped.put(&program, &storage).await.expect("stored");
         shipped.put(&program, &storage).await.expect("it is there");
+        let mark = own_keys::use_of_program(shipped.key());
+        let stored = storage.list_keys("own", "").await.expect("a list");
+        assert_eq!(stored, [mark, shipped.key().to_owned()], "and when it was used");
         for place in [cache, Path::new("/proc"), Path::new("/nowhere")] {
             let file = shipped.fetch(&storage, place).await.expect("fetched");
             let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
@@ -229,15 +250,15 @@ mod tests {
 
         // Somebody else has written there.
         let other = artifact(std::fs::read("/bin/true").expect("a program"));
-        let wrong = Shipped { key: shipped.key.clone(), ..Shipped::of(&other, None) };
+        let wrong = StoredProgram { key: shipped.key.clone(), ..StoredProgram::of(&other, None) };
         storage.delete_object("own", &shipped.key).await.expect("deleted");
         wrong.put(&other, &storage).await.expect("stored");
         let error = shipped.fetch(&storage, cache).await.expect_err("it is another");
         assert!(
-            error.to_string().contains("is not what was stored") && Shipped::is_damaged(&error),
+            error.to_string().contains("is not what was stored") && StoredProgram::is_damaged(&error),
             "{error}"
         );
-        let bomb = Shipped { len: 10, ..wrong };
+        let bomb = StoredProgram { len: 10, ..wrong };
         assert!(bomb.fetch(&storage, cache).await.is_err(), "longer than was said");
         assert_eq!(std::fs::read_dir(cache).expect("a folder").count(), 0);
 
@@ -248,7 +269,10 @@ mod tests {
                 storage.put_object("own", &shipped.key, rubbish).await.expect("stored");
             }
             let error = shipped.fetch(&storage, cache).await.expect_err("it is damaged");
-            assert!(Shipped::is_damaged(&error) && error.to_string().contains(shipped.key()), "{error}");
+            assert!(
+                StoredProgram::is_damaged(&error) && error.to_string().contains(shipped.key()),
+                "{error}"
+            );
             shipped.put_again(&program, &storage).await.expect("stored again");
             shipped.fetch(&storage, cache).await.expect("it is whole");
         }

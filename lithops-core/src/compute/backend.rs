@@ -94,7 +94,8 @@ pub trait ComputeBackend: Debug + Send + Sync + 'static {
     /// Makes so many workers of a fleet live, of which some may live already; returns the names of all that do. Only
     /// where [`Capabilities::pull`] has terms: such a backend is never asked to [`invoke`](Self::invoke). More workers than
     /// that may live; none is ended. A worker that has said why it cannot work is an error, so that it is not started
-    /// for ever.
+    /// for ever. An error that may pass, of kind `RateLimited` or `Timeout` or with `Retry::Later`, is no end of the job:
+    /// this is asked for again, with pauses, for up to five minutes while no worker gets on.
     async fn scale(&self, launch: &Launch, workers: usize) -> Result<Vec<String>> {
         let _ = (launch, workers);
         Err(Error::new(ErrorKind::Unsupported, format!("`{}` has no fleets", self.info().scheme)))

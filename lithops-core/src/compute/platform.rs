@@ -30,7 +30,7 @@ use crate::{
 /// payload_limit: 33554432          # bytes of one hand-over; no limit when left out
 /// timeout: {default: 300s, limit: 3600s}
 /// feed: false                      # whether a live worker can be given more
-/// reports: buffered                # streamed, buffered, stored
+/// reports: buffered                # streamed, buffered
 /// liveness: response               # platform, response, or {heartbeat: 2s}
 /// cancel: activation               # none, activation, call
 /// startup: {cold: 2s, warm: 20ms, sub_worker: 3ms, per_second: 50}
@@ -347,6 +347,14 @@ variants:
 
     fn wish() -> WorkerWish {
         WorkerWish::default()
+    }
+
+    #[test]
+    fn outcomes_through_the_storage_alone_are_no_word_of_a_file() {
+        let text = CONTAINERS.replace("reports: buffered", "reports: stored");
+        let error = Platform::parse(&text, "containers.yaml").expect_err("no file says so").to_string();
+        assert!(error.contains("containers.yaml") && error.contains("`streamed` or `buffered`"), "{error}");
+        assert!(error.contains("a fleet"), "{error}");
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub(super) struct Data {
     pub(super) payload_limit: Option<u64>,
     pub(super) timeout: Option<Timeout>,
     pub(super) feed: bool,
+    #[serde(deserialize_with = "reports")]
     pub(super) reports: Reports,
     #[serde(deserialize_with = "liveness")]
     pub(super) liveness: Heart,
@@ -122,6 +123,17 @@ pub(super) enum Heart {
     Platform,
     Response,
     Heartbeat(Span),
+}
+
+fn reports<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Reports, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::String(word) if word == "streamed" => Ok(Reports::Streamed),
+        Value::String(word) if word == "buffered" => Ok(Reports::Buffered),
+        _ => Err(de::Error::custom(
+            "`reports` is `streamed` or `buffered`; outcomes come through the storage alone where workers are a \
+             fleet, which no file says",
+        )),
+    }
 }
 
 #[derive(Deserialize)]

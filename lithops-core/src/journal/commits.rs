@@ -1,10 +1,14 @@
-//! Commits: the outcomes of chunks, and of parts of chunks, as they are stored and found again.
+//! Commits: the outcomes of chunks, as they are stored and found again.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::sleep;
 
-use super::{Bundle, Journal, contents::is_damage, keys, sealed, sealed::damaged};
+use super::{
+    ChunkOutcomes, Journal,
+    contents::is_damage,
+    sealed::{self, damaged},
+};
 use crate::{
     bytes::Bytes,
     error::{Error, ErrorKind, Result},
@@ -25,7 +29,7 @@ pub enum Stored {
     /// It was the first: these are the outcomes of the chunk.
     Ours,
     /// Another was first: these are.
-    Theirs(Bundle),
+    Theirs(ChunkOutcomes),
 }
 
 impl Journal {
@@ -33,7 +37,7 @@ impl Journal {
     ///
     /// # Errors
     /// When the storage does not take them.
-    pub async fn commit(&self, chunk: u64, calls: (u64, u64), bundle: &Bundle) -> Result<Stored> {
+    pub async fn commit(&self, chunk: u64, calls: (u64, u64), bundle: &ChunkOutcomes) -> Result<Stored> {
         let (first, end) = calls;
         if !bundle.is_of(first, end) {
             let problem =
@@ -63,7 +67,7 @@ impl Journal {
     ///
     /// # Errors
     /// When they cannot be encoded.
-    pub(crate) async fn first_commit(&self, chunk: u64, bundle: &Bundle) -> Result<Bytes> {
+    pub(crate) async fn first_commit(&self, chunk: u64, bundle: &ChunkOutcomes) -> Result<Bytes> {
         let key = self.keys.commit(chunk, 0);
         Ok(sealed::seal(self.name(&key), bundle.encode()?.into()).await)
     }
@@ -83,7 +87,7 @@ impl Journal {
     ///
     /// # Errors
     /// When the storage cannot be read, or does not take the note.
-    pub async fn bundle(&self, chunk: u64, calls: (u64, u64)) -> Result<Option<Bundle>> {
+    pub async fn bundle(&self, chunk: u64, calls: (u64, u64)) -> Result<Option<ChunkOutcomes>> {
         let mut generation = 0;
         let mut reads = 0;
         loop {
@@ -118,9 +122,10 @@ impl Journal {
         Ok(marks.map(|mark| mark.generation + 1).max().unwrap_or(0))
     }
 
-    async fn bundle_at(&self, key: &str, (first, end): (u64, u64)) -> Result<Option<Bundle>> {
+    async fn bundle_at(&self, key: &str, (first, end): (u64, u64)) -> Result<Option<ChunkOutcomes>> {
         let Some(body) = self.sealed(key).await?.map(Bytes::into_inner) else { return Ok(None) };
-        let bundle = Bundle::decode(&body, first, end).map_err(|error| damaged(key, error.message()))?;
+        let bundle =
+            ChunkOutcomes::decode(&body, first, end).map_err(|error| damaged(key, error.message()))?;
         if bundle.reports.iter().any(|report| report.header.run.job != self.job) {
             return Err(damaged(key, "it holds outcomes of another job"));
         }
@@ -156,46 +161,6 @@ impl Journal {
             return Err(damaged(key, format_args!("it has {size} bytes, and says that {len} belong to it")));
         }
         insist(|| storage.get_within(bucket, key, size)).await.map(Some).or_else(absent)
-    }
-
-    /// Stores outcomes `first..end` that do not commit a chunk: those of a part of it, or with failures that may be
-    /// tried again. No two attempts have the same author.
-    ///
-    /// # Errors
-    /// When the storage does not take them.
-    pub async fn put_part(&self, (first, end): (u64, u64), author: &str, bundle: &Bundle) -> Result<()> {
-        let key = format!("{}{}", self.keys.parts(), keys::part(first, end, author));
-        let bytes = sealed::seal(self.name(&key), bundle.encode()?.into()).await;
-        self.put(&key, bytes).await
-    }
-
-    /// The names of such outcomes.
-    ///
-    /// # Errors
-    /// When the storage cannot be listed.
-    pub async fn parts(&self) -> Result<Vec<String>> {
-        let prefix = self.keys.parts();
-        Ok(self.listed(&prefix).await?.into_iter().map(|key| key[prefix.len()..].to_owned()).collect())
-    }
-
-    /// Such outcomes, of a job of so many calls; `None` when they are not there any more, or damaged: whoever waits for
-    /// them finds that they were lost.
-    ///
-    /// # Errors
-    /// When the storage cannot be read.
-    pub async fn part(&self, name: &str, calls: u64) -> Result<Option<Bundle>> {
-        let key = format!("{}{name}", self.keys.parts());
-        let Some((first, end)) = keys::calls_of_part(name).filter(|(_, end)| *end <= calls) else {
-            tracing::warn!(job = %self.job, key, "it is not named as outcomes of this job are");
-            return Ok(None);
-        };
-        match self.bundle_at(&key, (first, end)).await {
-            Err(error) if is_damage(&error) => {
-                tracing::warn!(job = %self.job, %error, "damaged outcomes do not count: their calls are run again");
-                Ok(None)
-            }
-            read => read,
-        }
     }
 }
 
@@ -265,12 +230,12 @@ mod tests {
     }
 
     /// Outcomes of chunk 2, whoever has them.
-    fn bundle(journal: &Journal, author: &str) -> Bundle {
+    fn bundle(journal: &Journal, author: &str) -> ChunkOutcomes {
         let reports = failed_together(journal.job(), vec![CALLS], author.as_bytes()).collect();
-        Bundle { logs: Vec::new(), reports }
+        ChunkOutcomes { logs: Vec::new(), reports }
     }
 
-    fn author(bundle: &Bundle) -> String {
+    fn author(bundle: &ChunkOutcomes) -> String {
         String::from_utf8_lossy(bundle.reports[0].value(0)).into_owned()
     }
 
@@ -354,27 +319,12 @@ mod tests {
         let key = journal.keys.commit(3, 0);
         journal.storage.put(&journal.bucket, &key, bytes, PutMode::Overwrite).await.expect("stored");
         assert!(journal.bundle(3, CALLS).await.expect("reads").is_none(), "it was stored as another chunk");
-        let other = Bundle {
+        let other = ChunkOutcomes {
             logs: Vec::new(),
             reports: failed_together(JobId::from_bytes([2; 16]), vec![CALLS], b"x").collect(),
         };
         journal.commit(4, CALLS, &other).await.expect("stored");
         assert!(journal.bundle(4, CALLS).await.expect("reads").is_none(), "they are another job's");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_damaged_part_of_a_chunk_is_lost() {
-        let journal = journal();
-        journal.put_part((8, 10), "a", &bundle_of(&journal, (8, 10))).await.expect("stored");
-        let names = journal.parts().await.expect("lists");
-        assert!(journal.part(&names[0], 12).await.expect("reads").is_some());
-        assert!(journal.part(&names[0], 9).await.expect("reads").is_none(), "the job has no such calls");
-        change(&journal, &format!("{}{}", journal.keys.parts(), names[0]), |bytes| bytes[60] ^= 1).await;
-        assert!(journal.part(&names[0], 12).await.expect("reads").is_none());
-    }
-
-    fn bundle_of(journal: &Journal, calls: (u64, u64)) -> Bundle {
-        Bundle { logs: Vec::new(), reports: failed_together(journal.job(), vec![calls], b"x").collect() }
     }
 
     #[tokio::test]

@@ -38,7 +38,7 @@ impl Keys {
         format!("{}shared/{number:010}", self.folder)
     }
 
-    pub(super) fn parcel(&self, name: &str) -> String {
+    pub(super) fn blob(&self, name: &str) -> String {
         format!("{}parcel/{name}", self.folder)
     }
 
@@ -60,10 +60,6 @@ impl Keys {
 
     pub(super) fn reader(&self, name: &str) -> String {
         format!("{}reader/{name}", self.folder)
-    }
-
-    pub(super) fn parts(&self) -> String {
-        format!("{}part/", self.folder)
     }
 
     pub(super) fn commits(&self) -> String {
@@ -90,17 +86,6 @@ pub(super) fn all(prefix: Option<&str>) -> String {
         Some(prefix) => format!("{prefix}/{JOBS}"),
         None => JOBS.to_owned(),
     }
-}
-
-/// The name of the outcomes `first..end` that an author has, and the way back.
-pub(super) fn part(first: u64, end: u64, author: &str) -> String {
-    format!("{first}-{end}-{author}")
-}
-
-pub(super) fn calls_of_part(name: &str) -> Option<(u64, u64)> {
-    let mut numbers = name.split('-').map(str::parse);
-    let (first, end) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
-    (first < end).then_some((first, end))
 }
 
 /// The epoch at the end of a key, as it is written there.

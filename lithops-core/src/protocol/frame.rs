@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::channel::Arrived;
+use super::channel::ReceivedFds;
 use crate::{
     error::{Error, ErrorKind, Result},
     memory::{LONG, Loan, Region, Regions},
@@ -26,7 +26,8 @@ pub const MAX_FRAME: usize = 1 << 30;
 /// The longest encoded argument, result or shared value: a frame with one of them alone stays below [`MAX_FRAME`].
 pub const MAX_VALUE: usize = MAX_FRAME - (1 << 20);
 
-/// No more than this is reserved on the word of a header alone; the rest grows as bytes arrive.
+/// No more than this is reserved on the word of a header alone, or one block for what is [`LONG`]; the rest grows as bytes
+/// arrive.
 const MAX_RESERVE: usize = 1 << 20;
 
 /// A read is not worth making for less room than this.
@@ -52,7 +53,7 @@ pub enum FrameKind {
     Forget = 7,
     /// [`Cancel`](super::Cancel): end these calls, wherever they are.
     Cancel = 8,
-    /// [`Processes`](super::Processes): from now on so many calls of the job may run at once.
+    /// [`Processes`](super::SetProcesses): from now on so many calls of the job may run at once.
     Processes = 9,
     /// [`Secrets`](super::Secrets): what opens the storage, before the first job.
     Secrets = 10,
@@ -128,7 +129,7 @@ impl Frame {
     }
 
     /// A frame whose body has come, with the loan that it begins with, if it does.
-    fn of(kind: FrameKind, ends_elsewhere: bool, mut body: Bytes, arrived: &Arrived) -> Result<Self> {
+    fn of(kind: FrameKind, ends_elsewhere: bool, mut body: Bytes, arrived: &ReceivedFds) -> Result<Self> {
         let end = if ends_elsewhere { Some(arrived.loan(&mut body)?) } else { None };
         Ok(Self { kind, body, end })
     }
@@ -200,11 +201,11 @@ fn parse_header(header: &[u8]) -> Result<(FrameKind, usize)> {
 /// # Errors
 /// When the stream fails, ends inside a frame, or carries something else.
 pub fn read_frame(stream: &mut impl Read) -> Result<Option<Frame>> {
-    read_frame_with(stream, &Arrived::default())
+    read_frame_with(stream, &ReceivedFds::default())
 }
 
 /// The same, where `arrived` takes what comes with the bytes.
-pub(super) fn read_frame_with(stream: &mut impl Read, arrived: &Arrived) -> Result<Option<Frame>> {
+pub(super) fn read_frame_with(stream: &mut impl Read, arrived: &ReceivedFds) -> Result<Option<Frame>> {
     let mut header = [0; HEADER_LEN];
     let mut filled = 0;
     while filled < HEADER_LEN {
@@ -218,12 +219,19 @@ pub(super) fn read_frame_with(stream: &mut impl Read, arrived: &Arrived) -> Resu
     }
     let (kind, len) = parse_header(&header)?;
     if len > LONG {
-        let mut body = region(&mut Regions::default(), len)?;
-        return match stream.read_exact(&mut body) {
-            Ok(()) => Frame::of(kind, header[ENDS_ELSEWHERE] != 0, body.freeze(), arrived).map(Some),
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(cut_short()),
-            Err(error) => Err(error.into()),
-        };
+        let mut body = announced(&mut Regions::default(), len)?;
+        let mut filled = 0;
+        loop {
+            match stream.read_exact(&mut body[filled..]) {
+                Ok(()) => filled = body.len(),
+                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Err(cut_short()),
+                Err(error) => return Err(error.into()),
+            }
+            if filled == len {
+                return Frame::of(kind, header[ENDS_ELSEWHERE] != 0, body.freeze(), arrived).map(Some);
+            }
+            body.grow(len).map_err(std::io::Error::from)?;
+        }
     }
     let mut body = Vec::with_capacity(len);
     let read = stream.take(len as u64).read_to_end(&mut body)?;
@@ -233,9 +241,9 @@ pub(super) fn read_frame_with(stream: &mut impl Read, arrived: &Arrived) -> Resu
     Frame::of(kind, header[ENDS_ELSEWHERE] != 0, body.into(), arrived).map(Some)
 }
 
-/// Memory for a long body, of which no more is used than is read into it.
-fn region(regions: &mut Regions, len: usize) -> Result<Region> {
-    regions.cut(len).map_err(|error| std::io::Error::from(error).into())
+/// Memory for the beginning of a long body.
+fn announced(regions: &mut Regions, len: usize) -> Result<Region> {
+    regions.announced(len).map_err(|error| std::io::Error::from(error).into())
 }
 
 /// Reads frames from an asynchronous stream. Cancel safe: what was read stays in the reader.
@@ -249,15 +257,18 @@ pub struct FrameReader<R> {
     long: Option<Long>,
     regions: Regions,
     /// What has come with the bytes.
-    arrived: Arrived,
+    arrived: ReceivedFds,
 }
 
 #[derive(Debug)]
 struct Long {
     kind: FrameKind,
     ends_elsewhere: bool,
+    /// As many bytes as there is room for until now.
     body: Region,
     filled: usize,
+    /// How many there are to be.
+    len: usize,
 }
 
 const BLOCK: usize = 64 << 10;
@@ -271,12 +282,12 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// The same, for one of very many streams over which little comes.
     pub fn with_block(stream: R, block: usize) -> Self {
         let (buffer, block) = (BytesMut::with_capacity(block), block.max(MIN_ROOM));
-        let (arrived, regions) = (Arrived::default(), Regions::default());
+        let (arrived, regions) = (ReceivedFds::default(), Regions::default());
         Self { stream, buffer, block, long: None, regions, arrived }
     }
 
     /// The same, where `arrived` takes what comes with the bytes.
-    pub(super) fn with_arrived(stream: R, arrived: Arrived) -> Self {
+    pub(super) fn with_arrived(stream: R, arrived: ReceivedFds) -> Self {
         Self { arrived, ..Self::new(stream) }
     }
 
@@ -307,7 +318,10 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             if let Some(frame) = self.buffered()? {
                 return Ok(Some(frame));
             }
-            if let Some(Long { body, filled, .. }) = &mut self.long {
+            if let Some(Long { body, filled, len, .. }) = &mut self.long {
+                if *filled == body.len() {
+                    body.grow(*len).map_err(std::io::Error::from)?;
+                }
                 match self.stream.read(&mut body[*filled..]).await? {
                     0 => return Err(cut_short()),
                     count => *filled += count,
@@ -323,7 +337,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// # Errors
     /// When the bytes read are not a frame.
     pub fn buffered(&mut self) -> Result<Option<Frame>> {
-        if let Some(long) = self.long.take_if(|long| long.filled == long.body.len()) {
+        if let Some(long) = self.long.take_if(|long| long.filled == long.len) {
             return Frame::of(long.kind, long.ends_elsewhere, long.body.freeze(), &self.arrived).map(Some);
         }
         if self.long.is_some() {
@@ -337,12 +351,15 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         let ends_elsewhere = self.buffer[ENDS_ELSEWHERE] != 0;
         if self.buffer.len() < HEADER_LEN + len {
             if len > LONG {
-                let mut body = region(&mut self.regions, len)?;
+                let mut body = announced(&mut self.regions, len)?;
                 self.buffer.advance(HEADER_LEN);
                 let filled = self.buffer.len();
+                while filled > body.len() {
+                    body.grow(len).map_err(std::io::Error::from)?;
+                }
                 body[..filled].copy_from_slice(&self.buffer);
                 self.buffer.clear();
-                self.long = Some(Long { kind, ends_elsewhere, body, filled });
+                self.long = Some(Long { kind, ends_elsewhere, body, filled, len });
                 return Ok(None);
             }
             let missing = HEADER_LEN + len - self.buffer.len();
@@ -371,6 +388,23 @@ mod tests {
         let mut bytes: &[u8] = &[0xff, 0xff, 0xff, 0xff, 3, 0, 0, 0];
         let error = read_frame(&mut bytes).expect_err("refused");
         assert!(error.to_string().contains("exceed the limit"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn frames_longer_than_a_block_are_read_by_both_readers() {
+        let len = 20 << 20;
+        let mut out = frame_header(FrameKind::Logs, len).to_vec();
+        out.extend((0..len).map(|at| (at / 1000 % 251) as u8));
+        out.extend_from_slice(&frame_header(FrameKind::Leave, 0));
+        let mut blocking = out.as_slice();
+        let mut reader = FrameReader::new(out.as_slice());
+        for body in [&out[HEADER_LEN..HEADER_LEN + len], &[]] {
+            let frames = [
+                read_frame(&mut blocking).expect("reads").expect("a frame"),
+                reader.next().await.expect("reads").expect("a frame"),
+            ];
+            assert!(frames.iter().all(|frame| frame.body == body), "{} bytes", body.len());
+        }
     }
 
     #[tokio::test]

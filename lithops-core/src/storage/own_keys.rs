@@ -14,8 +14,18 @@ pub const HISTORY: &str = "lithops.history/";
 /// Objects that are put to learn what time it is for the storage.
 pub const CLOCK: &str = "lithops.clock/";
 
-/// All of them.
+/// All of these folders.
 pub const ALL: [&str; 5] = [JOBS, FLEETS, PROGRAMS, HISTORY, CLOCK];
+
+/// What is stored when a program is used, beside the program: its time is that of the last use.
+pub(crate) fn use_of_program(key: &str) -> String {
+    format!("{}.used", program_of(key))
+}
+
+/// What the keys of all that is stored of a program start with, but for what is behind the last dot.
+pub(crate) fn program_of(key: &str) -> &str {
+    key.rsplit_once('.').map_or(key, |(program, _)| program)
+}
 
 /// Whether a key, or a prefix of keys, is in one of the folders, wherever that lies.
 pub(crate) fn is_own(key: &str) -> bool {

@@ -1,4 +1,4 @@
-//! `lithops clean`: removes what crashed programs have left of their jobs.
+//! `lithops clean`: removes what crashed programs have left of their jobs, and what no job has used for long.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -13,15 +13,23 @@ use crate::{failure, job::Listed, place::Place, print};
 /// written of for a day, or as long as you say, by the clock of the storage. Where it cannot be told that a process has
 /// ended, it is watched for 12 seconds whether it writes. Each job is printed before it is removed. What cannot be read
 /// stays, and is told; the rest is removed all the same.
+///
+/// Also programs that were stored for workers, and how long calls took in earlier jobs, once no job has used them for 30
+/// days, whoever started it: a job that needs such a program again stores it again.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   lithops clean --dry-run              what would be removed?
-  lithops clean --older-than 2h        also what has been left alone for two hours only")]
+  lithops clean --older-than 2h        also what has been left alone for two hours only
+  lithops clean --unused-for 7d        also programs that no job has used for a week")]
 pub(crate) struct Clean {
     /// How long a job must have been left alone: 90s, 30m, 12h, 7d.
     #[arg(long, value_name = "DURATION", default_value = "1d", value_parser = duration)]
     older_than: Duration,
+
+    /// How long no job must have used a stored program, or what is remembered of a function.
+    #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = duration)]
+    unused_for: Duration,
 
     /// Prints what would be removed, and removes nothing.
     #[arg(long)]
@@ -33,10 +41,14 @@ pub(crate) struct Clean {
 
 impl Clean {
     pub(crate) fn run(self, verbose: bool) -> lithops::Result<ExitCode> {
-        let Cleaning { expired, unfinished, mut unreadable, .. } =
-            self.place.jobs()?.expired(self.older_than)?;
+        let jobs = self.place.jobs()?;
+        let Cleaning { expired, unfinished, mut unreadable, .. } = jobs.expired(self.older_than)?;
+        let unused = jobs.unused(self.unused_for).unwrap_or_else(|error| {
+            unreadable.push(error);
+            Vec::new()
+        });
         let verb = if self.dry_run { "would remove" } else { "removing" };
-        let nothing = expired.is_empty() && unfinished.is_empty();
+        let nothing = expired.is_empty() && unfinished.is_empty() && unused.is_empty();
         for job in &expired {
             let what = job.stored.as_ref().map_or_else(
                 || format!("{}  what is left of a job that is not stored whole", job.job),
@@ -51,6 +63,14 @@ impl Clean {
             print::line(format_args!("{verb} {}  what a put has left that was not finished", file.name))?;
             if !self.dry_run {
                 unreadable.extend(file.remove().err());
+            }
+        }
+        for kept in &unused {
+            let what = if kept.is_program { "a program" } else { "how long calls took" };
+            let days = kept.since.as_secs() / (24 * 3600);
+            print::line(format_args!("{verb} {}  {what}, not used for {days} days", kept.name))?;
+            if !self.dry_run {
+                unreadable.extend(kept.remove().err());
             }
         }
         if nothing {

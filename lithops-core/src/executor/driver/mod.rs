@@ -22,7 +22,6 @@ pub(super) mod commit_buffer;
 pub(super) mod dispatch;
 pub(super) mod end;
 pub(super) mod given;
-pub(super) mod looks;
 pub(super) mod payload_store;
 pub(super) mod reports;
 pub(super) mod run;
@@ -35,5 +34,5 @@ pub(super) mod workers;
 
 pub use assignment::{Assignment, Ended, RetryIf};
 pub use commit_buffer::Durable;
-pub use payload_store::Parcels;
+pub use payload_store::PayloadStore;
 pub use run::{drive, drive_with};

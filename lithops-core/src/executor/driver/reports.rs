@@ -11,15 +11,10 @@ use crate::{
     compute::{Event, EventKind, ExitReason, FeedCommand, Liveness},
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
     executor::job::JobEvent,
-    journal::Bundle,
+    journal::ChunkOutcomes,
     protocol::{Cancel, Report, Run, Tag, blank_header, failed_report, failed_together, lost_report},
     tracker::{Step, Tracking, Verdict},
 };
-
-/// A platform that has never answered in this job, for so long: its address is more likely wrong.
-const NEVER_ANSWERED: Duration = Duration::from_secs(20);
-/// A platform that has answered nothing for so long is given up.
-const NO_ANSWER: Duration = Duration::from_secs(300);
 
 impl<T: Tracking> Driver<T> {
     /// Takes in what happened to a worker; `None` is the end of its events.
@@ -94,11 +89,11 @@ impl<T: Tracking> Driver<T> {
         let Checked { counts, strange } = self.given.check(number, &run, report.header.stored);
         for (first, end) in counts {
             if (first, end) == (run.first, run.end()) {
-                self.take_report(Some(number), report)?;
+                self.take_report(number, report)?;
             } else {
                 let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
                 let part = report.slice(narrow(first - run.first), narrow(end - first));
-                self.take_report(Some(number), &part)?;
+                self.take_report(number, &part)?;
             }
         }
         // What it says of calls that have an outcome changes nothing.
@@ -113,20 +108,14 @@ impl<T: Tracking> Driver<T> {
         )
     }
 
-    /// Takes in a report that counts: of a worker, or one that was found in the storage.
-    pub(super) fn take_report(&mut self, number: Option<u64>, report: &Report) -> Result<()> {
+    /// Takes in a report of a worker that counts.
+    fn take_report(&mut self, number: u64, report: &Report) -> Result<()> {
         let run = report.header.run;
-        if run.job != self.spec.job {
-            return Ok(());
-        }
         self.count_run();
-        match number {
-            Some(number) => self.workers.reported(number, (run.first, run.end())),
-            None => self.workers.reported_by_any((run.first, run.end())),
-        }
-        if let (Some(shelf), true) = (&mut self.shelf, report.header.stored) {
+        self.workers.reported(number, (run.first, run.end()));
+        if let (Some(commit_buffer), true) = (&mut self.commit_buffer, report.header.stored) {
             // These are the outcomes, whatever else has been reported of the calls.
-            let fresh = shelf.take_stored(report);
+            let fresh = commit_buffer.take_stored(report);
             for (first, end) in self.tracker.settle(run.first, run.end()) {
                 self.let_go(first, end);
             }
@@ -142,7 +131,7 @@ impl<T: Tracking> Driver<T> {
         }
         let now = self.now();
         let steps = if report.all_ok() {
-            self.tracker.report(number, run.first, run.end(), run.attempt, &|_| Verdict::Ok, now)
+            self.tracker.report(Some(number), run.first, run.end(), run.attempt, &|_| Verdict::Ok, now)
         } else {
             let unstarted = (0..report.len()).find(|index| report.tag(*index) == Tag::Unstarted);
             if let Some(index) = unstarted {
@@ -160,7 +149,7 @@ impl<T: Tracking> Driver<T> {
                     }
                 }
             };
-            self.tracker.report(number, run.first, run.end(), run.attempt, &verdict, now)
+            self.tracker.report(Some(number), run.first, run.end(), run.attempt, &verdict, now)
         };
         let part = |first: u64, end: u64| {
             let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
@@ -176,13 +165,13 @@ impl<T: Tracking> Driver<T> {
                 }
                 Step::Again(first, end) => {
                     self.tried_again(first, end);
-                    self.may_repeat(number, (first, end), run.attempt);
+                    self.given.may_repeat(number, (first, end), run.attempt);
                 }
-                Step::Drop(first, end) => self.may_repeat(number, (first, end), run.attempt),
+                Step::Drop(first, end) => self.given.may_repeat(number, (first, end), run.attempt),
             }
         }
         if self.pace.is_some() {
-            self.end_twins(number, &committed);
+            self.end_backups(number, &committed);
         }
         self.commit(committed);
         self.tune();
@@ -191,12 +180,6 @@ impl<T: Tracking> Driver<T> {
         }
         self.budget.went_on();
         Ok(())
-    }
-
-    fn may_repeat(&mut self, number: Option<u64>, calls: (u64, u64), attempt: u32) {
-        if let Some(number) = number {
-            self.given.may_repeat(number, calls, attempt);
-        }
     }
 
     /// Whether other workers are there, or are being started.
@@ -246,8 +229,8 @@ impl<T: Tracking> Driver<T> {
         self.job.tell(|| JobEvent::Retried { job: self.job.id(), first, end });
     }
 
-    /// Of a call and its twin one is done: the other need not go on.
-    fn end_twins(&mut self, done_by: Option<u64>, committed: &[Report]) {
+    /// Of a call and its backup attempt one is done: the other need not go on.
+    fn end_backups(&mut self, done_by: u64, committed: &[Report]) {
         if !self.can_end_calls() {
             return;
         }
@@ -277,17 +260,11 @@ impl<T: Tracking> Driver<T> {
 
     /// A worker is gone, or given up: its calls go elsewhere. What it still reports counts.
     pub(super) fn lost(&mut self, number: u64, reason: String) -> Result<()> {
-        match &mut self.looks {
-            Some(looks) if self.workers.is_there(number) => looks.ended(number, reason),
-            Some(_) => {}
-            None => {
-                let words = reason.clone();
-                if self.lost_as(number, CallErrorKind::WorkerLost, reason) {
-                    return self.budget.lost(&words);
-                }
-            }
+        let words = reason.clone();
+        match self.lost_as(number, CallErrorKind::WorkerLost, reason) {
+            true => self.budget.lost(&words),
+            false => Ok(()),
         }
-        Ok(())
     }
 
     /// The platform has failed, which says nothing of the calls. It is asked again, more slowly, until it has answered
@@ -308,12 +285,7 @@ impl<T: Tracking> Driver<T> {
 
     /// Whether the platform has answered anything lately.
     pub(super) fn still_hopes(&mut self, reason: &str) -> Result<()> {
-        let patience = if self.throttle.has_accepted() { NO_ANSWER } else { NEVER_ANSWERED };
-        if self.throttle.fails_since().is_none_or(|since| since.elapsed() < patience) {
-            return Ok(());
-        }
-        let problem = format!("the platform has answered nothing for {patience:?}; the last was: {reason}");
-        Err(Error::new(ErrorKind::Timeout, problem).with_hint("is its address right, and is it there?"))
+        self.throttle.still_hopes(reason)
     }
 
     /// The platform has too much to do: nothing of what the worker was to have has begun.
@@ -377,14 +349,14 @@ impl<T: Tracking> Driver<T> {
     /// Outcomes are final: they become visible, or are stored first.
     pub(super) fn commit(&mut self, reports: Vec<Report>) {
         reports.iter().for_each(|report| self.let_go(report.header.run.first, report.header.run.end()));
-        let Some(shelf) = &mut self.shelf else { return self.job.commit(reports) };
-        reports.iter().for_each(|report| shelf.add(report));
+        let Some(commit_buffer) = &mut self.commit_buffer else { return self.job.commit(reports) };
+        reports.iter().for_each(|report| commit_buffer.add(report));
         self.store();
     }
 
     /// Calls have failed with the same encoded error. They may be more than there is memory for, if they were never made.
     pub(super) fn commit_failed(&mut self, calls: Vec<(u64, u64)>, error: &[u8]) {
-        if self.shelf.is_some() {
+        if self.commit_buffer.is_some() {
             // Each outcome of a durable job is stored, as each of its inputs is.
             return self.commit(failed_together(self.spec.job, calls, error).collect());
         }
@@ -393,8 +365,8 @@ impl<T: Tracking> Driver<T> {
     }
 
     fn store(&mut self) {
-        if let Some(shelf) = &mut self.shelf {
-            shelf.store(|first, end| {
+        if let Some(commit_buffer) = &mut self.commit_buffer {
+            commit_buffer.store(|first, end| {
                 self.job
                     .read(|outcomes| (first..end).filter_map(|call| outcomes.log(call).cloned()).collect())
             });
@@ -402,7 +374,7 @@ impl<T: Tracking> Driver<T> {
     }
 
     /// A chunk is stored.
-    pub(super) fn make_visible(&mut self, bundle: Bundle) {
+    pub(super) fn make_visible(&mut self, bundle: ChunkOutcomes) {
         if let Some(report) = bundle.reports.first() {
             self.job.add_logs(crate::protocol::Logs { job: report.header.run.job, entries: bundle.logs });
         }

@@ -19,16 +19,8 @@ use tokio::{
 use tracing::Instrument;
 
 use super::{
-    Assignment, Ended, RetryIf,
-    budget::Budget,
-    commit_buffer::Shelf,
-    given::Given,
-    looks::{Looks, next_found},
-    payload_store::Parcels,
-    stragglers::Pace,
-    throttle::Throttle,
-    tuning::Tuning,
-    workers::Workers,
+    Assignment, Ended, RetryIf, budget::Budget, commit_buffer::CommitBuffer, given::Given,
+    payload_store::PayloadStore, stragglers::Pace, throttle::Throttle, tuning::Tuning, workers::Workers,
 };
 use crate::{
     compute::{CancelLevel, ComputeBackend, Event, Invocation, Liveness, Reports},
@@ -120,7 +112,7 @@ pub(super) struct Driver<T> {
     /// Calls that may have to be sent again, by the first of them.
     pub(super) kept: BTreeMap<u64, Kept>,
     /// What is too large for a message.
-    pub(super) parcels: Option<Parcels>,
+    pub(super) payload_store: Option<PayloadStore>,
     /// Calls for a live worker whose arguments are being stored.
     pub(super) storing: FuturesUnordered<BoxFuture<'static, (u64, Result<StoredCalls>)>>,
     pub(super) workers: Workers,
@@ -140,9 +132,7 @@ pub(super) struct Driver<T> {
     pub(super) pace: Option<Pace>,
     next_stragglers: Instant,
     /// Where outcomes wait until they are stored, when the job is durable.
-    pub(super) shelf: Option<Shelf>,
-    /// Where they come back through the storage alone.
-    pub(super) looks: Option<Looks>,
+    pub(super) commit_buffer: Option<CommitBuffer>,
     /// How long calls took so far, if anybody wants to know, and how the plan follows from it.
     pub(super) measured: Option<Measured>,
     pub(super) tuning: Option<Tuning>,
@@ -177,18 +167,16 @@ impl<T: Tracking> Driver<T> {
         let speculate = assignment.speculate && capabilities.reports != Reports::Buffered;
         let chunksize = assignment.plan.chunksize() as u64;
         let restored = assignment.durable.as_ref().is_some_and(|durable| !durable.restored.is_empty());
-        let looks = assignment.durable.as_ref().filter(|_| capabilities.reports == Reports::Stored);
-        let looks = looks.map(|durable| Looks::new((*durable.journal).clone(), durable.calls, chunksize));
-        let shelf = assignment.durable.map(|durable| {
-            Shelf::new((*durable.journal).clone(), durable.calls, chunksize, durable.restored)
+        let commit_buffer = assignment.durable.map(|durable| {
+            CommitBuffer::new((*durable.journal).clone(), durable.calls, chunksize, durable.restored)
         });
         // Outcomes of a durable job come back a chunk at a time: a worker has the next one already then.
         let least = assignment.plan.worker_processes() as u64;
-        let least = if shelf.is_some() { least.max(chunksize * 2) } else { least };
+        let least = if commit_buffer.is_some() { least.max(chunksize * 2) } else { least };
         let now = Instant::now();
         // Chunks of a durable job are stored as they are.
         let earlier = assignment.learn.as_ref().and_then(Learn::earlier);
-        let tuning = Tuning::of(&assignment.plan, earlier).filter(|_| shelf.is_none());
+        let tuning = Tuning::of(&assignment.plan, earlier).filter(|_| commit_buffer.is_none());
         let measures = tuning.is_some() || assignment.learn.is_some();
         Self {
             tracker,
@@ -212,7 +200,7 @@ impl<T: Tracking> Driver<T> {
             inputs_ended: false,
             cancelled: Vec::new(),
             kept: BTreeMap::new(),
-            parcels: assignment.parcels,
+            payload_store: assignment.payload_store,
             storing: FuturesUnordered::new(),
             workers: Workers::new(least),
             given: Given::default(),
@@ -225,8 +213,7 @@ impl<T: Tracking> Driver<T> {
             next_look: now + lease.unwrap_or_default() / 4,
             pace: speculate.then(Pace::default),
             next_stragglers: now + LOOK_FOR_STRAGGLERS,
-            shelf,
-            looks,
+            commit_buffer,
         }
     }
 
@@ -237,8 +224,8 @@ impl<T: Tracking> Driver<T> {
     ) -> Result<Ended> {
         let queue = Arc::clone(&self.queue);
         self.take_inputs()?;
-        if let Some(parcels) = self.parcels.clone() {
-            let storing = parcels.spec(Arc::clone(&self.spec));
+        if let Some(payload_store) = self.payload_store.clone() {
+            let storing = payload_store.spec(Arc::clone(&self.spec));
             tokio::pin!(storing);
             // Shared values may take their time; nobody has to wait for that who wants the job ended.
             self.spec = loop {
@@ -274,8 +261,7 @@ impl<T: Tracking> Driver<T> {
                     Command::Interrupt => return Ok(Ended::Stopped),
                 },
                 () = stopped(stop) => return Ok(Ended::Stopped),
-                stored = next_stored(&mut self.shelf) => self.make_visible(stored?),
-                found = next_found(&mut self.looks) => self.found(found?)?,
+                stored = next_stored(&mut self.commit_buffer) => self.make_visible(stored?),
                 Some((worker, started)) = self.starting.next(), if !self.starting.is_empty() => {
                     self.started(worker, started)?;
                 }
@@ -316,7 +302,7 @@ impl<T: Tracking> Driver<T> {
                 let progress = self.job.progress();
                 progress.complete && progress.done == progress.known
             };
-        all && self.shelf.as_ref().is_none_or(Shelf::is_empty)
+        all && self.commit_buffer.as_ref().is_none_or(CommitBuffer::is_empty)
     }
 
     pub(super) fn now(&self) -> Duration {
@@ -328,11 +314,10 @@ impl<T: Tracking> Driver<T> {
         let pause = self.tracker.next_wake().map(|due| self.started_at + due);
         let look = self.lease.map(|_| self.next_look);
         let stragglers = self.pace.as_ref().filter(|_| self.is_at_the_end()).map(|_| self.next_stragglers);
-        let stored = self.looks.as_ref().and_then(Looks::due);
         // Once every call is given out there is nothing to plan.
         let tuned = self.tuning.as_ref().filter(|_| !self.is_at_the_end() && self.workers.len() > 0);
         let tuned = tuned.map(Tuning::due);
-        [pause, look, self.throttle.until(), stragglers, stored, tuned].into_iter().flatten().min()
+        [pause, look, self.throttle.until(), stragglers, tuned].into_iter().flatten().min()
     }
 
     /// Whether every call has been given to a worker.
@@ -352,7 +337,6 @@ impl<T: Tracking> Driver<T> {
                 self.lost(number, format!("its worker was not heard of for {lease:?}"))?;
             }
         }
-        self.look();
         self.count_run();
         self.tune();
         if let Some(tuning) = &mut self.tuning {
@@ -417,9 +401,9 @@ async fn stopped(stop: &mut Option<oneshot::Receiver<()>>) {
     }
 }
 
-async fn next_stored(shelf: &mut Option<Shelf>) -> Result<crate::journal::Bundle> {
-    match shelf {
-        Some(shelf) if shelf.is_storing() => shelf.next().await,
+async fn next_stored(commit_buffer: &mut Option<CommitBuffer>) -> Result<crate::journal::ChunkOutcomes> {
+    match commit_buffer {
+        Some(commit_buffer) if commit_buffer.is_storing() => commit_buffer.next().await,
         _ => std::future::pending().await,
     }
 }

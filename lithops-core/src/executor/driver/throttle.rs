@@ -4,8 +4,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::error::{Error, ErrorKind, Result};
+
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// A platform that has never answered in this job, for so long: its address is more likely wrong.
+const NEVER_ANSWERED: Duration = Duration::from_secs(20);
+/// A platform that has answered nothing for so long is given up.
+const NO_ANSWER: Duration = Duration::from_secs(300);
 
 /// Halves the number of live workers when the platform refuses one, and lets it grow again with each one accepted.
 #[derive(Debug)]
@@ -40,13 +46,28 @@ impl Throttle {
     }
 
     /// Since when the platform has accepted nothing.
+    #[cfg(test)]
     pub(crate) fn fails_since(&self) -> Option<Instant> {
         self.fails_since
     }
 
-    /// Whether the platform has ever accepted anything.
-    pub(crate) fn has_accepted(&self) -> bool {
-        self.has_accepted
+    /// Whether the platform has answered anything lately; `reason` is what it answered last.
+    ///
+    /// # Errors
+    /// It is given up: that is an error that says why.
+    pub(crate) fn still_hopes(&self, reason: &str) -> Result<()> {
+        let patience = if self.has_accepted { NO_ANSWER } else { NEVER_ANSWERED };
+        if self.fails_since.is_none_or(|since| since.elapsed() < patience) {
+            return Ok(());
+        }
+        let problem = format!("the platform has answered nothing for {patience:?}; the last was: {reason}");
+        Err(Error::new(ErrorKind::Timeout, problem).with_hint("is its address right, and is it there?"))
+    }
+
+    /// Workers that the platform runs get on, although it accepts no others: it is there.
+    pub(crate) fn works(&mut self) {
+        self.has_accepted = true;
+        self.fails_since = None;
     }
 
     pub(crate) fn accepted(&mut self) {

@@ -117,11 +117,11 @@ impl Workers {
     }
 
     /// The feeds of workers that have some of these calls, but for one worker's.
-    pub(crate) fn feeds_with(&self, first: u64, end: u64, but: Option<u64>) -> impl Iterator<Item = &Feed> {
+    pub(crate) fn feeds_with(&self, first: u64, end: u64, but: u64) -> impl Iterator<Item = &Feed> {
         let has = move |worker: &Worker| worker.outstanding.missing(first, end) != [(first, end)];
         self.all
             .iter()
-            .filter(move |(number, worker)| but != Some(**number) && has(worker))
+            .filter(move |(number, worker)| but != **number && has(worker))
             .filter_map(|(_, worker)| worker.feed.as_ref())
     }
 
@@ -158,12 +158,6 @@ impl Workers {
         let has = |worker: &Worker| worker.outstanding.missing(calls.0, calls.1) != [calls];
         let holders = self.all.iter().filter(|(_, worker)| has(worker)).map(|(number, _)| *number);
         holders.collect::<Vec<_>>().into_iter().for_each(|number| self.reported(number, calls));
-    }
-
-    /// Those that have nothing, and cannot be given anything.
-    pub(crate) fn idle_ones(&self) -> Vec<u64> {
-        let idle = self.all.iter().filter(|(_, worker)| worker.feed.is_none() && worker.window.calls() == 0);
-        idle.map(|(number, _)| *number).collect()
     }
 
     pub(crate) fn is_there(&self, number: u64) -> bool {

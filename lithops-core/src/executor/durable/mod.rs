@@ -7,10 +7,14 @@ pub(super) mod fleet_driver;
 pub(super) mod leadership;
 pub(super) mod start;
 pub(super) mod stored_jobs;
+pub(super) mod unused;
 
 pub use cleaning::{Cleaning, Expired, Unfinished};
-pub use leadership::{Means, Pursuit, only_reads};
+pub use leadership::{JobResources, Leadership, only_reads};
 pub use stored_jobs::{Listing, StoredJob, StoredJobs};
+pub use unused::Unused;
 
+#[cfg(test)]
+mod scaling_tests;
 #[cfg(test)]
 mod storage_failure_tests;

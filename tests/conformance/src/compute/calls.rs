@@ -47,7 +47,8 @@ pub(super) async fn events_name_their_activation(subject: Subject) {
 pub(super) async fn reports_come_as_declared(subject: Subject) {
     let (job, marks) = (subject.job(wait_but_first, 2), subject.marks());
     let mut running = subject.invoke(&job, 0, &vec![marks.folder(); 3]).await;
-    let streams = subject.capabilities().reports == Reports::Streamed;
+    let streams =
+        subject.capabilities().reports == Reports::Streamed && subject.capabilities().pull.is_none();
     // Where reports are streamed that of the first comes while the others wait.
     while streams && running.heard.reports.is_empty() && running.next().await {}
     if !streams {

@@ -169,8 +169,6 @@ impl ComputeBackend for SimulatedBackend {
             }
             match world.scenario.shape {
                 Shape::Fed => tokio::time::sleep(std::time::Duration::from_secs(3)).await,
-                // Nobody would end it.
-                Shape::Stored => {}
                 Shape::Streamed | Shape::Buffered => worker.events.closed().await,
             }
             drop(live);

@@ -99,7 +99,7 @@ async fn session(
         speculate: scenario.speculate,
         plan,
         durable: None,
-        parcels: None,
+        payload_store: None,
         learn: None,
         stop: None,
     };
@@ -213,7 +213,7 @@ fn judge(world: &World, job: &JobState) -> Result<(), Broken> {
     let may_fail = scenario.policy.retries;
     // Workers die by chance: a call may have been alone with death too often.
     let deaths = scenario.dies_before_report + scenario.dies_after_report + scenario.never_starts;
-    let mortal = deaths + scenario.lost > 0 || scenario.shape == Shape::Stored && scenario.storage_errors > 0;
+    let mortal = deaths + scenario.lost > 0;
     for call in 0..scenario.calls {
         let report =
             job.report_of(call).ok_or_else(|| (Violation::WrongOutcome, format!("call {call} has none")))?;
@@ -246,9 +246,9 @@ fn judge(world: &World, job: &JobState) -> Result<(), Broken> {
     }
     // A worker that was given up because nothing was heard of it may still live; then the count is not the driver's.
     let silent = deaths + scenario.delayed + scenario.lost + scenario.poisonous;
-    // A worker that has stored its outcomes ends at about the time they are seen; and a killed client leaves some.
+    // A killed client leaves some.
     let sure = match (scenario.shape, scenario.durable) {
-        (Shape::Stored, _) | (_, Some(Fate::Killed(..))) => false,
+        (_, Some(Fate::Killed(..))) => false,
         (Shape::Fed, _) => true,
         (Shape::Streamed | Shape::Buffered, _) => silent == 0,
     };

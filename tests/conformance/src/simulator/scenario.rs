@@ -19,8 +19,6 @@ pub enum Shape {
     Streamed,
     /// One chunk per worker, and one reply with everything.
     Buffered,
-    /// One chunk per worker, and outcomes only through the storage; nothing else is ever heard of a worker.
-    Stored,
 }
 
 /// What becomes of the client of a durable job.
@@ -94,8 +92,8 @@ impl Scenario {
     #[must_use]
     pub fn of(seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let shapes = [Shape::Fed, Shape::Streamed, Shape::Buffered, Shape::Stored];
-        let shape = shapes[usize::try_from(seed % 4).unwrap_or(0)];
+        let shapes = [Shape::Fed, Shape::Streamed, Shape::Buffered];
+        let shape = shapes[usize::try_from(seed % 3).unwrap_or(0)];
         // Every fourth run has no faults at all, and must be perfect.
         let faulty = !random.happens(250);
         let mut odds = |most: u64| if faulty && random.happens(600) { random.below(most) } else { 0 };
@@ -114,7 +112,7 @@ impl Scenario {
             5..=7 => Fate::Lives,
             _ => Fate::Watched(moment(&mut random)),
         };
-        let durable = (shape == Shape::Stored || random.happens(300)).then_some(fate);
+        let durable = random.happens(450).then_some(fate);
         let speculate = faulty && random.happens(200);
         let retries = u32::try_from(random.below(4)).unwrap_or(0);
         let cancelled = random.happens(100);
@@ -166,13 +164,6 @@ impl Scenario {
                 capabilities.liveness = Liveness::ResponseOnly;
                 capabilities.timeout_limit = Some(Duration::from_secs(60));
                 capabilities.cancel = CancelLevel::Activation;
-            }
-            Shape::Stored => {
-                capabilities.feed = false;
-                capabilities.reports = Reports::Stored;
-                capabilities.liveness = Liveness::ResponseOnly;
-                capabilities.timeout_limit = Some(Duration::from_secs(60));
-                capabilities.cancel = CancelLevel::None;
             }
         }
         capabilities

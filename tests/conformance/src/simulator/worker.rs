@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use lithops_core::{
     compute::{Event, EventKind, ExitReason, FeedCommand},
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
-    journal::{Bundle, Journal, Stored},
+    journal::{ChunkOutcomes, Journal, Stored},
     protocol::{Calls, Cancel, HEADER_LEN, Report, ReportBuilder, ReportHeader, Run, Tag},
     tracker::Ranges,
 };
@@ -50,14 +50,12 @@ impl SimulatedWorker {
             Shape::Fed => self.fed(calls, slow).await,
             Shape::Streamed => self.streamed(calls, slow).await,
             Shape::Buffered => self.buffered(calls, slow).await,
-            Shape::Stored => self.stored(calls, slow).await,
         };
         if let Some(event) = self.held_back.take().filter(|_| matches!(end, End::Finished)) {
             self.send(event);
         }
         drop(live);
         match (end, shape) {
-            (_, Shape::Stored) => {}
             (End::Finished, _) => {
                 self.send(Event { activation, kind: EventKind::Exited(ExitReason::Finished) })
             }
@@ -148,26 +146,6 @@ impl SimulatedWorker {
         End::Finished
     }
 
-    /// The end is not reported: what the worker has done is in the storage, or is lost.
-    async fn stored(&mut self, calls: Calls, slow: u64) -> End {
-        let Some(report) = self.run(&calls, slow).await else { return End::Died };
-        if self.random.happens(self.world.scenario.dies_before_report) {
-            return End::Died;
-        }
-        if self.random.happens(self.world.scenario.delayed) {
-            sleep(Duration::from_secs(self.random.below(150))).await;
-        }
-        let (kept, is_stored) = self.keep(report).await;
-        if !is_stored {
-            let run = kept.header.run;
-            let author = format!("worker{}", self.number);
-            let bundle = Bundle { logs: Vec::new(), reports: vec![kept] };
-            // What cannot be stored is lost with the worker.
-            let _ = self.journal().put_part((run.first, run.end()), &author, &bundle).await;
-        }
-        End::Finished
-    }
-
     fn journal(&self) -> Journal {
         self.world.journal.clone().expect("the job is durable")
     }
@@ -183,7 +161,7 @@ impl SimulatedWorker {
         if (run.first, run.end()) != calls || !is_final {
             return (report, false);
         }
-        let bundle = Bundle { logs: Vec::new(), reports: vec![report.clone()] };
+        let bundle = ChunkOutcomes { logs: Vec::new(), reports: vec![report.clone()] };
         match self.journal().commit(chunk, calls, &bundle).await {
             Ok(Stored::Ours) => (report, true),
             // A worker's chunk is one report, the client's may be several: then it reads them for itself.

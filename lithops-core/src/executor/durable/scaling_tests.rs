@@ -1,0 +1,222 @@
+//! The client of a fleet whose platform does not always start workers.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tokio::{sync::oneshot, time::Instant};
+
+use super::{
+    fleet_driver::FleetDriver,
+    leadership::{JobResources, Leadership},
+    start::plan_of,
+};
+use crate::{
+    board::LeaseConfig,
+    compute::{
+        BackendInfo, Capabilities, Check, CloseMode, ComputeBackend, Invocation, InvocationId, InvokeRequest,
+        Package, Runtime, RuntimeId, RuntimeSpec,
+    },
+    digest::Digest,
+    error::{Error, ErrorKind, Result, Retry},
+    executor::{driver::Ended, job::JobState},
+    fleet::ClientFleet,
+    id::JobId,
+    journal::{ChunkOutcomes, JobRecord, Journal, Owner, Segment},
+    protocol::{JobSpec, Launch, failed_together},
+    storage::{Locator, ObjectStorage, StorageClient},
+    tracker::Policy,
+};
+
+/// What a request for workers comes to, by the time since the job began; `None` is a success.
+type Answers = fn(Duration) -> Option<Error>;
+
+/// A platform whose workers end the job's only chunk as soon as they are started.
+struct Platform {
+    capabilities: Capabilities,
+    answers: Answers,
+    begun: Instant,
+    requests: AtomicU64,
+    journal: Journal,
+}
+
+impl fmt::Debug for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Platform")
+    }
+}
+
+fn unsupported<T>() -> Result<T> {
+    Err(Error::new(ErrorKind::Unsupported, "no"))
+}
+
+#[async_trait]
+impl ComputeBackend for Platform {
+    fn info(&self) -> BackendInfo {
+        BackendInfo { scheme: "platform", region: None, location: "nowhere".into() }
+    }
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+    async fn build_runtime(&self, _: &RuntimeSpec) -> Result<Package> {
+        unsupported()
+    }
+    async fn deploy_runtime(&self, _: &RuntimeSpec) -> Result<Runtime> {
+        unsupported()
+    }
+    async fn list_runtimes(&self) -> Result<Vec<Runtime>> {
+        unsupported()
+    }
+    async fn delete_runtime(&self, _: &RuntimeId) -> Result<()> {
+        unsupported()
+    }
+    async fn invoke(&self, _: InvokeRequest) -> Result<Invocation> {
+        unsupported()
+    }
+    async fn scale(&self, _: &Launch, _: usize) -> Result<Vec<String>> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        if let Some(error) = (self.answers)(self.begun.elapsed()) {
+            return Err(error);
+        }
+        let reports = failed_together(self.journal.job(), vec![(0, 1)], b"x").collect();
+        self.journal.commit(0, (0, 1), &ChunkOutcomes { logs: Vec::new(), reports }).await?;
+        Ok(vec!["worker".into()])
+    }
+    async fn watch(&self, _: &InvocationId) -> Result<Invocation> {
+        unsupported()
+    }
+    async fn cancel(&self, _: &InvocationId) -> Result<()> {
+        Ok(())
+    }
+    async fn check(&self) -> Vec<Check> {
+        Vec::new()
+    }
+    async fn close(&self, _: CloseMode) -> Result<()> {
+        Ok(())
+    }
+}
+
+struct Gathered {
+    ended: Ended,
+    error: Option<Error>,
+    requests: u64,
+    lasted: Duration,
+}
+
+/// A job of one call, until it ends.
+async fn gather(answers: Answers) -> Gathered {
+    let storage = StorageClient::new(Arc::new(ObjectStorage::memory()), "bucket");
+    let journal = Journal::new(&storage, None, JobId::generate());
+    let record = JobRecord {
+        form: JobRecord::FORM,
+        job: journal.job(),
+        function: "f".into(),
+        function_name: "f".into(),
+        calls: 1,
+        chunksize: 1,
+        worker_processes: 1,
+        segments: vec![Segment { calls: 1, len: 12, digest: Digest::of(b"an input") }],
+        shared: Vec::new(),
+        policy: Policy::default(),
+        timeout: None,
+        env: Vec::new(),
+        backend: "platform".into(),
+        owner: Owner::this_process(),
+        created: 0,
+    };
+    journal.put_record(&record).await.expect("stored");
+    let spec = JobSpec {
+        job: record.job,
+        function: "f".into(),
+        worker_processes: 1,
+        timeout: None,
+        at_most_once: false,
+        env: Vec::new(),
+        shared: Vec::new(),
+        stored_shared: Vec::new(),
+        inline_limit: None,
+        storage: None,
+        log_limit: 0,
+        durable: None,
+        depth: 0,
+        parent: None,
+    };
+    let begun = Instant::now();
+    let platform = Arc::new(Platform {
+        capabilities: Capabilities { pull: Some(LeaseConfig::default()), ..Capabilities::local(1) },
+        answers,
+        begun,
+        requests: AtomicU64::new(0),
+        journal: journal.clone(),
+    });
+    let plan = plan_of(&record, 4);
+    let client_fleet =
+        ClientFleet::new(&storage, &Locator::new("memory", "bucket"), None, LeaseConfig::default());
+    let resources = JobResources {
+        backend: Arc::clone(&platform) as Arc<dyn ComputeBackend>,
+        spec: Arc::new(spec),
+        plan: plan.clone(),
+        speculate: false,
+        learn: None,
+        payload_store: None,
+        client_fleet: Some(Arc::new(client_fleet.expect("a fleet"))),
+    };
+    let (job, mut commands) = JobState::new(record.job, "f", plan, Some(1));
+    let job = Arc::new(job);
+    let owner = Owner::this_process();
+    let leadership =
+        Leadership { journal, record, job: Arc::clone(&job), resources: Ok(resources), owner, cleanup: None };
+    let resources = leadership.resources.as_ref().expect("means");
+    let (_running, mut stop) = oneshot::channel();
+    let client_fleet = resources.client_fleet.as_ref().expect("a fleet");
+    let ended = FleetDriver::new(&leadership, resources, client_fleet).gather(&mut commands, &mut stop).await;
+    let error = job.wait_for(|_, progress| progress.is_finished()).await.err();
+    let requests = platform.requests.load(Ordering::Relaxed);
+    Gathered { ended, error, requests, lasted: begun.elapsed() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_platform_that_starts_workers_after_a_while_ends_no_job_and_is_asked_ever_less_often() {
+    let answers: [Answers; 3] = [
+        |since| {
+            (since < Duration::from_secs(15))
+                .then(|| Error::new(ErrorKind::Io, "it answered 503").with_retry(Retry::Later))
+        },
+        |since| {
+            (since < Duration::from_secs(15)).then(|| Error::new(ErrorKind::Timeout, "nothing was answered"))
+        },
+        // It is there, and says so.
+        |since| {
+            (since < Duration::from_secs(600)).then(|| Error::new(ErrorKind::RateLimited, "it answered 429"))
+        },
+    ];
+    for answers in answers {
+        let gathered = gather(answers).await;
+        assert_eq!(gathered.ended, Ended::Finished, "{:?}", gathered.error);
+        assert!(gathered.lasted >= Duration::from_secs(15), "{:?}", gathered.lasted);
+        assert!((4..40).contains(&gathered.requests), "{} requests", gathered.requests);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_platform_that_never_answers_is_given_up_with_what_it_said_last() {
+    let gathered =
+        gather(|_| Some(Error::new(ErrorKind::Io, "it answered 503").with_retry(Retry::Later))).await;
+    let error = gathered.error.expect("it fails");
+    assert_eq!(gathered.ended, Ended::Failed);
+    assert!(error.to_string().contains("the last was: it answered 503"), "{error}");
+    assert!((20..=60).contains(&gathered.lasted.as_secs()), "{:?}", gathered.lasted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_can_never_work_ends_the_job_at_once() {
+    let gathered = gather(|_| Some(Error::new(ErrorKind::PermissionDenied, "not allowed to scale"))).await;
+    assert_eq!((gathered.ended, gathered.requests), (Ended::Failed, 1));
+    assert_eq!(gathered.error.expect("it fails").kind(), ErrorKind::PermissionDenied);
+}
