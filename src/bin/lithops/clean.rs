@@ -15,7 +15,7 @@ use crate::{failure, job::Listed, place::Place, print};
 /// stays, and is told; the rest is removed all the same.
 ///
 /// Also programs that were stored for workers, and how long calls took in earlier jobs, once no job has used them for 30
-/// days, whoever started it: a job that needs such a program again stores it again.
+/// days, no matter which user started it: a job that needs such a program again stores it again.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -11,20 +11,7 @@ const ORDER: &str = "ARCHITECTURE.md";
 
 /// Imports upwards that there still are: of the first module, from the second. Each is printed as a note; one that is
 /// no longer there is an error, so that the list only gets shorter.
-const EXCEPTIONS: &[(&str, &str)] = &[
-    ("compute", "plugin"),
-    ("config", "compute"),
-    ("config", "storage"),
-    ("error", "id"),
-    ("job", "executor"),
-    ("job", "plan"),
-    ("parcel", "journal"),
-    ("partition", "executor"),
-    ("partition", "function"),
-    ("protocol", "fleet"),
-    ("protocol", "parcel"),
-    ("storage", "compute"),
-];
+const EXCEPTIONS: &[(&str, &str)] = &[];
 
 /// Checks the imports between the modules of the core.
 pub(in crate::tidy) fn check(tree: &Tree) -> Vec<Finding> {
