@@ -16,7 +16,8 @@ use std::{
     time::Duration,
 };
 
-use bytes::Buf;
+#[cfg(test)]
+use bytes::Bytes;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use tokio::io::{AsyncRead, Interest, ReadBuf, unix::AsyncFd};
 
