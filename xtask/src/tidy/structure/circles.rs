@@ -39,13 +39,6 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("lithops-core/src/value/decoder.rs", "lithops-core/src/value/access.rs"),
     ("lithops-core/src/value/encoder.rs", "lithops-core/src/value/compound.rs"),
     ("lithops-core/src/value/error.rs", "lithops-core/src/value/stack.rs"),
-    ("lithops-worker/src/pool/deadline.rs", "lithops-worker/src/pool/state.rs"),
-    ("lithops-worker/src/pool/job.rs", "lithops-worker/src/pool/parcels.rs"),
-    ("lithops-worker/src/pool/nesting.rs", "lithops-worker/src/pool/state.rs"),
-    ("lithops-worker/src/pool/parcels.rs", "lithops-worker/src/pool/state.rs"),
-    ("lithops-worker/src/pool/sharing.rs", "lithops-worker/src/pool/job.rs"),
-    ("lithops-worker/src/pool/sharing.rs", "lithops-worker/src/pool/slot.rs"),
-    ("lithops-worker/src/pool/sharing.rs", "lithops-worker/src/pool/state.rs"),
 ];
 
 /// For each file, the files from which it imports, and the line of the first such import.
