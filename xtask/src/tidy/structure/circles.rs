@@ -10,36 +10,7 @@ const SOURCES: &[&str] = &["lithops-core/src", "lithops-worker/src"];
 
 /// Imports that still close a circle: of the first file, from the second. One that closes none is an error, so that the
 /// list only gets shorter.
-const EXCEPTIONS: &[(&str, &str)] = &[
-    ("lithops-core/src/config/section.rs", "lithops-core/src/config/layers.rs"),
-    ("lithops-core/src/executor/api/builder.rs", "lithops-core/src/executor/api/executor.rs"),
-    ("lithops-core/src/executor/driver/payload_store.rs", "lithops-core/src/executor/core.rs"),
-    ("lithops-core/src/executor/durable/leadership.rs", "lithops-core/src/executor/durable/fleet_driver.rs"),
-    ("lithops-core/src/executor/job/state.rs", "lithops-core/src/executor/job/cleanup.rs"),
-    ("lithops-core/src/executor/job/state.rs", "lithops-core/src/executor/job/event.rs"),
-    ("lithops-core/src/executor/results/decode.rs", "lithops-core/src/executor/results/futures.rs"),
-    ("lithops-core/src/function/reserved.rs", "lithops-core/src/function/context.rs"),
-    ("lithops-core/src/function/reserved.rs", "lithops-core/src/function/signature.rs"),
-    ("lithops-core/src/function/shared.rs", "lithops-core/src/function/signature.rs"),
-    ("lithops-core/src/function/signature.rs", "lithops-core/src/function/input.rs"),
-    ("lithops-core/src/journal/host.rs", "lithops-core/src/journal/owner.rs"),
-    ("lithops-core/src/journal/record.rs", "lithops-core/src/journal/contents.rs"),
-    ("lithops-core/src/partition/http.rs", "lithops-core/src/partition/location.rs"),
-    ("lithops-core/src/plan/plan.rs", "lithops-core/src/plan/explain/advice.rs"),
-    ("lithops-core/src/plan/plan.rs", "lithops-core/src/plan/explain/explanation.rs"),
-    ("lithops-core/src/plugin/abi.rs", "lithops-core/src/plugin/guest.rs"),
-    ("lithops-core/src/plugin/export.rs", "lithops-core/src/plugin/abi.rs"),
-    ("lithops-core/src/plugin/remote.rs", "lithops-core/src/plugin/load.rs"),
-    ("lithops-core/src/protocol/channel.rs", "lithops-core/src/protocol/outbox.rs"),
-    ("lithops-core/src/protocol/frame.rs", "lithops-core/src/protocol/channel.rs"),
-    ("lithops-core/src/protocol/job.rs", "lithops-core/src/protocol/launch.rs"),
-    ("lithops-core/src/storage/files.rs", "lithops-core/src/storage/client.rs"),
-    ("lithops-core/src/storage/local/local.rs", "lithops-core/src/storage/objects.rs"),
-    ("lithops-core/src/storage/memory.rs", "lithops-core/src/storage/objects.rs"),
-    ("lithops-core/src/value/decoder.rs", "lithops-core/src/value/access.rs"),
-    ("lithops-core/src/value/encoder.rs", "lithops-core/src/value/compound.rs"),
-    ("lithops-core/src/value/error.rs", "lithops-core/src/value/stack.rs"),
-];
+const EXCEPTIONS: &[(&str, &str)] = &[];
 
 /// For each file, the files from which it imports, and the line of the first such import.
 type Graph<'a> = BTreeMap<&'a str, BTreeMap<&'a str, usize>>;
