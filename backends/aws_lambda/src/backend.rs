@@ -277,11 +277,6 @@ impl ComputeBackend for AwsLambdaBackend {
         Ok(Invocation { id, events: events.boxed(), feed: None })
     }
 
-    async fn watch(&self, id: &InvocationId) -> Result<Invocation> {
-        let problem = format!("cannot attach to `{id}`: an instance of Lambda answers whoever has asked it");
-        Err(Error::new(ErrorKind::Unsupported, problem).with_hint("make the job `.durable()`"))
-    }
-
     async fn cancel(&self, id: &InvocationId) -> Result<()> {
         // Lambda has no way to end an instance: this client waits no longer.
         let waited = self.waiting().remove(id).map(|task| task.abort());

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{
-    Capabilities, Granularity, Liveness, Price, Startup,
-    platform_data::{Data, Heart, Vcpus},
+    Capabilities, Granularity, Price, Startup,
+    platform_data::{Data, Vcpus},
 };
 use crate::{
     config::{Located, Section, Value},
@@ -31,7 +31,7 @@ use crate::{
 /// timeout: {default: 300s, limit: 3600s}
 /// feed: false                      # whether a live worker can be given more
 /// reports: buffered                # streamed, buffered
-/// liveness: response               # platform, response, or {heartbeat: 2s}
+/// liveness: response               # platform, response
 /// cancel: activation               # none, activation, call
 /// startup: {cold: 2s, warm: 20ms, sub_worker: 3ms, per_second: 50}
 /// call_overhead: 30us
@@ -177,21 +177,15 @@ impl Platform {
             max_worker_processes: data.worker_processes.max,
             default_max_workers: data.workers.default,
             max_workers: data.workers.max,
-            workers_per_invoke: data.workers_per_invoke,
             payload_limit: data.payload_limit,
             timeout_limit,
             feed: data.feed,
             pull: None,
             reports: data.reports,
-            liveness: match data.liveness {
-                Heart::Platform => Liveness::Platform,
-                Heart::Response => Liveness::ResponseOnly,
-                Heart::Heartbeat(period) => Liveness::Heartbeat(period.0),
-            },
+            liveness: data.liveness,
             cancel: data.cancel,
             storages: data.storages.clone(),
             runtimes: data.runtimes,
-            watch: data.watch,
             startup: Startup {
                 cold: data.startup.cold.0,
                 warm: data.startup.warm.0,
@@ -323,6 +317,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::compute::Liveness;
 
     const CONTAINERS: &str = "
 platform: containers
@@ -335,7 +330,7 @@ worker_processes: {max: 256}
 workers: {default: 100, max: 1000}
 feed: false
 reports: buffered
-liveness: {heartbeat: 2s}
+liveness: response
 cancel: activation
 startup: {cold: 2s, warm: 20ms, sub_worker: 3ms}
 call_overhead: 30us
@@ -362,7 +357,7 @@ variants:
         let platform = Platform::parse(CONTAINERS, "containers.yaml").expect("it is right");
         let worker = platform.worker(&wish()).expect("it is sold");
         assert_eq!((worker.default_worker_processes, worker.worker_cpus), (4, 4.0));
-        assert_eq!(worker.liveness, Liveness::Heartbeat(Duration::from_secs(2)));
+        assert_eq!(worker.liveness, Liveness::ResponseOnly);
         let large = platform.worker(&WorkerWish { vcpus: Some(6.0), ..wish() }).expect("it is sold");
         assert_eq!(large.default_worker_processes, 6);
         let big = platform.worker(&WorkerWish { variant: Some("big".into()), ..wish() }).expect("it is sold");

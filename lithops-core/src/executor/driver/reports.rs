@@ -68,7 +68,7 @@ impl<T: Tracking> Driver<T> {
                 EventKind::Exited(ExitReason::Unanswered(reason)) => self.unanswered(number, &reason)?,
                 EventKind::Exited(ExitReason::Throttled(pause)) => self.refused(number, pause),
                 EventKind::Throttled(pause) => self.throttled(self.workers.len(), pause, number),
-                EventKind::Started | EventKind::Heartbeat => self.workers.heard(number),
+                EventKind::Started => self.workers.heard(number),
             },
             Some(Err(error)) => self.lost(number, error.to_string())?,
             // A stream that ends without an exit event must not be waited for.

@@ -88,9 +88,6 @@ impl ComputeBackend for Platform {
         self.journal.commit(0, (0, 1), &Bundle { logs: Vec::new(), reports }).await?;
         Ok(vec!["worker".into()])
     }
-    async fn watch(&self, _: &InvocationId) -> Result<Invocation> {
-        unsupported()
-    }
     async fn cancel(&self, _: &InvocationId) -> Result<()> {
         Ok(())
     }

@@ -180,10 +180,6 @@ impl ComputeBackend for SimulatedBackend {
         Ok(Invocation { id, events: events.boxed(), feed })
     }
 
-    async fn watch(&self, _: &InvocationId) -> Result<Invocation> {
-        Err(unsupported())
-    }
-
     async fn cancel(&self, id: &InvocationId) -> Result<()> {
         let task = self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
         // Where reports may be late, cancelling is too: the worker goes on, and what it reports comes too late.
