@@ -122,7 +122,7 @@ pub mod __private {
     pub use lithops_core::{
         error::CallError,
         function::{
-            Arguments, Entry, ErrorProbe, Location, NotReserved, NotResult, Probe, Registered, Return, Run,
+            Arguments, Entry, ErrorProbe, Location, NotReserved, NotResult, Probe, Registered, Return, RunFn,
             Scope, Take, ViaBoxed, ViaDisplay, ViaStdError, check_parameter, check_return, encode,
             type_id_of,
         },

@@ -52,7 +52,7 @@ fn shares(x: u64, table: Shared<Bytes>, more: Shared<Vec<u64>>) -> u64 {
 /// Changes what is stored of its own job, and fails: it is read again then.
 #[lithops::function]
 fn spoils(root: PathBuf, _: Bytes) -> Result<(), String> {
-    for path in parcels(&root) {
+    for path in payload_store(&root) {
         let mut bytes = fs::read(&path).expect("a parcel");
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
@@ -78,7 +78,7 @@ async fn limited(root: &Path, more: &str) -> FunctionExecutor {
     FunctionExecutor::builder().config_yaml(yaml).build().await.expect("an executor")
 }
 
-fn parcels(root: &Path) -> Vec<PathBuf> {
+fn payload_store(root: &Path) -> Vec<PathBuf> {
     let jobs = fs::read_dir(root.join("storage/lithops.jobs")).into_iter().flatten().flatten();
     let entries =
         jobs.flat_map(|job| fs::read_dir(job.path().join("parcel")).into_iter().flatten().flatten());
@@ -124,8 +124,9 @@ async fn what_is_tried_again_is_not_stored_again() {
     // how far the inputs are ahead.
     let both: Vec<_> = inputs.into_iter().map(|bytes| (folder.path().to_owned(), bytes)).collect();
     let futures = fexec.map(waits, both).chunksize(6).await.expect("a job");
-    let stored =
-        || parcels(root.path()).iter().map(|path| fs::metadata(path).map_or(0, |of| of.len())).sum::<u64>();
+    let stored = || {
+        payload_store(root.path()).iter().map(|path| fs::metadata(path).map_or(0, |of| of.len())).sum::<u64>()
+    };
     let waited = tokio::time::timeout(Duration::from_secs(60), async {
         while stored() < LARGE as u64 {
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -253,7 +254,7 @@ async fn what_a_killed_client_leaves_can_be_removed_and_that_of_others_is_let_al
         .spawn()
         .expect("a client");
     let waited = tokio::time::timeout(Duration::from_secs(60), async {
-        while parcels(root.path()).is_empty() {
+        while payload_store(root.path()).is_empty() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     });

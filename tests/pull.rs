@@ -336,14 +336,14 @@ async fn a_post_that_nobody_of_the_fleet_has_signed_is_refused() {
     let fexec = fleet(root.path(), 1, "30s").await;
     let first = fexec.map(endless, 0..1).await.expect("a job");
     until("the post", || !stored(root.path(), "lithops.fleets").is_empty()).await;
-    let post = stored(root.path(), "lithops.fleets").remove(0);
-    let signed = fs::read(&post).expect("the post");
-    let changed = fs::read(&post).map(|mut bytes| {
+    let manifest = stored(root.path(), "lithops.fleets").remove(0);
+    let signed = fs::read(&manifest).expect("the post");
+    let changed = fs::read(&manifest).map(|mut bytes| {
         *bytes.last_mut().expect("not empty") ^= 1;
         bytes
     });
-    fs::write(&post, changed.expect("the post")).expect("written");
-    let foreign = post.with_file_name(lithops::JobId::generate().to_string());
+    fs::write(&manifest, changed.expect("the post")).expect("written");
+    let foreign = manifest.with_file_name(lithops::JobId::generate().to_string());
     fs::write(&foreign, &signed).expect("written");
     first.cancel().await.expect("cancels");
     drop(first);

@@ -28,7 +28,7 @@ pub(crate) fn part() -> Option<String> {
 
 /// The median of a round trip in microseconds, its 99th percentile, and how many messages a second there can be.
 pub(crate) fn echo() -> io::Result<Value> {
-    let (mut relay, mut pipe) = start("relay")?;
+    let (mut deferred_reduce, mut pipe) = start("relay")?;
     let mut message = [0; MESSAGE];
     let mut micros = Vec::with_capacity(TRIPS);
     for _ in 0..TRIPS {
@@ -46,7 +46,7 @@ pub(crate) fn echo() -> io::Result<Value> {
     }
     let rate = (WINDOW * TRIPS / 10) as f64 / begun.elapsed().as_secs_f64();
     drop(pipe);
-    relay.wait()?;
+    deferred_reduce.wait()?;
     Ok(json!({ "value": micros[TRIPS / 2], "p99": micros[TRIPS * 99 / 100], "messages_per_second": rate }))
 }
 

@@ -29,12 +29,12 @@ static CALL: AtomicU64 = AtomicU64::new(0);
 struct Here {
     channel: Option<UnixStream>,
     is_sub_worker: bool,
-    place: Option<Place>,
+    place: Option<CallContextInWorker>,
 }
 
 /// The job whose call runs in this process.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct CallContextInWorker {
     /// The call that runs.
     pub call: ParentCall,
     /// How deep its job is nested.
@@ -66,7 +66,7 @@ pub fn take_channel() -> Option<UnixStream> {
 
 /// Says whose calls run from now on.
 pub fn enter_job(spec: &JobSpec) {
-    let place = Place {
+    let place = CallContextInWorker {
         call: ParentCall { job: spec.job, call: 0 },
         depth: spec.depth,
         worker_processes: spec.worker_processes as usize,
@@ -82,7 +82,7 @@ pub fn begin_call(call: u64) {
 
 /// The call that runs, or the last one; `None` in a client.
 #[must_use]
-pub fn place() -> Option<Place> {
+pub fn place() -> Option<CallContextInWorker> {
     let mut place = here().place.clone()?;
     place.call.call = CALL.load(Ordering::Relaxed);
     Some(place)

@@ -3,7 +3,7 @@
 use std::{fs::File, os::fd::AsRawFd, path::PathBuf};
 
 use lithops_core::{
-    artifact::{Shipped, damaged},
+    artifact::{StoredProgram, damaged},
     digest::Digest,
     error::{Error, ErrorKind, Result, Retry},
     storage::{Locator, StorageClient, temporary_folder},
@@ -42,8 +42,8 @@ impl ProgramCache {
     /// and until [`KEPT`] other programs were asked for.
     ///
     /// # Errors
-    /// The program cannot be read or kept, or is not what was stored ([`Shipped::is_damaged`]).
-    pub(crate) async fn path(&mut self, program: &Shipped, storage: &Locator) -> Result<PathBuf> {
+    /// The program cannot be read or kept, or is not what was stored ([`StoredProgram::is_damaged`]).
+    pub(crate) async fn path(&mut self, program: &StoredProgram, storage: &Locator) -> Result<PathBuf> {
         let process = std::process::id();
         if self.own == Some(program.digest) {
             return Ok(format!("/proc/{process}/exe").into());
@@ -70,7 +70,7 @@ impl ProgramCache {
             _ if error.retry() == Retry::Later => ErrorKind::Io,
             kind => kind,
         };
-        let is_damaged = Shipped::is_damaged(&error);
+        let is_damaged = StoredProgram::is_damaged(&error);
         let hint = match (kind, error.hint()) {
             (ErrorKind::PermissionDenied, _) => self.hints.denied,
             (ErrorKind::NotFound, _) => {
@@ -97,9 +97,9 @@ mod tests {
 
     const HINTS: ReadHints = ReadHints { denied: "ask for the right to", otherwise: "is it the right one?" };
 
-    fn program(text: &'static [u8]) -> (Artifact, Shipped) {
+    fn program(text: &'static [u8]) -> (Artifact, StoredProgram) {
         let artifact = Artifact { digest: Digest::of(text), bytes: Bytes::from_static(text).into() };
-        let stored = Shipped::of(&artifact, Some("program-cache"));
+        let stored = StoredProgram::of(&artifact, Some("program-cache"));
         (artifact, stored)
     }
 
@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(cache.path(&program(texts[1]).1, &locator).await.expect("kept"), paths[1]);
         let error = cache.path(&program(texts[0]).1, &locator).await.expect_err("it was dropped");
         assert!(
-            Shipped::is_damaged(&error) && error.to_string().contains("cannot fetch the program"),
+            StoredProgram::is_damaged(&error) && error.to_string().contains("cannot fetch the program"),
             "{error}"
         );
     }

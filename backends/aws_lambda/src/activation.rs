@@ -16,7 +16,7 @@ use aws_sdk_lambda::{
 use bytes::Bytes;
 use futures_util::stream;
 use lithops_core::{
-    artifact::Running,
+    artifact::ProgramRef,
     compute::{Event, EventKind, ExitReason, InvokeRequest},
     error::{Error, ErrorKind, Result},
     id::ActivationId,
@@ -60,7 +60,7 @@ impl Activation {
     /// When the request cannot be encoded.
     pub(crate) fn new(
         function: String,
-        running: &Running,
+        running: &ProgramRef,
         request: &InvokeRequest,
         stream: bool,
     ) -> Result<Self> {

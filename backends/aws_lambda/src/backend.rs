@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use lithops_core::{
-    artifact::{Artifact, Running, Shipped},
+    artifact::{Artifact, ProgramRef, StoredProgram},
     compute::{
         BackendDescriptor, BackendInfo, BackendOptions, Capabilities, Check, CloseMode, ComputeBackend,
         Event, EventKind, ExitReason, Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId,
@@ -68,7 +68,7 @@ pub struct AwsLambdaBackend {
     storage: Option<(StorageClient, Locator)>,
     client: OnceCell<Client>,
     /// The program, once it is in the storage.
-    running: OnceCell<(Running, Mending)>,
+    running: OnceCell<(ProgramRef, Mending)>,
     /// Functions that are known to be ready, by their memory.
     ready: Arc<AsyncMutex<HashMap<u64, Arc<OnceCell<String>>>>>,
     /// What the answers until now say of the service.
@@ -164,20 +164,20 @@ impl AwsLambdaBackend {
     }
 
     /// What instances are told of the program. It is stored for them when they do not have it.
-    async fn running(&self) -> Result<&(Running, Mending)> {
+    async fn running(&self) -> Result<&(ProgramRef, Mending)> {
         let make = || async {
             let (storage, locator) = self.storage.as_ref().ok_or_else(|| {
                 Error::new(ErrorKind::Unsupported, "the backend `aws_lambda` needs the storage of the jobs")
             })?;
             let path = self.config.artifact.as_ref().unwrap_or(&self.program.path);
             let artifact = Artifact::read(path, &target(self.config.machine)).await?;
-            let shipped = Shipped::of(&artifact, locator.prefix.as_deref());
+            let shipped = StoredProgram::of(&artifact, locator.prefix.as_deref());
             if !self.bootstrap()?.is_program {
                 shipped.put(&artifact, storage).await?;
             }
             let machine = self.config.machine;
             let mending = Mending::new(path.clone(), machine, shipped.clone(), storage.clone());
-            let running = Running {
+            let running = ProgramRef {
                 program: shipped,
                 storage: locator.clone(),
                 arguments: self.program.arguments.clone(),

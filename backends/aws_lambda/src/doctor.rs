@@ -1,7 +1,7 @@
 //! What would keep jobs from running, looked for from the outside in.
 
 use lithops_core::{
-    artifact::{Artifact, Needs},
+    artifact::{Artifact, BinaryRequirements},
     compute::{Check, Severity},
     error::Error,
 };
@@ -104,7 +104,7 @@ async fn program(backend: &AwsLambdaBackend) -> Vec<Check> {
 }
 
 fn describe(name: &str, what: &str, artifact: &Artifact) -> String {
-    let needs = Needs::of(&artifact.bytes, name);
+    let needs = BinaryRequirements::of(&artifact.bytes, name);
     let glibc = needs.ok().and_then(|needs| Some((needs.machine, needs.glibc?)));
     let glibc = glibc
         .map_or_else(String::new, |(machine, glibc)| format!(", for {machine} with glibc {glibc} or newer"));

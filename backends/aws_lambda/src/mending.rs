@@ -7,7 +7,7 @@ use std::{
 };
 
 use lithops_core::{
-    artifact::{Artifact, Machine, Shipped},
+    artifact::{Artifact, Machine, StoredProgram},
     compute::ExitReason,
     error::{Error, ErrorKind, Result},
     storage::StorageClient,
@@ -21,7 +21,7 @@ use crate::package::target;
 pub(crate) struct Mending {
     path: PathBuf,
     machine: Machine,
-    shipped: Shipped,
+    shipped: StoredProgram,
     storage: StorageClient,
     /// The number of the first activation that was begun after it was stored again.
     again: Arc<Mutex<Option<u64>>>,
@@ -33,7 +33,12 @@ pub(crate) struct Mending {
 const NOTED_EVERY: Duration = Duration::from_secs(12 * 3600);
 
 impl Mending {
-    pub(crate) fn new(path: PathBuf, machine: Machine, shipped: Shipped, storage: StorageClient) -> Self {
+    pub(crate) fn new(
+        path: PathBuf,
+        machine: Machine,
+        shipped: StoredProgram,
+        storage: StorageClient,
+    ) -> Self {
         let noted = Arc::new(std::sync::Mutex::new(Instant::now()));
         Self { path, machine, shipped, storage, again: Arc::default(), noted }
     }
@@ -111,7 +116,7 @@ mod tests {
         // What this test is built for may be newer than what instances have: then there is nothing to be shown.
         let artifact =
             Artifact::read(&path, &Target { glibc: Glibc(99, 0), ..here }).await.expect("a program");
-        let shipped = Shipped::of(&artifact, None);
+        let shipped = StoredProgram::of(&artifact, None);
         let mending = Mending::new(path, Machine::here(), shipped.clone(), storage.clone());
         let first = mending.mend("digest".to_owned(), 3, || 10).await;
         if Artifact::read(std::path::Path::new("/proc/self/exe"), &target(Machine::here())).await.is_err() {

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, thread, time::Duration};
 
 use lithops_core::{
-    board::Terms,
+    board::LeaseConfig,
     compute::{CancelLevel, Capabilities, Platform, WorkerWish},
     config::{Config, Key},
     error::{Error, ErrorKind, Result},
@@ -83,19 +83,19 @@ pub(crate) fn capabilities(config: &Config) -> Result<Capabilities> {
         Platform::parse(PLATFORM, "the data of `localhost`")?.overridden_by(config.section(SCHEME))?;
     let machine = thread::available_parallelism().map_or(1, usize::from);
     let mut capabilities = platform.worker(&WorkerWish { machine, ..WorkerWish::default() })?;
-    let terms = terms(config)?;
+    let lease_config = lease_config(config)?;
     if let Some(place) = nesting::place() {
         // Its worker feeds it, however it was found itself.
         capabilities.default_worker_processes = place.worker_processes;
-    } else if terms.is_some() {
-        capabilities.pull = terms;
+    } else if lease_config.is_some() {
+        capabilities.pull = lease_config;
         capabilities.cancel = CancelLevel::Activation;
     }
     Ok(capabilities)
 }
 
 /// The terms of a fleet on this machine, if its workers are one.
-fn terms(config: &Config) -> Result<Option<Terms>> {
+fn lease_config(config: &Config) -> Result<Option<LeaseConfig>> {
     /// The storage is a folder of this machine, or as fast as one when it is used so.
     const LOOK: Duration = Duration::from_millis(25);
 
@@ -103,8 +103,8 @@ fn terms(config: &Config) -> Result<Option<Terms>> {
     if section.one_of("dispatch", &["push", "pull"])? != Some("pull") {
         return Ok(None);
     }
-    let terms = match section.duration("lease")? {
-        None => Terms::default(),
+    let lease_config = match section.duration("lease")? {
+        None => LeaseConfig::default(),
         Some(lease) if lease < SHORTEST_LEASE => {
             return Err(Error::new(
                 ErrorKind::ConfigInvalid,
@@ -114,7 +114,7 @@ fn terms(config: &Config) -> Result<Option<Terms>> {
                 "a worker says four times in a lease that it lives; write `lease: 30s`, or leave it out",
             ));
         }
-        Some(lease) => Terms::with_lease(lease),
+        Some(lease) => LeaseConfig::with_lease(lease),
     };
-    Ok(Some(Terms { look: LOOK.min(terms.beat), ..terms }))
+    Ok(Some(LeaseConfig { look: LOOK.min(lease_config.beat), ..lease_config }))
 }

@@ -179,7 +179,7 @@ pub(crate) fn expand(options: &Options, function: &ItemFn) -> Result<TokenStream
                 uses_storage: false #(|| __l::Probe::<#parameters>::STORAGE)*,
                 takes_object: false #(|| __l::Probe::<#parameters>::OBJECT)*,
                 type_id: || { let _ = __check; __l::type_id_of(&#name) },
-                run: __l::Run::#variant(__run),
+                run: __l::RunFn::#variant(__run),
             };
             __l::inventory::submit! { __l::Registered(&__ENTRY) }
         };

@@ -1,4 +1,4 @@
-//! [`Needs`]: what an executable needs of the machine that it is to run on.
+//! [`BinaryRequirements`]: what an executable needs of the machine that it is to run on.
 
 use std::fmt;
 
@@ -65,7 +65,7 @@ impl fmt::Display for Glibc {
 
 /// What an executable needs of the machine that it is to run on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Needs {
+pub struct BinaryRequirements {
     /// Its processor.
     pub machine: Machine,
     /// The oldest C library that has all it uses; `None` when it brings its own.
@@ -74,7 +74,7 @@ pub struct Needs {
     pub libraries: Vec<String>,
 }
 
-impl Needs {
+impl BinaryRequirements {
     /// Reads them from the executable's own tables.
     ///
     /// # Errors
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn this_test_is_a_program_of_this_machine_that_uses_the_c_library() {
         let own = std::fs::read("/proc/self/exe").expect("this test");
-        let needs = Needs::of(&own, "this test").expect("it runs");
+        let needs = BinaryRequirements::of(&own, "this test").expect("it runs");
         assert_eq!(needs.machine, Machine::here());
         assert!(needs.libraries.iter().any(|name| name.starts_with("libc.so")), "{needs:?}");
         assert!(needs.glibc.is_some_and(|glibc| glibc >= Glibc(2, 2)), "{needs:?}");
@@ -141,11 +141,11 @@ mod tests {
     #[test]
     fn what_is_no_program_is_refused_with_a_sentence() {
         for bytes in [&b""[..], b"#!/bin/sh\n", b"\x7fELF\x02\x01\x01"] {
-            let error = Needs::of(bytes, "x").expect_err("it is none").to_string();
+            let error = BinaryRequirements::of(bytes, "x").expect_err("it is none").to_string();
             assert!(error.starts_with("`x` is no program for 64-bit Linux"), "{error}");
         }
         let mut own = std::fs::read("/proc/self/exe").expect("this test");
         own.truncate(4096);
-        assert!(Needs::of(&own, "x").is_err());
+        assert!(BinaryRequirements::of(&own, "x").is_err());
     }
 }

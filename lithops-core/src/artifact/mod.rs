@@ -9,7 +9,7 @@ mod program;
 mod program_ref;
 mod stored_program;
 
-pub use elf::{Glibc, Machine, Needs};
+pub use elf::{BinaryRequirements, Glibc, Machine};
 pub use program::{Artifact, Target, beside_this_program};
-pub use program_ref::Running;
-pub use stored_program::{Shipped, damaged};
+pub use program_ref::ProgramRef;
+pub use stored_program::{StoredProgram, damaged};

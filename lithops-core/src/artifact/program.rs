@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Glibc, Machine, Needs};
+use super::{BinaryRequirements, Glibc, Machine};
 use crate::{
     digest::Digest,
     error::{Error, ErrorKind, Result},
@@ -57,7 +57,7 @@ impl Artifact {
             let kind = Error::from(std::io::Error::from(error.kind())).kind();
             Error::new(kind, format!("cannot read the program `{name}`: {error}")).with_source(error)
         })?;
-        check(&Needs::of(&bytes, &name)?, target, &name)?;
+        check(&BinaryRequirements::of(&bytes, &name)?, target, &name)?;
         // A program that cannot be made smaller is as good as it was.
         let bytes = bytes::Bytes::from(without_debug_information(&bytes).unwrap_or(bytes));
         Ok(Self { digest: Digest::of(&bytes), bytes })
@@ -94,7 +94,7 @@ fn beside(own: &Path, name: &str) -> Option<PathBuf> {
     [Some(folder), above].into_iter().flatten().map(|folder| folder.join(name)).find(is_trusted)
 }
 
-fn check(needs: &Needs, target: &Target, name: &str) -> Result<()> {
+fn check(needs: &BinaryRequirements, target: &Target, name: &str) -> Result<()> {
     let Target { machine, glibc, name: place } = target;
     let refuse = |problem: String, hint: String| {
         Err(Error::new(ErrorKind::InvalidInput, problem).with_hint(hint).with_context("artifact", name))
@@ -196,22 +196,22 @@ mod tests {
 
     #[test]
     fn what_the_target_lacks_is_named_with_the_command_that_helps() {
-        let needs = Needs {
+        let needs = BinaryRequirements {
             machine: Machine::X86_64,
             glibc: Some(Glibc(2, 36)),
             libraries: vec!["libc.so.6".into(), "libssl.so.3".into()],
         };
         let lambda = Target { machine: Machine::X86_64, glibc: Glibc(2, 34), name: "Lambda" };
-        let said = |needs: &Needs, target: &Target| {
+        let said = |needs: &BinaryRequirements, target: &Target| {
             check(needs, target, "app").expect_err("it cannot run there").to_string()
         };
         let old = said(&needs, &lambda);
         assert!(old.contains("needs glibc 2.36, and Lambda has 2.34") && old.contains("zigbuild"), "{old}");
         let other = said(&needs, &Target { machine: Machine::Arm64, ..lambda.clone() });
         assert!(other.contains("aarch64-unknown-linux-gnu"), "{other}");
-        let linked = said(&Needs { glibc: Some(Glibc(2, 28)), ..needs.clone() }, &lambda);
+        let linked = said(&BinaryRequirements { glibc: Some(Glibc(2, 28)), ..needs.clone() }, &lambda);
         assert!(linked.contains("`libssl.so.3`"), "{linked}");
         let libraries = vec!["libc.so.6".into(), "ld-linux-x86-64.so.2".into()];
-        check(&Needs { glibc: None, libraries, ..needs }, &lambda, "app").expect("it can");
+        check(&BinaryRequirements { glibc: None, libraries, ..needs }, &lambda, "app").expect("it can");
     }
 }

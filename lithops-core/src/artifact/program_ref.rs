@@ -1,18 +1,18 @@
-//! [`Running`]: what a worker is told of the program that runs its calls.
+//! [`ProgramRef`]: what a worker is told of the program that runs its calls.
 
 use std::ffi::OsString;
 
 use serde::{Deserialize, Serialize};
 
-use super::Shipped;
+use super::StoredProgram;
 use crate::storage::Locator;
 
 /// What a worker that finds the program in the storage is told of it, with every activation: it may run another one in
 /// the next.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Running {
+pub struct ProgramRef {
     /// The program.
-    pub program: Shipped,
+    pub program: StoredProgram,
     /// Where it lies; no secret in it.
     pub storage: Locator,
     /// Its arguments.

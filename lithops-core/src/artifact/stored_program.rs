@@ -1,4 +1,4 @@
-//! [`Shipped`]: an artifact in the storage, by its digest.
+//! [`StoredProgram`]: an artifact in the storage, by its digest.
 
 use std::{
     fs::Metadata,
@@ -31,7 +31,7 @@ use crate::{
 
 /// An artifact that is in the storage: this is what travels in its place.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Shipped {
+pub struct StoredProgram {
     /// Of the bytes that are to be executed.
     pub digest: Digest,
     /// How many these are.
@@ -39,7 +39,7 @@ pub struct Shipped {
     key: String,
 }
 
-impl Shipped {
+impl StoredProgram {
     /// The place of an artifact, below the storage's own prefix.
     #[must_use]
     pub fn of(artifact: &Artifact, prefix: Option<&str>) -> Self {
@@ -146,7 +146,7 @@ impl Shipped {
 /// What marks the error of an object that is not what was stored.
 const DAMAGED: (&str, &str) = ("program", "damaged");
 
-/// Marks the error of an object that is not what was stored, for [`Shipped::is_damaged`].
+/// Marks the error of an object that is not what was stored, for [`StoredProgram::is_damaged`].
 #[must_use]
 pub fn damaged(error: Error) -> Error {
     error.with_context(DAMAGED.0, DAMAGED.1)
@@ -226,7 +226,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let cache = folder.path();
         let program = artifact(std::fs::read("/bin/echo").expect("a program"));
-        let shipped = Shipped::of(&program, Some("team/"));
+        let shipped = StoredProgram::of(&program, Some("team/"));
         assert!(shipped.key().starts_with("team/lithops.programs/"));
         shipped.put(&program, &storage).await.expect("stored");
         shipped.put(&program, &storage).await.expect("it is there");
@@ -250,15 +250,15 @@ mod tests {
 
         // Somebody else has written there.
         let other = artifact(std::fs::read("/bin/true").expect("a program"));
-        let wrong = Shipped { key: shipped.key.clone(), ..Shipped::of(&other, None) };
+        let wrong = StoredProgram { key: shipped.key.clone(), ..StoredProgram::of(&other, None) };
         storage.delete_object("own", &shipped.key).await.expect("deleted");
         wrong.put(&other, &storage).await.expect("stored");
         let error = shipped.fetch(&storage, cache).await.expect_err("it is another");
         assert!(
-            error.to_string().contains("is not what was stored") && Shipped::is_damaged(&error),
+            error.to_string().contains("is not what was stored") && StoredProgram::is_damaged(&error),
             "{error}"
         );
-        let bomb = Shipped { len: 10, ..wrong };
+        let bomb = StoredProgram { len: 10, ..wrong };
         assert!(bomb.fetch(&storage, cache).await.is_err(), "longer than was said");
         assert_eq!(std::fs::read_dir(cache).expect("a folder").count(), 0);
 
@@ -269,7 +269,10 @@ mod tests {
                 storage.put_object("own", &shipped.key, rubbish).await.expect("stored");
             }
             let error = shipped.fetch(&storage, cache).await.expect_err("it is damaged");
-            assert!(Shipped::is_damaged(&error) && error.to_string().contains(shipped.key()), "{error}");
+            assert!(
+                StoredProgram::is_damaged(&error) && error.to_string().contains(shipped.key()),
+                "{error}"
+            );
             shipped.put_again(&program, &storage).await.expect("stored again");
             shipped.fetch(&storage, cache).await.expect("it is whole");
         }

@@ -1,4 +1,4 @@
-//! [`Bundle`]: what a commit holds.
+//! [`CommittedChunk`]: what a commit holds.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,18 +9,18 @@ use crate::{
 
 /// All outcomes of a chunk, as they are committed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Bundle {
+pub struct CommittedChunk {
     /// Who committed it.
     pub author: String,
     /// The epoch it was committed in; 0 if by a client that cancelled.
     pub epoch: u64,
     /// The outcomes in the order of the calls, each call once.
-    pub parts: Vec<Part>,
+    pub parts: Vec<OutcomeRange>,
 }
 
 /// The outcomes of some calls.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Part {
+pub struct OutcomeRange {
     /// The first call.
     pub first: u64,
     /// The call after the last.
@@ -47,7 +47,7 @@ pub enum Content {
     Cancelled,
 }
 
-impl Bundle {
+impl CommittedChunk {
     /// The bytes of the commit.
     #[must_use]
     pub fn encode(&self) -> Bytes {
@@ -87,22 +87,24 @@ mod tests {
     fn a_bundle_is_read_back_and_must_cover_its_calls() {
         let reported =
             |first, end, report: &'static [u8]| Content::Reported { first, end, report: Bytes::from(report) };
-        let bundle = Bundle {
+        let bundle = CommittedChunk {
             author: "w".into(),
             epoch: 2,
             parts: vec![
-                Part { first: 4, end: 6, content: reported(4, 7, b"abc") },
-                Part { first: 6, end: 7, content: Content::Lost },
+                OutcomeRange { first: 4, end: 6, content: reported(4, 7, b"abc") },
+                OutcomeRange { first: 6, end: 7, content: Content::Lost },
             ],
         };
         let bytes = bundle.encode();
-        assert_eq!(Bundle::decode(&bytes, 4, 7).unwrap(), bundle);
+        assert_eq!(CommittedChunk::decode(&bytes, 4, 7).unwrap(), bundle);
         for (first, end) in [(3, 7), (4, 8), (4, 6)] {
-            assert!(Bundle::decode(&bytes, first, end).is_err());
+            assert!(CommittedChunk::decode(&bytes, first, end).is_err());
         }
-        assert!(Bundle::decode(&bytes[..bytes.len() - 1], 4, 7).is_err());
-        let beyond =
-            Bundle { parts: vec![Part { first: 4, end: 6, content: reported(4, 5, b"a") }], ..bundle };
-        assert!(Bundle::decode(&beyond.encode(), 4, 6).is_err(), "the report is about fewer calls");
+        assert!(CommittedChunk::decode(&bytes[..bytes.len() - 1], 4, 7).is_err());
+        let beyond = CommittedChunk {
+            parts: vec![OutcomeRange { first: 4, end: 6, content: reported(4, 5, b"a") }],
+            ..bundle
+        };
+        assert!(CommittedChunk::decode(&beyond.encode(), 4, 6).is_err(), "the report is about fewer calls");
     }
 }

@@ -1,4 +1,4 @@
-//! [`Known`]: what a participant knows of all chunks, and which one a worker claims next.
+//! [`ChunkMap`]: what a participant knows of all chunks, and which one a worker claims next.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -8,14 +8,14 @@ use crate::tracker::Ranges;
 /// What a participant knows of all chunks. Nobody of a board takes a claim or a commit away, but others may: what a
 /// worker sees of that it forgets.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct ChunkMap {
     chunks: u64,
     committed: Ranges,
     /// Those that are committed or were claimed at least once.
     taken: Ranges,
 }
 
-impl Known {
+impl ChunkMap {
     pub(super) fn new(chunks: &Chunks) -> Self {
         Self { chunks: chunks.count(), committed: Ranges::default(), taken: Ranges::default() }
     }
@@ -107,12 +107,12 @@ mod tests {
 
     #[test]
     fn chunks_are_found_from_a_place_on_and_around() {
-        let mut known = Known::new(&Chunks::new(2500, 1));
+        let mut known = ChunkMap::new(&Chunks::new(2500, 1));
         assert_eq!(known.free_from(2499), Some(2499));
         known.take(2499);
         assert_eq!((known.free_from(2499), known.open_from(2499)), (Some(0), Some(2499)));
         assert_eq!(known.commits(&[keys::commit(0), keys::commit(2499), "commit/x".into()]), [0, 2499]);
-        assert_eq!(Known::new(&Chunks::new(0, 1)).open_from(1000), None);
+        assert_eq!(ChunkMap::new(&Chunks::new(0, 1)).open_from(1000), None);
         assert!(!known.commit(0), "no news");
         assert!(!known.commit(9999), "no chunk of this job");
         assert_eq!((known.free_from(2499), known.next_open(2499), known.open()), (Some(1), None, 2498));

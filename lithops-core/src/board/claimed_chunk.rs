@@ -1,9 +1,9 @@
-//! [`Hold`]: a chunk in the hands of a worker.
+//! [`ClaimedChunk`]: a chunk in the hands of a worker.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{
-    Bundle, Content, Part, Request,
+    CommittedChunk, Content, OutcomeRange, Request,
     blame::{Findings, Reported},
     keys,
 };
@@ -11,7 +11,7 @@ use crate::{bytes::Bytes, tracker::Ranges};
 
 /// What a worker finds of a chunk that others have held before.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct PriorEpochs {
     /// The epochs it was claimed in, in order.
     pub(super) claimed: Vec<u64>,
     pub(super) reports: BTreeSet<Reported>,
@@ -19,7 +19,7 @@ pub(super) struct Found {
     pub(super) unreadable: BTreeSet<Reported>,
 }
 
-impl Found {
+impl PriorEpochs {
     /// Takes in the claims of a chunk.
     pub(super) fn claims(listed: &[String], chunk: u64) -> Self {
         let claimed = keys::believed(listed).remove(&chunk).unwrap_or_default();
@@ -35,26 +35,31 @@ impl Found {
 
 /// A chunk in the hands of a worker: which of its calls are done, which are running, and what must still be told.
 #[derive(Debug)]
-pub(super) struct Hold {
+pub(super) struct ClaimedChunk {
     pub(super) chunk: u64,
     pub(super) epoch: u64,
     calls: (u64, u64),
     done: Ranges,
-    parts: BTreeMap<u64, Part>,
+    parts: BTreeMap<u64, OutcomeRange>,
     unread: VecDeque<(Reported, (u64, u64))>,
     open: VecDeque<(u64, u64)>,
     running: Ranges,
     unsent: VecDeque<(u64, u64, Bytes)>,
 }
 
-impl Hold {
+impl ClaimedChunk {
     /// A chunk that is claimed for the first time.
     pub(super) fn first(chunk: u64, calls: (u64, u64)) -> Self {
         Self::with(chunk, 1, calls, Findings { open: vec![calls], ..Findings::default() })
     }
 
     /// A chunk that others have held before, whose claims and reports are listed.
-    pub(super) fn of((chunk, epoch): (u64, u64), calls: (u64, u64), found: &Found, losses: u32) -> Self {
+    pub(super) fn of(
+        (chunk, epoch): (u64, u64),
+        calls: (u64, u64),
+        found: &PriorEpochs,
+        losses: u32,
+    ) -> Self {
         let reports = found.reports.difference(&found.unreadable).copied().collect();
         let findings = Findings::of(reports, &found.claimed, calls, epoch, losses);
         Self::with(chunk, epoch, calls, findings)
@@ -150,12 +155,12 @@ impl Hold {
     /// The commit of the chunk.
     pub(super) fn commit(&self, author: &str) -> Request {
         let parts = self.parts.values().cloned().collect();
-        let bundle = Bundle { author: author.to_owned(), epoch: self.epoch, parts };
+        let bundle = CommittedChunk { author: author.to_owned(), epoch: self.epoch, parts };
         Request::Put { key: keys::commit(self.chunk), bytes: bundle.encode(), if_absent: true }
     }
 
     fn add(&mut self, first: u64, end: u64, content: Content) {
         self.done.insert(first, end);
-        self.parts.insert(first, Part { first, end, content });
+        self.parts.insert(first, OutcomeRange { first, end, content });
     }
 }

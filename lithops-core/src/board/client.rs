@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    Answer, Bundle, Chunks, ClientAction, Content, Part, Request, Terms, chunk_map::Known, exchange::Errand,
-    keys, liveness::Pulse,
+    BoardAnswer, Chunks, ClientAction, CommittedChunk, Content, LeaseConfig, OutcomeRange, Request,
+    chunk_map::ChunkMap, exchange::PendingRequest, keys, liveness::BeatObserver,
 };
 use crate::bytes::Bytes;
 
@@ -37,13 +37,13 @@ enum State {
 pub struct BoardClient {
     name: String,
     chunks: Chunks,
-    terms: Terms,
+    lease_config: LeaseConfig,
     max_workers: u64,
-    known: Known,
+    known: ChunkMap,
     news: VecDeque<u64>,
-    pulses: BTreeMap<String, Pulse>,
+    observers: BTreeMap<String, BeatObserver>,
     unread: VecDeque<String>,
-    errand: Errand,
+    pending: PendingRequest,
     state: State,
     cancel_wanted: bool,
     is_cancelled: bool,
@@ -56,17 +56,17 @@ pub struct BoardClient {
 impl BoardClient {
     /// A client with a name for what it commits itself.
     #[must_use]
-    pub fn new(name: &str, chunks: Chunks, terms: Terms, max_workers: u64) -> Self {
+    pub fn new(name: &str, chunks: Chunks, lease_config: LeaseConfig, max_workers: u64) -> Self {
         Self {
             name: name.to_owned(),
             chunks,
-            terms,
+            lease_config,
             max_workers,
-            known: Known::new(&chunks),
+            known: ChunkMap::new(&chunks),
             news: VecDeque::new(),
-            pulses: BTreeMap::new(),
+            observers: BTreeMap::new(),
             unread: VecDeque::new(),
-            errand: Errand::default(),
+            pending: PendingRequest::default(),
             state: State::Resting(Duration::ZERO),
             cancel_wanted: false,
             is_cancelled: false,
@@ -90,26 +90,26 @@ impl BoardClient {
         if self.state == State::Done {
             return ClientAction::Done;
         }
-        if let Some(request) = self.errand.send(now) {
+        if let Some(request) = self.pending.send(now) {
             return ClientAction::Ask(request);
         }
         let rest = if let State::Resting(until) = self.state { Some(until) } else { None };
-        ClientAction::Wait(self.errand.due().or(rest))
+        ClientAction::Wait(self.pending.due().or(rest))
     }
 
     /// Takes in the answer of the storage.
-    pub fn answered(&mut self, answer: Answer, now: Duration) {
-        let Some((answer, asked)) = self.errand.answered(answer, now) else { return };
+    pub fn answered(&mut self, answer: BoardAnswer, now: Duration) {
+        let Some((answer, asked)) = self.pending.answered(answer, now) else { return };
         match (self.state.clone(), answer) {
             (State::Cancelling, _) => {
                 self.is_cancelled = true;
                 self.begin();
             }
             (State::Asking, answer) => {
-                self.is_cancelled |= matches!(answer, Answer::Found(_));
+                self.is_cancelled |= matches!(answer, BoardAnswer::Found(_));
                 self.survey(0, now);
             }
-            (State::Surveying { page }, Answer::Listed(listed)) => {
+            (State::Surveying { page }, BoardAnswer::Listed(listed)) => {
                 self.news.extend(self.known.commits(&listed));
                 self.survey((page + 1) * keys::PAGE, now);
             }
@@ -120,23 +120,24 @@ impl BoardClient {
                 }
                 self.close();
             }
-            (State::Counting, Answer::Listed(listed)) => {
+            (State::Counting, BoardAnswer::Listed(listed)) => {
                 for worker in listed.iter().filter_map(|key| keys::worker_of_beat(key)) {
-                    if self.pulses.len() < MOST_OTHERS {
-                        self.pulses.entry(worker.to_owned()).or_insert_with(|| Pulse::new(now));
+                    if self.observers.len() < MOST_OTHERS {
+                        self.observers.entry(worker.to_owned()).or_insert_with(|| BeatObserver::new(now));
                     }
                 }
                 let all = self.counts.is_multiple_of(GONE_READ_EVERY);
-                let pulses = self.pulses.iter().filter(|(_, pulse)| all || !pulse.is_gone());
-                self.unread = pulses.map(|(worker, _)| worker.clone()).collect();
+                let observers = self.observers.iter().filter(|(_, observer)| all || !observer.is_gone());
+                self.unread = observers.map(|(worker, _)| worker.clone()).collect();
                 self.counts += 1;
                 self.feel(now);
             }
             (State::Feeling { worker }, answer) => {
-                let beat = if let Answer::Found(beat) = answer { Some(beat) } else { None };
-                if let Some(pulse) = self.pulses.get_mut(&worker) {
-                    let lease = if pulse.has_begun() { self.terms.lease } else { self.terms.start };
-                    pulse.read(beat, asked, now, lease);
+                let beat = if let BoardAnswer::Found(beat) = answer { Some(beat) } else { None };
+                if let Some(observer) = self.observers.get_mut(&worker) {
+                    let lease =
+                        if observer.has_begun() { self.lease_config.lease } else { self.lease_config.start };
+                    observer.read(beat, asked, now, lease);
                 }
                 self.feel(now);
             }
@@ -159,7 +160,7 @@ impl BoardClient {
 
     /// Notes that a worker of this name was started: it counts as one that lives until its start takes too long.
     pub fn started(&mut self, worker: &str, now: Duration) {
-        self.pulses.entry(worker.to_owned()).or_insert_with(|| Pulse::new(now));
+        self.observers.entry(worker.to_owned()).or_insert_with(|| BeatObserver::new(now));
     }
 
     /// How many workers are to be started: as many as there are open chunks, and as may live, less those that do.
@@ -168,7 +169,7 @@ impl BoardClient {
         if !self.has_surveyed || self.is_cancelled || self.cancel_wanted {
             return 0;
         }
-        let live = self.pulses.values().filter(|pulse| !pulse.is_gone()).count() as u64;
+        let live = self.observers.values().filter(|observer| !observer.is_gone()).count() as u64;
         self.known.open().min(self.max_workers).saturating_sub(live)
     }
 
@@ -197,7 +198,7 @@ impl BoardClient {
 
     fn go(&mut self, state: State, request: Request) {
         self.state = state;
-        self.errand.ask(request);
+        self.pending.ask(request);
     }
 
     fn begin(&mut self) {
@@ -214,10 +215,10 @@ impl BoardClient {
         } else if self.is_cancelled {
             self.close();
         } else if now >= self.next_count {
-            self.next_count = now + self.terms.beat;
+            self.next_count = now + self.lease_config.beat;
             self.go(State::Counting, Request::List { prefix: keys::BEATS.to_owned() });
         } else {
-            self.state = State::Resting(now + self.terms.look);
+            self.state = State::Resting(now + self.lease_config.look);
         }
     }
 
@@ -228,8 +229,8 @@ impl BoardClient {
             return;
         };
         let (first, end) = self.chunks.calls_of(chunk);
-        let parts = vec![Part { first, end, content: Content::Cancelled }];
-        let bytes = Bundle { author: self.name.clone(), epoch: 0, parts }.encode();
+        let parts = vec![OutcomeRange { first, end, content: Content::Cancelled }];
+        let bytes = CommittedChunk { author: self.name.clone(), epoch: 0, parts }.encode();
         self.go(State::Closing { chunk }, Request::Put { key: keys::commit(chunk), bytes, if_absent: true });
     }
 
@@ -240,7 +241,7 @@ impl BoardClient {
             self.go(State::Feeling { worker }, Request::Get { key });
         } else {
             self.has_surveyed = true;
-            self.state = State::Resting(now + self.terms.look);
+            self.state = State::Resting(now + self.lease_config.look);
         }
     }
 }

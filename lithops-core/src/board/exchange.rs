@@ -1,4 +1,4 @@
-//! What passes between a participant and the storage: [`Request`], [`Answer`], and one of them at a time.
+//! What passes between a participant and the storage: [`Request`], [`BoardAnswer`], and one of them at a time.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub enum Request {
 
 /// What came of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
+pub enum BoardAnswer {
     /// The object is stored.
     Stored,
     /// There is such an object already. It may be this participant's own, of a try that seemed to have failed.
@@ -60,7 +60,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// One line of operations: asks until it knows. An operation that failed is tried again as it was, byte for byte, so
 /// that it makes no difference whether the first try happened.
 #[derive(Debug, Default)]
-pub(super) struct Errand {
+pub(super) struct PendingRequest {
     wanted: Option<Request>,
     under_way: Option<Request>,
     asked: Duration,
@@ -68,7 +68,7 @@ pub(super) struct Errand {
     failures: u32,
 }
 
-impl Errand {
+impl PendingRequest {
     /// Sets what is to be asked next, instead of what was. An answer that is still to come is not waited for, but
     /// nothing is asked before it is there.
     pub(super) fn ask(&mut self, request: Request) {
@@ -100,15 +100,15 @@ impl Errand {
     }
 
     /// Takes an answer in. Returns it with the time it was asked at, if it is wanted and says something.
-    pub(super) fn answered(&mut self, answer: Answer, now: Duration) -> Option<(Answer, Duration)> {
+    pub(super) fn answered(&mut self, answer: BoardAnswer, now: Duration) -> Option<(BoardAnswer, Duration)> {
         let request = self.under_way.take()?;
         if self.wanted.as_ref() != Some(&request) {
             return None;
         }
         let fits = match request {
-            Request::Put { .. } => matches!(answer, Answer::Stored | Answer::Exists),
-            Request::Get { .. } => matches!(answer, Answer::Found(_) | Answer::Absent),
-            Request::List { .. } => matches!(answer, Answer::Listed(_)),
+            Request::Put { .. } => matches!(answer, BoardAnswer::Stored | BoardAnswer::Exists),
+            Request::Get { .. } => matches!(answer, BoardAnswer::Found(_) | BoardAnswer::Absent),
+            Request::List { .. } => matches!(answer, BoardAnswer::Listed(_)),
         };
         if fits {
             self.wanted = None;
@@ -132,33 +132,33 @@ mod tests {
 
     #[test]
     fn what_failed_is_asked_again_after_a_pause_that_grows() {
-        let mut errand = Errand::default();
-        errand.ask(get("a"));
+        let mut pending = PendingRequest::default();
+        pending.ask(get("a"));
         let mut now = ZERO;
         for pause in [100, 200, 400] {
-            assert_eq!(errand.send(now), Some(get("a")));
-            assert_eq!((errand.send(now), errand.due()), (None, None), "one at a time");
-            assert_eq!(errand.answered(Answer::Failed, now), None);
-            assert_eq!(errand.send(now), None);
+            assert_eq!(pending.send(now), Some(get("a")));
+            assert_eq!((pending.send(now), pending.due()), (None, None), "one at a time");
+            assert_eq!(pending.answered(BoardAnswer::Failed, now), None);
+            assert_eq!(pending.send(now), None);
             now += Duration::from_millis(pause);
-            assert_eq!(errand.due(), Some(now));
+            assert_eq!(pending.due(), Some(now));
         }
-        assert_eq!(errand.send(now), Some(get("a")));
-        assert_eq!(errand.answered(Answer::Absent, now), Some((Answer::Absent, now)));
-        assert!(errand.is_idle());
+        assert_eq!(pending.send(now), Some(get("a")));
+        assert_eq!(pending.answered(BoardAnswer::Absent, now), Some((BoardAnswer::Absent, now)));
+        assert!(pending.is_idle());
     }
 
     #[test]
     fn an_answer_to_what_is_not_wanted_any_more_is_dropped() {
-        let mut errand = Errand::default();
-        errand.ask(get("a"));
-        assert!(errand.send(ZERO).is_some());
-        errand.ask(get("b"));
-        assert_eq!(errand.send(ZERO), None, "the first answer is not there yet");
-        assert_eq!(errand.answered(Answer::Absent, ZERO), None);
-        assert_eq!(errand.send(ZERO), Some(get("b")));
-        errand.forget();
-        assert_eq!(errand.answered(Answer::Absent, ZERO), None);
-        assert_eq!((errand.send(ZERO), errand.due()), (None, None));
+        let mut pending = PendingRequest::default();
+        pending.ask(get("a"));
+        assert!(pending.send(ZERO).is_some());
+        pending.ask(get("b"));
+        assert_eq!(pending.send(ZERO), None, "the first answer is not there yet");
+        assert_eq!(pending.answered(BoardAnswer::Absent, ZERO), None);
+        assert_eq!(pending.send(ZERO), Some(get("b")));
+        pending.forget();
+        assert_eq!(pending.answered(BoardAnswer::Absent, ZERO), None);
+        assert_eq!((pending.send(ZERO), pending.due()), (None, None));
     }
 }

@@ -1,13 +1,13 @@
-//! [`Heart`]: a worker's beat, and its regular looks at what became of its claim and its job.
+//! [`Heartbeat`]: a worker's beat, and its regular looks at what became of its claim and its job.
 
 use std::time::Duration;
 
-use super::{Answer, Request, exchange::Errand, keys};
+use super::{BoardAnswer, Request, exchange::PendingRequest, keys};
 use crate::bytes::Bytes;
 
 /// What a beat has brought to light.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Felt {
+pub(super) enum HeartbeatResult {
     /// Nothing yet.
     Nothing,
     /// The claims of the chunk that it held, in the epoch that it held it in, when they were asked for.
@@ -26,22 +26,22 @@ enum Step {
 
 /// Beats, looks at the claims of the chunk it holds, looks whether the job was cancelled, rests.
 #[derive(Debug)]
-pub(super) struct Heart {
+pub(super) struct Heartbeat {
     key: String,
     pause: Duration,
-    errand: Errand,
+    pending: PendingRequest,
     step: Step,
     beats: u64,
     next: Duration,
     has_begun: bool,
 }
 
-impl Heart {
+impl Heartbeat {
     pub(super) fn new(worker: &str, pause: Duration) -> Self {
         Self {
             key: keys::beat(worker),
             pause,
-            errand: Errand::default(),
+            pending: PendingRequest::default(),
             step: Step::Resting,
             beats: 0,
             next: Duration::ZERO,
@@ -62,17 +62,22 @@ impl Heart {
             let bytes = Bytes::from(self.beats.to_string());
             self.go(Step::Beating, Request::Put { key: self.key.clone(), bytes, if_absent: false });
         }
-        self.errand.send(now)
+        self.pending.send(now)
     }
 
     /// When there will be something to send, unless an answer comes first.
     pub(super) fn due(&self) -> Option<Duration> {
-        if self.step == Step::Resting { Some(self.next) } else { self.errand.due() }
+        if self.step == Step::Resting { Some(self.next) } else { self.pending.due() }
     }
 
     /// Takes an answer in; `held` is the chunk the worker holds, and the epoch.
-    pub(super) fn answered(&mut self, answer: Answer, held: Option<(u64, u64)>, now: Duration) -> Felt {
-        let Some((answer, _)) = self.errand.answered(answer, now) else { return Felt::Nothing };
+    pub(super) fn answered(
+        &mut self,
+        answer: BoardAnswer,
+        held: Option<(u64, u64)>,
+        now: Duration,
+    ) -> HeartbeatResult {
+        let Some((answer, _)) = self.pending.answered(answer, now) else { return HeartbeatResult::Nothing };
         let cancel = Request::Get { key: keys::CANCEL.to_owned() };
         match (self.step, answer) {
             (Step::Beating, _) => {
@@ -84,22 +89,22 @@ impl Heart {
                     }
                     None => self.go(Step::LookingForCancel, cancel),
                 }
-                Felt::Nothing
+                HeartbeatResult::Nothing
             }
-            (Step::LookingAtClaims(chunk, epoch), Answer::Listed(claims)) => {
+            (Step::LookingAtClaims(chunk, epoch), BoardAnswer::Listed(claims)) => {
                 self.go(Step::LookingForCancel, cancel);
-                Felt::Claims((chunk, epoch), claims)
+                HeartbeatResult::Claims((chunk, epoch), claims)
             }
-            (Step::LookingForCancel, Answer::Found(_)) => Felt::Cancelled,
+            (Step::LookingForCancel, BoardAnswer::Found(_)) => HeartbeatResult::Cancelled,
             _ => {
                 self.step = Step::Resting;
-                Felt::Nothing
+                HeartbeatResult::Nothing
             }
         }
     }
 
     fn go(&mut self, step: Step, request: Request) {
         self.step = step;
-        self.errand.ask(request);
+        self.pending.ask(request);
     }
 }

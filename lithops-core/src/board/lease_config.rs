@@ -1,4 +1,4 @@
-//! [`Terms`] and [`Chunks`]: what all participants of a board agree on.
+//! [`LeaseConfig`] and [`Chunks`]: what all participants of a board agree on.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// What all participants agree on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Terms {
+pub struct LeaseConfig {
     /// How long a beat must stand still until its worker is given up, on the observer's own clock.
     pub lease: Duration,
     /// The pause between two beats, and between two looks at those of others; a quarter of the lease.
@@ -21,7 +21,7 @@ pub struct Terms {
     pub losses: u32,
 }
 
-impl Terms {
+impl LeaseConfig {
     /// The usual terms with another lease.
     #[must_use]
     pub fn with_lease(lease: Duration) -> Self {
@@ -29,7 +29,7 @@ impl Terms {
     }
 }
 
-impl Default for Terms {
+impl Default for LeaseConfig {
     fn default() -> Self {
         Self {
             lease: Duration::from_secs(30),

@@ -1,4 +1,4 @@
-//! [`Pulse`]: whether a worker's beat still moves.
+//! [`BeatObserver`]: whether a worker's beat still moves.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use crate::bytes::Bytes;
 /// reading has *come* to the moment the last one was *asked* for: a slow storage makes the time shorter, never longer.
 /// Time that passes without a reading proves nothing, so that an observer who was asleep gives nobody up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pulse {
+pub(super) struct BeatObserver {
     last: Option<Bytes>,
     since: Duration,
     gone: bool,
 }
 
-impl Pulse {
+impl BeatObserver {
     /// A worker that is presumed to live.
     pub(super) fn new(now: Duration) -> Self {
         Self { last: None, since: now, gone: false }
@@ -59,14 +59,17 @@ mod tests {
     fn a_lease_expires_between_two_readings_of_the_same_beat() {
         let [second, lease] = [1, 10].map(Duration::from_secs);
         let beat = |count: u8| Some(Bytes::from(vec![count]));
-        let mut pulse = Pulse::new(Duration::ZERO);
-        assert!(!pulse.read(beat(1), Duration::ZERO, second, lease), "it may be the beat of a dead worker");
+        let mut observer = BeatObserver::new(Duration::ZERO);
+        assert!(
+            !observer.read(beat(1), Duration::ZERO, second, lease),
+            "it may be the beat of a dead worker"
+        );
         // Asked for too early, although it came late.
-        assert!(!pulse.read(beat(1), lease, lease * 3, lease));
-        assert!(!pulse.is_gone());
-        pulse.read(beat(1), lease + second, lease + second, lease);
-        assert!(pulse.is_gone());
-        assert!(pulse.read(beat(2), lease * 9, lease * 9, lease), "it was only asleep");
-        assert!(!pulse.is_gone());
+        assert!(!observer.read(beat(1), lease, lease * 3, lease));
+        assert!(!observer.is_gone());
+        observer.read(beat(1), lease + second, lease + second, lease);
+        assert!(observer.is_gone());
+        assert!(observer.read(beat(2), lease * 9, lease * 9, lease), "it was only asleep");
+        assert!(!observer.is_gone());
     }
 }

@@ -86,8 +86,8 @@ mod tampered_tests;
 mod tests;
 
 pub use action::{Action, ClientAction, End};
-pub use bundle::{Bundle, Content, Part};
+pub use bundle::{CommittedChunk, Content, OutcomeRange};
 pub use client::BoardClient;
-pub use exchange::{Answer, Lane, Request};
-pub use lease_config::{Chunks, Terms};
+pub use exchange::{BoardAnswer, Lane, Request};
+pub use lease_config::{Chunks, LeaseConfig};
 pub use worker::BoardWorker;

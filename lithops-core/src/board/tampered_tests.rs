@@ -13,7 +13,7 @@ fn a_claim_that_vanishes_lets_its_chunk_go_and_it_is_claimed_anew() {
         board.until_run(2);
         assert!(board.vanish("claims/") > 0);
         // Longer than its holder may begin calls without having looked.
-        board.now += board.terms.lease;
+        board.now += board.lease_config.lease;
         board.finish_with_repeats();
     }
 }
@@ -40,7 +40,7 @@ fn claims_of_absurd_epochs_and_of_nobody_end_nothing() {
             board.store.insert(keys::claim(999_999_999_999, 1), Bytes::from(name.to_vec()));
             board.store.insert(format!("{}+1", keys::claims(1)), Bytes::from(name.to_vec()));
             board.finish_with_repeats();
-            assert!(board.now < board.terms.lease * 20, "{epoch}: {:?}", board.now);
+            assert!(board.now < board.lease_config.lease * 20, "{epoch}: {:?}", board.now);
         }
     }
 }

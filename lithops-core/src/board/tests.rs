@@ -32,7 +32,7 @@ pub(super) struct Participant {
 #[derive(Debug)]
 pub(super) struct Board {
     chunks: Chunks,
-    pub(super) terms: Terms,
+    pub(super) lease_config: LeaseConfig,
     pub(super) now: Duration,
     pub(super) store: BTreeMap<String, Bytes>,
     client: BoardClient,
@@ -52,13 +52,13 @@ pub(super) struct Board {
 impl Board {
     pub(super) fn new(calls: u64, chunksize: u64, max_workers: u64, poison: &[u64]) -> Self {
         let chunks = Chunks::new(calls, chunksize);
-        let terms = Terms { losses: 2, ..Terms::default() };
+        let lease_config = LeaseConfig { losses: 2, ..LeaseConfig::default() };
         Self {
             chunks,
-            terms,
+            lease_config,
             now: Duration::ZERO,
             store: BTreeMap::new(),
-            client: BoardClient::new("client", chunks, terms, max_workers),
+            client: BoardClient::new("client", chunks, lease_config, max_workers),
             client_asked: None,
             client_until: None,
             workers: Vec::new(),
@@ -71,28 +71,28 @@ impl Board {
         }
     }
 
-    fn operate(&mut self, request: &Request, luck: Luck) -> Answer {
+    fn operate(&mut self, request: &Request, luck: Luck) -> BoardAnswer {
         let (what, answer) = match request {
-            _ if luck == Luck::Fails => ("fail", Answer::Failed),
+            _ if luck == Luck::Fails => ("fail", BoardAnswer::Failed),
             Request::Put { key, if_absent: true, .. } if self.store.contains_key(key) => {
-                ("put", Answer::Exists)
+                ("put", BoardAnswer::Exists)
             }
             Request::Put { key, bytes, .. } => {
                 self.store.insert(key.clone(), bytes.clone());
-                (if key.starts_with(keys::BEATS) { "beat" } else { "put" }, Answer::Stored)
+                (if key.starts_with(keys::BEATS) { "beat" } else { "put" }, BoardAnswer::Stored)
             }
-            Request::Get { key } if self.hidden.contains(key) => ("get", Answer::Absent),
+            Request::Get { key } if self.hidden.contains(key) => ("get", BoardAnswer::Absent),
             Request::Get { key } => {
-                ("get", self.store.get(key).cloned().map_or(Answer::Absent, Answer::Found))
+                ("get", self.store.get(key).cloned().map_or(BoardAnswer::Absent, BoardAnswer::Found))
             }
             Request::List { prefix } => {
                 let from = self.store.range(prefix.clone()..);
                 let keys = from.map(|(key, _)| key).take_while(|key| key.starts_with(prefix)).cloned();
-                ("list", Answer::Listed(keys.collect()))
+                ("list", BoardAnswer::Listed(keys.collect()))
             }
         };
         *self.operations.entry(what).or_default() += 1;
-        if luck == Luck::FailsAfter { Answer::Failed } else { answer }
+        if luck == Luck::FailsAfter { BoardAnswer::Failed } else { answer }
     }
 
     fn step_client(&mut self, luck: Luck) -> bool {
@@ -103,7 +103,7 @@ impl Board {
             for _ in 0..self.client.needed() {
                 let name = format!("worker-{}", self.workers.len());
                 self.client.started(&name, self.now);
-                let board = BoardWorker::new(&name, self.chunks, self.terms);
+                let board = BoardWorker::new(&name, self.chunks, self.lease_config);
                 let (asked, calls) = (BTreeMap::new(), VecDeque::new());
                 self.workers.push(Participant { board, asked, calls, until: None, alive: true, end: None });
             }
@@ -206,8 +206,8 @@ impl Board {
         let (mut lost, mut cancelled) = (Vec::new(), Vec::new());
         for chunk in 0..self.chunks.count() {
             let (first, end) = self.chunks.calls_of(chunk);
-            let bundle = Bundle::decode(&self.store[&keys::commit(chunk)], first, end).unwrap();
-            for Part { first, end, content } in bundle.parts {
+            let bundle = CommittedChunk::decode(&self.store[&keys::commit(chunk)], first, end).unwrap();
+            for OutcomeRange { first, end, content } in bundle.parts {
                 match content {
                     Content::Lost => lost.extend(first..end),
                     Content::Cancelled => cancelled.extend(first..end),
@@ -331,7 +331,7 @@ fn more_dead_holders_than_are_watched_at_once() {
     board.workers.iter_mut().for_each(|worker| worker.alive = false);
     board.finish();
     assert_eq!(board.judge(), (vec![], vec![]));
-    assert!(board.now < board.terms.lease * 6, "{:?}", board.now);
+    assert!(board.now < board.lease_config.lease * 6, "{:?}", board.now);
 }
 
 fn luck(choice: u64) -> Luck {
@@ -376,8 +376,8 @@ proptest! {
                     board.store.entry(claim).or_insert_with(|| Bytes::from("nobody"));
                 }
                 (4, None) if board.committed.is_empty() => {
-                    let (chunks, terms) = (board.chunks, board.terms);
-                    board.client = BoardClient::new("another", chunks, terms, 4);
+                    let (chunks, lease_config) = (board.chunks, board.lease_config);
+                    board.client = BoardClient::new("another", chunks, lease_config, 4);
                     board.client_asked = None;
                 }
                 (_, Some(index)) => {

@@ -1,11 +1,11 @@
-//! [`Watch`]: what a worker does when every chunk is claimed: it waits for a holder to be gone.
+//! [`ClaimWatch`]: what a worker does when every chunk is claimed: it waits for a holder to be gone.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
-use super::{Answer, Request, Terms, chunk_map::Known, keys, liveness::Pulse};
+use super::{BoardAnswer, LeaseConfig, Request, chunk_map::ChunkMap, keys, liveness::BeatObserver};
 
 /// How many chunks are watched at once. Those whose holders live make room for others; so every claim is seen to in
 /// the end, and a round stays cheap however many there are.
@@ -44,12 +44,12 @@ struct Claimed {
 /// The claims that are watched, in rounds: one page of commits and claims, the holders of claims that are new, the
 /// beats of all holders, and a last look whether the chunk of one who is gone is not committed after all.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct ClaimWatch {
     /// The worker's own name.
     name: String,
-    terms: Terms,
+    lease_config: LeaseConfig,
     claimed: BTreeMap<u64, Claimed>,
-    pulses: BTreeMap<String, Pulse>,
+    observers: BTreeMap<String, BeatObserver>,
     /// Where the next chunks to watch are looked for.
     place: u64,
     began: Duration,
@@ -58,13 +58,13 @@ pub(super) struct Watch {
     step: Step,
 }
 
-impl Watch {
-    pub(super) fn new(name: &str, terms: Terms, place: u64) -> Self {
+impl ClaimWatch {
+    pub(super) fn new(name: &str, lease_config: LeaseConfig, place: u64) -> Self {
         Self {
             name: name.to_owned(),
-            terms,
+            lease_config,
             claimed: BTreeMap::new(),
-            pulses: BTreeMap::new(),
+            observers: BTreeMap::new(),
             place,
             began: Duration::ZERO,
             unread: VecDeque::new(),
@@ -74,7 +74,7 @@ impl Watch {
     }
 
     /// Begins a round.
-    pub(super) fn begin(&mut self, known: &Known, now: Duration) -> Next {
+    pub(super) fn begin(&mut self, known: &ChunkMap, now: Duration) -> Next {
         (self.began, self.moved) = (now, BTreeSet::new());
         self.page(known)
     }
@@ -92,13 +92,13 @@ impl Watch {
     /// Takes in the answer to what was asked last.
     pub(super) fn answered(
         &mut self,
-        answer: Answer,
+        answer: BoardAnswer,
         asked: Duration,
-        known: &mut Known,
+        known: &mut ChunkMap,
         now: Duration,
     ) -> Next {
         match (std::mem::replace(&mut self.step, Step::Nothing), answer) {
-            (Step::Commits(page), Answer::Listed(listed)) => {
+            (Step::Commits(page), BoardAnswer::Listed(listed)) => {
                 known.commits(&listed);
                 self.claimed.retain(|chunk, _| !known.is_committed(*chunk));
                 if known.next_open(page * keys::PAGE).is_some_and(|chunk| chunk / keys::PAGE == page) {
@@ -107,25 +107,26 @@ impl Watch {
                 }
                 self.page(known)
             }
-            (Step::Claims(page), Answer::Listed(listed)) => match self.note_claims(page, &listed, known) {
+            (Step::Claims(page), BoardAnswer::Listed(listed)) => match self.note_claims(page, &listed, known)
+            {
                 Some(chunk) => Next::Claim(chunk, 1),
                 None => self.holder(known, now),
             },
-            (Step::Holder(chunk), Answer::Found(name)) => {
+            (Step::Holder(chunk), BoardAnswer::Found(name)) => {
                 if let Some(claimed) = self.claimed.get_mut(&chunk) {
                     claimed.holder = Some(name_of(&name, chunk, claimed.epoch));
                 }
                 self.holder(known, now)
             }
             (Step::Beat(worker), answer) => {
-                let beat = if let Answer::Found(beat) = answer { Some(beat) } else { None };
-                let pulse = self.pulses.entry(worker.clone()).or_insert_with(|| Pulse::new(now));
-                if pulse.read(beat, asked, now, self.terms.lease) {
+                let beat = if let BoardAnswer::Found(beat) = answer { Some(beat) } else { None };
+                let observer = self.observers.entry(worker.clone()).or_insert_with(|| BeatObserver::new(now));
+                if observer.read(beat, asked, now, self.lease_config.lease) {
                     self.moved.insert(worker);
                 }
                 self.beat(known, now)
             }
-            (Step::Sure(chunk), Answer::Listed(listed)) => {
+            (Step::Sure(chunk), BoardAnswer::Listed(listed)) => {
                 known.commits(&listed);
                 match self.claimed.remove(&chunk) {
                     Some(claimed) if !known.is_committed(chunk) => Next::Claim(chunk, claimed.epoch + 1),
@@ -141,7 +142,7 @@ impl Watch {
         }
     }
 
-    fn page(&mut self, known: &Known) -> Next {
+    fn page(&mut self, known: &ChunkMap) -> Next {
         let Some(chunk) = known.open_from(self.place) else { return Next::Finished };
         self.place = chunk;
         let page = chunk / keys::PAGE;
@@ -151,7 +152,7 @@ impl Watch {
 
     /// Takes in the claims of a page. Returns an open chunk that has none any more: whoever held it gives it up, and it
     /// is free.
-    fn note_claims(&mut self, page: u64, listed: &[String], known: &Known) -> Option<u64> {
+    fn note_claims(&mut self, page: u64, listed: &[String], known: &ChunkMap) -> Option<u64> {
         let newest: BTreeMap<u64, u64> = keys::believed(listed)
             .into_iter()
             .filter_map(|(chunk, epochs)| Some((chunk, *epochs.last()?)))
@@ -181,7 +182,7 @@ impl Watch {
         free
     }
 
-    fn holder(&mut self, known: &Known, now: Duration) -> Next {
+    fn holder(&mut self, known: &ChunkMap, now: Duration) -> Next {
         let unknown = self.claimed.iter().find(|(_, claimed)| claimed.holder.is_none());
         if let Some((chunk, claimed)) = unknown {
             self.step = Step::Holder(*chunk);
@@ -189,16 +190,16 @@ impl Watch {
         }
         let holders: BTreeSet<_> =
             self.claimed.values().filter_map(|claimed| claimed.holder.clone()).collect();
-        self.pulses.retain(|worker, _| holders.contains(worker));
+        self.observers.retain(|worker, _| holders.contains(worker));
         self.unread = holders.into_iter().collect();
         self.beat(known, now)
     }
 
-    fn beat(&mut self, known: &Known, now: Duration) -> Next {
+    fn beat(&mut self, known: &ChunkMap, now: Duration) -> Next {
         while let Some(worker) = self.unread.pop_front() {
             if !keys::is_worker(&worker) {
-                let pulse = self.pulses.entry(worker).or_insert_with(|| Pulse::new(now));
-                pulse.read(None, now, now, self.terms.lease);
+                let observer = self.observers.entry(worker).or_insert_with(|| BeatObserver::new(now));
+                observer.read(None, now, now, self.lease_config.lease);
                 continue;
             }
             let key = keys::beat(&worker);
@@ -209,11 +210,11 @@ impl Watch {
     }
 
     /// The end of a round: someone is gone, or it is time to rest.
-    fn end(&mut self, known: &Known) -> Next {
+    fn end(&mut self, known: &ChunkMap) -> Next {
         let is_gone = |claimed: &Claimed| {
             let Some(holder) = &claimed.holder else { return false };
             // What it has claimed itself and does not hold, it has given up.
-            *holder == self.name || self.pulses.get(holder).is_some_and(Pulse::is_gone)
+            *holder == self.name || self.observers.get(holder).is_some_and(BeatObserver::is_gone)
         };
         if let Some((chunk, _)) = self.claimed.iter().find(|(_, claimed)| is_gone(claimed)) {
             self.step = Step::Sure(*chunk);
@@ -224,7 +225,7 @@ impl Watch {
             self.claimed
                 .retain(|_, claimed| claimed.holder.as_ref().is_none_or(|holder| !moved.contains(holder)));
         }
-        Next::Rest(self.began + self.terms.beat)
+        Next::Rest(self.began + self.lease_config.beat)
     }
 }
 

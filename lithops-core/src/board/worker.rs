@@ -3,13 +3,13 @@
 use std::{collections::VecDeque, time::Duration};
 
 use super::{
-    Action, Answer, Chunks, End, Lane, Request, Terms,
-    chunk_map::Known,
-    claimed_chunk::{Found, Hold},
-    exchange::Errand,
-    heartbeat::{Felt, Heart},
+    Action, BoardAnswer, Chunks, End, Lane, LeaseConfig, Request,
+    chunk_map::ChunkMap,
+    claimed_chunk::{ClaimedChunk, PriorEpochs},
+    exchange::PendingRequest,
+    heartbeat::{Heartbeat, HeartbeatResult},
     keys,
-    watch::{Next, Watch},
+    watch::{ClaimWatch, Next},
 };
 use crate::bytes::Bytes;
 
@@ -18,8 +18,8 @@ enum State {
     Looking,
     Claiming { chunk: u64, epoch: u64 },
     Watching { until: Option<Duration> },
-    Reading { chunk: u64, epoch: u64, found: Option<Found>, hold: Option<Hold> },
-    Running(Hold),
+    Reading { chunk: u64, epoch: u64, found: Option<PriorEpochs>, hold: Option<ClaimedChunk> },
+    Running(ClaimedChunk),
     Committing { chunk: u64 },
     Done(End),
 }
@@ -29,11 +29,11 @@ enum State {
 pub struct BoardWorker {
     name: String,
     chunks: Chunks,
-    terms: Terms,
-    known: Known,
-    heart: Heart,
-    errand: Errand,
-    watch: Watch,
+    lease_config: LeaseConfig,
+    known: ChunkMap,
+    heart: Heartbeat,
+    pending: PendingRequest,
+    watch: ClaimWatch,
     state: State,
     /// Where it looks for a free chunk, and how often it was in another's way.
     place: u64,
@@ -48,17 +48,17 @@ impl BoardWorker {
     /// A worker with a name that no other has ever had: it tells own claims from those of others by it. It must be a
     /// part of a key.
     #[must_use]
-    pub fn new(name: &str, chunks: Chunks, terms: Terms) -> Self {
-        let known = Known::new(&chunks);
+    pub fn new(name: &str, chunks: Chunks, lease_config: LeaseConfig) -> Self {
+        let known = ChunkMap::new(&chunks);
         let place = known.place_of(name, 0);
         Self {
             name: name.to_owned(),
             chunks,
-            terms,
+            lease_config,
             known,
-            heart: Heart::new(name, terms.beat),
-            errand: Errand::default(),
-            watch: Watch::new(name, terms, place),
+            heart: Heartbeat::new(name, lease_config.beat),
+            pending: PendingRequest::default(),
+            watch: ClaimWatch::new(name, lease_config, place),
             state: State::Looking,
             place,
             collisions: 0,
@@ -85,25 +85,25 @@ impl BoardWorker {
         if let State::Done(end) = self.state {
             return Action::Done(end);
         }
-        if let Some(request) = self.errand.send(now) {
+        if let Some(request) = self.pending.send(now) {
             return Action::Ask(Lane::Board, request);
         }
         let rest = if let State::Watching { until } = self.state { until } else { None };
-        Action::Wait([self.heart.due(), self.errand.due(), rest].into_iter().flatten().min())
+        Action::Wait([self.heart.due(), self.pending.due(), rest].into_iter().flatten().min())
     }
 
     /// Takes in the answer of the storage.
-    pub fn answered(&mut self, lane: Lane, answer: Answer, now: Duration) {
+    pub fn answered(&mut self, lane: Lane, answer: BoardAnswer, now: Duration) {
         if lane == Lane::Board {
-            if let Some((answer, asked)) = self.errand.answered(answer, now) {
+            if let Some((answer, asked)) = self.pending.answered(answer, now) {
                 self.learned(answer, asked, now);
             }
             return;
         }
         match self.heart.answered(answer, self.held(), now) {
-            Felt::Nothing => {}
-            Felt::Claims(of, claims) => self.saw_claims(of, &claims, now),
-            Felt::Cancelled => {
+            HeartbeatResult::Nothing => {}
+            HeartbeatResult::Claims(of, claims) => self.saw_claims(of, &claims, now),
+            HeartbeatResult::Cancelled => {
                 self.stop();
                 self.state = State::Done(End::Cancelled);
             }
@@ -136,7 +136,7 @@ impl BoardWorker {
 
     /// Half the lease: the observer's clock may be the faster one.
     fn is_sure(&self, now: Duration) -> bool {
-        now < self.sure + self.terms.lease / 2
+        now < self.sure + self.lease_config.lease / 2
     }
 
     fn held(&self) -> Option<(u64, u64)> {
@@ -151,10 +151,10 @@ impl BoardWorker {
     fn step(&mut self, now: Duration) {
         let is_sure = self.is_sure(now);
         match &mut self.state {
-            State::Looking if self.errand.is_idle() => self.look(now),
+            State::Looking if self.pending.is_idle() => self.look(now),
             State::Watching { until: Some(until) } if now >= *until => {
                 let idle_since = *self.idle_since.get_or_insert(now);
-                if now >= idle_since + self.terms.patience {
+                if now >= idle_since + self.lease_config.patience {
                     self.state = State::Done(End::Idle);
                 } else {
                     let next = self.watch.begin(&self.known, now);
@@ -166,10 +166,10 @@ impl BoardWorker {
                     let (chunk, epoch) = (hold.chunk, hold.epoch);
                     self.orders.push_back(Action::RunCalls { chunk, epoch, first, end });
                 }
-                if self.errand.is_idle()
+                if self.pending.is_idle()
                     && let Some(report) = hold.unsent()
                 {
-                    self.errand.ask(report);
+                    self.pending.ask(report);
                 }
             }
             _ => {}
@@ -190,13 +190,13 @@ impl BoardWorker {
     fn claim(&mut self, chunk: u64, epoch: u64) {
         self.state = State::Claiming { chunk, epoch };
         let bytes = Bytes::from(self.name.clone());
-        self.errand.ask(Request::Put { key: keys::claim(chunk, epoch), bytes, if_absent: true });
+        self.pending.ask(Request::Put { key: keys::claim(chunk, epoch), bytes, if_absent: true });
     }
 
     fn go_on(&mut self, next: Next) {
         self.state = State::Watching { until: None };
         match next {
-            Next::Ask(request) => self.errand.ask(request),
+            Next::Ask(request) => self.pending.ask(request),
             Next::Rest(until) => self.state = State::Watching { until: Some(until) },
             Next::Claim(chunk, epoch) => self.claim(chunk, epoch),
             Next::Finished => self.state = State::Done(End::Finished),
@@ -204,9 +204,9 @@ impl BoardWorker {
     }
 
     /// Takes in what the storage says to the board's lane.
-    fn learned(&mut self, answer: Answer, asked: Duration, now: Duration) {
+    fn learned(&mut self, answer: BoardAnswer, asked: Duration, now: Duration) {
         match (&mut self.state, answer) {
-            (State::Looking, Answer::Listed(claims)) => {
+            (State::Looking, BoardAnswer::Listed(claims)) => {
                 claims.iter().filter_map(|key| keys::read_claim(key)).for_each(|(chunk, _)| {
                     self.known.take(chunk);
                 });
@@ -214,12 +214,14 @@ impl BoardWorker {
             (State::Claiming { chunk, epoch }, answer) => {
                 let (chunk, epoch) = (*chunk, *epoch);
                 match answer {
-                    Answer::Stored => self.won(chunk, epoch, now),
+                    BoardAnswer::Stored => self.won(chunk, epoch, now),
                     // By another, or by an earlier try of its own.
-                    Answer::Exists => self.errand.ask(Request::Get { key: keys::claim(chunk, epoch) }),
-                    Answer::Found(name) if *name == *self.name.as_bytes() => self.won(chunk, epoch, now),
-                    Answer::Found(name) => self.was_claimed(chunk, epoch, &name, now),
-                    Answer::Absent | Answer::Listed(_) | Answer::Failed => self.claim(chunk, epoch),
+                    BoardAnswer::Exists => self.pending.ask(Request::Get { key: keys::claim(chunk, epoch) }),
+                    BoardAnswer::Found(name) if *name == *self.name.as_bytes() => self.won(chunk, epoch, now),
+                    BoardAnswer::Found(name) => self.was_claimed(chunk, epoch, &name, now),
+                    BoardAnswer::Absent | BoardAnswer::Listed(_) | BoardAnswer::Failed => {
+                        self.claim(chunk, epoch)
+                    }
                 }
             }
             (State::Watching { .. }, answer) => {
@@ -228,12 +230,15 @@ impl BoardWorker {
             }
             (State::Reading { chunk, epoch, found, hold }, answer) => {
                 match (hold.as_mut(), found.as_mut(), answer) {
-                    (Some(hold), _, Answer::Found(report)) => hold.read(&report),
-                    (None, None, Answer::Listed(claims)) => *found = Some(Found::claims(&claims, *chunk)),
-                    (None, Some(found), Answer::Listed(outcomes)) => {
+                    (Some(hold), _, BoardAnswer::Found(report)) => hold.read(&report),
+                    (None, None, BoardAnswer::Listed(claims)) => {
+                        *found = Some(PriorEpochs::claims(&claims, *chunk))
+                    }
+                    (None, Some(found), BoardAnswer::Listed(outcomes)) => {
                         found.reports(&outcomes);
                         let calls = self.chunks.calls_of(*chunk);
-                        *hold = Some(Hold::of((*chunk, *epoch), calls, found, self.terms.losses));
+                        *hold =
+                            Some(ClaimedChunk::of((*chunk, *epoch), calls, found, self.lease_config.losses));
                     }
                     // A report that was listed and is not there: it is done without.
                     (Some(unread), Some(found), _) => {
@@ -243,11 +248,11 @@ impl BoardWorker {
                     _ => {}
                 }
                 match hold.take() {
-                    None => self.errand.ask(Request::List { prefix: keys::outcomes(*chunk) }),
+                    None => self.pending.ask(Request::List { prefix: keys::outcomes(*chunk) }),
                     Some(read) => match read.unread() {
                         Some(request) => {
                             *hold = Some(read);
-                            self.errand.ask(request);
+                            self.pending.ask(request);
                         }
                         None => {
                             self.state = State::Running(read);
@@ -271,10 +276,10 @@ impl BoardWorker {
         self.known.take(chunk);
         self.watch.is_own(chunk);
         if epoch == 1 {
-            self.state = State::Running(Hold::first(chunk, self.chunks.calls_of(chunk)));
+            self.state = State::Running(ClaimedChunk::first(chunk, self.chunks.calls_of(chunk)));
         } else {
             self.state = State::Reading { chunk, epoch, found: None, hold: None };
-            self.errand.ask(Request::List { prefix: keys::claims(chunk) });
+            self.pending.ask(Request::List { prefix: keys::claims(chunk) });
         }
     }
 
@@ -289,7 +294,7 @@ impl BoardWorker {
         self.collisions += 1;
         self.place = self.known.place_of(&self.name, self.collisions);
         self.state = State::Looking;
-        self.errand.ask(Request::List { prefix: keys::claims_of_page(chunk / keys::PAGE) });
+        self.pending.ask(Request::List { prefix: keys::claims_of_page(chunk / keys::PAGE) });
     }
 
     fn saw_claims(&mut self, of: (u64, u64), claims: &[String], now: Duration) {
@@ -321,7 +326,7 @@ impl BoardWorker {
         {
             self.orders.push_back(Action::StopCalls { chunk: hold.chunk, epoch: hold.epoch });
         }
-        self.errand.forget();
+        self.pending.forget();
     }
 
     fn commit_if_complete(&mut self) {
@@ -329,7 +334,7 @@ impl BoardWorker {
             && hold.is_complete()
         {
             let chunk = hold.chunk;
-            self.errand.ask(hold.commit(&self.name));
+            self.pending.ask(hold.commit(&self.name));
             self.state = State::Committing { chunk };
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Price;
-use crate::board::Terms;
+use crate::board::LeaseConfig;
 
 /// What a backend can do, and its limits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ pub struct Capabilities {
     /// Whether a live worker can be given further chunks.
     pub feed: bool,
     /// Whether workers are a fleet that fetches its chunks from a board, and on which terms; else they are handed them.
-    pub pull: Option<Terms>,
+    pub pull: Option<LeaseConfig>,
     /// How outcomes come back. Those of a fleet are on its board.
     pub reports: Reports,
     /// How the loss of a worker is noticed.

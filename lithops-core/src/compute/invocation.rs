@@ -9,7 +9,7 @@ use crate::{
     error::Result,
     id::ActivationId,
     protocol::{
-        Calls, Cancel, Deadline, Frame, FrameKind, JobSpec, Logs, Processes, Report, StoredCalls,
+        Calls, Cancel, Deadline, Frame, FrameKind, JobSpec, Logs, Report, SetProcesses, StoredCalls,
         StoredReport,
     },
 };
@@ -187,7 +187,7 @@ pub enum FeedCommand {
     /// End these calls, begun or not.
     CancelCalls(Cancel),
     /// From now on so many calls of the job may run at once in the worker.
-    Processes(Processes),
+    Processes(SetProcesses),
     /// Nothing more will come: end the invocation when everything is reported.
     Drain,
 }

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{Config, Key, Origin, Section, Status, keys};
+use super::{Config, Key, KeyStatus, Origin, Section, keys};
 use crate::error::{Error, ErrorKind};
 
 /// How much a [`Finding`] matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Severity {
+pub enum FindingSeverity {
     /// The configuration cannot be used as it is.
     Error,
     /// Worth knowing.
@@ -21,7 +21,7 @@ pub enum Severity {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// How much it matters.
-    pub severity: Severity,
+    pub severity: FindingSeverity,
     /// What it is, and where.
     pub message: String,
     /// What to do about it.
@@ -31,7 +31,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(severity: Severity, message: String, hint: Option<String>, origin: &Origin) -> Self {
+    fn new(severity: FindingSeverity, message: String, hint: Option<String>, origin: &Origin) -> Self {
         Self { severity, message, hint, origin: origin.clone() }
     }
 }
@@ -57,16 +57,16 @@ pub fn check_section(section: Section<'_>, known: &[Key]) -> Vec<Finding> {
             let place = format!("`{name}` in section `{section}` {}", origin.phrase());
             let (severity, message, hint) =
                 match known.iter().find(|key| key.name == name).map(|key| key.status) {
-                    Some(Status::Used) => return None,
-                    Some(Status::Accepted(note)) => {
-                        (Severity::Note, format!("{place} has no effect"), Some(note.to_owned()))
+                    Some(KeyStatus::Used) => return None,
+                    Some(KeyStatus::Accepted(note)) => {
+                        (FindingSeverity::Note, format!("{place} has no effect"), Some(note.to_owned()))
                     }
-                    Some(Status::Refused(_)) if located.value.is_null() => return None,
-                    Some(Status::Refused(reason)) => {
-                        (Severity::Error, format!("{place} is refused"), Some(reason.to_owned()))
+                    Some(KeyStatus::Refused(_)) if located.value.is_null() => return None,
+                    Some(KeyStatus::Refused(reason)) => {
+                        (FindingSeverity::Error, format!("{place} is refused"), Some(reason.to_owned()))
                     }
                     None => (
-                        Severity::Error,
+                        FindingSeverity::Error,
                         format!("unknown key {place}"),
                         Some(suggest_key(section, name, known)),
                     ),
@@ -83,7 +83,7 @@ pub fn check_files(config: &Config) -> Vec<Finding> {
         let message = format!("the configuration file `{}` is passed over: {reason}", path.display());
         let origin = Origin::File { path: path.to_owned(), line: 0 };
         Finding::new(
-            Severity::Note,
+            FindingSeverity::Note,
             message,
             Some("make it a file that you may read, or remove it".into()),
             &origin,
@@ -105,7 +105,7 @@ pub fn check_sections(config: &Config, known: &[&str]) -> Vec<Finding> {
                 None => "sections are named `lithops` or like a backend or a storage".to_owned(),
             };
             let message = format!("unknown section `{section}` {}", origin.phrase());
-            Finding::new(Severity::Error, message, Some(hint), origin)
+            Finding::new(FindingSeverity::Error, message, Some(hint), origin)
         })
         .collect()
 }
@@ -127,7 +127,7 @@ pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
 }
 
 fn suggest_key(section: &str, name: &str, known: &[Key]) -> String {
-    let usable = known.iter().filter(|key| !matches!(key.status, Status::Refused(_)));
+    let usable = known.iter().filter(|key| !matches!(key.status, KeyStatus::Refused(_)));
     match nearest(name, usable.clone().map(|key| key.name)) {
         Some(name) => format!("did you mean `{name}`?"),
         None => {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Deserializer, de};
 use serde_saphyr::Spanned;
 
-use super::{Located, Origin, Source, Value};
+use super::{ConfigSource, Located, Origin, Value};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A section: where it starts, and its values.
@@ -16,7 +16,7 @@ pub(super) struct SectionValues {
 }
 
 /// Reads `text`, which came from `source`.
-pub(super) fn parse(text: &str, source: &Source) -> Result<BTreeMap<String, SectionValues>> {
+pub(super) fn parse(text: &str, source: &ConfigSource) -> Result<BTreeMap<String, SectionValues>> {
     let options = serde_saphyr::options! {
         // YAML 1.2: `on` and `no` are words, 0123 is not octal. An account id keeps its zeros.
         strict_booleans: true,
@@ -34,7 +34,7 @@ pub(super) fn parse(text: &str, source: &Source) -> Result<BTreeMap<String, Sect
     sections.into_iter().map(|(name, body)| section(name, body, source)).collect()
 }
 
-fn section(name: Spanned<String>, body: Body, source: &Source) -> Result<(String, SectionValues)> {
+fn section(name: Spanned<String>, body: Body, source: &ConfigSource) -> Result<(String, SectionValues)> {
     let origin = source.at(name.referenced.line());
     let entries = match body {
         Body::Entries(entries) => entries,
@@ -55,16 +55,16 @@ fn section(name: Spanned<String>, body: Body, source: &Source) -> Result<(String
     Ok((name.value, SectionValues { origin, values }))
 }
 
-fn not_sections(kind: &str, source: &Source) -> Error {
+fn not_sections(kind: &str, source: &ConfigSource) -> Error {
     let message = format!("the configuration in {source} is {kind}, not a mapping of sections");
     Error::new(ErrorKind::ConfigInvalid, message)
         .with_hint("start with `lithops:` and `backend: localhost` indented below it")
 }
 
-fn refuse(error: &serde_saphyr::Error, source: &Source) -> Error {
+fn refuse(error: &serde_saphyr::Error, source: &ConfigSource) -> Error {
     let place = error.location().filter(|location| location.line() > 0);
     let at = match (&place, source) {
-        (Some(place), Source::File(path)) => {
+        (Some(place), ConfigSource::File(path)) => {
             format!("{}:{}:{}", path.display(), place.line(), place.column())
         }
         (Some(place), _) => format!("{}, column {}", source.at(place.line()), place.column()),

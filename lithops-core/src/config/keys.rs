@@ -6,7 +6,7 @@ pub struct Key {
     /// The key.
     pub name: &'static str,
     /// What becomes of it.
-    pub status: Status,
+    pub status: KeyStatus,
     /// What it means, in one line.
     pub doc: &'static str,
     /// Whether a file may set it that nobody has named, and that is only used because it lies in the working
@@ -18,7 +18,7 @@ pub struct Key {
 /// What becomes of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Status {
+pub enum KeyStatus {
     /// It is read.
     Used,
     /// It may stand there so that one file serves Python Lithops too, but has no effect; the note says why.
@@ -31,19 +31,19 @@ impl Key {
     /// A key that is read.
     #[must_use]
     pub const fn used(name: &'static str, doc: &'static str) -> Self {
-        Self { name, status: Status::Used, doc, found_file_may_set: false }
+        Self { name, status: KeyStatus::Used, doc, found_file_may_set: false }
     }
 
     /// A key that has no effect, with the note that says why.
     #[must_use]
     pub const fn accepted(name: &'static str, note: &'static str, doc: &'static str) -> Self {
-        Self { name, status: Status::Accepted(note), doc, found_file_may_set: false }
+        Self { name, status: KeyStatus::Accepted(note), doc, found_file_may_set: false }
     }
 
     /// A key that is refused, with what to write instead.
     #[must_use]
     pub const fn refused(name: &'static str, reason: &'static str, doc: &'static str) -> Self {
-        Self { name, status: Status::Refused(reason), doc, found_file_may_set: false }
+        Self { name, status: KeyStatus::Refused(reason), doc, found_file_may_set: false }
     }
 
     /// The same key, and a configuration that was only found in the working directory may set it: see

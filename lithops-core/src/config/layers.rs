@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    Environment, Located, Origin, Section, Source, Sources, Value,
+    ConfigSource, Environment, Located, Origin, Section, Sources, Value,
     document::{self, SectionValues},
     secret, sources,
 };
@@ -26,13 +26,13 @@ const VARIABLES: [(&str, &str); 2] = [("LITHOPS_BACKEND", "backend"), ("LITHOPS_
 #[derive(Clone, Default)]
 pub struct Config {
     sections: BTreeMap<String, SectionValues>,
-    found: Option<Source>,
+    found: Option<ConfigSource>,
     passed_over: Vec<(PathBuf, String)>,
 }
 
 /// One value of the configuration, as `config show` lists them.
 #[derive(Debug, Clone, Serialize)]
-pub struct Entry<'a> {
+pub struct ConfigEntry<'a> {
     /// The section.
     pub section: &'a str,
     /// The key.
@@ -85,7 +85,7 @@ impl Config {
 
     /// Where the configuration was found; `None` if there is none.
     #[must_use]
-    pub fn found_in(&self) -> Option<&Source> {
+    pub fn found_in(&self) -> Option<&ConfigSource> {
         self.found.as_ref()
     }
 
@@ -122,9 +122,9 @@ impl Config {
     }
 
     /// Every value, sorted by section and key, fit to be shown.
-    pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+    pub fn entries(&self) -> impl Iterator<Item = ConfigEntry<'_>> {
         self.sections.iter().flat_map(|(section, values)| {
-            values.values.iter().map(move |(key, located)| Entry {
+            values.values.iter().map(move |(key, located)| ConfigEntry {
                 section,
                 key,
                 value: secret::redact(key, &located.value),

@@ -16,11 +16,11 @@ mod sources;
 mod value;
 
 pub(crate) use check::nearest;
-pub use check::{Finding, Severity, check_files, check_section, check_sections};
+pub use check::{Finding, FindingSeverity, check_files, check_section, check_sections};
 pub use environment::Environment;
-pub use keys::{Key, Status};
-pub use layers::{Config, Entry};
-pub use origin::{Located, Origin, Source};
+pub use keys::{Key, KeyStatus};
+pub use layers::{Config, ConfigEntry};
+pub use origin::{ConfigSource, Located, Origin};
 pub use section::{CountValue, Section};
 pub use sources::Sources;
 pub use value::Value;

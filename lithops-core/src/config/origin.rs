@@ -1,4 +1,4 @@
-//! [`Origin`]: where a value of the configuration came from; [`Source`]: where the whole text was found.
+//! [`Origin`]: where a value of the configuration came from; [`ConfigSource`]: where the whole text was found.
 
 use std::{fmt, path::PathBuf};
 
@@ -93,7 +93,7 @@ impl fmt::Debug for Located {
 /// Where the text of the configuration was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Source {
+pub enum ConfigSource {
     /// A file.
     File(PathBuf),
     /// A variable of the environment that holds the text itself.
@@ -102,7 +102,7 @@ pub enum Source {
     Text,
 }
 
-impl Source {
+impl ConfigSource {
     /// The origin of what stands on `line` of the text.
     #[must_use]
     pub fn at(&self, line: u64) -> Origin {
@@ -114,7 +114,7 @@ impl Source {
     }
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for ConfigSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => write!(f, "{}", path.display()),

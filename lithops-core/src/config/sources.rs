@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Environment, Source};
+use super::{ConfigSource, Environment};
 use crate::{
     error::{Error, ErrorKind, Result},
     regular,
@@ -36,8 +36,8 @@ impl fmt::Debug for Sources {
 }
 
 /// The text of a configuration, and how it was found.
-pub(super) struct Found {
-    pub(super) source: Source,
+pub(super) struct FoundConfig {
+    pub(super) source: ConfigSource,
     pub(super) text: String,
     /// Whether it is only used because it lies in the working directory, which others may have filled.
     pub(super) by_working_directory: bool,
@@ -49,7 +49,7 @@ pub(super) fn find(
     sources: &Sources,
     environment: &Environment,
     passed_over: &mut Vec<(PathBuf, String)>,
-) -> Result<Option<Found>> {
+) -> Result<Option<FoundConfig>> {
     match (&sources.file, &sources.yaml) {
         (Some(file), Some(_)) => {
             let message = format!(
@@ -60,11 +60,11 @@ pub(super) fn find(
                 .with_hint("keep either .config_file(..) or .config_yaml(..)"));
         }
         (Some(file), None) => return named(file, environment, "the configuration file").map(Some),
-        (None, Some(yaml)) => return Ok(Some(given(Source::Text, yaml))),
+        (None, Some(yaml)) => return Ok(Some(given(ConfigSource::Text, yaml))),
         (None, None) => {}
     }
     if let Some(text) = environment.variable(TEXT_VARIABLE) {
-        return Ok(Some(given(Source::Variable(TEXT_VARIABLE), text)));
+        return Ok(Some(given(ConfigSource::Variable(TEXT_VARIABLE), text)));
     }
     if let Some(file) = environment.variable(FILE_VARIABLE) {
         return named(Path::new(file), environment, "the file named by variable `LITHOPS_CONFIG_FILE`,")
@@ -82,28 +82,32 @@ pub(super) fn find(
     };
     let here = PathBuf::from(".lithops_config");
     if let Some(text) = look(&environment.cwd().join(&here), &here)? {
-        return Ok(Some(Found { source: Source::File(here), text, by_working_directory: true }));
+        return Ok(Some(FoundConfig { source: ConfigSource::File(here), text, by_working_directory: true }));
     }
     let home = environment.home().map(|home| home.join(".lithops/config"));
     for path in home.into_iter().chain([environment.system().join("lithops/config")]) {
         if let Some(text) = look(&path, &path)? {
-            return Ok(Some(Found { source: Source::File(path), text, by_working_directory: false }));
+            return Ok(Some(FoundConfig {
+                source: ConfigSource::File(path),
+                text,
+                by_working_directory: false,
+            }));
         }
     }
     Ok(None)
 }
 
-fn given(source: Source, text: &str) -> Found {
-    Found { source, text: text.to_owned(), by_working_directory: false }
+fn given(source: ConfigSource, text: &str) -> FoundConfig {
+    FoundConfig { source, text: text.to_owned(), by_working_directory: false }
 }
 
 /// Reads a file that was named: it must be there.
-fn named(path: &Path, environment: &Environment, what: &str) -> Result<Found> {
+fn named(path: &Path, environment: &Environment, what: &str) -> Result<FoundConfig> {
     let whole = environment.cwd().join(path);
     match read(&whole) {
         Ok(bytes) => {
             let text = text(bytes, &whole)?;
-            Ok(Found { source: Source::File(path.to_owned()), text, by_working_directory: false })
+            Ok(FoundConfig { source: ConfigSource::File(path.to_owned()), text, by_working_directory: false })
         }
         Err(error) if is_absent(&error) => {
             Err(Error::new(ErrorKind::ConfigInvalid, format!("{what} `{}` does not exist", path.display()))

@@ -341,7 +341,7 @@ fn what_nobody_has_named_and_cannot_be_read_is_passed_over() {
     let passed: Vec<_> = config.passed_over().map(|(path, _)| path.to_owned()).collect();
     assert_eq!(passed, [Path::new(".lithops_config").to_owned(), home.join(".lithops/config")]);
     let notes = check_files(&config);
-    assert_eq!(notes[0].severity, Severity::Note);
+    assert_eq!(notes[0].severity, FindingSeverity::Note);
     assert_eq!(
         notes[0].message,
         "the configuration file `.lithops_config` is passed over: it is a folder and no file"

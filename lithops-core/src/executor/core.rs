@@ -6,10 +6,10 @@ use tokio::sync::broadcast;
 
 use super::{
     api::{RetryPolicy, options::JobOptions},
-    driver::{self, Assignment, Ended, RetryIf, payload_store::Parcels},
+    driver::{self, Assignment, Ended, RetryIf, payload_store::PayloadStore},
     job::{
         InputQueue, JobEvent, JobState, Measured, Progress,
-        background::Pending,
+        background::BackgroundTasks,
         history::{self, History, Learn},
         interrupt,
     },
@@ -18,12 +18,12 @@ use crate::{
     bytes::Bytes,
     compute::{Capabilities, ComputeBackend, Granularity},
     error::{Error, ErrorKind, Result},
-    fleet::Hired,
+    fleet::ClientFleet,
     fork,
     function::Entry,
     id::JobId,
     nesting,
-    partition::Surroundings,
+    partition::ResolveContext,
     plan::{Count, Objective, Plan, PlanRequest},
     protocol::JobSpec,
     runtime,
@@ -39,7 +39,7 @@ pub(crate) const LOG_LIMIT: u64 = 1 << 20;
 pub(crate) struct Core {
     pub(crate) backend: Arc<dyn ComputeBackend>,
     /// Its fleet, where workers fetch their chunks themselves.
-    pub(crate) hired: Option<Arc<Hired>>,
+    pub(crate) client_fleet: Option<Arc<ClientFleet>>,
     pub(crate) storage: StorageClient,
     pub(crate) storage_shared: bool,
     pub(crate) locator: Locator,
@@ -57,7 +57,7 @@ pub(crate) struct Core {
     pub(crate) ctrl_c: bool,
     pub(crate) observers: broadcast::Sender<JobEvent>,
     /// What is being removed of finished jobs.
-    pub(crate) pending: Arc<Pending>,
+    pub(crate) pending: Arc<BackgroundTasks>,
 }
 
 impl Core {
@@ -78,8 +78,8 @@ impl Core {
     }
 
     /// What the inputs of its jobs are looked for in.
-    pub(crate) fn surroundings(&self) -> Surroundings {
-        Surroundings {
+    pub(crate) fn resolve_context(&self) -> ResolveContext {
+        ResolveContext {
             storage: self.storage.clone(),
             workers_are_here: self.backend.capabilities().granularity == Granularity::Local,
             storage_is_shared: self.storage_shared,
@@ -132,7 +132,7 @@ impl Core {
         options: &JobOptions,
         calls: Option<u64>,
         earlier: Option<&Measured>,
-    ) -> Result<Prepared> {
+    ) -> Result<PreparedJob> {
         let plan = self.plan(options, calls.unwrap_or(0), earlier)?;
         if let Some(limit) = options.max_cost {
             refuse_too_expensive(&plan, calls, limit)?;
@@ -171,7 +171,7 @@ impl Core {
         }
         let retries = options.retries.unwrap_or_else(|| RetryPolicy::new(entry.retries));
         let policy = Policy { at_most_once: entry.at_most_once, ..retries.policy };
-        Ok(Prepared { plan, timeout, policy, retry_if: retries.retry_if })
+        Ok(PreparedJob { plan, timeout, policy, retry_if: retries.retry_if })
     }
 
     /// Checks and starts a job whose encoded inputs come through `queue`.
@@ -184,12 +184,12 @@ impl Core {
         queue: &Arc<InputQueue>,
         earlier: Option<&Measured>,
     ) -> Result<Arc<JobState>> {
-        let Prepared { plan, timeout, policy, retry_if } = self.prepare(entry, options, known, earlier)?;
+        let PreparedJob { plan, timeout, policy, retry_if } = self.prepare(entry, options, known, earlier)?;
         // A single call is over before anybody could plan by it.
         let learn = if known == Some(1) { None } else { Some(self.learn(entry, options)?) };
         let (depth, parent) = nesting::below()?;
         let id = JobId::generate();
-        let parcels = self.parcels(id);
+        let payload_store = self.payload_store(id);
         let spec = JobSpec {
             job: id,
             function: entry.id(),
@@ -199,7 +199,7 @@ impl Core {
             env: options.env.clone(),
             shared,
             stored_shared: Vec::new(),
-            inline_limit: parcels.as_ref().map(Parcels::limit),
+            inline_limit: payload_store.as_ref().map(PayloadStore::limit),
             storage: Some(self.locator.clone()),
             log_limit: LOG_LIMIT,
             durable: None,
@@ -219,7 +219,7 @@ impl Core {
             speculate: options.speculate,
             plan,
             durable: None,
-            parcels: parcels.clone(),
+            payload_store: payload_store.clone(),
             learn: learn.clone(),
             stop: None,
         };
@@ -235,14 +235,16 @@ impl Core {
             });
         }
         // What the job teaches is noted, and what it has stored removed, when its last result may be in use already.
-        let is_followed = assignment.learn.is_some() || parcels.is_some();
+        let is_followed = assignment.learn.is_some() || payload_store.is_some();
         let followed = is_followed.then(|| self.pending.follow(&state));
         let driven = async move {
             let job = Arc::clone(&assignment.job);
             let ended = driver::drive(assignment, &mut commands).await;
-            if let Some(parcels) = parcels {
+            if let Some(payload_store) = payload_store {
                 let Progress { failed, lost_workers, speculated, .. } = job.progress();
-                parcels.clear(ended == Ended::Finished && failed + lost_workers + speculated == 0).await;
+                payload_store
+                    .clear(ended == Ended::Finished && failed + lost_workers + speculated == 0)
+                    .await;
             }
             drop(job);
             drop(followed);
@@ -278,7 +280,7 @@ impl Drop for Core {
     fn drop(&mut self) {
         if fork::is_copy() {
             // The channels are those of the other process, and what is stored is its: nothing of them may end here.
-            let kept = (Arc::clone(&self.backend), self.hired.clone(), self.storage.clone());
+            let kept = (Arc::clone(&self.backend), self.client_fleet.clone(), self.storage.clone());
             mem::forget((kept, Arc::clone(&self.history), Arc::clone(&self.pending)));
             return;
         }
@@ -320,7 +322,7 @@ fn refuse_too_expensive(plan: &Plan, calls: Option<u64>, limit: f64) -> Result<(
 
 /// What was said of a job, checked.
 #[derive(Debug)]
-pub(crate) struct Prepared {
+pub(crate) struct PreparedJob {
     pub(crate) plan: Plan,
     pub(crate) timeout: Option<Duration>,
     pub(crate) policy: Policy,

@@ -15,13 +15,14 @@ pub use api::{
     Async, Blocking, Builder, Call, Executor, FunctionExecutor, Gives, Map, MapReduce, MapReduceByKey, Mode,
     RetryPolicy,
 };
-pub use driver::{Assignment, Durable, Ended, Parcels, RetryIf, drive, drive_with};
+pub use driver::{Assignment, Durable, Ended, PayloadStore, RetryIf, drive, drive_with};
 pub use durable::{
-    Cleaning, Expired, Listing, Means, Pursuit, StoredJob, StoredJobs, Unfinished, Unused, only_reads,
+    Cleaning, Expired, JobResources, Leadership, Listing, StoredJob, StoredJobs, Unfinished, Unused,
+    only_reads,
 };
 pub use job::{
-    Account, Command, Commands, History, InputQueue, Inputs, IntoInputs, JobEvent, JobState, Learn, Leftover,
-    Measured, Outcomes, Part, Progress,
+    Account, Command, Commands, History, InputQueue, Inputs, IntoInputs, JobCleanup, JobEvent, JobState,
+    Learn, Measured, OutcomePart, Outcomes, Progress,
 };
 pub use results::{
     AsCompleted, Completed, Events, FuturesList, ResponseFuture, ResponseValue, ReturnWhen, Status, Summary,

@@ -1,4 +1,4 @@
-//! [`Hired`]: the fleet of a client.
+//! [`ClientFleet`]: the fleet of a client.
 
 use std::{
     collections::BTreeMap,
@@ -8,7 +8,7 @@ use std::{
 
 use super::Fleet;
 use crate::{
-    board::Terms,
+    board::LeaseConfig,
     error::Result,
     id::{JobId, new_uuid},
     protocol::{FleetKey, Launch, Secrets},
@@ -17,13 +17,13 @@ use crate::{
 
 /// The fleet of a client: where its posts are, what its workers are told, and the terms of its boards.
 #[derive(Debug, Clone)]
-pub struct Hired {
+pub struct ClientFleet {
     /// The posts.
     pub fleet: Fleet,
     /// What its workers are told.
     pub launch: Launch,
     /// The terms of its boards.
-    pub terms: Terms,
+    pub lease_config: LeaseConfig,
     /// The storage that posts and boards are in.
     pub storage: StorageClient,
     needs: Arc<Mutex<Needs>>,
@@ -36,7 +36,7 @@ struct Needs {
     commits: u64,
 }
 
-impl Hired {
+impl ClientFleet {
     /// A new fleet, of which no worker has been launched.
     ///
     /// # Errors
@@ -45,7 +45,7 @@ impl Hired {
         storage: &StorageClient,
         locator: &Locator,
         secrets: Option<Secrets>,
-        terms: Terms,
+        lease_config: LeaseConfig,
     ) -> Result<Self> {
         let (key, name) = (FleetKey::generate()?, new_uuid().to_string());
         Ok(Self {
@@ -56,10 +56,10 @@ impl Hired {
                 key,
                 storage: locator.clone(),
                 secrets,
-                look: terms.look.min(Duration::from_secs(1)),
-                patience: terms.patience,
+                look: lease_config.look.min(Duration::from_secs(1)),
+                patience: lease_config.patience,
             },
-            terms,
+            lease_config,
             storage: storage.clone(),
             needs: Arc::default(),
         })

@@ -1,9 +1,9 @@
-//! [`Post`]: a job as a fleet is told of it.
+//! [`JobManifest`]: a job as a fleet is told of it.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    board::{Chunks, Terms},
+    board::{Chunks, LeaseConfig},
     error::{Error, ErrorKind, Result},
     journal::{Owner, Segment},
     protocol::JobSpec,
@@ -15,7 +15,7 @@ const FORM: u32 = 2;
 
 /// A job as a fleet is told of it: all a worker needs, but for the inputs, of which it has the digests.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Post {
+pub struct JobManifest {
     form: u32,
     /// Who has put it.
     pub owner: Owner,
@@ -30,10 +30,10 @@ pub struct Post {
     /// How often a call may be tried.
     pub policy: Policy,
     /// What all participants of its board agree on.
-    pub terms: Terms,
+    pub lease_config: LeaseConfig,
 }
 
-impl Post {
+impl JobManifest {
     /// A post of this build's form.
     #[must_use]
     pub fn new(
@@ -41,9 +41,18 @@ impl Post {
         (calls, chunksize): (u64, u64),
         segments: Vec<Segment>,
         policy: Policy,
-        terms: Terms,
+        lease_config: LeaseConfig,
     ) -> Self {
-        Self { form: FORM, owner: Owner::this_process(), spec, calls, chunksize, segments, policy, terms }
+        Self {
+            form: FORM,
+            owner: Owner::this_process(),
+            spec,
+            calls,
+            chunksize,
+            segments,
+            policy,
+            lease_config,
+        }
     }
 
     /// The calls, cut into chunks.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, TryStreamExt};
 
-use super::Post;
+use super::JobManifest;
 use crate::{
     error::{Error, ErrorKind, Result},
     id::JobId,
@@ -26,9 +26,9 @@ pub struct Fleet {
 
 /// What all fleets were told, whichever they are.
 #[derive(Debug, Default)]
-pub(crate) struct AllPosts {
+pub(crate) struct AllManifests {
     /// The objects, by the job they are about.
-    pub(crate) posts: BTreeMap<JobId, Vec<ObjectMeta>>,
+    pub(crate) manifests: BTreeMap<JobId, Vec<ObjectMeta>>,
     /// What unfinished puts have left.
     pub(crate) unfinished: Vec<ObjectMeta>,
     /// What cannot be looked at.
@@ -36,8 +36,8 @@ pub(crate) struct AllPosts {
 }
 
 /// Looks what all fleets were told.
-pub(crate) async fn all_posts(storage: &StorageClient, prefix: Option<&str>) -> AllPosts {
-    let mut all = AllPosts::default();
+pub(crate) async fn all_manifests(storage: &StorageClient, prefix: Option<&str>) -> AllManifests {
+    let mut all = AllManifests::default();
     let mut found = storage.storage().survey(storage.bucket(), &folder_of(prefix));
     while let Some(object) = found.next().await {
         match object {
@@ -45,7 +45,7 @@ pub(crate) async fn all_posts(storage: &StorageClient, prefix: Option<&str>) -> 
             Ok(object) => {
                 let job = object.key.rsplit_once("/jobs/").and_then(|(_, job)| job.parse().ok());
                 if let Some(job) = job {
-                    all.posts.entry(job).or_default().push(object);
+                    all.manifests.entry(job).or_default().push(object);
                 }
             }
             Err(error) => all.unreadable.push(error),
@@ -77,13 +77,13 @@ impl Fleet {
     ///
     /// # Errors
     /// When the storage does not take it.
-    pub async fn put(&self, post: &Post) -> Result<()> {
-        let key = self.key_of(post.spec.job);
-        let signed = self.key.sign(&key, &post.encode()?);
+    pub async fn put(&self, manifest: &JobManifest) -> Result<()> {
+        let key = self.key_of(manifest.spec.job);
+        let signed = self.key.sign(&key, &manifest.encode()?);
         if signed.len() as u64 > LONGEST_POST {
             let problem = format!(
                 "what a fleet is told of job {} has {} bytes, where at most {LONGEST_POST} are taken",
-                post.spec.job,
+                manifest.spec.job,
                 signed.len()
             );
             return Err(Error::new(ErrorKind::PayloadTooLarge, problem)
@@ -130,27 +130,27 @@ impl Fleet {
     ///
     /// # Errors
     /// `PermissionDenied` when it is not signed with the key of this fleet.
-    pub async fn get(&self, job: JobId) -> Result<Option<Post>> {
+    pub async fn get(&self, job: JobId) -> Result<Option<JobManifest>> {
         let (storage, bucket, key) = (self.storage.storage(), self.storage.bucket(), self.key_of(job));
         // Somebody else may have put it there: it is not read unless it is of a sensible size.
         let found = insist(|| storage.get_within(bucket, &key, LONGEST_POST));
         match found.await {
             Ok(signed) => {
-                let post = Post::decode(&self.key.open(&key, &signed)?)?;
-                if post.spec.job != job || post.chunksize == 0 {
+                let manifest = JobManifest::decode(&self.key.open(&key, &signed)?)?;
+                if manifest.spec.job != job || manifest.chunksize == 0 {
                     return Err(Error::new(
                         ErrorKind::Unexpected,
                         format!("`{key}` is the post of another job"),
                     ));
                 }
                 let inputs =
-                    post.segments.iter().fold(0, |sum: u64, segment| sum.saturating_add(segment.calls));
-                if inputs != post.calls {
+                    manifest.segments.iter().fold(0, |sum: u64, segment| sum.saturating_add(segment.calls));
+                if inputs != manifest.calls {
                     let problem =
-                        format!("`{key}` says {} calls, and inputs for {inputs} are stored", post.calls);
+                        format!("`{key}` says {} calls, and inputs for {inputs} are stored", manifest.calls);
                     return Err(Error::new(ErrorKind::Unexpected, problem));
                 }
-                Ok(Some(post))
+                Ok(Some(manifest))
             }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),

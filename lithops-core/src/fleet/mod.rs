@@ -18,10 +18,10 @@ mod job_queue;
 mod outcomes;
 mod stored_board;
 
-pub use client_fleet::Hired;
-pub use job_manifest::Post;
+pub use client_fleet::ClientFleet;
+pub use job_manifest::JobManifest;
 pub use job_queue::Fleet;
-pub(crate) use job_queue::{AllPosts, all_posts, below};
+pub(crate) use job_queue::{AllManifests, all_manifests, below};
 pub use outcomes::outcomes;
 pub(crate) use stored_board::GIVEN_UP;
 pub use stored_board::StoredBoard;

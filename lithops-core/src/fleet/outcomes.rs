@@ -1,7 +1,7 @@
 //! From what stands on a board to what is committed of a job.
 
 use crate::{
-    board::{Bundle, Content},
+    board::{CommittedChunk, Content},
     error::{CallError, CallErrorKind, Result},
     id::JobId,
     journal,
@@ -13,8 +13,8 @@ use crate::{
 ///
 /// # Errors
 /// When a report is damaged.
-pub fn outcomes(job: JobId, bundle: &Bundle) -> Result<journal::Bundle> {
-    let mut all = journal::Bundle::default();
+pub fn outcomes(job: JobId, bundle: &CommittedChunk) -> Result<journal::ChunkOutcomes> {
+    let mut all = journal::ChunkOutcomes::default();
     for part in &bundle.parts {
         let failed = |kind: CallErrorKind, message: &str| {
             let error = rmp_serde::to_vec_named(&CallError::new(kind, message)).unwrap_or_default();
@@ -22,7 +22,7 @@ pub fn outcomes(job: JobId, bundle: &Bundle) -> Result<journal::Bundle> {
         };
         match &part.content {
             Content::Reported { first, end, report } => {
-                let reported = journal::Bundle::decode(&report.clone().into_inner(), *first, *end)?;
+                let reported = journal::ChunkOutcomes::decode(&report.clone().into_inner(), *first, *end)?;
                 let within = |call: u64| part.first <= call && call < part.end;
                 all.logs.extend(reported.logs.into_iter().filter(|entry| within(entry.call)));
                 all.reports

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::outcomes;
 use crate::{
-    board::{Answer, Bundle, Chunks, Request, keys},
+    board::{BoardAnswer, Chunks, CommittedChunk, Request, keys},
     bytes::Bytes,
     error::{Error, ErrorKind, Result, Retry},
     journal::{Journal, Stored, is_damage, seal, standing},
@@ -48,7 +48,7 @@ impl StoredBoard {
     ///
     /// # Errors
     /// When it will never work, or nothing of its kind has worked for five minutes.
-    pub async fn perform(&self, request: Request) -> Result<Answer> {
+    pub async fn perform(&self, request: Request) -> Result<BoardAnswer> {
         let kind = kind_of(&request);
         let answered = self.ask(request).await;
         let mut failing = self.failing_since.lock().unwrap_or_else(PoisonError::into_inner);
@@ -59,13 +59,13 @@ impl StoredBoard {
             }
             Err(error) if may_succeed_later(&error) => {
                 let lasts = failing.entry(kind).or_insert_with(Instant::now).elapsed();
-                if lasts < GIVEN_UP { Ok(Answer::Failed) } else { Err(given_up(error, lasts)) }
+                if lasts < GIVEN_UP { Ok(BoardAnswer::Failed) } else { Err(given_up(error, lasts)) }
             }
             Err(error) => Err(error),
         }
     }
 
-    async fn ask(&self, request: Request) -> Result<Answer> {
+    async fn ask(&self, request: Request) -> Result<BoardAnswer> {
         let (storage, bucket) = (self.storage.storage(), self.storage.bucket());
         let reads = matches!(request, Request::Get { .. });
         let done = match request {
@@ -76,46 +76,46 @@ impl StoredBoard {
                     let bytes =
                         if is_outcome(&key) { seal(self.journal.name(&place), bytes).await } else { bytes };
                     let mode = if if_absent { PutMode::IfAbsent } else { PutMode::Overwrite };
-                    storage.put(bucket, &place, bytes, mode).await.map(|()| Answer::Stored)
+                    storage.put(bucket, &place, bytes, mode).await.map(|()| BoardAnswer::Stored)
                 }
             },
             Request::Get { key } => self.get(&key).await,
             Request::List { prefix } => self.list(&prefix).await,
         };
         match done {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(Answer::Exists),
-            Err(error) if error.kind() == ErrorKind::NotFound && reads => Ok(Answer::Absent),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(BoardAnswer::Exists),
+            Err(error) if error.kind() == ErrorKind::NotFound && reads => Ok(BoardAnswer::Absent),
             done => done,
         }
     }
 
-    async fn get(&self, key: &str) -> Result<Answer> {
+    async fn get(&self, key: &str) -> Result<BoardAnswer> {
         let (storage, bucket, place) = (self.storage.storage(), self.storage.bucket(), self.place(key));
         if !is_outcome(key) {
             // Names and counts are short. What is not is none of them, and says no more than that it is there.
             return match storage.get_within(bucket, &place, LONGEST_WORD).await {
                 Err(error) if error.kind() == ErrorKind::PayloadTooLarge => {
-                    Ok(Answer::Found("damaged".into()))
+                    Ok(BoardAnswer::Found("damaged".into()))
                 }
-                read => read.map(Answer::Found),
+                read => read.map(BoardAnswer::Found),
             };
         }
         match self.journal.sealed(&place).await {
             Err(error) if is_damage(&error) => {
                 tracing::warn!(%error, "damaged outcomes do not count: their calls are run again");
                 // Nobody has seen them, and nobody puts others there.
-                storage.delete(bucket, &place).await.map(|()| Answer::Absent)
+                storage.delete(bucket, &place).await.map(|()| BoardAnswer::Absent)
             }
-            opened => Ok(opened?.map_or(Answer::Absent, Answer::Found)),
+            opened => Ok(opened?.map_or(BoardAnswer::Absent, BoardAnswer::Found)),
         }
     }
 
-    async fn list(&self, prefix: &str) -> Result<Answer> {
+    async fn list(&self, prefix: &str) -> Result<BoardAnswer> {
         let place = self.place(prefix);
         let cut = place.len() - prefix.len();
         let listed = self.storage.list_keys(self.storage.bucket(), &place).await?;
         let listed = listed.iter().map(|key| &key[cut..]);
-        Ok(Answer::Listed(if prefix.starts_with(keys::COMMITS) {
+        Ok(BoardAnswer::Listed(if prefix.starts_with(keys::COMMITS) {
             // Those that were found damaged do not count.
             let names = listed.filter_map(|key| key.strip_prefix(keys::COMMITS));
             standing(names).map(keys::commit).collect()
@@ -124,19 +124,19 @@ impl StoredBoard {
         }))
     }
 
-    async fn commit(&self, chunk: u64, bytes: &Bytes) -> Result<Answer> {
+    async fn commit(&self, chunk: u64, bytes: &Bytes) -> Result<BoardAnswer> {
         let (storage, bucket, calls) =
             (self.storage.storage(), self.storage.bucket(), self.chunks.calls_of(chunk));
-        let bundle = outcomes(self.journal.job(), &Bundle::decode(bytes, calls.0, calls.1)?)?;
+        let bundle = outcomes(self.journal.job(), &CommittedChunk::decode(bytes, calls.0, calls.1)?)?;
         let first = self.journal.first_commit(chunk, &bundle).await?;
         match storage.put(bucket, &self.place(&keys::commit(chunk)), first, PutMode::IfAbsent).await {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            put => return put.map(|()| Answer::Stored),
+            put => return put.map(|()| BoardAnswer::Stored),
         }
         // Another was first, or what stands there is damaged.
         Ok(match self.journal.commit(chunk, calls, &bundle).await? {
-            Stored::Ours => Answer::Stored,
-            Stored::Theirs(_) => Answer::Exists,
+            Stored::Ours => BoardAnswer::Stored,
+            Stored::Theirs(_) => BoardAnswer::Exists,
         })
     }
 
@@ -176,7 +176,7 @@ mod damage_tests {
 
     use super::*;
     use crate::{
-        board::{Content, Part},
+        board::{Content, OutcomeRange},
         id::JobId,
         journal,
         protocol::failed_together,
@@ -201,7 +201,7 @@ mod damage_tests {
         Request::Put { key: key.to_owned(), bytes, if_absent: true }
     }
 
-    async fn perform(board: &StoredBoard, request: Request) -> Answer {
+    async fn perform(board: &StoredBoard, request: Request) -> BoardAnswer {
         board.perform(request).await.expect("it answers")
     }
 
@@ -209,41 +209,41 @@ mod damage_tests {
     async fn a_damaged_commit_is_not_listed_and_makes_room_for_another() {
         let board = board();
         let reports = failed_together(board.journal.job(), vec![(4, 8)], b"x").collect();
-        let report = journal::Bundle { logs: Vec::new(), reports }.encode().expect("encodes");
+        let report = journal::ChunkOutcomes { logs: Vec::new(), reports }.encode().expect("encodes");
         let content = Content::Reported { first: 4, end: 8, report: report.into() };
-        let parts = vec![Part { first: 4, end: 8, content }];
-        let bytes = Bundle { author: "w".into(), epoch: 1, parts }.encode();
+        let parts = vec![OutcomeRange { first: 4, end: 8, content }];
+        let bytes = CommittedChunk { author: "w".into(), epoch: 1, parts }.encode();
         let (commit, list) = (keys::commit(1), Request::List { prefix: keys::commits_of_page(0) });
-        assert_eq!(perform(&board, put(&commit, bytes.clone())).await, Answer::Stored);
-        assert_eq!(perform(&board, put(&commit, bytes.clone())).await, Answer::Exists);
-        assert_eq!(perform(&board, list.clone()).await, Answer::Listed(vec![commit.clone()]));
+        assert_eq!(perform(&board, put(&commit, bytes.clone())).await, BoardAnswer::Stored);
+        assert_eq!(perform(&board, put(&commit, bytes.clone())).await, BoardAnswer::Exists);
+        assert_eq!(perform(&board, list.clone()).await, BoardAnswer::Listed(vec![commit.clone()]));
         change(&board, &commit).await;
         assert!(board.journal.bundle(1, (4, 8)).await.expect("reads").is_none());
-        assert_eq!(perform(&board, list.clone()).await, Answer::Listed(Vec::new()));
-        assert_eq!(perform(&board, put(&commit, bytes.clone())).await, Answer::Stored);
-        assert_eq!(perform(&board, list).await, Answer::Listed(vec![commit.clone()]));
+        assert_eq!(perform(&board, list.clone()).await, BoardAnswer::Listed(Vec::new()));
+        assert_eq!(perform(&board, put(&commit, bytes.clone())).await, BoardAnswer::Stored);
+        assert_eq!(perform(&board, list).await, BoardAnswer::Listed(vec![commit.clone()]));
         assert!(board.journal.bundle(1, (4, 8)).await.expect("reads").is_some());
-        assert_eq!(perform(&board, put(&commit, bytes)).await, Answer::Exists);
+        assert_eq!(perform(&board, put(&commit, bytes)).await, BoardAnswer::Exists);
     }
 
     #[tokio::test]
     async fn a_damaged_report_is_none_and_a_word_that_is_too_long_says_nothing() {
         let board = board();
         let key = keys::outcome(1, 1, 4, 6);
-        assert_eq!(perform(&board, put(&key, "a report".into())).await, Answer::Stored);
+        assert_eq!(perform(&board, put(&key, "a report".into())).await, BoardAnswer::Stored);
         let get = || Request::Get { key: key.clone() };
-        assert_eq!(perform(&board, get()).await, Answer::Found("a report".into()));
+        assert_eq!(perform(&board, get()).await, BoardAnswer::Found("a report".into()));
         change(&board, &key).await;
-        assert_eq!(perform(&board, get()).await, Answer::Absent);
+        assert_eq!(perform(&board, get()).await, BoardAnswer::Absent);
         let list = Request::List { prefix: keys::outcomes(1) };
         assert_eq!(
             perform(&board, list).await,
-            Answer::Listed(Vec::new()),
+            BoardAnswer::Listed(Vec::new()),
             "it is not listed again and again"
         );
         let claim = keys::claim(1, 1);
         perform(&board, put(&claim, vec![b'w'; 1 << 20].into())).await;
-        assert_eq!(perform(&board, Request::Get { key: claim }).await, Answer::Found("damaged".into()));
+        assert_eq!(perform(&board, Request::Get { key: claim }).await, BoardAnswer::Found("damaged".into()));
     }
 }
 
@@ -256,8 +256,10 @@ mod failure_tests {
     use tokio::time::advance;
 
     use super::*;
-    use crate::id::JobId;
-    use crate::storage::{ObjectMeta, ObjectStorage, Storage, StorageCapabilities, StorageInfo};
+    use crate::{
+        id::JobId,
+        storage::{ObjectMeta, ObjectStorage, Storage, StorageCapabilities, StorageInfo},
+    };
 
     /// What of a storage does not work.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -371,13 +373,13 @@ mod failure_tests {
         let mut board = board(Broken::Reads);
         let get = || Request::Get { key: keys::CANCEL.into() };
         for _ in 0..10 {
-            assert_eq!(board.perform(get()).await.unwrap(), Answer::Failed);
+            assert_eq!(board.perform(get()).await.unwrap(), BoardAnswer::Failed);
             advance(GIVEN_UP - Duration::from_secs(1)).await;
             let sick = std::mem::replace(
                 &mut board.storage,
                 StorageClient::new(Arc::new(ObjectStorage::memory()), "b"),
             );
-            assert_eq!(board.perform(get()).await.unwrap(), Answer::Absent);
+            assert_eq!(board.perform(get()).await.unwrap(), BoardAnswer::Absent);
             board.storage = sick;
         }
     }

@@ -21,18 +21,18 @@ pub struct Location {
 type Outcome = std::result::Result<(), CallError>;
 
 /// An `async` function that runs.
-pub type Running<'a> = Pin<Box<dyn Future<Output = Outcome> + 'a>>;
+pub type CallFuture<'a> = Pin<Box<dyn Future<Output = Outcome> + 'a>>;
 
 /// How a function is run on encoded arguments; the encoded value is appended to the buffer.
 #[derive(Clone, Copy)]
-pub enum Run {
+pub enum RunFn {
     /// A plain function.
     Sync(for<'a> fn(&'a Scope<'a>, &'a [u8], &'a mut Vec<u8>) -> Outcome),
     /// An `async` function.
-    Async(for<'a> fn(&'a Scope<'a>, &'a [u8], &'a mut Vec<u8>) -> Running<'a>),
+    Async(for<'a> fn(&'a Scope<'a>, &'a [u8], &'a mut Vec<u8>) -> CallFuture<'a>),
 }
 
-impl fmt::Debug for Run {
+impl fmt::Debug for RunFn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Sync(_) => "Sync",
@@ -63,7 +63,7 @@ pub struct Entry {
     /// The type of the function item.
     pub type_id: fn() -> TypeId,
     /// How it is run.
-    pub run: Run,
+    pub run: RunFn,
 }
 
 impl Entry {

@@ -1,4 +1,4 @@
-//! [`Bundle`]: the outcomes of all calls of a chunk, as they are stored.
+//! [`ChunkOutcomes`]: the outcomes of all calls of a chunk, as they are stored.
 
 use bytes::Bytes;
 
@@ -10,14 +10,14 @@ use crate::{
 
 /// The outcomes of all calls of a chunk and what they have printed: frames, one after another.
 #[derive(Debug, Clone, Default)]
-pub struct Bundle {
+pub struct ChunkOutcomes {
     /// What the calls have printed.
     pub logs: Vec<LogEntry>,
     /// Their outcomes; each call is in one of them.
     pub reports: Vec<Report>,
 }
 
-impl Bundle {
+impl ChunkOutcomes {
     /// The bytes to store.
     ///
     /// # Errors
@@ -134,9 +134,9 @@ mod tests {
             dropped: 0,
             tail: Vec::new().into(),
         };
-        let bundle = Bundle { logs: vec![entry], reports };
+        let bundle = ChunkOutcomes { logs: vec![entry], reports };
         let bytes = Bytes::from(bundle.encode().expect("encodes"));
-        let again = Bundle::decode(&bytes, 8, 16).expect("reads");
+        let again = ChunkOutcomes::decode(&bytes, 8, 16).expect("reads");
         assert_eq!(again.logs[0].text(), "hi");
         let values: Vec<_> = again
             .reports
@@ -145,10 +145,10 @@ mod tests {
             .collect();
         assert_eq!(values, (8..16u64).map(|call| call.to_le_bytes().to_vec()).collect::<Vec<_>>());
         for (first, end) in [(8, 15), (7, 16), (8, 17)] {
-            assert!(Bundle::decode(&bytes, first, end).is_err(), "{first}..{end}");
+            assert!(ChunkOutcomes::decode(&bytes, first, end).is_err(), "{first}..{end}");
         }
         for cut in 1..bytes.len() {
-            assert!(Bundle::decode(&bytes.slice(..cut), 8, 16).is_err(), "cut at {cut}");
+            assert!(ChunkOutcomes::decode(&bytes.slice(..cut), 8, 16).is_err(), "cut at {cut}");
         }
     }
 }

@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::sleep;
 
-use super::{Bundle, Journal, contents::is_damage, sealed, sealed::damaged};
+use super::{
+    ChunkOutcomes, Journal,
+    contents::is_damage,
+    sealed::{self, damaged},
+};
 use crate::{
     bytes::Bytes,
     error::{Error, ErrorKind, Result},
@@ -25,7 +29,7 @@ pub enum Stored {
     /// It was the first: these are the outcomes of the chunk.
     Ours,
     /// Another was first: these are.
-    Theirs(Bundle),
+    Theirs(ChunkOutcomes),
 }
 
 impl Journal {
@@ -33,7 +37,7 @@ impl Journal {
     ///
     /// # Errors
     /// When the storage does not take them.
-    pub async fn commit(&self, chunk: u64, calls: (u64, u64), bundle: &Bundle) -> Result<Stored> {
+    pub async fn commit(&self, chunk: u64, calls: (u64, u64), bundle: &ChunkOutcomes) -> Result<Stored> {
         let (first, end) = calls;
         if !bundle.is_of(first, end) {
             let problem =
@@ -63,7 +67,7 @@ impl Journal {
     ///
     /// # Errors
     /// When they cannot be encoded.
-    pub(crate) async fn first_commit(&self, chunk: u64, bundle: &Bundle) -> Result<Bytes> {
+    pub(crate) async fn first_commit(&self, chunk: u64, bundle: &ChunkOutcomes) -> Result<Bytes> {
         let key = self.keys.commit(chunk, 0);
         Ok(sealed::seal(self.name(&key), bundle.encode()?.into()).await)
     }
@@ -83,7 +87,7 @@ impl Journal {
     ///
     /// # Errors
     /// When the storage cannot be read, or does not take the note.
-    pub async fn bundle(&self, chunk: u64, calls: (u64, u64)) -> Result<Option<Bundle>> {
+    pub async fn bundle(&self, chunk: u64, calls: (u64, u64)) -> Result<Option<ChunkOutcomes>> {
         let mut generation = 0;
         let mut reads = 0;
         loop {
@@ -118,9 +122,10 @@ impl Journal {
         Ok(marks.map(|mark| mark.generation + 1).max().unwrap_or(0))
     }
 
-    async fn bundle_at(&self, key: &str, (first, end): (u64, u64)) -> Result<Option<Bundle>> {
+    async fn bundle_at(&self, key: &str, (first, end): (u64, u64)) -> Result<Option<ChunkOutcomes>> {
         let Some(body) = self.sealed(key).await?.map(Bytes::into_inner) else { return Ok(None) };
-        let bundle = Bundle::decode(&body, first, end).map_err(|error| damaged(key, error.message()))?;
+        let bundle =
+            ChunkOutcomes::decode(&body, first, end).map_err(|error| damaged(key, error.message()))?;
         if bundle.reports.iter().any(|report| report.header.run.job != self.job) {
             return Err(damaged(key, "it holds outcomes of another job"));
         }
@@ -225,12 +230,12 @@ mod tests {
     }
 
     /// Outcomes of chunk 2, whoever has them.
-    fn bundle(journal: &Journal, author: &str) -> Bundle {
+    fn bundle(journal: &Journal, author: &str) -> ChunkOutcomes {
         let reports = failed_together(journal.job(), vec![CALLS], author.as_bytes()).collect();
-        Bundle { logs: Vec::new(), reports }
+        ChunkOutcomes { logs: Vec::new(), reports }
     }
 
-    fn author(bundle: &Bundle) -> String {
+    fn author(bundle: &ChunkOutcomes) -> String {
         String::from_utf8_lossy(bundle.reports[0].value(0)).into_owned()
     }
 
@@ -314,7 +319,7 @@ mod tests {
         let key = journal.keys.commit(3, 0);
         journal.storage.put(&journal.bucket, &key, bytes, PutMode::Overwrite).await.expect("stored");
         assert!(journal.bundle(3, CALLS).await.expect("reads").is_none(), "it was stored as another chunk");
-        let other = Bundle {
+        let other = ChunkOutcomes {
             logs: Vec::new(),
             reports: failed_together(JobId::from_bytes([2; 16]), vec![CALLS], b"x").collect(),
         };

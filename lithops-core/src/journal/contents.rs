@@ -18,7 +18,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     id::JobId,
     protocol::{InputBatch, Payloads},
-    storage::{Parcel, PutMode, Storage, StorageClient, insist},
+    storage::{BlobRef, PutMode, Storage, StorageClient, insist},
 };
 
 /// A beat is a number, or a word.
@@ -143,26 +143,26 @@ impl Journal {
     ///
     /// # Errors
     /// When the storage does not take it.
-    pub async fn put_shared(&self, number: usize, value: Bytes) -> Result<Parcel> {
-        Parcel::put(&self.client(), self.keys.shared(number), value).await
+    pub async fn put_shared(&self, number: usize, value: Bytes) -> Result<BlobRef> {
+        BlobRef::put(&self.client(), self.keys.shared(number), value).await
     }
 
     /// The shared values.
     ///
     /// # Errors
     /// When one is not there, or is not what was stored.
-    pub async fn shared(&self, stored: &[Parcel]) -> Result<Vec<Bytes>> {
+    pub async fn shared(&self, stored: &[BlobRef]) -> Result<Vec<Bytes>> {
         let (client, mut values) = (self.client(), Vec::new());
-        for parcel in stored {
-            values.push(parcel.get(&client).await?);
+        for blob in stored {
+            values.push(blob.get(&client).await?);
         }
         Ok(values)
     }
 
     /// The key of a parcel of this name.
     #[must_use]
-    pub fn parcel(&self, name: &str) -> String {
-        self.keys.parcel(name)
+    pub fn blob(&self, name: &str) -> String {
+        self.keys.blob(name)
     }
 
     /// Says whose it is what is stored of a job that is not durable, so that `lithops clean` knows. Returns whether

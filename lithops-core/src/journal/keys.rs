@@ -38,7 +38,7 @@ impl Keys {
         format!("{}shared/{number:010}", self.folder)
     }
 
-    pub(super) fn parcel(&self, name: &str) -> String {
+    pub(super) fn blob(&self, name: &str) -> String {
         format!("{}parcel/{name}", self.folder)
     }
 

@@ -1,4 +1,4 @@
-//! [`Lease`]: the right to drive a job; and [`Watch`]: whether somebody has it.
+//! [`Lease`]: the right to drive a job; and [`LeaseWatch`]: whether somebody has it.
 
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ pub enum Watched {
 
 /// What a client has seen of another's lease.
 #[derive(Debug, Default)]
-pub struct Watch {
+pub struct LeaseWatch {
     seen: Option<Sight>,
 }
 
@@ -88,7 +88,7 @@ struct Sight {
     since: Instant,
 }
 
-impl Watch {
+impl LeaseWatch {
     /// Looks whether anybody drives the job.
     ///
     /// # Errors
@@ -142,7 +142,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_of_several_gets_the_lease_and_it_expires_when_nothing_is_heard() {
         let journal = journal();
-        let mut watch = Watch::default();
+        let mut watch = LeaseWatch::default();
         assert_eq!(watch.look(&journal).await.expect("looks"), Watched::Free { epoch: 0 });
         let mut lease = Lease::take(&journal, 1, &somebody()).await.expect("asks").expect("the first");
         assert!(Lease::take(&journal, 1, &somebody()).await.expect("asks").is_none(), "the second");
@@ -164,9 +164,9 @@ mod tests {
         let journal = journal();
         let lease = Lease::take(&journal, 1, &somebody()).await.expect("asks").expect("the first");
         lease.release().await.expect("lets go");
-        assert_eq!(Watch::default().look(&journal).await.expect("looks"), Watched::Free { epoch: 1 });
+        assert_eq!(LeaseWatch::default().look(&journal).await.expect("looks"), Watched::Free { epoch: 1 });
         let dead = Owner { started: Some(1), ..Owner::this_process() };
         let _lease = Lease::take(&journal, 2, &dead).await.expect("asks").expect("the second");
-        assert_eq!(Watch::default().look(&journal).await.expect("looks"), Watched::Free { epoch: 2 });
+        assert_eq!(LeaseWatch::default().look(&journal).await.expect("looks"), Watched::Free { epoch: 2 });
     }
 }

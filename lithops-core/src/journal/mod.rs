@@ -52,12 +52,12 @@ mod record;
 mod sealed;
 mod survey;
 
-pub use bundle::Bundle;
+pub use bundle::ChunkOutcomes;
 pub use commits::Stored;
 pub(crate) use commits::standing;
 pub use contents::Journal;
 pub(crate) use contents::is_damage;
-pub use lease::{BEAT, LEASE, Lease, Watch, Watched};
+pub use lease::{BEAT, LEASE, Lease, LeaseWatch, Watched};
 pub use owner::Owner;
 pub use record::{JobRecord, Segment};
 pub(crate) use sealed::{open, seal};

@@ -12,7 +12,7 @@ use crate::{
     digest::Digest,
     error::{Error, ErrorKind, Result},
     id::JobId,
-    storage::Parcel,
+    storage::BlobRef,
     tracker::Policy,
 };
 
@@ -42,7 +42,7 @@ pub struct JobRecord {
     /// The objects that the inputs are stored in.
     pub segments: Vec<Segment>,
     /// Where the shared values are.
-    pub shared: Vec<Parcel>,
+    pub shared: Vec<BlobRef>,
     /// How often its calls may be tried.
     pub policy: Policy,
     /// How long a call may run.
@@ -147,12 +147,8 @@ impl JobRecord {
             let inputs = inputs.map_or("too many".to_owned(), |inputs| inputs.to_string());
             return Some(format!("it has {} calls and the inputs of {inputs}", self.calls));
         }
-        let elsewhere =
-            |parcel: &&Parcel| !parcel.is_possible() || !parcel.key().starts_with(journal.folder());
-        self.shared
-            .iter()
-            .find(elsewhere)
-            .map(|parcel| format!("a shared value cannot be `{}`", parcel.key()))
+        let elsewhere = |blob: &&BlobRef| !blob.is_possible() || !blob.key().starts_with(journal.folder());
+        self.shared.iter().find(elsewhere).map(|blob| format!("a shared value cannot be `{}`", blob.key()))
     }
 }
 

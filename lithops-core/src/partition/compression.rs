@@ -1,4 +1,4 @@
-//! [`Packing`]: objects that are compressed or packed, which cannot be cut.
+//! [`Compression`]: objects that are compressed or packed, which cannot be cut.
 
 use std::pin::Pin;
 
@@ -16,7 +16,7 @@ const OTHERS: [&str; 23] = [
 
 /// How an object is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Packing {
+pub(crate) enum Compression {
     None,
     Gzip,
     Zstd,
@@ -24,7 +24,7 @@ pub(crate) enum Packing {
     Other,
 }
 
-impl Packing {
+impl Compression {
     /// What the end of a name says.
     pub(crate) fn of(name: &str) -> Self {
         // A URL may have a query after its name.

@@ -11,15 +11,15 @@ use reqwest::{
     header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, LAST_MODIFIED, RANGE},
 };
 
-use super::location::{Known, changed, shown};
+use super::location::{KnownVersion, changed, shown};
 use crate::{
     bytes::Bytes,
     error::{Error, ErrorKind, Result, Retry},
-    storage::Patience,
+    storage::StorageRetryPolicy,
 };
 
 /// What a server says of a URL.
-pub(super) struct Described {
+pub(super) struct UrlInfo {
     pub(super) size: u64,
     pub(super) mark: Option<String>,
     /// Whether it answers requests for ranges.
@@ -45,13 +45,13 @@ fn client() -> &'static Client {
     })
 }
 
-fn patience() -> &'static Patience {
-    static PATIENCE: OnceLock<Patience> = OnceLock::new();
-    PATIENCE.get_or_init(|| Patience::network().with_total(Duration::from_secs(30)))
+fn patience() -> &'static StorageRetryPolicy {
+    static PATIENCE: OnceLock<StorageRetryPolicy> = OnceLock::new();
+    PATIENCE.get_or_init(|| StorageRetryPolicy::network().with_total(Duration::from_secs(30)))
 }
 
 /// Asks for one byte: unlike a question for the headers alone, every server answers that as it answers for data.
-pub(super) async fn look(url: &str) -> Result<Described> {
+pub(super) async fn look(url: &str) -> Result<UrlInfo> {
     patience()
         .run(|_| async {
             let response = send(url, Some(0..1)).await?;
@@ -62,7 +62,7 @@ pub(super) async fn look(url: &str) -> Result<Described> {
                 _ => return described_whole(url, response).await,
             };
             match size {
-                Some(size) => Ok(Described { size, mark: mark(response.headers()), ranges: true }),
+                Some(size) => Ok(UrlInfo { size, mark: mark(response.headers()), ranges: true }),
                 // Ranges of nobody knows how much cannot be told apart from all of it.
                 None => described_whole(url, send(url, None).await?).await,
             }
@@ -71,7 +71,7 @@ pub(super) async fn look(url: &str) -> Result<Described> {
 }
 
 /// What an answer with all of it says. Who does not say how large it is must be read to the end.
-async fn described_whole(url: &str, mut response: Response) -> Result<Described> {
+async fn described_whole(url: &str, mut response: Response) -> Result<UrlInfo> {
     let mark = mark(response.headers());
     let mut size = text(response.headers(), CONTENT_LENGTH.as_str()).and_then(|len| len.parse().ok());
     if size.is_none() {
@@ -81,11 +81,11 @@ async fn described_whole(url: &str, mut response: Response) -> Result<Described>
         }
         size = Some(read);
     }
-    Ok(Described { size: size.unwrap_or_default(), mark, ranges: false })
+    Ok(UrlInfo { size: size.unwrap_or_default(), mark, ranges: false })
 }
 
 /// Some of its bytes, from a server that answers ranges, as long as it is what it was.
-pub(super) async fn read(url: &str, known: Known<'_>, range: Range<u64>) -> Result<Bytes> {
+pub(super) async fn read(url: &str, known: KnownVersion<'_>, range: Range<u64>) -> Result<Bytes> {
     patience()
         .run(|_| async {
             let response = send(url, Some(range.clone())).await?;
@@ -114,7 +114,7 @@ pub(super) fn stream(url: String, size: u64, mark: Option<String>) -> BoxStream<
     let begun = async move {
         let response = patience().run(|_| send(&url, None)).await?;
         let now = self::mark(response.headers());
-        if !(Known { size, mark: mark.as_deref() }).allows(None, now.as_deref()) {
+        if !(KnownVersion { size, mark: mark.as_deref() }).allows(None, now.as_deref()) {
             return Err(changed(&shown(&url)));
         }
         let next = move |(mut response, url, read): (Response, String, u64)| async move {

@@ -1,4 +1,4 @@
-//! [`Place`]: where an object is, and how bytes are read from there.
+//! [`ObjectLocation`]: where an object is, and how bytes are read from there.
 
 use std::{
     fmt,
@@ -20,7 +20,7 @@ use crate::{
 
 /// Where an object is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Place {
+pub(crate) enum ObjectLocation {
     Object {
         bucket: String,
         key: String,
@@ -33,7 +33,7 @@ pub(crate) enum Place {
     },
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ObjectLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Object { bucket, key } => write!(f, "{bucket}/{key}"),
@@ -43,7 +43,7 @@ impl fmt::Display for Place {
     }
 }
 
-impl Place {
+impl ObjectLocation {
     /// The size now, and a mark that changes with the content.
     pub(super) async fn look(&self, storage: Option<&StorageClient>) -> Result<(u64, Option<String>)> {
         match self {
@@ -68,7 +68,7 @@ impl Place {
     pub(super) async fn read(
         &self,
         storage: Option<&StorageClient>,
-        known: Known<'_>,
+        known: KnownVersion<'_>,
         range: Range<u64>,
     ) -> Result<Bytes> {
         if range.is_empty() {
@@ -85,21 +85,21 @@ impl Place {
             Self::Url { url, .. } => super::http::read(url, known, range).await,
             #[cfg(not(feature = "http"))]
             Self::Url { .. } => {
-                let Known { .. } = known;
+                let KnownVersion { .. } = known;
                 Err(no_http())
             }
         }
     }
 
     /// All of it in pieces of one answer, where it cannot be read by range.
-    pub(super) fn whole(&self, known: Known<'_>) -> Option<BoxStream<'static, Result<Bytes>>> {
+    pub(super) fn whole(&self, known: KnownVersion<'_>) -> Option<BoxStream<'static, Result<Bytes>>> {
         match self {
             #[cfg(feature = "http")]
             Self::Url { url, ranges: false } => {
                 Some(super::http::stream(url.clone(), known.size, known.mark.map(str::to_owned)))
             }
             _ => {
-                let Known { .. } = known;
+                let KnownVersion { .. } = known;
                 None
             }
         }
@@ -122,12 +122,12 @@ impl Place {
 
 /// What was known of an object when it was found.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Known<'a> {
+pub(super) struct KnownVersion<'a> {
     pub(super) size: u64,
     pub(super) mark: Option<&'a str>,
 }
 
-impl Known<'_> {
+impl KnownVersion<'_> {
     /// Whether what is said now, if anything, is no other.
     pub(super) fn allows(&self, size: Option<u64>, mark: Option<&str>) -> bool {
         size.is_none_or(|size| size == self.size) && (mark.is_none() || mark == self.mark)

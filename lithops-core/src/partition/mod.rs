@@ -37,7 +37,7 @@ pub use object::{DataObject, Lines};
 pub(crate) use options::ObjectOptions;
 pub(crate) use part::Partition;
 pub use part::split;
-pub(crate) use resolve::{Prepared, Surroundings, prepare};
+pub(crate) use resolve::{ResolveContext, ResolvedObjects, resolve};
 pub use size::ByteSize;
 pub use source::DataSource;
 pub(crate) use source::Wanted;

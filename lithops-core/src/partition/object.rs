@@ -13,7 +13,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader, Split};
 use tokio_util::io::StreamReader;
 
-use super::{compression::Packing, location::Place, part::Partition, reading::Reading};
+use super::{compression::Compression, location::ObjectLocation, part::Partition, reading::Reading};
 use crate::{
     bytes::Bytes,
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
@@ -46,9 +46,9 @@ impl DataObject {
     #[must_use]
     pub fn key(&self) -> &str {
         match &self.partition.place {
-            Place::Object { key, .. } => key,
-            Place::Path(path) => path.to_str().unwrap_or_default(),
-            Place::Url { url, .. } => url,
+            ObjectLocation::Object { key, .. } => key,
+            ObjectLocation::Path(path) => path.to_str().unwrap_or_default(),
+            ObjectLocation::Url { url, .. } => url,
         }
     }
 
@@ -56,7 +56,7 @@ impl DataObject {
     #[must_use]
     pub fn bucket(&self) -> &str {
         match &self.partition.place {
-            Place::Object { bucket, .. } => bucket,
+            ObjectLocation::Object { bucket, .. } => bucket,
             _ => "",
         }
     }
@@ -65,7 +65,7 @@ impl DataObject {
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match &self.partition.place {
-            Place::Path(path) => Some(path),
+            ObjectLocation::Path(path) => Some(path),
             _ => None,
         }
     }
@@ -74,7 +74,7 @@ impl DataObject {
     #[must_use]
     pub fn url(&self) -> Option<&str> {
         match &self.partition.place {
-            Place::Url { url, .. } => Some(url),
+            ObjectLocation::Url { url, .. } => Some(url),
             _ => None,
         }
     }
@@ -109,7 +109,7 @@ impl DataObject {
     /// # Errors
     /// It cannot be read, or has been changed since the job was started.
     pub async fn bytes(&self) -> Result<Bytes> {
-        if matches!(self.partition.packing, Packing::None | Packing::Other) {
+        if matches!(self.partition.compression, Compression::None | Compression::Other) {
             return self.reading().bytes().await;
         }
         let mut unpacked = Vec::new();
@@ -128,15 +128,15 @@ impl DataObject {
     /// The part as a stream of bytes, unpacked if the object is compressed: whatever its size, it takes little memory.
     pub fn reader(&self) -> impl AsyncRead + Send + Unpin + use<> {
         let pieces = self.reading().pieces().map_ok(Bytes::into_inner).map_err(std::io::Error::other);
-        self.partition.packing.unpack(BufReader::new(StreamReader::new(pieces)))
+        self.partition.compression.unpack(BufReader::new(StreamReader::new(pieces)))
     }
 
     /// The lines of the part, one after another, as text: a `Stream`, with a `next` of its own. They are those of
     /// [`Bytes::lines`]: `\n` and `\r\n` end lines, whatever `obj_newline` says, and bytes that are not UTF-8 are
     /// replaced. What is packed in a way that is not unpacked here has none: that is an error.
     pub fn lines(&self) -> Lines {
-        let reader: Pin<Box<dyn AsyncRead + Send>> = match self.partition.packing {
-            Packing::Other => {
+        let reader: Pin<Box<dyn AsyncRead + Send>> = match self.partition.compression {
+            Compression::Other => {
                 let refused = std::io::Error::other(self.has_no_lines());
                 let nothing = stream::iter([Err::<bytes::Bytes, _>(refused)]);
                 Box::pin(StreamReader::new(nothing))
@@ -189,7 +189,7 @@ impl Reserved for DataObject {
         })?;
         let partition = Partition::read(encoded)?;
         let storage = match partition.place {
-            Place::Object { .. } => Some(scope.job.storage()?),
+            ObjectLocation::Object { .. } => Some(scope.job.storage()?),
             _ => None,
         };
         Ok(Self::new(partition, storage))

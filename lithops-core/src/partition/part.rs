@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{compression::Packing, location::Place};
+use super::{compression::Compression, location::ObjectLocation};
 use crate::{
     bytes::Bytes,
     error::{CallError, CallErrorKind, Result},
@@ -11,7 +11,7 @@ use crate::{
 /// A part of an object. It travels in front of the call's arguments, after its length.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Partition {
-    pub(crate) place: Place,
+    pub(crate) place: ObjectLocation,
     /// The size of the object, and a mark that changes with its content, when it was found.
     pub(crate) size: u64,
     pub(crate) mark: Option<String>,
@@ -20,7 +20,7 @@ pub(crate) struct Partition {
     pub(crate) total: u64,
     /// What ends a record.
     pub(crate) newline: Option<Bytes>,
-    pub(crate) packing: Packing,
+    pub(crate) compression: Compression,
 }
 
 impl Partition {

@@ -9,7 +9,7 @@ use futures_util::{
 
 use super::{
     boundary::{self, AROUND, Read},
-    location::{Known, changed},
+    location::{KnownVersion, changed},
     part::Partition,
 };
 use crate::{
@@ -96,8 +96,8 @@ impl Reading {
         Ok(begin..boundary::next_record(self, size, newline, end).await?)
     }
 
-    fn known(&self) -> Known<'_> {
-        Known { size: self.partition.size, mark: self.partition.mark.as_deref() }
+    fn known(&self) -> KnownVersion<'_> {
+        KnownVersion { size: self.partition.size, mark: self.partition.mark.as_deref() }
     }
 
     /// What `read` gives, if the object is still what it was. That is looked at afterwards: what has not changed by then

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use glob::{MatchOptions, Pattern};
 
-use super::{ObjectOptions, Partition, location::Place, resolved::Found, source::Wanted};
+use super::{ObjectOptions, Partition, location::ObjectLocation, resolved::ResolvedObject, source::Wanted};
 use crate::{
     error::{Error, ErrorKind, Result},
     storage::{ObjectMeta, StorageClient, own_keys},
@@ -16,7 +16,7 @@ const AT_ONCE: usize = 32;
 
 /// What a job runs in.
 #[derive(Debug, Clone)]
-pub(crate) struct Surroundings {
+pub(crate) struct ResolveContext {
     pub(crate) storage: StorageClient,
     /// Whether workers see the files of this machine.
     pub(crate) workers_are_here: bool,
@@ -26,18 +26,18 @@ pub(crate) struct Surroundings {
 
 /// The objects of a job, and how they are cut. Parts are made one by one, as they are wanted.
 #[derive(Debug, Clone)]
-pub(crate) struct Prepared {
-    objects: Vec<Found>,
+pub(crate) struct ResolvedObjects {
+    objects: Vec<ResolvedObject>,
     options: ObjectOptions,
 }
 
-impl Prepared {
+impl ResolvedObjects {
     #[cfg(test)]
-    pub(crate) fn new(objects: Vec<Found>, options: ObjectOptions) -> Self {
+    pub(crate) fn new(objects: Vec<ResolvedObject>, options: ObjectOptions) -> Self {
         Self { objects, options }
     }
 
-    fn parts_of(&self, object: &Found) -> u64 {
+    fn parts_of(&self, object: &ResolvedObject) -> u64 {
         if object.can_be_cut() { self.options.parts(object.size) } else { 1 }
     }
 
@@ -63,29 +63,29 @@ impl Prepared {
                 part,
                 total,
                 newline: self.options.separator(),
-                packing: object.packing(),
+                compression: object.compression(),
             })
         })
     }
 }
 
 /// Finds every object that is wanted. What is not there is an error that names it: nothing is left out.
-pub(crate) async fn prepare(
+pub(crate) async fn resolve(
     wanted: Vec<Wanted>,
     options: ObjectOptions,
-    around: &Surroundings,
-) -> Result<Prepared> {
+    around: &ResolveContext,
+) -> Result<ResolvedObjects> {
     options.check()?;
     let groups = stream::iter(wanted).map(|wanted| find(wanted, around)).buffered(AT_ONCE);
-    let objects: Vec<Found> = groups.try_concat().await?;
+    let objects: Vec<ResolvedObject> = groups.try_concat().await?;
     if objects.is_empty() {
         return Err(Error::new(ErrorKind::InvalidInput, "the data source names nothing")
             .with_hint("name at least one object, prefix, URL or path"));
     }
-    Ok(Prepared { objects, options })
+    Ok(ResolvedObjects { objects, options })
 }
 
-async fn find(wanted: Wanted, around: &Surroundings) -> Result<Vec<Found>> {
+async fn find(wanted: Wanted, around: &ResolveContext) -> Result<Vec<ResolvedObject>> {
     match wanted {
         Wanted::Object(name) => {
             let (bucket, key) = in_bucket(&name, around)?;
@@ -129,7 +129,7 @@ async fn find(wanted: Wanted, around: &Surroundings) -> Result<Vec<Found>> {
 
 /// The objects that start so, without what jobs have stored of themselves: the bucket of the data may be that of the
 /// jobs.
-async fn listed(bucket: &str, prefix: &str, around: &Surroundings) -> Result<Vec<ObjectMeta>> {
+async fn listed(bucket: &str, prefix: &str, around: &ResolveContext) -> Result<Vec<ObjectMeta>> {
     let mut listed = around.storage.list_objects(bucket, prefix).await?;
     if !own_keys::is_own(prefix) {
         listed.retain(|object| !own_keys::is_own(&object.key));
@@ -139,7 +139,7 @@ async fn listed(bucket: &str, prefix: &str, around: &Surroundings) -> Result<Vec
 
 /// Looks at the objects whose keys this storage may list and not be able to name: that is to be known before the job
 /// starts.
-async fn check(bucket: &str, listed: &[ObjectMeta], around: &Surroundings) -> Result<()> {
+async fn check(bucket: &str, listed: &[ObjectMeta], around: &ResolveContext) -> Result<()> {
     let is_odd = |key: &str| {
         key.contains('#')
             || key.chars().any(char::is_control)
@@ -151,7 +151,7 @@ async fn check(bucket: &str, listed: &[ObjectMeta], around: &Surroundings) -> Re
     Ok(())
 }
 
-fn some(found: Vec<Found>, none: impl Fn() -> String) -> Result<Vec<Found>> {
+fn some(found: Vec<ResolvedObject>, none: impl Fn() -> String) -> Result<Vec<ResolvedObject>> {
     if found.is_empty() {
         return Err(Error::new(ErrorKind::NotFound, none())
             .with_hint("look with `lithops storage list BUCKET --prefix ..`"));
@@ -159,17 +159,17 @@ fn some(found: Vec<Found>, none: impl Fn() -> String) -> Result<Vec<Found>> {
     Ok(found)
 }
 
-fn scheme(around: &Surroundings) -> &'static str {
+fn scheme(around: &ResolveContext) -> &'static str {
     around.storage.info().scheme
 }
 
-fn object(bucket: &str, meta: ObjectMeta) -> Found {
-    let place = Place::Object { bucket: bucket.to_owned(), key: meta.key };
-    Found { place, size: meta.size, mark: meta.etag }
+fn object(bucket: &str, meta: ObjectMeta) -> ResolvedObject {
+    let place = ObjectLocation::Object { bucket: bucket.to_owned(), key: meta.key };
+    ResolvedObject { place, size: meta.size, mark: meta.etag }
 }
 
 /// Bucket and key of a name, which may say the storage.
-fn in_bucket<'a>(name: &'a str, around: &Surroundings) -> Result<(&'a str, &'a str)> {
+fn in_bucket<'a>(name: &'a str, around: &ResolveContext) -> Result<(&'a str, &'a str)> {
     let own = scheme(around);
     if !around.storage_is_shared {
         return Err(Error::new(
@@ -202,7 +202,7 @@ fn in_bucket<'a>(name: &'a str, around: &Surroundings) -> Result<(&'a str, &'a s
     Ok((bucket, key))
 }
 
-async fn files(path: PathBuf, around: &Surroundings) -> Result<Vec<Found>> {
+async fn files(path: PathBuf, around: &ResolveContext) -> Result<Vec<ResolvedObject>> {
     if !around.workers_are_here {
         let message = format!("workers elsewhere cannot read `{}`", path.display());
         return Err(Error::new(ErrorKind::Unsupported, message)
@@ -227,9 +227,9 @@ async fn files(path: PathBuf, around: &Surroundings) -> Result<Vec<Found>> {
                 format!("the path `{}` is not UTF-8", path.display()),
             ));
         }
-        let place = Place::Path(path);
+        let place = ObjectLocation::Path(path);
         let (size, mark) = place.look(None).await?;
-        Ok(Found { place, size, mark })
+        Ok(ResolvedObject { place, size, mark })
     };
     stream::iter(paths).map(look).buffered(AT_ONCE).try_collect().await
 }
@@ -286,12 +286,16 @@ fn has_content(path: &Path) -> std::io::Result<bool> {
 }
 
 #[cfg(feature = "http")]
-async fn described(url: String) -> Result<Found> {
+async fn described(url: String) -> Result<ResolvedObject> {
     let found = super::http::look(&url).await?;
-    Ok(Found { place: Place::Url { url, ranges: found.ranges }, size: found.size, mark: found.mark })
+    Ok(ResolvedObject {
+        place: ObjectLocation::Url { url, ranges: found.ranges },
+        size: found.size,
+        mark: found.mark,
+    })
 }
 
 #[cfg(not(feature = "http"))]
-async fn described(_: String) -> Result<Found> {
+async fn described(_: String) -> Result<ResolvedObject> {
     Err(super::location::no_http())
 }

@@ -57,7 +57,7 @@ impl Text {
 /// How an operation has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
-pub enum Status {
+pub enum PluginStatus {
     /// The bytes are what was asked for.
     Ok = 0,
     /// The bytes are the error.
@@ -68,7 +68,7 @@ pub enum Status {
     Ended = 3,
 }
 
-impl Status {
+impl PluginStatus {
     /// The status of a number; an unknown one is a failure.
     #[must_use]
     pub fn of(number: u32) -> Self {
@@ -96,16 +96,16 @@ unsafe impl Send for Done {}
 
 impl Done {
     /// Tells it.
-    pub fn tell(self, status: Status, opened: *mut c_void, bytes: &[u8]) {
+    pub fn tell(self, status: PluginStatus, opened: *mut c_void, bytes: &[u8]) {
         (self.call)(self.context, status as u32, opened, Text::of(bytes));
     }
 }
 
 /// What an operation has given, owned by whoever asked.
 #[derive(Debug)]
-pub struct Answer {
+pub struct PluginAnswer {
     /// How it has ended.
-    pub status: Status,
+    pub status: PluginStatus,
     /// What was opened.
     pub opened: *mut c_void,
     /// Value, error or words.
@@ -113,7 +113,7 @@ pub struct Answer {
 }
 
 // SAFETY: an opened instance may be used on any thread.
-unsafe impl Send for Answer {}
+unsafe impl Send for PluginAnswer {}
 
 /// Takes a plugin's log message: level from 1 (error) to 5 (trace), target and text.
 pub type Log = extern "C" fn(level: u32, target: Text, message: Text);

@@ -19,9 +19,9 @@ use futures_util::{FutureExt, StreamExt, stream::BoxStream};
 use tokio::{runtime::Runtime, sync::Notify, task::AbortHandle};
 
 use super::{
-    Done, Exports, Log, Status, Text, forward,
+    Done, Exports, Log, PluginStatus, Text, forward,
     wire::{
-        Described, Invoked, Opened, Operation, Scale, WireConfig, WireError, WireKey, WireOptions,
+        DescribedBackend, Invoked, Opened, Operation, Scale, WireConfig, WireError, WireKey, WireOptions,
         close_mode, decode, encode,
     },
 };
@@ -88,7 +88,7 @@ impl Listened {
                     heard.fetch()
                 };
                 if let Some((promised, bytes)) = tell {
-                    promised.tell(Status::Ok, std::ptr::null_mut(), &bytes);
+                    promised.tell(PluginStatus::Ok, std::ptr::null_mut(), &bytes);
                 }
             }
         });
@@ -119,7 +119,7 @@ impl Listened {
         drop(heard);
         if let Some((promised, bytes)) = tell {
             self.fetched.notify_one();
-            promised.tell(Status::Ok, std::ptr::null_mut(), &bytes);
+            promised.tell(PluginStatus::Ok, std::ptr::null_mut(), &bytes);
         }
     }
 }
@@ -139,8 +139,10 @@ impl Heard {
 impl End {
     fn tell(self, promised: Promised) {
         match self {
-            Self::Ended => promised.tell(Status::Ended, std::ptr::null_mut(), &[]),
-            Self::Panicked(words) => promised.tell(Status::Panicked, std::ptr::null_mut(), words.as_bytes()),
+            Self::Ended => promised.tell(PluginStatus::Ended, std::ptr::null_mut(), &[]),
+            Self::Panicked(words) => {
+                promised.tell(PluginStatus::Panicked, std::ptr::null_mut(), words.as_bytes())
+            }
         }
     }
 }
@@ -165,7 +167,7 @@ impl Instance {
 struct Promised(Option<Done>);
 
 impl Promised {
-    fn tell(mut self, status: Status, opened: *mut c_void, bytes: &[u8]) {
+    fn tell(mut self, status: PluginStatus, opened: *mut c_void, bytes: &[u8]) {
         if let Some(done) = self.0.take() {
             done.tell(status, opened, bytes);
         }
@@ -173,22 +175,22 @@ impl Promised {
 
     fn answer(self, answered: Result<Result<Vec<u8>>, Box<dyn Any + Send>>) {
         match answered {
-            Ok(Ok(bytes)) => self.tell(Status::Ok, std::ptr::null_mut(), &bytes),
+            Ok(Ok(bytes)) => self.tell(PluginStatus::Ok, std::ptr::null_mut(), &bytes),
             Ok(Err(error)) => self.fail(&error),
-            Err(panic) => self.tell(Status::Panicked, std::ptr::null_mut(), said(&*panic).as_bytes()),
+            Err(panic) => self.tell(PluginStatus::Panicked, std::ptr::null_mut(), said(&*panic).as_bytes()),
         }
     }
 
     fn fail(self, error: &Error) {
         let bytes = encode(&WireError::of(error)).unwrap_or_default();
-        self.tell(Status::Failed, std::ptr::null_mut(), &bytes);
+        self.tell(PluginStatus::Failed, std::ptr::null_mut(), &bytes);
     }
 }
 
 impl Drop for Promised {
     fn drop(&mut self) {
         if let Some(done) = self.0.take() {
-            done.tell(Status::Panicked, std::ptr::null_mut(), b"the plugin has dropped the request");
+            done.tell(PluginStatus::Panicked, std::ptr::null_mut(), b"the plugin has dropped the request");
         }
     }
 }
@@ -235,7 +237,7 @@ pub(super) extern "C" fn describe<E: Exports>(config: Text, done: Done) {
     let described = catch_unwind(|| {
         let config = decode::<WireConfig>(bytes)?.read();
         let descriptor = E::descriptor();
-        encode(&Described {
+        encode(&DescribedBackend {
             scheme: descriptor.scheme.into(),
             summary: descriptor.summary.into(),
             package: descriptor.package.into(),
@@ -270,7 +272,7 @@ pub(super) extern "C" fn open<E: Exports>(options: Text, log: Log, done: Done) {
             Ok(Ok(backend)) => backend,
             Ok(Err(error)) => return promised.fail(&error),
             Err(panic) => {
-                return promised.tell(Status::Panicked, std::ptr::null_mut(), said(&*panic).as_bytes());
+                return promised.tell(PluginStatus::Panicked, std::ptr::null_mut(), said(&*panic).as_bytes());
             }
         };
         let described = catch_unwind(AssertUnwindSafe(|| {
@@ -282,7 +284,7 @@ pub(super) extern "C" fn open<E: Exports>(options: Text, log: Log, done: Done) {
         match described {
             Ok(Ok(bytes)) => {
                 let opened = Arc::into_raw(Arc::new(instance)).cast_mut().cast();
-                promised.tell(Status::Ok, opened, &bytes);
+                promised.tell(PluginStatus::Ok, opened, &bytes);
             }
             other => promised.answer(other),
         }
@@ -352,7 +354,7 @@ pub(super) extern "C" fn next_event(pointer: *mut c_void, invocation: u64, done:
     let listened = instance.invocations().get(&invocation).map(|(listened, _)| Arc::clone(listened));
     match listened {
         Some(listened) => listened.next(promised),
-        None => promised.tell(Status::Ended, std::ptr::null_mut(), &[]),
+        None => promised.tell(PluginStatus::Ended, std::ptr::null_mut(), &[]),
     }
 }
 

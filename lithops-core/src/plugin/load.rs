@@ -16,7 +16,7 @@ use super::{
     Header, PREFIX, SYMBOL, Text, Vtable,
     abi::HEADER_WORDS,
     remote::{Remote, ask_now},
-    wire::{Described, WireConfig, decode, encode},
+    wire::{DescribedBackend, WireConfig, decode, encode},
 };
 use crate::{
     compute::{BackendDescriptor, BackendOptions, Capabilities, ComputeBackend},
@@ -77,8 +77,8 @@ pub fn load(path: &Path) -> Result<&'static Plugin> {
         let config = encode(&WireConfig::of(&Config::default(), "")).unwrap_or_default();
         (header.vtable.describe)(super::Text::of(&config), done);
     })?;
-    let described: Described = decode(&described)?;
-    let Described { scheme, summary, package, version, keys, .. } = described;
+    let described: DescribedBackend = decode(&described)?;
+    let DescribedBackend { scheme, summary, package, version, keys, .. } = described;
     let [scheme, summary, package, version] = [scheme, summary, package, version].map(|text| &*text.leak());
     let keys: Vec<_> = keys.into_iter().map(super::wire::WireKey::leak).collect();
     let descriptor = Box::leak(Box::new(BackendDescriptor {
@@ -157,7 +157,7 @@ impl Plugin {
     pub fn capabilities(&self, config: &Config) -> Result<Capabilities> {
         let config = encode(&WireConfig::of(config, self.descriptor.scheme))?;
         let described = ask_now(|done| (self.vtable.describe)(super::Text::of(&config), done))?;
-        decode::<Described>(&described)?.capabilities.map_err(super::wire::WireError::read)
+        decode::<DescribedBackend>(&described)?.capabilities.map_err(super::wire::WireError::read)
     }
 
     /// Makes the backend.

@@ -23,7 +23,7 @@ mod load;
 mod remote;
 mod wire;
 
-pub use abi::{ABI, Answer, Done, Header, Log, MAGIC, PREFIX, SYMBOL, Status, Text, Vtable};
+pub use abi::{ABI, Done, Header, Log, MAGIC, PREFIX, PluginAnswer, PluginStatus, SYMBOL, Text, Vtable};
 pub use export::Exports;
 #[cfg(feature = "plugins")]
 pub use load::{Plugin, load, loaded};

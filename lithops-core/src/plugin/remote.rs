@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tracing::level_filters::LevelFilter;
 
 use super::{
-    Answer, Done, Plugin, Status, Text, forward,
+    Done, Plugin, PluginAnswer, PluginStatus, Text, forward,
     guest::kinds,
     wire::{Invoked, Opened, Operation, Scale, WireConfig, WireError, WireOptions, decode, encode},
 };
@@ -63,8 +63,8 @@ impl fmt::Debug for Remote {
 
 /// Somebody who waits for an answer, and what becomes of an answer that nobody waits for any more.
 struct Waiting {
-    sender: oneshot::Sender<Answer>,
-    abandoned: Box<dyn FnOnce(Answer) + Send>,
+    sender: oneshot::Sender<PluginAnswer>,
+    abandoned: Box<dyn FnOnce(PluginAnswer) + Send>,
 }
 
 /// Hands an answer to whoever waits for it.
@@ -73,17 +73,17 @@ extern "C" fn answered(context: *mut c_void, status: u32, opened: *mut c_void, b
     // SAFETY: it is that box, and this is called once; the plugin keeps the bytes during the call.
     let (waiting, bytes) = unsafe { (Box::from_raw(context.cast::<Waiting>()), bytes.bytes().to_vec()) };
     let Waiting { sender, abandoned } = *waiting;
-    if let Err(answer) = sender.send(Answer { status: Status::of(status), opened, bytes }) {
+    if let Err(answer) = sender.send(PluginAnswer { status: PluginStatus::of(status), opened, bytes }) {
         abandoned(answer);
     }
 }
 
 /// Asks a plugin, and waits for its answer as a task does; what is answered to nobody goes to `abandoned`.
 fn ask(
-    abandoned: impl FnOnce(Answer) + Send + 'static,
+    abandoned: impl FnOnce(PluginAnswer) + Send + 'static,
     asking: impl FnOnce(Done),
-) -> impl Future<Output = Result<Answer>> {
-    let (sender, answer) = oneshot::channel::<Answer>();
+) -> impl Future<Output = Result<PluginAnswer>> {
+    let (sender, answer) = oneshot::channel::<PluginAnswer>();
     let waiting = Waiting { sender, abandoned: Box::new(abandoned) };
     asking(Done { context: Box::into_raw(Box::new(waiting)).cast(), call: answered });
     async move {
@@ -98,21 +98,21 @@ pub(super) fn ask_now(asking: impl FnOnce(Done)) -> Result<Vec<u8>> {
         #[expect(unsafe_code, reason = "what this function has made of a box")]
         // SAFETY: it is that box, and this is called once; the plugin keeps the bytes during the call.
         let (sender, bytes) =
-            unsafe { (Box::from_raw(context.cast::<mpsc::Sender<Answer>>()), bytes.bytes().to_vec()) };
+            unsafe { (Box::from_raw(context.cast::<mpsc::Sender<PluginAnswer>>()), bytes.bytes().to_vec()) };
         // Whoever has asked waits for it.
-        let _ = sender.send(Answer { status: Status::of(status), opened, bytes });
+        let _ = sender.send(PluginAnswer { status: PluginStatus::of(status), opened, bytes });
     }
-    let (sender, answer) = mpsc::channel::<Answer>();
+    let (sender, answer) = mpsc::channel::<PluginAnswer>();
     asking(Done { context: Box::into_raw(Box::new(sender)).cast(), call: answered });
     let answer = answer.recv();
     Ok(read(answer.map_err(|_| Error::new(ErrorKind::Unexpected, "a plugin gave no answer"))?)?.bytes)
 }
 
-fn read(answer: Answer) -> Result<Answer> {
+fn read(answer: PluginAnswer) -> Result<PluginAnswer> {
     match answer.status {
-        Status::Ok | Status::Ended => Ok(answer),
-        Status::Failed => Err(decode::<WireError>(&answer.bytes)?.read()),
-        Status::Panicked => {
+        PluginStatus::Ok | PluginStatus::Ended => Ok(answer),
+        PluginStatus::Failed => Err(decode::<WireError>(&answer.bytes)?.read()),
+        PluginStatus::Panicked => {
             let words = String::from_utf8_lossy(&answer.bytes).into_owned();
             Err(Error::new(ErrorKind::Unexpected, format!("the plugin has panicked: {words}"))
                 .with_hint("it is a fault of the plugin; this program goes on"))
@@ -144,7 +144,7 @@ impl Remote {
         let config = WireConfig::of(&config, scheme);
         let options =
             encode(&WireOptions { config, program, worker_processes, max_workers, secrets, level })?;
-        let close = |answer: Answer| {
+        let close = |answer: PluginAnswer| {
             if !answer.opened.is_null() {
                 (plugin.vtable.drop)(answer.opened);
             }
@@ -162,7 +162,7 @@ impl Remote {
     /// An operation that gives an invocation; one that nobody waits for any more is listened to no more.
     async fn invoked(&self, operation: Operation, request: &[u8]) -> Result<Invocation> {
         let instance = Arc::clone(&self.instance);
-        let abandoned = move |answer: Answer| {
+        let abandoned = move |answer: PluginAnswer| {
             if let Ok(Invoked { number, .. }) = decode(&answer.bytes) {
                 drop(Listened { instance, number });
             }
@@ -195,7 +195,7 @@ impl Instance {
         &self,
         operation: Operation,
         request: &[u8],
-        abandoned: impl FnOnce(Answer) + Send + 'static,
+        abandoned: impl FnOnce(PluginAnswer) + Send + 'static,
     ) -> Result<Vec<u8>> {
         let answer = ask(abandoned, |done| {
             (self.plugin.vtable.call)(self.pointer, operation as u32, Text::of(request), done);
@@ -217,7 +217,7 @@ impl Listened {
         let Instance { plugin, pointer } = &*self.instance;
         let answer = ask(|_| {}, |done| (plugin.vtable.next_event)(*pointer, self.number, done));
         let answer = answer.await?;
-        Ok((answer.status == Status::Ok).then(|| answer.bytes.into()))
+        Ok((answer.status == PluginStatus::Ok).then(|| answer.bytes.into()))
     }
 }
 

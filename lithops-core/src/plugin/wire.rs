@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     compute::{Capabilities, CloseMode},
-    config::{Config, Key, Origin, Status, Value},
+    config::{Config, Key, KeyStatus, Origin, Value},
     error::{Error, ErrorKind, Result, Retry},
     protocol::{Launch, Program, Secrets},
 };
@@ -90,7 +90,7 @@ pub(super) struct WireOptions {
 
 /// What a backend is.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Described {
+pub(super) struct DescribedBackend {
     pub(super) scheme: String,
     pub(super) summary: String,
     pub(super) package: String,
@@ -135,9 +135,9 @@ pub(super) struct WireKey {
 impl WireKey {
     pub(super) fn of(key: &Key) -> Self {
         let (status, note) = match key.status {
-            Status::Used => (0, ""),
-            Status::Accepted(note) => (1, note),
-            Status::Refused(reason) => (2, reason),
+            KeyStatus::Used => (0, ""),
+            KeyStatus::Accepted(note) => (1, note),
+            KeyStatus::Refused(reason) => (2, reason),
         };
         let (name, doc, note) = (key.name.into(), key.doc.into(), note.into());
         Self { name, doc, status, note, found_file_may_set: key.found_file_may_set }
@@ -149,9 +149,9 @@ impl WireKey {
         let Self { name, doc, status, note, found_file_may_set } = self;
         let [name, doc, note] = [name, doc, note].map(|text| &*text.leak());
         let status = match status {
-            0 => Status::Used,
-            1 => Status::Accepted(note),
-            _ => Status::Refused(note),
+            0 => KeyStatus::Used,
+            1 => KeyStatus::Accepted(note),
+            _ => KeyStatus::Refused(note),
         };
         Key { name, status, doc, found_file_may_set }
     }

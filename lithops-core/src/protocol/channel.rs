@@ -41,7 +41,7 @@ const MAX_ARRIVED: usize = 32;
 pub fn channel(stream: UnixStream) -> Result<(FrameReader<Incoming>, Outbox)> {
     stream.set_nonblocking(true)?;
     let outbox = Outbox::new(stream.try_clone()?);
-    let arrived = Arrived::default();
+    let arrived = ReceivedFds::default();
     // Only its reading side: else each time the peer reads, this process would be woken.
     let stream = watched(stream, Interest::READABLE)?;
     let incoming = Incoming { stream, arrived: arrived.clone() };
@@ -59,7 +59,7 @@ pub(super) fn watched(stream: UnixStream, interest: Interest) -> io::Result<Asyn
 #[derive(Debug)]
 pub struct Incoming {
     stream: AsyncFd<UnixStream>,
-    arrived: Arrived,
+    arrived: ReceivedFds,
 }
 
 impl FrameReader<Incoming> {
@@ -103,21 +103,21 @@ impl AsyncRead for Incoming {
 #[derive(Debug)]
 pub struct BlockingFrames {
     incoming: BufReader<BlockingIncoming>,
-    arrived: Arrived,
+    arrived: ReceivedFds,
     regions: Regions,
 }
 
 #[derive(Debug)]
 struct BlockingIncoming {
     stream: Arc<UnixStream>,
-    arrived: Arrived,
+    arrived: ReceivedFds,
 }
 
 impl BlockingFrames {
     /// The frames that come through `stream`.
     #[must_use]
     pub fn new(stream: Arc<UnixStream>) -> Self {
-        let (arrived, regions) = (Arrived::default(), Regions::default());
+        let (arrived, regions) = (ReceivedFds::default(), Regions::default());
         let incoming = BlockingIncoming { stream, arrived: arrived.clone() };
         Self { incoming: BufReader::with_capacity(64 << 10, incoming), arrived, regions }
     }
@@ -179,7 +179,7 @@ struct Received {
     with_descriptors: bool,
 }
 
-fn receive(stream: &UnixStream, room: &mut [MaybeUninit<u8>], arrived: &Arrived) -> io::Result<Received> {
+fn receive(stream: &UnixStream, room: &mut [MaybeUninit<u8>], arrived: &ReceivedFds) -> io::Result<Received> {
     let (bytes, is_cut, came) = receive_message(stream, room)?;
     let with_descriptors = came.is_some() || is_cut;
     if with_descriptors {
@@ -263,9 +263,9 @@ enum Came {
 
 /// Descriptors that have come, in the order of the frames they belong to.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Arrived(Arc<Mutex<VecDeque<Came>>>);
+pub(super) struct ReceivedFds(Arc<Mutex<VecDeque<Came>>>);
 
-impl Arrived {
+impl ReceivedFds {
     /// Takes a loan off the front of a body, and what came with it.
     pub(super) fn loan(&self, body: &mut Bytes) -> Result<Loan> {
         let (Ok(start), Ok(len)) = (body.try_get_u64_le(), body.try_get_u64_le()) else {
@@ -352,8 +352,8 @@ mod tests {
         let loan = Regions::shared().lend(&[7; 100]).expect("there is room");
         let mut frame = shared_header(FrameKind::Report, 3, &loan).to_vec();
         frame.extend_from_slice(b"abc");
-        let error =
-            read_frame_with(&mut frame.as_slice(), &Arrived::default()).expect_err("nothing came with it");
+        let error = read_frame_with(&mut frame.as_slice(), &ReceivedFds::default())
+            .expect_err("nothing came with it");
         assert!(error.to_string().contains("did not come"), "{error}");
     }
 
@@ -364,7 +364,7 @@ mod tests {
         let mut regions = Regions::shared();
         let loans = [1, 2].map(|byte| regions.lend(&vec![byte; LONG]).expect("there is room"));
         loans.iter().for_each(|loan| send_lent(&ours, FrameKind::Report, b"abc", loan).expect("sends"));
-        let arrived = Arrived::default();
+        let arrived = ReceivedFds::default();
         let mut incoming = BlockingIncoming { stream: Arc::new(theirs), arrived: arrived.clone() };
         arrived.lock().push_back(Came::Lost);
         // The mark is that of an earlier message, whose frame is read first.
@@ -387,7 +387,7 @@ mod tests {
         {
             let (file, held) = (descriptors[0], descriptors[1]);
             let both = [file, held].map(|descriptor| descriptor.try_clone_to_owned().expect("a descriptor"));
-            let arrived = Arrived::default();
+            let arrived = ReceivedFds::default();
             arrived.lock().push_back(Came::Here(both.into()));
             let mut body = Bytes::from([u64::to_le_bytes(start), u64::to_le_bytes(len)].concat());
             let lent =

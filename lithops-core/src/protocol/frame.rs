@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::channel::Arrived;
+use super::channel::ReceivedFds;
 use crate::{
     error::{Error, ErrorKind, Result},
     memory::{LONG, Loan, Region, Regions},
@@ -53,7 +53,7 @@ pub enum FrameKind {
     Forget = 7,
     /// [`Cancel`](super::Cancel): end these calls, wherever they are.
     Cancel = 8,
-    /// [`Processes`](super::Processes): from now on so many calls of the job may run at once.
+    /// [`Processes`](super::SetProcesses): from now on so many calls of the job may run at once.
     Processes = 9,
     /// [`Secrets`](super::Secrets): what opens the storage, before the first job.
     Secrets = 10,
@@ -129,7 +129,7 @@ impl Frame {
     }
 
     /// A frame whose body has come, with the loan that it begins with, if it does.
-    fn of(kind: FrameKind, ends_elsewhere: bool, mut body: Bytes, arrived: &Arrived) -> Result<Self> {
+    fn of(kind: FrameKind, ends_elsewhere: bool, mut body: Bytes, arrived: &ReceivedFds) -> Result<Self> {
         let end = if ends_elsewhere { Some(arrived.loan(&mut body)?) } else { None };
         Ok(Self { kind, body, end })
     }
@@ -201,11 +201,11 @@ fn parse_header(header: &[u8]) -> Result<(FrameKind, usize)> {
 /// # Errors
 /// When the stream fails, ends inside a frame, or carries something else.
 pub fn read_frame(stream: &mut impl Read) -> Result<Option<Frame>> {
-    read_frame_with(stream, &Arrived::default())
+    read_frame_with(stream, &ReceivedFds::default())
 }
 
 /// The same, where `arrived` takes what comes with the bytes.
-pub(super) fn read_frame_with(stream: &mut impl Read, arrived: &Arrived) -> Result<Option<Frame>> {
+pub(super) fn read_frame_with(stream: &mut impl Read, arrived: &ReceivedFds) -> Result<Option<Frame>> {
     let mut header = [0; HEADER_LEN];
     let mut filled = 0;
     while filled < HEADER_LEN {
@@ -257,7 +257,7 @@ pub struct FrameReader<R> {
     long: Option<Long>,
     regions: Regions,
     /// What has come with the bytes.
-    arrived: Arrived,
+    arrived: ReceivedFds,
 }
 
 #[derive(Debug)]
@@ -282,12 +282,12 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// The same, for one of very many streams over which little comes.
     pub fn with_block(stream: R, block: usize) -> Self {
         let (buffer, block) = (BytesMut::with_capacity(block), block.max(MIN_ROOM));
-        let (arrived, regions) = (Arrived::default(), Regions::default());
+        let (arrived, regions) = (ReceivedFds::default(), Regions::default());
         Self { stream, buffer, block, long: None, regions, arrived }
     }
 
     /// The same, where `arrived` takes what comes with the bytes.
-    pub(super) fn with_arrived(stream: R, arrived: Arrived) -> Self {
+    pub(super) fn with_arrived(stream: R, arrived: ReceivedFds) -> Self {
         Self { arrived, ..Self::new(stream) }
     }
 

@@ -8,7 +8,7 @@ use super::Launch;
 use crate::{
     bytes::Bytes,
     id::JobId,
-    storage::{Locator, Parcel},
+    storage::{BlobRef, Locator},
 };
 
 /// What a worker needs to know of itself, sent once by the client.
@@ -49,7 +49,7 @@ pub struct JobSpec {
     /// The encoded values of its `Shared<T>` parameters, in order.
     pub shared: Vec<Bytes>,
     /// Where they are instead, when they are too large for a message; a sub-worker is sent the values.
-    pub stored_shared: Vec<Parcel>,
+    pub stored_shared: Vec<BlobRef>,
     /// The most bytes of arguments or outcomes in one message; more go through the storage.
     pub inline_limit: Option<u64>,
     /// Where its storage is; no secret in it.
@@ -138,7 +138,7 @@ impl Deadline {
 
 /// Changes how many calls of a job may run at once in a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Processes {
+pub struct SetProcesses {
     /// The job.
     pub job: JobId,
     /// As many.

@@ -55,7 +55,7 @@ pub use fleet_key::FleetKey;
 pub use frame::{Frame, FrameKind, FrameReader, HEADER_LEN, MAX_FRAME, MAX_VALUE, frame_header, read_frame};
 pub use hello::{About, Hello, PROTOCOL, Role};
 pub use job::{
-    Cancel, Deadline, DurableSpec, Forget, JobSpec, ParentCall, Processes, Program, Secrets, Setup,
+    Cancel, Deadline, DurableSpec, Forget, JobSpec, ParentCall, Program, Secrets, SetProcesses, Setup,
 };
 pub use launch::Launch;
 pub use logs::{LogEntry, Logs};

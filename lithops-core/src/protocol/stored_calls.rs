@@ -6,7 +6,7 @@ use super::{Calls, Frame, FrameKind, Payloads, Run, malformed};
 use crate::{
     bytes::Bytes,
     error::Result,
-    storage::{Parcel, StorageClient},
+    storage::{BlobRef, StorageClient},
 };
 
 /// A run of calls whose arguments are in a parcel. It is the column of all arguments of that parcel, of which these
@@ -22,7 +22,7 @@ pub struct StoredCalls {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Place {
-    parcel: Parcel,
+    blob: BlobRef,
     /// How many arguments the parcel has, and how many come before the first of these.
     arguments: u32,
     skipped: u32,
@@ -36,8 +36,8 @@ impl StoredCalls {
     pub async fn put(storage: &StorageClient, key: String, calls: &Calls) -> Result<Self> {
         let mut column = Vec::with_capacity(calls.arguments.encoded_len());
         calls.arguments.write(&mut column);
-        let parcel = Parcel::put(storage, key, column.into()).await?;
-        let place = Place { parcel, arguments: calls.run.count, skipped: 0 };
+        let blob = BlobRef::put(storage, key, column.into()).await?;
+        let place = Place { blob, arguments: calls.run.count, skipped: 0 };
         Ok(Self { run: calls.run, queued_at: calls.queued_at, place })
     }
 
@@ -54,12 +54,12 @@ impl StoredCalls {
     /// # Errors
     /// When they cannot be read, or are not those that were stored.
     pub async fn load(&self, storage: &StorageClient) -> Result<Calls> {
-        let Place { parcel, arguments, skipped } = &self.place;
+        let Place { blob, arguments, skipped } = &self.place;
         let (skipped, count) = (u64::from(*skipped), u64::from(self.run.count));
         let column = if count == u64::from(*arguments) {
-            parcel.get(storage).await?
+            blob.get(storage).await?
         } else {
-            part_of(parcel, storage, u64::from(*arguments), skipped, count).await?
+            part_of(blob, storage, u64::from(*arguments), skipped, count).await?
         };
         let arguments = Payloads::read(&column.into_inner(), self.run.count)?;
         Ok(Calls { run: self.run, batch: 0, queued_at: self.queued_at, arguments })
@@ -91,20 +91,20 @@ impl StoredCalls {
 
 /// The column of some of the arguments: their ends are read, then their bytes.
 async fn part_of(
-    parcel: &Parcel,
+    blob: &BlobRef,
     storage: &StorageClient,
     arguments: u64,
     skipped: u64,
     count: u64,
 ) -> Result<Bytes> {
     let before = u64::from(skipped > 0);
-    let ends = parcel.range(storage, (skipped - before) * 4..(skipped + count) * 4).await?;
+    let ends = blob.range(storage, (skipped - before) * 4..(skipped + count) * 4).await?;
     let ends: Vec<u32> =
         ends.chunks_exact(4).map(|end| u32::from_le_bytes([end[0], end[1], end[2], end[3]])).collect();
     let (base, ends) = if before == 1 { (ends[0], &ends[1..]) } else { (0, &ends[..]) };
     let last = ends.last().copied().unwrap_or(base);
     let data = arguments * 4;
-    let values = parcel.range(storage, data + u64::from(base)..data + u64::from(last)).await?;
+    let values = blob.range(storage, data + u64::from(base)..data + u64::from(last)).await?;
     let mut column = Vec::with_capacity(ends.len() * 4 + values.len());
     ends.iter().for_each(|end| column.extend_from_slice(&end.saturating_sub(base).to_le_bytes()));
     column.extend_from_slice(&values);

@@ -3,7 +3,7 @@
 use super::{Frame, FrameKind, Report, Run, malformed};
 use crate::{
     error::Result,
-    storage::{Parcel, StorageClient},
+    storage::{BlobRef, StorageClient},
 };
 
 /// A report that is in a parcel.
@@ -12,7 +12,7 @@ pub struct StoredReport {
     /// The calls that it is about.
     pub run: Run,
     /// Where it is.
-    pub parcel: Parcel,
+    pub blob: BlobRef,
 }
 
 impl StoredReport {
@@ -21,7 +21,7 @@ impl StoredReport {
     /// # Errors
     /// When it cannot be read, or is not what was stored.
     pub async fn load(&self, storage: &StorageClient) -> Result<Report> {
-        let report = Report::read(&self.parcel.get(storage).await?.into_inner())?;
+        let report = Report::read(&self.blob.get(storage).await?.into_inner())?;
         if report.header.run != self.run {
             return Err(malformed("a stored report is about other calls"));
         }
@@ -35,7 +35,7 @@ impl StoredReport {
     pub fn write(&self, out: &mut Vec<u8>) -> Result<()> {
         let mut run = Vec::with_capacity(Run::LEN);
         self.run.write(&mut run);
-        Frame::write(FrameKind::StoredReport, &(run, &self.parcel), out)
+        Frame::write(FrameKind::StoredReport, &(run, &self.blob), out)
     }
 
     /// Decodes a frame.
@@ -43,7 +43,7 @@ impl StoredReport {
     /// # Errors
     /// When it is malformed.
     pub fn read(frame: &Frame) -> Result<Self> {
-        let (run, parcel): (Vec<u8>, Parcel) = frame.decode()?;
-        Ok(Self { run: Run::read(&run)?, parcel })
+        let (run, blob): (Vec<u8>, BlobRef) = frame.decode()?;
+        Ok(Self { run: Run::read(&run)?, blob })
     }
 }

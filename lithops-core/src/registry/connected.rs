@@ -56,8 +56,8 @@ impl Connected {
         let mut found = Vec::new();
         for finding in config_check::findings(&self.config, &self.registry)? {
             let severity = match finding.severity {
-                config::Severity::Error => Severity::Error,
-                config::Severity::Note => Severity::Warning,
+                config::FindingSeverity::Error => Severity::Error,
+                config::FindingSeverity::Note => Severity::Warning,
             };
             found.push(Check { finding: finding.message, severity, remedy: finding.hint });
         }

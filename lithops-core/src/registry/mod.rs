@@ -9,4 +9,4 @@ mod trust;
 
 pub use config_check::findings;
 pub use connected::Connected;
-pub use registry::{Backend, Registry, Source};
+pub use registry::{Backend, BackendSource, Registry};

@@ -61,18 +61,18 @@ impl Backend {
 
     /// Where the program has it from.
     #[must_use]
-    pub fn source(&self) -> Source {
+    pub fn source(&self) -> BackendSource {
         #[cfg(feature = "plugins")]
         if let Some(plugin) = self.plugin {
-            return Source::Plugin(&plugin.path);
+            return BackendSource::Plugin(&plugin.path);
         }
-        if FEATURES.contains(&self.scheme) { Source::BuiltIn } else { Source::Crate }
+        if FEATURES.contains(&self.scheme) { BackendSource::BuiltIn } else { BackendSource::Crate }
     }
 }
 
 /// Where a program has a backend from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum BackendSource {
     /// It is a feature of `lithops`.
     BuiltIn,
     /// It is a crate that the program names.
@@ -81,7 +81,7 @@ pub enum Source {
     Plugin(&'static Path),
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for BackendSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BuiltIn => f.write_str("built in"),

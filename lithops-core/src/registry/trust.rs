@@ -6,7 +6,7 @@
 
 use super::Registry;
 use crate::{
-    config::{Config, Key, Status, keys},
+    config::{Config, Key, KeyStatus, keys},
     error::{Error, ErrorKind, Result},
     storage,
 };
@@ -38,7 +38,7 @@ pub(super) fn check(config: &Config) -> Result<()> {
             }
             let place = format!("`{name}` in section `{section}` {}", located.origin.phrase());
             let advice = same.find_map(|key| match key.status {
-                Status::Refused(reason) => Some(reason),
+                KeyStatus::Refused(reason) => Some(reason),
                 _ => None,
             });
             refused.push((place, advice));

@@ -1,4 +1,4 @@
-//! [`Parcel`]: an object of a job, by name and digests.
+//! [`BlobRef`]: an object of a job, by name and digests.
 
 use std::ops::Range;
 
@@ -19,13 +19,13 @@ const AT_ONCE: usize = 4;
 
 /// An object of a job: its key and the digest of each of its blocks. This is what travels in its place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Parcel {
+pub struct BlobRef {
     key: String,
     len: u64,
     blocks: Vec<Digest>,
 }
 
-impl Parcel {
+impl BlobRef {
     /// Stores these bytes under a key.
     ///
     /// # Errors
@@ -126,20 +126,20 @@ mod tests {
         let storage = StorageClient::new(std::sync::Arc::new(crate::storage::ObjectStorage::memory()), "own");
         let len = 2 * BLOCK + 77;
         let bytes: Bytes = (0..len).map(|at| (at % 251) as u8).collect::<Vec<_>>().into();
-        let parcel = Parcel::put(&storage, "jobs/1".into(), bytes.clone()).await.expect("stored");
-        assert_eq!(*parcel.get(&storage).await.expect("read"), *bytes);
+        let blob = BlobRef::put(&storage, "jobs/1".into(), bytes.clone()).await.expect("stored");
+        assert_eq!(*blob.get(&storage).await.expect("read"), *bytes);
         for range in [0..0, 0..1, BLOCK - 1..BLOCK + 1, BLOCK..2 * BLOCK, len - 1..len, 5..len, len..len] {
-            let part = parcel.range(&storage, range.clone()).await.expect("read");
+            let part = blob.range(&storage, range.clone()).await.expect("read");
             assert_eq!(*part, bytes[narrow(range.start)..narrow(range.end)], "{range:?}");
         }
-        assert!(parcel.range(&storage, 0..len + 1).await.is_err());
+        assert!(blob.range(&storage, 0..len + 1).await.is_err());
 
         let mut changed = bytes.to_vec();
         changed[narrow(BLOCK) + 3] ^= 1;
         let (store, bucket) = (storage.storage(), storage.bucket());
         store.put(bucket, "jobs/1", changed.into(), PutMode::Overwrite).await.expect("stored");
-        assert!(parcel.range(&storage, 0..BLOCK).await.is_ok(), "that block is as it was");
-        let error = parcel.range(&storage, BLOCK..BLOCK + 1).await.expect_err("another block");
+        assert!(blob.range(&storage, 0..BLOCK).await.is_ok(), "that block is as it was");
+        let error = blob.range(&storage, BLOCK..BLOCK + 1).await.expect_err("another block");
         assert!(error.to_string().contains("`jobs/1` is not what was stored"), "{error}");
     }
 }

@@ -20,7 +20,7 @@ pub mod own_keys;
 mod parts;
 mod patience;
 
-pub use blob::{BLOCK, Parcel};
+pub use blob::{BLOCK, BlobRef};
 pub use client::{CloudObject, StorageClient};
 pub use contract::{ObjectMeta, PutMode, Storage, StorageCapabilities, StorageInfo, too_large, wrong_length};
 pub use credentials::{Credentials, give};
@@ -31,7 +31,7 @@ pub use local::{openness, temporary_folder};
 pub use locator::Locator;
 pub use names::check_bucket;
 pub use objects::{ObjectStorage, out_of_bounds};
-pub use patience::Patience;
+pub use patience::StorageRetryPolicy;
 pub(crate) use patience::{insist, may_succeed_later, was_given_up};
 
 #[cfg(test)]

@@ -22,8 +22,8 @@ use super::{
         local::{self, Files},
     },
     memory, names,
-    parts::{self, PART, Target},
-    patience::Patience,
+    parts::{self, PART, UploadTarget},
+    patience::StorageRetryPolicy,
 };
 use crate::{
     bytes::Bytes,
@@ -40,7 +40,7 @@ pub struct ObjectStorage {
     info: StorageInfo,
     capabilities: StorageCapabilities,
     network: Option<Network>,
-    patience: Patience,
+    patience: StorageRetryPolicy,
     /// Where objects are files, named as the file system allows.
     files: Option<Files>,
 }
@@ -77,7 +77,7 @@ impl ObjectStorage {
                 ..StorageCapabilities::default()
             },
             network: None,
-            patience: Patience::none(),
+            patience: StorageRetryPolicy::none(),
             files: Some(Files::below(root)),
         })
     }
@@ -90,7 +90,7 @@ impl ObjectStorage {
             info: StorageInfo { scheme: memory::SCHEME, location: "memory of this process".to_owned() },
             capabilities: StorageCapabilities::default(),
             network: None,
-            patience: Patience::none(),
+            patience: StorageRetryPolicy::none(),
             files: None,
         }
     }
@@ -101,7 +101,7 @@ impl ObjectStorage {
         store: Arc<S>,
         info: StorageInfo,
         capabilities: StorageCapabilities,
-        patience: Patience,
+        patience: StorageRetryPolicy,
     ) -> Self {
         let network = Some(Network { parts: Arc::<S>::clone(&store), pages: Arc::<S>::clone(&store) });
         Self { store, info, capabilities, network, patience, files: None }
@@ -259,8 +259,13 @@ impl Storage for ObjectStorage {
             (Some(_), PutMode::IfAbsent) => self.put_if_absent(bucket, key, &path, &bytes).await,
             (Some(network), PutMode::Overwrite) if bytes.len() > PART => {
                 let pieces = stream::once(future::ready(Ok(Bytes::from(bytes)))).boxed();
-                let target =
-                    Target { store: &*network.parts, patience: &self.patience, path: &path, bucket, key };
+                let target = UploadTarget {
+                    store: &*network.parts,
+                    patience: &self.patience,
+                    path: &path,
+                    bucket,
+                    key,
+                };
                 parts::upload(&target, pieces).await
             }
             (Some(_), PutMode::Overwrite) => {
@@ -315,7 +320,7 @@ impl Storage for ObjectStorage {
             let first = stream::iter(first.into_iter().map(|piece| Ok(Bytes::from(piece))));
             let pieces = first.chain(pieces).boxed();
             let target =
-                Target { store: &*network.parts, patience: &self.patience, path: &path, bucket, key };
+                UploadTarget { store: &*network.parts, patience: &self.patience, path: &path, bucket, key };
             return parts::upload(&target, pieces).await;
         }
         let fault = |error| translate(error, "store", bucket, key);

@@ -7,7 +7,7 @@ use object_store::{
     path::Path,
 };
 
-use super::{faults::translate, patience::Patience};
+use super::{faults::translate, patience::StorageRetryPolicy};
 use crate::{bytes::Bytes, error::Result};
 
 /// The size of a part. Stores take parts from 5 MiB, and 10,000 of them: 78 GiB in all.
@@ -16,17 +16,20 @@ pub(super) const PART: usize = 8 << 20;
 const AT_ONCE: usize = 4;
 
 /// What is uploaded to.
-pub(super) struct Target<'a> {
+pub(super) struct UploadTarget<'a> {
     pub(super) store: &'a dyn MultipartStore,
-    pub(super) patience: &'a Patience,
+    pub(super) patience: &'a StorageRetryPolicy,
     pub(super) path: &'a Path,
     pub(super) bucket: &'a str,
     pub(super) key: &'a str,
 }
 
 /// Stores an object that comes in pieces; nobody sees it before it is complete, or after the pieces ended with an error.
-pub(super) async fn upload(target: &Target<'_>, pieces: BoxStream<'static, Result<Bytes>>) -> Result<()> {
-    let Target { store, patience, path, bucket, key } = *target;
+pub(super) async fn upload(
+    target: &UploadTarget<'_>,
+    pieces: BoxStream<'static, Result<Bytes>>,
+) -> Result<()> {
+    let UploadTarget { store, patience, path, bucket, key } = *target;
     let fault = |error| translate(error, "store", bucket, key);
     let id = patience.run(|_| async { store.create_multipart(path).await.map_err(fault) }).await?;
     let id = &id;

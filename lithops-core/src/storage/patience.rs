@@ -1,4 +1,4 @@
-//! [`Patience`]: how a storage behind a network is asked: how many requests at once, how often again, and after which
+//! [`StorageRetryPolicy`]: how a storage behind a network is asked: how many requests at once, how often again, and after which
 //! pauses.
 
 use std::{
@@ -27,7 +27,7 @@ const TRIES: &str = "tries";
 
 /// How a storage is asked. Clones share the limit of requests at once.
 #[derive(Debug, Clone)]
-pub struct Patience {
+pub struct StorageRetryPolicy {
     at_once: Option<Arc<Semaphore>>,
     shortest: Duration,
     longest: Duration,
@@ -39,7 +39,7 @@ pub struct Patience {
     reached: Arc<AtomicBool>,
 }
 
-impl Patience {
+impl StorageRetryPolicy {
     /// What becomes of a storage behind a network: 256 requests at once; one that fails for a while is made again for
     /// a minute, with pauses that double from 100 ms to 5 s and vary, so that clients do not come back together.
     #[must_use]
@@ -97,7 +97,7 @@ impl Patience {
     }
 
     /// Makes a request until it succeeds, fails for good, or patience is at an end: its own, or that of another
-    /// `Patience` below it, so that retries do not multiply. `request` is told whether an earlier try has failed in
+    /// `StorageRetryPolicy` below it, so that retries do not multiply. `request` is told whether an earlier try has failed in
     /// such a way that it may have happened all the same.
     ///
     /// # Errors
@@ -159,7 +159,7 @@ impl Patience {
 /// Makes an operation on Lithops' own objects again while that may help, in a storage that does so itself and in one
 /// that does not: a minute in all, of whichever makes it again.
 pub(crate) async fn insist<T, F: Future<Output = Result<T>>>(mut operation: impl FnMut() -> F) -> Result<T> {
-    Patience::own().run(|_| operation()).await
+    StorageRetryPolicy::own().run(|_| operation()).await
 }
 
 /// Whether the same operation may succeed when it is tried again.
@@ -191,7 +191,7 @@ mod tests {
             let done = asked.get() == 4;
             async move { if done { Ok(7) } else { Err(fault(Retry::Later)) } }
         };
-        assert_eq!(Patience::network().run(request).await.unwrap(), 7);
+        assert_eq!(StorageRetryPolicy::network().run(request).await.unwrap(), 7);
     }
 
     #[tokio::test]
@@ -201,15 +201,18 @@ mod tests {
             asked.set(asked.get() + 1);
             async { Err::<(), _>(fault(Retry::Never)) }
         };
-        Patience::network().run(request).await.unwrap_err();
+        StorageRetryPolicy::network().run(request).await.unwrap_err();
         assert_eq!(asked.get(), 1);
-        let error = Patience::none().run(|_| async { Err::<(), _>(fault(Retry::Later)) }).await.unwrap_err();
+        let error = StorageRetryPolicy::none()
+            .run(|_| async { Err::<(), _>(fault(Retry::Later)) })
+            .await
+            .unwrap_err();
         assert_eq!(error.context().count(), 0);
     }
 
     #[test]
     fn pauses_double_and_vary_within_bounds() {
-        let patience = Patience::network();
+        let patience = StorageRetryPolicy::network();
         for (tries, least, most) in [(1, 50, 150), (2, 100, 300), (20, 2500, 7500)] {
             let pause = patience.pause(tries).as_millis();
             assert!((least..=most).contains(&pause), "{tries}: {pause}");

@@ -16,7 +16,7 @@
 //!                              +----------------> suspect (dispatched alone)
 //!
 //!   any state but committed -- settle, cancel --> committed
-//!   held (for very long) ----- straggler -------> held, and once more by another worker: its twin
+//!   held (for very long) ----- straggler -------> held, and once more by another worker: its backup attempt
 //! ```
 //!
 //! - A call is dispatched at least once and committed exactly once: an outcome of a committed call is dropped. A
@@ -25,7 +25,7 @@
 //!   At the second it becomes a suspect: its range goes to a worker that has nothing else, and when that is lost too,
 //!   the range is split, until a call that keeps killing its workers is alone. Only then does a loss count against its
 //!   budget, so that neighbours are never blamed.
-//! - A twin is a second attempt while the first goes on. The success of either commits; a failure or loss of the twin
+//! - A backup attempt is a second attempt while the first goes on. The success of either commits; a failure or loss of the backup attempt
 //!   counts for nothing.
 //! - Calls are kept as ranges, so that a job of a million calls that goes well needs a handful of entries.
 
@@ -59,7 +59,7 @@ pub struct Tracker {
     committed: Ranges,
     held: BTreeMap<u64, Held>,
     /// Second attempts of calls that are held.
-    twins: BTreeMap<u64, Held>,
+    backups: BTreeMap<u64, Held>,
     waiting: BTreeMap<u64, (u64, u32)>,
     suspects: BTreeMap<u64, (u64, u32)>,
     /// When the pause is over, the call, its next attempt.
@@ -133,7 +133,7 @@ impl Tracker {
                 return;
             }
         }
-        cut_out(&mut self.twins, call, call + 1);
+        cut_out(&mut self.backups, call, call + 1);
         self.commit(call, call + 1, steps);
     }
 
@@ -146,7 +146,7 @@ impl Tracker {
             steps.push(Step::Again(call, call + 1));
         } else {
             self.tried.remove(&call);
-            cut_out(&mut self.twins, call, call + 1);
+            cut_out(&mut self.backups, call, call + 1);
             self.committed.insert(call, call + 1);
             steps.push(Step::CommitLost { call, attempt });
         }
@@ -168,7 +168,7 @@ impl Tracker {
     }
 
     /// Takes calls out of their holders' hands; if an attempt is given, only those on it, and if a holder is given, only
-    /// its own: a twin has the number of the attempt that follows when the first worker is lost. Returns what was taken.
+    /// its own: a backup attempt has the number of the attempt that follows when the first worker is lost. Returns what was taken.
     fn release(&mut self, first: u64, end: u64, on: Option<(u32, Option<u64>)>) -> Vec<(u64, u64)> {
         let concerns = |held: &Held| {
             on.is_none_or(|(attempt, holder)| {
@@ -198,7 +198,7 @@ impl Tracker {
 
     /// Calls that have an outcome after all are not tried again.
     fn forget(&mut self, first: u64, end: u64) {
-        cut_out(&mut self.twins, first, end);
+        cut_out(&mut self.backups, first, end);
         cut_out(&mut self.waiting, first, end);
         cut_out(&mut self.suspects, first, end);
         if !self.paused.is_empty() {
@@ -222,12 +222,12 @@ impl Tracking for Tracker {
         if cut < end {
             self.waiting.insert(cut, (end, attempt));
         }
-        Some(Dispatch { first, end: cut, attempt, suspect: false, twin: false })
+        Some(Dispatch { first, end: cut, attempt, suspect: false, backup: false })
     }
 
     fn take_suspect(&mut self) -> Option<Dispatch> {
         let (first, (end, attempt)) = self.suspects.pop_first()?;
-        Some(Dispatch { first, end, attempt, suspect: true, twin: false })
+        Some(Dispatch { first, end, attempt, suspect: true, backup: false })
     }
 
     fn put_back(&mut self, dispatch: Dispatch) {
@@ -273,8 +273,8 @@ impl Tracking for Tracker {
 
     fn straggler(&mut self, before: Duration, limit: u64) -> Option<(Dispatch, u64)> {
         let alone = |first: u64, end: u64| {
-            let start = self.twins.range(..=first).next_back().map_or(first, |(start, _)| *start);
-            !self.twins.range(start..end).any(|(_, twin)| twin.end > first)
+            let start = self.backups.range(..=first).next_back().map_or(first, |(start, _)| *start);
+            !self.backups.range(start..end).any(|(_, backup)| backup.end > first)
         };
         let held = self.held.iter().filter(|(first, held)| {
             // A suspect must not take others with it.
@@ -282,13 +282,14 @@ impl Tracking for Tracker {
         });
         let (first, held) = held.min_by_key(|(_, held)| held.since)?;
         let end = held.end.min(first.saturating_add(limit.max(1)));
-        let dispatch = Dispatch { first: *first, end, attempt: held.attempt + 1, suspect: false, twin: true };
+        let dispatch =
+            Dispatch { first: *first, end, attempt: held.attempt + 1, suspect: false, backup: true };
         Some((dispatch, held.holder))
     }
 
     fn dispatched(&mut self, dispatch: Dispatch, holder: u64, now: Duration) {
-        let Dispatch { first, end, attempt, suspect, twin } = dispatch;
-        let hands = if twin { &mut self.twins } else { &mut self.held };
+        let Dispatch { first, end, attempt, suspect, backup } = dispatch;
+        let hands = if backup { &mut self.backups } else { &mut self.held };
         hands.insert(first, Held { end, attempt, holder, suspect, since: now });
     }
 
@@ -313,7 +314,7 @@ impl Tracking for Tracker {
     }
 
     fn holder_lost(&mut self, holder: u64) -> Vec<Step> {
-        self.twins.retain(|_, twin| twin.holder != holder);
+        self.backups.retain(|_, backup| backup.holder != holder);
         let held = self.held.iter().filter(|(_, held)| held.holder == holder);
         let lost: Vec<_> = held.map(|(first, held)| (*first, *held)).collect();
         let mut steps = Vec::new();
@@ -350,7 +351,7 @@ impl Tracking for Tracker {
     }
 
     fn holder_unanswered(&mut self, holder: u64) -> Vec<Step> {
-        self.twins.retain(|_, twin| twin.holder != holder);
+        self.backups.retain(|_, backup| backup.holder != holder);
         let held = self.held.iter().filter(|(_, held)| held.holder == holder);
         let back: Vec<_> = held.map(|(first, held)| (*first, *held)).collect();
         let mut steps = Vec::new();
@@ -359,7 +360,7 @@ impl Tracking for Tracker {
             if self.policy.at_most_once {
                 (first..end).for_each(|call| self.lost_alone(call, attempt, &mut steps));
             } else {
-                self.put_back(Dispatch { first, end, attempt: attempt + 1, suspect, twin: false });
+                self.put_back(Dispatch { first, end, attempt: attempt + 1, suspect, backup: false });
                 steps.push(Step::Again(first, end));
             }
         }
@@ -367,19 +368,19 @@ impl Tracking for Tracker {
     }
 
     fn give_up(&mut self, holder: u64) {
-        self.twins.retain(|_, twin| twin.holder != holder);
+        self.backups.retain(|_, backup| backup.holder != holder);
         let held = self.held.iter().filter(|(_, held)| held.holder == holder);
         let back: Vec<_> = held.map(|(first, held)| (*first, *held)).collect();
         for (first, Held { end, attempt, suspect, .. }) in back {
             self.held.remove(&first);
-            self.put_back(Dispatch { first, end, attempt, suspect, twin: false });
+            self.put_back(Dispatch { first, end, attempt, suspect, backup: false });
         }
     }
 
     fn cancel(&mut self, known: u64) -> Vec<(u64, u64)> {
         let open = self.committed.missing(0, known);
         self.held.clear();
-        self.twins.clear();
+        self.backups.clear();
         self.waiting.clear();
         self.suspects.clear();
         self.paused.clear();
@@ -446,7 +447,7 @@ mod tests {
         let mut tracker = Tracker::new(policy);
         tracker.set_total(calls);
         tracker.dispatched(
-            Dispatch { first: 0, end: calls, attempt: 1, suspect: false, twin: false },
+            Dispatch { first: 0, end: calls, attempt: 1, suspect: false, backup: false },
             0,
             ZERO,
         );
@@ -471,7 +472,7 @@ mod tests {
         let due = tracker.next_wake().expect("a pause");
         tracker.wake(due);
         let again = tracker.take_waiting(9).expect("waits");
-        assert_eq!(again, Dispatch { first: 0, end: 1, attempt: 2, suspect: false, twin: false });
+        assert_eq!(again, Dispatch { first: 0, end: 1, attempt: 2, suspect: false, backup: false });
         tracker.dispatched(again, 1, ZERO);
         assert_eq!(tracker.holder_lost(1), [Step::Again(0, 1)]);
         let again = tracker.take_suspect().expect("a suspect");
@@ -502,11 +503,11 @@ mod tests {
         assert_eq!(tracker.report(None, 4, 8, 1, &|_| Verdict::Unstarted, ZERO), [Step::Again(4, 8)]);
         assert_eq!(
             tracker.take_waiting(3),
-            Some(Dispatch { first: 4, end: 7, attempt: 1, suspect: false, twin: false })
+            Some(Dispatch { first: 4, end: 7, attempt: 1, suspect: false, backup: false })
         );
         assert_eq!(
             tracker.take_waiting(3),
-            Some(Dispatch { first: 7, end: 8, attempt: 1, suspect: false, twin: false })
+            Some(Dispatch { first: 7, end: 8, attempt: 1, suspect: false, backup: false })
         );
     }
 
@@ -537,21 +538,21 @@ mod tests {
     }
 
     #[test]
-    fn of_a_call_and_its_twin_the_first_success_counts_and_failures_only_of_the_call_itself() {
+    fn of_a_call_and_its_backup_the_first_success_counts_and_failures_only_of_the_call_itself() {
         let mut tracker = held(Policy::default(), 4);
         tracker.report(None, 1, 4, 1, &|_| Verdict::Ok, ZERO);
         assert_eq!(
             tracker.straggler(ZERO, 9).map(|(dispatch, holder)| (dispatch.first, dispatch.end, holder)),
             Some((0, 1, 0))
         );
-        let (twin, _) = tracker.straggler(ZERO, 9).expect("it is held");
-        tracker.dispatched(twin, 7, ZERO);
-        assert_eq!(tracker.straggler(ZERO, 9), None, "it has a twin");
-        assert_eq!(tracker.report(None, 0, 1, twin.attempt, &|_| FAILED, ZERO), [Step::Drop(0, 1)]);
+        let (backup, _) = tracker.straggler(ZERO, 9).expect("it is held");
+        tracker.dispatched(backup, 7, ZERO);
+        assert_eq!(tracker.straggler(ZERO, 9), None, "it has a backup attempt");
+        assert_eq!(tracker.report(None, 0, 1, backup.attempt, &|_| FAILED, ZERO), [Step::Drop(0, 1)]);
         assert_eq!(tracker.holder_lost(7), []);
-        let (twin, _) = tracker.straggler(ZERO, 9).expect("its twin is lost");
-        tracker.dispatched(twin, 8, ZERO);
-        assert_eq!(tracker.report(None, 0, 1, twin.attempt, &|_| Verdict::Ok, ZERO), [Step::Commit(0, 1)]);
+        let (backup, _) = tracker.straggler(ZERO, 9).expect("its backup is lost");
+        tracker.dispatched(backup, 8, ZERO);
+        assert_eq!(tracker.report(None, 0, 1, backup.attempt, &|_| Verdict::Ok, ZERO), [Step::Commit(0, 1)]);
         assert_eq!(tracker.holder_lost(0), []);
         assert!(tracker.is_finished());
     }
@@ -583,16 +584,19 @@ mod tests {
     }
 
     #[test]
-    fn a_failing_twin_does_not_answer_for_the_attempt_that_follows_a_lost_worker() {
+    fn a_failing_backup_does_not_answer_for_the_attempt_that_follows_a_lost_worker() {
         let mut tracker = held(Policy::default(), 1);
-        let (twin, _) = tracker.straggler(ZERO, 9).expect("it is held");
-        tracker.dispatched(twin, 7, ZERO);
+        let (backup, _) = tracker.straggler(ZERO, 9).expect("it is held");
+        tracker.dispatched(backup, 7, ZERO);
         assert_eq!(tracker.holder_lost(0), [Step::Again(0, 1)]);
         let again = tracker.take_waiting(9).expect("it waits");
-        assert_eq!(again.attempt, twin.attempt, "the twin and the new attempt have one number");
+        assert_eq!(again.attempt, backup.attempt, "the backup attempt and the new attempt have one number");
         tracker.dispatched(again, 8, ZERO);
-        assert_eq!(tracker.report(Some(7), 0, 1, twin.attempt, &|_| FAILED, ZERO), [Step::Drop(0, 1)]);
-        assert_eq!(tracker.report(Some(7), 0, 1, twin.attempt, &|_| Verdict::Lost, ZERO), [Step::Drop(0, 1)]);
+        assert_eq!(tracker.report(Some(7), 0, 1, backup.attempt, &|_| FAILED, ZERO), [Step::Drop(0, 1)]);
+        assert_eq!(
+            tracker.report(Some(7), 0, 1, backup.attempt, &|_| Verdict::Lost, ZERO),
+            [Step::Drop(0, 1)]
+        );
         assert_eq!(
             tracker.report(Some(8), 0, 1, again.attempt, &|_| Verdict::Ok, ZERO),
             [Step::Commit(0, 1)]
@@ -600,7 +604,7 @@ mod tests {
     }
 
     proptest! {
-        /// Random reports, duplicates, twins, losses, calls that are settled, and a job that is cancelled: every call is
+        /// Random reports, duplicates, backup attempts, losses, calls that are settled, and a job that is cancelled: every call is
         /// committed exactly once, a failure only by the worker that has the call, and nothing is left over. and losses: every call is committed exactly once, and nothing is left over.
         #[test]
         fn exactly_once(script in prop::collection::vec((0u64..30, 1u64..10, 0u8..10, 0u64..4), 0..120), retries in 0u32..3, cancelled in any::<bool>()) {
@@ -618,7 +622,7 @@ mod tests {
                 }
             };
             for first in (0..30).step_by(6) {
-                tracker.dispatched(Dispatch { first, end: first + 6, attempt: 1, suspect: false, twin: false }, first % 4, ZERO);
+                tracker.dispatched(Dispatch { first, end: first + 6, attempt: 1, suspect: false, backup: false }, first % 4, ZERO);
             }
             for (round, (first, count, what, holder)) in script.into_iter().enumerate() {
                 let now = Duration::from_millis(round as u64 * 40);
@@ -629,9 +633,9 @@ mod tests {
                     6 => apply(&tracker.holder_unanswered(holder)),
                     7 => apply(&tracker.settle(first, end).into_iter().map(|(from, to)| Step::Commit(from, to)).collect::<Vec<_>>()),
                     8 | 9 => {
-                        // No worker is the twin of its own calls.
-                        if let Some((twin, _)) = tracker.straggler(now, count).filter(|(_, with)| *with != holder) {
-                            tracker.dispatched(twin, holder, now);
+                        // No worker is the backup attempt of its own calls.
+                        if let Some((backup, _)) = tracker.straggler(now, count).filter(|(_, with)| *with != holder) {
+                            tracker.dispatched(backup, holder, now);
                         }
                     }
                     what => {

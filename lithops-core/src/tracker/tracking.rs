@@ -14,7 +14,7 @@ pub struct Dispatch {
     /// Whether they must be the only calls their worker has.
     pub suspect: bool,
     /// Whether another worker has them too.
-    pub twin: bool,
+    pub backup: bool,
 }
 
 /// What a report says of a call.
@@ -77,7 +77,7 @@ pub trait Tracking: Debug + Send {
     /// Commits calls that have an outcome from elsewhere, wherever they are. Returns those that had none.
     fn settle(&mut self, first: u64, end: u64) -> Vec<(u64, u64)>;
     /// The calls that have been held for longest, at most `limit`, if that is since `before` or longer and they have
-    /// no twin; and who holds them.
+    /// no backup attempt; and who holds them.
     fn straggler(&mut self, before: Duration, limit: u64) -> Option<(Dispatch, u64)>;
     /// Notes that calls are in the hands of a worker.
     fn dispatched(&mut self, dispatch: Dispatch, holder: u64, now: Duration);

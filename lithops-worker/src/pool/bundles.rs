@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use lithops_core::{
     error::Result,
-    journal::{Bundle, Journal, Stored},
+    journal::{ChunkOutcomes, Journal, Stored},
     protocol::{Calls, DurableSpec, JobSpec, LogEntry, Report, Tag},
     storage::StorageClient,
     tracker::Ranges,
@@ -26,7 +26,7 @@ pub(super) struct Bundles {
 struct Chunk {
     /// The calls that were given to this worker and have not been reported.
     open: Ranges,
-    bundle: Bundle,
+    bundle: ChunkOutcomes,
     /// How many outcomes the bundle has.
     there: u64,
     /// Something of it went to the client as it is.
@@ -48,7 +48,7 @@ pub(super) struct Whole {
     journal: Arc<Result<Journal>>,
     chunk: u64,
     calls: (u64, u64),
-    bundle: Bundle,
+    bundle: ChunkOutcomes,
 }
 
 impl Bundles {
@@ -157,7 +157,7 @@ impl Whole {
 /// The outcomes of a chunk after they were to be stored.
 #[derive(Debug)]
 pub(super) struct Kept {
-    pub(super) bundle: Bundle,
+    pub(super) bundle: ChunkOutcomes,
     /// They are what is stored.
     pub(super) stored: bool,
     /// Another has stored them.

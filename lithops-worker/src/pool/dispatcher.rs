@@ -43,7 +43,7 @@ async fn serve(pool: &mut Pool, client: &mut FrameReader<Incoming>) -> Result<()
                 }
             }
             Some(event) = pool.happened.recv() => pool.slot_event(event)?,
-            Some(done) = pool.parcels.happened.recv() => pool.parcel(done)?,
+            Some(done) = pool.payload_store.happened.recv() => pool.blob(done)?,
             Some((job, kept)) = pool.stored.recv() => pool.stored(job, kept)?,
             () = tokio::task::yield_now(), if pool.starts_more => {}
             () = &mut timer, if idle_ticks < IDLE_TICKS => {

@@ -14,10 +14,10 @@ use lithops_core::{
     id::JobId,
     journal::Journal,
     protocol::{
-        Calls, Cancel, Deadline, Forget, Frame, FrameKind, HEADER_LEN, JobSpec, Processes, Run, StoredCalls,
-        StoredReport, lost_report,
+        Calls, Cancel, Deadline, Forget, Frame, FrameKind, HEADER_LEN, JobSpec, Run, SetProcesses,
+        StoredCalls, StoredReport, lost_report,
     },
-    storage::{Parcel, StorageClient},
+    storage::{BlobRef, StorageClient},
 };
 use tokio::sync::mpsc;
 
@@ -25,7 +25,7 @@ use super::{Pool, deadline::Due, job::Job, nesting::Owner, state::write_report};
 
 /// What the pool fetches from the storage, and what it stores there.
 #[derive(Debug)]
-pub(super) struct Parcels {
+pub(super) struct PayloadStore {
     done: mpsc::UnboundedSender<Done>,
     /// What has been fetched or stored.
     pub(super) happened: mpsc::UnboundedReceiver<Done>,
@@ -55,7 +55,7 @@ pub(super) struct Depot {
     is_durable: bool,
 }
 
-impl Parcels {
+impl PayloadStore {
     pub(super) fn new() -> Self {
         let (done, happened) = mpsc::unbounded_channel();
         Self { done, happened, arriving: HashMap::new(), deadlines: HashMap::new() }
@@ -88,16 +88,16 @@ impl Depot {
     }
 
     /// Removes a parcel that nobody will fetch; of a job that leaves nothing else behind, all there is.
-    async fn clear(&self, parcel: &Parcel) -> Result<()> {
+    async fn clear(&self, blob: &BlobRef) -> Result<()> {
         let journal = self.journal()?;
-        if self.is_durable { journal.remove(parcel.key()).await } else { journal.delete().await }
+        if self.is_durable { journal.remove(blob.key()).await } else { journal.delete().await }
     }
 
-    async fn put(&self, report: Bytes) -> Result<Parcel> {
+    async fn put(&self, report: Bytes) -> Result<BlobRef> {
         let journal = self.journal()?;
         let marked = !self.is_marked.load(Ordering::Relaxed) && journal.mark().await?;
-        let key = journal.parcel(&JobId::generate().to_string());
-        let put = Parcel::put(self.storage()?, key, report.into()).await;
+        let key = journal.blob(&JobId::generate().to_string());
+        let put = BlobRef::put(self.storage()?, key, report.into()).await;
         if put.is_ok() {
             self.is_marked.store(true, Ordering::Relaxed);
         } else if marked && !self.is_durable {
@@ -111,7 +111,7 @@ impl Depot {
 impl Pool {
     /// Keeps a frame of a job that is not there yet. Returns whether it was one.
     pub(super) fn waits_for_job(&mut self, owner: Owner, frame: &Frame) -> Result<bool> {
-        if self.parcels.arriving.is_empty() {
+        if self.payload_store.arriving.is_empty() {
             return Ok(false);
         }
         let job = match frame.kind {
@@ -119,14 +119,14 @@ impl Pool {
             FrameKind::StoredCalls => StoredCalls::read(frame)?.run.job,
             FrameKind::Forget => frame.decode::<Forget>()?.job,
             FrameKind::Cancel => frame.decode::<Cancel>()?.job,
-            FrameKind::Processes => frame.decode::<Processes>()?.job,
+            FrameKind::Processes => frame.decode::<SetProcesses>()?.job,
             FrameKind::Deadline => frame.decode::<Deadline>()?.job,
             FrameKind::Job => frame.decode::<JobSpec>()?.job,
             _ => return Ok(false),
         };
-        let Some(waiting) = self.parcels.arriving.get_mut(&job) else { return Ok(false) };
+        let Some(waiting) = self.payload_store.arriving.get_mut(&job) else { return Ok(false) };
         if frame.kind == FrameKind::Deadline {
-            self.parcels.deadlines.insert(job, Due::of(&frame.decode()?));
+            self.payload_store.deadlines.insert(job, Due::of(&frame.decode()?));
         } else {
             waiting.push((owner, frame.clone()));
         }
@@ -135,15 +135,15 @@ impl Pool {
 
     /// Fetches the shared values of a job; what is sent of it meanwhile waits.
     pub(super) fn fetch_job(&mut self, owner: Owner, mut spec: JobSpec) {
-        self.parcels.arriving.entry(spec.job).or_default();
-        let (done, stored) = (self.parcels.done.clone(), std::mem::take(&mut spec.stored_shared));
+        self.payload_store.arriving.entry(spec.job).or_default();
+        let (done, stored) = (self.payload_store.done.clone(), std::mem::take(&mut spec.stored_shared));
         let depot = Depot::of(&spec);
         tokio::spawn(async move {
             let values = async {
                 let depot = depot.as_ref().ok_or_else(no_storage)?;
                 let mut values = Vec::new();
-                for parcel in &stored {
-                    values.push(parcel.get(depot.storage()?).await?);
+                for blob in &stored {
+                    values.push(blob.get(depot.storage()?).await?);
                 }
                 Ok(values)
             };
@@ -155,7 +155,7 @@ impl Pool {
     /// Fetches the arguments of calls.
     pub(super) fn fetch_calls(&self, owner: Owner, stored: StoredCalls) {
         let depot = self.jobs.get(&stored.run.job).and_then(Job::depot);
-        let done = self.parcels.done.clone();
+        let done = self.payload_store.done.clone();
         tokio::spawn(async move {
             let calls = async {
                 let depot = depot.as_ref().ok_or_else(no_storage)?;
@@ -171,11 +171,11 @@ impl Pool {
         if job.spec.inline_limit.is_none_or(|limit| body.len() as u64 <= limit) {
             return false;
         }
-        let (depot, done, body) = (job.depot(), self.parcels.done.clone(), body.clone());
+        let (depot, done, body) = (job.depot(), self.payload_store.done.clone(), body.clone());
         tokio::spawn(async move {
             let stored = async {
                 let depot = depot.as_ref().ok_or_else(no_storage)?;
-                Ok(StoredReport { run, parcel: depot.put(body).await? })
+                Ok(StoredReport { run, blob: depot.put(body).await? })
             };
             let stored = stored.await;
             let _ = done.send(Done::Report(run, depot, stored));
@@ -184,12 +184,12 @@ impl Pool {
     }
 
     /// Takes in what has been fetched or stored.
-    pub(super) fn parcel(&mut self, done: Done) -> Result<()> {
+    pub(super) fn blob(&mut self, done: Done) -> Result<()> {
         match done {
             Done::Job(owner, spec, values) => {
                 let mut spec = *spec;
-                let waiting = self.parcels.arriving.remove(&spec.job).unwrap_or_default();
-                let deadline = self.parcels.deadlines.remove(&spec.job);
+                let waiting = self.payload_store.arriving.remove(&spec.job).unwrap_or_default();
+                let deadline = self.payload_store.deadlines.remove(&spec.job);
                 if !self.nested.hears(owner) {
                     return Ok(());
                 }
@@ -238,7 +238,7 @@ impl Pool {
                 tokio::spawn(async move {
                     // Should that fail, `lithops clean` does it.
                     if let Some(depot) = depot {
-                        let _ = depot.clear(&stored.parcel).await;
+                        let _ = depot.clear(&stored.blob).await;
                     }
                 });
                 Ok(())

@@ -12,7 +12,7 @@ use lithops_core::{
     process::START_LIMIT,
     protocol::{
         Calls, Cancel, Deadline, Forget, Frame, FrameKind, HEADER_LEN, Hello, JobSpec, LogEntry, Logs,
-        Outbox, Processes, Report, ReportBuilder, ReportHeader, Secrets, Setup, StoredCalls, Tag,
+        Outbox, Report, ReportBuilder, ReportHeader, Secrets, SetProcesses, Setup, StoredCalls, Tag,
         frame_header, unstarted_report,
     },
     storage,
@@ -30,7 +30,7 @@ use super::{
     memory::{self, Memory},
     nesting::{Nested, Owner},
     offspring,
-    parcels::Parcels,
+    parcels::PayloadStore,
     sharing::take_back_all,
     shortage::Shortage,
     slot::{Doing, Slot},
@@ -79,7 +79,7 @@ pub struct Pool {
     pub(super) stored: mpsc::UnboundedReceiver<(JobId, Kept)>,
     storing: mpsc::UnboundedSender<(JobId, Kept)>,
     /// What messages cannot hold.
-    pub(super) parcels: Parcels,
+    pub(super) payload_store: PayloadStore,
     /// For what sub-workers share and the client is sent.
     regions: Regions,
 }
@@ -110,7 +110,7 @@ impl Pool {
             happened,
             stored,
             storing,
-            parcels: Parcels::new(),
+            payload_store: PayloadStore::new(),
             regions: Regions::default(),
         }
     }
@@ -167,7 +167,7 @@ impl Pool {
                 }
             }
             FrameKind::Processes => {
-                let Processes { job, worker_processes } = frame.decode()?;
+                let SetProcesses { job, worker_processes } = frame.decode()?;
                 let job = self.jobs.get_mut(&job).filter(|job| job.owner == owner);
                 // It may be forgotten already.
                 if let Some(job) = job {

@@ -5,7 +5,7 @@ use std::{cell::Cell, sync::OnceLock};
 use lithops_core::{
     error::{CallError, CallErrorKind},
     fork,
-    function::{Entry, JobScope, Run, Scope, find},
+    function::{Entry, JobScope, RunFn, Scope, find},
     partition::split,
     protocol::Calls,
 };
@@ -59,8 +59,8 @@ impl Job {
             shared_taken: Cell::new(0),
         };
         let outcome = panics::catch(|| match entry.run {
-            Run::Sync(run) => run(&scope, input, out),
-            Run::Async(run) => runtime()?.block_on(run(&scope, input, out)),
+            RunFn::Sync(run) => run(&scope, input, out),
+            RunFn::Async(run) => runtime()?.block_on(run(&scope, input, out)),
         });
         if fork::is_copy() {
             end_copy(&outcome);

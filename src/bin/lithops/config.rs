@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, Subcommand};
 use lithops::{
     Capabilities, PlanRequest, Registry,
-    config::{self, Entry, Environment, Severity, Sources},
+    config::{self, ConfigEntry, Environment, FindingSeverity, Sources},
 };
 use serde::Serialize;
 
@@ -40,7 +40,7 @@ pub(crate) struct Options {
 #[derive(Debug, Serialize)]
 struct Shown<'a> {
     found_in: Option<String>,
-    values: Vec<Entry<'a>>,
+    values: Vec<ConfigEntry<'a>>,
 }
 
 /// What was found wrong, as programs read it.
@@ -52,7 +52,7 @@ struct Checked {
 
 #[derive(Debug, Serialize)]
 struct Finding {
-    severity: Severity,
+    severity: FindingSeverity,
     message: String,
     hint: Option<String>,
     origin: Option<String>,
@@ -80,7 +80,7 @@ impl Options {
             Some(place) => format!("found in {place}"),
             None => "no configuration was found: these are the defaults".to_owned(),
         });
-        for Entry { section, key, value, origin } in shown.values {
+        for ConfigEntry { section, key, value, origin } in shown.values {
             print::line(format_args!("{section}.{key}: {value}  # {origin}"))?;
         }
         Ok(ExitCode::SUCCESS)
@@ -89,12 +89,12 @@ impl Options {
     fn check(self) -> lithops::Result<ExitCode> {
         let (json, config) = (self.json, self.load()?);
         let checked = Checked { found_in: found_in(&config), findings: findings(&config)? };
-        let wrong = checked.findings.iter().any(|finding| finding.severity == Severity::Error);
+        let wrong = checked.findings.iter().any(|finding| finding.severity == FindingSeverity::Error);
         if json {
             print::json(&checked)?;
         } else {
             for finding in &checked.findings {
-                let severity = if finding.severity == Severity::Error { "error" } else { "note" };
+                let severity = if finding.severity == FindingSeverity::Error { "error" } else { "note" };
                 let hint = finding.hint.as_ref().map(|hint| format!(": {hint}")).unwrap_or_default();
                 print::line(format_args!("{severity}: {}{hint}", finding.message))?;
             }
@@ -166,7 +166,7 @@ fn findings(config: &config::Config) -> lithops::Result<Vec<Finding>> {
 
 fn unusable(error: &lithops::Error) -> Finding {
     Finding {
-        severity: Severity::Error,
+        severity: FindingSeverity::Error,
         message: error.message().to_owned(),
         hint: error.hint().map(str::to_owned),
         origin: error.context().find(|(name, _)| *name == "origin").map(|(_, origin)| origin.to_owned()),

@@ -11,7 +11,7 @@ use clap::Args;
 use lithops::{
     Auto, Capabilities, Count, Durations, Error, ErrorKind, Objective, Plan, PlanRequest, Platform, Registry,
     WorkerWish, Workload,
-    config::{Config, Environment, Origin, Severity, Sources, Value},
+    config::{Config, Environment, FindingSeverity, Origin, Sources, Value},
     simulate, svg,
 };
 
@@ -185,7 +185,7 @@ impl PlanJob {
             config.set(backend.scheme, "runtime_cpu", Value::from(cpus), Origin::Argument("--cpus"));
         }
         let findings = lithops::findings(config, &registry)?;
-        if let Some(wrong) = findings.into_iter().find(|finding| finding.severity == Severity::Error) {
+        if let Some(wrong) = findings.into_iter().find(|finding| finding.severity == FindingSeverity::Error) {
             return Err(wrong.into());
         }
         Ok((backend.scheme.to_owned(), backend.capabilities(config)?))

@@ -13,8 +13,8 @@ use lithops_core::{
     bytes::Bytes,
     error::Result,
     storage::{
-        Credentials, Locator, ObjectMeta, ObjectStorage, Patience, PutMode, Storage, StorageCapabilities,
-        StorageInfo, check_bucket, descriptor,
+        Credentials, Locator, ObjectMeta, ObjectStorage, PutMode, Storage, StorageCapabilities, StorageInfo,
+        StorageRetryPolicy, check_bucket, descriptor,
     },
 };
 use object_store::aws::AwsCredentialProvider;
@@ -34,7 +34,7 @@ pub struct S3Storage {
     locator: Locator,
     info: StorageInfo,
     credentials: AwsCredentialProvider,
-    patience: Patience,
+    patience: StorageRetryPolicy,
     buckets: Mutex<HashMap<String, Opened>>,
 }
 
@@ -54,8 +54,8 @@ impl S3Storage {
             },
             credentials: credentials::provider(credentials),
             patience: match &locator.endpoint {
-                Some(endpoint) => Patience::network().of(endpoint),
-                None => Patience::network(),
+                Some(endpoint) => StorageRetryPolicy::network().of(endpoint),
+                None => StorageRetryPolicy::network(),
             },
             buckets: Mutex::default(),
         })

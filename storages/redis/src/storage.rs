@@ -16,8 +16,8 @@ use lithops_core::{
     bytes::Bytes,
     error::{Error, ErrorKind, Result},
     storage::{
-        Credentials, Locator, ObjectMeta, Patience, PutMode, Storage, StorageCapabilities, StorageInfo,
-        check_bucket, out_of_bounds, too_large, wrong_length,
+        Credentials, Locator, ObjectMeta, PutMode, Storage, StorageCapabilities, StorageInfo,
+        StorageRetryPolicy, check_bucket, out_of_bounds, too_large, wrong_length,
     },
 };
 use redis::{RedisResult, aio::MultiplexedConnection, cmd, pipe};
@@ -48,7 +48,7 @@ pub(crate) fn connect(locator: &Locator, credentials: &Credentials) -> Result<Ar
 pub struct RedisStorage {
     location: String,
     connections: Arc<Connections>,
-    patience: Patience,
+    patience: StorageRetryPolicy,
 }
 
 impl RedisStorage {
@@ -60,7 +60,7 @@ impl RedisStorage {
         Ok(Self {
             location: locator.endpoint.clone().unwrap_or_default(),
             connections: Arc::new(Connections::new(locator, credentials)?),
-            patience: Patience::network().of(locator.endpoint.clone().unwrap_or_default()),
+            patience: StorageRetryPolicy::network().of(locator.endpoint.clone().unwrap_or_default()),
         })
     }
 

@@ -8,9 +8,9 @@ use lithops_core::{
     board,
     config::{Config, Environment, Sources},
     digest::Digest,
-    fleet::Post,
+    fleet::JobManifest,
     id::{ActivationId, JobId},
-    journal::{Bundle, JobRecord, Journal, Owner, Segment},
+    journal::{ChunkOutcomes, JobRecord, Journal, Owner, Segment},
     plugin::{Header, PREFIX},
     protocol::{
         Calls, Cancel, FleetKey, Frame, FrameKind, HEADER_LEN, Hello, JobSpec, Logs, PayloadsBuilder, Report,
@@ -44,9 +44,13 @@ pub const SCANNERS: &[Scanner] = &[
     Scanner { name: "report", scan: report, sample: sample_report },
     Scanner { name: "bundle", scan: bundle, sample: sample_bundle },
     Scanner { name: "record", scan: record, sample: sample_record },
-    Scanner { name: "post", scan: |bytes| drop(Post::decode(bytes)), sample: sample_post },
+    Scanner { name: "post", scan: |bytes| drop(JobManifest::decode(bytes)), sample: sample_post },
     Scanner { name: "signed_post", scan: signed, sample: sample_post },
-    Scanner { name: "commit", scan: |bytes| drop(board::Bundle::decode(bytes, 0, 4)), sample: sample_commit },
+    Scanner {
+        name: "commit",
+        scan: |bytes| drop(board::CommittedChunk::decode(bytes, 0, 4)),
+        sample: sample_commit,
+    },
     Scanner { name: "config", scan: config, sample: sample_config },
     Scanner { name: "value", scan: value, sample: sample_value },
     Scanner { name: "plugin_header", scan: header, sample: sample_header },
@@ -79,7 +83,7 @@ fn report(bytes: &[u8]) {
 }
 
 fn bundle(bytes: &[u8]) {
-    if let Ok(bundle) = Bundle::decode(&Bytes::copy_from_slice(bytes), 0, 4) {
+    if let Ok(bundle) = ChunkOutcomes::decode(&Bytes::copy_from_slice(bytes), 0, 4) {
         assert_eq!(bundle.reports.iter().map(Report::len).sum::<usize>(), 4, "one outcome for each call");
     }
 }
@@ -231,7 +235,7 @@ fn sample_report() -> Vec<u8> {
 fn sample_bundle() -> Vec<u8> {
     let report = Report::read(&sample_report().into());
     let reports = report.into_iter().collect();
-    Bundle { logs: Vec::new(), reports }.encode().unwrap_or_default()
+    ChunkOutcomes { logs: Vec::new(), reports }.encode().unwrap_or_default()
 }
 
 fn policy() -> Policy {
@@ -274,12 +278,14 @@ fn sample_value() -> Vec<u8> {
 }
 
 fn sample_post() -> Vec<u8> {
-    Post::new(spec(), (10, 4), Vec::new(), policy(), board::Terms::default()).encode().unwrap_or_default()
+    JobManifest::new(spec(), (10, 4), Vec::new(), policy(), board::LeaseConfig::default())
+        .encode()
+        .unwrap_or_default()
 }
 
 fn sample_commit() -> Vec<u8> {
-    let parts = vec![board::Part { first: 0, end: 4, content: board::Content::Lost }];
-    board::Bundle { author: "w".into(), epoch: 1, parts }.encode().to_vec()
+    let parts = vec![board::OutcomeRange { first: 0, end: 4, content: board::Content::Lost }];
+    board::CommittedChunk { author: "w".into(), epoch: 1, parts }.encode().to_vec()
 }
 
 fn sample_config() -> Vec<u8> {
@@ -308,11 +314,12 @@ mod tests {
     #[test]
     fn samples_are_taken_and_every_scanner_has_its_target() {
         assert!(Calls::read(&sample_calls().into()).is_ok() && Report::read(&sample_report().into()).is_ok());
-        assert!(Bundle::decode(&sample_bundle().into(), 0, 4).is_ok());
+        assert!(ChunkOutcomes::decode(&sample_bundle().into(), 0, 4).is_ok());
         assert!(
-            JobRecord::decode(&sample_record(), &journal()).is_ok() && Post::decode(&sample_post()).is_ok()
+            JobRecord::decode(&sample_record(), &journal()).is_ok()
+                && JobManifest::decode(&sample_post()).is_ok()
         );
-        assert!(board::Bundle::decode(&sample_commit(), 0, 4).is_ok());
+        assert!(board::CommittedChunk::decode(&sample_commit(), 0, 4).is_ok());
         let targets = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/fuzz_targets");
         let names = fs::read_dir(targets).expect("targets").flatten();
         let names = names.filter_map(|file| Some(file.path().file_stem()?.to_str()?.to_owned()));

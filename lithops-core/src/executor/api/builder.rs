@@ -7,13 +7,13 @@ use tokio::sync::broadcast;
 use super::{Executor, Mode};
 use crate::{
     compute::BackendOptions,
-    config::{Config, Environment, Origin, Severity, Sources, Value},
+    config::{Config, Environment, FindingSeverity, Origin, Sources, Value},
     error::{Error, ErrorKind, Result},
     executor::{
         core::Core,
-        job::{background::Pending, history::History},
+        job::{background::BackgroundTasks, history::History},
     },
-    fleet::Hired,
+    fleet::ClientFleet,
     nesting,
     plan::{Count, Objective, PlanRequest},
     process,
@@ -160,8 +160,9 @@ impl<M: Mode> Builder<M> {
         let config = self.configuration()?;
         let registry = Registry::of(&config)?;
         let descriptor = registry.find(config.backend())?;
-        let wrong =
-            findings(&config, &registry)?.into_iter().find(|finding| finding.severity == Severity::Error);
+        let wrong = findings(&config, &registry)?
+            .into_iter()
+            .find(|finding| finding.severity == FindingSeverity::Error);
         if let Some(finding) = wrong {
             return Err(finding.into());
         }
@@ -190,13 +191,15 @@ impl<M: Mode> Builder<M> {
         // Inside of a call the backend has one worker, however many the configuration gives a client.
         let max_workers = max_workers.min(backend.capabilities().max_workers);
         let storage = StorageClient::new(Arc::clone(&store), locator.bucket.clone());
-        let pending = Arc::new(Pending::default());
+        let pending = Arc::new(BackgroundTasks::default());
         let prefix = locator.prefix.as_deref();
         let history = History::new(storage.clone(), prefix, keeps_history, Arc::clone(&pending));
-        let terms = backend.capabilities().pull;
-        let hired = terms.map(|terms| Hired::new(&storage, &locator, secrets, terms)).transpose()?;
+        let lease_config = backend.capabilities().pull;
+        let client_fleet = lease_config
+            .map(|lease_config| ClientFleet::new(&storage, &locator, secrets, lease_config))
+            .transpose()?;
         Ok(Core {
-            hired: hired.map(Arc::new),
+            client_fleet: client_fleet.map(Arc::new),
             backend,
             storage_shared: store.capabilities().shared_between_processes,
             storage,

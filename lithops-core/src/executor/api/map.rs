@@ -53,7 +53,7 @@ impl<T: Argument, R, S, M: Mode> Map<T, R, S, M> {
         M::run(async move {
             let entry = self.entry?;
             self.inputs.check(entry, &self.options.objects)?;
-            let inputs = self.inputs.found(&self.options.objects, &self.core.surroundings()).await?;
+            let inputs = self.inputs.found(&self.options.objects, &self.core.resolve_context()).await?;
             let earlier = self.core.earlier(entry, &self.options).await?;
             self.core.plan(&self.options, inputs.exact_len().unwrap_or(0), earlier.as_ref())
         })
@@ -71,7 +71,7 @@ impl<T: Argument, R, S, M: Mode> Map<T, R, S, M> {
         self.inputs.check(entry, &self.options.objects)?;
         if self.inputs.are_wanted() {
             return Ok(Box::pin(async move {
-                let inputs = self.inputs.found(&self.options.objects, &self.core.surroundings()).await?;
+                let inputs = self.inputs.found(&self.options.objects, &self.core.resolve_context()).await?;
                 Self { entry: Ok(entry), inputs, ..self }.start()?.await
             }));
         }

@@ -13,7 +13,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     executor::{
         core::Core,
-        durable::deferred_reduce::Relay,
+        durable::deferred_reduce::DeferredReduce,
         job::{InputQueue, Inputs, JobState, Measured, encode_inputs},
         results::{FuturesList, ResponseFuture},
     },
@@ -95,7 +95,7 @@ impl<T: Argument, S, R, RS, M: Mode> MapReduce<T, S, R, RS, M> {
         let stored = self.core.stores_outcomes();
         if self.inputs.are_wanted() || self.core.plans_by_history(&self.options) || stored {
             return Ok(Box::pin(async move {
-                let around = self.core.surroundings();
+                let around = self.core.resolve_context();
                 self.inputs = self.inputs.found(&self.options.objects, &around).await?;
                 if stored {
                     return self.start_stored(by_key).await;
@@ -116,12 +116,12 @@ impl<T: Argument, S, R, RS, M: Mode> MapReduce<T, S, R, RS, M> {
         let options = JobOptions { chunksize: None, max_cost: None, ..self.options.clone() };
         let reductions = groups.as_ref().map_or(1, |groups| groups.len() as u64);
         // Should the reducer be refused, nothing runs.
-        let relay = Relay::new(&self.core, reducer, options, reductions)?;
+        let deferred_reduce = DeferredReduce::new(&self.core, reducer, options, reductions)?;
         let (queue, known) = (Arc::new(InputQueue::default()), self.inputs.exact_len());
         encode_inputs::produce(self.inputs, entry.display_name(), &queue);
         let shared = self.shared_values?.0;
         let maps = self.core.start_durable(entry, self.options, shared, known, queue).await?;
-        let (reduce, reducer_queue) = (relay.job(), Arc::new(InputQueue::default()));
+        let (reduce, reducer_queue) = (deferred_reduce.job(), Arc::new(InputQueue::default()));
         let (gathered, wanted) = (Arc::clone(&maps), Arc::clone(&reducer_queue));
         let gathered = async move {
             match groups {
@@ -129,7 +129,7 @@ impl<T: Argument, S, R, RS, M: Mode> MapReduce<T, S, R, RS, M> {
                 None => gather(&gathered, &wanted).await,
             }
         };
-        relay.start(maps, gathered, reducer_queue);
+        deferred_reduce.start(maps, gathered, reducer_queue);
         Ok(reduce)
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::{commit_buffer::Durable, payload_store::Parcels};
+use super::{commit_buffer::Durable, payload_store::PayloadStore};
 use crate::{
     compute::ComputeBackend,
     error::CallError,
@@ -39,7 +39,7 @@ pub struct Assignment {
     /// Where its outcomes are stored, when it is durable.
     pub durable: Option<Durable>,
     /// What is too large for a message, on a backend whose messages have a limit.
-    pub parcels: Option<Parcels>,
+    pub payload_store: Option<PayloadStore>,
     /// Who is told how long its calls took.
     pub learn: Option<Learn>,
     /// Tells the driver to leave the job to another.

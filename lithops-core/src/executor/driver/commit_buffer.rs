@@ -1,4 +1,4 @@
-//! [`Shelf`]: outcomes of a durable job on their way from being reported to being stored and visible.
+//! [`CommitBuffer`]: outcomes of a durable job on their way from being reported to being stored and visible.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -9,7 +9,7 @@ use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 
 use crate::{
     error::Result,
-    journal::{Bundle, Journal, Stored},
+    journal::{ChunkOutcomes, Journal, Stored},
     protocol::{LogEntry, Report},
     tracker::Ranges,
 };
@@ -24,18 +24,18 @@ const AT_ONCE: usize = 64;
 ///   reported as stored by the worker ----------------------------------------------+
 /// ```
 #[derive(Debug)]
-pub(crate) struct Shelf {
+pub(crate) struct CommitBuffer {
     journal: Journal,
     calls: u64,
     chunksize: u64,
     /// By chunk: how many outcomes, and the reports they are in.
     waiting: BTreeMap<u64, (u64, Vec<Report>)>,
     whole: VecDeque<(u64, Vec<Report>)>,
-    storing: FuturesUnordered<BoxFuture<'static, Result<(u64, Bundle)>>>,
+    storing: FuturesUnordered<BoxFuture<'static, Result<(u64, ChunkOutcomes)>>>,
     visible: Ranges,
 }
 
-impl Shelf {
+impl CommitBuffer {
     /// The shelf of a job of so many calls of which some are visible already: whole chunks.
     pub(crate) fn new(journal: Journal, calls: u64, chunksize: u64, visible: Ranges) -> Self {
         Self {
@@ -103,7 +103,8 @@ impl Shelf {
             && let Some((chunk, reports)) = self.whole.pop_front()
         {
             let range = self.calls_of(chunk);
-            let (journal, bundle) = (self.journal.clone(), Bundle { logs: logs(range.0, range.1), reports });
+            let (journal, bundle) =
+                (self.journal.clone(), ChunkOutcomes { logs: logs(range.0, range.1), reports });
             self.storing.push(Box::pin(async move {
                 let stored = journal.commit(chunk, range, &bundle).await?;
                 Ok((chunk, if let Stored::Theirs(theirs) = stored { theirs } else { bundle }))
@@ -112,7 +113,7 @@ impl Shelf {
     }
 
     /// The next chunk that is stored, and not visible yet. Pends while none is being stored.
-    pub(crate) async fn next(&mut self) -> Result<Bundle> {
+    pub(crate) async fn next(&mut self) -> Result<ChunkOutcomes> {
         loop {
             let Some(stored) = self.storing.next().await else { return std::future::pending().await };
             let (chunk, bundle) = stored?;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::StreamExt;
 
 use super::{
-    payload_store::Parcels,
+    payload_store::PayloadStore,
     run::{Driver, Kept},
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     executor::job::JobEvent,
     id::ActivationId,
     plan::Plan,
-    protocol::{Calls, Cancel, JobSpec, MAX_VALUE, Payloads, Processes, Run, StoredCalls, now_nanos},
+    protocol::{Calls, Cancel, JobSpec, MAX_VALUE, Payloads, Run, SetProcesses, StoredCalls, now_nanos},
     tracker::{Dispatch, Tracking},
 };
 
@@ -59,7 +59,7 @@ impl<T: Tracking> Driver<T> {
                 None => {
                     let calls = self.new_calls(room);
                     let (first, end, attempt) = (calls.run.first, calls.run.end(), 1);
-                    let dispatch = Dispatch { first, end, attempt, suspect: false, twin: false };
+                    let dispatch = Dispatch { first, end, attempt, suspect: false, backup: false };
                     self.hand_over(number, calls, dispatch);
                 }
             }
@@ -132,7 +132,7 @@ impl<T: Tracking> Driver<T> {
         let worker_processes = u32::try_from(plan.worker_processes()).unwrap_or(u32::MAX);
         if plan.worker_processes() != self.plan.worker_processes() {
             tracing::debug!(worker_processes, "the rest is planned anew");
-            let processes = Processes { job: self.spec.job, worker_processes };
+            let processes = SetProcesses { job: self.spec.job, worker_processes };
             self.workers.feeds().for_each(|feed| feed.send(FeedCommand::Processes(processes)));
             self.spec = Arc::new(JobSpec { worker_processes, ..(*self.spec).clone() });
             self.workers.give_at_least(u64::from(worker_processes));
@@ -148,7 +148,7 @@ impl<T: Tracking> Driver<T> {
     fn tell_processes(&self, number: u64) {
         if let (Some(_), Some(feed)) = (&self.tuning, self.workers.feed(number)) {
             let worker_processes = self.spec.worker_processes;
-            feed.send(FeedCommand::Processes(Processes { job: self.spec.job, worker_processes }));
+            feed.send(FeedCommand::Processes(SetProcesses { job: self.spec.job, worker_processes }));
         }
     }
 
@@ -217,8 +217,10 @@ impl<T: Tracking> Driver<T> {
         self.tracker.dispatched(dispatch, number, self.now());
         self.workers.given(number, (run.first, run.end()), calls.arguments.bytes(), dispatch.suspect);
         self.given.give(number, (run.first, run.end()), run.attempt);
-        if let Some(parcels) = self.parcels.clone().filter(|parcels| parcels.take(&calls)) {
-            return self.store_first(number, calls, parcels);
+        if let Some(payload_store) =
+            self.payload_store.clone().filter(|payload_store| payload_store.take(&calls))
+        {
+            return self.store_first(number, calls, payload_store);
         }
         if let Some(feed) = self.workers.feed(number) {
             feed.send(FeedCommand::Chunk(calls));
@@ -232,11 +234,11 @@ impl<T: Tracking> Driver<T> {
 
     /// The same where the arguments are too large for a message: they are stored first, once however often the calls
     /// are tried.
-    fn store_first(&mut self, number: u64, calls: Calls, parcels: Parcels) {
+    fn store_first(&mut self, number: u64, calls: Calls, payload_store: PayloadStore) {
         let (_, kept) = self.kept.range(..=calls.run.first).next_back().expect("kept until committed");
         let (whole, stored) = (kept.calls.clone(), Arc::clone(&kept.stored));
         let storing = async move {
-            let stored = stored.get_or_try_init(|| parcels.put_calls(&whole)).await?;
+            let stored = stored.get_or_try_init(|| payload_store.put_calls(&whole)).await?;
             Ok(stored.part(&calls))
         };
         if self.workers.feed(number).is_some() {
@@ -276,7 +278,7 @@ impl<T: Tracking> Driver<T> {
         let skip = u32::try_from(again.first - first).unwrap_or(u32::MAX);
         let count = u32::try_from(again.end.min(kept.run.end()) - again.first).unwrap_or(u32::MAX);
         let mut calls = kept.slice(skip, count);
-        if calls.run.end() < again.end && !again.twin {
+        if calls.run.end() < again.end && !again.backup {
             self.tracker.put_back(Dispatch { first: calls.run.end(), ..again });
         }
         calls.run = Run {
@@ -389,8 +391,8 @@ impl<T: Tracking> Driver<T> {
                     self.end_invocation(id);
                 }
                 let ended = futures_util::stream::once(async { None });
-                let events = match &self.parcels {
-                    Some(parcels) => parcels.open(invocation.events),
+                let events = match &self.payload_store {
+                    Some(payload_store) => payload_store.open(invocation.events),
                     None => invocation.events,
                 };
                 let events = events.map(Some).chain(ended).map(move |event| (number, event));

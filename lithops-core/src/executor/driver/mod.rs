@@ -34,5 +34,5 @@ pub(super) mod workers;
 
 pub use assignment::{Assignment, Ended, RetryIf};
 pub use commit_buffer::Durable;
-pub use payload_store::Parcels;
+pub use payload_store::PayloadStore;
 pub use run::{drive, drive_with};

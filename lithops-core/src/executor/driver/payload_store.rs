@@ -1,4 +1,4 @@
-//! [`Parcels`]: what a job's client sends and fetches through the storage, because a message cannot hold it.
+//! [`PayloadStore`]: what a job's client sends and fetches through the storage, because a message cannot hold it.
 
 use std::sync::{
     Arc,
@@ -16,7 +16,7 @@ use crate::{
     id::JobId,
     journal::Journal,
     protocol::{Calls, JobSpec, StoredCalls, StoredReport, lost_report},
-    storage::{Parcel, StorageClient},
+    storage::{BlobRef, StorageClient},
 };
 
 /// What stands around spec and arguments in a message, at most.
@@ -26,7 +26,7 @@ const AT_ONCE: usize = 8;
 
 /// What a job's client sends and fetches through the storage. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Parcels {
+pub struct PayloadStore {
     /// The most bytes in one message, and what is left of that beside what is said of the job.
     limit: u64,
     room: Arc<AtomicU64>,
@@ -43,10 +43,10 @@ pub struct Parcels {
 
 impl Core {
     /// The parcels of a job, if there are messages on its backend that can be too large.
-    pub(crate) fn parcels(&self, job: JobId) -> Option<Parcels> {
+    pub(crate) fn payload_store(&self, job: JobId) -> Option<PayloadStore> {
         let capabilities = self.backend.capabilities();
         let limit = capabilities.payload_limit.filter(|_| capabilities.pull.is_none())?;
-        Some(Parcels {
+        Some(PayloadStore {
             limit,
             room: Arc::new(AtomicU64::new(limit)),
             scheme: self.backend.info().scheme,
@@ -59,7 +59,7 @@ impl Core {
     }
 }
 
-impl Parcels {
+impl PayloadStore {
     /// The most bytes in one message.
     pub(crate) fn limit(&self) -> u64 {
         self.limit
@@ -118,7 +118,7 @@ impl Parcels {
             let this = self.clone();
             let storing = async move {
                 let (storage, key) = this.place(&what).await?;
-                Parcel::put(storage, key, value).await.map_err(|error| cannot_store(&what(), error))
+                BlobRef::put(storage, key, value).await.map_err(|error| cannot_store(&what(), error))
             };
             stored_shared.push(self.store(storing).await?);
         }
@@ -130,13 +130,13 @@ impl Parcels {
         &self,
         events: BoxStream<'static, Result<Event>>,
     ) -> BoxStream<'static, Result<Event>> {
-        let parcels = self.clone();
+        let payload_store = self.clone();
         let opened = events.map(move |event| {
-            let parcels = parcels.clone();
+            let payload_store = payload_store.clone();
             async move {
                 match event {
                     Ok(Event { activation, kind: EventKind::StoredReport(stored) }) => {
-                        Ok(Event { activation, kind: parcels.fetch(&stored).await })
+                        Ok(Event { activation, kind: payload_store.fetch(&stored).await })
                     }
                     event => event,
                 }
@@ -178,7 +178,7 @@ impl Parcels {
         let marked = self.marked.get_or_try_init(|| async { self.journal.mark().await.map(drop) });
         marked.await.map_err(|error| cannot_store(&what(), error))?;
         // No two clients of a job have the same.
-        Ok((storage, self.journal.parcel(&JobId::generate().to_string())))
+        Ok((storage, self.journal.blob(&JobId::generate().to_string())))
     }
 
     fn unreachable(&self, what: &(impl std::fmt::Display + ?Sized)) -> Error {
@@ -206,8 +206,8 @@ fn cannot_store(what: &str, error: Error) -> Error {
 pub(crate) fn shared_parts(
     limit: Option<u64>,
     values: Vec<Bytes>,
-    stored: &[Parcel],
-) -> (Vec<Bytes>, Vec<Parcel>) {
+    stored: &[BlobRef],
+) -> (Vec<Bytes>, Vec<BlobRef>) {
     let bytes = values.iter().map(|value| value.len() as u64).sum::<u64>();
     if limit.is_some_and(|limit| bytes > limit) {
         (Vec::new(), stored.to_vec())

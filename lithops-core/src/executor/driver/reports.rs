@@ -11,7 +11,7 @@ use crate::{
     compute::{Event, EventKind, ExitReason, FeedCommand, Liveness},
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
     executor::job::JobEvent,
-    journal::Bundle,
+    journal::ChunkOutcomes,
     protocol::{Cancel, Report, Run, Tag, blank_header, failed_report, failed_together, lost_report},
     tracker::{Step, Tracking, Verdict},
 };
@@ -113,9 +113,9 @@ impl<T: Tracking> Driver<T> {
         let run = report.header.run;
         self.count_run();
         self.workers.reported(number, (run.first, run.end()));
-        if let (Some(shelf), true) = (&mut self.shelf, report.header.stored) {
+        if let (Some(commit_buffer), true) = (&mut self.commit_buffer, report.header.stored) {
             // These are the outcomes, whatever else has been reported of the calls.
-            let fresh = shelf.take_stored(report);
+            let fresh = commit_buffer.take_stored(report);
             for (first, end) in self.tracker.settle(run.first, run.end()) {
                 self.let_go(first, end);
             }
@@ -171,7 +171,7 @@ impl<T: Tracking> Driver<T> {
             }
         }
         if self.pace.is_some() {
-            self.end_twins(number, &committed);
+            self.end_backups(number, &committed);
         }
         self.commit(committed);
         self.tune();
@@ -229,8 +229,8 @@ impl<T: Tracking> Driver<T> {
         self.job.tell(|| JobEvent::Retried { job: self.job.id(), first, end });
     }
 
-    /// Of a call and its twin one is done: the other need not go on.
-    fn end_twins(&mut self, done_by: u64, committed: &[Report]) {
+    /// Of a call and its backup attempt one is done: the other need not go on.
+    fn end_backups(&mut self, done_by: u64, committed: &[Report]) {
         if !self.can_end_calls() {
             return;
         }
@@ -349,14 +349,14 @@ impl<T: Tracking> Driver<T> {
     /// Outcomes are final: they become visible, or are stored first.
     pub(super) fn commit(&mut self, reports: Vec<Report>) {
         reports.iter().for_each(|report| self.let_go(report.header.run.first, report.header.run.end()));
-        let Some(shelf) = &mut self.shelf else { return self.job.commit(reports) };
-        reports.iter().for_each(|report| shelf.add(report));
+        let Some(commit_buffer) = &mut self.commit_buffer else { return self.job.commit(reports) };
+        reports.iter().for_each(|report| commit_buffer.add(report));
         self.store();
     }
 
     /// Calls have failed with the same encoded error. They may be more than there is memory for, if they were never made.
     pub(super) fn commit_failed(&mut self, calls: Vec<(u64, u64)>, error: &[u8]) {
-        if self.shelf.is_some() {
+        if self.commit_buffer.is_some() {
             // Each outcome of a durable job is stored, as each of its inputs is.
             return self.commit(failed_together(self.spec.job, calls, error).collect());
         }
@@ -365,8 +365,8 @@ impl<T: Tracking> Driver<T> {
     }
 
     fn store(&mut self) {
-        if let Some(shelf) = &mut self.shelf {
-            shelf.store(|first, end| {
+        if let Some(commit_buffer) = &mut self.commit_buffer {
+            commit_buffer.store(|first, end| {
                 self.job
                     .read(|outcomes| (first..end).filter_map(|call| outcomes.log(call).cloned()).collect())
             });
@@ -374,7 +374,7 @@ impl<T: Tracking> Driver<T> {
     }
 
     /// A chunk is stored.
-    pub(super) fn make_visible(&mut self, bundle: Bundle) {
+    pub(super) fn make_visible(&mut self, bundle: ChunkOutcomes) {
         if let Some(report) = bundle.reports.first() {
             self.job.add_logs(crate::protocol::Logs { job: report.header.run.job, entries: bundle.logs });
         }

@@ -19,8 +19,8 @@ use tokio::{
 use tracing::Instrument;
 
 use super::{
-    Assignment, Ended, RetryIf, budget::Budget, commit_buffer::Shelf, given::Given, payload_store::Parcels,
-    stragglers::Pace, throttle::Throttle, tuning::Tuning, workers::Workers,
+    Assignment, Ended, RetryIf, budget::Budget, commit_buffer::CommitBuffer, given::Given,
+    payload_store::PayloadStore, stragglers::Pace, throttle::Throttle, tuning::Tuning, workers::Workers,
 };
 use crate::{
     compute::{CancelLevel, ComputeBackend, Event, Invocation, Liveness, Reports},
@@ -112,7 +112,7 @@ pub(super) struct Driver<T> {
     /// Calls that may have to be sent again, by the first of them.
     pub(super) kept: BTreeMap<u64, Kept>,
     /// What is too large for a message.
-    pub(super) parcels: Option<Parcels>,
+    pub(super) payload_store: Option<PayloadStore>,
     /// Calls for a live worker whose arguments are being stored.
     pub(super) storing: FuturesUnordered<BoxFuture<'static, (u64, Result<StoredCalls>)>>,
     pub(super) workers: Workers,
@@ -132,7 +132,7 @@ pub(super) struct Driver<T> {
     pub(super) pace: Option<Pace>,
     next_stragglers: Instant,
     /// Where outcomes wait until they are stored, when the job is durable.
-    pub(super) shelf: Option<Shelf>,
+    pub(super) commit_buffer: Option<CommitBuffer>,
     /// How long calls took so far, if anybody wants to know, and how the plan follows from it.
     pub(super) measured: Option<Measured>,
     pub(super) tuning: Option<Tuning>,
@@ -166,16 +166,16 @@ impl<T: Tracking> Driver<T> {
         let speculate = assignment.speculate && capabilities.reports != Reports::Buffered;
         let chunksize = assignment.plan.chunksize() as u64;
         let restored = assignment.durable.as_ref().is_some_and(|durable| !durable.restored.is_empty());
-        let shelf = assignment.durable.map(|durable| {
-            Shelf::new((*durable.journal).clone(), durable.calls, chunksize, durable.restored)
+        let commit_buffer = assignment.durable.map(|durable| {
+            CommitBuffer::new((*durable.journal).clone(), durable.calls, chunksize, durable.restored)
         });
         // Outcomes of a durable job come back a chunk at a time: a worker has the next one already then.
         let least = assignment.plan.worker_processes() as u64;
-        let least = if shelf.is_some() { least.max(chunksize * 2) } else { least };
+        let least = if commit_buffer.is_some() { least.max(chunksize * 2) } else { least };
         let now = Instant::now();
         // Chunks of a durable job are stored as they are.
         let earlier = assignment.learn.as_ref().and_then(Learn::earlier);
-        let tuning = Tuning::of(&assignment.plan, earlier).filter(|_| shelf.is_none());
+        let tuning = Tuning::of(&assignment.plan, earlier).filter(|_| commit_buffer.is_none());
         let measures = tuning.is_some() || assignment.learn.is_some();
         Self {
             tracker,
@@ -199,7 +199,7 @@ impl<T: Tracking> Driver<T> {
             inputs_ended: false,
             cancelled: Vec::new(),
             kept: BTreeMap::new(),
-            parcels: assignment.parcels,
+            payload_store: assignment.payload_store,
             storing: FuturesUnordered::new(),
             workers: Workers::new(least),
             given: Given::default(),
@@ -212,7 +212,7 @@ impl<T: Tracking> Driver<T> {
             next_look: now + lease.unwrap_or_default() / 4,
             pace: speculate.then(Pace::default),
             next_stragglers: now + LOOK_FOR_STRAGGLERS,
-            shelf,
+            commit_buffer,
         }
     }
 
@@ -223,8 +223,8 @@ impl<T: Tracking> Driver<T> {
     ) -> Result<Ended> {
         let queue = Arc::clone(&self.queue);
         self.take_inputs()?;
-        if let Some(parcels) = self.parcels.clone() {
-            let storing = parcels.spec(Arc::clone(&self.spec));
+        if let Some(payload_store) = self.payload_store.clone() {
+            let storing = payload_store.spec(Arc::clone(&self.spec));
             tokio::pin!(storing);
             // Shared values may take their time; nobody has to wait for that who wants the job ended.
             self.spec = loop {
@@ -260,7 +260,7 @@ impl<T: Tracking> Driver<T> {
                     Command::Interrupt => return Ok(Ended::Stopped),
                 },
                 () = stopped(stop) => return Ok(Ended::Stopped),
-                stored = next_stored(&mut self.shelf) => self.make_visible(stored?),
+                stored = next_stored(&mut self.commit_buffer) => self.make_visible(stored?),
                 Some((worker, started)) = self.starting.next(), if !self.starting.is_empty() => {
                     self.started(worker, started)?;
                 }
@@ -301,7 +301,7 @@ impl<T: Tracking> Driver<T> {
                 let progress = self.job.progress();
                 progress.complete && progress.done == progress.known
             };
-        all && self.shelf.as_ref().is_none_or(Shelf::is_empty)
+        all && self.commit_buffer.as_ref().is_none_or(CommitBuffer::is_empty)
     }
 
     pub(super) fn now(&self) -> Duration {
@@ -400,9 +400,9 @@ async fn stopped(stop: &mut Option<oneshot::Receiver<()>>) {
     }
 }
 
-async fn next_stored(shelf: &mut Option<Shelf>) -> Result<crate::journal::Bundle> {
-    match shelf {
-        Some(shelf) if shelf.is_storing() => shelf.next().await,
+async fn next_stored(commit_buffer: &mut Option<CommitBuffer>) -> Result<crate::journal::ChunkOutcomes> {
+    match commit_buffer {
+        Some(commit_buffer) if commit_buffer.is_storing() => commit_buffer.next().await,
         _ => std::future::pending().await,
     }
 }

@@ -202,7 +202,7 @@ async fn drive_against(play: Play, workers: usize, room: u64) -> Seen {
         speculate: false,
         plan,
         durable: None,
-        parcels: None,
+        payload_store: None,
         learn: None,
         stop: None,
     };

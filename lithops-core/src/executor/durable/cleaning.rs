@@ -12,9 +12,9 @@ use uuid::Uuid;
 use super::stored_jobs::{AT_ONCE, StoredJob, StoredJobs, look};
 use crate::{
     error::{Error, ErrorKind, Result},
-    fleet::{self, AllPosts, Post, all_posts},
+    fleet::{self, AllManifests, JobManifest, all_manifests},
     id::JobId,
-    journal::{BEAT, Journal, LEASE, Owner, Survey, Traces, Watch, Watched},
+    journal::{BEAT, Journal, LEASE, LeaseWatch, Owner, Survey, Traces, Watched},
     protocol::{FleetKey, MAX_FRAME},
     runtime,
     storage::{
@@ -54,7 +54,7 @@ pub struct Expired {
     pub stored: Option<StoredJob>,
     journal: Journal,
     /// What fleets were told of it.
-    posts: Vec<String>,
+    manifests: Vec<String>,
 }
 
 impl Expired {
@@ -65,8 +65,8 @@ impl Expired {
     pub fn remove(&self) -> Result<()> {
         runtime::driver().block_on(async {
             // Nobody is to look for it while it goes.
-            for post in &self.posts {
-                self.journal.remove(post).await?;
+            for manifest in &self.manifests {
+                self.journal.remove(manifest).await?;
             }
             self.journal.delete().await
         })
@@ -109,7 +109,8 @@ impl StoredJobs {
     async fn clean(&self, age: Duration) -> Result<Cleaning> {
         let prefix = self.prefix.as_deref();
         // Before the jobs: a post comes after its job.
-        let AllPosts { mut posts, unfinished, unreadable } = all_posts(&self.storage, prefix).await;
+        let AllManifests { mut manifests, unfinished, unreadable } =
+            all_manifests(&self.storage, prefix).await;
         let survey = Survey::of(&self.storage, prefix).await;
         let mut cleaning = Cleaning { unreadable, ..Cleaning::default() };
         cleaning.unreadable.extend(survey.unreadable);
@@ -120,45 +121,48 @@ impl StoredJobs {
         let since = |changed: SystemTime| now.duration_since(changed).ok();
         let is_old = |changed: SystemTime| since(changed).is_some_and(|since| since >= age);
 
-        let mut found: Vec<(Expired, Pulse)> = Vec::new();
+        let mut found: Vec<(Expired, BeatObserver)> = Vec::new();
         let mut watched = WATCHED;
         let candidates = survey.jobs.iter().filter(|(_, traces)| traces.is_whole && is_old(traces.changed));
         let looked = stream::iter(candidates).map(|(job, traces)| {
-            let posts = posts.get(job).cloned().unwrap_or_default();
-            self.judge(*job, traces, posts)
+            let manifests = manifests.get(job).cloned().unwrap_or_default();
+            self.judge(*job, traces, manifests)
         });
         let mut looked = looked.buffered(AT_ONCE);
         while let Some(judged) = looked.next().await {
             match judged {
-                Ok(Some((expired, pulse, terms))) => {
-                    watched = watched.max(terms.min(LONGEST));
-                    found.push((expired, pulse));
+                Ok(Some((expired, observer, lease_config))) => {
+                    watched = watched.max(lease_config.min(LONGEST));
+                    found.push((expired, observer));
                 }
                 Ok(None) => {}
                 Err(error) => cleaning.unreadable.push(error),
             }
         }
         drop(looked);
-        posts.retain(|job, _| !survey.jobs.contains_key(job));
-        for (job, posts) in posts {
-            if let Some(posts) = self.without_job(&posts, is_old, &mut cleaning.unreadable).await {
-                found.push((Expired { job, stored: None, journal: self.journal(job), posts }, Pulse::None));
+        manifests.retain(|job, _| !survey.jobs.contains_key(job));
+        for (job, manifests) in manifests {
+            if let Some(manifests) = self.without_job(&manifests, is_old, &mut cleaning.unreadable).await {
+                found.push((
+                    Expired { job, stored: None, journal: self.journal(job), manifests },
+                    BeatObserver::None,
+                ));
             }
         }
         left.retain(|object| is_old(object.modified));
         let is_fresh = |object: &ObjectMeta| since(object.modified).is_none_or(|since| since < FRESH);
-        if found.iter().any(|(_, pulse)| *pulse == Pulse::Unknown) || left.iter().any(is_fresh) {
+        if found.iter().any(|(_, observer)| *observer == BeatObserver::Unknown) || left.iter().any(is_fresh) {
             sleep(watched).await;
             let again = Survey::of(&self.storage, prefix).await;
             let mark = |jobs: &BTreeMap<JobId, Traces>, job| jobs.get(&job).map(|traces| traces.mark);
-            found.retain(|(expired, pulse)| {
+            found.retain(|(expired, observer)| {
                 let same = mark(&survey.jobs, expired.job) == mark(&again.jobs, expired.job);
-                *pulse == Pulse::None || same
+                *observer == BeatObserver::None || same
             });
             let again = [
                 again.unfinished,
                 self.unfinished_elsewhere().await,
-                all_posts(&self.storage, prefix).await.unfinished,
+                all_manifests(&self.storage, prefix).await.unfinished,
             ];
             left.retain(|object| !is_fresh(object) || again.iter().flatten().any(|other| other == object));
         }
@@ -177,8 +181,8 @@ impl StoredJobs {
         &self,
         job: JobId,
         traces: &Traces,
-        posts: Vec<ObjectMeta>,
-    ) -> Result<Option<(Expired, Pulse, Duration)>> {
+        manifests: Vec<ObjectMeta>,
+    ) -> Result<Option<(Expired, BeatObserver, Duration)>> {
         let journal = self.journal(job);
         let (stored, owner) = match look(journal.clone()).await {
             Ok(stored) => {
@@ -193,49 +197,49 @@ impl StoredJobs {
         if !owner.as_ref().is_some_and(Owner::is_this_user) {
             return Ok(None);
         }
-        let mut pulse = Pulse::None;
+        let mut observer = BeatObserver::None;
         if stored.is_none() && owner.as_ref().is_some_and(Owner::lives) {
             return Ok(None);
         }
-        if let Watched::Driven { owner, .. } = Watch::default().look(&journal).await? {
+        if let Watched::Driven { owner, .. } = LeaseWatch::default().look(&journal).await? {
             if owner.as_ref().is_some_and(Owner::lives) {
                 return Ok(None);
             }
-            pulse = Pulse::Unknown;
+            observer = BeatObserver::Unknown;
         }
         for reader in journal.readers().await? {
             match reader {
                 Some(reader) if reader.lives() => return Ok(None),
                 Some(reader) if reader.is_gone() => {}
-                _ => pulse = Pulse::Unknown,
+                _ => observer = BeatObserver::Unknown,
             }
         }
-        let mut terms = Duration::ZERO;
+        let mut lease_config = Duration::ZERO;
         // Workers that nobody feeds may outlive their client.
         if traces.has_board && !stored.as_ref().is_some_and(StoredJob::is_finished) {
-            pulse = Pulse::Unknown;
-            for post in &posts {
-                if let Ok(Some(post)) = self.post(&post.key).await {
-                    terms = terms.max(post.terms.beat.saturating_mul(2));
+            observer = BeatObserver::Unknown;
+            for manifest in &manifests {
+                if let Ok(Some(manifest)) = self.manifest(&manifest.key).await {
+                    lease_config = lease_config.max(manifest.lease_config.beat.saturating_mul(2));
                 }
             }
         }
-        let posts = posts.into_iter().map(|post| post.key).collect();
-        Ok(Some((Expired { job, stored, journal, posts }, pulse, terms)))
+        let manifests = manifests.into_iter().map(|manifest| manifest.key).collect();
+        Ok(Some((Expired { job, stored, journal, manifests }, observer, lease_config)))
     }
 
     /// The posts of a job of which nothing is stored any more, so that nobody can do it; if they are this user's.
     async fn without_job(
         &self,
-        posts: &[ObjectMeta],
+        manifests: &[ObjectMeta],
         is_old: impl Fn(SystemTime) -> bool,
         unreadable: &mut Vec<Error>,
     ) -> Option<Vec<String>> {
         let mut keys = Vec::new();
-        for post in posts.iter().filter(|post| is_old(post.modified)) {
-            match self.post(&post.key).await {
+        for manifest in manifests.iter().filter(|manifest| is_old(manifest.modified)) {
+            match self.manifest(&manifest.key).await {
                 Ok(Some(read)) if read.owner.is_this_user() && !read.owner.lives() => {
-                    keys.push(post.key.clone())
+                    keys.push(manifest.key.clone())
                 }
                 Ok(_) => {}
                 Err(error) => unreadable.push(error),
@@ -245,7 +249,7 @@ impl StoredJobs {
     }
 
     /// A post as it is written, whoever has signed it.
-    async fn post(&self, key: &str) -> Result<Option<Post>> {
+    async fn manifest(&self, key: &str) -> Result<Option<JobManifest>> {
         let (storage, bucket) = (self.storage.storage(), self.storage.bucket());
         let signed = match insist(|| storage.get_within(bucket, key, MAX_FRAME as u64)).await {
             Ok(signed) => signed,
@@ -253,7 +257,7 @@ impl StoredJobs {
             Err(error) => return Err(error),
         };
         let body = FleetKey::unchecked(&signed).unwrap_or_default();
-        Post::decode(&body).map(Some).map_err(|error| {
+        JobManifest::decode(&body).map(Some).map_err(|error| {
             Error::new(error.kind(), format!("`{key}` cannot be read: {}", error.message()))
                 .with_source(error)
         })
@@ -296,7 +300,7 @@ impl StoredJobs {
 
 /// Whether anybody may be at work at a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pulse {
+enum BeatObserver {
     /// Nobody.
     None,
     /// That is to be watched.

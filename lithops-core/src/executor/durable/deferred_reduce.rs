@@ -1,4 +1,4 @@
-//! [`Relay`]: a reduction whose inputs come later, on a backend where every job is stored before it starts.
+//! [`DeferredReduce`]: a reduction whose inputs come later, on a backend where every job is stored before it starts.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::{
 
 /// A reduction before its inputs are there. Whoever called `map_reduce` holds the handle of this job; once the maps
 /// are done a job is stored and started as every other, and what comes of it is passed on.
-pub(crate) struct Relay {
+pub(crate) struct DeferredReduce {
     core: Arc<Core>,
     reducer: &'static Entry,
     options: JobOptions,
@@ -24,7 +24,7 @@ pub(crate) struct Relay {
     commands: Commands,
 }
 
-impl Relay {
+impl DeferredReduce {
     /// A reduction of so many calls, checked as it will be when it is started.
     pub(crate) fn new(
         core: &Arc<Core>,

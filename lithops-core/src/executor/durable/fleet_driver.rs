@@ -1,4 +1,4 @@
-//! [`Gathering`]: a client's part in a job whose chunks a fleet fetches itself.
+//! [`FleetDriver`]: a client's part in a job whose chunks a fleet fetches itself.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -15,16 +15,16 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::leadership::{Means, Pursuit};
+use super::leadership::{JobResources, Leadership};
 use crate::{
-    board::{Answer, BoardClient, ClientAction},
+    board::{BoardAnswer, BoardClient, ClientAction},
     error::{Error, ErrorKind, Result},
     executor::{
         driver::{Ended, throttle::Throttle},
         job::{Command, Commands, JobEvent, Measured},
     },
-    fleet::{GIVEN_UP, Hired, Post, StoredBoard},
-    journal::Bundle,
+    fleet::{ClientFleet, GIVEN_UP, JobManifest, StoredBoard},
+    journal::ChunkOutcomes,
     protocol::{JobSpec, Logs},
     storage::may_succeed_later,
 };
@@ -52,20 +52,20 @@ enum Kept {
 }
 
 /// A chunk whose commit was read, and what it holds; nothing if it is damaged.
-type Read = (u64, Option<Bundle>);
+type Read = (u64, Option<ChunkOutcomes>);
 
 /// A client's part in a job whose chunks a fleet fetches itself: it tells the fleet of the job, has as many workers
 /// started as are needed, and makes visible what is committed. Which worker does what is none of its business.
-pub(crate) struct Gathering<'a> {
-    pursuit: &'a Pursuit,
-    means: &'a Means,
-    hired: &'a Hired,
+pub(crate) struct FleetDriver<'a> {
+    leadership: &'a Leadership,
+    resources: &'a JobResources,
+    client_fleet: &'a ClientFleet,
     board: BoardClient,
     begun: Instant,
     /// Commits that were seen and are to be read.
     unread: VecDeque<u64>,
     reading: FuturesUnordered<BoxFuture<'a, Result<Read>>>,
-    asking: Fuse<BoxFuture<'a, Result<Answer>>>,
+    asking: Fuse<BoxFuture<'a, Result<BoardAnswer>>>,
     scaling: Fuse<BoxFuture<'a, Result<Vec<String>>>>,
     next_scaling: Duration,
     /// The pauses after requests for workers that failed, and how long that is put up with.
@@ -87,26 +87,30 @@ pub(crate) struct Gathering<'a> {
     measured: Measured,
 }
 
-impl<'a> Gathering<'a> {
-    pub(crate) fn new(pursuit: &'a Pursuit, means: &'a Means, hired: &'a Hired) -> Self {
-        let record = &pursuit.record;
-        let most = means.plan.max_workers() as u64;
+impl<'a> FleetDriver<'a> {
+    pub(crate) fn new(
+        leadership: &'a Leadership,
+        resources: &'a JobResources,
+        client_fleet: &'a ClientFleet,
+    ) -> Self {
+        let record = &leadership.record;
+        let most = resources.plan.max_workers() as u64;
         let chunks = crate::board::Chunks::new(record.calls, record.chunksize);
         Self {
-            pursuit,
-            means,
-            hired,
-            board: BoardClient::new(&pursuit.owner.name, chunks, hired.terms, most),
+            leadership,
+            resources,
+            client_fleet,
+            board: BoardClient::new(&leadership.owner.name, chunks, client_fleet.lease_config, most),
             begun: Instant::now(),
             unread: VecDeque::new(),
             reading: FuturesUnordered::new(),
             asking: Fuse::terminated(),
             scaling: Fuse::terminated(),
             next_scaling: Duration::ZERO,
-            throttle: Throttle::new(means.plan.max_workers()),
-            commits_at_failure: hired.commits(),
+            throttle: Throttle::new(resources.plan.max_workers()),
+            commits_at_failure: client_fleet.commits(),
             keeping: Fuse::terminated(),
-            next_keeping: hired.terms.beat,
+            next_keeping: client_fleet.lease_config.beat,
             unkept_since: None,
             put_again: (0, 0),
             workers: BTreeMap::new(),
@@ -118,22 +122,22 @@ impl<'a> Gathering<'a> {
 
     /// Gathers until every call has an outcome, or the job is left to another.
     pub(crate) async fn gather(mut self, commands: &mut Commands, stop: &mut oneshot::Receiver<()>) -> Ended {
-        let (job, id) = (&self.pursuit.job, self.pursuit.record.job);
+        let (job, id) = (&self.leadership.job, self.leadership.record.job);
         let ended = self.run(commands, stop).await.unwrap_or_else(|error| {
             tracing::warn!(job = %id, %error, "the job cannot go on");
             job.fail(error);
             Ended::Failed
         });
         self.workers.values().for_each(|number| job.worker_ended(*number, true));
-        self.hired.needs_no_more(id);
+        self.client_fleet.needs_no_more(id);
         // Another client has taken the job over, and the fleet may well help; otherwise it has nothing more to do.
         if (ended != Ended::Stopped || job.is_interrupted() && !job.is_detached())
-            && let Err(error) = self.hired.fleet.remove(id).await
+            && let Err(error) = self.client_fleet.fleet.remove(id).await
         {
             tracing::warn!(job = %id, %error, "cannot take the job's post away: its workers look for it in vain");
         }
         if ended == Ended::Finished {
-            if let Some(learn) = &self.means.learn {
+            if let Some(learn) = &self.resources.learn {
                 learn.from(self.measured);
             }
             job.tell(|| JobEvent::Finished { job: id, progress: job.progress() });
@@ -142,13 +146,13 @@ impl<'a> Gathering<'a> {
     }
 
     async fn run(&mut self, commands: &mut Commands, stop: &mut oneshot::Receiver<()>) -> Result<Ended> {
-        let Pursuit { record, journal, job, .. } = self.pursuit;
+        let Leadership { record, journal, job, .. } = self.leadership;
         job.set_known(record.calls, true);
         job.handed_over(record.chunks());
         let chunks = crate::board::Chunks::new(record.calls, record.chunksize);
-        let board = StoredBoard::new(&self.hired.storage, journal, chunks);
+        let board = StoredBoard::new(&self.client_fleet.storage, journal, chunks);
         let board = std::sync::Arc::new(board);
-        self.hired.fleet.put(&self.post()).await?;
+        self.client_fleet.fleet.put(&self.manifest()).await?;
         loop {
             self.read();
             self.scale();
@@ -205,11 +209,11 @@ impl<'a> Gathering<'a> {
 
     /// What the fleet is told: it knows the job from its post alone; outcomes are committed on the board, and nowhere
     /// else.
-    fn post(&self) -> Post {
-        let record = &self.pursuit.record;
-        let spec = JobSpec { durable: None, ..(*self.means.spec).clone() };
+    fn manifest(&self) -> JobManifest {
+        let record = &self.leadership.record;
+        let spec = JobSpec { durable: None, ..(*self.resources.spec).clone() };
         let calls = (record.calls, record.chunksize);
-        Post::new(spec, calls, record.segments.clone(), record.policy, self.hired.terms)
+        JobManifest::new(spec, calls, record.segments.clone(), record.policy, self.client_fleet.lease_config)
     }
 
     /// Looks from time to time whether what the workers look for is there: anybody may take it away, and nobody else
@@ -219,8 +223,9 @@ impl<'a> Gathering<'a> {
         if now < self.next_keeping || !self.keeping.is_terminated() || self.board.is_finished() {
             return;
         }
-        self.next_keeping = now + self.hired.terms.beat;
-        let (fleet, journal, id) = (&self.hired.fleet, &self.pursuit.journal, self.pursuit.record.job);
+        self.next_keeping = now + self.client_fleet.lease_config.beat;
+        let (fleet, journal, id) =
+            (&self.client_fleet.fleet, &self.leadership.journal, self.leadership.record.job);
         let look = async move {
             if !journal.has_record().await? {
                 return Ok(Kept::NoRecord);
@@ -231,7 +236,7 @@ impl<'a> Gathering<'a> {
     }
 
     fn kept(&mut self, kept: Result<Kept>) -> Result<()> {
-        let id = self.pursuit.record.job;
+        let id = self.leadership.record.job;
         let now = self.now();
         let failing_since = if kept.is_err() { Some(self.unkept_since.unwrap_or(now)) } else { None };
         self.unkept_since = failing_since;
@@ -250,7 +255,7 @@ impl<'a> Gathering<'a> {
                     .with_hint("somebody else can write to this storage; start the job again"));
             }
             Ok(Kept::NoPost) => {
-                let commits = self.hired.commits();
+                let commits = self.client_fleet.commits();
                 let (times, before) = self.put_again;
                 let times = if commits > before { 1 } else { times + 1 };
                 self.put_again = (times, commits);
@@ -262,8 +267,8 @@ impl<'a> Gathering<'a> {
                         .with_hint("something else removes objects below `lithops.fleets/`"));
                 }
                 tracing::warn!(job = %id, "somebody has removed the job's post: it is put again");
-                let (fleet, post) = (&self.hired.fleet, self.post());
-                self.keeping = async move { fleet.put(&post).await.map(|()| Kept::All) }.boxed().fuse();
+                let (fleet, manifest) = (&self.client_fleet.fleet, self.manifest());
+                self.keeping = async move { fleet.put(&manifest).await.map(|()| Kept::All) }.boxed().fuse();
             }
         }
         Ok(())
@@ -271,12 +276,12 @@ impl<'a> Gathering<'a> {
 
     /// Reads what was committed and is not visible yet.
     fn read(&mut self) {
-        let Pursuit { record, journal, job, .. } = self.pursuit;
+        let Leadership { record, journal, job, .. } = self.leadership;
         while let Some(chunk) = self.board.take_committed() {
             if job.read(|outcomes| !outcomes.done().contains(record.calls_of(chunk).0)) {
                 self.unread.push_back(chunk);
             }
-            self.hired.committed();
+            self.client_fleet.committed();
         }
         while self.reading.len() < AT_ONCE
             && let Some(chunk) = self.unread.pop_front()
@@ -293,10 +298,10 @@ impl<'a> Gathering<'a> {
         self.next_scaling = now;
     }
 
-    fn make_visible(&mut self, bundle: Bundle) {
-        let job = &self.pursuit.job;
+    fn make_visible(&mut self, bundle: ChunkOutcomes) {
+        let job = &self.leadership.job;
         bundle.reports.iter().for_each(|report| self.measured.add(report));
-        job.add_logs(Logs { job: self.pursuit.record.job, entries: bundle.logs });
+        job.add_logs(Logs { job: self.leadership.record.job, entries: bundle.logs });
         job.commit(bundle.reports);
     }
 
@@ -310,10 +315,10 @@ impl<'a> Gathering<'a> {
         if now < self.next_scaling || !self.scaling.is_terminated() {
             return;
         }
-        self.next_scaling = now + self.hired.terms.beat.min(SCALED_EVERY);
-        let needed = self.hired.needs(self.pursuit.record.job, self.board.open());
-        let workers = usize::try_from(needed).unwrap_or(usize::MAX).min(self.means.plan.max_workers());
-        let (backend, launch) = (&self.means.backend, &self.hired.launch);
+        self.next_scaling = now + self.client_fleet.lease_config.beat.min(SCALED_EVERY);
+        let needed = self.client_fleet.needs(self.leadership.record.job, self.board.open());
+        let workers = usize::try_from(needed).unwrap_or(usize::MAX).min(self.resources.plan.max_workers());
+        let (backend, launch) = (&self.resources.backend, &self.client_fleet.launch);
         self.scaling = async move { backend.scale(launch, workers).await }.boxed().fuse();
     }
 
@@ -323,7 +328,7 @@ impl<'a> Gathering<'a> {
         if !may_succeed_later(&error) {
             return Err(error);
         }
-        let (id, commits) = (self.pursuit.record.job, self.hired.commits());
+        let (id, commits) = (self.leadership.record.job, self.client_fleet.commits());
         if std::mem::replace(&mut self.commits_at_failure, commits) != commits {
             self.throttle.works();
         }
@@ -337,8 +342,8 @@ impl<'a> Gathering<'a> {
         let pause_ends = self.throttle.until().map(|until| until.saturating_duration_since(self.begun));
         self.next_scaling = self.next_scaling.max(pause_ends.unwrap_or_default());
         tracing::warn!(job = %id, %error, "the platform starts no workers for now");
-        self.pursuit.job.count(|counts| counts.throttled += 1);
-        self.pursuit.job.tell(|| JobEvent::Throttled { job: id });
+        self.leadership.job.count(|counts| counts.throttled += 1);
+        self.leadership.job.tell(|| JobEvent::Throttled { job: id });
         Ok(())
     }
 
@@ -350,19 +355,19 @@ impl<'a> Gathering<'a> {
             let number = self.workers.len() as u64;
             if !self.workers.contains_key(name) {
                 self.workers.insert(name.clone(), number);
-                self.pursuit.job.worker_began(number);
+                self.leadership.job.worker_began(number);
                 tracing::debug!(worker = name, "a worker of the fleet lives");
             }
         }
         // Its workers are those of the fleet's other jobs too.
-        let commits = self.hired.commits();
+        let commits = self.client_fleet.commits();
         if std::mem::replace(&mut self.commits, commits) != commits {
             self.started_before = self.workers.len() as u64;
         }
-        let record = &self.pursuit.record;
+        let record = &self.leadership.record;
         let in_vain = self.workers.len() as u64 - self.started_before;
         let fair = record.chunksize.saturating_mul(u64::from(record.policy.losses) + 1);
-        let most = self.means.plan.max_workers() as u64;
+        let most = self.resources.plan.max_workers() as u64;
         if in_vain <= fair.saturating_add(most.saturating_mul(2)).saturating_add(FALSE_STARTS) {
             return Ok(());
         }

@@ -1,22 +1,22 @@
-//! [`Pursuit`]: a client's part in a durable job: driving it while it has the lease, and reading it otherwise.
+//! [`Leadership`]: a client's part in a durable job: driving it while it has the lease, and reading it otherwise.
 
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::{sync::oneshot, task::AbortHandle, time::sleep};
 
-use super::fleet_driver::Gathering;
+use super::fleet_driver::FleetDriver;
 use crate::{
     compute::ComputeBackend,
     error::{Error, ErrorKind, Result},
     executor::{
-        driver::{Assignment, Ended, commit_buffer::Durable, drive, payload_store::Parcels},
+        driver::{Assignment, Ended, commit_buffer::Durable, drive, payload_store::PayloadStore},
         job::{
-            Command, Commands, InputQueue, JobEvent, JobState, cleanup::Leftover, history::Learn, interrupt,
+            Command, Commands, InputQueue, JobEvent, JobState, cleanup::JobCleanup, history::Learn, interrupt,
         },
     },
-    fleet::Hired,
-    journal::{BEAT, JobRecord, Journal, LEASE, Lease, Owner, Segment, Watch, Watched},
+    fleet::ClientFleet,
+    journal::{BEAT, JobRecord, Journal, LEASE, Lease, LeaseWatch, Owner, Segment, Watched},
     plan::Plan,
     protocol::{JobSpec, Logs},
 };
@@ -29,7 +29,7 @@ const AT_ONCE: usize = 32;
 
 /// What a client needs to drive a job.
 #[derive(Debug, Clone)]
-pub struct Means {
+pub struct JobResources {
     /// Where its calls run.
     pub backend: Arc<dyn ComputeBackend>,
     /// What workers are told of it.
@@ -41,14 +41,14 @@ pub struct Means {
     /// Who is told how long its calls took.
     pub learn: Option<Learn>,
     /// What is too large for a message, on a backend whose messages have a limit.
-    pub parcels: Option<Parcels>,
+    pub payload_store: Option<PayloadStore>,
     /// The fleet that runs it, where workers fetch their chunks themselves.
-    pub hired: Option<Arc<Hired>>,
+    pub client_fleet: Option<Arc<ClientFleet>>,
 }
 
 /// A client's part in a durable job.
 #[derive(Debug)]
-pub struct Pursuit {
+pub struct Leadership {
     /// What is stored of it.
     pub journal: Journal,
     /// What it is.
@@ -56,18 +56,18 @@ pub struct Pursuit {
     /// What the handles see of it.
     pub job: Arc<JobState>,
     /// What this client needs to drive it, or why it cannot.
-    pub means: Result<Means>,
+    pub resources: Result<JobResources>,
     /// Who this client is.
     pub owner: Owner,
     /// What is to be removed when the job is finished and nobody needs it any more; `None` leaves that to others.
-    pub leftover: Option<Arc<Leftover>>,
+    pub cleanup: Option<Arc<JobCleanup>>,
 }
 
-impl Pursuit {
+impl Leadership {
     /// Follows the job to its end, beginning with a lease if this client has one.
     pub async fn follow(self, lease: Option<Lease>, mut commands: Commands) {
         let _at_work = interrupt::AtWork::begin();
-        let reads = lease.is_none() && self.leftover.is_some();
+        let reads = lease.is_none() && self.cleanup.is_some();
         let run = self.run(lease, &mut commands);
         let ran = if reads { self.reading(run).await } else { run.await };
         if let Err(error) = ran {
@@ -106,7 +106,7 @@ impl Pursuit {
     }
 
     async fn run(&self, mut lease: Option<Lease>, commands: &mut Commands) -> Result<()> {
-        let mut watch = Watch::default();
+        let mut watch = LeaseWatch::default();
         let mut pause = FIRST_LOOK;
         let mut first = true;
         loop {
@@ -142,8 +142,8 @@ impl Pursuit {
                 if self.is_finished() {
                     continue;
                 }
-                let means = self.means.as_ref().map_err(Error::again);
-                means?;
+                let resources = self.resources.as_ref().map_err(Error::again);
+                resources?;
                 lease = Lease::take(&self.journal, epoch + 1, &self.owner).await?;
                 continue;
             }
@@ -216,14 +216,14 @@ impl Pursuit {
 
     /// Drives the job for as long as this client has the lease.
     async fn drive(&self, mut lease: Lease, commands: &mut Commands) -> Result<Ended> {
-        let means = self.means.as_ref().map_err(Error::again)?;
+        let resources = self.resources.as_ref().map_err(Error::again)?;
         let (stop, mut stopped) = oneshot::channel();
-        let ended = match &means.hired {
-            Some(hired) => {
-                let gathering = Gathering::new(self, means, hired);
-                self.until_taken(&mut lease, stop, gathering.gather(commands, &mut stopped)).await
+        let ended = match &resources.client_fleet {
+            Some(client_fleet) => {
+                let fleet_driver = FleetDriver::new(self, resources, client_fleet);
+                self.until_taken(&mut lease, stop, fleet_driver.gather(commands, &mut stopped)).await
             }
-            None => self.until_taken(&mut lease, stop, self.dispatch(means, commands, stopped)).await,
+            None => self.until_taken(&mut lease, stop, self.dispatch(resources, commands, stopped)).await,
         };
         // Should that fail, the others wait until the lease expires.
         let _ = lease.release().await;
@@ -233,7 +233,7 @@ impl Pursuit {
     /// Hands the calls over to workers.
     async fn dispatch(
         &self,
-        means: &Means,
+        resources: &JobResources,
         commands: &mut Commands,
         stopped: oneshot::Receiver<()>,
     ) -> Ended {
@@ -244,20 +244,20 @@ impl Pursuit {
         let _feeder = Aborted(feeder.abort_handle());
         let assignment = Assignment {
             job: Arc::clone(&self.job),
-            spec: Arc::clone(&means.spec),
-            backend: Arc::clone(&means.backend),
+            spec: Arc::clone(&resources.spec),
+            backend: Arc::clone(&resources.backend),
             queue,
             policy: self.record.policy,
             retry_if: None,
-            speculate: means.speculate,
-            plan: means.plan.clone(),
+            speculate: resources.speculate,
+            plan: resources.plan.clone(),
             durable: Some(Durable {
                 journal: Arc::new(self.journal.clone()),
                 calls: self.record.calls,
                 restored: self.job.read(|outcomes| outcomes.done().clone()),
             }),
-            parcels: means.parcels.clone(),
-            learn: means.learn.clone(),
+            payload_store: resources.payload_store.clone(),
+            learn: resources.learn.clone(),
             stop: Some(stopped),
         };
         drive(assignment, commands).await
@@ -299,15 +299,17 @@ impl Pursuit {
     }
 
     /// All outcomes are there without this client's having driven the job to its end.
-    async fn finish(&self, lease: Option<Lease>, watch: &mut Watch) {
+    async fn finish(&self, lease: Option<Lease>, watch: &mut LeaseWatch) {
         if let Some(lease) = lease {
             // Should that fail, it expires.
             let _ = lease.release().await;
         }
         self.job.tell(|| JobEvent::Finished { job: self.record.job, progress: self.job.progress() });
-        if let Some(hired) = self.means.as_ref().ok().and_then(|means| means.hired.as_ref()) {
+        if let Some(client_fleet) =
+            self.resources.as_ref().ok().and_then(|resources| resources.client_fleet.as_ref())
+        {
             // Should that fail, its workers find that there is nothing to do.
-            let _ = hired.fleet.remove(self.record.job).await;
+            let _ = client_fleet.fleet.remove(self.record.job).await;
         }
         if let Ok(Watched::Free { .. }) = watch.look(&self.journal).await {
             self.may_go();
@@ -315,8 +317,8 @@ impl Pursuit {
     }
 
     fn may_go(&self) {
-        if let Some(leftover) = &self.leftover {
-            leftover.may_go();
+        if let Some(cleanup) = &self.cleanup {
+            cleanup.may_go();
         }
     }
 }

@@ -10,7 +10,7 @@ pub(super) mod stored_jobs;
 pub(super) mod unused;
 
 pub use cleaning::{Cleaning, Expired, Unfinished};
-pub use leadership::{Means, Pursuit, only_reads};
+pub use leadership::{JobResources, Leadership, only_reads};
 pub use stored_jobs::{Listing, StoredJob, StoredJobs};
 pub use unused::Unused;
 

@@ -13,12 +13,12 @@ use async_trait::async_trait;
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{
-    fleet_driver::Gathering,
-    leadership::{Means, Pursuit},
+    fleet_driver::FleetDriver,
+    leadership::{JobResources, Leadership},
     start::plan_of,
 };
 use crate::{
-    board::Terms,
+    board::LeaseConfig,
     compute::{
         BackendInfo, Capabilities, Check, CloseMode, ComputeBackend, Invocation, InvocationId, InvokeRequest,
         Package, Runtime, RuntimeId, RuntimeSpec,
@@ -26,9 +26,9 @@ use crate::{
     digest::Digest,
     error::{Error, ErrorKind, Result, Retry},
     executor::{driver::Ended, job::JobState},
-    fleet::Hired,
+    fleet::ClientFleet,
     id::JobId,
-    journal::{Bundle, JobRecord, Journal, Owner, Segment},
+    journal::{ChunkOutcomes, JobRecord, Journal, Owner, Segment},
     protocol::{JobSpec, Launch, failed_together},
     storage::{Locator, ObjectStorage, StorageClient},
     tracker::Policy,
@@ -85,7 +85,7 @@ impl ComputeBackend for Platform {
             return Err(error);
         }
         let reports = failed_together(self.journal.job(), vec![(0, 1)], b"x").collect();
-        self.journal.commit(0, (0, 1), &Bundle { logs: Vec::new(), reports }).await?;
+        self.journal.commit(0, (0, 1), &ChunkOutcomes { logs: Vec::new(), reports }).await?;
         Ok(vec!["worker".into()])
     }
     async fn cancel(&self, _: &InvocationId) -> Result<()> {
@@ -146,31 +146,33 @@ async fn gather(answers: Answers) -> Gathered {
     };
     let begun = Instant::now();
     let platform = Arc::new(Platform {
-        capabilities: Capabilities { pull: Some(Terms::default()), ..Capabilities::local(1) },
+        capabilities: Capabilities { pull: Some(LeaseConfig::default()), ..Capabilities::local(1) },
         answers,
         begun,
         requests: AtomicU64::new(0),
         journal: journal.clone(),
     });
     let plan = plan_of(&record, 4);
-    let hired = Hired::new(&storage, &Locator::new("memory", "bucket"), None, Terms::default());
-    let means = Means {
+    let client_fleet =
+        ClientFleet::new(&storage, &Locator::new("memory", "bucket"), None, LeaseConfig::default());
+    let resources = JobResources {
         backend: Arc::clone(&platform) as Arc<dyn ComputeBackend>,
         spec: Arc::new(spec),
         plan: plan.clone(),
         speculate: false,
         learn: None,
-        parcels: None,
-        hired: Some(Arc::new(hired.expect("a fleet"))),
+        payload_store: None,
+        client_fleet: Some(Arc::new(client_fleet.expect("a fleet"))),
     };
     let (job, mut commands) = JobState::new(record.job, "f", plan, Some(1));
     let job = Arc::new(job);
     let owner = Owner::this_process();
-    let pursuit = Pursuit { journal, record, job: Arc::clone(&job), means: Ok(means), owner, leftover: None };
-    let means = pursuit.means.as_ref().expect("means");
+    let leadership =
+        Leadership { journal, record, job: Arc::clone(&job), resources: Ok(resources), owner, cleanup: None };
+    let resources = leadership.resources.as_ref().expect("means");
     let (_running, mut stop) = oneshot::channel();
-    let hired = means.hired.as_ref().expect("a fleet");
-    let ended = Gathering::new(&pursuit, means, hired).gather(&mut commands, &mut stop).await;
+    let client_fleet = resources.client_fleet.as_ref().expect("a fleet");
+    let ended = FleetDriver::new(&leadership, resources, client_fleet).gather(&mut commands, &mut stop).await;
     let error = job.wait_for(|_, progress| progress.is_finished()).await.err();
     let requests = platform.requests.load(Ordering::Relaxed);
     Gathered { ended, error, requests, lasted: begun.elapsed() }

@@ -5,15 +5,15 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use super::leadership::{Means, Pursuit};
+use super::leadership::{JobResources, Leadership};
 use crate::{
     bytes::Bytes,
     error::{Error, ErrorKind, Result},
     executor::{
         api::options::JobOptions,
-        core::{Core, Prepared},
+        core::{Core, PreparedJob},
         driver::payload_store::shared_parts,
-        job::{InputQueue, JobState, Measured, cleanup::Leftover},
+        job::{InputQueue, JobState, Measured, cleanup::JobCleanup},
     },
     function::{self, Entry},
     id::JobId,
@@ -47,7 +47,7 @@ impl Core {
             // Half a job helps nobody; the first error is the one to tell.
             if was_given_up(error) {
                 // The storage fails: removing may take as long again, and the error is not to wait for that.
-                Leftover::new(journal, Arc::clone(&self.pending)).may_go();
+                JobCleanup::new(journal, Arc::clone(&self.pending)).may_go();
             } else {
                 drop(journal.delete().await);
             }
@@ -55,7 +55,7 @@ impl Core {
         started
     }
 
-    pub(crate) fn check_durable(&self, entry: &'static Entry, prepared: &Prepared) -> Result<()> {
+    pub(crate) fn check_durable(&self, entry: &'static Entry, prepared: &PreparedJob) -> Result<()> {
         let refuse = |what: String, hint: &str| Err(Error::new(ErrorKind::Unsupported, what).with_hint(hint));
         if !self.storage_shared {
             return refuse(
@@ -83,7 +83,7 @@ impl Core {
     }
 
     fn check_pulled(&self, options: &JobOptions) -> Result<()> {
-        if self.hired.is_none() || options.env.is_empty() {
+        if self.client_fleet.is_none() || options.env.is_empty() {
             return Ok(());
         }
         Err(Error::new(
@@ -100,7 +100,7 @@ impl Core {
         options: &JobOptions,
         shared: Vec<Bytes>,
         queue: &InputQueue,
-        (prepared, earlier): (Prepared, Option<Measured>),
+        (prepared, earlier): (PreparedJob, Option<Measured>),
         journal: &Journal,
     ) -> Result<Arc<JobState>> {
         let owner = Owner::this_process();
@@ -134,10 +134,10 @@ impl Core {
         let spec = self.spec_of(&record, options.env.clone(), shared)?;
         let backend = Arc::clone(&self.backend);
         let learn = Some(self.learn(entry, options)?);
-        let (spec, speculate, hired) = (Arc::new(spec), options.speculate, self.hired.clone());
-        let parcels = self.parcels(record.job);
-        let means = Means { backend, spec, plan, speculate, learn, parcels, hired };
-        let job = self.pursue(journal, record, Ok(means), lease, options.detached);
+        let (spec, speculate, client_fleet) = (Arc::new(spec), options.speculate, self.client_fleet.clone());
+        let payload_store = self.payload_store(record.job);
+        let resources = JobResources { backend, spec, plan, speculate, learn, payload_store, client_fleet };
+        let job = self.pursue(journal, record, Ok(resources), lease, options.detached);
         Ok(job)
     }
 
@@ -145,12 +145,12 @@ impl Core {
     pub(crate) async fn attach(self: Arc<Self>, id: JobId) -> Result<Arc<JobState>> {
         let journal = Journal::new(&self.storage, self.locator.prefix.as_deref(), id);
         let record = journal.record().await?;
-        let means = self.means_for(&journal, &record).await;
-        Ok(self.pursue(&journal, record, means, None, false))
+        let resources = self.means_for(&journal, &record).await;
+        Ok(self.pursue(&journal, record, resources, None, false))
     }
 
     /// What this client needs to drive a stored job.
-    async fn means_for(&self, journal: &Journal, record: &JobRecord) -> Result<Means> {
+    async fn means_for(&self, journal: &Journal, record: &JobRecord) -> Result<JobResources> {
         let entry = function::find(&record.function)?;
         let mut env = Vec::new();
         for name in &record.env {
@@ -185,9 +185,17 @@ impl Core {
         }
         let spec = self.spec_of(record, env, journal.shared(&record.shared).await?)?;
         let backend = Arc::clone(&self.backend);
-        let hired = self.hired.clone();
-        let parcels = self.parcels(record.job);
-        Ok(Means { backend, spec: Arc::new(spec), plan, speculate: false, learn: None, parcels, hired })
+        let client_fleet = self.client_fleet.clone();
+        let payload_store = self.payload_store(record.job);
+        Ok(JobResources {
+            backend,
+            spec: Arc::new(spec),
+            plan,
+            speculate: false,
+            learn: None,
+            payload_store,
+            client_fleet,
+        })
     }
 
     fn spec_of(&self, record: &JobRecord, env: Vec<(String, String)>, shared: Vec<Bytes>) -> Result<JobSpec> {
@@ -223,24 +231,25 @@ impl Core {
         &self,
         journal: &Journal,
         record: JobRecord,
-        means: Result<Means>,
+        resources: Result<JobResources>,
         lease: Option<Lease>,
         detached: bool,
     ) -> Arc<JobState> {
-        let leftover = Arc::new(Leftover::new(journal.clone(), Arc::clone(&self.pending)));
+        let cleanup = Arc::new(JobCleanup::new(journal.clone(), Arc::clone(&self.pending)));
         if detached {
-            leftover.stays();
+            cleanup.stays();
         }
-        let plan = means.as_ref().map_or_else(|_| self.plan_of(&record), |means| means.plan.clone());
+        let plan =
+            resources.as_ref().map_or_else(|_| self.plan_of(&record), |resources| resources.plan.clone());
         let (state, commands) = JobState::new(record.job, &record.function_name, plan, Some(record.calls));
         let state = state.observed_by(self.observers.clone()).shown(self.progress);
-        let state = Arc::new(state.stored_at(self.locator.clone(), Some(Arc::clone(&leftover))));
+        let state = Arc::new(state.stored_at(self.locator.clone(), Some(Arc::clone(&cleanup))));
         self.announce(&state);
         let (journal, job, owner) = (journal.clone(), Arc::clone(&state), Owner::this_process());
-        let pursuit = Pursuit { journal, record, job, means, owner, leftover: Some(leftover) };
+        let leadership = Leadership { journal, record, job, resources, owner, cleanup: Some(cleanup) };
         let followed = self.pending.follow(&state);
         runtime::driver().spawn(async move {
-            pursuit.follow(lease, commands).await;
+            leadership.follow(lease, commands).await;
             drop(followed);
         });
         state
@@ -292,9 +301,9 @@ async fn read(
     let record = journal.record().await?;
     job.set_plan(plan_of(&record, 1));
     job.set_known(record.calls, true);
-    let means = Err(super::leadership::only_reads(&record));
+    let resources = Err(super::leadership::only_reads(&record));
     let (job, owner) = (Arc::clone(job), Owner::this_process());
-    Pursuit { journal, record, job, means, owner, leftover: None }.follow(None, commands).await;
+    Leadership { journal, record, job, resources, owner, cleanup: None }.follow(None, commands).await;
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 #[cfg(feature = "artifacts")]
 use crate::{
-    artifact::{Artifact, Shipped},
+    artifact::{Artifact, StoredProgram},
     digest::Digest,
 };
 use crate::{
@@ -26,8 +26,8 @@ use crate::{
     journal::{Journal, Lease, Owner},
     protocol::FleetKey,
     storage::{
-        ObjectMeta, ObjectStorage, Parcel, Patience, PutMode, Storage, StorageCapabilities, StorageClient,
-        StorageInfo,
+        BlobRef, ObjectMeta, ObjectStorage, PutMode, Storage, StorageCapabilities, StorageClient,
+        StorageInfo, StorageRetryPolicy,
     },
 };
 
@@ -35,7 +35,7 @@ use crate::{
 #[derive(Debug)]
 struct Failing {
     well: ObjectStorage,
-    patience: Patience,
+    patience: StorageRetryPolicy,
     /// Whether the service answers at all.
     answers: bool,
     is_broken: AtomicBool,
@@ -100,7 +100,7 @@ impl Storage for Failing {
     }
 }
 
-fn failing(patience: Patience, answers: bool) -> (Arc<Failing>, StorageClient) {
+fn failing(patience: StorageRetryPolicy, answers: bool) -> (Arc<Failing>, StorageClient) {
     let failing = Arc::new(Failing {
         well: ObjectStorage::memory(),
         patience,
@@ -127,7 +127,7 @@ fn operations(storage: &StorageClient) -> Vec<Operation> {
         ("post", async move { fleet.has(job).await.map(drop) }.boxed()),
         (
             "payload",
-            async move { Parcel::put(&payload, "key".into(), "value".into()).await.map(drop) }.boxed(),
+            async move { BlobRef::put(&payload, "key".into(), "value".into()).await.map(drop) }.boxed(),
         ),
     ];
     operations.extend(program(storage));
@@ -137,7 +137,7 @@ fn operations(storage: &StorageClient) -> Vec<Operation> {
 #[cfg(feature = "artifacts")]
 fn program(storage: &StorageClient) -> Vec<Operation> {
     let artifact = Artifact { bytes: "program".into(), digest: Digest::of(b"program") };
-    let (to, from, shipped) = (storage.clone(), storage.clone(), Shipped::of(&artifact, None));
+    let (to, from, shipped) = (storage.clone(), storage.clone(), StoredProgram::of(&artifact, None));
     let fetched = shipped.clone();
     vec![
         ("program", async move { shipped.put(&artifact, &to).await }.boxed()),
@@ -152,7 +152,7 @@ fn program(_: &StorageClient) -> Vec<Operation> {
 
 #[tokio::test(start_paused = true)]
 async fn a_storage_that_fails_is_given_up_after_a_minute_whichever_of_our_objects_is_asked_for() {
-    for patience in [Patience::network, Patience::none] {
+    for patience in [StorageRetryPolicy::network, StorageRetryPolicy::none] {
         let count = operations(&failing(patience(), true).1).len();
         for at in 0..count {
             let (failing, storage) = failing(patience(), true);
@@ -172,9 +172,9 @@ async fn a_storage_that_fails_is_given_up_after_a_minute_whichever_of_our_object
 
 #[tokio::test(start_paused = true)]
 async fn a_storage_that_never_answered_is_given_up_after_seconds() {
-    let count = operations(&failing(Patience::network(), false).1).len();
+    let count = operations(&failing(StorageRetryPolicy::network(), false).1).len();
     for at in 0..count {
-        let (failing, storage) = failing(Patience::network().of("http://nowhere"), false);
+        let (failing, storage) = failing(StorageRetryPolicy::network().of("http://nowhere"), false);
         let (name, operation) = operations(&storage).swap_remove(at);
         let begun = Instant::now();
         let error = operation.await.expect_err(name);
@@ -188,7 +188,7 @@ async fn a_storage_that_never_answered_is_given_up_after_seconds() {
 async fn a_put_if_absent_that_failed_and_was_made_is_our_own() {
     let uncertain = Failing {
         well: ObjectStorage::memory(),
-        patience: Patience::none(),
+        patience: StorageRetryPolicy::none(),
         answers: true,
         is_broken: AtomicBool::new(true),
         puts_happen: true,

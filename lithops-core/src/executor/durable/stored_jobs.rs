@@ -6,14 +6,14 @@ use futures_util::{StreamExt, stream};
 use tokio::time::sleep;
 
 use super::{
-    leadership::{Pursuit, only_reads},
+    leadership::{Leadership, only_reads},
     start::plan_of,
 };
 use crate::{
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
     executor::{job::JobState, results::decode},
     id::JobId,
-    journal::{Bundle, JobRecord, Journal, LEASE, Lease, Owner, Survey, Watch, Watched},
+    journal::{ChunkOutcomes, JobRecord, Journal, LEASE, Lease, LeaseWatch, Owner, Survey, Watched},
     protocol::failed_together,
     runtime,
     storage::StorageClient,
@@ -125,10 +125,10 @@ impl StoredJobs {
                 JobState::new(record.job, &record.function_name, plan_of(&record, 1), Some(record.calls));
             let state = Arc::new(state);
             let calls = record.calls;
-            let (means, owner) = (Err(only_reads(&record)), Owner::this_process());
+            let (resources, owner) = (Err(only_reads(&record)), Owner::this_process());
             let followed = Arc::clone(&state);
-            let pursuit = Pursuit { journal, record, job: followed, means, owner, leftover: None };
-            runtime::driver().spawn(pursuit.follow(None, commands));
+            let leadership = Leadership { journal, record, job: followed, resources, owner, cleanup: None };
+            runtime::driver().spawn(leadership.follow(None, commands));
             for call in 0..calls {
                 let waited = state.wait_for(|outcomes, _| outcomes.done().contains(call)).await;
                 match decode::committed(&state, call) {
@@ -150,7 +150,7 @@ impl StoredJobs {
             let record = journal.record().await?;
             let before = stored_calls(&journal, &record).await?;
             journal.ask_to_cancel().await?;
-            let mut watch = Watch::default();
+            let mut watch = LeaseWatch::default();
             loop {
                 if stored_calls(&journal, &record).await? == record.calls {
                     return Ok(record.calls - before);
@@ -174,7 +174,7 @@ impl StoredJobs {
 pub(crate) async fn look(journal: Journal) -> Result<StoredJob> {
     let record = journal.record().await?;
     let stored = stored_calls(&journal, &record).await?;
-    let (is_driven, driver) = match Watch::default().look(&journal).await? {
+    let (is_driven, driver) = match LeaseWatch::default().look(&journal).await? {
         Watched::Driven { owner, .. } => (true, owner),
         Watched::Free { .. } => (false, None),
     };
@@ -197,7 +197,7 @@ async fn cancel_all(journal: &Journal, record: &JobRecord) -> Result<()> {
         let calls = record.calls_of(chunk);
         let reports = failed_together(record.job, vec![calls], &error).collect();
         // Another may have been first; then its outcomes count.
-        journal.commit(chunk, calls, &Bundle { logs: Vec::new(), reports }).await?;
+        journal.commit(chunk, calls, &ChunkOutcomes { logs: Vec::new(), reports }).await?;
     }
     Ok(())
 }

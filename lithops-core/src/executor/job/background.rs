@@ -1,4 +1,4 @@
-//! [`Pending`]: what still goes on in the storage after a job's last result, and an executor waits for when it goes.
+//! [`BackgroundTasks`]: what still goes on in the storage after a job's last result, and an executor waits for when it goes.
 
 use std::{
     collections::HashMap,
@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_millis(5);
 /// What goes on in the storage when nobody waits for it: what is left of jobs is removed, and what they took is noted
 /// for later ones.
 #[derive(Default)]
-pub(crate) struct Pending {
+pub(crate) struct BackgroundTasks {
     going_on: Mutex<usize>,
     ended: Condvar,
     /// Jobs that a task follows, by a number of its own: once they are finished it has only little left to do.
@@ -28,7 +28,7 @@ pub(crate) struct Pending {
     next: AtomicU64,
 }
 
-impl Pending {
+impl BackgroundTasks {
     /// Something is about to be done in the storage.
     pub(crate) fn begin(&self) {
         *self.going_on.lock().unwrap_or_else(PoisonError::into_inner) += 1;
@@ -83,7 +83,7 @@ impl Pending {
 /// A task follows a job as long as this is there.
 #[derive(Debug)]
 pub(crate) struct Followed {
-    pending: Arc<Pending>,
+    pending: Arc<BackgroundTasks>,
     number: u64,
 }
 
@@ -96,8 +96,8 @@ impl Drop for Followed {
     }
 }
 
-impl fmt::Debug for Pending {
+impl fmt::Debug for BackgroundTasks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pending").finish_non_exhaustive()
+        f.debug_struct("BackgroundTasks").finish_non_exhaustive()
     }
 }

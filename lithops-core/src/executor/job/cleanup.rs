@@ -1,24 +1,24 @@
-//! [`Leftover`]: what is stored of a job, removed once the job is finished and its last handle is gone.
+//! [`JobCleanup`]: what is stored of a job, removed once the job is finished and its last handle is gone.
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
 
-use super::background::Pending;
+use super::background::BackgroundTasks;
 use crate::{fork, journal::Journal, runtime};
 
 /// What is stored of a job. Whoever drops the last reference to one that may go removes it.
 #[derive(Debug)]
-pub struct Leftover {
+pub struct JobCleanup {
     journal: Journal,
     may_go: AtomicBool,
     stays: AtomicBool,
-    pending: Arc<Pending>,
+    pending: Arc<BackgroundTasks>,
 }
 
-impl Leftover {
-    pub(crate) fn new(journal: Journal, pending: Arc<Pending>) -> Self {
+impl JobCleanup {
+    pub(crate) fn new(journal: Journal, pending: Arc<BackgroundTasks>) -> Self {
         Self { journal, may_go: AtomicBool::new(false), stays: AtomicBool::new(false), pending }
     }
 
@@ -37,7 +37,7 @@ impl Leftover {
     }
 }
 
-impl Drop for Leftover {
+impl Drop for JobCleanup {
     fn drop(&mut self) {
         if !*self.may_go.get_mut() || *self.stays.get_mut() || fork::is_copy() {
             return;

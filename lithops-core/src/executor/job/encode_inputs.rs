@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{InputQueue, Inputs, JobState, Objects, Source};
+use super::{InputQueue, InputSource, Inputs, JobState, Objects};
 use crate::{
     error::{CallError, Error, ErrorKind, Result},
     function::Argument,
@@ -68,10 +68,10 @@ fn consume<T: Argument>(
     at: &Cell<At>,
 ) -> Result<()> {
     let iterator = match inputs.source {
-        Source::Values(iterator) => iterator,
-        Source::Outcomes(job) => return chain(&job, queue),
-        Source::Objects(objects) => return parts::<T>(&objects, function, queue),
-        Source::Wanted(..) => {
+        InputSource::Values(iterator) => iterator,
+        InputSource::Outcomes(job) => return chain(&job, queue),
+        InputSource::Objects(objects) => return parts::<T>(&objects, function, queue),
+        InputSource::Wanted(..) => {
             return Err(Error::new(ErrorKind::Unexpected, "the objects were not looked for"));
         }
     };

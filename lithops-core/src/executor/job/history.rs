@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::StreamExt;
 
-use super::{Measured, background::Pending};
+use super::{Measured, background::BackgroundTasks};
 use crate::{
     config::Config,
     error::{Error, ErrorKind, Result},
@@ -33,7 +33,7 @@ pub struct History {
     /// What was read or learnt by this executor; `None` where nothing is stored.
     known: Mutex<HashMap<String, Option<Measured>>>,
     /// What the executor waits for when it goes.
-    pending: Arc<Pending>,
+    pending: Arc<BackgroundTasks>,
 }
 
 impl History {
@@ -41,7 +41,7 @@ impl History {
         storage: StorageClient,
         prefix: Option<&str>,
         kept: bool,
-        pending: Arc<Pending>,
+        pending: Arc<BackgroundTasks>,
     ) -> Self {
         let program = std::env::current_exe().ok();
         let program = program.as_deref().and_then(|path| path.file_stem()).unwrap_or_default();
@@ -67,7 +67,7 @@ impl History {
             folder,
             kept: true,
             known: Mutex::default(),
-            pending: Arc::new(Pending::default()),
+            pending: Arc::new(BackgroundTasks::default()),
         };
         let key = history.key_of(function, backend, memory);
         runtime::start()?.block_on(async {

@@ -8,17 +8,17 @@ use super::JobState;
 use crate::{
     error::{Error, ErrorKind, Result},
     function::{Argument, Entry},
-    partition::{DataSource, ObjectOptions, Prepared, Surroundings, Wanted, prepare},
+    partition::{DataSource, ObjectOptions, ResolveContext, ResolvedObjects, Wanted, resolve},
     value,
 };
 
 /// The inputs of a job, consumed by another thread as calls are dispatched.
 pub struct Inputs<T> {
-    pub(crate) source: Source<T>,
+    pub(crate) source: InputSource<T>,
 }
 
 /// Where inputs come from.
-pub(crate) enum Source<T> {
+pub(crate) enum InputSource<T> {
     /// From an iterator of the user's.
     Values(Box<dyn Iterator<Item = T> + Send>),
     /// From the calls of another job: the value of each is the argument of the call with the same number.
@@ -31,7 +31,7 @@ pub(crate) enum Source<T> {
 
 /// Parts of objects, and what every call gets besides.
 pub(crate) struct Objects {
-    pub(crate) prepared: Prepared,
+    pub(crate) prepared: ResolvedObjects,
     /// Encoded.
     pub(crate) with: Vec<u8>,
 }
@@ -39,7 +39,7 @@ pub(crate) struct Objects {
 impl<T> Inputs<T> {
     /// The outcomes of another job.
     pub(crate) fn outcomes(job: Arc<JobState>) -> Self {
-        Self { source: Source::Outcomes(job) }
+        Self { source: InputSource::Outcomes(job) }
     }
 
     /// Parts of objects, each with the same arguments.
@@ -51,33 +51,33 @@ impl<T> Inputs<T> {
             let message = format!("what the data source is given with cannot be encoded: {error}");
             Error::new(ErrorKind::InvalidInput, message).with_source(error)
         });
-        Self { source: Source::Wanted(wanted, with) }
+        Self { source: InputSource::Wanted(wanted, with) }
     }
 
     /// The same, with its objects found and cut; other inputs stay as they are.
-    pub(crate) async fn found(self, options: &ObjectOptions, around: &Surroundings) -> Result<Self> {
-        let Source::Wanted(wanted, with) = self.source else { return Ok(self) };
+    pub(crate) async fn found(self, options: &ObjectOptions, around: &ResolveContext) -> Result<Self> {
+        let InputSource::Wanted(wanted, with) = self.source else { return Ok(self) };
         let with = with?;
-        let prepared = prepare(wanted, options.clone(), around).await?;
-        Ok(Self { source: Source::Objects(Objects { prepared, with }) })
+        let prepared = resolve(wanted, options.clone(), around).await?;
+        Ok(Self { source: InputSource::Objects(Objects { prepared, with }) })
     }
 
     /// How many calls each object makes, where the inputs are objects.
     pub(crate) fn parts_by_object(&self) -> Option<Vec<u64>> {
         match &self.source {
-            Source::Objects(objects) => Some(objects.prepared.parts_by_object()),
+            InputSource::Objects(objects) => Some(objects.prepared.parts_by_object()),
             _ => None,
         }
     }
 
     /// Whether the inputs are objects.
     pub(crate) fn are_objects(&self) -> bool {
-        matches!(self.source, Source::Wanted(..) | Source::Objects(_))
+        matches!(self.source, InputSource::Wanted(..) | InputSource::Objects(_))
     }
 
     /// Whether its objects are still to be found.
     pub(crate) fn are_wanted(&self) -> bool {
-        matches!(self.source, Source::Wanted(..))
+        matches!(self.source, InputSource::Wanted(..))
     }
 
     /// Refuses inputs of another kind than the function takes.
@@ -106,13 +106,13 @@ impl<T> Inputs<T> {
     #[must_use]
     pub fn exact_len(&self) -> Option<u64> {
         match &self.source {
-            Source::Values(iterator) => {
+            InputSource::Values(iterator) => {
                 let (low, high) = iterator.size_hint();
                 (high == Some(low)).then_some(low as u64)
             }
-            Source::Wanted(..) => None,
-            Source::Objects(objects) => Some(objects.prepared.len()),
-            Source::Outcomes(job) => {
+            InputSource::Wanted(..) => None,
+            InputSource::Objects(objects) => Some(objects.prepared.len()),
+            InputSource::Outcomes(job) => {
                 let progress = job.progress();
                 progress.complete.then_some(progress.known)
             }
@@ -146,7 +146,7 @@ where
     I::IntoIter: Send + 'static,
 {
     fn into_inputs(self) -> Inputs<T> {
-        Inputs { source: Source::Values(Box::new(self.into_iter())) }
+        Inputs { source: InputSource::Values(Box::new(self.into_iter())) }
     }
 }
 

@@ -12,12 +12,12 @@ pub(super) mod measured;
 pub(super) mod outcomes;
 pub(super) mod state;
 
-pub use cleanup::Leftover;
+pub use cleanup::JobCleanup;
 pub use event::JobEvent;
 pub use history::{History, Learn};
 pub use input_queue::InputQueue;
+pub(super) use inputs::{InputSource, Objects};
 pub use inputs::{Inputs, IntoInputs};
-pub(super) use inputs::{Objects, Source};
 pub use measured::Measured;
-pub use outcomes::{Outcomes, Part};
+pub use outcomes::{OutcomePart, Outcomes};
 pub use state::{Account, Command, Commands, JobState, Progress};

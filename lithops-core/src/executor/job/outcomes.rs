@@ -84,11 +84,11 @@ impl Outcomes {
 
     /// All outcomes, in the order of the calls.
     #[must_use]
-    pub fn parts(&self) -> Vec<Part> {
-        let own = self.reports.values().map(|report| Part { report: report.clone(), repeated: None });
+    pub fn parts(&self) -> Vec<OutcomePart> {
+        let own = self.reports.values().map(|report| OutcomePart { report: report.clone(), repeated: None });
         let together = self.together.values().map(|(end, report)| {
             let count = end - report.header.run.first;
-            Part { report: report.clone(), repeated: Some(count) }
+            OutcomePart { report: report.clone(), repeated: Some(count) }
         });
         let mut parts: Vec<_> = own.chain(together).collect();
         parts.sort_by_key(|part| part.report.header.run.first);
@@ -122,13 +122,13 @@ impl Outcomes {
 
 /// Outcomes of contiguous calls: a report, or one outcome that many calls have together.
 #[derive(Debug, Clone)]
-pub struct Part {
+pub struct OutcomePart {
     report: Report,
     /// How many calls have the one outcome of the report.
     repeated: Option<u64>,
 }
 
-impl Part {
+impl OutcomePart {
     /// Its report; where calls have one outcome together, that of the first of them.
     #[must_use]
     pub fn report(&self) -> &Report {

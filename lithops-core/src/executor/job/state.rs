@@ -14,7 +14,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{JobEvent, Leftover, Outcomes};
+use super::{JobCleanup, JobEvent, Outcomes};
 use crate::{
     error::{CallError, CallErrorKind, Error, Result},
     fork,
@@ -107,7 +107,7 @@ pub struct JobState {
     /// Where it is stored, when it is durable.
     locator: Option<Locator>,
     /// What is stored of it, to be removed with the last handle.
-    leftover: Option<Arc<Leftover>>,
+    cleanup: Option<Arc<JobCleanup>>,
     /// Whether waiting for it may show how far it is.
     shown: bool,
     /// Whether a task drives it, which has something left to do after its last outcome.
@@ -210,7 +210,7 @@ impl JobState {
                 commands,
                 observers: None,
                 locator: None,
-                leftover: None,
+                cleanup: None,
                 shown: false,
                 driven: AtomicBool::new(false),
                 over: AtomicBool::new(false),
@@ -235,8 +235,8 @@ impl JobState {
 
     /// The same, of a job that is stored, and of what is to go with its last handle.
     #[must_use]
-    pub(crate) fn stored_at(mut self, locator: Locator, leftover: Option<Arc<Leftover>>) -> Self {
-        (self.locator, self.leftover) = (Some(locator), leftover);
+    pub(crate) fn stored_at(mut self, locator: Locator, cleanup: Option<Arc<JobCleanup>>) -> Self {
+        (self.locator, self.cleanup) = (Some(locator), cleanup);
         self
     }
 
@@ -259,8 +259,8 @@ impl JobState {
 
     /// Keeps what is stored of it when its last handle goes: somebody else will want it.
     pub(crate) fn detach(&self) {
-        if let Some(leftover) = &self.leftover {
-            leftover.stays();
+        if let Some(cleanup) = &self.cleanup {
+            cleanup.stays();
         }
     }
 
@@ -468,7 +468,7 @@ impl JobState {
 
     /// Whether what runs may go on without this program.
     pub(crate) fn is_detached(&self) -> bool {
-        self.leftover.as_ref().is_some_and(|leftover| leftover.is_kept())
+        self.cleanup.as_ref().is_some_and(|cleanup| cleanup.is_kept())
     }
 
     /// Waits until `condition` holds.

@@ -22,8 +22,8 @@ type Make = fn(&Path);
 
 async fn found(source: DataSource, storage: Arc<ObjectStorage>) -> Result<Vec<DataObject>> {
     let storage = StorageClient::new(storage, "b");
-    let around = Surroundings { storage: storage.clone(), workers_are_here: true, storage_is_shared: true };
-    let prepared = prepare(source.wanted, ObjectOptions::default(), &around).await?;
+    let around = ResolveContext { storage: storage.clone(), workers_are_here: true, storage_is_shared: true };
+    let prepared = resolve(source.wanted, ObjectOptions::default(), &around).await?;
     Ok(prepared.parts().map(|part| DataObject::new(part, Some(storage.clone()))).collect())
 }
 
@@ -142,9 +142,9 @@ async fn what_is_packed_in_another_way_is_whole_and_has_no_lines() {
         let place = folder.path().join(name);
         fs::write(&place, "a\n".repeat(100)).unwrap();
         let storage = StorageClient::new(Arc::new(ObjectStorage::memory()), "b");
-        let around = Surroundings { storage, workers_are_here: true, storage_is_shared: true };
+        let around = ResolveContext { storage, workers_are_here: true, storage_is_shared: true };
         let options = ObjectOptions { chunk_size: Some(ByteSize::b(10)), ..ObjectOptions::default() };
-        let prepared = prepare(DataSource::path(&place).wanted, options, &around).await.unwrap();
+        let prepared = resolve(DataSource::path(&place).wanted, options, &around).await.unwrap();
         assert_eq!(prepared.len(), 1, "{name}");
         let object = DataObject::new(prepared.parts().next().unwrap(), None);
         assert_eq!(object.bytes().await.unwrap().len(), 200);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use crate::{
-    partition::{location::Place, resolved::Found, *},
+    partition::{location::ObjectLocation, resolved::ResolvedObject, *},
     storage::{ObjectStorage, StorageClient},
 };
 
@@ -30,8 +30,9 @@ async fn parts(content: &[u8], options: ObjectOptions) -> Vec<(std::ops::Range<u
     let storage = StorageClient::new(Arc::new(ObjectStorage::memory()), "b");
     storage.put_object("b", "k", content.to_vec()).await.unwrap();
     let meta = storage.head_object("b", "k").await.unwrap();
-    let place = Place::Object { bucket: "b".into(), key: "k".into() };
-    let prepared = Prepared::new(vec![Found { place, size: meta.size, mark: meta.etag }], options);
+    let place = ObjectLocation::Object { bucket: "b".into(), key: "k".into() };
+    let prepared =
+        ResolvedObjects::new(vec![ResolvedObject { place, size: meta.size, mark: meta.etag }], options);
     let mut read = Vec::new();
     for partition in prepared.parts() {
         let object = DataObject::new(partition, Some(storage.clone()));
@@ -150,9 +151,9 @@ async fn object_of(key: &str, content: &[u8]) -> (StorageClient, DataObject) {
     let storage = StorageClient::new(Arc::new(ObjectStorage::memory()), "b");
     storage.put_object("b", key, content.to_vec()).await.unwrap();
     let meta = storage.head_object("b", key).await.unwrap();
-    let place = Place::Object { bucket: "b".into(), key: key.into() };
-    let found = vec![Found { place, size: meta.size, mark: meta.etag }];
-    let partition = Prepared::new(found, ObjectOptions::default()).parts().next().unwrap();
+    let place = ObjectLocation::Object { bucket: "b".into(), key: key.into() };
+    let found = vec![ResolvedObject { place, size: meta.size, mark: meta.etag }];
+    let partition = ResolvedObjects::new(found, ObjectOptions::default()).parts().next().unwrap();
     let object = DataObject::new(partition, Some(storage.clone()));
     (storage, object)
 }

@@ -14,7 +14,7 @@ use tokio::io::AsyncReadExt as _;
 
 use crate::{
     error::{Error, Result},
-    partition::{resolve::prepare, *},
+    partition::{resolve::resolve, *},
     storage::{ObjectStorage, StorageClient},
 };
 
@@ -72,9 +72,9 @@ fn whole(content: &[u8]) -> (String, Vec<u8>) {
 
 async fn parts(url: &str, chunk: u64) -> Result<Vec<DataObject>> {
     let storage = StorageClient::new(Arc::new(ObjectStorage::memory()), "b");
-    let around = Surroundings { storage, workers_are_here: true, storage_is_shared: true };
+    let around = ResolveContext { storage, workers_are_here: true, storage_is_shared: true };
     let options = ObjectOptions { chunk_size: Some(ByteSize::b(chunk)), ..ObjectOptions::default() };
-    let prepared = prepare(vec![Wanted::Url(url.to_owned())], options, &around).await?;
+    let prepared = resolve(vec![Wanted::Url(url.to_owned())], options, &around).await?;
     Ok(prepared.parts().map(|partition| DataObject::new(partition, None)).collect())
 }
 

@@ -18,7 +18,7 @@ use rustix::{
 const ROUNDS: usize = 8;
 
 /// A file, with its path from the root.
-pub(in crate::storage) type Found = (PathBuf, fs::Metadata);
+pub(in crate::storage) type FoundFile = (PathBuf, fs::Metadata);
 /// What is wrong with what has this path.
 pub(in crate::storage) type Unreadable = (PathBuf, io::Error);
 
@@ -52,7 +52,7 @@ pub(in crate::storage) fn remove_folder(root: &Path, path: &Path) -> io::Result<
 }
 
 /// What is found below a folder: files and links to files, with their paths from the root; and what cannot be read.
-pub(in crate::storage) fn survey(root: &Path, path: &Path) -> (Vec<Found>, Vec<Unreadable>) {
+pub(in crate::storage) fn survey(root: &Path, path: &Path) -> (Vec<FoundFile>, Vec<Unreadable>) {
     let (mut found, mut unreadable) = (Vec::new(), Vec::new());
     let mut folders = vec![path.to_owned()];
     while let Some(folder) = folders.pop() {

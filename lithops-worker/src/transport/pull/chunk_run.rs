@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use lithops_core::{
-    board::Terms,
+    board::LeaseConfig,
     bytes::Bytes,
     error::Result,
-    fleet::Post,
+    fleet::JobManifest,
     id::{ActivationId, JobId},
-    journal::Bundle,
+    journal::ChunkOutcomes,
     protocol::{Calls, LogEntry, Report, Run, Tag, blank_header, failed_report, failed_together, now_nanos},
     tracker::{Dispatch, Ranges, Step, Tracker, Tracking, Verdict, Window},
 };
@@ -55,16 +55,21 @@ pub(super) enum Next {
 
 impl ChunkRun {
     /// The run of a chunk in an epoch; `number` must be another for each run of a session.
-    pub(super) fn new(post: &Post, (chunk, epoch): (u64, u64), number: u64, now: Duration) -> Self {
+    pub(super) fn new(
+        manifest: &JobManifest,
+        (chunk, epoch): (u64, u64),
+        number: u64,
+        now: Duration,
+    ) -> Self {
         // One call that runs and one that waits for each sub-worker.
-        let least = u64::from(post.spec.worker_processes).max(1) * 2;
-        let Terms { beat, .. } = post.terms;
+        let least = u64::from(manifest.spec.worker_processes).max(1) * 2;
+        let LeaseConfig { beat, .. } = manifest.lease_config;
         Self {
-            job: post.spec.job,
+            job: manifest.spec.job,
             chunk,
             epoch,
             activation: ActivationId(number),
-            tracker: Tracker::new(post.policy),
+            tracker: Tracker::new(manifest.policy),
             window: Window::new(least, std::time::Instant::now()),
             ordered: Ranges::default(),
             done: Ranges::default(),
@@ -79,7 +84,7 @@ impl ChunkRun {
     /// Adds calls that are to be run.
     pub(super) fn order(&mut self, first: u64, end: u64) {
         self.ordered.insert(first, end);
-        self.tracker.put_back(Dispatch { first, end, attempt: 1, suspect: false, twin: false });
+        self.tracker.put_back(Dispatch { first, end, attempt: 1, suspect: false, backup: false });
     }
 
     /// What to do next, provided that the lease lets calls start.
@@ -199,7 +204,7 @@ impl ChunkRun {
         let mut outcomes = outcomes.into_iter().peekable();
         let mut told = Vec::new();
         for (first, end) in std::mem::take(&mut self.untold).iter() {
-            let mut bundle = Bundle::default();
+            let mut bundle = ChunkOutcomes::default();
             while let Some(report) = outcomes.next_if(|report| report.header.run.first < end) {
                 bundle.reports.push(report);
             }

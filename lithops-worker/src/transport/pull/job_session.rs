@@ -8,9 +8,9 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 use lithops_core::{
-    board::{Action, Answer, BoardWorker, End, Lane},
+    board::{Action, BoardAnswer, BoardWorker, End, Lane},
     error::{ErrorKind, Result},
-    fleet::{Fleet, Post, StoredBoard},
+    fleet::{Fleet, JobManifest, StoredBoard},
     id::JobId,
     journal::Journal,
     protocol::{Forget, Frame, FrameKind, Logs, Report},
@@ -25,7 +25,7 @@ use super::{
 };
 
 /// The board's requests to the storage that are under way.
-type Requests = FuturesUnordered<BoxFuture<'static, (Lane, Result<Answer>)>>;
+type Requests = FuturesUnordered<BoxFuture<'static, (Lane, Result<BoardAnswer>)>>;
 
 /// The segments of inputs that are being fetched.
 type Fetches = FuturesUnordered<BoxFuture<'static, Fetched>>;
@@ -44,7 +44,7 @@ pub(super) enum SessionEnd {
 /// The time that a worker spends at one job. The board says what to run. The session performs what the board asks of
 /// the storage, gives calls to the pool and takes their outcomes back to the board.
 pub(super) struct JobSession<'a> {
-    post: Post,
+    manifest: JobManifest,
     journal: &'a Journal,
     fleet: &'a Fleet,
     storage: Arc<StoredBoard>,
@@ -63,23 +63,23 @@ impl<'a> JobSession<'a> {
     /// A session under a name that no worker has used at this job before.
     pub(super) fn new(
         name: &str,
-        post: Post,
+        manifest: JobManifest,
         storage: &StorageClient,
         fleet: &'a Fleet,
         journal: &'a Journal,
     ) -> Self {
-        let chunks = post.chunks();
+        let chunks = manifest.chunks();
         Self {
             journal,
             fleet,
             storage: Arc::new(StoredBoard::new(storage, journal, chunks)),
-            board: BoardWorker::new(name, chunks, post.terms),
+            board: BoardWorker::new(name, chunks, manifest.lease_config),
             begun: Instant::now(),
-            inputs: Inputs::new(&post.segments),
+            inputs: Inputs::new(&manifest.segments),
             current: None,
             chunk_runs: 0,
             announced: false,
-            post,
+            manifest,
         }
     }
 
@@ -141,7 +141,7 @@ impl<'a> JobSession<'a> {
             }
             if Instant::now() >= next_look {
                 // A busy worker touches the storage at each heartbeat anyway.
-                let pause = if self.board.is_idle() { look } else { self.post.terms.beat };
+                let pause = if self.board.is_idle() { look } else { self.manifest.lease_config.beat };
                 next_look = Instant::now() + pause;
                 wanted = fleet.jobs().boxed().fuse();
             }
@@ -193,7 +193,7 @@ impl<'a> JobSession<'a> {
     fn order(&mut self, (chunk, epoch): (u64, u64), first: u64, end: u64, now: Duration) {
         if !self.holds(chunk, epoch) {
             self.chunk_runs += 1;
-            self.current = Some(ChunkRun::new(&self.post, (chunk, epoch), self.chunk_runs, now));
+            self.current = Some(ChunkRun::new(&self.manifest, (chunk, epoch), self.chunk_runs, now));
         }
         if let Some(run) = &mut self.current {
             run.order(first, end);
@@ -210,7 +210,7 @@ impl<'a> JobSession<'a> {
             match run.next(&mut self.inputs, now) {
                 Next::Give(calls) => {
                     if !std::mem::replace(&mut self.announced, true) {
-                        Frame::write(FrameKind::Job, &self.post.spec, &mut frames)?;
+                        Frame::write(FrameKind::Job, &self.manifest.spec, &mut frames)?;
                     }
                     calls.write(&mut frames);
                 }
@@ -244,7 +244,7 @@ impl<'a> JobSession<'a> {
             (FrameKind::Report, Some(run)) => run.report(&Report::read(&frame.body)?, now),
             (FrameKind::Logs, Some(run)) => {
                 let logs: Logs = frame.decode()?;
-                if logs.job == self.post.spec.job {
+                if logs.job == self.manifest.spec.job {
                     run.printed(logs.entries);
                 }
             }
@@ -267,6 +267,6 @@ impl<'a> JobSession<'a> {
     }
 
     fn job(&self) -> JobId {
-        self.post.spec.job
+        self.manifest.spec.job
     }
 }

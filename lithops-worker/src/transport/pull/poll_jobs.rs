@@ -61,7 +61,7 @@ pub(super) async fn poll_jobs(launch: &Launch, mut pool: ToPool, leaves: &Atomic
         // The job with the fewest sessions: this worker goes round when several jobs wait.
         let next = jobs.into_iter().filter(|job| finished.get(job).is_none_or(|finished| finished.is_open));
         let next = next.min_by_key(|job| sessions.get(job).copied().unwrap_or(0));
-        let Some(post) = (match next {
+        let Some(manifest) = (match next {
             Some(job) => fleet.get(job).await?,
             None => None,
         }) else {
@@ -72,14 +72,14 @@ pub(super) async fn poll_jobs(launch: &Launch, mut pool: ToPool, leaves: &Atomic
             pause = (pause * 2).min(launch.look * LONGEST_PAUSE);
             continue;
         };
-        let job = post.spec.job;
+        let job = manifest.spec.job;
         let (was_finished, begun) = (finished.contains_key(&job), Instant::now());
         let before = sessions.entry(job).or_default();
         let name = if *before == 0 { launch.worker.clone() } else { format!("{}.{before}", launch.worker) };
         *before += 1;
         let journal = Journal::new(&storage, prefix, job);
-        let (chunks, again) = (post.chunks().count(), post.terms.lease.min(LOOK_AGAIN));
-        let session = JobSession::new(&name, post, &storage, &fleet, &journal);
+        let (chunks, again) = (manifest.chunks().count(), manifest.lease_config.lease.min(LOOK_AGAIN));
+        let session = JobSession::new(&name, manifest, &storage, &fleet, &journal);
         let end = session.work(&mut pool, launch.look).await?;
         if end != SessionEnd::Idle {
             remove_leftovers(&journal).await;

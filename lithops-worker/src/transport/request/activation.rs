@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use lithops_core::{
-    artifact::Running,
+    artifact::ProgramRef,
     compute::{EventKind, ExitReason, FeedCommand, Invocation, InvokeRequest},
     error::{Error, ErrorKind, Result},
     protocol::{Calls, Envelope, Frame, FrameKind, FrameReader, Hello, JobSpec, StoredCalls},
@@ -68,7 +68,7 @@ pub(in crate::transport) fn begin(warm: Arc<WarmPool>, request: &Envelope, deadl
 
 /// The content of a request.
 struct Request {
-    running: Running,
+    running: ProgramRef,
     spec: Arc<JobSpec>,
     calls: Vec<Calls>,
     stored: Vec<StoredCalls>,

@@ -6,7 +6,7 @@ use lithops_core::{
     id::JobId,
     journal::Journal,
     protocol::{Frame, FrameKind, JobSpec, Logs, Report, StoredReport, frame_header},
-    storage::{Parcel, StorageClient},
+    storage::{BlobRef, StorageClient},
 };
 
 /// The most bytes of a frame that names a report in the storage, digests included. So much is kept free for each call,
@@ -46,8 +46,8 @@ impl<'a> Response<'a> {
             frame.extend_from_slice(&frame_header(FrameKind::Report, body.len()));
             frame.extend_from_slice(&body);
         } else {
-            let parcel = self.put(body).await?;
-            StoredReport { run: report.header.run, parcel }.write(&mut frame)?;
+            let blob = self.put(body).await?;
+            StoredReport { run: report.header.run, blob }.write(&mut frame)?;
         }
         Ok(frame)
     }
@@ -68,7 +68,7 @@ impl<'a> Response<'a> {
         Ok(frame)
     }
 
-    async fn put(&self, body: Vec<u8>) -> Result<Parcel> {
+    async fn put(&self, body: Vec<u8>) -> Result<BlobRef> {
         let locator = self.spec.storage.as_ref().ok_or_else(|| {
             Error::new(
                 ErrorKind::PayloadTooLarge,
@@ -78,8 +78,8 @@ impl<'a> Response<'a> {
         let storage = StorageClient::connect(locator)?;
         let journal = Journal::new(&storage, locator.prefix.as_deref(), self.spec.job);
         journal.mark().await?;
-        let key = journal.parcel(&JobId::generate().to_string());
-        Parcel::put(&storage, key, body.into()).await
+        let key = journal.blob(&JobId::generate().to_string());
+        BlobRef::put(&storage, key, body.into()).await
     }
 }
 

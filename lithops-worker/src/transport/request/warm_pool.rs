@@ -4,7 +4,7 @@ use std::{os::unix::net::UnixStream, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use lithops_core::{
-    artifact::{Running, Shipped},
+    artifact::{ProgramRef, StoredProgram},
     compute::{ExitReason, WorkerChannel},
     digest::Digest,
     error::{Error, Result, Retry},
@@ -51,7 +51,7 @@ pub(in crate::transport) struct WarmPool {
 #[derive(Debug)]
 struct State {
     programs: ProgramCache,
-    pool: Option<(Running, Arc<WorkerChannel>)>,
+    pool: Option<(ProgramRef, Arc<WorkerChannel>)>,
 }
 
 impl WarmPool {
@@ -69,7 +69,7 @@ impl WarmPool {
 
     /// The channel to a pool whose sub-workers execute this program: the pool of the last request, if that ran the
     /// program too.
-    pub(super) async fn pool(&self, running: &Running) -> Result<Arc<WorkerChannel>> {
+    pub(super) async fn pool(&self, running: &ProgramRef) -> Result<Arc<WorkerChannel>> {
         let mut state = self.state.lock().await;
         if let Some((last, pool)) = &state.pool
             && last.program == running.program
@@ -111,7 +111,7 @@ fn start(program: Program) -> Result<WorkerChannel> {
 pub(super) fn exit_reason(error: &Error) -> ExitReason {
     let words = error.to_string();
     match error.retry() {
-        _ if Shipped::is_damaged(error) => ExitReason::Damaged(words),
+        _ if StoredProgram::is_damaged(error) => ExitReason::Damaged(words),
         Retry::Later => ExitReason::Lost(words),
         _ => ExitReason::Refused(words),
     }

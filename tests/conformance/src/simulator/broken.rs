@@ -126,7 +126,7 @@ impl Tracking for Broken {
                 Sabotage::CommitsTwice if third => steps.push(Step::Commit(first, end)),
                 Sabotage::RerunsACommittedCall if third => {
                     self.rerun =
-                        Some(Dispatch { first, end, attempt: attempt + 1, suspect: false, twin: false });
+                        Some(Dispatch { first, end, attempt: attempt + 1, suspect: false, backup: false });
                 }
                 _ => {}
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lithops_core::{
     compute::ComputeBackend,
     error::{Error, Result},
-    executor::{InputQueue, JobState, Means, Pursuit},
+    executor::{InputQueue, JobResources, JobState, Leadership},
     id::JobId,
     journal::{JobRecord, Journal, Lease, Owner},
     plan::Plan,
@@ -60,23 +60,23 @@ pub(super) fn follow(
     let job = Arc::new(job);
     let speculate = world.scenario.speculate;
     let backend = Arc::clone(backend);
-    let pursuit = Pursuit {
+    let leadership = Leadership {
         journal: world.journal.clone().expect("the job is durable"),
         record: record.clone(),
         job: Arc::clone(&job),
-        means: Ok::<_, Error>(Means {
+        resources: Ok::<_, Error>(JobResources {
             backend,
             spec: Arc::new(spec),
             plan,
             speculate,
-            parcels: None,
+            payload_store: None,
             learn: None,
-            hired: None,
+            client_fleet: None,
         }),
         owner: owner(),
-        leftover: None,
+        cleanup: None,
     };
-    let following = tokio::spawn(pursuit.follow(lease, commands));
+    let following = tokio::spawn(leadership.follow(lease, commands));
     Client { job, following }
 }
 

@@ -78,7 +78,7 @@ async fn play(world: &Arc<World>, id: JobId) -> (lithops_core::executor::Progres
         speculate: false,
         plan,
         durable: None,
-        parcels: None,
+        payload_store: None,
         learn: None,
         stop: None,
     };

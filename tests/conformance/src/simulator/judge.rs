@@ -99,7 +99,7 @@ async fn session(
         speculate: scenario.speculate,
         plan,
         durable: None,
-        parcels: None,
+        payload_store: None,
         learn: None,
         stop: None,
     };

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use lithops_core::{
     compute::{Event, EventKind, ExitReason, FeedCommand},
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
-    journal::{Bundle, Journal, Stored},
+    journal::{ChunkOutcomes, Journal, Stored},
     protocol::{Calls, Cancel, HEADER_LEN, Report, ReportBuilder, ReportHeader, Run, Tag},
     tracker::Ranges,
 };
@@ -161,7 +161,7 @@ impl SimulatedWorker {
         if (run.first, run.end()) != calls || !is_final {
             return (report, false);
         }
-        let bundle = Bundle { logs: Vec::new(), reports: vec![report.clone()] };
+        let bundle = ChunkOutcomes { logs: Vec::new(), reports: vec![report.clone()] };
         match self.journal().commit(chunk, calls, &bundle).await {
             Ok(Stored::Ours) => (report, true),
             // A worker's chunk is one report, the client's may be several: then it reads them for itself.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lithops_core::board::{Answer, Request, Terms};
+use lithops_core::board::{BoardAnswer, LeaseConfig, Request};
 
 /// How the board is broken: at its edge, where it speaks with the storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,42 +33,43 @@ impl PullSabotage {
     ];
 
     /// The terms that broken workers keep.
-    pub(super) fn terms(self, terms: Terms) -> Terms {
-        let lease = if self == Self::ReclaimsAtOnce { Duration::from_millis(500) } else { terms.lease };
-        Terms { lease, ..terms }
+    pub(super) fn lease_config(self, lease_config: LeaseConfig) -> LeaseConfig {
+        let lease =
+            if self == Self::ReclaimsAtOnce { Duration::from_millis(500) } else { lease_config.lease };
+        LeaseConfig { lease, ..lease_config }
     }
 
     /// What becomes of a request, and the answer where the storage is not asked. `count` is another each time.
-    pub(super) fn bend(self, request: &mut Request, by_worker: bool, count: u64) -> Option<Answer> {
+    pub(super) fn bend(self, request: &mut Request, by_worker: bool, count: u64) -> Option<BoardAnswer> {
         match (self, request) {
             (Self::CommitsByOverwrite, Request::Put { key, if_absent, .. }) => {
                 *if_absent &= !(by_worker && key.starts_with("commit/"));
                 None
             }
             (Self::NeverReclaims, Request::Get { key }) if by_worker && key.starts_with("beat/") => {
-                Some(Answer::Found(count.to_string().into()))
+                Some(BoardAnswer::Found(count.to_string().into()))
             }
             (Self::LosesReports, Request::Put { key, .. }) if key.starts_with("outcomes/") => {
-                Some(Answer::Stored)
+                Some(BoardAnswer::Stored)
             }
             (Self::PretendsToCancel, Request::Put { key, .. })
                 if !by_worker && key.starts_with("commit/") =>
             {
-                Some(Answer::Stored)
+                Some(BoardAnswer::Stored)
             }
             _ => None,
         }
     }
 
     /// What becomes of an answer.
-    pub(super) fn twist(self, request: &Request, answer: Answer) -> Answer {
+    pub(super) fn twist(self, request: &Request, answer: BoardAnswer) -> BoardAnswer {
         match request {
             Request::Put { key, .. }
                 if self == Self::TakesEveryClaim
                     && key.starts_with("claims/")
-                    && answer == Answer::Exists =>
+                    && answer == BoardAnswer::Exists =>
             {
-                Answer::Stored
+                BoardAnswer::Stored
             }
             _ => answer,
         }

@@ -31,7 +31,7 @@ impl SimulatedClient {
         let mut random = Random::new(scenario.seed.rotate_left(37) ^ index as u64);
         Self {
             index,
-            board: BoardClient::new(name, scenario.chunks(), scenario.terms, scenario.max_workers),
+            board: BoardClient::new(name, scenario.chunks(), scenario.lease_config, scenario.max_workers),
             clock: Clock::new(world.now, &mut random),
             random,
             waits: 0,

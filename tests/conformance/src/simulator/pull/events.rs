@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use lithops_core::board::{Answer, Lane, Request, keys};
+use lithops_core::board::{BoardAnswer, Lane, Request, keys};
 
 use super::{
     super::random::Random,
@@ -36,7 +36,7 @@ pub(super) enum What {
     /// An operation takes place; its answer, if it is told, comes then.
     Happens(Who, Lane, Request, Option<u64>),
     /// An answer comes.
-    Answers(Who, Lane, Answer),
+    Answers(Who, Lane, BoardAnswer),
     /// Somebody wanted to wait until now; the count says which wait it was.
     Wakes(Who, u64),
     /// A call ends in a worker: chunk, epoch, call.
@@ -97,7 +97,11 @@ impl World {
         Self {
             scenario: scenario.clone(),
             sabotage,
-            store: SimulatedStore::new(&scenario.terms, scenario.fails_late > 0, scenario.is_tampered()),
+            store: SimulatedStore::new(
+                &scenario.lease_config,
+                scenario.fails_late > 0,
+                scenario.is_tampered(),
+            ),
             random: Random::new(scenario.seed.rotate_left(23)),
             random_hand: Random::new(scenario.seed.rotate_left(5)),
             now: 0,
@@ -131,7 +135,7 @@ impl World {
     /// Sends an operation on its way.
     pub(super) fn ask(&mut self, who: Who, lane: Lane, mut request: Request) {
         let by_worker = matches!(who, Who::Worker(_));
-        let lease = self.scenario.terms.lease.as_micros() as u64;
+        let lease = self.scenario.lease_config.lease.as_micros() as u64;
         let slow = self.random.happens(self.scenario.slow_storage);
         let takes = if slow { self.random.below(2 * lease) } else { 2000 + self.random.below(40_000) };
         let told = self.now + takes;
@@ -145,7 +149,7 @@ impl World {
         if luck >= fails + fails_after + fails_late {
             return self.at(happens, What::Happens(who, lane, request, Some(told)));
         }
-        self.at(told, What::Answers(who, lane, Answer::Failed));
+        self.at(told, What::Answers(who, lane, BoardAnswer::Failed));
         if luck < fails_after {
             self.at(happens, What::Happens(who, lane, request, None));
         } else if luck < fails_after + fails_late {
@@ -181,8 +185,11 @@ impl World {
 
     /// Lets an operation take place.
     pub(super) fn happens(&mut self, who: Who, lane: Lane, request: Request, told: Option<u64>) {
-        let answer =
-            if self.takes(&request) { self.store.operate(request.clone(), self.now) } else { Answer::Failed };
+        let answer = if self.takes(&request) {
+            self.store.operate(request.clone(), self.now)
+        } else {
+            BoardAnswer::Failed
+        };
         self.tamper();
         let answer = match self.sabotage {
             Some(sabotage) => sabotage.twist(&request, answer),

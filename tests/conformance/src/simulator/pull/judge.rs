@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use lithops_core::board::{Bundle, Content, keys};
+use lithops_core::board::{CommittedChunk, Content, keys};
 
 use super::{
     super::{Verdict, Violation},
@@ -114,7 +114,7 @@ fn judge(world: &World, client: &SimulatedClient) -> Result<(), Broken> {
         if world.store.get(&keys::commit(chunk)) != Some(seen) {
             return Err((Violation::CommittedTwice, format!("the commit of chunk {chunk} has changed")));
         }
-        let bundle = Bundle::decode(seen, first, end)
+        let bundle = CommittedChunk::decode(seen, first, end)
             .map_err(|error| (Violation::WrongOutcome, format!("chunk {chunk}: {error}")))?;
         for part in &bundle.parts {
             for call in part.first..part.end {
@@ -146,7 +146,7 @@ fn judge_runs(world: &World) -> Result<(), Broken> {
             let (first, end) = chunks.calls_of(chunk);
             let poisonous = (first..end).filter(|call| scenario.is_poisonous(*call)).count() as u64;
             // The first epoch ends at one of them; then each ends one more than may be lost.
-            let most = 1 + poisonous * (u64::from(scenario.terms.losses) + 1) + poisonous.min(1);
+            let most = 1 + poisonous * (u64::from(scenario.lease_config.losses) + 1) + poisonous.min(1);
             if world.store.epochs(chunk) > most {
                 return over(format!("chunk {chunk} has {} epochs of {most}", world.store.epochs(chunk)));
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lithops_core::board::{Chunks, Terms};
+use lithops_core::board::{Chunks, LeaseConfig};
 
 use super::super::random::Random;
 
@@ -20,7 +20,7 @@ pub struct PullScenario {
     /// Calls at once in a worker.
     pub worker_processes: usize,
     /// What the participants agree on.
-    pub terms: Terms,
+    pub lease_config: LeaseConfig,
     /// An operation fails and has not happened.
     pub fails: u64,
     /// An operation fails and has happened.
@@ -83,7 +83,7 @@ impl PullScenario {
             chunksize: if many > 1000 { 1 } else { 1 + random.below(16) },
             max_workers: 1 + random.below(10),
             worker_processes: 1 + random.below(4) as usize,
-            terms: Terms {
+            lease_config: LeaseConfig {
                 lease: Duration::from_secs(12),
                 beat: Duration::from_secs(3),
                 look: Duration::from_secs(1),

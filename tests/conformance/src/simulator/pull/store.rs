@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use lithops_core::{
-    board::{Answer, Request, Terms, keys},
+    board::{BoardAnswer, LeaseConfig, Request, keys},
     bytes::Bytes,
 };
 
@@ -37,9 +37,12 @@ pub(super) struct SimulatedStore {
 impl SimulatedStore {
     /// An empty store; where effects may land late, an old beat can take the place of a newer one before anybody has
     /// seen that, so that a lease seems to have begun up to a beat earlier.
-    pub(super) fn new(terms: &Terms, effects_land_late: bool, tampered: bool) -> Self {
-        let lease =
-            terms.lease.saturating_sub(if effects_land_late { terms.beat * 2 } else { Duration::ZERO });
+    pub(super) fn new(lease_config: &LeaseConfig, effects_land_late: bool, tampered: bool) -> Self {
+        let lease = lease_config.lease.saturating_sub(if effects_land_late {
+            lease_config.beat * 2
+        } else {
+            Duration::ZERO
+        });
         let lease = u64::try_from(lease.as_micros()).unwrap_or(u64::MAX);
         Self {
             objects: BTreeMap::new(),
@@ -59,15 +62,19 @@ impl SimulatedStore {
         self.keys(&keys::claims(chunk)).count() as u64
     }
 
-    pub(super) fn operate(&mut self, request: Request, now: u64) -> Answer {
+    pub(super) fn operate(&mut self, request: Request, now: u64) -> BoardAnswer {
         match request {
-            Request::Get { key } => self.objects.get(&key).cloned().map_or(Answer::Absent, Answer::Found),
-            Request::List { prefix } => Answer::Listed(self.keys(&prefix).cloned().collect()),
-            Request::Put { key, if_absent: true, .. } if self.objects.contains_key(&key) => Answer::Exists,
+            Request::Get { key } => {
+                self.objects.get(&key).cloned().map_or(BoardAnswer::Absent, BoardAnswer::Found)
+            }
+            Request::List { prefix } => BoardAnswer::Listed(self.keys(&prefix).cloned().collect()),
+            Request::Put { key, if_absent: true, .. } if self.objects.contains_key(&key) => {
+                BoardAnswer::Exists
+            }
             Request::Put { key, bytes, .. } => {
                 self.check(&key, &bytes, now);
                 self.objects.insert(key, bytes);
-                Answer::Stored
+                BoardAnswer::Stored
             }
         }
     }

@@ -40,13 +40,15 @@ pub(super) struct SimulatedWorker {
 impl SimulatedWorker {
     pub(super) fn new(index: usize, name: &str, world: &mut World) -> Self {
         let scenario = &world.scenario;
-        let terms = world.sabotage.map_or(scenario.terms, |sabotage| sabotage.terms(scenario.terms));
+        let lease_config = world
+            .sabotage
+            .map_or(scenario.lease_config, |sabotage| sabotage.lease_config(scenario.lease_config));
         let mut random = Random::new(scenario.seed.rotate_left(11) ^ index as u64);
         world.live += 1;
         world.most_live = world.most_live.max(world.live);
         Self {
             index,
-            board: BoardWorker::new(name, scenario.chunks(), terms),
+            board: BoardWorker::new(name, scenario.chunks(), lease_config),
             clock: Clock::new(world.now, &mut random),
             slow: random.happens(scenario.slow),
             random,
@@ -65,7 +67,7 @@ impl SimulatedWorker {
             return;
         }
         if world.now >= self.paused_until && self.random.happens(world.scenario.pauses) {
-            let lease = world.scenario.terms.lease.as_micros() as u64;
+            let lease = world.scenario.lease_config.lease.as_micros() as u64;
             let time = lease + self.random.below(4 * lease);
             self.paused_until = world.now + time;
             if self.random.happens(500) {
@@ -138,7 +140,7 @@ impl SimulatedWorker {
                 takes *= 200;
             }
             if self.random.happens(world.scenario.long_calls) {
-                takes += world.scenario.terms.lease * 2;
+                takes += world.scenario.lease_config.lease * 2;
             }
             world.after(takes, What::CallEnds(self.index, chunk, epoch, call));
         }
