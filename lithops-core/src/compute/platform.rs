@@ -25,7 +25,7 @@ use crate::{
 /// granularity: caas                # faas: 1 sub-worker; caas, vm: its CPUs; local
 /// memory: {default: 2048, min: 512, max: 32768}      # where memory is chosen
 /// vcpus: {default: 4, min: 1, max: 8}                # or {mb_per_vcpu: 1769}, {count: 8}, {machine: true}
-/// worker_processes: {max: 256}                       # default: as the granularity says
+/// worker_processes: {default: 4, max: 256}           # by default as the granularity says
 /// workers: {default: 100, max: 1000}                 # at once
 /// payload_limit: 33554432          # bytes of one hand-over; no limit when left out
 /// timeout: {default: 300s, limit: 3600s}
@@ -33,9 +33,18 @@ use crate::{
 /// reports: buffered                # streamed, buffered
 /// liveness: response               # platform, response
 /// cancel: activation               # none, activation, call
+/// storages: [aws_s3]               # those that workers can open; all of them when left out
+/// runtimes: true                   # whether workers start only where a runtime was deployed; else left out
 /// startup: {cold: 2s, warm: 20ms, sub_worker: 3ms, per_second: 50}
 /// call_overhead: 30us
-/// price: {request_usd: 4.0e-7, vcpu_second_usd: 2.4e-5, gb_second_usd: 2.5e-6, increment: 100ms}
+/// price:                           # any of these; {} is free
+///   request_usd: 4.0e-7
+///   gb_second_usd: 2.5e-6
+///   vcpu_second_usd: 2.4e-5
+///   worker_hour_usd: 0.05
+///   increment: 100ms               # what is begun is paid for
+///   minimum: 1s
+///   bills_startup: false
 /// variants:                        # parts of the above, chosen by name
 ///   big: {vcpus: {default: 8}}
 /// ```
@@ -314,10 +323,12 @@ fn refuse_not_finite(value: &Value, path: &str, source: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
 
     use super::*;
-    use crate::compute::Liveness;
+    use crate::compute::{
+        Liveness,
+        platform_data::{Bounds, Prices, Processes, Start, Timeout, Workers},
+    };
 
     const CONTAINERS: &str = "
 platform: containers
@@ -342,6 +353,43 @@ variants:
 
     fn wish() -> WorkerWish {
         WorkerWish::default()
+    }
+
+    /// The example in the documentation of [`Platform`].
+    fn example() -> String {
+        let source = include_str!("platform.rs").lines().skip_while(|line| *line != "/// ```yaml").skip(1);
+        let lines = source.take_while(|line| *line != "/// ```");
+        lines
+            .map(|line| line.trim_start_matches("///").strip_prefix(' ').unwrap_or_default())
+            .fold(String::new(), |text, line| text + line + "\n")
+    }
+
+    /// The keys that a part of a description may have.
+    fn keys<T: serde::de::DeserializeOwned>() -> Vec<String> {
+        let unknown = serde_json::json!({"no such key": 1});
+        let words = serde_json::from_value::<T>(unknown).err().expect("it is unknown").to_string();
+        let (_, expected) = words.split_once("expected").expect("what is known");
+        let mut keys: Vec<_> = expected.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        keys.sort();
+        keys
+    }
+
+    #[test]
+    fn the_documentation_has_every_key_that_is_read_and_no_other() {
+        Platform::parse(&example(), "the documentation").expect("the example is right");
+        let example: BTreeMap<String, Value> = serde_saphyr::from_str(&example()).expect("YAML");
+        assert_eq!(example.keys().cloned().collect::<Vec<_>>(), keys::<Data>());
+        for (key, keys) in [
+            ("memory", keys::<Bounds>()),
+            ("worker_processes", keys::<Processes>()),
+            ("workers", keys::<Workers>()),
+            ("timeout", keys::<Timeout>()),
+            ("startup", keys::<Start>()),
+            ("price", keys::<Prices>()),
+        ] {
+            let Value::Map(part) = &example[key] else { panic!("`{key}` is a mapping") };
+            assert_eq!(part.keys().cloned().collect::<Vec<_>>(), keys, "{key}");
+        }
     }
 
     #[test]
