@@ -171,7 +171,7 @@ impl AwsLambdaBackend {
             })?;
             let path = self.config.artifact.as_ref().unwrap_or(&self.program.path);
             let artifact = Artifact::read(path, &target(self.config.machine)).await?;
-            let shipped = StoredProgram::of(&artifact, locator.prefix.as_deref());
+            let shipped = StoredProgram::of(&artifact);
             if !self.bootstrap()?.is_program {
                 shipped.put(&artifact, storage).await?;
             }

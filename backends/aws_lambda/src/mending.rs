@@ -116,7 +116,7 @@ mod tests {
         // What this test is built for may be newer than what instances have: then there is nothing to be shown.
         let artifact =
             Artifact::read(&path, &Target { glibc: Glibc(99, 0), ..here }).await.expect("a program");
-        let shipped = StoredProgram::of(&artifact, None);
+        let shipped = StoredProgram::of(&artifact);
         let mending = Mending::new(path, Machine::here(), shipped.clone(), storage.clone());
         let first = mending.mend("digest".to_owned(), 3, || 10).await;
         if Artifact::read(std::path::Path::new("/proc/self/exe"), &target(Machine::here())).await.is_err() {

@@ -40,12 +40,10 @@ pub struct StoredProgram {
 }
 
 impl StoredProgram {
-    /// The place of an artifact, below the storage's own prefix.
+    /// The place of an artifact.
     #[must_use]
-    pub fn of(artifact: &Artifact, prefix: Option<&str>) -> Self {
-        let name = format!("{PROGRAMS}{}.zst", artifact.digest);
-        let prefix = prefix.map(|prefix| prefix.trim_end_matches('/')).filter(|prefix| !prefix.is_empty());
-        let key = prefix.map_or_else(|| name.clone(), |prefix| format!("{prefix}/{name}"));
+    pub fn of(artifact: &Artifact) -> Self {
+        let key = format!("{PROGRAMS}{}.zst", artifact.digest);
         Self { digest: artifact.digest, len: artifact.bytes.len() as u64, key }
     }
 
@@ -226,8 +224,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let cache = folder.path();
         let program = artifact(std::fs::read("/bin/echo").expect("a program"));
-        let shipped = StoredProgram::of(&program, Some("team/"));
-        assert!(shipped.key().starts_with("team/lithops.programs/"));
+        let shipped = StoredProgram::of(&program);
+        assert!(shipped.key().starts_with("lithops.programs/"));
         shipped.put(&program, &storage).await.expect("stored");
         shipped.put(&program, &storage).await.expect("it is there");
         let mark = own_keys::use_of_program(shipped.key());
@@ -250,7 +248,7 @@ mod tests {
 
         // Somebody else has written there.
         let other = artifact(std::fs::read("/bin/true").expect("a program"));
-        let wrong = StoredProgram { key: shipped.key.clone(), ..StoredProgram::of(&other, None) };
+        let wrong = StoredProgram { key: shipped.key.clone(), ..StoredProgram::of(&other) };
         storage.delete_object("own", &shipped.key).await.expect("deleted");
         wrong.put(&other, &storage).await.expect("stored");
         let error = shipped.fetch(&storage, cache).await.expect_err("it is another");

@@ -323,7 +323,6 @@ fn refuse_not_finite(value: &Value, path: &str, source: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
     use crate::compute::{
         Liveness,

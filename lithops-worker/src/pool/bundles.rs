@@ -57,7 +57,7 @@ impl Bundles {
         let spec = job.durable.clone()?;
         let locator = job.storage.as_ref()?;
         let storage = StorageClient::connect(locator);
-        let journal = storage.map(|storage| Journal::new(&storage, locator.prefix.as_deref(), job.job));
+        let journal = storage.map(|storage| Journal::new(&storage, job.job));
         Some(Self { spec, journal: Arc::new(journal), chunks: HashMap::new() })
     }
 

@@ -51,7 +51,7 @@ impl Core {
             room: Arc::new(AtomicU64::new(limit)),
             scheme: self.backend.info().scheme,
             storage: self.storage_shared.then(|| self.storage.clone()),
-            journal: Journal::new(&self.storage, self.locator.prefix.as_deref(), job),
+            journal: Journal::new(&self.storage, job),
             marked: Arc::default(),
             used: Arc::default(),
             begun: Arc::default(),

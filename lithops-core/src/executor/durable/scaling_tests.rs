@@ -109,7 +109,7 @@ struct Gathered {
 /// A job of one call, until it ends.
 async fn gather(answers: Answers) -> Gathered {
     let storage = StorageClient::new(Arc::new(ObjectStorage::memory()), "bucket");
-    let journal = Journal::new(&storage, None, JobId::generate());
+    let journal = Journal::new(&storage, JobId::generate());
     let record = JobRecord {
         form: JobRecord::FORM,
         job: journal.job(),

@@ -26,7 +26,6 @@ pub(crate) const AT_ONCE: usize = 16;
 #[derive(Debug)]
 pub struct StoredJobs {
     pub(crate) storage: StorageClient,
-    pub(crate) prefix: Option<String>,
 }
 
 /// A durable job, as it is stored.
@@ -78,14 +77,14 @@ impl StoredJobs {
     pub fn open(config: Option<PathBuf>, storage: Option<String>) -> Result<Self> {
         // What is asked of them runs there.
         runtime::start()?;
-        let (storage, locator) = StorageClient::configured(config, storage)?;
-        Ok(Self { storage, prefix: locator.prefix })
+        let (storage, _) = StorageClient::configured(config, storage)?;
+        Ok(Self { storage })
     }
 
     /// All of them. What cannot be read of one hides no other.
     pub fn list(&self) -> Listing {
         runtime::driver().block_on(async {
-            let survey = Survey::of(&self.storage, self.prefix.as_deref()).await;
+            let survey = Survey::of(&self.storage).await;
             let mut listing = Listing { jobs: Vec::new(), unreadable: survey.unreadable };
             let jobs = stream::iter(survey.jobs.into_keys()).map(|job| look(self.journal(job)));
             let mut jobs = jobs.buffered(AT_ONCE);
@@ -167,7 +166,7 @@ impl StoredJobs {
     }
 
     pub(crate) fn journal(&self, job: JobId) -> Journal {
-        Journal::new(&self.storage, self.prefix.as_deref(), job)
+        Journal::new(&self.storage, job)
     }
 }
 

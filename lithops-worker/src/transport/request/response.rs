@@ -76,7 +76,7 @@ impl<'a> Response<'a> {
             )
         })?;
         let storage = StorageClient::connect(locator)?;
-        let journal = Journal::new(&storage, locator.prefix.as_deref(), self.spec.job);
+        let journal = Journal::new(&storage, self.spec.job);
         journal.mark().await?;
         let key = journal.blob(&JobId::generate().to_string());
         BlobRef::put(&storage, key, body.into()).await

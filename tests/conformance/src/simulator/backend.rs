@@ -48,7 +48,7 @@ pub(super) struct Counts {
 impl World {
     pub(super) fn new(scenario: Scenario, job: JobId) -> Self {
         let storage = || StorageClient::new(Arc::new(SimulatedStore::new(&scenario)), "simulated");
-        let journal = scenario.durable.map(|_| Journal::new(&storage(), None, job));
+        let journal = scenario.durable.map(|_| Journal::new(&storage(), job));
         Self { journal, scenario, counts: Mutex::default() }
     }
 
