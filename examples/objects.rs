@@ -30,7 +30,7 @@ fn square(x: u64) -> u64 {
     x * x
 }
 
-/// Starts a job of its own, whose handle it gives back: whoever has it reads what the job has stored.
+/// Starts a job of its own, and returns its handle: with the handle, the client reads what the job has stored.
 #[lithops::function]
 async fn squares(count: u64) -> Result<FuturesList<u64>, lithops::Error> {
     let fexec = FunctionExecutor::builder().build().await?;

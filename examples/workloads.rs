@@ -38,7 +38,7 @@ fn main() -> lithops::Result<()> {
     Ok(())
 }
 
-/// Computes for so many microseconds of CPU time, however long that takes.
+/// Computes for this many microseconds of CPU time, however long that takes.
 #[lithops::function]
 fn computes(micros: u64) -> u64 {
     let wanted = Duration::from_micros(micros);

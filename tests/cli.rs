@@ -75,7 +75,7 @@ fn wrong_granularity_is_refused_with_advice() {
     }
 }
 
-/// A container service, as somebody else would describe it.
+/// A container service, as a user would describe it.
 const CONTAINERS: &str = "
 platform: my_containers
 date: 2026-11-23

@@ -1,5 +1,5 @@
 //! Stored jobs of which something is damaged, left behind or not what it should be: another client goes on, a listing
-//! goes on, and nothing is removed that is somebody else's or lies elsewhere.
+//! goes on, and nothing is removed that belongs to another user or lies elsewhere.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! What a feature adds is there, and what no feature has added is not: under whatever features this is built with.
+//! What a feature adds is there, and what no feature has added is not, with any set of features.
 
 use std::collections::BTreeSet;
 

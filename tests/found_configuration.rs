@@ -7,7 +7,7 @@ use lithops::{
     config::{Config, Environment, Sources, keys},
 };
 
-/// What a file may set that nobody has named: nothing that runs, pays somebody else, or says where anything goes.
+/// What a file may set that the user has not named: nothing that runs code, costs money, or says where data go.
 const HARMLESS: &[(&str, &str)] = &[
     ("aws_lambda", "architecture"),
     ("aws_lambda", "ephemeral_storage"),

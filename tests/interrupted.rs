@@ -121,7 +121,7 @@ fn committed(folder: &Path, job: JobId) -> Vec<u64> {
     names.filter_map(|name| name.parse().ok()).collect()
 }
 
-/// Whether a process runs no more. A zombie has ended; whoever inherited it may take its time to notice.
+/// Whether a process runs no more. A zombie has ended; its new parent may take its time to notice.
 fn has_ended(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(')').next().is_none_or(|rest| rest.is_empty() || rest.trim_start().starts_with('Z'))

@@ -10,7 +10,7 @@ use lithops::{Bytes, ErrorKind, prelude::*};
 
 lithops::test_worker!();
 
-/// Messages of the localhost of these tests take so many bytes.
+/// The most bytes of a message of the localhost of these tests.
 const LIMIT: usize = 100_000;
 const LARGE: usize = 300_000;
 

@@ -1,4 +1,4 @@
-//! Nothing runs on after whoever wanted it has gone.
+//! Nothing runs on after the client that wanted it has gone.
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,4 @@
-//! Values that are too long for a socket on one machine: they are lent from process to process, and nobody overwrites
+//! Values that are too long for a socket on one machine: they are lent from process to process, and no process overwrites
 //! what another still reads.
 
 use std::sync::Mutex;

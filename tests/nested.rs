@@ -48,7 +48,7 @@ fn most_at_once(ran: &[Ran]) -> usize {
     ran.iter().map(|(begun, ..)| at(*begun)).max().unwrap_or(0)
 }
 
-/// Runs branches with so many leaves each; no more than `worker_processes` of all that work may do so at once.
+/// Runs branches with this many leaves each; no more than `worker_processes` of all that work may do so at once.
 async fn branches(worker_processes: usize, nested: usize, branches: usize, leaves: u32) {
     let fexec =
         FunctionExecutor::builder().worker_processes(worker_processes).build().await.expect("an executor");

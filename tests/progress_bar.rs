@@ -1,4 +1,4 @@
-//! The progress bar: there for whoever sits at a terminal, and for nobody else.
+//! The progress bar: shown at a terminal, and nowhere else.
 
 use std::{
     fs::File,

@@ -1,4 +1,4 @@
-//! A fleet on this machine: workers that nobody feeds, which find their jobs and chunks in the storage.
+//! A fleet on this machine: workers that no client feeds, which find their jobs and chunks in the storage.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

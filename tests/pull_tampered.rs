@@ -1,4 +1,4 @@
-//! A fleet whose storage somebody else takes things from, or puts things into, while it works.
+//! A fleet whose storage another program takes objects from, or puts objects into, while it works.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! Programs in surroundings that others have made, or nobody: what cannot be written to, read or trusted.
+//! Programs whose environment is hostile or missing: folders and files that cannot be written, read or trusted.
 
 use std::{
     fs,

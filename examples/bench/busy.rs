@@ -17,7 +17,7 @@ const CPU_CALL: Duration = Duration::from_millis(50);
 /// The mean of the calls of `skew`.
 const SKEW_MEAN: Duration = Duration::from_millis(5);
 
-/// Computes so many rounds, and says how many nanoseconds that took.
+/// Computes this many rounds, and says how many nanoseconds that took.
 #[lithops::function]
 fn computes(rounds: u64) -> u64 {
     let begun = Instant::now();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 /// The size of an argument and of a result of `bytes`.
 const SIZE: usize = 1 << 20;
-/// So many calls are made before those that are measured.
+/// How many calls are made before those that are measured.
 const WARM_UP: u64 = 1_000;
 
 #[lithops::function]

@@ -18,7 +18,7 @@ const PART: &str = "LITHOPS_BENCH_ECHO";
 /// The length of a message.
 const MESSAGE: usize = 16;
 const TRIPS: usize = 10_000;
-/// So many messages are under way at once where their rate is measured.
+/// How many messages are under way at once where their rate is measured.
 const WINDOW: usize = 1_024;
 
 /// The part that this process plays, if it was started to play one.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::calls::noop_calls;
 
-/// Each word once, and how often it occurs: as pairs, since whoever adds them up has a map of its own.
+/// Each word once, and how often it occurs: as pairs, because the function that adds them up has a map of its own.
 type Counts = Vec<(String, u64)>;
 
 /// The words of one file, which is one part.

@@ -1,4 +1,4 @@
-//! Time as it is shared between processes: nanoseconds of the monotonic clock, and of the Unix epoch.
+//! Time as processes of a machine share it: nanoseconds of the monotonic clock, and of the Unix epoch.
 
 use std::time::{Duration, SystemTime};
 
@@ -19,7 +19,7 @@ pub(crate) fn process_cpu() -> Duration {
     Duration::from_nanos(nanos(clock_gettime(ClockId::ProcessCPUTime)))
 }
 
-/// What to add to the monotonic clock to get nanoseconds since the Unix epoch.
+/// The number to add to the monotonic clock to get nanoseconds since the Unix epoch.
 pub(crate) fn epoch_offset() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX).wrapping_sub(monotonic())

@@ -1,4 +1,4 @@
-//! Becoming what this process was started as.
+//! The entry into this crate: a process becomes the worker or sub-worker that it was started as.
 
 use std::{
     io,
@@ -34,8 +34,8 @@ pub fn enter() {
     }
 }
 
-/// Makes this process a worker or sub-worker when it was started as one; in any other process it does nothing. What
-/// the test of `test_worker!()` calls: in an ordinary run of the tests it says nothing about the process.
+/// Makes this process a worker or sub-worker when it was started as one; in any other process it does nothing. The test
+/// that `test_worker!()` defines calls it: an ordinary run of the tests is not marked as a client by it.
 pub fn enter_as_assigned() {
     if let Some(role @ (Role::Worker | Role::SubWorker)) = assigned_role() {
         become_role(role);
@@ -53,10 +53,13 @@ pub fn serve_lambda() -> ! {
     initialised(Role::Worker);
     signals::set(Role::Worker);
     adopt_orphans();
-    // Under `#[tokio::main]` this thread is inside a runtime already.
+    // Under `#[tokio::main]` this thread is inside a runtime already, and another cannot be started on it.
     let code = thread::spawn(transport::lambda).join().unwrap_or(1);
     leave(code)
 }
+
+/// The stack of the thread that calls run on in the place of the main thread: as large as that of a main thread.
+const STACK: usize = 8 << 20;
 
 fn become_role(role: Role) {
     initialised(role);
@@ -65,7 +68,7 @@ fn become_role(role: Role) {
     forget_role();
     // Under `#[tokio::main]` this thread is inside a runtime already, and another cannot be started on it.
     let code = if tokio::runtime::Handle::try_current().is_ok() {
-        let thread = thread::Builder::new().stack_size(8 << 20).spawn(move || play(role));
+        let thread = thread::Builder::new().stack_size(STACK).spawn(move || play(role));
         thread.ok().and_then(|thread| thread.join().ok()).unwrap_or(1)
     } else {
         play(role)
@@ -73,23 +76,24 @@ fn become_role(role: Role) {
     leave(code);
 }
 
-/// Lets the C library keep memory that large values will need again: the system's first touch of fresh memory costs
-/// several times what is copied into it.
+/// Lets the C library keep memory that large values will need again: the first touch of a fresh page costs several times
+/// what it costs to fill the page.
 #[cfg(target_env = "gnu")]
 #[expect(unsafe_code, reason = "there is no safe binding of mallopt")]
 fn keep_memory() {
-    /// Blocks up to this size come from the heap.
+    /// Blocks up to this size come from the heap, and not each from a mapping of its own. It is the highest value that
+    /// glibc takes.
     const FROM_HEAP: i32 = 32 << 20;
-    /// So much may be free at the end of the heap before it is given back.
+    /// This much may be free at the end of the heap before memory is given back: two values of the size above.
     const FREE: i32 = 64 << 20;
-    // SAFETY: it only sets two numbers of the allocator, whatever they are.
+    // SAFETY: the calls only set two numbers of the allocator, and any number is valid.
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, FROM_HEAP);
         libc::mallopt(libc::M_TRIM_THRESHOLD, FREE);
     }
 }
 
-/// Only glibc gives memory back so readily.
+/// Other C libraries are left as they are: only glibc gives memory back so readily.
 #[cfg(not(target_env = "gnu"))]
 fn keep_memory() {}
 
@@ -110,28 +114,29 @@ fn play(role: Role) -> i32 {
                 return 1;
             }
             let code = transport::stdio(channel);
-            // Nothing that calls have started runs on.
+            // Processes that calls have started end with their worker.
             end_below(getpid());
             code
         }
     }
 }
 
-/// What outlives the sub-worker that it was started from becomes a child of this process, so that it is found.
+/// Makes this process the parent of every process below it that loses its own parent, so that processes which outlive
+/// their sub-worker are found.
 fn adopt_orphans() {
-    // Where the kernel refuses, only what stays in its group is ended.
+    // Where the kernel refuses, only processes that have stayed in the group of their sub-worker are ended.
     let _ = set_child_subreaper(Some(getpid()));
 }
 
-/// The socket at standard input becomes a private descriptor, and standard input becomes empty for the user's code.
+/// Moves the socket at standard input to a private descriptor. Standard input is empty for the user's code then.
 fn take_channel() -> io::Result<UnixStream> {
     let channel: OwnedFd = io::stdin().as_fd().try_clone_to_owned()?;
     rustix::stdio::dup2_stdin(lithops_core::process::open_null()?)?;
     Ok(UnixStream::from(channel))
 }
 
-/// The variable is bound to the socket, so that programs started by user code cannot take it for theirs; it goes all
-/// the same, so that they do not see it.
+/// Removes the variable that made this process a worker. Programs that user code starts could not take it for theirs,
+/// because it names the socket; but they would see it.
 #[expect(unsafe_code, reason = "there is no safe way to remove a variable")]
 fn forget_role() {
     // SAFETY: this is the start of the process's work: no thread of ours runs yet, and a test binary's other threads

@@ -1,7 +1,7 @@
-//! The worker of lithops: it runs a pool of sub-workers, each a process that runs one call at a time.
+//! The worker of lithops: it runs a pool of sub-workers, each of which is a process that runs one call at a time.
 //!
 //! [`enter`] is what `lithops::init()` calls: it makes this process a worker or a sub-worker when it was started as
-//! one. The pool is the same everywhere; a [`transport`] connects it to the side that gives it calls. This crate knows no
+//! one. The pool is the same everywhere; a [`transport`] connects it to its client. This crate knows no
 //! backend and never decides what to run where: the client does.
 
 mod clock;

@@ -1,7 +1,7 @@
-//! A worker ends with its client, whatever it is doing: a thread of its own watches both the socket and the process at
-//! its other end.
+//! The lifeline of a worker: it ends with its client, even when its own thread is stuck. A thread of its own watches both
+//! the socket and the process at its other end.
 //!
-//! The socket alone does not do: a copy of the client, made by `fork`, has its end of it too.
+//! The socket alone is not enough: a copy of the client, made by `fork`, holds its end of the socket too.
 
 use std::{
     io,
@@ -20,8 +20,11 @@ use rustix::{
 
 use crate::{exit::leave_at_once, processes::end_below};
 
-/// A worker that gets on with its work ends by itself; longer than this it may not take.
+/// How long a worker may take to end by itself, which it does unless it is stuck.
 const LAST_MOMENTS: Duration = Duration::from_secs(1);
+
+/// The stack of the watching thread, which makes few and flat calls.
+const STACK: usize = 64 << 10;
 
 /// Ends this process and all below it when the client at the other end of `channel` is gone.
 ///
@@ -30,10 +33,10 @@ const LAST_MOMENTS: Duration = Duration::from_secs(1);
 pub(crate) fn watch(channel: &UnixStream) -> io::Result<()> {
     let channel = channel.try_clone()?;
     let client = client(&channel);
-    let thread = thread::Builder::new().name("lithops-lifeline".into()).stack_size(64 << 10);
+    let thread = thread::Builder::new().name("lithops-lifeline".into()).stack_size(STACK);
     thread.spawn(move || {
         wait(&channel, client.as_ref());
-        // The pool sees the end of the channel as well, if it is one.
+        // The pool must see the end too, also when a copy of the client holds the channel open.
         let _ = channel.shutdown(std::net::Shutdown::Read);
         thread::sleep(LAST_MOMENTS);
         end_below(getpid());
@@ -42,7 +45,8 @@ pub(crate) fn watch(channel: &UnixStream) -> io::Result<()> {
     Ok(())
 }
 
-/// The process that made the channel, if it is one that can be watched from here.
+/// A descriptor of the process that made the channel; `None` when it cannot be watched from here, as in another
+/// namespace.
 #[expect(
     unsafe_code,
     reason = "the safe binding takes no process of another namespace, which has the number 0"
@@ -61,7 +65,7 @@ fn client(channel: &UnixStream) -> Option<OwnedFd> {
         )
     };
     let pid = Pid::from_raw(made_by.pid).filter(|pid| told == 0 && *pid != getpid())?;
-    // One that has ended has closed its end of the socket.
+    // A process that has ended already has closed its end of the socket, which is seen as well.
     pidfd_open(pid, PidfdFlags::empty()).ok()
 }
 
@@ -69,7 +73,7 @@ fn wait(channel: &UnixStream, client: Option<&OwnedFd>) {
     loop {
         let mut watched = vec![PollFd::from_borrowed_fd(channel.as_fd(), PollFlags::RDHUP)];
         watched.extend(client.map(|client| PollFd::from_borrowed_fd(client.as_fd(), PollFlags::IN)));
-        // An interrupted wait is a short one.
+        // A signal may interrupt the wait: then nothing has come, and the loop goes on.
         let _ = poll(&mut watched, None);
         let gone = PollFlags::HUP | PollFlags::RDHUP | PollFlags::ERR;
         if watched[0].revents().intersects(gone) || watched.len() > 1 && !watched[1].revents().is_empty() {

@@ -1,10 +1,10 @@
 //! `lithops-worker`: the worker as a program of its own, for when the user's program is not to play it.
 //!
-//! It is started by a backend with a socket as standard input; `lithops-worker --version` says its version.
+//! A backend starts it with a socket as standard input. `lithops-worker --version` prints its version.
 
 use std::process::ExitCode;
 
-// What nothing names, the linker leaves out.
+// Named here, because the linker leaves out a crate that nothing names.
 #[cfg(feature = "aws_s3")]
 use lithops_storage_aws_s3 as _;
 

@@ -1,7 +1,7 @@
-//! Which processes are below one, or were started by what was, and how they are ended.
+//! The processes below a process, and those that its descendants have started: how they are found and ended.
 //!
-//! A process can leave its group and its session, and its parent may have ended; what it has been started with stays
-//! readable in `/proc`, and so does who its parent is.
+//! A process can leave its group and its session, and its parent may have ended. Its first environment stays readable in
+//! `/proc`, and so does the number of its parent.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -11,11 +11,13 @@ use std::{
 use lithops_core::process::MARK_VARIABLE;
 use rustix::process::{Pid, Signal, getpid, kill_process, kill_process_group};
 
-/// So often is looked for what was started while others were being killed.
+/// How often new processes are looked for while others are being killed: against a program that forks as fast as it
+/// can, each round leaves fewer.
 const ROUNDS: usize = 16;
 
 /// All processes below `root`, parents before their children.
 pub(crate) fn below(root: Pid) -> Vec<Pid> {
+    // Without this file of the kernel every process of the machine is read, once.
     let tells = fs::exists("/proc/thread-self/children").unwrap_or(false);
     let all = if tells { HashMap::new() } else { parents_and_children() };
     let children_of = |parent: Pid| {
@@ -31,7 +33,7 @@ pub(crate) fn below(root: Pid) -> Vec<Pid> {
     found
 }
 
-/// The children of a process: what it has started, and what was left to it by processes below it.
+/// The children of a process: those it has started, and orphans that were left to it.
 pub(crate) fn children(parent: Pid) -> Vec<Pid> {
     let Ok(threads) = fs::read_dir(format!("/proc/{parent}/task")) else { return Vec::new() };
     let mut found = Vec::new();
@@ -44,20 +46,20 @@ pub(crate) fn children(parent: Pid) -> Vec<Pid> {
     found
 }
 
-/// Kills everything below `root`, what is started meanwhile included.
+/// Kills all processes below `root`, also those that are started meanwhile.
 pub(crate) fn end_below(root: Pid) {
     end_found(|| below(root));
 }
 
-/// Kills everything that is marked with `mark`, wherever it is, but for this process.
+/// Kills all processes of the machine that are marked with `mark`, but for this one.
 pub(crate) fn end_marked(mark: &str) {
     let own = getpid();
     end_found(|| all().filter(|pid| *pid != own && is_marked(*pid, mark)).collect());
 }
 
-/// Kills a process that leads a group, and its group, which it may have left.
+/// Sends a signal to a process that was started as the leader of a group, and to this group, which it may have left.
 pub(crate) fn end_group(leader: Pid, signal: Signal) {
-    // Either may have ended by itself meanwhile.
+    // The process and its group may have ended by themselves meanwhile.
     let _ = kill_process_group(leader, signal);
     let _ = kill_process(leader, signal);
 }
@@ -72,7 +74,7 @@ pub(crate) fn is_marked(pid: Pid, mark: &str) -> bool {
     environment.split(|byte| *byte == 0).any(is_mark)
 }
 
-/// Kills what a search finds, until it finds nothing new: what is killed cannot start anything more.
+/// Kills the processes that a search finds, until it finds no new one: killed processes cannot start others.
 fn end_found(search: impl Fn() -> Vec<Pid>) {
     let mut killed = HashSet::new();
     for _ in 0..ROUNDS {
@@ -81,7 +83,7 @@ fn end_found(search: impl Fn() -> Vec<Pid>) {
             return;
         }
         for pid in found {
-            // It may have ended by itself meanwhile.
+            // The process may have ended by itself meanwhile.
             let _ = kill_process(pid, Signal::KILL);
         }
     }
@@ -92,12 +94,12 @@ fn all() -> impl Iterator<Item = Pid> {
     processes.filter_map(|process| number(process.file_name().to_str()?))
 }
 
-/// For kernels that do not tell a process's children.
+/// All processes of the machine by their parents, for kernels that do not list the children of a process.
 fn parents_and_children() -> HashMap<Pid, Vec<Pid>> {
     let mut found: HashMap<_, Vec<_>> = HashMap::new();
     for pid in all() {
         let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // The name may hold anything; state and parent come after it.
+        // The name, in brackets, may hold any characters; state and parent come after it.
         let parent = status.rsplit(')').next().and_then(|rest| number(rest.split_whitespace().nth(1)?));
         if let Some(parent) = parent {
             found.entry(parent).or_default().push(pid);

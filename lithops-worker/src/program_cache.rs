@@ -98,7 +98,7 @@ mod tests {
     const HINTS: ReadHints = ReadHints { denied: "ask for the right to", otherwise: "is it the right one?" };
 
     fn program(text: &'static [u8]) -> (Artifact, StoredProgram) {
-        let artifact = Artifact { digest: Digest::of(text), bytes: Bytes::from_static(text).into() };
+        let artifact = Artifact { digest: Digest::of(text), bytes: Bytes::from_static(text) };
         let stored = StoredProgram::of(&artifact);
         (artifact, stored)
     }

@@ -1,15 +1,17 @@
-//! What a worker and its sub-workers rely on of signals: whoever starts a process hands down what it ignores and blocks.
+//! Signals as a worker and its sub-workers rely on them: a process inherits from its parent which it ignores and blocks.
 
 use lithops_core::protocol::Role;
 
-/// Sets what is relied on, whatever was inherited.
+/// Sets dispositions and mask as they are relied on, in the place of the inherited ones.
 #[expect(unsafe_code, reason = "there is no safe binding of sigaction")]
 pub(crate) fn set(role: Role) {
-    // How children end is told only to those that do not ignore it, and a request to end is to be obeyed.
+    // A parent that ignores SIGCHLD is not told how its children end, and one that ignores SIGTERM does not end when it
+    // is asked to.
     for signal in [libc::SIGCHLD, libc::SIGTERM] {
         dispose(signal, libc::SIG_DFL);
     }
-    // A worker that meets the limit of file sizes says so; what a call does is its own business.
+    // With the signal ignored, a worker that meets the limit of file sizes gets an error and reports it. User code gets
+    // what it would get in any program.
     let excess = if role == Role::SubWorker { libc::SIG_DFL } else { libc::SIG_IGN };
     dispose(libc::SIGXFSZ, excess);
     let mut none = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();

@@ -13,7 +13,7 @@ use crate::{
     workspace::{built, cargo},
 };
 
-/// The durable job's client is killed when so many of its chunks are stored: half of them.
+/// The durable job's client is killed when this many of its chunks are stored: half of them.
 const HALF: usize = 1_250;
 /// Longer than the first half can take.
 const LIMIT: Duration = Duration::from_secs(900);

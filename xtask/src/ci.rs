@@ -5,7 +5,7 @@ use crate::{
     steps::{self, step},
     test::Tests,
     tidy,
-    workspace::{cargo, root},
+    workspace::{self, cargo, root},
 };
 
 /// Runs all steps, and stops at the first that fails.
@@ -21,12 +21,13 @@ pub(crate) fn run(with_tests: bool) -> Result<(), String> {
         eprintln!("== tests: left out, the README's test command runs them; `--with-tests` runs them here");
     }
     step("tests of features", || {
-        let selection = ["-p", "lithops", "--features", "aws_lambda,http,redis,aws_s3,plugins"];
+        let selection = ["-p", "lithops", "--features", "full"];
         let tests = ["--test", "aws_lambda", "--test", "urls", "--test", "features"];
         Tests::select(&selection).targets(&tests).run()
     })?;
     let doc = ["doc", "--workspace", "--no-deps", "--all-features"];
     step("documentation", || steps::run(cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings")))?;
+    step("packages", packages)?;
     step("e2e", || e2e::run(e2e::What::Localhost, false))?;
     step("e2e third-party", || e2e::run(e2e::What::ThirdParty, false))?;
     step("e2e plugins", || e2e::run(e2e::What::Plugins, false))?;
@@ -56,13 +57,24 @@ fn format() -> Result<(), String> {
     Ok(())
 }
 
-/// What the facade can be built with.
-const FEATURES: &[&str] =
-    &["", "localhost", "aws_lambda", "aws_s3", "minio", "ceph", "redis", "http", "plugins"];
+/// Makes the packages of all crates that are published, and uploads nothing. What they are made of has been built by the
+/// steps before, so it is not built again.
+fn packages() -> Result<(), String> {
+    let metadata = workspace::metadata()?;
+    let mut package = cargo();
+    package.args(["package", "--quiet", "--workspace", "--no-verify", "--allow-dirty", "--offline"]);
+    for member in metadata["packages"].as_array().into_iter().flatten() {
+        if let Some(name) = member["name"].as_str().filter(|_| !tidy::is_published(member)) {
+            package.args(["--exclude", name]);
+        }
+    }
+    steps::run(&mut package)
+}
 
 /// Builds the facade with each feature alone, and shows that what it adds is there and nothing else.
 fn each_feature() -> Result<(), String> {
-    for feature in FEATURES {
+    let features = tidy::features(&workspace::package("lithops")?);
+    for feature in std::iter::once("").chain(features.iter().map(String::as_str)) {
         let selection = ["--quiet", "-p", "lithops", "--no-default-features", "--features", feature];
         Tests::select(&selection).targets(&["--test", "features"]).run()?;
     }

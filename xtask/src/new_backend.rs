@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::workspace::root;
+use crate::{
+    steps,
+    workspace::{cargo, root},
+};
 
 /// The files of the crate, and what is in them.
 const FILES: &[(&str, &str)] = &[
@@ -38,18 +41,50 @@ pub(crate) fn run(name: &str, to: Option<&Path>) -> Result<(), String> {
     }
     let manifest = folder.join("Cargo.toml");
     if to.is_none() {
-        for (file, edit) in
-            [("Cargo.toml", Name::in_manifest as fn(&Name, &str) -> _), ("src/lib.rs", Name::in_facade)]
-        {
-            let path = root().join(file);
-            let text = fs::read_to_string(&path).map_err(|error| format!("`{file}`: {error}"))?;
-            write(&path, &edit(&name, &text)?)?;
+        for (path, edit) in places()? {
+            write(&path, &edit(&name, &read(&path)?)?)?;
         }
+        steps::run(cargo().args(["fmt", "-p", "lithops", "-p", "lithops-core"]))?;
     }
     eprintln!("wrote `{}`; try it:", folder.display());
     eprintln!("  cargo test --manifest-path {}", manifest.display());
     eprintln!("then make `src/backend.rs` start your workers; `docs/backends.md` goes through it");
     Ok(())
+}
+
+/// A place in this workspace that names each backend, and how another is added there.
+type Place = (PathBuf, fn(&Name, &str) -> Result<String, String>);
+
+fn places() -> Result<Vec<Place>, String> {
+    let in_root = |file: &str| root().join(file);
+    Ok(vec![
+        (in_root("Cargo.toml"), Name::in_manifest),
+        (in_root("src/lib.rs"), Name::in_facade),
+        (in_root("tests/features.rs"), Name::in_features),
+        (file_with(&root().join("lithops-core/src"), KNOWN)?, Name::in_known),
+    ])
+}
+
+/// What stands above the names of all backends in the core. The file that has it may be moved.
+const KNOWN: &str = "/// Backends that are features of the crate `lithops`.\nconst FEATURES: &[&str] = &[";
+
+fn file_with(folder: &Path, text: &str) -> Result<PathBuf, String> {
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = fs::read_dir(&folder).map_err(|error| format!("`{}`: {error}", folder.display()))?;
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if fs::read_to_string(&path).is_ok_and(|content| content.contains(text)) {
+                return Ok(path);
+            }
+        }
+    }
+    Err(format!("no file below `{}` has `{text}`", folder.display()))
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    fs::read_to_string(path).map_err(|error| format!("`{}`: {error}", path.display()))
 }
 
 fn write(path: &Path, text: &str) -> Result<(), String> {
@@ -109,7 +144,12 @@ version.workspace = true
 edition.workspace = true
 rust-version.workspace = true
 license.workspace = true
-publish.workspace = true
+readme.workspace = true
+keywords = [\"lithops\", \"backend\"]
+categories = [\"concurrency\"]
+
+[package.metadata.docs.rs]
+all-features = true
 
 [lib]
 crate-type = [\"lib\", \"cdylib\"]
@@ -145,6 +185,7 @@ workspace = true
                 "lithops-backend-localhost = { path",
                 format!("lithops-backend-{kebab} = {{ path = \"backends/{snake}\", version = \"0.1.0\" }}"),
             ),
+            ("\nfull = [".to_owned(), format!("\nfull = [\"{snake}\", ")),
             before("minio = [", format!("{snake} = [\"dep:lithops-backend-{kebab}\"]")),
             before(
                 "lithops-backend-localhost = { workspace",
@@ -160,6 +201,21 @@ workspace = true
         let anchor = "#[cfg(feature = \"localhost\")]\nuse lithops_backend_localhost as _;";
         let line = format!("#[cfg(feature = \"{snake}\")]\nuse lithops_backend_{snake} as _;");
         edited(text, &[(anchor.to_owned(), format!("{line}\n{anchor}"))])
+    }
+
+    /// The test of the facade's features.
+    fn in_features(&self, text: &str) -> Result<String, String> {
+        let snake = self.snake();
+        let anchor = "(\"localhost\", cfg!(feature = \"localhost\"))";
+        let line = format!("(\"{snake}\", cfg!(feature = \"{snake}\")), {anchor}");
+        edited(text, &[(anchor.to_owned(), line)])
+    }
+
+    /// The names of all backends in the core: one that was planned is there now.
+    fn in_known(&self, text: &str) -> Result<String, String> {
+        let snake = self.snake();
+        let text = edited(text, &[(KNOWN.to_owned(), format!("{KNOWN}\"{snake}\", "))])?;
+        Ok(text.replace(&format!("    \"{snake}\",\n"), ""))
     }
 }
 
@@ -212,7 +268,19 @@ mod tests {
         ] {
             assert!(manifest.contains(line), "{line}");
         }
+        assert!(manifest.contains("\nfull = [\"my_cloud\", \""));
         let facade = name.in_facade(include_str!("../../src/lib.rs")).unwrap();
         assert!(facade.contains("#[cfg(feature = \"my_cloud\")]\nuse lithops_backend_my_cloud as _;"));
+        let features = name.in_features(include_str!("../../tests/features.rs")).unwrap();
+        assert!(features.contains("(\"my_cloud\", cfg!(feature = \"my_cloud\")), (\"localhost\""));
+        assert_eq!(places().unwrap().len(), 4, "each place is there");
+        let planned = format!(
+            "{KNOWN}\"localhost\"];\nconst LATER: &[&str] = &[\n    \"k8s\",\n    \"my_cloud\",\n];\n"
+        );
+        let known = name.in_known(&planned).unwrap();
+        assert_eq!(
+            known,
+            format!("{KNOWN}\"my_cloud\", \"localhost\"];\nconst LATER: &[&str] = &[\n    \"k8s\",\n];\n")
+        );
     }
 }

@@ -32,6 +32,16 @@ pub(crate) fn metadata() -> Result<Value, String> {
         .map_err(|error| format!("`cargo metadata` did not print JSON: {error}"))
 }
 
+/// What `cargo metadata` says of a member.
+pub(crate) fn package(name: &str) -> Result<Value, String> {
+    let mut metadata = metadata()?;
+    let packages = metadata["packages"].as_array_mut().into_iter().flatten();
+    packages
+        .map(Value::take)
+        .find(|package| package["name"] == name)
+        .ok_or_else(|| format!("the workspace has no package `{name}`"))
+}
+
 /// The folder of what is built in a profile: `debug` or `release`.
 pub(crate) fn built(profile: &str) -> Result<PathBuf, String> {
     let metadata = metadata()?;

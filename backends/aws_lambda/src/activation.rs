@@ -1,4 +1,4 @@
-//! One activation: a request that is made once, and an answer that becomes events.
+//! One activation: a request that is made once, and the answer, which becomes events.
 
 use std::{
     io,
@@ -32,11 +32,11 @@ use tokio_util::io::StreamReader;
 
 use crate::{client::Client, failure, health::Answer};
 
-/// Thousands of streams are read at once, and little comes over each.
+/// The buffer of one stream. Thousands of streams are read at once, and little comes over each: more would be wasted.
 const BLOCK: usize = 4 << 10;
-/// What separates what a stream says of itself from what it is.
+/// The bytes between the header of a stream, which is meant for web servers, and its body.
 const DELIMITER: usize = 8;
-/// A stream that has not begun by then is none.
+/// The header of a stream ends within this many bytes; a stream without it is no answer of a worker.
 const LONGEST_PRELUDE: u64 = 64 << 10;
 
 /// Where the events of an activation go.
@@ -49,12 +49,12 @@ pub(crate) struct Activation {
     payload: Vec<u8>,
     stream: bool,
     pub(crate) id: ActivationId,
-    /// Whether its calls may begin but once.
+    /// Whether its calls must not begin a second time.
     pub(crate) once: bool,
 }
 
 impl Activation {
-    /// What an instance of `function` is to run.
+    /// The request for an instance of `function`.
     ///
     /// # Errors
     /// When the request cannot be encoded.
@@ -68,7 +68,7 @@ impl Activation {
         Hello::of(Role::Client).write(&mut frames)?;
         Frame::write(FrameKind::Running, running, &mut frames)?;
         request.write(&mut frames)?;
-        // Of a single call there is nothing to be sent before the end.
+        // The outcome of a single call comes with the end: a stream would bring nothing earlier.
         let runs =
             request.calls.iter().map(|calls| calls.run).chain(request.stored.iter().map(|stored| stored.run));
         let stream = stream && runs.map(|run| run.count).sum::<u32>() > 1;
@@ -78,7 +78,7 @@ impl Activation {
         Ok(Self { function, payload, stream, id: request.activation(), once: request.job.at_most_once })
     }
 
-    /// Makes the request; every event goes to `events` but the last, which is what the answer means.
+    /// Makes the request. All events but the last go to `events`; the last follows from the answer that is returned.
     pub(crate) async fn run(self, client: &Client, events: &Events) -> Answer {
         match self.stream {
             true => self.stream(client, events).await,
@@ -86,7 +86,7 @@ impl Activation {
         }
     }
 
-    /// All at once: nothing of an answer is taken that is not whole.
+    /// Makes a request whose answer comes at once. An answer that is not whole is not used at all.
     async fn whole(self, client: &Client, events: &Events) -> Answer {
         let request = client.invocations.invoke().function_name(&self.function).log_type(LogType::Tail);
         let answer = match request.payload(Blob::new(self.payload)).send().await {
@@ -119,7 +119,7 @@ impl Activation {
         }
     }
 
-    /// In pieces, as they come.
+    /// Makes a request whose answer comes in pieces, and uses each as it comes.
     async fn stream(self, client: &Client, events: &Events) -> Answer {
         let request = client
             .invocations
@@ -157,7 +157,7 @@ impl Activation {
             Ok(()) => take(FrameReader::with_block(&mut pieces, BLOCK), self.id, events, &request).await,
             Err(error) => broken(&error, &request),
         };
-        // How it ended is told after what it said; and a connection whose answer was read to its end is used again.
+        // The end is told after all reports; and only a connection whose answer was read to its end is used again.
         let _ = tokio::io::copy(&mut pieces, &mut tokio::io::sink()).await;
         if matches!(
             answer,
@@ -181,7 +181,7 @@ impl Activation {
     }
 }
 
-/// What comes before the first frame of a stream: it is meant for web servers.
+/// Skips the header of a stream, which comes before the first frame and is meant for web servers.
 async fn pass_prelude(pieces: &mut (impl AsyncBufReadExt + Unpin)) -> io::Result<()> {
     let mut prelude = Vec::new();
     let mut limited = pieces.take(LONGEST_PRELUDE);
@@ -194,7 +194,7 @@ async fn pass_prelude(pieces: &mut (impl AsyncBufReadExt + Unpin)) -> io::Result
     }
 }
 
-/// Frames become events, up to the one that says how it ended.
+/// Turns frames into events, up to the frame that says how the activation ended.
 async fn take<R: AsyncRead + Unpin>(
     mut frames: FrameReader<R>,
     id: ActivationId,
@@ -241,6 +241,6 @@ fn nonsense(error: &Error, request: &str) -> Answer {
 }
 
 fn tell(events: &Events, activation: ActivationId, kind: EventKind) {
-    // The job may have ended without this.
+    // The job may have ended, so that no task receives events any more.
     let _ = events.send(Ok(Event { activation, kind }));
 }

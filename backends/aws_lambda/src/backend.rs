@@ -39,10 +39,10 @@ use crate::{
     package::{Bootstrap, no_worker, target},
 };
 
-/// What one response may hold.
+/// The most bytes of one response: a limit of Lambda.
 const RESPONSE: u64 = 6_291_456;
 
-/// What this crate submits.
+/// The descriptor that this crate registers.
 pub(crate) const DESCRIPTOR: BackendDescriptor = BackendDescriptor {
     scheme: SCHEME,
     summary: "AWS Lambda: functions that answer with the outcomes of their chunk",
@@ -67,19 +67,19 @@ pub struct AwsLambdaBackend {
     pub(crate) max_workers: usize,
     storage: Option<(StorageClient, Locator)>,
     client: OnceCell<Client>,
-    /// The program, once it is in the storage.
+    /// The program that is in the storage, and the means to store it again.
     running: OnceCell<(ProgramRef, Mending)>,
-    /// Functions that are known to be ready, by their memory.
+    /// The names of functions that are ready, by the memory of their instances.
     ready: Arc<AsyncMutex<HashMap<u64, Arc<OnceCell<String>>>>>,
-    /// What the answers until now say of the service.
+    /// The state of the service, by its answers until now.
     health: Arc<Health>,
-    /// What runs, as far as this client waits for it.
+    /// The invocations that this client waits for.
     waiting: Arc<Mutex<HashMap<InvocationId, AbortHandle>>>,
     started: Arc<AtomicU64>,
 }
 
 impl AwsLambdaBackend {
-    /// The backend under a configuration. Nothing is connected to before it is needed.
+    /// The backend under a configuration. No connection is made before one is needed.
     ///
     /// # Errors
     /// When the configuration is wrong.
@@ -116,7 +116,7 @@ impl AwsLambdaBackend {
         self.capabilities.timeout_limit.unwrap_or(Duration::from_secs(180))
     }
 
-    /// What is deployed when nobody says otherwise.
+    /// The program that is deployed when the request names none.
     pub(crate) fn bootstrap(&self) -> Result<Bootstrap> {
         Bootstrap::of(&self.config, &self.program)
     }
@@ -136,7 +136,7 @@ impl AwsLambdaBackend {
         let bootstrap = match spec.artifact.as_os_str().is_empty() {
             false => Bootstrap { path: spec.artifact.clone(), is_program: false },
             true => match self.bootstrap()? {
-                // The program that asks is not the one that has the functions.
+                // The program that asks, such as `lithops runtime`, is not the one that has the functions.
                 bootstrap if bootstrap.is_program && self.config.artifact.is_none() => {
                     return Err(no_worker("there is no `lithops-worker` that can serve Lambda"));
                 }
@@ -147,7 +147,7 @@ impl AwsLambdaBackend {
         Wanted::of(&config, &bootstrap, memory, self.timeout()).await
     }
 
-    /// The function whose instances have so much memory; it is deployed when it is not there.
+    /// The name of the function with this much memory in each instance; the function is deployed if it does not exist.
     async fn function(&self, memory: u64) -> Result<String> {
         let cell = Arc::clone(self.ready.lock().await.entry(memory).or_default());
         let name = cell
@@ -163,7 +163,7 @@ impl AwsLambdaBackend {
         Ok(name.clone())
     }
 
-    /// What instances are told of the program. It is stored for them when they do not have it.
+    /// The reference that instances fetch the program by. The program is stored first if it is not in the storage.
     async fn running(&self) -> Result<&(ProgramRef, Mending)> {
         let make = || async {
             let (storage, locator) = self.storage.as_ref().ok_or_else(|| {
@@ -196,7 +196,7 @@ impl AwsLambdaBackend {
 #[async_trait]
 impl ComputeBackend for AwsLambdaBackend {
     fn info(&self) -> BackendInfo {
-        let region = self.config.region.clone();
+        let region = self.config.access.region.clone();
         let location =
             region.as_ref().map_or("AWS Lambda".into(), |region| format!("AWS Lambda in {region}"));
         BackendInfo { scheme: SCHEME, region, location }
@@ -247,7 +247,7 @@ impl ComputeBackend for AwsLambdaBackend {
         }
         let (request, mending) = (self.health.begin(), mending.clone());
         let (ready, started) = (Arc::clone(&self.ready), Arc::clone(&self.started));
-        // Whoever drops the events does not end it.
+        // Dropping the events does not end the invocation: that is a promise of `ComputeBackend`.
         let task = tokio::spawn(async move {
             let (function, once) = (activation.function.clone(), activation.once);
             let activation_id = activation.id;
@@ -266,7 +266,7 @@ impl ComputeBackend for AwsLambdaBackend {
                 }
             };
             let ended = Event { activation: activation_id, kind: EventKind::Exited(reason) };
-            // Whoever hears of the end may ask for another at once.
+            // The executor may ask for another invocation as soon as it is told of this end.
             all.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
             let _ = sender.send(Ok(ended));
         });
@@ -278,7 +278,7 @@ impl ComputeBackend for AwsLambdaBackend {
     }
 
     async fn cancel(&self, id: &InvocationId) -> Result<()> {
-        // Lambda has no way to end an instance: this client waits no longer.
+        // Lambda has no way to end an instance: this client only stops waiting for it.
         let waited = self.waiting().remove(id).map(|task| task.abort());
         let what = if waited.is_some() { "it runs on" } else { "it may run on" };
         let problem =

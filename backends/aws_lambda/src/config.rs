@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use lithops_cloud_aws::{Access, Keys, SECTION, endpoint, region};
 use lithops_core::{
-    address::{check_endpoint, check_region},
     artifact::Machine,
     compute::{Capabilities, Platform, Reports, WorkerWish},
     config::{Config, Key, Section, Value},
@@ -12,10 +12,10 @@ use lithops_core::{
 
 use crate::SCHEME;
 
-/// What is known of this platform, as data.
+/// The capabilities, limits and prices of Lambda, as data.
 const PLATFORM: &str = include_str!("../capabilities.yaml");
 
-/// A part of a function's name: of its 64 characters these are left for each of two.
+/// The most characters of a namespace, and of the name of a runtime: both fit into the 64 of a function's name.
 pub(crate) const LONGEST_NAME: usize = 12;
 
 /// The keys of the section.
@@ -70,40 +70,33 @@ pub(crate) const KEYS: &[Key] = &[
     .harmless(),
 ];
 
-/// The secrets, and what else is the same for all of AWS.
-const SHARED: &str = "aws";
-
-/// What the section says.
+/// The values of the section.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct AwsLambdaConfig {
-    /// The region, where one is named.
-    pub region: Option<String>,
-    /// Another address of the service.
-    pub endpoint: Option<String>,
-    /// The credentials of the section `aws`; else those of the usual chain.
-    pub(crate) credentials: Option<Keys>,
+    /// Region, address and access key.
+    pub access: Access,
     /// The role that functions run as.
     pub execution_role: Option<String>,
-    /// What names of functions begin with, after `lithops`.
+    /// The part of names of functions that follows `lithops`, and tells them from those of others.
     pub namespace: Option<String>,
-    /// A name of the user's own in them.
+    /// A part of names of functions that the user has chosen.
     pub runtime: Option<String>,
     /// The processor of the instances.
     pub machine: Machine,
-    /// MB of disk.
+    /// The disk of an instance, in MB.
     pub ephemeral_storage: Option<i32>,
-    /// Variables of the function.
+    /// Environment variables of the function.
     pub env_vars: BTreeMap<String, String>,
-    /// Its tags.
+    /// Tags of the function.
     pub user_tags: BTreeMap<String, String>,
-    /// The subnets and the security groups that it is in.
+    /// The subnets and the security groups of the function.
     pub vpc: Option<(Vec<String>, Vec<String>)>,
     /// Access points of file systems, and where they are mounted.
     pub efs: Vec<(String, String)>,
     /// Whether the program is deployed as the function.
     pub include_function: bool,
-    /// Whether outcomes come back as calls end.
+    /// Whether outcomes come back as calls end, rather than all with the last.
     pub streams: bool,
     /// The program that is deployed.
     pub worker: Option<PathBuf>,
@@ -113,20 +106,11 @@ pub struct AwsLambdaConfig {
     wish: WorkerWish,
 }
 
-/// An access key and its secret.
-#[derive(Clone)]
-pub(crate) struct Keys {
-    pub(crate) id: String,
-    pub(crate) secret: String,
-    pub(crate) token: Option<String>,
-}
-
 impl std::fmt::Debug for AwsLambdaConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Values of variables may be secrets, and the credentials are.
+        // Values of variables may be secrets.
         f.debug_struct("AwsLambdaConfig")
-            .field("region", &self.region)
-            .field("endpoint", &self.endpoint)
+            .field("access", &self.access)
             .field("execution_role", &self.execution_role)
             .field("machine", &self.machine)
             .finish_non_exhaustive()
@@ -144,19 +128,12 @@ impl AwsLambdaConfig {
             Some("arm64") => Machine::Arm64,
             _ => Machine::X86_64,
         };
-        let variable = |name| std::env::var(name).ok().filter(|region| !region.is_empty());
-        let region = section.string("region")?.or(config.section(SHARED).string("region")?);
-        let region = region.map(str::to_owned).or_else(|| variable("AWS_REGION"));
-        let endpoint = section.string("endpoint")?;
-        let misleading = |key: &str, error: &Error| {
-            wrong(key, format!("cannot be used: {}", error.message()), error.hint().unwrap_or_default())
+        let endpoint = endpoint(config, SCHEME)?;
+        let access = Access {
+            region: region(config, &[SCHEME, SECTION], endpoint.is_some())?,
+            endpoint: endpoint.map(str::to_owned),
+            keys: Keys::read(config, &[SECTION])?,
         };
-        if let Some(region) = &region {
-            check_region(region, endpoint.is_some()).map_err(|error| misleading("region", &error))?;
-        }
-        if let Some(endpoint) = endpoint {
-            check_endpoint(endpoint, &["https", "http"]).map_err(|error| misleading("endpoint", &error))?;
-        }
         let platform = Platform::parse(PLATFORM, "the data of `aws_lambda`")?.overridden_by(section)?;
         let wish = WorkerWish { variant: Some(machine.to_string()), ..WorkerWish::read(section)? };
         let name = |key: &str| -> Result<Option<String>> {
@@ -186,9 +163,7 @@ impl AwsLambdaConfig {
             return Err(wrong("env_vars", format!("sets `{name}`"), hint));
         }
         Ok(Self {
-            region,
-            endpoint: endpoint.map(str::to_owned),
-            credentials: keys(config)?,
+            access,
             execution_role: role.map(str::to_owned),
             namespace: name("namespace")?,
             runtime: name("runtime")?,
@@ -207,7 +182,7 @@ impl AwsLambdaConfig {
         })
     }
 
-    /// What function instances can do, with another memory if one is given.
+    /// The capabilities of function instances, with another memory if one is given.
     ///
     /// # Errors
     /// When Lambda does not sell it.
@@ -222,7 +197,7 @@ impl AwsLambdaConfig {
     }
 }
 
-/// Whether this can be a part of the name of a function; else what to write instead.
+/// Checks a part of the name of a function; the error says what to write instead.
 pub(crate) fn fits_a_name(name: &str, longest: usize) -> Result<(), String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     match (1..=longest).contains(&name.len()) && name.chars().all(fits) {
@@ -249,22 +224,7 @@ fn wrong(key: &str, problem: String, hint: impl Into<String>) -> Error {
         .with_context("key", format!("{SCHEME}.{key}"))
 }
 
-/// The access key of the section `aws`, whole or not at all.
-fn keys(config: &Config) -> Result<Option<Keys>> {
-    let section = config.section(SHARED);
-    match (section.string("access_key_id")?, section.string("secret_access_key")?) {
-        (Some(id), Some(secret)) => Ok(Some(Keys {
-            id: id.to_owned(),
-            secret: secret.to_owned(),
-            token: section.string("session_token")?.map(str::to_owned),
-        })),
-        (None, None) => Ok(None),
-        _ => Err(Error::new(ErrorKind::ConfigInvalid, "section `aws` has one half of an access key")
-            .with_hint("write `access_key_id` and `secret_access_key`, or none of them")),
-    }
-}
-
-/// A mapping of texts.
+/// Reads a mapping of names to texts.
 fn texts(section: Section<'_>, key: &str) -> Result<BTreeMap<String, String>> {
     let Some(located) = section.get(key) else { return Ok(BTreeMap::new()) };
     let text = |value: &Value| match value {
@@ -321,7 +281,7 @@ fn efs(section: Section<'_>) -> Result<Vec<(String, String)>> {
     })
 }
 
-/// A file that is named must be there.
+/// Reads the path of a file, which must exist.
 fn existing(section: Section<'_>, key: &str) -> Result<Option<PathBuf>> {
     let path = section.path(key)?;
     if let Some(path) = path.as_ref().filter(|path| !path.is_file()) {
@@ -410,7 +370,7 @@ mod tests {
         let sources = Sources { yaml: Some(yaml.to_owned()), file: None };
         let config = Config::load(&sources, &Environment::new(".")).expect("it is YAML");
         let read = AwsLambdaConfig::read(&config).expect("it is right");
-        assert_eq!(read.region.as_deref(), Some("eu-west-1"));
+        assert_eq!(read.access.region.as_deref(), Some("eu-west-1"));
         assert_eq!((read.env_vars["N"].as_str(), read.user_tags["team"].as_str()), ("4", "data"));
         assert_eq!((read.machine, read.efs.len(), read.vpc.is_some()), (Machine::Arm64, 1, true));
         let capabilities = read.capabilities(None).expect("they are sold");
@@ -424,7 +384,7 @@ mod tests {
         let config =
             Config::load(&Sources { yaml: Some(half), file: None }, &Environment::new(".")).expect("YAML");
         let error = AwsLambdaConfig::read(&config).expect_err("half a key").to_string();
-        assert!(error.contains("one half of an access key"), "{error}");
+        assert!(error.contains("one half of the credentials"), "{error}");
     }
 
     #[test]

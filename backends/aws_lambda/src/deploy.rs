@@ -1,4 +1,5 @@
-//! [`Deployments`]: functions, which are named by what they consist of.
+//! The deployment of functions. The name of a function is a digest of what it consists of: two clients that deploy the
+//! same deploy once, and no function that another client uses is changed.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -27,18 +28,18 @@ use crate::{
     package::{Bootstrap, zipped},
 };
 
-/// A zip of more bytes is not sent with the request, but lies in a bucket.
+/// A zip of more bytes is not sent with the request, which has a limit, but put into the bucket.
 const SENT: usize = 50 << 20;
 /// How long a function may take until it can be invoked.
 const READY: Duration = Duration::from_secs(300);
-/// How often that is looked at.
+/// The pause between two looks at the state of a function.
 const LOOK: Duration = Duration::from_millis(250);
-/// The program that is the function has this digest.
+/// The tag with the digest of the program that is the function.
 const INCLUDED: &str = "LITHOPS_PROGRAM";
-/// What marks functions as ours.
+/// The tag that marks functions of lithops.
 const TAG: &str = "lithops";
 
-/// A function, as it should be.
+/// A function as it is to be deployed.
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted {
     pub(crate) name: String,
@@ -48,7 +49,7 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    /// The function under a configuration whose instances have so much memory.
+    /// The function under a configuration, with this much memory in each instance.
     ///
     /// # Errors
     /// When the program cannot run there.
@@ -64,13 +65,13 @@ impl Wanted {
     }
 }
 
-/// What all names of functions under a configuration begin with.
+/// The beginning of the names of all functions under a configuration.
 pub(crate) fn family(config: &AwsLambdaConfig) -> String {
     let parts = ["lithops"].into_iter().chain(config.namespace.as_deref());
     parts.collect::<Vec<_>>().join("-") + "-"
 }
 
-/// At most 64 characters: what people look for, and a digest of all the rest.
+/// The name of a function, 64 characters at most: the parts that people look for, and a digest of everything else.
 fn name(
     config: &AwsLambdaConfig,
     memory: u64,
@@ -94,7 +95,7 @@ fn name(
     format!("{}{runtime}{version}-{memory}-{}-{}", family(config), timeout.as_secs(), &digest[..12])
 }
 
-/// The zip of the function, in the folder that this is called in.
+/// Writes the zip of the function into the current folder.
 pub(crate) async fn build(wanted: &Wanted) -> Result<Package> {
     let zip = zip(wanted).await?;
     let path = std::env::current_dir()?.join(format!("{}.zip", wanted.name));
@@ -108,7 +109,7 @@ async fn zip(wanted: &Wanted) -> Result<Vec<u8>> {
     zipped.unwrap_or_else(|error| Err(Error::new(ErrorKind::Unexpected, format!("no zip: {error}"))))
 }
 
-/// Makes the function exist and be ready. Nothing is changed of one that is.
+/// Makes the function exist and be ready. A function that is ready is not changed.
 pub(crate) async fn ensure(
     client: &Client,
     config: &AwsLambdaConfig,
@@ -188,7 +189,7 @@ async fn create(
     }
     match request.send().await {
         Ok(_) => Ok(()),
-        // Another client has made the same: what has this name is made of this.
+        // Another client has made the same function: the name is the digest of its parts.
         Err(error)
             if matches!(
                 error.as_service_error(),
@@ -201,7 +202,7 @@ async fn create(
     }
 }
 
-/// The zip, or where it lies when it is too large to be sent.
+/// The zip, or its place in the bucket when it is too large to be sent.
 async fn code(zip: Vec<u8>, wanted: &Wanted, storage: Option<&StorageClient>) -> Result<FunctionCode> {
     if zip.len() <= SENT {
         return Ok(FunctionCode::builder().zip_file(Blob::new(zip)).build());
@@ -239,7 +240,7 @@ async fn wait(client: &Client, name: &str) -> Result<()> {
 
 fn is_ready(found: &GetFunctionConfigurationOutput, name: &str) -> Result<bool> {
     match found.state() {
-        // An instance is made again for one that nobody has used for long.
+        // An inactive function was not used for long; its next invocation makes it active again.
         Some(State::Active | State::Inactive) | None => Ok(true),
         Some(State::Failed) => {
             let why = found.state_reason().unwrap_or("no reason is given");

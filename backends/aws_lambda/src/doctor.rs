@@ -1,5 +1,6 @@
-//! What would keep jobs from running, looked for from the outside in.
+//! The checks of `lithops doctor`: credentials first, because without them nothing else can be asked.
 
+use lithops_cloud_aws::raise_file_limit;
 use lithops_core::{
     artifact::{Artifact, BinaryRequirements},
     compute::{Check, Severity},
@@ -9,15 +10,15 @@ use lithops_core::{
 use crate::{
     AwsLambdaBackend,
     client::Client,
-    failure, http,
+    failure,
     package::target,
     policy::{client_policy, role_policy},
 };
 
-/// Files and connections that a process has besides.
+/// How many files and connections a process needs beside those to Lambda.
 const SPARE: u64 = 100;
 
-/// Every finding, good and bad.
+/// All findings, good and bad.
 pub(crate) async fn check(backend: &AwsLambdaBackend) -> Vec<Check> {
     let mut found = program(backend).await;
     let client = match backend.client().await {
@@ -80,7 +81,7 @@ pub(crate) async fn check(backend: &AwsLambdaBackend) -> Vec<Check> {
     found
 }
 
-/// The programs that are deployed and shipped.
+/// Checks the programs that are deployed and stored.
 async fn program(backend: &AwsLambdaBackend) -> Vec<Check> {
     let machine = backend.config().machine;
     let bootstrap = match backend.bootstrap() {
@@ -162,9 +163,9 @@ async fn concurrency(backend: &AwsLambdaBackend, client: &Client) -> Check {
     fine(format!("the account may have {limit} instances at once, `max_workers` is {wanted}"))
 }
 
-/// Each instance that is waited for is a connection.
+/// Checks how many connections this process may have: each instance that it waits for is one.
 fn connections(wanted: usize) -> Option<Check> {
-    let files = http::allow_connections();
+    let files = raise_file_limit();
     (files < wanted as u64 + SPARE).then(|| Check {
         finding: format!(
             "`max_workers` is {wanted}, and this process may have {files} files and connections"

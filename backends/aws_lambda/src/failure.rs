@@ -1,13 +1,11 @@
-//! What failures of Lambda mean: for an activation, and for whoever manages functions.
+//! What failures of Lambda mean for an activation, and for a request that manages functions.
 
 use std::time::Duration;
 
-use aws_sdk_lambda::{
-    error::{ProvideErrorMetadata, SdkError},
-    operation::RequestId,
-};
+use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use lithops_cloud_aws::{code, describe, failed};
 use lithops_core::{
     compute::ExitReason,
     error::{Error, ErrorKind, Retry},
@@ -16,10 +14,10 @@ use serde::Deserialize;
 
 use crate::health::Answer;
 
-/// How much of an instance's log is told with a failure.
+/// How many bytes of the end of an instance's log are part of an error. The rest is in CloudWatch.
 const LOG_TAIL: usize = 600;
 
-/// What the function itself, or the instance around it, has failed with.
+/// The error that the function, or the instance around it, has ended with.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct FunctionError {
@@ -27,7 +25,7 @@ struct FunctionError {
     error_message: String,
 }
 
-/// An instance that ended without an answer, by what the service says of it.
+/// Why an instance ended without an answer, by the error that the service gives.
 pub(crate) fn of_function(payload: &[u8], log: Option<&str>, request: &str) -> ExitReason {
     let said: FunctionError = serde_json::from_slice(payload).unwrap_or_else(|_| FunctionError {
         error_type: "an error".to_owned(),
@@ -48,7 +46,7 @@ pub(crate) fn of_function(payload: &[u8], log: Option<&str>, request: &str) -> E
             "the function instance used all its memory{sold}; raise `runtime_memory` ({words})"
         ));
     }
-    // What can never start is not tried for ever.
+    // A program that can never start is refused: another try would end in the same way.
     if ["Runtime.InvalidEntrypoint", "Runtime.InvalidWorkingDir", "Extension."]
         .iter()
         .any(|kind| error_type.starts_with(kind))
@@ -58,12 +56,12 @@ pub(crate) fn of_function(payload: &[u8], log: Option<&str>, request: &str) -> E
     ExitReason::Lost(words)
 }
 
-/// An invocation that came to nothing, by what is known of it.
+/// What an invocation that failed says about the service.
 pub(crate) fn of_invocation<E>(error: &SdkError<E, HttpResponse>) -> Answer
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    let words = words(error);
+    let words = describe(error);
     let SdkError::ServiceError(service) = error else {
         return match error {
             // Nothing was sent: there are no credentials, or none at the moment.
@@ -76,7 +74,7 @@ where
     let after = service.raw().headers().get("retry-after").and_then(|after| after.parse().ok());
     let pause = after.map_or(Duration::ZERO, Duration::from_secs);
     match service.err().code().unwrap_or_default() {
-        // What the service says before it runs anything.
+        // The service says these before it runs anything: no call has begun.
         "TooManyRequestsException"
         | "EC2ThrottledException"
         | "EC2AccessDeniedException"
@@ -95,48 +93,16 @@ where
     }
 }
 
-/// A request that manages functions has failed.
+/// The error of a request that manages functions. Codes that all services of AWS have are those of `clouds/aws`.
 pub(crate) fn of<E>(error: &SdkError<E, HttpResponse>, what: &str) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    let said = words(error);
-    let refuse = |kind, hint: &str| Error::new(kind, format!("cannot {what}: {said}")).with_hint(hint);
-    let code = match error {
-        SdkError::ServiceError(service) => match (service.err().code(), service.raw().status().as_u16()) {
-            (Some(code), _) => code,
-            (None, 401 | 403) => "AccessDenied",
-            (None, 429) => "TooManyRequestsException",
-            (None, _) => "",
-        },
-        SdkError::ConstructionFailure(_) => "NoCredentials",
-        SdkError::DispatchFailure(_) if said.contains("credentials") => "NoCredentials",
-        _ => "",
-    };
-    match code {
-        "NoCredentials" | "CredentialsNotLoaded" => refuse(
-            ErrorKind::PermissionDenied,
-            "log in with `aws configure`, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write them in section `aws`",
-        ),
-        "UnrecognizedClientException"
-        | "InvalidSignatureException"
-        | "InvalidClientTokenId"
-        | "InvalidAccessKeyId"
-        | "SignatureDoesNotMatch"
-        | "ExpiredTokenException"
-        | "IncompleteSignature" => {
-            refuse(ErrorKind::PermissionDenied, "the credentials are wrong or have expired: log in again")
-        }
-        "AccessDeniedException" | "AccessDenied" => refuse(
-            ErrorKind::PermissionDenied,
-            "`lithops doctor` prints the policy that the credentials need",
-        ),
-        "ResourceNotFoundException" => refuse(ErrorKind::NotFound, "is it in this region and account?"),
+    let refuse =
+        |kind, hint: &str| Error::new(kind, format!("cannot {what}: {}", describe(error))).with_hint(hint);
+    match code(error) {
         "ResourceConflictException" => {
             refuse(ErrorKind::AlreadyExists, "somebody else is changing it").with_retry(Retry::Later)
-        }
-        "TooManyRequestsException" => {
-            refuse(ErrorKind::RateLimited, "wait a little").with_retry(Retry::Later)
         }
         "CodeStorageExceededException" => {
             refuse(ErrorKind::Io, "delete functions that nobody uses: `lithops runtime list`")
@@ -145,55 +111,8 @@ where
             ErrorKind::ConfigInvalid,
             "look at section `aws_lambda`; a new role takes some seconds until it can be used",
         ),
-        _ => {
-            let hint = "is the address right, and the network there? `lithops doctor` looks at it";
-            Error::new(ErrorKind::Io, format!("cannot {what}: {said}"))
-                .with_hint(hint)
-                .with_retry(Retry::Later)
-        }
+        _ => failed(error, what),
     }
-}
-
-/// What is known of a failure, in one line.
-fn words<E>(error: &SdkError<E, HttpResponse>) -> String
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-{
-    let request = |raw: &HttpResponse| match raw.request_id() {
-        Some(id) => format!(", request {id}"),
-        None => String::new(),
-    };
-    match error {
-        SdkError::ServiceError(service) => {
-            let (error, raw) = (service.err(), service.raw());
-            let code = error.code().unwrap_or("no code");
-            let message = error.message().unwrap_or("no message");
-            format!("{message} ({code}, status {}{})", raw.status().as_u16(), request(raw))
-        }
-        SdkError::TimeoutError(_) => "no answer in time".to_owned(),
-        SdkError::ResponseError(response) => {
-            format!(
-                "an answer that cannot be read (status {}{})",
-                response.raw().status().as_u16(),
-                request(response.raw())
-            )
-        }
-        other => chain(other),
-    }
-}
-
-/// An error with its causes, without what the next cause says again.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut words: Vec<String> = Vec::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let said = error.to_string();
-        if !words.last().is_some_and(|last| last.contains(&said)) {
-            words.push(said);
-        }
-        next = error.source();
-    }
-    words.join(": ")
 }
 
 fn tail(log: &str) -> String {

@@ -1,8 +1,8 @@
-//! [`Health`]: what the answers of a service say of those that will come.
+//! [`Health`]: whether a service that has failed is worth further requests, judged by its answers until now.
 //!
-//! One answer that nobody can make sense of, or one refusal after many successes, says nothing of the next one: that
-//! activation is lost, and is made again within its budget. What repeats ends the job, and so does a refusal before
-//! anything has worked.
+//! One answer that cannot be understood, or one refusal after many successes, says nothing about the next answer: the
+//! activation is lost, and is made again within its budget. Failures that repeat end the job, and so does a refusal
+//! before any request has succeeded.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -11,50 +11,50 @@ use std::{
 
 use lithops_core::compute::ExitReason;
 
-/// So many bad answers in a row, with nothing good between them, end a job.
+/// This many bad answers in a row, with no good one between them, end a job.
 const IN_A_ROW: u32 = 5;
-/// How long the next activation waits after the first; it doubles with each.
+/// How long the next activation waits after the first bad answer; the pause doubles with each further one.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What has become of a request.
+/// The result of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// What the function, or the instance around it, has said.
+    /// The function, or the instance around it, has answered.
     Said(ExitReason),
-    /// The service has failed or is busy, and does better later.
+    /// The service has failed or is busy; a later request may succeed.
     Silent(ExitReason),
-    /// There was an answer, and it cannot be understood.
+    /// The service has answered, and the answer cannot be understood.
     Nonsense(String),
-    /// The service did not let it run.
+    /// The service has refused the request.
     Denied(String),
-    /// The same, because there is no such function any more.
+    /// The service has refused the request because the function no longer exists.
     Gone(String),
 }
 
-/// What the answers until now say of the service.
+/// The state of the service, by its answers until now.
 #[derive(Debug, Default)]
 pub(crate) struct Health(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Whether anything has ever been answered as it should be.
+    /// Whether any request has succeeded.
     has_worked: bool,
     running: usize,
     in_a_row: u32,
-    /// How many bad answers have counted. Requests that were on their way together fail together: that is one.
+    /// How many bad answers have counted. Requests that were under way at the same time and fail together count as one.
     counted: u64,
 }
 
-/// A request that is on its way.
+/// A request that is under way.
 #[derive(Debug)]
 pub(crate) struct Request {
     health: Arc<Health>,
-    /// What had been counted when it was made.
+    /// The count of bad answers when the request was made.
     counted: u64,
 }
 
 impl Health {
-    /// A request is made.
+    /// Notes that a request is made.
     pub(crate) fn begin(self: &Arc<Self>) -> Request {
         let mut state = self.lock();
         state.running += 1;
@@ -67,8 +67,8 @@ impl Health {
 }
 
 impl Request {
-    /// How its activation ends, and how long to wait until that is told. `once` are calls that must not be counted as
-    /// run where they were not.
+    /// How the activation of the request ends, and how long to wait before the executor is told. `once` says that the calls
+    /// must not be counted as run when they were not.
     pub(crate) fn judge(self, answer: Answer, once: bool) -> (ExitReason, Duration) {
         let words = match answer {
             Answer::Said(ExitReason::Refused(words)) | Answer::Denied(words) | Answer::Gone(words) => words,
@@ -86,7 +86,7 @@ impl Request {
 
     fn bad(self, words: String, never_ran: bool, once: bool) -> (ExitReason, Duration) {
         let mut state = self.health.lock();
-        // Others that are on their way may still do better.
+        // Other requests that are under way may still succeed.
         if never_ran && !state.has_worked && state.running == 1 {
             return (ExitReason::Refused(words), Duration::ZERO);
         }
@@ -130,7 +130,7 @@ mod tests {
     fn a_refusal_before_anything_has_worked_ends_the_job_and_one_later_does_not() {
         let health = Arc::<Health>::default();
         assert_eq!(health.begin().judge(denied(), false).0, ExitReason::Refused("no".to_owned()));
-        // Another may do better.
+        // Another request may succeed.
         let (one, other) = (health.begin(), health.begin());
         assert_eq!(one.judge(denied(), false), (ExitReason::Lost("no".to_owned()), PAUSE));
         assert_eq!(other.judge(good(), false).0, ExitReason::Finished);
@@ -171,7 +171,7 @@ mod tests {
                 assert_eq!(request.judge(denied(), false).0, ExitReason::Lost("no".to_owned()));
             }
         }
-        // A service that is silent meanwhile changes nothing.
+        // A request without an answer in between changes nothing.
         let busy = Answer::Silent(ExitReason::Throttled(PAUSE));
         assert_eq!(health.begin().judge(busy, false).0, ExitReason::Throttled(PAUSE));
         assert!(matches!(health.begin().judge(denied(), false).0, ExitReason::Refused(_)));

@@ -1,4 +1,4 @@
-//! [`Mending`]: a program that is damaged in the storage is stored again by whoever has it.
+//! [`Mending`]: a client stores its program again when an instance has found it damaged in the storage.
 
 use std::{
     path::PathBuf,
@@ -16,14 +16,14 @@ use tokio::sync::Mutex;
 
 use crate::package::target;
 
-/// A program in the storage, and where it came from.
+/// A program in the storage, and the file to store it from again.
 #[derive(Debug, Clone)]
 pub(crate) struct Mending {
     path: PathBuf,
     machine: Machine,
     shipped: StoredProgram,
     storage: StorageClient,
-    /// The number of the first activation that was begun after it was stored again.
+    /// The number of the first activation that was begun after the program was stored again.
     again: Arc<Mutex<Option<u64>>>,
     /// When it was last noted that it is used.
     noted: Arc<std::sync::Mutex<Instant>>,
@@ -57,8 +57,8 @@ impl Mending {
         });
     }
 
-    /// What becomes of an activation, the one of that number, whose instance has found the program damaged. `begun` is
-    /// how many have been begun by now.
+    /// The end of activation `number`, whose instance has found the program damaged. `begun` gives how many activations
+    /// have been begun until now.
     pub(crate) async fn mend(&self, words: String, number: u64, begun: impl FnOnce() -> u64) -> ExitReason {
         let mut again = self.again.lock().await;
         if again.is_none() {
@@ -113,7 +113,7 @@ mod tests {
         let (storage, _) = StorageClient::open(&config).expect("a storage");
         let path = PathBuf::from("/proc/self/exe");
         let here = Target { machine: Machine::here(), glibc: Glibc(2, 34), name: "here" };
-        // What this test is built for may be newer than what instances have: then there is nothing to be shown.
+        // This test may be built for a newer system than that of instances: then there is nothing to show.
         let artifact =
             Artifact::read(&path, &Target { glibc: Glibc(99, 0), ..here }).await.expect("a program");
         let shipped = StoredProgram::of(&artifact);
@@ -125,7 +125,7 @@ mod tests {
         }
         assert_eq!(first, ExitReason::Throttled(Duration::ZERO));
         storage.head_object(storage.bucket(), shipped.key()).await.expect("it is stored");
-        // Others were on their way; the next one fetches what was stored again.
+        // Other activations were under way; the next one fetches the program that was stored again.
         assert_eq!(mending.mend("digest".to_owned(), 9, || 20).await, ExitReason::Throttled(Duration::ZERO));
         let ExitReason::Refused(words) = mending.mend("digest".to_owned(), 10, || 20).await else {
             panic!("it did not help")

@@ -1,4 +1,4 @@
-//! What is deployed: the program that plays the worker, and the zip that it is in.
+//! The package of a function: the program that plays the worker, and the zip that holds it.
 
 use std::{
     io::{Cursor, Write},
@@ -14,26 +14,26 @@ use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 use crate::config::AwsLambdaConfig;
 
-/// The name of the program that plays the worker, as it is built.
+/// The file name of the program that plays the worker.
 const WORKER: &str = "lithops-worker";
-/// What a program has in it that can serve Lambda, whatever its build has left out.
-const DOOR: &str = concat!("lithops-worker/", env!("CARGO_PKG_VERSION"), "/lambda");
+/// A text that is in every program that can serve Lambda. Unlike a symbol it is not stripped by any build.
+const MARK: &str = concat!("lithops-worker/", env!("CARGO_PKG_VERSION"), "/lambda");
 
-/// The program that is deployed, and what it is.
+/// The program that is deployed as the function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Bootstrap {
-    /// Where it is.
+    /// The path of the program.
     pub(crate) path: PathBuf,
-    /// Whether it is the program that has the functions.
+    /// Whether the program also has the user's functions.
     pub(crate) is_program: bool,
 }
 
 impl Bootstrap {
-    /// What the configuration names; else the `lithops-worker` beside this program or in the path; else the program
-    /// itself, which can serve Lambda as well.
+    /// The program that the configuration names; else the `lithops-worker` beside this program or in the path; else the
+    /// program itself, which can serve Lambda as well.
     ///
     /// # Errors
-    /// When none of them can.
+    /// When none of these programs can serve Lambda.
     pub(crate) fn of(config: &AwsLambdaConfig, program: &Program) -> Result<Self> {
         let own = || config.artifact.clone().unwrap_or_else(|| program.path.clone());
         // A test binary would run its tests.
@@ -47,7 +47,7 @@ impl Bootstrap {
         let worker = config.worker.clone().or_else(|| {
             let found = beside_this_program(WORKER)?;
             let bytes = std::fs::read(&found).ok()?;
-            has_door(&bytes).then_some(found)
+            can_serve(&bytes).then_some(found)
         });
         match worker {
             Some(path) => Ok(Self { path, is_program: false }),
@@ -56,13 +56,13 @@ impl Bootstrap {
         }
     }
 
-    /// Its bytes, as they are deployed.
+    /// The bytes of the program as they are deployed, without debug information.
     ///
     /// # Errors
-    /// When it cannot run there, and why.
+    /// When the program cannot run on Amazon Linux 2023: the error says why.
     pub(crate) async fn read(&self, machine: Machine) -> Result<Artifact> {
         let artifact = Artifact::read(&self.path, &target(machine)).await?;
-        if has_door(&artifact.bytes) {
+        if can_serve(&artifact.bytes) {
             return Ok(artifact);
         }
         let problem = format!("`{}` cannot serve Lambda, or is of another version", self.path.display());
@@ -74,12 +74,12 @@ impl Bootstrap {
     }
 }
 
-/// What instances run on: Amazon Linux 2023.
+/// The system of instances, which the program must fit: Amazon Linux 2023.
 pub(crate) fn target(machine: Machine) -> Target {
     Target { machine, glibc: Glibc(2, 34), name: "Lambda (provided.al2023)" }
 }
 
-/// The zip of a function whose program this is. The same program makes the same zip.
+/// The zip of a function with this program. The same program makes the same bytes, so that its digest can be compared.
 pub(crate) fn zipped(program: &[u8]) -> Result<Vec<u8>> {
     let failed = |error: zip::result::ZipError| {
         Error::new(ErrorKind::Unexpected, format!("cannot make the zip of the function: {error}"))
@@ -92,8 +92,8 @@ pub(crate) fn zipped(program: &[u8]) -> Result<Vec<u8>> {
     Ok(zip.finish().map_err(failed)?.into_inner())
 }
 
-fn has_door(bytes: &[u8]) -> bool {
-    memchr::memmem::find(bytes, DOOR.as_bytes()).is_some()
+fn can_serve(bytes: &[u8]) -> bool {
+    memchr::memmem::find(bytes, MARK.as_bytes()).is_some()
 }
 
 pub(crate) fn no_worker(problem: &str) -> Error {

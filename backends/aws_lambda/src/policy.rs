@@ -1,10 +1,10 @@
-//! The least that client and function must be allowed, as policies of IAM.
+//! The least permissions of the client and of the function, as policies of IAM.
 
 use serde_json::{Value, json};
 
 use crate::{config::AwsLambdaConfig, deploy::family};
 
-/// What whoever deploys and invokes must be allowed.
+/// The permissions of a user who deploys and invokes functions.
 #[must_use]
 pub fn client_policy(config: &AwsLambdaConfig, region: &str, account: &str, bucket: Option<&str>) -> Value {
     let functions = format!("arn:aws:lambda:{region}:{account}:function:{}*", family(config));
@@ -40,7 +40,7 @@ pub fn client_policy(config: &AwsLambdaConfig, region: &str, account: &str, buck
     json!({"Version": "2012-10-17", "Statement": statements})
 }
 
-/// What the role of the function must be allowed.
+/// The permissions of the role of the functions.
 #[must_use]
 pub fn role_policy(config: &AwsLambdaConfig, region: &str, account: &str, bucket: Option<&str>) -> Value {
     let mut statements = vec![json!({
@@ -78,7 +78,7 @@ pub fn role_policy(config: &AwsLambdaConfig, region: &str, account: &str, bucket
     json!({"Version": "2012-10-17", "Statement": statements})
 }
 
-/// The data of jobs.
+/// The permissions for the data of jobs in the bucket.
 fn storage(bucket: &str) -> Vec<Value> {
     vec![
         json!({

@@ -21,7 +21,7 @@ use crate::{
     nesting,
 };
 
-/// What this crate submits.
+/// The descriptor that this crate registers.
 pub(crate) const DESCRIPTOR: BackendDescriptor = BackendDescriptor {
     scheme: SCHEME,
     summary: "processes of this machine",
@@ -41,14 +41,14 @@ pub(crate) const DESCRIPTOR: BackendDescriptor = BackendDescriptor {
 #[derive(Debug)]
 pub struct LocalhostBackend {
     capabilities: Capabilities,
-    /// What plays the worker.
+    /// The program that plays the worker.
     runtime: Program,
-    /// What plays the sub-worker.
+    /// The program that plays the sub-worker.
     program: Program,
-    /// What opens the storage.
+    /// The credentials of the storage.
     secrets: Option<Secrets>,
     max_workers: usize,
-    /// Whether this is inside of a call: the worker is then the one that the call runs in, and none is started.
+    /// Whether the executor is inside of a call: its worker is then the one that the call runs in, and none is started.
     nested: bool,
     workers: Mutex<Vec<Arc<WorkerProcess>>>,
     fleets: Fleets,
@@ -89,7 +89,7 @@ impl LocalhostBackend {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A worker that does not serve the job yet: a warm one, or a new one while there may be more.
+    /// A worker that does not serve the job yet: a warm one, or a new one while fewer than `max_workers` live.
     fn worker_for(&self, request: &InvokeRequest) -> Result<Arc<WorkerProcess>> {
         let mut workers = self.workers();
         workers.retain(|worker| worker.is_alive());
@@ -138,7 +138,7 @@ impl ComputeBackend for LocalhostBackend {
     }
 
     async fn invoke(&self, request: InvokeRequest) -> Result<Invocation> {
-        // A worker may end between being chosen and being asked; the next one is new then.
+        // A worker may end after it was chosen and before it is asked; the next one is new then.
         for _ in 0..3 {
             let invocation = if self.nested {
                 nesting::worker()?.invoke(&request)?
@@ -185,8 +185,8 @@ impl ComputeBackend for LocalhostBackend {
     }
 
     async fn close(&self, mode: CloseMode) -> Result<()> {
-        // Inside of a call there is none: jobs that the call has started go on with it.
-        // A worker ends when its last handle goes: at once when it is idle, else with its last job.
+        // Inside of a call there is no worker to end: jobs that the call has started go on as long as it does.
+        // A worker ends when its last handle is dropped: at once when it is idle, else with its last job.
         self.fleets.close(mode == CloseMode::Now);
         let workers = std::mem::take(&mut *self.workers());
         if mode == CloseMode::Now {

@@ -38,7 +38,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::accepted("version", "there is one implementation", "Python Lithops has two").harmless(),
 ];
 
-/// What the section says.
+/// The values of the section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LocalhostConfig {
@@ -68,13 +68,13 @@ impl LocalhostConfig {
     }
 }
 
-/// The shortest lease that a busy machine keeps.
+/// The shortest lease: on a busy machine a live worker may be silent for nearly as long.
 const SHORTEST_LEASE: Duration = Duration::from_millis(500);
 
-/// What is known of this platform, as data.
+/// The capabilities and limits of this machine, as data.
 const PLATFORM: &str = include_str!("../capabilities.yaml");
 
-/// What this machine can do. Inside of a call the default is what the call's own job was given.
+/// The capabilities of this machine. Inside of a call the default of `worker_processes` is that of the call's own job.
 ///
 /// # Errors
 /// When the section overrides what cannot be.
@@ -85,7 +85,7 @@ pub(crate) fn capabilities(config: &Config) -> Result<Capabilities> {
     let mut capabilities = platform.worker(&WorkerWish { machine, ..WorkerWish::default() })?;
     let lease_config = lease_config(config)?;
     if let Some(place) = nesting::place() {
-        // Its worker feeds it, however it was found itself.
+        // The worker around the call feeds it, also where that worker is one of a fleet.
         capabilities.default_worker_processes = place.worker_processes;
     } else if lease_config.is_some() {
         capabilities.pull = lease_config;

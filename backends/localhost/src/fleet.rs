@@ -8,7 +8,7 @@ use lithops_core::{
     protocol::{Launch, Program},
 };
 
-/// The workers on this machine that find their jobs themselves. They end with the last handle to them, as all workers
+/// The workers on this machine that find their jobs themselves. A worker ends when its handle is dropped, as all workers
 /// of this machine do.
 #[derive(Debug, Default)]
 pub(crate) struct Fleets {
@@ -19,15 +19,16 @@ pub(crate) struct Fleets {
 struct State {
     workers: Vec<(String, WorkerProcess)>,
     started: u64,
-    /// How many in a row have ended before they said hello.
+    /// How many workers in a row have ended before they said hello.
     in_vain: u32,
 }
 
-/// When so many workers in a row have ended before they said hello, no further one is started.
+/// After this many workers in a row that ended before they said hello, no further one is started: the cause is not one
+/// worker's, and the fleet would be started for ever.
 const IN_VAIN: u32 = 5;
 
 impl Fleets {
-    /// Makes so many workers of a fleet live; returns the names of those that do.
+    /// Starts workers of a fleet until `workers` live; returns the names of those that do.
     pub(crate) fn scale(
         &self,
         launch: &Launch,
@@ -66,11 +67,11 @@ impl Fleets {
                 ),
             ));
         }
-        // Of one that has just ended it is not known yet whether it has refused.
+        // The reason of a worker that has just ended is not known yet: it may have refused.
         state.workers.retain(|(_, worker)| worker.is_alive() || worker.ended().is_none());
         while state.workers.len() < workers {
             state.started += 1;
-            // No other has ever had the name: no other has ever had the fleet's.
+            // The name is used once only, because that of the fleet is.
             let name = format!("{}-{}", launch.fleet, state.started);
             let worker = WorkerProcess::launch(runtime, program, launch.named(&name))?;
             state.workers.push((name, worker));
@@ -79,13 +80,13 @@ impl Fleets {
         Ok(alive.map(|(name, _)| name.clone()).collect())
     }
 
-    /// Lets go of all of them, once their jobs are done; `now` ends what they run.
+    /// Lets all workers leave once their jobs are done; `now` ends what they run.
     pub(crate) fn close(&self, now: bool) {
         let mut state = self.lock();
         if now {
             state.workers.drain(..).for_each(|(_, worker)| worker.kill());
         }
-        // They are kept: they would end with their handles.
+        // The handles are kept: a worker ends when its handle is dropped.
         state.workers.iter().for_each(|(_, worker)| worker.let_go());
     }
 

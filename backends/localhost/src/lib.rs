@@ -1,11 +1,11 @@
 //! The localhost backend of lithops: workers are processes of this machine, warm between jobs, gone with the client.
 //!
 //! The program itself plays the worker, unless `localhost.runtime` names the `lithops-worker` program. This crate
-//! starts workers and speaks with them; how calls are run inside a worker is not its business. Inside of a call it
-//! starts none: the calls go to the worker that the call runs in.
+//! starts workers and exchanges frames with them; `lithops-worker` runs the calls. Inside of a call no worker is
+//! started: the calls go to the worker that the call runs in.
 //!
-//! With `dispatch: pull` the workers are a fleet instead, which finds jobs and chunks in the storage, as on machines
-//! that nobody can speak with.
+//! With `dispatch: pull` the workers are a fleet instead, which finds jobs and chunks in the storage, as on platforms
+//! where a client cannot connect to a worker.
 
 mod backend;
 mod config;
@@ -15,7 +15,7 @@ mod nesting;
 pub use backend::LocalhostBackend;
 pub use config::LocalhostConfig;
 
-/// The backend's one word.
+/// The backend's name: its scheme, its feature and its section of the configuration.
 pub const SCHEME: &str = "localhost";
 
 lithops_core::inventory::submit! { backend::DESCRIPTOR }

@@ -9,7 +9,7 @@ use lithops_core::{
     nesting,
 };
 
-/// All executors of this process share one worker, as they share the process.
+/// The one worker of all executors of this process: the worker that the process belongs to.
 static WORKER: Mutex<Option<Arc<WorkerChannel>>> = Mutex::new(None);
 
 /// The worker that this process belongs to; must be called inside a runtime that stays.
@@ -29,7 +29,7 @@ pub(crate) fn worker() -> Result<Arc<WorkerChannel>> {
     })
 }
 
-/// When it really ends, so does this process.
+/// When the worker ends, this process ends too.
 async fn closed(broken: Option<Error>) -> ExitReason {
     let how = broken.map_or_else(String::new, |error| format!(": {error}"));
     ExitReason::Lost(format!("the worker that this call runs in has closed the channel{how}"))

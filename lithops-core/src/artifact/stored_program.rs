@@ -26,7 +26,11 @@ use super::Artifact;
 use crate::{
     digest::Digest,
     error::{Error, ErrorKind, Result, Retry},
-    storage::{PutMode, StorageClient, insist, own_keys, own_keys::PROGRAMS, was_given_up},
+    storage::{
+        PutMode, StorageClient, insist,
+        own_keys::{PROGRAMS, program_of},
+        was_given_up,
+    },
 };
 
 /// An artifact that is in the storage: this is what travels in its place.
@@ -60,8 +64,13 @@ impl StoredProgram {
     /// When the storage does not take the note.
     pub async fn note_use(&self, storage: &StorageClient) -> Result<()> {
         let (store, bucket) = (storage.storage(), storage.bucket());
-        let key = own_keys::use_of_program(&self.key);
+        let key = self.key_of_use();
         insist(|| store.put(bucket, &key, "used".into(), PutMode::Overwrite)).await
+    }
+
+    /// What is stored when it is used: its time is that of the last use.
+    fn key_of_use(&self) -> String {
+        format!("{}.used", program_of(&self.key))
     }
 
     /// Stores the artifact, unless it is there: nothing else has its name. Notes that it is used.
@@ -228,7 +237,7 @@ mod tests {
         assert!(shipped.key().starts_with("lithops.programs/"));
         shipped.put(&program, &storage).await.expect("stored");
         shipped.put(&program, &storage).await.expect("it is there");
-        let mark = own_keys::use_of_program(shipped.key());
+        let mark = shipped.key_of_use();
         let stored = storage.list_keys("own", "").await.expect("a list");
         assert_eq!(stored, [mark, shipped.key().to_owned()], "and when it was used");
         for place in [cache, Path::new("/proc"), Path::new("/nowhere")] {

@@ -232,6 +232,13 @@ impl Report {
         out
     }
 
+    /// Appends its frame.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let body = self.encode();
+        out.extend_from_slice(&frame_header(FrameKind::Report, body.len()));
+        out.extend_from_slice(&body);
+    }
+
     /// How many bytes the report holds.
     #[must_use]
     pub fn bytes(&self) -> usize {

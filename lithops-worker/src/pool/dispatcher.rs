@@ -10,12 +10,13 @@ use tokio::time;
 
 use super::Pool;
 
-/// How often calls that run are looked at.
+/// How often running calls are looked at: timeouts and deadlines are met as exactly as this.
 const TICK: Duration = Duration::from_millis(10);
-/// How often, while a log is filling its pipe.
+/// How often while a log fills its pipe: a call that prints must not wait for the pool.
 const SOON: Duration = Duration::from_millis(1);
 
-/// After so many with nothing to look at there are no more.
+/// The timer stops after this many ticks with nothing to look at: an idle worker must not wake up, and a stopped sandbox
+/// must not find an expired timer.
 const IDLE_TICKS: u32 = 10;
 
 /// Runs the pool until the client goes.
@@ -29,7 +30,7 @@ pub async fn run(mut pool: Pool, mut client: FrameReader<Incoming>) -> Result<()
 }
 
 async fn serve(pool: &mut Pool, client: &mut FrameReader<Incoming>) -> Result<()> {
-    // Setting a timer costs more than letting it run on for a moment, should the pool be busy again soon.
+    // To stop and set the timer costs more than some ticks in vain, when the pool is busy again soon.
     let timer = time::sleep(TICK);
     tokio::pin!(timer);
     let mut idle_ticks = 0;
@@ -42,17 +43,17 @@ async fn serve(pool: &mut Pool, client: &mut FrameReader<Incoming>) -> Result<()
                     pool.client_frame(&frame)?;
                 }
             }
-            Some(event) = pool.happened.recv() => pool.slot_event(event)?,
-            Some(done) = pool.payload_store.happened.recv() => pool.blob(done)?,
-            Some((job, kept)) = pool.stored.recv() => pool.stored(job, kept)?,
-            () = tokio::task::yield_now(), if pool.starts_more => {}
+            Some(event) = pool.events.recv() => pool.slot_event(event)?,
+            Some(result) = pool.storage.finished.recv() => pool.storage_result(result)?,
+            () = tokio::task::yield_now(), if pool.starts.go_on => {}
             () = &mut timer, if idle_ticks < IDLE_TICKS => {
                 let pause = if pool.tick() { SOON } else { TICK };
                 idle_ticks = if pool.is_busy() { 0 } else { idle_ticks + 1 };
                 timer.as_mut().reset(time::Instant::now() + pause);
             }
         }
-        while let Ok(event) = pool.happened.try_recv() {
+        // All that has happened is taken in before calls are given out: one turn serves them all.
+        while let Ok(event) = pool.events.try_recv() {
             pool.slot_event(event)?;
         }
         pool.turn()?;

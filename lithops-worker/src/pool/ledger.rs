@@ -10,8 +10,8 @@
 //! The sub-worker claims the next call by raising `next`; the worker takes calls back by lowering `end`. Both are one
 //! compare-and-swap on one word, so that a call is either begun or taken back, never both.
 //!
-//! User code can write anything into the page. So the worker believes nothing in it that cannot be: each side says what
-//! it knows of a batch, and a word that contradicts that is damage.
+//! User code can write anything into the page. So each side compares a word with what it knows of the batch, and takes a
+//! word that contradicts this for damage.
 
 use std::{
     ffi::c_void,
@@ -27,12 +27,14 @@ use rustix::{
     mm::{MapFlags, ProtFlags, mmap, munmap},
 };
 
-/// The most calls in a batch.
+/// The most calls in a batch. A claim has 16 bits for an index, and what it costs to send a batch of this many calls is
+/// next to nothing for each of them.
 pub(crate) const MAX_BATCH: u32 = 1024;
 
+/// The length of the mapping; the kernel rounds it up where pages are larger.
 const PAGE: usize = 4096;
 
-/// What the page holds. Both sides only use atomic operations on it.
+/// The content of the page. Both sides use only atomic operations on it.
 #[repr(C)]
 struct Page {
     claims: [AtomicU64; 2],
@@ -43,6 +45,7 @@ struct Page {
     cut_off: AtomicU64,
 }
 
+/// A value that a stray pointer is unlikely to write (`off cut!` in ASCII).
 const CUT_OFF: u64 = 0x6f66_6620_7475_6321;
 
 /// One side's view of the page.
@@ -51,7 +54,7 @@ pub(crate) struct Ledger {
     page: NonNull<Page>,
 }
 
-/// How far a batch is.
+/// How far the calls of a batch are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Claim {
     /// The index of the next call to begin.
@@ -98,7 +101,7 @@ impl Ledger {
             if of != batch || next >= end || end > count {
                 return None;
             }
-            // The time comes first: a call that is seen as begun has a time that is not older than the call.
+            // The time is written first: who sees that the call has begun must not see the time of an earlier call.
             self.page().begun_at.store(now, Ordering::Relaxed);
             match word.compare_exchange_weak(
                 claim,
@@ -127,12 +130,12 @@ impl Ledger {
         self.page().cut_off.store(CUT_OFF, Ordering::Release);
     }
 
-    /// Whether that was noted.
+    /// Whether a call has taken the sub-worker's channel from it.
     pub(crate) fn is_cut_off(&self) -> bool {
         self.page().cut_off.load(Ordering::Acquire) == CUT_OFF
     }
 
-    /// Takes back up to `count` calls from the end of a batch of `given`: those that have not been begun. Returns how
+    /// Takes back up to `count` calls from the end of a batch of `given`, as far as they have not been begun. Returns how
     /// many.
     pub(crate) fn take_back(&self, batch: u32, given: u32, count: u32) -> u32 {
         let word = self.claim_word(batch);
@@ -155,9 +158,10 @@ impl Ledger {
         }
     }
 
-    /// How far a batch of `given` calls is; `None` when what stands there cannot be.
+    /// How far the calls of a batch of `given` are; `None` when the words contradict each other or the batch.
     pub(crate) fn look(&self, batch: u32, given: u32) -> Option<Claim> {
-        // In this order: no call has ended that is not begun.
+        // In this order: the other way round, a call could begin and end between the two loads, and seem to have ended
+        // before it began.
         let finished = self.finished(batch).load(Ordering::Acquire);
         let (of, next, end) = unpack(self.claim_word(batch).load(Ordering::Acquire));
         let ended = u32::try_from(finished & u64::from(u32::MAX)).unwrap_or(u32::MAX);
@@ -197,7 +201,7 @@ impl Drop for Ledger {
     #[expect(unsafe_code, reason = "shared memory is unmapped by address")]
     fn drop(&mut self) {
         // SAFETY: `map` mapped exactly this page, and no reference to it outlives `self`.
-        // When unmapping fails the page stays until the process ends, which harms nobody.
+        // When unmapping fails, the page stays until the process ends, which does no harm.
         let _ = unsafe { munmap(self.page.as_ptr().cast::<c_void>(), PAGE) };
     }
 }

@@ -9,35 +9,42 @@
 //!     +-------------------+----------------- Report ------------------+ end of a call
 //! ```
 //!
-//! A slot is a sub-worker with at most two batches: the one it runs and the next. Which call of a batch has been
-//! begun stands in a page that worker and sub-worker share (the ledger), so that after a death the pool knows which
-//! call is to blame and which go back unharmed, and so that an idle slot can take over what a busy one has not begun.
+//! A slot is a sub-worker with at most two batches: the one it runs and the next. A page that worker and sub-worker
+//! share (the ledger) says which calls of a batch have been begun. So the pool knows, after the death of a sub-worker,
+//! which call is to blame and which calls go back unharmed; and an idle slot can take over calls that a busy one has not
+//! begun.
 //!
 //! A call may start jobs itself. Such a job has its slot as the owner in place of the client, runs in other slots, and
 //! ends with its owner. While a call waits for calls of its own, its slot is not counted: another may run in its place.
+//!
+//! [`Pool`] is all state; each of the other files has one part of what it does: `client_frames` and `reports` take in
+//! frames, `ended` the ends of sub-workers, `payloads` results of the storage, `ticks` the time, and `sharing` gives
+//! out calls.
 
-mod bundles;
-mod cause;
-mod deadline;
+mod client_frames;
 mod dispatcher;
 mod ended;
-mod events;
-mod job;
+mod exit_cause;
+mod jobs;
 mod ledger;
-mod log_pipe;
-mod memory;
 mod nesting;
-mod offspring;
-mod parcels;
+mod outgoing;
+mod payloads;
+mod reports;
 mod sharing;
 mod shortage;
-mod slot;
+mod slots;
+mod starts;
 mod state;
+mod storage_tasks;
+mod ticks;
 
-pub(crate) use ledger::{Ledger, MAX_BATCH};
-pub(crate) use log_pipe::MARK_LEN;
 #[cfg(feature = "lambda")]
-pub(crate) use memory::limit_to;
+pub(crate) use jobs::PayloadStore;
+pub(crate) use ledger::{Ledger, MAX_BATCH};
+pub(crate) use slots::MARK_LEN;
+#[cfg(feature = "lambda")]
+pub(crate) use slots::limit_to;
 
 pub use dispatcher::run;
 pub use state::Pool;

@@ -1,42 +1,60 @@
-//! Which sub-worker gets which calls: idle and new ones those that wait, busy ones the next in advance, and some of
-//! what a busy one has not begun goes to an idle one.
+//! Which sub-worker gets which calls: idle and new ones get calls that wait, busy ones get the next batch in advance,
+//! and an idle one takes over calls that a busy one has not begun.
 
 use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 
 use lithops_core::error::Result;
 
-use super::{Pool, job::Job, shortage::has_spare_descriptors, slot::Slot};
+use super::{Pool, jobs::PoolJob, slots::Slot};
 use crate::clock;
 
-/// No more sub-workers than this are started in one turn: it takes time, and those that are there wait meanwhile.
+/// The most sub-workers that are started in one turn: a start takes about a millisecond, in which no other sub-worker
+/// gets calls.
 const STARTS: usize = 2;
-/// A call that runs for longer than this does not keep others waiting behind it.
+/// Calls behind one that runs for longer than this are taken over: to move them takes less time.
 const STUCK: Duration = Duration::from_millis(1);
 
 impl Pool {
-    /// Gives idle and new sub-workers to the jobs that wait: first to the deepest, then to the one that has fewest,
-    /// then to the one that was served longest ago.
-    pub(super) fn fill_idle(&mut self) -> Result<()> {
+    /// Gives calls to sub-workers, starting more where there is work for them, and sends what has been collected.
+    pub(super) fn turn(&mut self) -> Result<()> {
+        self.make_way();
+        loop {
+            self.fill_idle()?;
+            if self.starts.go_on {
+                break;
+            }
+            self.prefetch();
+            if !self.take_over() {
+                break;
+            }
+        }
+        self.outgoing.send();
+        Ok(())
+    }
+
+    /// Gives idle and new sub-workers to the jobs that wait: first to the deepest job, then to the one that has fewest
+    /// sub-workers, then to the one that was served longest ago.
+    fn fill_idle(&mut self) -> Result<()> {
         let mut started = 0;
-        self.starts_more = false;
+        self.starts.go_on = false;
         for _ in 0..self.room() {
-            if !self.jobs.values().any(Job::waits) {
+            if !self.jobs.values().any(PoolJob::waits) {
                 return Ok(());
             }
             let idle = self.slots.iter().find(|(_, slot)| slot.is_idle()).map(|(number, _)| *number);
             let number = match idle {
                 Some(number) => number,
-                None if self.shortage.lasts() => return Ok(()),
+                None if self.starts.are_paused() => return Ok(()),
                 None if started == STARTS => {
-                    self.starts_more = true;
+                    self.starts.go_on = true;
                     return Ok(());
                 }
                 None => {
                     started += 1;
                     match self.start_one() {
                         Ok(number) => number,
-                        // Those that there are go on; what is short now may be there in a moment.
-                        Err(error) => return self.shortage.begins(error, self.slots.len()),
+                        // The other sub-workers go on, and another start is tried later.
+                        Err(error) => return self.starts.failed(error, self.slots.len()),
                     }
                 }
             };
@@ -55,27 +73,22 @@ impl Pool {
         Ok(())
     }
 
-    /// Starts a sub-worker, unless it would take what those that are there need.
     fn start_one(&mut self) -> Result<u64> {
-        if !self.slots.is_empty() {
-            has_spare_descriptors()?;
-        }
-        let number = self.next_slot;
-        let slot = Slot::start(number, &self.setup.program, &self.secrets, self.events.clone())?;
-        self.next_slot += 1;
+        let (number, slot) = self.starts.start(&self.setup.program, self.slots.len())?;
         self.slots.insert(number, slot);
         Ok(number)
     }
 
     /// Gives busy sub-workers the next batch in advance, unless that would keep another job waiting that has less
-    /// than its share of them.
-    pub(super) fn prefetch(&mut self) {
+    /// than its share of the sub-workers.
+    fn prefetch(&mut self) {
         let contenders = self.jobs.values().filter(|job| job.queued > 0 || job.slots > 0).count();
         let share = self.most.div_ceil(contenders.max(1));
         let deprived: Vec<_> =
             self.jobs.values().filter(|job| job.is_deprived(share)).map(|job| job.spec.job).collect();
         let (parents, deepest) = (self.parents(), self.deepest_waiting());
-        // A call has ended for which others still run: its slot must come to rest, not begin the next.
+        // More calls get on than may: a call has ended whose own calls have run beside it. Slots must come to rest now,
+        // not begin the next call.
         if self.busy(&parents) > self.most {
             return;
         }
@@ -92,10 +105,10 @@ impl Pool {
         }
     }
 
-    /// When nothing waits and a sub-worker is idle, takes half of what a busy one has not begun and will not soon.
-    /// Returns whether there is something to give out now.
-    pub(super) fn take_over(&mut self) -> bool {
-        if self.room() == 0 || self.jobs.values().any(Job::waits) {
+    /// When no call waits and a sub-worker is idle, takes back half of the calls that a busy one has not begun and will
+    /// not begin soon. Returns whether there is something to give out now.
+    fn take_over(&mut self) -> bool {
+        if self.room() == 0 || self.jobs.values().any(PoolJob::waits) {
             return false;
         }
         let slots = &mut self.slots;
@@ -106,32 +119,14 @@ impl Pool {
     }
 }
 
-/// Takes calls back from the end of a batch, as far as they have not been begun, and queues them.
-fn take_back(slot: &mut Slot, number: u32, count: u32, job: &mut Job) {
-    let Some(place) = slot.batches.iter().position(|batch| batch.number == number) else { return };
-    let taken = slot.ledger.take_back(number, slot.batches[place].calls.run.count, count);
-    if taken > 0 {
-        let batch = &mut slot.batches[place];
-        let kept = batch.calls.run.count - taken;
-        let back = batch.calls.slice(kept, taken);
-        batch.calls = batch.calls.slice(0, kept);
-        job.push_front(back);
-    }
-}
-
-/// Takes back everything that a sub-worker has not begun.
-pub(super) fn take_back_all(slot: &mut Slot, job: &mut Job) {
-    let numbers: Vec<_> = slot.batches.iter().rev().map(|batch| batch.number).collect();
-    numbers.into_iter().for_each(|number| take_back(slot, number, u32::MAX, job));
-}
-
-/// Takes half of what some sub-worker has not begun and will not soon. Returns whether there was any.
-fn take_over(slots: &mut BTreeMap<u64, Slot>, job: &mut Job) -> bool {
+/// Takes back half of the calls that some sub-worker has not begun and will not begin soon. Returns whether there were
+/// any.
+fn take_over(slots: &mut BTreeMap<u64, Slot>, job: &mut PoolJob) -> bool {
     let (now, id) = (clock::monotonic(), job.spec.job);
     for slot in slots.values_mut().filter(|slot| slot.job() == Some(id)) {
         let runs = slot.running().is_some();
         let stuck = runs && Duration::from_nanos(now.saturating_sub(slot.begun_at(now))) > STUCK;
-        // A sub-worker that runs nothing is about to begin its next call, or to start: that call stays with it.
+        // A sub-worker that runs nothing is about to begin its next call, or to start: this call stays with it.
         let mut stays = u32::from(!runs);
         let mut spare = Vec::new();
         for batch in &slot.batches {
@@ -142,8 +137,8 @@ fn take_over(slots: &mut BTreeMap<u64, Slot>, job: &mut Job) -> bool {
         }
         for (number, waiting) in spare.into_iter().rev() {
             if waiting > 0 && (stuck || job.expected(waiting) > STUCK) {
-                take_back(slot, number, waiting.div_ceil(2), job);
-                if !job.queue.is_empty() {
+                slot.take_back(number, waiting.div_ceil(2), job);
+                if job.queued > 0 {
                     return true;
                 }
             }

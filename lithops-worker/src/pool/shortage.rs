@@ -1,7 +1,7 @@
-//! [`Shortage`]: what a further sub-worker needs is not to be had at the moment.
+//! [`Shortage`]: the system lacks something that a further sub-worker needs, for the moment.
 //!
-//! That is no failure of those that are there: they go on, and now and then another start is tried. It is one while
-//! there are none and no try succeeds.
+//! The sub-workers that there are go on, and another start is tried now and then. It is an error only when there is no
+//! sub-worker at all, and several starts in a row have failed.
 
 use std::{
     io,
@@ -12,15 +12,17 @@ use std::{
 use lithops_core::error::{Error, ErrorKind, Result};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 
-/// How long nothing is tried after the first failure; each that follows doubles it.
+/// The pause after the first start that has failed. Each further one doubles it: what is short may be back in a moment,
+/// or for long.
 const PAUSE: Duration = Duration::from_millis(20);
+/// The longest pause: a start in vain costs a millisecond or two.
 const LONGEST: Duration = Duration::from_secs(2);
-/// So many tries in a row fail before it is an error that there is no sub-worker at all.
+/// How many starts in a row fail, without any sub-worker, before it is an error: about a second and a quarter.
 const TRIES: u32 = 7;
-/// So many descriptors stay free for those sub-workers that are there: for what they lend, and for the storage.
+/// How many descriptors stay free for the sub-workers that there are: for memory that they lend, and for the storage.
 const SPARE: usize = 8;
 
-/// What a further sub-worker needs is not to be had at the moment.
+/// The failures of starts in a row, and the pause after the last.
 #[derive(Debug, Default)]
 pub(super) struct Shortage {
     failures: u32,
@@ -28,26 +30,26 @@ pub(super) struct Shortage {
 }
 
 impl Shortage {
-    /// Whether no start is to be tried yet.
+    /// Whether the pause lasts: no start is to be tried yet.
     pub(super) fn lasts(&mut self) -> bool {
         self.until.take_if(|until| *until <= Instant::now());
         self.until.is_some()
     }
 
-    /// Whether a start is to be tried later.
+    /// Whether there is a pause, after which a start is to be tried.
     pub(super) fn is_there(&self) -> bool {
         self.until.is_some()
     }
 
-    /// A sub-worker is up.
+    /// Notes that a sub-worker is up.
     pub(super) fn ends(&mut self) {
         *self = Self::default();
     }
 
-    /// A start has failed while there were so many others.
+    /// Notes that a start has failed while there were `others` sub-workers.
     ///
     /// # Errors
-    /// That one, when there are none and this has happened too often.
+    /// That of the start, when there are no others and this has happened too often.
     pub(super) fn begins(&mut self, error: Error, others: usize) -> Result<()> {
         self.failures += 1;
         if others == 0 && self.failures >= TRIES {
@@ -59,24 +61,24 @@ impl Shortage {
     }
 }
 
-/// Whether some descriptors would be left to this process.
+/// Makes sure that a new sub-worker would leave some descriptors to this process.
 ///
 /// # Errors
-/// When there would be none.
+/// When it would not.
 pub(super) fn has_spare_descriptors() -> Result<()> {
     let mut spare = Vec::with_capacity(SPARE);
     for _ in 0..SPARE {
         match fcntl_dupfd_cloexec(io::stdin().as_fd(), 0) {
             Ok(one) => spare.push(one),
             Err(Errno::MFILE) => return Err(io::Error::from(Errno::MFILE).into()),
-            // Where standard input is closed this cannot be told.
+            // Where standard input is closed this cannot be found out.
             Err(_) => return Ok(()),
         }
     }
     Ok(())
 }
 
-/// Says which limit it was.
+/// The error of starts in vain, with a hint that names the limit.
 fn cannot_start(error: Error) -> Error {
     let errno = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<io::Error>());
     let errno = errno.and_then(io::Error::raw_os_error).map(Errno::from_raw_os_error);

@@ -1,4 +1,4 @@
-//! Running one call: find the function, give it what it asks for, encode what it returns.
+//! [`SubWorkerJob`]: runs one call at a time: finds the function, decodes its arguments, encodes its result.
 
 use std::{cell::Cell, sync::OnceLock};
 
@@ -14,14 +14,14 @@ use tokio::runtime::Runtime;
 use super::panics;
 use crate::exit::leave_at_once;
 
-/// A job in this process.
+/// A job as its sub-worker has it.
 #[derive(Debug)]
-pub(super) struct Job {
+pub(super) struct SubWorkerJob {
     pub(super) scope: JobScope,
     entry: Result<&'static Entry, CallError>,
 }
 
-impl Job {
+impl SubWorkerJob {
     pub(super) fn new(scope: JobScope) -> Self {
         let entry = find(&scope.spec.function)
             .map_err(|error| CallError::new(CallErrorKind::Undecodable, error.to_string()));
@@ -69,8 +69,8 @@ impl Job {
     }
 }
 
-/// Ends a process that user code has made with `fork`, and that has come out of it as its parent does: everything from
-/// here on is the parent's. Its exit code is what that of a program would be.
+/// Ends a process that user code has made with `fork`, and that has returned from the call as its parent does: the
+/// outcome and all after it are the parent's business. The exit code is that of a program with this outcome.
 fn end_copy(outcome: &Result<(), CallError>) -> ! {
     leave_at_once(match outcome {
         Ok(()) => 0,
@@ -79,7 +79,7 @@ fn end_copy(outcome: &Result<(), CallError>) -> ! {
     })
 }
 
-/// The runtime of async functions: the call itself runs on the main thread, what it spawns on another.
+/// The runtime of async functions: the call itself runs on the main thread, and the tasks it spawns on another.
 fn runtime() -> Result<&'static Runtime, CallError> {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     if let Some(runtime) = RUNTIME.get() {
@@ -88,7 +88,8 @@ fn runtime() -> Result<&'static Runtime, CallError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
-        // A copy of this process that a spawned task has made shares the descriptors that the runtime waits with.
+        // A spawned task may have made a copy of this process with `fork`. Its runtime would take events from this one,
+        // because both wait with the same descriptors.
         .on_thread_park(|| {
             if fork::is_copy() {
                 leave_at_once(0);

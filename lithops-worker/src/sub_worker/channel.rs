@@ -1,5 +1,5 @@
-//! The first words between worker and sub-worker: the hello, which carries two descriptors, the ledger and the socket
-//! for executors inside of calls.
+//! The hello of the worker to its sub-worker, which carries two descriptors: the ledger, and the socket for executors
+//! inside of calls.
 
 use std::{
     io::{self, IoSliceMut},
@@ -15,7 +15,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFl
 
 use crate::pool::Ledger;
 
-/// Reads the worker's hello, and takes the ledger and the socket for nested executors that come with it.
+/// Reads the worker's hello, and takes the ledger and the socket for executors inside of calls that come with it.
 pub(super) fn greet(channel: &UnixStream) -> Result<(Hello, Ledger, UnixStream)> {
     let mut header = [0; HEADER_LEN];
     let (memory, nested) = receive(channel, &mut header)?;

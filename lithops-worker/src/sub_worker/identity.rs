@@ -1,10 +1,11 @@
-//! [`Identity`]: what a descriptor refers to, so that one whose number user code has got for something else is noticed.
+//! [`Identity`]: the file that a descriptor refers to. User code may close a descriptor of the sub-worker, and get its
+//! number for another file; this is noticed by the identity.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::{fs::fstat, io};
 
-/// What a descriptor refers to.
+/// The file that a descriptor refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity {
     device: u64,
@@ -12,12 +13,12 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// That of an open descriptor.
+    /// The identity of an open descriptor; `None` when it is closed after all.
     pub(super) fn of(descriptor: &impl AsFd) -> Option<Self> {
         Self::look(descriptor.as_fd()).ok()
     }
 
-    /// The same, of one that may be closed.
+    /// The identity of a descriptor that may be closed.
     ///
     /// # Errors
     /// `BADF` when it is closed.

@@ -1,4 +1,4 @@
-//! Marks in the log: where one call's output ends and the next call's begins.
+//! [`LogMarks`]: marks in the log, where the output of one call ends and that of the next begins.
 
 use std::{
     io::{self, Write},
@@ -13,28 +13,28 @@ use rustix::{
 use super::identity::Identity;
 use crate::{clock, pool::MARK_LEN};
 
-/// So often the shortest system call is tried.
+/// How often the shortest system call is timed, at the start of a sub-worker: the minimum of a few dozen is steady.
 const TRIALS: usize = 64;
-/// What takes less than this many of the shortest system calls has not closed and opened anything.
+/// A call that takes less time than this many of the shortest system calls has not closed and opened a descriptor.
 const FEW: u64 = 8;
 
-/// Writes marks into the log pipe, through a descriptor of its own: what a call does to standard output is the call's
-/// business.
+/// Writes marks into the log pipe, through a descriptor of its own, because a call may close or redirect standard
+/// output.
 #[derive(Debug)]
 pub(super) struct LogMarks {
     secret: [u8; 16],
     pipe: OwnedFd,
     identity: Option<Identity>,
-    /// Half of what the shortest system call has taken, in nanoseconds: nothing can have been printed in less time.
+    /// Half the time of the shortest system call, in nanoseconds: a call that takes less cannot have printed anything.
     nothing: u64,
 }
 
 /// Where standard output and standard error go after a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Output {
-    /// Into the log, or again into it.
+pub(super) enum OutputTarget {
+    /// Into the log, perhaps after the descriptor was opened again.
     Logged,
-    /// Into something of the call's, which must stay as it is.
+    /// Into a file that the call has put there, which must stay as it is.
     Elsewhere,
 }
 
@@ -50,21 +50,21 @@ impl LogMarks {
         Ok(Self { secret, nothing, identity: Identity::of(&pipe), pipe })
     }
 
-    /// Ends what was printed before the first call.
+    /// Ends the output of the program before the first call.
     pub(super) fn start(&self) {
         self.mark(u32::MAX, u32::MAX);
     }
 
-    /// Prints half a line, which is part of the call's output too.
+    /// Prints what Rust's standard output has buffered: half a line is part of the call's output too.
     pub(super) fn flush() {
-        // Where stdout is broken there is nothing to mark.
+        // Where standard output is broken, nothing was printed that needs a mark.
         let _ = io::stdout().flush();
     }
 
-    /// Ends a call's output, if there is any; it took so many nanoseconds, flushing included. The worker leaves at
-    /// least a byte in the pipe until a mark has come, so that an empty pipe means that nothing was printed.
+    /// Ends the output of a call that took `took` nanoseconds, flushing included, if there is any output. The worker leaves
+    /// at least a byte in the pipe until a mark has come, so an empty pipe means that nothing was printed.
     pub(super) fn end_call(&self, batch: u32, index: u32, took: u64) {
-        // Looking costs several times what such a call does.
+        // To look at the pipe would cost several times what such a short call does.
         if took < self.nothing {
             return;
         }
@@ -73,24 +73,24 @@ impl LogMarks {
         }
     }
 
-    /// Whether to look whether a call that took so many nanoseconds has closed or replaced descriptors. Behind the last
-    /// of a batch even one system call counts.
+    /// Whether a call that took `took` nanoseconds may have closed or replaced descriptors, so that it is worth looking.
+    /// After the last call of a batch a single system call counts, such as a close.
     pub(super) fn may_have_replaced(&self, took: u64, is_last: bool) -> bool {
         took >= if is_last { self.nothing } else { 2 * FEW * self.nothing }
     }
 
-    /// Where the output of the next call would go. What was closed is opened again.
-    pub(super) fn output(&self) -> Output {
+    /// Where the output of the next call would go. Closed descriptors are opened again.
+    pub(super) fn output(&self) -> OutputTarget {
         let is_logged = |output: BorrowedFd<'_>, number| match Identity::look(output) {
             Ok(found) => self.identity == Some(found),
-            // Nobody has the number: nothing is lost when it is taken.
+            // The number is free: nothing of the call's is lost when it is taken.
             Err(Errno::BADF) => self.is_there() && self.reopen(number),
             Err(_) => false,
         };
         if is_logged(io::stdout().as_fd(), 1) && is_logged(io::stderr().as_fd(), 2) {
-            Output::Logged
+            OutputTarget::Logged
         } else {
-            Output::Elsewhere
+            OutputTarget::Elsewhere
         }
     }
 
@@ -103,7 +103,8 @@ impl LogMarks {
         reopened.is_ok()
     }
 
-    /// Whether the descriptor is still that of the pipe: user code may have closed it, and got its number again.
+    /// Whether the own descriptor is still that of the pipe: user code may have closed it, and got its number for another
+    /// file.
     fn is_there(&self) -> bool {
         self.identity.is_some() && Identity::look(self.pipe.as_fd()).ok() == self.identity
     }
@@ -116,9 +117,9 @@ impl LogMarks {
         mark[..16].copy_from_slice(&self.secret);
         mark[16..20].copy_from_slice(&batch.to_le_bytes());
         mark[20..].copy_from_slice(&index.to_le_bytes());
-        // So few bytes are written whole or not at all.
+        // A pipe takes this few bytes as a whole or not at all.
         while let Err(Errno::AGAIN | Errno::INTR) = write(&self.pipe, &mark) {
-            // A call has made it one that does not block, and it is full: the worker empties it.
+            // A call has made the pipe non-blocking, and it is full: the worker empties it.
             let _ = poll(&mut [PollFd::new(&self.pipe, PollFlags::OUT)], None);
         }
     }

@@ -1,4 +1,4 @@
-//! The sub-worker: it runs one call at a time, and ends with its worker.
+//! The sub-worker: a process that runs one call at a time, and ends with its worker.
 
 mod call;
 mod channel;

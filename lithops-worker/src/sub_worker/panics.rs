@@ -11,7 +11,9 @@ use std::{
 use lithops_core::error::{CallError, CallErrorKind};
 
 thread_local! {
+    /// Whether this thread runs a call: only then are its panics remembered.
     static RUNS: Cell<bool> = const { Cell::new(false) };
+    /// The last panic of the running call.
     static LAST: RefCell<Option<Remembered>> = const { RefCell::new(None) };
 }
 
@@ -30,13 +32,14 @@ pub(super) fn catch(call: impl FnOnce() -> Result<(), CallError>) -> Result<(), 
     RUNS.set(true);
     let outcome = panic::catch_unwind(AssertUnwindSafe(call));
     RUNS.set(false);
-    // What it has caught itself is not to be found by the next call. Nothing is remembered as a rule.
+    // A panic that the call has caught itself must not be found by the next call. As a rule nothing is remembered, and
+    // then nothing is written.
     let last = LAST.with(|last| if last.borrow().is_some() { last.take() } else { None });
     outcome.unwrap_or_else(|payload| Err(error(&*payload, last)))
 }
 
-/// The panic that was remembered is that of the payload only if it had the same one: a call may pass on a panic of
-/// another thread, or an older one, and then nobody has seen where it began.
+/// The error of a panic. Place and backtrace are those of the remembered panic, if that had the same payload: a call may
+/// pass on a panic of another thread, or an older one, and then it is not known where it began.
 fn error(payload: &(dyn Any + Send), last: Option<Remembered>) -> CallError {
     let text = text_of(payload);
     let last = last.filter(|last| match &text {
@@ -53,7 +56,8 @@ fn text_of(payload: &(dyn Any + Send)) -> Option<String> {
     text.or_else(|| payload.downcast_ref::<String>().cloned())
 }
 
-/// Remembers the last panic of a call; what was installed before still runs, so that the log shows it too.
+/// Installs a hook that remembers the last panic of a call. The hook that was there before still runs, so that the log
+/// shows the panic too.
 fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -1,4 +1,4 @@
-//! [`Reporter`]: outcomes on their way to the worker, sent together but never kept for long.
+//! [`Reporter`]: outcomes on their way to the worker. They are sent together, and not kept for long.
 
 use std::{
     io::{self, IoSlice, Write},
@@ -31,37 +31,41 @@ use crate::{
     processes::{end_below, end_group, end_marked},
 };
 
-/// Outcomes of short calls are sent together, but not kept for longer than about this.
-const PATIENCE: Duration = Duration::from_millis(5);
-/// Outcomes are sent when they have this many bytes.
+/// How long outcomes of short calls are kept to be sent together: a user who waits for the first does not notice it, and
+/// thousands of short calls end in it.
+const LONGEST_WAIT: Duration = Duration::from_millis(5);
+/// The stack of the keeper, which makes few and flat calls.
+const STACK: usize = 64 << 10;
+/// Outcomes are sent when they have this many bytes: more together would cost memory and save no system calls to speak
+/// of.
 const FULL: usize = 64 << 10;
-/// After so many looks without outcomes the keeper sleeps until it is woken.
+/// After this many looks without outcomes the keeper sleeps until it is woken: an idle process must not wake up.
 const QUIET_LOOKS: u32 = 200;
 
 /// Outcomes on their way to the worker.
 ///
-/// A thread of its own, the keeper, sends what waits for too long behind a long call, and ends the process and its
-/// group when the worker goes: whatever the user's code is doing, it does not run on unseen.
+/// A thread of its own, the keeper, sends outcomes that wait for too long behind a long call. It also ends the process and
+/// its group when the worker is gone, because user code must not run on unseen.
 #[derive(Debug)]
 pub(super) struct Reporter {
-    shared: Arc<Shared>,
+    shared: Arc<SharedReporter>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct SharedReporter {
     channel: Arc<UnixStream>,
-    /// What the channel and the way to wake the keeper are, should user code close their descriptors.
+    /// The identities of channel and `wake`: user code may close their descriptors.
     identities: [Option<Identity>; 2],
-    /// What everything is marked with that calls start.
+    /// The mark in the environment of all processes that calls start.
     mark: Option<String>,
-    state: Mutex<State>,
+    state: Mutex<Collected>,
     /// Whether the keeper looks at the state from time to time.
     watched: AtomicBool,
     wake: OwnedFd,
 }
 
 #[derive(Debug)]
-struct State {
+struct Collected {
     channel: Arc<UnixStream>,
     mark: Option<String>,
     builder: ReportBuilder,
@@ -72,14 +76,14 @@ struct State {
     cpu: Duration,
     delay: RunDelay,
     frame: Vec<u8>,
-    /// For long values.
+    /// SharedReporter memory for long values.
     regions: Regions,
 }
 
 impl Reporter {
     pub(super) fn start(channel: &Arc<UnixStream>) -> io::Result<Self> {
         let mark = std::env::var(MARK_VARIABLE).ok();
-        let state = State {
+        let state = Collected {
             channel: Arc::clone(channel),
             mark: mark.clone(),
             builder: ReportBuilder::default(),
@@ -92,7 +96,7 @@ impl Reporter {
             regions: Regions::shared(),
         };
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedReporter {
             channel: Arc::clone(channel),
             identities: [Identity::of(channel), Identity::of(&wake)],
             mark,
@@ -103,7 +107,7 @@ impl Reporter {
         let keeper = Arc::clone(&shared);
         thread::Builder::new()
             .name("lithops-keeper".into())
-            .stack_size(64 << 10)
+            .stack_size(STACK)
             .spawn(move || keep(&keeper))?;
         Ok(Self { shared })
     }
@@ -116,9 +120,9 @@ impl Reporter {
     /// Says which calls the next outcomes are of.
     pub(super) fn begin_batch(&self, calls: Calls) {
         let mut state = self.shared.lock();
-        // Under the lock, so that the keeper does not go to sleep at the same moment.
+        // Under the lock, so that the keeper cannot go to sleep at the same moment.
         if calls.run.count > 1 && !self.shared.watched.swap(true, Ordering::AcqRel) {
-            // The counter of an eventfd only overflows after more wake-ups than there will be.
+            // It fails only when the counter overflows, after more wake-ups than there will ever be.
             let _ = rustix::io::write(&self.shared.wake, &1u64.to_ne_bytes());
         }
         state.calls = Some(calls);
@@ -152,7 +156,7 @@ impl Reporter {
         }
     }
 
-    /// Sends what is left of the batch, which is done, or broken off with calls that were not begun.
+    /// Sends the outcomes that are left of the batch. The batch is done, or is broken off before some of its calls.
     pub(super) fn end_batch(&self, is_done: bool) {
         let mut state = self.shared.lock();
         state.send(is_done);
@@ -160,12 +164,12 @@ impl Reporter {
     }
 }
 
-impl Shared {
+impl SharedReporter {
     fn has_channel(&self) -> bool {
         is_still(&self.channel, self.identities[0])
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Collected> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -174,12 +178,12 @@ fn is_still(descriptor: &impl AsFd, identity: Option<Identity>) -> bool {
     identity.is_some() && Identity::of(descriptor) == identity
 }
 
-impl State {
+impl Collected {
     fn send(&mut self, batch_done: bool) {
         self.send_with(&[], batch_done);
     }
 
-    /// Sends what was collected; the last value may be one that was not copied.
+    /// Sends the collected outcomes. The last value, `value`, was not copied to the others.
     fn send_with(&mut self, value: &[u8], batch_done: bool) {
         let Some(header) = self.next_header(batch_done) else { return };
         self.frame.clear();
@@ -189,7 +193,7 @@ impl State {
         }
     }
 
-    /// Sends what was collected; the last value is lent to the worker, and by it to its client.
+    /// Sends the collected outcomes. The last value is lent to the worker, and by the worker to its client.
     fn send_lent(&mut self, loan: &Loan) {
         let Some(header) = self.next_header(false) else { return };
         self.frame.clear();
@@ -199,7 +203,7 @@ impl State {
         }
     }
 
-    /// The header of what was collected, which is sent now.
+    /// The header of the collected outcomes, which are sent now.
     fn next_header(&mut self, batch_done: bool) -> Option<ReportHeader> {
         let calls = self.calls.as_ref()?;
         let count = u32::try_from(self.builder.len()).unwrap_or(u32::MAX);
@@ -221,27 +225,28 @@ impl State {
     }
 }
 
-/// The keeper's life: look at waiting outcomes now and then while there are any, and watch the worker always.
-fn keep(shared: &Shared) {
+/// The loop of the keeper: it looks at waiting outcomes now and then while there are any, and always watches the
+/// worker.
+fn keep(shared: &SharedReporter) {
     let worker = getppid();
     let mut quiet = 0;
     let mut is_cut_off = false;
     loop {
         if is_cut_off {
-            // User code has closed what is watched. All that can still be seen is whose child this process is.
-            thread::sleep(PATIENCE);
+            // User code has closed a descriptor that is watched. The end of the worker still shows by a new parent.
+            thread::sleep(LONGEST_WAIT);
             if getppid() != worker {
                 end_with_worker(shared.mark.as_deref());
             }
             continue;
         }
-        let pause = Timespec { tv_sec: 0, tv_nsec: PATIENCE.as_nanos() as i64 };
+        let pause = Timespec { tv_sec: 0, tv_nsec: LONGEST_WAIT.as_nanos() as i64 };
         let timeout = shared.watched.load(Ordering::Acquire).then_some(&pause);
         let mut watched = [
             PollFd::from_borrowed_fd(shared.channel.as_fd(), PollFlags::RDHUP),
             PollFd::from_borrowed_fd(shared.wake.as_fd(), PollFlags::IN),
         ];
-        // An interrupted wait is a short one.
+        // A signal may interrupt the wait: then no event is set, and the loop goes on.
         let _ = poll(&mut watched, timeout);
         let (channel, wake) = (watched[0].revents(), watched[1].revents());
         if !channel.is_empty() {
@@ -263,13 +268,13 @@ fn keep(shared: &Shared) {
         let mut state = shared.lock();
         if state.builder.is_empty() {
             quiet += 1;
-            // Never in the middle of a batch: nobody would wake it for the outcomes to come.
+            // Never in the middle of a batch: only the next batch wakes the keeper.
             if quiet > QUIET_LOOKS && state.calls.is_none() {
                 shared.watched.store(false, Ordering::Release);
             }
         } else {
             quiet = 0;
-            let waits = Duration::from_nanos(clock::monotonic().saturating_sub(state.oldest)) > PATIENCE;
+            let waits = Duration::from_nanos(clock::monotonic().saturating_sub(state.oldest)) > LONGEST_WAIT;
             if waits && shared.has_channel() {
                 state.send(false);
             }
@@ -277,7 +282,7 @@ fn keep(shared: &Shared) {
     }
 }
 
-/// Writes one after the other, in as few steps as the socket allows.
+/// Writes `first` and then `second`, in as few system calls as the socket allows.
 fn write_both(mut channel: &UnixStream, first: &[u8], second: &[u8]) -> io::Result<()> {
     let mut sent = 0;
     while sent < first.len() && !second.is_empty() {
@@ -294,13 +299,13 @@ fn write_both(mut channel: &UnixStream, first: &[u8], second: &[u8]) -> io::Resu
     channel.write_all(&second[sent - first.len()..])
 }
 
-/// The worker is gone: nothing of this process or of what it has started may run on.
+/// Ends this process and all that it has started, because the worker is gone.
 fn end_with_worker(mark: Option<&str>) -> ! {
     end_below(getpid());
-    // What has lost its parent is not below this process.
+    // Orphans of a call are not below this process any more.
     mark.inspect(|mark| end_marked(mark));
-    // The group was made with this process, and nobody else can have its number. Should it have left its group, it ends
-    // all the same.
+    // The group was made with this process and bears its number, which no other can have while it lives. The process
+    // ends also if it has left the group.
     end_group(getpid(), Signal::KILL);
     leave_at_once(1)
 }

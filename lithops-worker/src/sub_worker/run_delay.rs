@@ -1,14 +1,14 @@
 //! [`RunDelay`]: how long a thread was ready to run and had no CPU.
 //!
-//! A call that shares CPUs with others takes longer than it would alone; without this, the planner could not tell a
-//! call that waits for something from one that waits for a CPU.
+//! A call that shares CPUs with others takes longer than it would alone. The planner needs this to tell a call that waits
+//! for input from one that waits for a CPU.
 
 use std::{fs::File, os::unix::fs::FileExt, time::Duration};
 
-/// What Linux tells of a thread in `schedstat`: time on a CPU, time waiting for one, and how often.
+/// The file `schedstat` of a thread: time on a CPU, time waiting for one, and how often it was given one.
 #[derive(Debug)]
 pub(super) struct RunDelay {
-    /// Not there where the kernel was built without it.
+    /// `None` where the kernel was built without it.
     file: Option<File>,
     last: u64,
 }
@@ -20,7 +20,7 @@ impl RunDelay {
         delay
     }
 
-    /// How long it was since this was last asked.
+    /// The delay since this was last asked.
     pub(super) fn since_last(&mut self) -> Duration {
         let now = self.file.as_ref().and_then(read).unwrap_or(self.last);
         let since = now.saturating_sub(self.last);

@@ -18,9 +18,9 @@ use lithops_core::{
 };
 
 use super::{
-    call::Job,
+    call::SubWorkerJob,
     channel,
-    log_marks::{LogMarks, Output},
+    log_marks::{LogMarks, OutputTarget},
     reporter::Reporter,
 };
 use crate::{
@@ -29,7 +29,7 @@ use crate::{
     pool::Ledger,
 };
 
-/// Runs calls until the worker goes; returns the process's exit code.
+/// Runs calls until the worker closes the channel; returns the exit code of the process.
 pub(crate) fn run(channel: UnixStream) -> i32 {
     match serve(channel) {
         Ok(()) => 0,
@@ -65,11 +65,11 @@ fn serve(channel: UnixStream) -> Result<()> {
         match frame.kind {
             FrameKind::Job => {
                 let spec: JobSpec = frame.decode()?;
-                sub_worker.jobs.insert(spec.job, Job::new(JobScope::new(spec)));
+                sub_worker.jobs.insert(spec.job, SubWorkerJob::new(JobScope::new(spec)));
             }
             FrameKind::Calls => {
-                if sub_worker.run_batch(Calls::read(&frame.body)?)? == Output::Elsewhere {
-                    // What later calls print would go into something that is not theirs: they run in another process.
+                if sub_worker.run_batch(Calls::read(&frame.body)?)? == OutputTarget::Elsewhere {
+                    // The output of later calls would go into a file of this one: they run in another process.
                     return Ok(());
                 }
             }
@@ -92,23 +92,24 @@ fn serve(channel: UnixStream) -> Result<()> {
     Ok(())
 }
 
-/// The room for values that is kept from batch to batch: memory that was used before is much faster than fresh one.
+/// The most capacity that is kept for values from batch to batch: memory that was used before is much faster than fresh
+/// memory, and more than this is rarely needed again.
 const KEPT: usize = 8 << 20;
 
 struct SubWorker {
     ledger: Ledger,
     marks: LogMarks,
     reporter: Reporter,
-    jobs: HashMap<JobId, Job>,
-    /// The job whose environment variables are set, and what they were before.
+    jobs: HashMap<JobId, SubWorkerJob>,
+    /// The job whose environment variables are set, and the values that they had before.
     entered: Option<JobId>,
     found: Vec<(String, Option<OsString>)>,
     value: Vec<u8>,
 }
 
 impl SubWorker {
-    /// Runs calls until there are none left, or one has put something else in the place of standard output.
-    fn run_batch(&mut self, calls: Calls) -> Result<Output> {
+    /// Runs the calls of a batch until none is left, or one has replaced standard output.
+    fn run_batch(&mut self, calls: Calls) -> Result<OutputTarget> {
         let id = calls.run.job;
         self.enter(id);
         let job = self.jobs.get(&id);
@@ -117,7 +118,7 @@ impl SubWorker {
         self.reporter.begin_batch(calls.clone());
         let offset = clock::epoch_offset();
         let mut now = clock::monotonic();
-        let mut output = Output::Logged;
+        let mut output = OutputTarget::Logged;
         while let Some(index) = self.ledger.claim(calls.batch, calls.run.count, now) {
             nesting::begin_call(calls.run.first + u64::from(index));
             self.value.clear();
@@ -133,11 +134,11 @@ impl SubWorker {
                     Tag::Failed
                 }
             };
-            // The mark comes before the outcome: when the worker sees the outcome, the log is complete.
+            // The mark comes before the outcome, so that the log is complete when the worker sees the outcome.
             self.marks.end_call(calls.batch, index, took);
             if self.marks.may_have_replaced(took, index + 1 == calls.run.count) {
                 if !self.reporter.has_channel() {
-                    // It stays the running call, and so the one to blame.
+                    // The call stays the running one in the ledger, and so is the one to blame.
                     self.ledger.cut_off();
                     leave_at_once(1);
                 }
@@ -145,12 +146,12 @@ impl SubWorker {
             }
             self.reporter.add(tag, &self.value, started.wrapping_add(offset), now.wrapping_add(offset));
             self.ledger.finish(calls.batch, index + 1);
-            if output == Output::Elsewhere {
+            if output == OutputTarget::Elsewhere {
                 break;
             }
         }
         self.ledger.rest();
-        self.reporter.end_batch(output == Output::Logged);
+        self.reporter.end_batch(output == OutputTarget::Logged);
         if self.value.capacity() > KEPT {
             self.value = Vec::new();
         }
@@ -164,7 +165,7 @@ impl SubWorker {
         self.jobs.remove(&id);
     }
 
-    /// Sets the environment variables of a job, and puts back what the job before had found.
+    /// Sets the environment variables of a job, after those of the job before were set back.
     fn enter(&mut self, id: JobId) {
         if self.entered == Some(id) {
             return;

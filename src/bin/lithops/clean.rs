@@ -7,15 +7,15 @@ use lithops::jobs::Cleaning;
 
 use crate::{failure, job::Listed, place::Place, print};
 
-/// Removes stored jobs that nobody will want any more.
+/// Removes stored jobs that are no longer of use.
 ///
-/// Only jobs that you have started yourself on this machine, that nobody drives or reads, and that nothing has been
+/// Only jobs that you have started yourself on this machine, that no client drives or reads, and that nothing has been
 /// written of for a day, or as long as you say, by the clock of the storage. Where it cannot be told that a process has
 /// ended, it is watched for 12 seconds whether it writes. Each job is printed before it is removed. What cannot be read
 /// stays, and is told; the rest is removed all the same.
 ///
 /// Also programs that were stored for workers, and how long calls took in earlier jobs, once no job has used them for 30
-/// days, whoever started it: a job that needs such a program again stores it again.
+/// days, no matter which user started it: a job that needs such a program again stores it again.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -23,7 +23,7 @@ pub(crate) enum Job {
     Status(One),
     /// Waits until a job is finished, and prints the outcome of each call as a line of JSON.
     ///
-    /// This command has no functions of yours and cannot go on with a job that nobody drives: a program of yours does,
+    /// This command has no functions of yours and cannot go on with a job that no client drives: a program of yours does,
     /// with `fexec.attach`. Exit code 5 when a call has failed.
     Attach(One),
     /// Ends a job: calls without an outcome get the outcome "cancelled".

@@ -23,7 +23,7 @@ const LARGEST_DESCRIPTION: u64 = 1 << 20;
 /// Prints what a job would start, take and cost: workers, sub-workers, chunks, waves, time, money.
 ///
 /// Nothing is started. What is not given is taken from the configuration, else from the backend's defaults; chunksize
-/// is worker_processes when nobody sets it. Time and money are predicted where it is known how long a call takes.
+/// is worker_processes when it is not set. Time and money are predicted where it is known how long a call takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -85,7 +85,7 @@ pub(crate) struct PlanJob {
     #[arg(long, value_name = "N", value_parser = cpus, allow_negative_numbers = true)]
     cpus: Option<f64>,
 
-    /// Refuses a plan that costs more than so many US dollars (exit code 6).
+    /// Refuses a plan that costs more than this many US dollars (exit code 6).
     #[arg(long, value_name = "USD", value_parser = dollars, allow_negative_numbers = true)]
     max_cost: Option<f64>,
 

@@ -15,7 +15,7 @@ pub(crate) fn json(data: &impl Serialize) -> lithops::Result<()> {
     line(text)
 }
 
-/// Writes what is not data. When even that is impossible there is nobody to tell.
+/// Writes what is not data. A failure of that is ignored: there is no other place to report it.
 pub(crate) fn remark(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }

@@ -16,15 +16,15 @@ use crate::listing::ReadableListings;
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How long nothing may come.
+/// How long a server may send nothing; a slow download sends something.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// Old buckets may have such names.
+/// The longest name of a bucket. New ones have 63 characters at most; old ones may have more.
 const LONGEST_NAME: usize = 255;
 
-/// The client of a bucket. It tries nothing again itself: whoever has it does.
+/// The client of a bucket. Its own retries are off: `ObjectStorage` makes requests again, within one limit for all.
 ///
-/// Region, address and bucket become parts of URLs, wherever the locator comes from.
+/// Region, address and bucket become parts of URLs, and the locator may come from another process: all are checked.
 pub(crate) fn open(locator: &Locator, bucket: &str, credentials: AwsCredentialProvider) -> Result<AmazonS3> {
     check(locator, bucket)?;
     let options = ClientOptions::new()
@@ -52,7 +52,7 @@ pub(crate) fn open(locator: &Locator, bucket: &str, credentials: AwsCredentialPr
     })
 }
 
-/// Whether everything that becomes part of a URL is what it should be.
+/// Checks everything that becomes part of a URL.
 pub(crate) fn check(locator: &Locator, bucket: &str) -> Result<()> {
     if let Some(endpoint) = &locator.endpoint {
         check_endpoint(endpoint, &["https", "http"])?;
@@ -70,5 +70,5 @@ pub(crate) fn check(locator: &Locator, bucket: &str) -> Result<()> {
         .with_hint("names of buckets have letters, digits, `-`, `_` and `.`, and 255 of them at most"))
 }
 
-/// Shared by all who ask for the bucket.
+/// A bucket that is open, shared by all its users.
 pub(crate) type Opened = Arc<lithops_core::storage::ObjectStorage>;

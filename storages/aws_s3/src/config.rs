@@ -1,25 +1,20 @@
 //! The sections `aws_s3`, `minio` and `ceph`: their keys, and what they mean.
 
+use lithops_cloud_aws::{ACCESS_KEY_ID, Keys, SECRET_ACCESS_KEY, SECTION, SESSION_TOKEN, endpoint, region};
 use lithops_core::{
-    address::{check_endpoint, check_region},
     config::{Config, Key},
     error::{Error, ErrorKind, Result},
     storage::{Credentials, Locator, check_bucket},
 };
 
-use crate::{CEPH, SCHEME, bucket::check};
+use crate::{CEPH, MINIO, SCHEME, bucket::check};
 
-/// Where the secrets of S3 itself may stand besides its own section.
-const SHARED: &str = "aws";
-/// What a store at an endpoint of its own is signed for when nothing is said.
+/// The region that requests to a store at another address are signed for when none is configured.
 const ANY_REGION: &str = "us-east-1";
 
 const BUCKET: Key = Key::used("storage_bucket", "the bucket of jobs and cloud objects, which must exist");
 const REGION: Key = Key::used("region", "the region of the bucket");
 const ENDPOINT: Key = Key::used("endpoint", "the address, such as http://127.0.0.1:9000");
-const ACCESS_KEY_ID: Key = Key::used("access_key_id", "the name of the credentials");
-const SECRET_ACCESS_KEY: Key = Key::used("secret_access_key", "their secret");
-const SESSION_TOKEN: Key = Key::used("session_token", "the token of credentials that expire");
 
 /// The keys of `aws_s3`.
 pub(crate) const AWS_S3_KEYS: &[Key] =
@@ -36,7 +31,7 @@ pub(crate) const ENDPOINT_KEYS: &[Key] = &[
     Key::accepted("private_endpoint", "one address serves clients and workers", "the address for workers"),
 ];
 
-/// Where the storage is.
+/// Reads where the storage is.
 pub(crate) fn locate(config: &Config, scheme: &'static str) -> Result<Locator> {
     let section = config.section(scheme);
     let missing = |key: &str, why: &str, hint: String| {
@@ -52,69 +47,40 @@ pub(crate) fn locate(config: &Config, scheme: &'static str) -> Result<Locator> {
         )
     })?;
     check_bucket(bucket)?;
-    let endpoint = section.string("endpoint")?;
+    let endpoint = endpoint(config, scheme)?;
     if endpoint.is_none() && scheme != SCHEME {
         let port = if scheme == CEPH { 7480 } else { 9000 };
         let hint = format!("write for example `endpoint: http://127.0.0.1:{port}`");
         return Err(missing("endpoint", "it is where the store listens", hint));
     }
-    let wrong = |key: &str, place: &str, error: &Error| {
-        let message = format!("`{key}` {place} cannot be used: {}", error.message());
-        let wrong = Error::new(ErrorKind::ConfigInvalid, message).with_hint(error.hint().unwrap_or_default());
-        wrong.with_context("key", format!("{scheme}.{key}"))
-    };
-    let own = format!("in section `{scheme}`");
-    if let Some(address) = endpoint {
-        check_endpoint(address, &["https", "http"]).map_err(|error| wrong("endpoint", &own, &error))?;
-    }
-    let variable = |name| std::env::var(name).ok().filter(|region| !region.is_empty());
-    let shared = (scheme == SCHEME).then(|| config.section(SHARED).string("region")).transpose()?.flatten();
-    let region = section.string("region")?.or(shared).map(str::to_owned);
-    let region = region
-        .or_else(|| variable("AWS_REGION"))
-        .or_else(|| variable("AWS_DEFAULT_REGION"))
-        .or_else(|| endpoint.map(|_| ANY_REGION.to_owned()));
-    let region = region.ok_or_else(|| {
+    let region = region(config, sections(scheme), endpoint.is_some())?;
+    let region = region.or_else(|| endpoint.map(|_| ANY_REGION.to_owned())).ok_or_else(|| {
         missing("region", "and neither does section `aws` say it", "write `region: eu-west-1`".to_owned())
-    })?;
-    check_region(&region, endpoint.is_some()).map_err(|error| {
-        let place = match section.get("region").or(config.section(SHARED).get("region")) {
-            Some(located) => format!("at {}", located.origin),
-            None => "of the environment".to_owned(),
-        };
-        wrong("region", &place, &error)
     })?;
     let mut locator = Locator::new(scheme, bucket).with_region(region);
     if let Some(endpoint) = endpoint {
         locator = locator.with_endpoint(endpoint.trim_end_matches('/'))?;
     }
-    check(&locator, bucket).map_err(|error| wrong("storage_bucket", &own, &error))?;
+    check(&locator, bucket).map_err(|error| {
+        let message = format!("`storage_bucket` in section `{scheme}` cannot be used: {}", error.message());
+        let wrong = Error::new(ErrorKind::ConfigInvalid, message).with_hint(error.hint().unwrap_or_default());
+        wrong.with_context("key", format!("{scheme}.storage_bucket"))
+    })?;
     Ok(locator)
 }
 
-/// The secrets of the section, or of the section `aws` for S3 itself; empty when neither has any.
+/// Reads the secrets of the section, or of the section `aws` for S3 itself; empty when neither has any.
 pub(crate) fn credentials(config: &Config, scheme: &'static str) -> Result<Credentials> {
-    for name in [scheme, SHARED] {
-        let section = config.section(name);
-        let (id, secret) = (section.string("access_key_id")?, section.string("secret_access_key")?);
-        let missing = match (id, secret) {
-            (Some(_), Some(_)) => {
-                return Ok(Credentials::default()
-                    .with("access_key_id", id)
-                    .with("secret_access_key", secret)
-                    .with("session_token", section.string("session_token")?));
-            }
-            (None, None) if scheme == SCHEME => continue,
-            (None, None) => break,
-            (Some(_), None) => "secret_access_key",
-            (None, Some(_)) => "access_key_id",
-        };
-        let message = format!("section `{name}` has one half of the credentials, `{missing}` is missing");
-        return Err(Error::new(ErrorKind::ConfigInvalid, message)
-            .with_hint("write both, or none to use those of the environment, the profile or the platform")
-            .with_context("key", format!("{name}.{missing}")));
+    Ok(Keys::read(config, sections(scheme))?.map_or_else(Credentials::default, |keys| keys.for_storage()))
+}
+
+/// The sections that are read, in this order. A store at another address is not of AWS: it has its own section alone.
+fn sections(scheme: &str) -> &'static [&'static str] {
+    match scheme {
+        SCHEME => &[SCHEME, SECTION],
+        MINIO => &[MINIO],
+        _ => &[CEPH],
     }
-    Ok(Credentials::default())
 }
 
 #[cfg(test)]
@@ -122,7 +88,6 @@ mod tests {
     use lithops_core::config::{Environment, Sources};
 
     use super::*;
-    use crate::MINIO;
 
     fn config(yaml: &str) -> Config {
         let sources = Sources { yaml: Some(yaml.to_owned()), file: None };
@@ -165,7 +130,7 @@ mod tests {
                 let error = locate(&config(&yaml), SCHEME).expect_err(region).to_string();
                 assert!(error.starts_with("`region` at line ") && error.contains(region), "{error}");
             }
-            // Whoever else has made the locator.
+            // Also where another process has made the locator.
             let locator = Locator::new(SCHEME, "b").with_region(region);
             assert!(check(&locator, "b").is_err());
         }

@@ -1,4 +1,4 @@
-//! The storages `aws_s3`, `minio` and `ceph`: buckets of S3, and of what speaks like it at another address.
+//! The storages `aws_s3`, `minio` and `ceph`: buckets of S3, and of other stores with the API of S3.
 
 mod bucket;
 mod config;

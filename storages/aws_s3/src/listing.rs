@@ -2,7 +2,8 @@
 //!
 //! The client of `object_store` turns each listed key into a path, which loses the slash at the end of `logs/2026/`, so
 //! that another object seems to be there, and which is an error for `a//b`, so that nothing is listed at all. Between
-//! it and the network stands [`ReadableListings`]: it writes such keys in another form, which `lithops-core` undoes.
+//! the client and the network stands [`ReadableListings`]: it writes such keys in another form, which `lithops-core`
+//! undoes.
 
 use async_trait::async_trait;
 use lithops_core::storage::as_listed;
@@ -54,7 +55,7 @@ fn readable(listing: &str) -> Option<String> {
         written.push_str(before);
         written.push_str(OPEN);
         match text(key).and_then(|key| as_listed(&key)) {
-            // It needs no escapes.
+            // The name needs no escapes.
             Some(other) => written.push_str(&other),
             None => written.push_str(key),
         }
@@ -65,7 +66,7 @@ fn readable(listing: &str) -> Option<String> {
     (written != listing).then_some(written)
 }
 
-/// The text of an element, without its escapes; `None` if there are some that nobody knows.
+/// The text of an element, without its escapes; `None` if some are unknown.
 fn text(escaped: &str) -> Option<String> {
     let mut text = String::with_capacity(escaped.len());
     let mut rest = escaped;

@@ -29,7 +29,7 @@ pub(crate) fn connect(locator: &Locator, credentials: &Credentials) -> Result<Ar
     Ok(Arc::new(S3Storage::new(locator, credentials)?))
 }
 
-/// S3, or a store that speaks like it.
+/// S3, or another store with the API of S3.
 pub struct S3Storage {
     locator: Locator,
     info: StorageInfo,
@@ -39,11 +39,11 @@ pub struct S3Storage {
 }
 
 impl S3Storage {
-    /// The storage that a locator names. Without credentials the provider's usual chain is asked, when something is
-    /// first signed.
+    /// The storage that a locator names. Without credentials the usual chain of AWS is asked when the first request is
+    /// signed.
     ///
     /// # Errors
-    /// The locator is of no storage of this crate.
+    /// The scheme of the locator is none of this crate.
     pub fn new(locator: &Locator, credentials: &Credentials) -> Result<Self> {
         let region = locator.region.clone().unwrap_or_default();
         Ok(Self {
@@ -132,7 +132,7 @@ impl Storage for S3Storage {
 }
 
 impl fmt::Debug for S3Storage {
-    /// Says where it is; the clients hold credentials.
+    /// Shows where the storage is, and leaves out the clients, which hold credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("S3Storage").field("info", &self.info).finish_non_exhaustive()
     }

@@ -20,7 +20,7 @@ use lithops_storage_aws_s3::S3Storage;
 /// What the server holds.
 const CONTENT: &[u8] = b"the quick brown fox jumps over the lazy dog";
 
-/// A server of one object. It cuts the bodies of so many answers, and says so in `Content-Length` alone.
+/// A server of one object. It cuts the bodies of the first answers, and says so in `Content-Length` alone.
 struct Server {
     address: String,
     cut: Arc<AtomicUsize>,

@@ -1,4 +1,4 @@
-//! Listings with keys that no path can say, from a server that says what it is told.
+//! Listings with keys that no path can express, from a server with prepared answers.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -74,7 +74,7 @@ fn bucket() -> S3Storage {
     let address = listener.local_addr().expect("an address");
     thread::spawn(move || {
         for connection in listener.incoming() {
-            // A client that goes away is its own business.
+            // A client may close the connection at any time.
             let _ = connection.and_then(answer);
         }
     });

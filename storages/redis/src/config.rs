@@ -9,7 +9,7 @@ use lithops_core::{
 
 use crate::SCHEME;
 
-/// The bucket when none is named: a bucket of Redis is what names start with, and need not be made.
+/// The bucket when none is configured. A bucket of Redis is a prefix of names, and need not be created.
 const DEFAULT_BUCKET: &str = "storage";
 const DEFAULT_PORT: usize = 6379;
 
@@ -24,7 +24,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::refused("ssl", "this version speaks no TLS to Redis: let a tunnel do it", "whether to speak TLS"),
 ];
 
-/// Where the server is.
+/// Reads the address of the server.
 pub(crate) fn locate(config: &Config) -> Result<Locator> {
     let section = config.section(SCHEME);
     let wrong = |key: &str, message: String, hint: &str| {
@@ -54,12 +54,12 @@ pub(crate) fn locate(config: &Config) -> Result<Locator> {
     };
     let bucket = section.string("storage_bucket")?.unwrap_or(DEFAULT_BUCKET);
     check_bucket(bucket)?;
-    // An address of version 6 has colons of its own.
+    // An IPv6 address has colons, and stands in brackets before a port.
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     Locator::new(SCHEME, bucket).with_endpoint(format!("redis://{host}:{port}/{db}"))
 }
 
-/// Whether a locator leads to a server of Redis and nowhere else, whoever has made it.
+/// Checks that an address leads to a server of Redis and nowhere else: a locator may come from another process.
 pub(crate) fn check(address: &str) -> Result<()> {
     const REDIS: &str = "redis://";
     let parts = address.strip_prefix(REDIS).and_then(|rest| rest.split_once('/'));
@@ -76,7 +76,7 @@ pub(crate) fn check(address: &str) -> Result<()> {
     Ok(())
 }
 
-/// User and password.
+/// Reads user and password.
 pub(crate) fn credentials(config: &Config) -> Result<Credentials> {
     let section = config.section(SCHEME);
     Ok(Credentials::default()

@@ -14,7 +14,7 @@ use tokio::runtime::{Handle, Id};
 use crate::{config, faults};
 
 const CONNECT: Duration = Duration::from_secs(5);
-/// How long an answer may take: 512 MiB are 60 s at 8 MiB/s.
+/// How long an answer may take: the longest, 512 MiB, takes 60 s at 8 MiB/s.
 const ANSWER: Duration = Duration::from_secs(60);
 
 /// A connection belongs to the runtime that opened it, and ends with it.

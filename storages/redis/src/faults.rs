@@ -1,9 +1,9 @@
-//! What the errors of the server and of the connection mean here.
+//! Errors of the server and of the connection, as errors of lithops.
 
 use lithops_core::error::{Error, ErrorKind, Retry};
 use redis::{ErrorKind as RedisKind, RedisError, ServerErrorKind};
 
-/// Turns an error about one thing, such as an object, into ours. What the server says does not repeat secrets.
+/// Turns an error about `what`, such as an object, into an error of lithops. Messages of the server repeat no secrets.
 pub(crate) fn translate(error: &RedisError, doing: &str, what: &str) -> Error {
     // Of commands that were sent together, the first that failed says why.
     let refused = error.clone().into_server_errors();

@@ -9,7 +9,7 @@ pub use storage::RedisStorage;
 
 use lithops_core::storage::StorageDescriptor;
 
-/// The storage's one word.
+/// The storage's name: its scheme, its feature and its section of the configuration.
 pub const SCHEME: &str = "redis";
 
 inventory::submit! {

@@ -1,7 +1,6 @@
 //! [`RedisStorage`]: the object `key` of a bucket is the string `bucket/key`.
 //!
-//! Redis keeps no times: when an object was stored, by the clock of the server, stands in the hash
-//! `lithops.modified/<bucket>`.
+//! Redis keeps no times: the hash `lithops.modified/<bucket>` holds when each object was stored, by the server's clock.
 
 use std::{
     fmt,
@@ -24,18 +23,18 @@ use redis::{RedisResult, aio::MultiplexedConnection, cmd, pipe};
 
 use crate::{SCHEME, connection::Connections, faults};
 
-/// A string of Redis holds no more.
+/// The most bytes of a string of Redis.
 const LONGEST: usize = 512 << 20;
 /// How many keys are asked for or described at once.
 const PAGE: usize = 1000;
 
-/// The time of the server: seconds, and microseconds of the next.
+/// The time of the server: seconds, and microseconds of the current second.
 type Time = (u64, u64);
 
-/// When objects were stored, in milliseconds since the Unix epoch, and what time it is.
+/// When objects were stored, in milliseconds since the Unix epoch, and the time of the server.
 type Times = (Vec<Option<u64>>, Time);
 
-/// What the server answers.
+/// An answer of the server.
 type Answer<T> = BoxFuture<'static, RedisResult<T>>;
 
 /// Opens what a locator names.
@@ -52,7 +51,7 @@ pub struct RedisStorage {
 }
 
 impl RedisStorage {
-    /// The storage of a server; it is connected to when something is first asked.
+    /// The storage of a server. The connection is made with the first request.
     ///
     /// # Errors
     /// The locator has no address.
@@ -64,7 +63,7 @@ impl RedisStorage {
         })
     }
 
-    /// Asks the server, again while that may help. The request is told whether an earlier try may have happened.
+    /// Makes a request, again while that may help. `request` is told whether an earlier try may have had its effect.
     async fn ask<T>(
         &self,
         doing: &'static str,
@@ -105,7 +104,7 @@ impl RedisStorage {
                 page
             };
             let (next, page) = self.ask("list", bucket, prefix, scan).await?;
-            // What is not text is no key of ours.
+            // A name that is not UTF-8 is no key.
             names.extend(page.into_iter().filter_map(|name| String::from_utf8(name).ok()));
             cursor = next;
             if cursor == 0 {
@@ -122,7 +121,7 @@ impl RedisStorage {
         Ok(objects)
     }
 
-    /// Size and time of each of some names; none for those that are gone.
+    /// Size and time of each of some objects; `None` for those that are gone.
     async fn described(&self, bucket: &str, names: Vec<String>) -> Result<Vec<Option<ObjectMeta>>> {
         let keys: Vec<String> = names.iter().map(|name| name[bucket.len() + 1..].to_owned()).collect();
         let (times, own) = (times_of(bucket), keys.clone());
@@ -141,7 +140,7 @@ impl RedisStorage {
         };
         let (sizes, (times, now)) = self.ask("look at", bucket, "", request).await?;
         let described = keys.into_iter().zip(sizes.chunks(2)).zip(times).map(|((key, size), time)| {
-            // It was put a moment ago, and its time is still to be noted.
+            // The object was put just now, and its time is not noted yet.
             let modified = UNIX_EPOCH + Duration::from_millis(time.unwrap_or_else(|| millis(now)));
             (size[0] == 1).then(|| ObjectMeta { key, size: size[1], modified, etag: None })
         });
@@ -185,7 +184,7 @@ impl Storage for RedisStorage {
                 let (set, now): (Option<String>, Time) = set.query_async(&mut connection).await?;
                 let mut done = set.is_some();
                 if !done && again {
-                    // An earlier try may have put it.
+                    // An earlier try may have put the object.
                     let found: Option<Vec<u8>> = get.query_async(&mut connection).await?;
                     done = found.as_deref() == Some(&*bytes);
                 }
@@ -246,7 +245,7 @@ impl Storage for RedisStorage {
         let wanted = range.clone();
         let request = move |mut connection: MultiplexedConnection, _| {
             let mut asked = pipe();
-            // One moment: the object may be replaced between two commands.
+            // One transaction: the object may be replaced between two commands.
             asked.atomic().cmd("EXISTS").arg(&name).cmd("STRLEN").arg(&name);
             asked.cmd("GETRANGE").arg(&name).arg(wanted.start).arg(wanted.end.saturating_sub(1));
             let answer: Answer<(u64, u64, Vec<u8>)> =
@@ -317,7 +316,7 @@ impl Storage for RedisStorage {
 }
 
 impl fmt::Debug for RedisStorage {
-    /// Says where it is; the client holds credentials.
+    /// Shows where the storage is, and leaves out the client, which holds credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStorage").field("location", &self.location).finish_non_exhaustive()
     }

@@ -1,5 +1,5 @@
-//! What every backend and every storage must keep, as trials ([`compute`], [`storage`]), and the [`simulator`], which shows that driver and tracker keep
-//! what they promise whatever backends and storages do.
+//! What every backend and every storage must keep, as trials ([`compute`], [`storage`]), and the [`simulator`], which
+//! shows that driver and tracker keep their promises with any behaviour of backends and storages.
 
 pub mod compute;
 pub mod scanners;

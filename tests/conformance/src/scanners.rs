@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 pub struct Scanner {
     /// Its name.
     pub name: &'static str,
-    /// Reads bytes, whatever they are.
+    /// Reads any bytes.
     pub scan: fn(&[u8]),
     /// Bytes that it takes, to begin with.
     pub sample: fn() -> Vec<u8>,
@@ -127,7 +127,7 @@ fn record(bytes: &[u8]) {
     }
 }
 
-/// Whatever it is, nobody has signed it with this key.
+/// The bytes were not signed with this key, so none may be accepted.
 fn signed(bytes: &[u8]) {
     if let Ok(key) = FleetKey::generate() {
         assert!(key.open("lithops.fleets/x/jobs/y", &bytes.to_vec().into()).is_err());

@@ -1,4 +1,4 @@
-//! What reads bytes from outside is given bytes that nobody has written, and bytes that were changed on their way.
+//! What reads bytes from outside is given random bytes, and bytes that were changed on their way.
 
 use lithops_conformance::scanners::SCANNERS;
 use lithops_core::protocol::FrameReader;

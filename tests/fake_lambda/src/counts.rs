@@ -19,13 +19,13 @@ pub struct Counts {
     pub invokes: u64,
     /// Requests to invoke whose response is streamed.
     pub streaming_invokes: u64,
-    /// Requests to invoke whose response nobody waits for.
+    /// Asynchronous requests to invoke: their caller waits for no response.
     pub event_invokes: u64,
     /// Requests that ask whether they could invoke.
     pub dry_runs: u64,
     /// Requests that were refused since too much was running.
     pub throttled: u64,
-    /// Requests that were refused for whatever other reason.
+    /// Requests that were refused for any other reason.
     pub refused: u64,
     /// Invocations that were handed to an environment which had been there before.
     pub warm_starts: u64,
@@ -43,7 +43,7 @@ pub struct Counts {
     pub running: u64,
     /// The most invocations that were running at once.
     pub most_running: u64,
-    /// Invocations whose function failed, for whatever reason.
+    /// Invocations whose function failed, for any reason.
     pub function_errors: u64,
     /// Invocations that were ended since they took too long.
     pub timeouts: u64,

@@ -13,7 +13,7 @@ pub struct Settings {
     pub concurrency: usize,
     /// The most bytes of a request, and of a response that is not streamed.
     pub payload_limit: usize,
-    /// The most bytes of a request whose response nobody waits for.
+    /// The most bytes of an asynchronous request.
     pub event_payload_limit: usize,
     /// Whether requests must be JSON.
     pub requires_json: bool,
@@ -23,7 +23,7 @@ pub struct Settings {
     pub freezes: bool,
     /// How long a function is pending after it was created, and an update is in progress.
     pub pending: Duration,
-    /// How often an invocation whose response nobody waits for is repeated after an error of the function.
+    /// How often an asynchronous invocation is repeated after an error of the function.
     pub event_retries: u32,
     /// How long the first of these repetitions waits; the second waits twice as long.
     pub event_retry_delay: Duration,

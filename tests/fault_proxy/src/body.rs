@@ -11,7 +11,7 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::{Counts, messages::Passed};
 
-/// What an answer ends with that was cut short.
+/// The error that the body of an answer ends with when it is cut short.
 #[derive(Debug)]
 pub(crate) struct CutShort;
 
@@ -26,7 +26,7 @@ impl std::error::Error for CutShort {}
 /// The server's body, or none.
 pub(crate) struct Body {
     pub(crate) inner: Option<Passed>,
-    /// How many bytes may still pass.
+    /// How many bytes are passed on before the body is cut.
     pub(crate) room: usize,
     pub(crate) counts: Arc<Mutex<Counts>>,
 }

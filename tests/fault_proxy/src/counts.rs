@@ -1,8 +1,8 @@
-//! [`Counts`]: what has passed the proxy.
+//! [`Counts`]: the requests and answers that have passed the proxy.
 
 use std::collections::BTreeMap;
 
-/// What has passed the proxy.
+/// The requests and answers that have passed the proxy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Requests that came, by method.
@@ -11,11 +11,11 @@ pub struct Counts {
     pub answers: BTreeMap<u16, u64>,
     /// Requests that came, by path, without the query.
     pub paths: BTreeMap<String, u64>,
-    /// Messages that are not what a message may be, in either direction.
+    /// Messages that broke a limit, in either direction.
     pub violations: u64,
     /// Requests that met a fault.
     pub faults: u64,
-    /// Bytes of request bodies that were said to come.
+    /// Bytes of request bodies, by their `Content-Length`.
     pub bytes_up: u64,
     /// Bytes of answers that were passed on.
     pub bytes_down: u64,

@@ -1,7 +1,7 @@
 //! A proxy on loopback that makes HTTP fail on purpose: statuses, resets, bodies that are cut short, delays.
 //!
-//! What it passes on it passes on as it came, path, query and headers, so that signatures stay valid: a client signs
-//! for the proxy's address, and the server sees that address as its host.
+//! Path, query and headers are passed on unchanged, so that signatures stay valid: a client signs for the proxy's
+//! address, and the server sees that address as its host.
 
 mod body;
 mod counts;

@@ -1,4 +1,4 @@
-//! [`Messages`]: what a message may be, where the server behind the proxy does not look at it and the real one does.
+//! [`Messages`]: limits of messages that the real service enforces, and the server behind the proxy does not.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Either, Full};
@@ -8,10 +8,10 @@ use hyper::{
     header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
 
-/// What goes to the server: as it comes, or as it was when it was looked at.
+/// The body that goes to the server: streamed, or read whole because it was checked.
 pub(crate) type Passed = Either<Incoming, Full<Bytes>>;
 
-/// What requests and answers may be: of at most so many bytes, and JSON.
+/// What requests and answers must be: JSON, and no longer than a limit.
 #[derive(Debug, Clone)]
 pub struct Messages {
     path: String,
@@ -19,7 +19,7 @@ pub struct Messages {
 }
 
 impl Messages {
-    /// Those of requests whose path contains this.
+    /// Messages of requests whose path contains this.
     #[must_use]
     pub fn json(path_contains: impl Into<String>, limit: usize) -> Self {
         Self { path: path_contains.into(), limit }
@@ -29,14 +29,14 @@ impl Messages {
         path.contains(&self.path)
     }
 
-    /// The request, looked at; `None` when it is not what it may be.
+    /// Checks the request; `None` when it breaks a limit.
     pub(crate) async fn request(&self, request: Request<Incoming>) -> Option<Request<Passed>> {
         let (head, body) = request.into_parts();
         let body = body.collect().await.ok()?.to_bytes();
         self.allow(&body).then(|| Request::from_parts(head, Either::Right(Full::new(body))))
     }
 
-    /// The answer, looked at. What comes in pieces is no message.
+    /// Checks the answer. A stream is no message, and is passed on.
     pub(crate) async fn answer(&self, answer: Response<Incoming>) -> Option<Response<Passed>> {
         let kind = answer.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         if kind.contains("eventstream") {

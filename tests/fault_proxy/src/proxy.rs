@@ -66,12 +66,12 @@ impl FaultProxy {
         format!("http://{}", self.address)
     }
 
-    /// Adds a rule; of several that a request meets the first counts.
+    /// Adds a rule. The first rule that a request matches counts.
     pub fn add(&self, rule: Rule) {
         lock(&self.shared.rules).push(rule);
     }
 
-    /// From now on these messages are looked at in both directions; what they may not be is answered with 413.
+    /// From now on these messages are checked in both directions; one that breaks a limit is answered with 413.
     pub fn look_at(&self, messages: Messages) {
         lock(&self.shared.messages).push(messages);
     }
@@ -81,7 +81,7 @@ impl FaultProxy {
         lock(&self.shared.rules).clear();
     }
 
-    /// What has passed until now.
+    /// The requests and answers that have passed until now.
     #[must_use]
     pub fn counts(&self) -> Counts {
         lock(&self.shared.counts).clone()
@@ -96,7 +96,7 @@ impl Drop for FaultProxy {
 
 async fn listen(listener: TcpListener, shared: Arc<Shared>) {
     while let Ok((stream, _)) = listener.accept().await {
-        // Whoever drops a socket that lingers for no time resets the connection.
+        // Dropping a socket whose linger time is zero resets the connection.
         let _ = stream.set_zero_linger();
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
@@ -112,7 +112,7 @@ async fn listen(listener: TcpListener, shared: Arc<Shared>) {
             http.preserve_header_case(true);
             let connection = http.serve_connection(TokioIo::new(stream), serve);
             tokio::select! {
-                // It may end as it likes: clients go, and answers are cut short.
+                // An error is no failure of the proxy: clients close connections, and answers are cut short on purpose.
                 _ = connection => {}
                 () = reset.notified() => {}
             }
@@ -165,7 +165,7 @@ async fn answer(shared: &Shared, request: Request<Incoming>, reset: &Notify) -> 
     answered
 }
 
-/// Asks the server as the client has asked.
+/// Sends the client's request to the server.
 async fn pass(shared: &Shared, mut request: Request<Incoming>, room: usize) -> Response<Body> {
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let Ok(uri) = format!("http://{}{path}", shared.server).parse::<Uri>() else { return plain(shared, 400) };
@@ -219,14 +219,14 @@ async fn replaced(answered: Response<Body>, bytes: &'static str) -> Response<Bod
 async fn drain(answered: Response<Body>) {
     use http_body_util::BodyExt as _;
 
-    // Whatever it ends with, the server has done what it was asked.
+    // The server has carried the request out, however its answer ends.
     drop(answered.into_body().collect().await);
 }
 
 /// Ends the connection under the answer.
 async fn end(reset: &Notify) -> Response<Body> {
     reset.notify_one();
-    // The connection is dropped meanwhile, and this with it.
+    // The connection is dropped meanwhile, and this task with it.
     std::future::pending().await
 }
 

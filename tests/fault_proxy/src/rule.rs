@@ -2,20 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-/// What goes wrong.
+/// A fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// This status is answered, and the server hears of nothing.
+    /// This status is answered, and the request does not reach the server.
     Status(u16),
-    /// The server does what is asked, and this status is answered.
+    /// The server carries the request out, and this status is answered.
     StatusAfter(u16),
-    /// The connection is reset, and the server hears of nothing.
+    /// The connection is reset, and the request does not reach the server.
     Reset,
-    /// The server does what is asked, and the connection is reset.
+    /// The server carries the request out, and the connection is reset.
     ResetAfter,
-    /// The server does what is asked, and these bytes come as its answer, as a whole.
+    /// The server carries the request out, and these bytes are the whole answer.
     Replace(&'static str),
-    /// The connection ends after so many bytes of the answer's body, which was said to be longer.
+    /// The connection ends after this many bytes of the answer's body, whose `Content-Length` is larger.
     Truncate(usize),
     /// The answer is late.
     Delay(Duration),
@@ -23,13 +23,13 @@ pub enum Fault {
     Hang,
 }
 
-/// Which requests meet a fault: all of them, unless more is said.
+/// Which requests meet a fault: all of them, unless the rule is narrowed.
 #[derive(Debug, Clone)]
 pub struct Rule {
     pub(crate) fault: Fault,
     method: Option<String>,
     path: Option<String>,
-    /// One of so many, from the first on.
+    /// Every Nth request that matches meets the fault, from the first on.
     every: u64,
     left: u64,
     until: Option<Instant>,
@@ -57,21 +57,21 @@ impl Rule {
         self
     }
 
-    /// Only the first of every so many that match.
+    /// Only the first of every `count` requests that match.
     #[must_use]
     pub fn every(mut self, count: u64) -> Self {
         self.every = count.max(1);
         self
     }
 
-    /// Only so many times.
+    /// Only this many times.
     #[must_use]
     pub fn times(mut self, count: u64) -> Self {
         self.left = count;
         self
     }
 
-    /// Only for so long from now on.
+    /// Only for this time from now on.
     #[must_use]
     pub fn lasting(mut self, duration: Duration) -> Self {
         self.until = Some(Instant::now() + duration);

@@ -31,7 +31,7 @@ async fn echo() -> SocketAddr {
     address
 }
 
-/// What is answered until the connection ends, and whether it ended well.
+/// The bytes of the answer until the connection ends, and whether it ended without an error.
 async fn ask(proxy: &FaultProxy, method: &str, path: &str) -> (String, bool) {
     let address = proxy.endpoint().trim_start_matches("http://").to_owned();
     let mut stream = TcpStream::connect(address).await.expect("it works");

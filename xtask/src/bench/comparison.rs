@@ -81,7 +81,7 @@ fn measure(workload: &Workload, systems: &[System], folder: &Path) -> Result<Str
         }
         rows.push(row);
     }
-    // In turns, so that whatever else the machine does hits all of them.
+    // In turns, so that other work of the machine hits all of them.
     for _ in 0..workload.runs {
         for row in rows.iter_mut().filter(|row| row.count > 0) {
             if row.is_slow && row.values.len() >= SLOW_RUNS {
@@ -103,7 +103,7 @@ struct Largest {
     count: u64,
     /// What kept it from more.
     problem: Option<String>,
-    /// What was measured with so many.
+    /// What was measured with the most calls.
     found: Option<Found>,
 }
 

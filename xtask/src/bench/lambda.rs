@@ -60,7 +60,7 @@ fn concurrent(bench: &Path, tls: &[&str], trust: &[(&str, &str)]) -> Result<(), 
     steps::run(Command::new(bench).args(["concurrent", address.trim()]).envs(trust))
 }
 
-/// A certificate that nobody else trusts, and its key.
+/// A self-signed certificate, and its key.
 fn certificate(folder: &Path) -> Result<(String, String), String> {
     let path = |name: &str| folder.join(name).display().to_string();
     let (certificate, key) = (path("certificate.pem"), path("key.pem"));

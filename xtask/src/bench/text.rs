@@ -6,10 +6,10 @@ use std::{
     process::Command,
 };
 
-/// So much text in one file.
+/// The bytes of text in one file.
 const FILE: usize = 16 << 20;
 
-/// A folder with so many MiB of text; where the machine has less, it is repeated.
+/// A folder with this many MiB of text; where the machine has less, it is repeated.
 pub(super) fn folder(below: &Path, mib: u64) -> Result<PathBuf, String> {
     let folder = below.join(format!("text-{mib}"));
     let mark = below.join(format!("text-{mib}-is-there"));

@@ -1,5 +1,5 @@
-//! A backend of a third party, as strangers would have it: tried by the conformance suite, used by a program that
-//! selects it in its configuration; and one that was begun with `cargo xtask new-backend`.
+//! Backends and a storage of third parties, as strangers would have them: tried by the conformance suite, a backend used
+//! by a program that selects it in its configuration; and a backend that was begun with `cargo xtask new-backend`.
 
 use std::{fs, path::Path, process::Command};
 
@@ -26,7 +26,10 @@ pub(super) fn cargo_of(folder: &Path, arguments: &[&str]) -> Result<Command, Str
 
 pub(super) fn run() -> Result<(), String> {
     let fixtures = root().join("tests/fixtures");
-    steps::run(&mut cargo_of(&fixtures.join("lithops-backend-launcher"), &["test"])?)?;
+    // Those that the guides of `docs/` have whole.
+    for guide in ["lithops-backend-launcher", "lithops-backend-crew", "lithops-storage-flat"] {
+        steps::run(&mut cargo_of(&fixtures.join(guide), &["test"])?)?;
+    }
     steps::run(&mut cargo_of(&fixtures.join("program"), &["build"])?)?;
     selected()?;
     eprintln!("   a program runs on a backend of a third party: passed");

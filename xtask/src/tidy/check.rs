@@ -1,11 +1,12 @@
 //! Runs all rules over the repository.
 
 use super::{
-    circles, dependencies, documents,
+    dependencies, documents,
     finding::{Finding, Weight},
-    layers, layout, manifests, names, source,
+    included, layout, manifests, names, publication, source,
+    structure::{circles, layers, types},
     tree::Tree,
-    types, words,
+    words,
 };
 use crate::workspace;
 
@@ -22,12 +23,14 @@ fn findings() -> Result<Vec<Finding>, String> {
         Tree::read(workspace::root()).map_err(|error| format!("cannot read the repository: {error}"))?;
     let metadata = workspace::metadata()?;
     let mut findings = dependencies::check(&metadata, workspace::root(), &tree);
+    findings.extend(publication::check(&metadata, workspace::root()));
     let rules = [
         layout::check,
         layers::check,
         circles::check,
         names::check,
         documents::check,
+        included::check,
         manifests::check,
         source::check,
         types::check,

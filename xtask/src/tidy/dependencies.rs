@@ -17,7 +17,7 @@ enum Part {
     Storage,
     Conformance,
     Xtask,
-    /// A small crate that two backends share.
+    /// A crate that backends and storages share, such as those of `clouds/`; and servers for tests.
     Common,
 }
 

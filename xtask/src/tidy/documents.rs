@@ -5,17 +5,19 @@ use std::collections::BTreeSet;
 use super::{finding::Finding, tree::Tree};
 
 const DOCUMENTS: &[&str] = &["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"];
+/// The guides. Pages of results tell of programs as they were.
+const GUIDES: &str = "docs/";
 
 /// Checks the documents.
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let words: BTreeSet<_> =
         tree.texts(".rs").flat_map(|(_, text)| text.split(|c: char| !is_word(c))).collect();
     let mut findings = Vec::new();
-    for path in DOCUMENTS {
-        let Some(text) = tree.text(path) else {
-            findings.push(Finding::error(path, 1, "it is missing"));
-            continue;
-        };
+    for path in DOCUMENTS.iter().filter(|path| tree.text(path).is_none()) {
+        findings.push(Finding::error(path, 1, "it is missing"));
+    }
+    let is_guide = |path: &str| path.strip_prefix(GUIDES).is_some_and(|name| !name.contains('/'));
+    for (path, text) in tree.texts(".md").filter(|(path, _)| DOCUMENTS.contains(path) || is_guide(path)) {
         for (line, piece) in pieces(text) {
             let problem = match piece {
                 Piece::Inline(code) => missing_path(code, tree)
@@ -23,6 +25,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
                     .or_else(|| missing_command(code, tree)),
                 Piece::Shell(code) => missing_command(code, tree),
                 Piece::Link(target) => {
+                    let target = target.trim_start_matches("../");
                     (!tree.names(target)).then(|| format!("there is no `{target}` to link to"))
                 }
             };
@@ -67,7 +70,7 @@ fn pieces(text: &str) -> Vec<(usize, Piece<'_>)> {
 fn missing_path(code: &str, tree: &Tree) -> Option<String> {
     let is_placeholder =
         code.contains(['<', '>', '*', '{', '$', '(', '"', ':', ',', '=', ' ']) || code.contains("NAME");
-    let is_elsewhere = ["~", "/", "./", "../", "http"].iter().any(|start| code.starts_with(start));
+    let is_elsewhere = ["~", "/", "./", "../", "http", "target/"].iter().any(|start| code.starts_with(start));
     let is_path = code.contains('/') || [".rs", ".md", ".toml"].iter().any(|ending| code.ends_with(ending));
     (is_path && !is_placeholder && !is_elsewhere && !tree.names(code))
         .then(|| format!("there is no `{code}`"))
@@ -97,7 +100,7 @@ fn missing_command(code: &str, tree: &Tree) -> Option<String> {
         let (option, name) = (pair[0], pair[1]);
         let is_there = match option {
             "--example" => exists(format!("examples/{name}.rs")),
-            "--test" => exists(format!("tests/{name}.rs")),
+            "--test" => tree.names(&format!("tests/{name}.rs")),
             "-p" | "--package" => tree
                 .texts("Cargo.toml")
                 .any(|(_, manifest)| manifest.lines().any(|line| line == format!("name = \"{name}\""))),

@@ -13,9 +13,8 @@ const FILES: usize = 16;
 
 /// Folders that still have more files, and how many.
 const FULL_FOLDERS: &[(&str, usize)] = &[
-    ("lithops-core/src/executor", 39),
-    ("lithops-core/src/partition", 17),
-    ("lithops-core/src/storage", 19),
+    ("lithops-core/src/protocol", 17),
+    ("lithops-core/src/storage", 17),
     ("lithops-worker/src/pool", 18),
     ("tests/conformance/src/compute", 18),
 ];

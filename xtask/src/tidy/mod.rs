@@ -2,18 +2,18 @@
 //! with an input that breaks it.
 
 mod check;
-mod circles;
 mod dependencies;
 mod documents;
 mod finding;
-mod imports;
-mod layers;
+mod included;
 mod layout;
 mod manifests;
 mod names;
+mod publication;
 mod source;
+mod structure;
 mod tree;
-mod types;
 mod words;
 
 pub(crate) use check::run;
+pub(crate) use publication::{features, is_published};

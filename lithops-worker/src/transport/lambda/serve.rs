@@ -13,14 +13,14 @@ use crate::{
 
 /// The text by which a client that is to deploy a program sees that it can serve Lambda, and is of this version.
 #[used]
-static DOOR: &str = concat!("lithops-worker/", env!("CARGO_PKG_VERSION"), "/lambda");
+static TRANSPORT: &str = concat!("lithops-worker/", env!("CARGO_PKG_VERSION"), "/lambda");
 /// The variable with the address of Lambda's own API.
 const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
 /// The variable with the handler that the function was deployed with, and its value for a worker.
 const HANDLER: (&str, &str) = ("_HANDLER", "lithops");
 /// The variable with the memory of the function, in MiB.
 const MEMORY: &str = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
-/// The most bytes of a streamed answer: Lambda ends a response at 200 MB, and frames are longer in base64.
+/// The most bytes of a streamed answer: Lambda ends a response at 200 MB, and a part of that is left as a margin.
 const STREAM_LIMIT: u64 = 150 << 20;
 /// What to do about a program that the function cannot read.
 const HINTS: ReadHints = ReadHints {

@@ -13,7 +13,7 @@ use lithops_core::{
     tracker::{Dispatch, Ranges, Step, Tracker, Tracking, Verdict, Window},
 };
 
-use super::inputs::{Input, Inputs};
+use super::inputs::{Input, StoredInputs};
 
 /// Calls are sent to the pool in frames of at most this many bytes, unless a single call is longer: the pool must not
 /// have to wait for the last input of a chunk before it begins the first call.
@@ -44,7 +44,7 @@ pub(super) struct ChunkRun {
 
 /// What to do next.
 #[derive(Debug)]
-pub(super) enum Next {
+pub(super) enum NextStep {
     /// Give these calls to the pool.
     Give(Calls),
     /// The input of this call is missing.
@@ -88,7 +88,7 @@ impl ChunkRun {
     }
 
     /// What to do next, provided that the lease lets calls start.
-    pub(super) fn next(&mut self, inputs: &mut Inputs, now: Duration) -> Next {
+    pub(super) fn next(&mut self, inputs: &mut StoredInputs, now: Duration) -> NextStep {
         self.tracker.wake(now);
         loop {
             let (waiting, suspects) = self.tracker.has_waiting();
@@ -102,11 +102,11 @@ impl ChunkRun {
                 }
                 () => None,
             };
-            let Some(dispatch) = dispatch else { return Next::Rest };
+            let Some(dispatch) = dispatch else { return NextStep::Rest };
             match inputs.of(dispatch.first) {
                 Input::Missing => {
                     self.tracker.put_back(dispatch);
-                    return Next::Fetch(dispatch.first);
+                    return NextStep::Fetch(dispatch.first);
                 }
                 Input::Failed(error) => {
                     let call = dispatch.first;
@@ -133,7 +133,7 @@ impl ChunkRun {
                         first: dispatch.first,
                         count,
                     };
-                    return Next::Give(Calls { run, batch: 0, queued_at: now_nanos(), arguments });
+                    return NextStep::Give(Calls { run, batch: 0, queued_at: now_nanos(), arguments });
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! [`Inputs`]: the inputs of a stored job, fetched segment by segment as calls need them.
+//! [`StoredInputs`]: the inputs of a stored job, fetched segment by segment as calls need them.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -15,7 +15,7 @@ const KEPT_BYTES: usize = 64 << 20;
 
 /// The segments of a stored job's inputs, of which those used last are kept in memory.
 #[derive(Debug)]
-pub(super) struct Inputs {
+pub(super) struct StoredInputs {
     /// Each segment with the number of the call after its last one.
     segments: Vec<(u64, Segment)>,
     /// Fetched segments by number, the one used last in front.
@@ -37,7 +37,7 @@ pub(super) enum Input {
     Missing,
 }
 
-impl Inputs {
+impl StoredInputs {
     pub(super) fn new(segments: &[Segment]) -> Self {
         let mut end = 0;
         let segments = segments.iter().map(|segment| {

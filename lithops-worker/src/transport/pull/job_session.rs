@@ -19,8 +19,8 @@ use lithops_core::{
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    chunk_run::{ChunkRun, Next},
-    inputs::{Fetched, Inputs},
+    chunk_run::{ChunkRun, NextStep},
+    inputs::{Fetched, StoredInputs},
     to_pool::ToPool,
 };
 
@@ -50,7 +50,7 @@ pub(super) struct JobSession<'a> {
     storage: Arc<StoredBoard>,
     board: BoardWorker,
     begun: Instant,
-    inputs: Inputs,
+    inputs: StoredInputs,
     /// The chunk that this worker holds.
     current: Option<ChunkRun>,
     /// How many chunks it has held in this session.
@@ -75,7 +75,7 @@ impl<'a> JobSession<'a> {
             storage: Arc::new(StoredBoard::new(storage, journal, chunks)),
             board: BoardWorker::new(name, chunks, manifest.lease_config),
             begun: Instant::now(),
-            inputs: Inputs::new(&manifest.segments),
+            inputs: StoredInputs::new(&manifest.segments),
             current: None,
             chunk_runs: 0,
             announced: false,
@@ -208,17 +208,17 @@ impl<'a> JobSession<'a> {
                 break;
             }
             match run.next(&mut self.inputs, now) {
-                Next::Give(calls) => {
+                NextStep::Give(calls) => {
                     if !std::mem::replace(&mut self.announced, true) {
                         Frame::write(FrameKind::Job, &self.manifest.spec, &mut frames)?;
                     }
                     calls.write(&mut frames);
                 }
-                Next::Fetch(call) => {
+                NextStep::Fetch(call) => {
                     fetches.extend(self.inputs.fetch(call, self.journal));
                     break;
                 }
-                Next::Rest => break,
+                NextStep::Rest => break,
             }
         }
         if !frames.is_empty() {

@@ -56,7 +56,7 @@ pub(in crate::transport) fn begin(warm: Arc<WarmPool>, request: &Envelope, deadl
     let (stream, frames) = (request.stream, request.open());
     tokio::spawn(async move {
         let activation = async {
-            let request = Request::read(&frames?).await?;
+            let request = ActivationRequest::read(&frames?).await?;
             run(&warm, request, stream, deadline, &sender).await
         };
         let reason = activation.await.unwrap_or_else(|error| exit_reason(&error));
@@ -67,14 +67,14 @@ pub(in crate::transport) fn begin(warm: Arc<WarmPool>, request: &Envelope, deadl
 }
 
 /// The content of a request.
-struct Request {
+struct ActivationRequest {
     running: ProgramRef,
     spec: Arc<JobSpec>,
     calls: Vec<Calls>,
     stored: Vec<StoredCalls>,
 }
 
-impl Request {
+impl ActivationRequest {
     async fn read(mut bytes: &[u8]) -> Result<Self> {
         let mut frames = FrameReader::new(&mut bytes);
         let hello = frames.next().await?.ok_or_else(|| unexpected("nothing"))?;
@@ -107,7 +107,7 @@ impl Request {
 /// activation cannot go on.
 async fn run(
     warm: &WarmPool,
-    request: Request,
+    request: ActivationRequest,
     stream: bool,
     deadline: SystemTime,
     answer: &mpsc::Sender<Bytes>,

@@ -3,11 +3,12 @@
 use lithops_core::{
     compute::ExitReason,
     error::{Error, ErrorKind, Result},
-    id::JobId,
-    journal::Journal,
-    protocol::{Frame, FrameKind, JobSpec, Logs, Report, StoredReport, frame_header},
-    storage::{BlobRef, StorageClient},
+    protocol::StoredReport,
+    protocol::{Frame, FrameKind, JobSpec, Logs, Report, frame_header},
+    storage::BlobRef,
 };
+
+use crate::pool::PayloadStore;
 
 /// The most bytes of a frame that names a report in the storage, digests included. So much is kept free for each call,
 /// in case none of the reports fits.
@@ -26,6 +27,8 @@ pub(super) struct Response<'a> {
     room: u64,
     /// How many more bytes of output fit.
     room_for_logs: u64,
+    /// The storage for reports that do not fit. It is opened when it is first needed.
+    store: Option<Option<PayloadStore>>,
 }
 
 impl<'a> Response<'a> {
@@ -34,7 +37,7 @@ impl<'a> Response<'a> {
         let room_for_logs = limit / PARTS_PER_LOGS;
         // With very many calls the names alone do not fit; half of the answer is for reports then.
         let spare = STORED_REPORT.saturating_mul(calls + 1).min(limit / 2);
-        Self { spec, room: limit - room_for_logs - spare, room_for_logs }
+        Self { spec, room: limit - room_for_logs - spare, room_for_logs, store: None }
     }
 
     /// The frame of a report.
@@ -68,18 +71,15 @@ impl<'a> Response<'a> {
         Ok(frame)
     }
 
-    async fn put(&self, body: Vec<u8>) -> Result<BlobRef> {
-        let locator = self.spec.storage.as_ref().ok_or_else(|| {
-            Error::new(
-                ErrorKind::PayloadTooLarge,
-                "an outcome does not fit into the answer, and the job has no storage",
-            )
-        })?;
-        let storage = StorageClient::connect(locator)?;
-        let journal = Journal::new(&storage, self.spec.job);
-        journal.mark().await?;
-        let key = journal.blob(&JobId::generate().to_string());
-        BlobRef::put(&storage, key, body.into()).await
+    async fn put(&mut self, body: Vec<u8>) -> Result<BlobRef> {
+        let store =
+            self.store.get_or_insert_with(|| PayloadStore::of(self.spec)).as_ref().ok_or_else(|| {
+                Error::new(
+                    ErrorKind::PayloadTooLarge,
+                    "an outcome does not fit into the answer, and the job has no storage",
+                )
+            })?;
+        store.put(body.into()).await
     }
 }
 

@@ -45,11 +45,11 @@ pub(in crate::transport) struct Sandbox {
 pub(in crate::transport) struct WarmPool {
     /// The most bytes of an answer that is sent in pieces.
     pub(super) stream_limit: u64,
-    state: Mutex<State>,
+    state: Mutex<WarmState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct WarmState {
     programs: ProgramCache,
     pool: Option<(ProgramRef, Arc<WorkerChannel>)>,
 }
@@ -64,7 +64,7 @@ impl WarmPool {
         let deployed: Option<Digest> =
             std::env::var(DEPLOYED_PROGRAM).ok().and_then(|digest| digest.parse().ok());
         let programs = ProgramCache::new(deployed, sandbox.hints);
-        Self { stream_limit: sandbox.stream_limit, state: Mutex::new(State { programs, pool: None }) }
+        Self { stream_limit: sandbox.stream_limit, state: Mutex::new(WarmState { programs, pool: None }) }
     }
 
     /// The channel to a pool whose sub-workers execute this program: the pool of the last request, if that ran the

@@ -76,7 +76,7 @@ async fn deployed(address: &str) -> Result<Client, Box<dyn std::error::Error>> {
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
         .credentials_provider(Credentials::new("test", "test", None, None, "bench"))
-        .http_client(lithops_backend_aws_lambda::http_client()?)
+        .http_client(lithops_cloud_aws::http_client()?)
         .endpoint_url(address)
         .build();
     let client = Client::from_conf(config);

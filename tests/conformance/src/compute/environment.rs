@@ -1,4 +1,4 @@
-//! What calls find around them, and what nobody must find.
+//! The environment of calls, and secrets that no other process may see.
 
 use super::{Subject, functions::*};
 

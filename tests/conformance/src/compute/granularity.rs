@@ -1,4 +1,4 @@
-//! What a worker is: so many processes, and no more.
+//! A worker has the processes that it was asked for, and no more.
 
 use std::collections::BTreeSet;
 

@@ -20,7 +20,7 @@ impl Marks {
         Self { storage, folder }
     }
 
-    /// A folder that nobody else has.
+    /// A folder of this trial alone.
     pub(super) fn anew(storage: StorageClient) -> Self {
         Self { storage, folder: format!("lithops-conformance/marks/{}/", uuid::Uuid::now_v7()) }
     }
@@ -52,7 +52,7 @@ impl Marks {
         Ok(marks.map(|object| object.key[self.folder.len()..].to_owned()).collect())
     }
 
-    /// Waits until so many have this beginning.
+    /// Waits until this many marks begin with the text.
     pub(super) async fn wait_for(&self, beginning: &str, count: usize, patience: Duration) -> Vec<String> {
         let begun = Instant::now();
         loop {

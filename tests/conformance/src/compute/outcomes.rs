@@ -1,4 +1,4 @@
-//! What comes back of calls, whatever way they take.
+//! Outcomes of calls, by every way that they can take.
 
 use lithops_core::error::CallErrorKind;
 

@@ -29,7 +29,7 @@ impl Promise {
     }
 }
 
-/// Whatever it can do.
+/// For every backend.
 fn always(_: &Capabilities) -> bool {
     true
 }

@@ -72,7 +72,7 @@ impl Subject {
         self.backend.capabilities()
     }
 
-    /// An executor on the backend, with two sub-workers in each of at most so many workers.
+    /// An executor on the backend, with two sub-workers in each of `max_workers` workers at most.
     pub(super) async fn executor(&self, max_workers: usize) -> FunctionExecutor {
         let builder = FunctionExecutor::builder().config_yaml(&*self.yaml).backend(&*self.name);
         let built =

@@ -26,7 +26,7 @@ use super::{
     worker::{SimulatedWorker, throttled},
 };
 
-/// What really happened, whatever driver and tracker think.
+/// What really happened, which driver and tracker may not know.
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) scenario: Scenario,

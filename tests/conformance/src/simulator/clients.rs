@@ -105,7 +105,7 @@ pub(super) fn record(id: JobId, scenario: &Scenario, plan: &Plan) -> JobRecord {
     }
 }
 
-/// A process of which nobody can tell whether it lives.
+/// A process of which it cannot be told whether it lives.
 fn owner() -> Owner {
     Owner { machine: None, ..Owner::this_process() }
 }

@@ -26,7 +26,7 @@ pub struct Seen {
     pub virtual_time: Duration,
 }
 
-/// Plays a job of so many calls on so many workers that are fed, without faults.
+/// Plays a job of `calls` calls on `workers` workers that are fed, without faults.
 #[must_use]
 pub fn fleet(calls: u64, workers: usize) -> Seen {
     let mut scenario = Scenario::of(0);

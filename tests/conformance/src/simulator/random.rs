@@ -21,7 +21,7 @@ impl Random {
         self.next() % limit.max(1)
     }
 
-    /// Whether something happens that happens in so many of a thousand cases.
+    /// Whether something happens that happens in `permille` of a thousand cases.
     pub(super) fn happens(&mut self, permille: u64) -> bool {
         self.below(1000) < permille
     }

@@ -57,7 +57,7 @@ impl Subject {
             .collect()
     }
 
-    /// Removes whatever an earlier run has left.
+    /// Removes what an earlier run has left.
     pub(super) async fn clean(&self) -> Result<()> {
         let listed: Vec<_> = self.storage.list(&self.bucket, &self.prefix).try_collect().await?;
         let keys = listed.into_iter().map(|object| object.key).collect();

@@ -23,7 +23,7 @@ use lithops_core::{
 
 /// An activation may last so long.
 const LIMIT: Duration = Duration::from_secs(5);
-/// A message holds so many bytes.
+/// The most bytes of a message.
 const PAYLOAD: u64 = 1 << 20;
 
 const KEYS: &[Key] = &[
@@ -82,7 +82,7 @@ struct Shaped {
     scheme: &'static str,
     inner: LocalhostBackend,
     capabilities: Capabilities,
-    /// The channels down, which nobody else sees.
+    /// The channels to workers, which the trials do not see.
     feeds: Mutex<HashMap<InvocationId, Feed>>,
 }
 

@@ -1,7 +1,7 @@
 //! The function of this crate's tests: it speaks the Runtime API over plain sockets, and does what its events say.
 //!
 //! An event is an object. What it may say, in the order in which it is done: `print` a line, `create` a file, `wait_for`
-//! a file to be there, `spawn` a process that stays, `sleep` so many milliseconds, `exit` with a code, be `killed`,
+//! a file to be there, `spawn` a process that stays, `sleep` for milliseconds, `exit` with a code, be `killed`,
 //! `fail` with an error; then what the response is: `raw` text, a string that is `large`, `chunks` that are streamed
 //! (with `between`, a file to wait for after the first, and with `stream_error` at the end, or `cut` before it), or an
 //! object that has the event and what is known of the process.

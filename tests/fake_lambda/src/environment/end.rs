@@ -1,4 +1,4 @@
-//! How an environment ends, whatever it ends of.
+//! How an environment ends, for every cause.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ impl Life {
     fn tell(&mut self, end: &End) {
         if let Some(waiting) = self.waiting.take() {
             if self.is_initialized && !matches!(end, End::TimedOut) {
-                // It has died in its sleep; what it was not handed somebody else can do.
+                // It has died while it was stopped; another environment takes the invocation that it was not handed.
                 return dispatch(&self.shared, &self.environment.function, waiting);
             }
             self.environment.log.line(&format!("START RequestId: {} Version: $LATEST", waiting.id));

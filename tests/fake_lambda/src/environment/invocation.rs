@@ -52,13 +52,13 @@ pub(crate) struct Failure {
 }
 
 impl Invocation {
-    /// Ends an invocation. Whoever waits for it finds room for the next one.
+    /// Ends an invocation. The caller that waits for it finds room for the next one.
     pub(crate) fn complete(self, ledger: &Ledger, completion: Completion) {
         if matches!(completion.outcome, Outcome::Failed(_)) {
             ledger.note(|counts| counts.function_errors += 1);
         }
         drop(self.permit);
-        // Nobody may be left to hear of it.
+        // The caller may have gone away.
         let _ = self.done.send(completion);
     }
 }

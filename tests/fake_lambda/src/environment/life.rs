@@ -31,7 +31,7 @@ pub(super) struct Life {
     pub(super) child: Child,
     pub(super) work: mpsc::Receiver<Invocation>,
     told: mpsc::Receiver<Told>,
-    /// They end with it.
+    /// The connections of its runtime, which end with the environment.
     pub(super) tasks: JoinSet<()>,
     pub(super) started: Instant,
     /// How long it has taken to ask for its first invocation, until a first invocation has told.
@@ -108,7 +108,7 @@ impl Life {
     async fn work(&mut self) -> End {
         loop {
             if self.running.is_none() && self.asked.is_some() && self.waiting.is_some() {
-                // What has died in its sleep may not have been told yet.
+                // The end of a process that died while it was stopped may not have been reported yet.
                 if let Ok(Some(status)) = self.child.try_wait() {
                     return End::Exited(Some(status));
                 }
@@ -181,12 +181,12 @@ impl Life {
         }
         self.limit = None;
         self.rest().await;
-        // Whoever has changed the function before it came to rest has not found it.
+        // A request that changed the function before this environment was idle has not found it.
         let is_outdated = !self.is_current() && self.environment.claim(&self.shared.ledger);
         is_outdated.then_some(End::Outdated)
     }
 
-    /// Is stopped until there is more to do.
+    /// Stops the processes until there is more to do.
     async fn rest(&mut self) {
         if self.shared.settings.freezes {
             let environment = Arc::clone(&self.environment);

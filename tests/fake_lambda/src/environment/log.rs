@@ -1,4 +1,4 @@
-//! [`Log`]: what the processes of an environment print.
+//! [`Log`]: the output of the processes of an environment.
 
 use std::{
     fs::{self, File},
@@ -41,7 +41,7 @@ impl Log {
         Ok((Self { pipe: Receiver::from_owned_fd(read_end)?, written }, write_end))
     }
 
-    /// Reads what is printed until nobody is left to print.
+    /// Reads what is printed until no process has the pipe open any more.
     pub(super) async fn follow(&self) {
         while self.pipe.readable().await.is_ok() {
             if self.drain(|buffer| self.pipe.try_read(buffer)) {
@@ -87,7 +87,7 @@ impl Log {
 
 impl Written {
     fn push(&mut self, bytes: &[u8]) {
-        // The file is for those who look into it; nothing depends on it.
+        // The file is for people; nothing depends on it.
         let _ = self.file.write_all(bytes);
         self.tail.extend_from_slice(bytes);
         let surplus = self.tail.len().saturating_sub(TAIL);

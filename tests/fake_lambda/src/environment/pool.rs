@@ -81,7 +81,7 @@ impl Pool {
     /// Kills those environments of a function that do nothing. The others end when they have nothing to do.
     pub(crate) fn retire(&self, function: &Arc<Function>, ledger: &Ledger) {
         for environment in self.all() {
-            // Nobody can have what is claimed.
+            // An environment that is claimed is out of reach of other invocations.
             if Arc::ptr_eq(&environment.function, function) && environment.claim(ledger) {
                 environment.tree.kill();
             }
@@ -104,7 +104,7 @@ impl Pool {
         lock(&self.open).environments.retain(|other| !Arc::ptr_eq(other, environment));
     }
 
-    /// A moment after all others.
+    /// The next tick of the pool's clock.
     pub(super) fn tick(&self) -> u64 {
         self.clock.fetch_add(1, Ordering::Relaxed)
     }

@@ -51,7 +51,7 @@ pub(super) fn spawn(
     command.spawn()
 }
 
-/// What the service says of a process that could not be started.
+/// The error of a process that could not be started, as the service words it.
 pub(super) fn describe_start(error: &io::Error) -> String {
     let why = match error.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
         Some(rustix::io::Errno::ACCESS) => "permission denied".to_owned(),
@@ -62,7 +62,7 @@ pub(super) fn describe_start(error: &io::Error) -> String {
     format!("fork/exec /var/task/bootstrap: {why}")
 }
 
-/// What the service says of a process that has ended.
+/// The error of a process that has ended, as the service words it.
 pub(super) fn describe_end(status: ExitStatus) -> String {
     let Some(signal) = status.signal() else {
         return match status.code() {

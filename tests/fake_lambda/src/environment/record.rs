@@ -1,4 +1,4 @@
-//! [`Environment`]: what everybody may know of an environment.
+//! [`Environment`]: the part of an environment that the pool and the Runtime API share.
 
 use std::{
     sync::{
@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{Invocation, Mode, Outcome, log::Log, tree::Tree};
 use crate::{EnvironmentInfo, counts::Ledger, function::Function};
 
-/// What everybody may know of an environment.
+/// The part of an environment that the pool and the Runtime API share.
 ///
 /// It is busy from its start to the end of its first invocation, then finishing until it asks for the next, then idle
 /// until it is claimed for one.
@@ -25,7 +25,7 @@ pub(crate) struct Environment {
     pub(super) tree: Tree,
     pub(super) log: Log,
     pub(super) state: watch::Sender<State>,
-    /// Whether somebody waits for it to be finished.
+    /// Whether an invocation waits for it to be finished.
     pub(super) is_reserved: AtomicBool,
     /// When it was used last, on a clock of the pool's.
     pub(super) used: AtomicU64,
@@ -94,7 +94,7 @@ impl Environment {
         });
     }
 
-    /// Takes an idle environment for oneself.
+    /// Claims the environment if it is idle.
     pub(super) fn claim(&self, ledger: &Ledger) -> bool {
         let is_claimed = self.state.send_if_modified(|state| {
             let is_idle = *state == State::Idle;
@@ -109,7 +109,7 @@ impl Environment {
         is_claimed
     }
 
-    /// Becomes the one who waits for it to be finished.
+    /// Reserves the environment for the caller until it is finished.
     pub(super) fn reserve(&self) -> bool {
         *self.state.borrow() == State::Finishing && !self.is_reserved.swap(true, Ordering::AcqRel)
     }

@@ -44,7 +44,7 @@ pub(super) async fn serve(listener: TcpListener, environment: Arc<Environment>) 
                 let environment = Arc::clone(&environment);
                 async move { Ok::<_, Infallible>(respond(&environment, request).await) }
             });
-            // It may end as it likes: runtimes end.
+            // An error is no failure: runtimes close connections.
             let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), serve).await;
         });
     }
@@ -169,7 +169,7 @@ async fn take_streamed(mut body: Incoming, chunks: &mpsc::Sender<Bytes>) -> Resu
     let mut taken = Taken::Streamed;
     while let Some(frame) = body.frame().await {
         match frame?.into_data() {
-            // That the client has gone is nothing to the function.
+            // The function goes on when its client has gone.
             Ok(data) => drop(chunks.send(data).await),
             Err(frame) => {
                 if let Some(failure) = frame.trailers_ref().and_then(failure_in) {

@@ -43,7 +43,7 @@ impl Tree {
     /// The tree of a process that has just been started with this variable, and that prints into this pipe.
     pub(super) fn new(leader: u32, variable: &str, output: PathBuf) -> io::Result<Self> {
         let leader = i32::try_from(leader).map_err(io::Error::other)?;
-        // One that has ended already is there until somebody waits for it.
+        // A process that has ended already exists until its parent waits for it.
         let since = Process::read(leader).map_or(0, |process| process.since);
         Ok(Self { leader, since, variable: variable.as_bytes().to_vec(), output, seen: Mutex::default() })
     }

@@ -148,7 +148,7 @@ fn bytes(count: u64) -> f64 {
     (2 * count) as f64 / took
 }
 
-/// Computes so many rounds, and says how many nanoseconds that took.
+/// Computes this many rounds, and says how many nanoseconds that took.
 fn computes(rounds: u64) -> u64 {
     let begun = Instant::now();
     let mut number = rounds | 1;

@@ -188,7 +188,7 @@ fn start(command: &mut Command, log: &Path) -> Result<Child, String> {
         .map_err(|error| format!("cannot start `{}`: {error}", command.get_program().display()))
 }
 
-/// Ports that nobody listens at, and neither 10,000 further up, where SeaweedFS adds one for each.
+/// Free ports. SeaweedFS adds a second one for each, 10,000 further up: that one is free too.
 fn free_ports<const N: usize>() -> Result<[u16; N], String> {
     let mut held = Vec::new();
     let mut ports = [0; N];

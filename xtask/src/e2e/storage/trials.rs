@@ -22,7 +22,7 @@ pub(super) const TRIALS: &[(&str, Trial)] = &[
     ("what is wrong is said", mistakes),
 ];
 
-/// Whoever looks at processes looks this often.
+/// The pause between two looks at processes.
 const LOOK: Duration = Duration::from_millis(2);
 
 fn command_line(programs: &Programs, server: &Server) -> Result<(), String> {
@@ -121,7 +121,7 @@ pub(in crate::e2e) fn words(programs: &Programs, server: &Server) -> Result<(), 
     Ok(())
 }
 
-/// Workers that nobody feeds: what they are to do, and what they have done, is in the storage alone.
+/// Workers that no client feeds: what they are to do, and what they have done, is in the storage alone.
 fn fleet(programs: &Programs, server: &Server) -> Result<(), String> {
     let pulled = "localhost: {dispatch: pull, max_workers: 2, lease: 5s}";
     programs.write("fleet.yaml", format!("{}\n{pulled}\n", server.yaml).as_bytes())?;

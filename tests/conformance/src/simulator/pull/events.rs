@@ -14,7 +14,7 @@ use super::{
     store::{FASTEST, SLOWEST, SimulatedStore},
 };
 
-/// For so long others change the storage: what they take away without end, nobody can put back.
+/// How long other programs change the storage. Without an end the job could not finish.
 const TAMPERED_FOR: u64 = 600 * 1_000_000;
 
 /// Whose event it is.
@@ -37,7 +37,7 @@ pub(super) enum What {
     Happens(Who, Lane, Request, Option<u64>),
     /// An answer comes.
     Answers(Who, Lane, BoardAnswer),
-    /// Somebody wanted to wait until now; the count says which wait it was.
+    /// A participant wanted to wait until now; the count says which wait it was.
     Wakes(Who, u64),
     /// A call ends in a worker: chunk, epoch, call.
     CallEnds(usize, u64, u64, u64),
@@ -166,7 +166,7 @@ impl World {
         !closed || !matches!(request, Request::Put { key, .. } if !key.starts_with(keys::BEATS))
     }
 
-    /// Lets somebody else change what is stored.
+    /// Lets another program change what is stored.
     fn tamper(&mut self) {
         if self.now > TAMPERED_FOR {
             return;

@@ -51,9 +51,9 @@ pub struct PullScenario {
     pub client_dies: Option<(Duration, Duration)>,
     /// When a second client comes to stand beside the first.
     pub second_client: Option<Duration>,
-    /// Somebody takes an object away when an operation has happened: a claim, a beat or a report.
+    /// Another program takes an object away when an operation has happened: a claim, a beat or a report.
     pub vanishes: u64,
-    /// Somebody puts a claim that is nobody's, of a chunk and an epoch that may be absurd.
+    /// Another program puts a claim of no worker, for a chunk and an epoch that may be absurd.
     pub foreign: u64,
     /// When the storage begins to take nothing but beats, and for how long.
     pub takes_no_writes: Option<(Duration, Duration)>,
@@ -153,7 +153,7 @@ impl PullScenario {
         self.pauses + self.slow_storage > 0
     }
 
-    /// Whether somebody else changes what is on the board: then calls may be run twice in an epoch, and chunks taken whose
+    /// Whether another program changes what is on the board: then calls may be run twice in an epoch, and chunks taken whose
     /// holders live.
     #[must_use]
     pub fn is_tampered(&self) -> bool {

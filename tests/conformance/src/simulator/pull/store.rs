@@ -1,4 +1,4 @@
-//! The simulated storage: it keeps objects, and notes what nobody may do to a board.
+//! The simulated storage: it keeps objects, and notes what no participant may do to a board.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -29,7 +29,7 @@ pub(super) struct SimulatedStore {
     silence: BTreeMap<String, Silence>,
     /// The shortest time, in true microseconds, in which a lease can expire.
     shortest_lease: u64,
-    /// Whether others change what is here, so that nobody can say that a chunk was taken too early.
+    /// Whether other programs change what is here, so that it cannot be told whether a chunk was taken too early.
     tampered: bool,
     pub(super) violation: Option<(Violation, String)>,
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{source::code, tree::Tree};
+use crate::tidy::{source::code, tree::Tree};
 
 /// A path from the root of a crate, such as `["plan", "model", "Model"]`.
 pub(super) type Path = Vec<String>;

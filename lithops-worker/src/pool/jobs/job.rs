@@ -1,4 +1,4 @@
-//! A job as the pool sees it: its queue, its pace, and what may not be begun any more.
+//! [`PoolJob`]: a job as the pool sees it: its queue, its pace, and which of its calls may not be begun any more.
 
 use std::{
     collections::VecDeque,
@@ -12,49 +12,54 @@ use lithops_core::{
     tracker::Ranges,
 };
 
-use super::{MAX_BATCH, bundles::Bundles, deadline::Due, nesting::Owner, parcels::Depot};
+use super::{chunk_commits::ChunkCommits, due::Due, owner::JobOwner, payload_store::PayloadStore};
+use crate::pool::MAX_BATCH;
 
-/// Calls shorter than this travel in batches; cpu time and memory are then known per batch only.
+/// Calls shorter than this are sent in batches, because a message for each would cost as much as the call. CPU time and
+/// memory are then known per batch only.
 const SHORT: Duration = Duration::from_micros(20);
-/// How long a batch of short calls should take.
+/// How long a batch of short calls should take: long enough that sending it costs little, and short enough that an idle
+/// sub-worker need not take calls over.
 const BATCH: Duration = Duration::from_millis(1);
-/// A batch has no more bytes of arguments than this, unless a single call has.
+/// The most bytes of arguments in a batch, unless a single call has more: a sub-worker reads all of them before it
+/// begins the first call.
 const BATCH_BYTES: usize = 256 << 10;
 
-/// A job that has calls here, or may get some.
+/// A job that has calls in the pool, or may get some.
 #[derive(Debug)]
-pub(super) struct Job {
-    /// Who has started it and hears of it.
-    pub(super) owner: Owner,
-    pub(super) spec: Arc<JobSpec>,
-    /// The most of its calls that run at once: what its spec says, until the client changes its mind.
-    pub(super) worker_processes: usize,
-    /// The body of its job frame, to be forwarded.
-    pub(super) frame: Bytes,
-    pub(super) queue: VecDeque<Calls>,
-    pub(super) queued: u64,
+pub(in crate::pool) struct PoolJob {
+    /// Who has started the job, and gets its reports.
+    pub(in crate::pool) owner: JobOwner,
+    pub(in crate::pool) spec: Arc<JobSpec>,
+    /// The most of its calls that run at once: what its spec says, until the client sends another number.
+    pub(in crate::pool) worker_processes: usize,
+    /// The body of its job frame, which sub-workers get as it is.
+    pub(in crate::pool) frame: Bytes,
+    queue: VecDeque<Calls>,
+    pub(in crate::pool) queued: u64,
     /// Slots that have calls of this job.
-    pub(super) slots: usize,
+    pub(in crate::pool) slots: usize,
     /// The turn in which it was last given a slot.
-    pub(super) served: u64,
-    /// The mean duration of a call, recent ones counting more.
+    pub(in crate::pool) served: u64,
+    /// The mean duration of a call in seconds, in which recent calls count more.
     pace: Option<f64>,
     cancelled: Ranges,
-    /// Whether its calls travel alone: one of them harms those beside it, and nobody knows which.
-    pub(super) one_by_one: bool,
+    /// Whether its calls are sent one by one: some call of the job has damaged a sub-worker, and alone it can be told
+    /// which.
+    pub(in crate::pool) one_by_one: bool,
     /// Until when it may run calls.
-    pub(super) due: Option<Due>,
-    /// Why its calls cannot be run: its shared values are not to be had.
-    pub(super) unreadable: Option<String>,
-    depot: OnceLock<Option<Depot>>,
-    /// What is kept until a whole chunk can be stored, when the job is durable.
-    pub(super) bundles: Option<Bundles>,
+    pub(in crate::pool) due: Option<Due>,
+    /// Why its calls cannot be run: its shared values cannot be read.
+    pub(in crate::pool) unreadable: Option<String>,
+    payload_store: OnceLock<Option<PayloadStore>>,
+    /// The outcomes that wait for their chunk, when the job is durable.
+    pub(in crate::pool) commits: Option<ChunkCommits>,
 }
 
-impl Job {
-    pub(super) fn new(spec: JobSpec, frame: Bytes, owner: Owner) -> Self {
+impl PoolJob {
+    pub(in crate::pool) fn new(spec: JobSpec, frame: Bytes, owner: JobOwner) -> Self {
         Self {
-            bundles: Bundles::of(&spec),
+            commits: ChunkCommits::of(&spec),
             owner,
             worker_processes: spec.worker_processes as usize,
             spec: Arc::new(spec),
@@ -68,52 +73,54 @@ impl Job {
             one_by_one: false,
             due: None,
             unreadable: None,
-            depot: OnceLock::new(),
+            payload_store: OnceLock::new(),
         }
     }
 
-    /// Where it keeps what a message cannot hold.
-    pub(super) fn depot(&self) -> Option<Depot> {
-        self.depot.get_or_init(|| Depot::of(&self.spec)).clone()
+    /// The storage for payloads that no message can hold. It is opened when it is first needed.
+    pub(in crate::pool) fn payload_store(&self) -> Option<PayloadStore> {
+        self.payload_store.get_or_init(|| PayloadStore::of(&self.spec)).clone()
     }
 
     /// Whether it may have calls in one more slot.
-    pub(super) fn may_use_more(&self) -> bool {
+    pub(in crate::pool) fn may_use_more(&self) -> bool {
         self.slots < self.worker_processes
     }
 
     /// Whether it has calls that no sub-worker has, and may be given one.
-    pub(super) fn waits(&self) -> bool {
+    pub(in crate::pool) fn waits(&self) -> bool {
         self.queued > 0 && self.may_use_more()
     }
 
     /// Whether it waits although it has less than its share of the slots.
-    pub(super) fn is_deprived(&self, share: usize) -> bool {
+    pub(in crate::pool) fn is_deprived(&self, share: usize) -> bool {
         self.queued > 0 && self.slots < share && self.may_use_more()
     }
 
-    /// Calls have come. Of a chunk of which some were cancelled before, the client is told what there is.
-    pub(super) fn given(&mut self, calls: &Calls) -> Vec<Report> {
-        let Some(bundles) = &mut self.bundles else { return Vec::new() };
-        bundles.given(calls);
+    /// Takes in that calls have come. Returns the outcomes that can be reported now: those of chunks of which some calls
+    /// were cancelled before they came.
+    pub(in crate::pool) fn given(&mut self, calls: &Calls) -> Vec<Report> {
+        let Some(commits) = &mut self.commits else { return Vec::new() };
+        commits.given(calls);
         let run = calls.run;
         let mut gone = Ranges::default();
         gone.insert(run.first, run.end());
         self.cancelled.missing(run.first, run.end()).into_iter().for_each(|(first, end)| {
             gone.remove(first, end);
         });
-        bundles.cancelled(&gone.iter().collect::<Vec<_>>())
+        commits.cancelled(&gone.iter().collect::<Vec<_>>())
     }
 
-    pub(super) fn push_back(&mut self, calls: Calls) {
+    /// Queues calls, as far as they are not cancelled.
+    pub(in crate::pool) fn push_back(&mut self, calls: Calls) {
         self.allowed(calls).into_iter().for_each(|calls| {
             self.queued += u64::from(calls.run.count);
             self.queue.push_back(calls);
         });
     }
 
-    /// Puts back calls that were given out and not begun: they are next.
-    pub(super) fn push_front(&mut self, calls: Calls) {
+    /// Puts back calls that were given out and not begun: they are next in turn.
+    pub(in crate::pool) fn push_front(&mut self, calls: Calls) {
         self.allowed(calls).into_iter().rev().for_each(|calls| {
             self.queued += u64::from(calls.run.count);
             self.queue.push_front(calls);
@@ -121,7 +128,7 @@ impl Job {
     }
 
     /// The next batch: as many calls as the pace allows, but no more than a fair share of what is queued.
-    pub(super) fn take_batch(&mut self) -> Option<Calls> {
+    pub(in crate::pool) fn take_batch(&mut self) -> Option<Calls> {
         let share = self.queued.div_ceil(self.worker_processes.max(1) as u64);
         let wanted = self.window().min(u32::try_from(share).unwrap_or(u32::MAX)).max(1);
         let front = self.queue.front_mut()?;
@@ -133,37 +140,39 @@ impl Job {
         Some(calls)
     }
 
-    /// Takes in how long a batch took.
-    pub(super) fn measured(&mut self, calls: usize, took: Duration) {
+    /// Takes in how long calls of a batch have taken together.
+    pub(in crate::pool) fn measured(&mut self, calls: usize, took: Duration) {
         if calls > 0 {
             let each = took.as_secs_f64() / calls as f64;
+            // The last few batches decide: the pace of a job may change with its inputs.
             self.pace = Some(self.pace.map_or(each, |pace| pace + (each - pace) / 4.0));
         }
     }
 
-    /// How long so many calls are expected to take.
-    pub(super) fn expected(&self, calls: u32) -> Duration {
+    /// How long this many calls are expected to take. Before any has ended, a second each.
+    pub(in crate::pool) fn expected(&self, calls: u32) -> Duration {
         Duration::from_secs_f64(self.pace.unwrap_or(1.0) * f64::from(calls))
     }
 
-    /// Forbids calls to be begun, and drops those that wait.
-    pub(super) fn cancel(&mut self, calls: &[(u64, u64)]) {
+    /// Forbids calls to be begun, and drops those that are queued.
+    pub(in crate::pool) fn cancel(&mut self, calls: &[(u64, u64)]) {
         calls.iter().for_each(|(first, end)| self.cancelled.insert(*first, *end));
         let waiting = std::mem::take(&mut self.queue);
         self.queued = 0;
         waiting.into_iter().for_each(|calls| self.push_back(calls));
     }
 
-    /// Takes everything that waits.
-    pub(super) fn take_waiting(&mut self) -> Vec<Calls> {
+    /// Takes all calls out of the queue.
+    pub(in crate::pool) fn take_waiting(&mut self) -> Vec<Calls> {
         self.queued = 0;
         std::mem::take(&mut self.queue).into()
     }
 
-    pub(super) fn is_cancelled(&self, call: u64) -> bool {
+    pub(in crate::pool) fn is_cancelled(&self, call: u64) -> bool {
         self.cancelled.contains(call)
     }
 
+    /// How many calls may be in the next batch.
     fn window(&self) -> u32 {
         match self.pace {
             Some(pace) if !self.spec.at_most_once && !self.one_by_one && pace < SHORT.as_secs_f64() => {
@@ -174,6 +183,7 @@ impl Job {
         }
     }
 
+    /// The parts of calls that are not cancelled.
     fn allowed(&self, calls: Calls) -> Vec<Calls> {
         if self.cancelled.is_empty() {
             return vec![calls];
@@ -194,9 +204,9 @@ mod tests {
 
     use super::*;
 
-    fn job(at_most_once: bool, calls: u32, bytes: usize) -> Job {
+    fn job(at_most_once: bool, calls: u32, bytes: usize) -> PoolJob {
         let id = JobId::generate();
-        let mut job = Job::new(
+        let mut job = PoolJob::new(
             JobSpec {
                 job: id,
                 function: "f".into(),
@@ -214,7 +224,7 @@ mod tests {
                 parent: None,
             },
             Bytes::default(),
-            Owner::Client,
+            JobOwner::Client,
         );
         let mut arguments = PayloadsBuilder::default();
         for _ in 0..calls {
@@ -283,18 +293,18 @@ mod tests {
         let mut spec = (*job.spec).clone();
         spec.durable = Some(DurableSpec { calls: 4, chunksize: 4, failures_are_final: true });
         spec.storage = Some(Locator::new("memory", "bucket"));
-        job = Job::new(spec, Bytes::default(), Owner::Client);
+        job = PoolJob::new(spec, Bytes::default(), JobOwner::Client);
         job.cancel(&[(1, 2)]);
         let mut arguments = PayloadsBuilder::default();
         (0..4).for_each(|_| arguments.end_value());
         let (id, activation) = (job.spec.job, ActivationId(0));
         let run = Run { job: id, activation, offset: 0, chunksize: 4, attempt: 1, first: 0, count: 4 };
         job.given(&Calls { run, batch: 0, queued_at: 0, arguments: arguments.finish() });
-        let bundles = job.bundles.as_mut().expect("it is durable");
+        let commits = job.commits.as_mut().expect("it is durable");
         let mut passed_on = 0;
         for (first, end) in [(0, 1), (2, 4)] {
             for report in failed_together(id, vec![(first, end)], b"e") {
-                let decided = bundles.ended(&report);
+                let decided = commits.ended(&report);
                 assert!(decided.store.is_empty(), "it is no whole chunk");
                 passed_on += decided.pass_on.iter().map(Report::len).sum::<usize>();
             }

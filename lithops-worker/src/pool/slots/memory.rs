@@ -2,19 +2,19 @@
 
 use std::{fs, path::PathBuf, sync::OnceLock};
 
-/// What the platform lets this worker use, where no cgroup says it.
+/// The memory that the platform lets this worker use, where no cgroup says so.
 static LIMIT: OnceLock<u64> = OnceLock::new();
 
-/// The platform lets this worker, with all its sub-workers, use so many bytes.
+/// Says that the platform lets this worker, with all its sub-workers, use this many bytes.
 #[cfg(feature = "lambda")]
 pub(crate) fn limit_to(bytes: u64) {
-    // It does not change while the process lives.
+    // The second of two calls changes nothing: the limit is the same while the process lives.
     let _ = LIMIT.set(bytes);
 }
 
 /// What this worker's cgroup says about memory.
 #[derive(Debug)]
-pub(super) struct Memory {
+pub(in crate::pool) struct Memory {
     events: Option<PathBuf>,
     kills: u64,
     limit: Option<u64>,
@@ -22,7 +22,7 @@ pub(super) struct Memory {
 
 impl Memory {
     /// The memory of this process's cgroup.
-    pub(super) fn of_this_process() -> Self {
+    pub(in crate::pool) fn of_this_process() -> Self {
         let cgroups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let (events, limit) = places(&cgroups);
         let limit =
@@ -34,14 +34,15 @@ impl Memory {
     }
 
     /// Whether the kernel has killed a process of the cgroup since this was last asked.
-    pub(super) fn has_killed(&mut self) -> bool {
+    pub(in crate::pool) fn has_killed(&mut self) -> bool {
         let before = std::mem::replace(&mut self.kills, 0);
         self.kills = self.count();
         self.kills > before
     }
 
-    /// Whether a process of `resident` bytes was about to reach the cgroup's limit.
-    pub(super) fn is_near_limit(&self, resident: u64) -> bool {
+    /// Whether a process of `resident` bytes was about to reach the limit. A tenth is left for growth since it was last
+    /// looked at.
+    pub(in crate::pool) fn is_near_limit(&self, resident: u64) -> bool {
         self.limit.is_some_and(|limit| resident > limit / 10 * 9)
     }
 
@@ -51,14 +52,17 @@ impl Memory {
     }
 }
 
-/// The resident memory of a process, in bytes.
-pub(super) fn resident(pid: u32) -> u64 {
+/// The size of a page in `statm`, on the machines that workers run on.
+const PAGE: u64 = 4096;
+
+/// The resident memory of a process, in bytes; 0 when it has ended.
+pub(in crate::pool) fn resident(pid: u32) -> u64 {
     let pages = fs::read_to_string(format!("/proc/{pid}/statm")).ok();
     let pages = pages.and_then(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok());
-    pages.unwrap_or(0) * 4096
+    pages.unwrap_or(0) * PAGE
 }
 
-/// Where the count of kills and the limit stand, for the second and the first version of cgroups.
+/// The files with the count of kills and with the limit, for the second and the first version of cgroups.
 fn places(cgroups: &str) -> (Option<PathBuf>, Option<PathBuf>) {
     for line in cgroups.lines() {
         let mut parts = line.splitn(3, ':');

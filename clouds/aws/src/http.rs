@@ -23,12 +23,12 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 const CONNECT: Duration = Duration::from_secs(5);
 /// Gateways forget a connection over which nothing has gone for 350 s; a function may run for 900.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
-/// How long a connection is kept that nobody uses; the service closes it some seconds later.
+/// How long an unused connection is kept: the service closes it some seconds later.
 const IDLE: Duration = Duration::from_secs(55);
 
 /// Lets this process have as many connections as the system allows: shells usually allow a thousand, and the system
 /// far more. Returns how many files it may have open.
-pub(crate) fn allow_connections() -> u64 {
+pub fn raise_file_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let most = limit.maximum.unwrap_or(u64::MAX);
     if limit.current.is_some_and(|current| current < most) {

@@ -1,11 +1,11 @@
-//! [`LogPipe`]: what a sub-worker prints, cut at the marks it writes at the end of calls.
+//! [`LogPipe`]: the output of a sub-worker, cut at the marks that it writes at the end of calls.
 //!
-//! A mark is secret random bytes followed by the batch and the index of the call that has ended. The sub-worker
-//! writes it before it reports the call, so that when a report has come, everything its calls printed is in the pipe
-//! and before their marks. A call that printed nothing has no mark.
+//! A mark is secret random bytes, followed by the batch and the index of the call that has ended. The sub-worker writes
+//! the mark before it reports the call. So when a report has come, all output of its calls is in the pipe, before their
+//! marks. A call that printed nothing has no mark.
 //!
-//! While calls run, all but the last byte is taken out of the pipe: a sub-worker sees by the pipe's length, at the
-//! price of one system call, whether anything was printed since the last mark.
+//! While calls run, the worker takes all but the last byte out of the pipe. So a sub-worker can tell by the length of the
+//! pipe, with one system call, whether anything was printed since the last mark.
 
 use std::os::fd::OwnedFd;
 
@@ -19,29 +19,32 @@ use rustix::{
 /// The length of a mark: the secret, the batch, the index.
 pub(crate) const MARK_LEN: usize = 24;
 
-/// A pipe of this size holds what a call prints between two looks at it. The kernel may give less.
+/// The size of the pipe: room for the output of a call between two looks at it. The kernel may give less.
 const PIPE_SIZE: usize = 1 << 20;
 
-/// So many bytes are read at once.
+/// How many bytes are read at once.
 const PART: usize = 256 << 10;
 
-/// The end of a long log that is kept beside its beginning.
+/// How many bytes of the end of a long log are kept beside its beginning: enough for the last error.
 const TAIL: usize = 8 << 10;
+
+/// The limit of output that belongs to no job: before the first call, or of a job that is forgotten.
+pub(in crate::pool) const LIMIT_WITHOUT_JOB: u64 = 1 << 20;
 
 /// The reading end of a sub-worker's output.
 #[derive(Debug)]
-pub(super) struct LogPipe {
+pub(in crate::pool) struct LogPipe {
     pipe: OwnedFd,
     mark: [u8; 16],
-    /// Read and not yet searched to the end: the start of a mark may be in it.
+    /// Bytes that were read and not searched to their end: the start of a mark may be among them.
     unsearched: Vec<u8>,
-    current: Text,
-    ended: Vec<(u32, u32, Text)>,
+    current: LogText,
+    ended: Vec<(u32, u32, LogText)>,
 }
 
-/// What was printed, capped.
+/// Output of one call, with a limit: its head, how many bytes were dropped, and its tail.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Text {
+pub(in crate::pool) struct LogText {
     head: Vec<u8>,
     dropped: u64,
     tail: Vec<u8>,
@@ -49,20 +52,21 @@ pub(super) struct Text {
 
 impl LogPipe {
     /// A pipe whose calls end with `mark`, and its writing end.
-    pub(super) fn create(mark: [u8; 16]) -> io::Result<(Self, OwnedFd)> {
+    pub(in crate::pool) fn create(mark: [u8; 16]) -> io::Result<(Self, OwnedFd)> {
         let (pipe, writing) = pipe_with(PipeFlags::CLOEXEC)?;
-        // Only the reading end must not block; the flag belongs to the end, not to the pipe.
+        // Only the reading end must not block. The flag belongs to the end, not to the pipe, so the writing end is not
+        // affected.
         rustix::fs::fcntl_setfl(&pipe, rustix::fs::OFlags::NONBLOCK)?;
-        // A smaller pipe is slower, not wrong: the limit per user may have been reached.
+        // A smaller pipe is slower, not wrong: the limit of the user for pipes may have been reached.
         let _ = fcntl_setpipe_size(&writing, PIPE_SIZE);
-        let log = Self { pipe, mark, unsearched: Vec::new(), current: Text::default(), ended: Vec::new() };
+        let log = Self { pipe, mark, unsearched: Vec::new(), current: LogText::default(), ended: Vec::new() };
         Ok((log, writing))
     }
 
-    /// Takes out everything up to the last mark, because a report has come. What the next call has printed meanwhile
-    /// is taken too, but for its last byte: the pipe is never empty while there is something to be marked.
-    pub(super) fn drain(&mut self, limit: u64) {
-        // The marks of what was reported are in the pipe already; what comes meanwhile is for another time.
+    /// Takes out all bytes up to the last mark, because a report has come. The output of the next call is taken too, but
+    /// for its last byte: the pipe must not be empty while it has output without a mark.
+    pub(in crate::pool) fn drain(&mut self, limit: u64) {
+        // The marks of the reported calls are in the pipe already; bytes that come meanwhile are for another time.
         let mut left = self.waiting();
         while left > 1 {
             let part = (left - 1).min(PART);
@@ -71,14 +75,14 @@ impl LogPipe {
             }
             left -= part;
         }
-        // The last byte of a mark: with it, everything in the pipe has been marked.
+        // The last byte is that of a mark: with it, all output in the pipe has a mark.
         if left == 1 && self.unsearched.len() == MARK_LEN - 1 && self.unsearched.starts_with(&self.mark) {
             self.read(1, limit);
         }
     }
 
-    /// Takes out all but the last byte, while calls run. Returns whether the pipe was filling up.
-    pub(super) fn relieve(&mut self, limit: u64) -> bool {
+    /// Takes out all but the last byte, while calls run. Returns whether the pipe is filling up: a quarter of it is full.
+    pub(in crate::pool) fn relieve(&mut self, limit: u64) -> bool {
         let waiting = self.waiting();
         let mut left = waiting.saturating_sub(1);
         while left > 0 {
@@ -89,14 +93,14 @@ impl LogPipe {
         waiting > PIPE_SIZE / 4
     }
 
-    /// What the calls whose marks have been seen have printed: batch, index, text.
-    pub(super) fn take_ended(&mut self) -> Vec<(u32, u32, Text)> {
+    /// The output of the calls whose marks have been seen: batch, index, text.
+    pub(in crate::pool) fn take_ended(&mut self) -> Vec<(u32, u32, LogText)> {
         std::mem::take(&mut self.ended)
     }
 
-    /// What was printed since the last mark, of a sub-worker that is dead.
-    pub(super) fn take_rest(&mut self, limit: u64) -> Text {
-        // Something it has left behind may go on writing for ever.
+    /// The output of a dead sub-worker since its last mark.
+    pub(in crate::pool) fn take_rest(&mut self, limit: u64) -> LogText {
+        // Only the bytes that are there now: a process that it has left behind may go on writing for ever.
         let mut left = self.waiting();
         while left > 0 && self.read(left.min(PART), limit) {
             left -= left.min(PART);
@@ -137,7 +141,7 @@ impl LogPipe {
             self.ended.push((batch, index, std::mem::take(&mut self.current)));
             from = at + MARK_LEN;
         }
-        // What cannot be the start of a mark any more is text.
+        // Bytes that cannot be the start of a mark any more are text.
         let text = self.unsearched.len().saturating_sub(MARK_LEN - 1).max(from);
         let cut = memmem::find(&self.unsearched[from..], &self.mark).map_or(text, |at| from + at);
         self.current.push(&self.unsearched[from..cut], limit);
@@ -145,14 +149,15 @@ impl LogPipe {
     }
 }
 
-impl Text {
+impl LogText {
     fn push(&mut self, bytes: &[u8], limit: u64) {
         let room = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(self.head.len() + TAIL);
         let (head, rest) = bytes.split_at(room.min(bytes.len()));
-        // Once something went to the tail, the head is closed: the order would be wrong otherwise.
+        // Once bytes have gone to the tail the head takes no more: the order would be wrong otherwise.
         let (head, rest) = if self.tail.is_empty() { (head, rest) } else { (&bytes[..0], bytes) };
         self.head.extend_from_slice(head);
         self.tail.extend_from_slice(rest);
+        // At twice its size, so that each byte is moved once at most.
         if self.tail.len() > 2 * TAIL {
             let excess = self.tail.len() - TAIL;
             self.tail.drain(..excess);
@@ -160,12 +165,12 @@ impl Text {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::pool) fn is_empty(&self) -> bool {
         self.head.is_empty() && self.tail.is_empty()
     }
 
-    /// Head, number of bytes left out, tail.
-    pub(super) fn into_parts(mut self) -> (Bytes, u64, Bytes) {
+    /// Head, number of bytes that were dropped, tail.
+    pub(in crate::pool) fn into_parts(mut self) -> (Bytes, u64, Bytes) {
         if self.dropped == 0 {
             self.head.append(&mut self.tail);
         }
@@ -173,7 +178,7 @@ impl Text {
     }
 
     /// The last lines, for an error message.
-    pub(super) fn last_words(&self) -> String {
+    pub(in crate::pool) fn last_words(&self) -> String {
         let last = if self.tail.is_empty() { &self.head } else { &self.tail };
         String::from_utf8_lossy(&last[last.len().saturating_sub(1000)..]).trim().to_owned()
     }
@@ -255,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_long_log_keeps_its_head_and_its_tail_and_counts_the_rest() {
-        let mut text = Text::default();
+        let mut text = LogText::default();
         for number in 0..20_000 {
             text.push(format!("{number:07}\n").as_bytes(), 64 << 10);
         }

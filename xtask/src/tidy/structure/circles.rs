@@ -2,71 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::{finding::Finding, imports::Crate, tree::Tree};
+use super::imports::Crate;
+use crate::tidy::{finding::Finding, tree::Tree};
 
 /// The crates that are looked at.
 const SOURCES: &[&str] = &["lithops-core/src", "lithops-worker/src"];
 
 /// Imports that still close a circle: of the first file, from the second. One that closes none is an error, so that the
 /// list only gets shorter.
-const EXCEPTIONS: &[(&str, &str)] = &[
-    ("lithops-core/src/compute/descriptor.rs", "lithops-core/src/plugin/load.rs"),
-    ("lithops-core/src/config/layers.rs", "lithops-core/src/config/trust.rs"),
-    ("lithops-core/src/config/section.rs", "lithops-core/src/config/layers.rs"),
-    ("lithops-core/src/error/operation.rs", "lithops-core/src/error/call.rs"),
-    ("lithops-core/src/executor/builder.rs", "lithops-core/src/executor/client.rs"),
-    ("lithops-core/src/executor/call.rs", "lithops-core/src/executor/client.rs"),
-    ("lithops-core/src/executor/client.rs", "lithops-core/src/executor/map_reduce.rs"),
-    ("lithops-core/src/executor/driver/looks.rs", "lithops-core/src/executor/driver/run.rs"),
-    ("lithops-core/src/executor/futures.rs", "lithops-core/src/executor/decode.rs"),
-    ("lithops-core/src/executor/map.rs", "lithops-core/src/executor/client.rs"),
-    ("lithops-core/src/executor/parcels.rs", "lithops-core/src/executor/client.rs"),
-    ("lithops-core/src/executor/pursuit.rs", "lithops-core/src/executor/gathering.rs"),
-    ("lithops-core/src/fleet/launch.rs", "lithops-core/src/protocol/job.rs"),
-    ("lithops-core/src/function/reserved.rs", "lithops-core/src/function/context.rs"),
-    ("lithops-core/src/function/reserved.rs", "lithops-core/src/function/signature.rs"),
-    ("lithops-core/src/function/shared.rs", "lithops-core/src/function/signature.rs"),
-    ("lithops-core/src/function/signature.rs", "lithops-core/src/function/input.rs"),
-    ("lithops-core/src/job/state.rs", "lithops-core/src/executor/leftover.rs"),
-    ("lithops-core/src/job/state.rs", "lithops-core/src/job/event.rs"),
-    ("lithops-core/src/journal/contents.rs", "lithops-core/src/journal/record.rs"),
-    ("lithops-core/src/journal/owner.rs", "lithops-core/src/journal/host.rs"),
-    ("lithops-core/src/parcel/object.rs", "lithops-core/src/journal/contents.rs"),
-    ("lithops-core/src/partition/place.rs", "lithops-core/src/partition/http.rs"),
-    ("lithops-core/src/partition/source.rs", "lithops-core/src/function/input.rs"),
-    ("lithops-core/src/plan/numbers.rs", "lithops-core/src/plan/advice.rs"),
-    ("lithops-core/src/plan/numbers.rs", "lithops-core/src/plan/explanation.rs"),
-    ("lithops-core/src/plugin/abi.rs", "lithops-core/src/plugin/export.rs"),
-    ("lithops-core/src/plugin/abi.rs", "lithops-core/src/plugin/guest.rs"),
-    ("lithops-core/src/plugin/load.rs", "lithops-core/src/plugin/remote.rs"),
-    ("lithops-core/src/protocol/channel.rs", "lithops-core/src/protocol/frame.rs"),
-    ("lithops-core/src/protocol/channel.rs", "lithops-core/src/protocol/outbox.rs"),
-    ("lithops-core/src/storage/client.rs", "lithops-core/src/compute/descriptor.rs"),
-    ("lithops-core/src/storage/files.rs", "lithops-core/src/storage/client.rs"),
-    ("lithops-core/src/storage/local.rs", "lithops-core/src/storage/objects.rs"),
-    ("lithops-core/src/storage/memory.rs", "lithops-core/src/storage/objects.rs"),
-    ("lithops-core/src/value/access.rs", "lithops-core/src/value/decoder.rs"),
-    ("lithops-core/src/value/encoder.rs", "lithops-core/src/value/compound.rs"),
-    ("lithops-core/src/value/stack.rs", "lithops-core/src/value/error.rs"),
-    ("lithops-worker/src/door/pull/serve.rs", "lithops-worker/src/door/pull/search.rs"),
-    ("lithops-worker/src/entry.rs", "lithops-worker/src/door/lambda/serve.rs"),
-    ("lithops-worker/src/entry.rs", "lithops-worker/src/door/stdio.rs"),
-    ("lithops-worker/src/entry.rs", "lithops-worker/src/lifeline.rs"),
-    ("lithops-worker/src/entry.rs", "lithops-worker/src/sub_worker/serve.rs"),
-    ("lithops-worker/src/pool/deadline.rs", "lithops-worker/src/pool/sharing.rs"),
-    ("lithops-worker/src/pool/deadline.rs", "lithops-worker/src/pool/state.rs"),
-    ("lithops-worker/src/pool/job.rs", "lithops-worker/src/pool/parcels.rs"),
-    ("lithops-worker/src/pool/nesting.rs", "lithops-worker/src/pool/sharing.rs"),
-    ("lithops-worker/src/pool/nesting.rs", "lithops-worker/src/pool/state.rs"),
-    ("lithops-worker/src/pool/parcels.rs", "lithops-worker/src/pool/state.rs"),
-    ("lithops-worker/src/pool/sharing.rs", "lithops-worker/src/pool/state.rs"),
-];
+const EXCEPTIONS: &[(&str, &str)] = &[];
 
 /// For each file, the files from which it imports, and the line of the first such import.
 type Graph<'a> = BTreeMap<&'a str, BTreeMap<&'a str, usize>>;
 
 /// Checks the imports between the files of each crate.
-pub(super) fn check(tree: &Tree) -> Vec<Finding> {
+pub(in crate::tidy) fn check(tree: &Tree) -> Vec<Finding> {
     check_except(tree, EXCEPTIONS)
 }
 
@@ -90,7 +40,7 @@ fn check_except(tree: &Tree, exceptions: &[(&str, &str)]) -> Vec<Finding> {
             graph.get(from).is_some_and(|others| others.contains_key(to)) && way(&graph, to, from).is_some();
         if !closes {
             let message = format!("`{from}` and `{to}` are in no circle any more: take the exception out");
-            findings.push(Finding::error("xtask/src/tidy/circles.rs", 1, message));
+            findings.push(Finding::error("xtask/src/tidy/structure/circles.rs", 1, message));
         }
     }
     for (from, to) in exceptions {

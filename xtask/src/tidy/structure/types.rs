@@ -2,36 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::{finding::Finding, imports::without_tests, source::code, tree::Tree};
+use super::imports::without_tests;
+use crate::tidy::{finding::Finding, source::code, tree::Tree};
 
 const SOURCES: &str = "lithops-core/src/";
 
 /// Names that may stand for several types, and how many. Fewer are an error, so that the list only gets shorter.
-const EXCEPTIONS: &[(&str, usize)] = &[
-    ("Target", 2),
-    ("Running", 2),
-    ("Bundle", 2),
-    ("Part", 2),
-    ("Answer", 2),
-    ("Heart", 2),
-    ("Found", 5),
-    ("Known", 2),
-    ("Watch", 2),
-    ("Severity", 2),
-    ("Source", 3),
-    ("Processes", 2),
-    ("Workers", 2),
-    ("Status", 3),
-    ("Entry", 2),
-    ("Error", 2),
-    ("Prepared", 2),
-    ("Run", 2),
-    ("Place", 2),
-    ("Described", 2),
-];
+const EXCEPTIONS: &[(&str, usize)] = &[("Error", 2), ("Workers", 2)];
 
 /// Checks the types of the core.
-pub(super) fn check(tree: &Tree) -> Vec<Finding> {
+pub(in crate::tidy) fn check(tree: &Tree) -> Vec<Finding> {
     check_except(tree, EXCEPTIONS)
 }
 
@@ -58,7 +38,7 @@ fn check_except(tree: &Tree, exceptions: &[(&str, usize)]) -> Vec<Finding> {
         let count = places.get(*name).map_or(0, Vec::len);
         if count < *most && !places.is_empty() {
             let message = format!("`{name}` stands for {count} types: change the exception");
-            findings.push(Finding::error("xtask/src/tidy/types.rs", 1, message));
+            findings.push(Finding::error("xtask/src/tidy/structure/types.rs", 1, message));
         }
     }
     findings

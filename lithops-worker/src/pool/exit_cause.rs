@@ -4,9 +4,9 @@
 //! |---|---|
 //! | an exit code, or a signal that a program brings on itself (SEGV, BUS, ILL, ABRT, FPE, and others) | its own failure, `Crashed` |
 //! | SIGKILL or SIGTERM that the pool did not send | `OutOfMemory` when the cgroup's count or the sampled memory says so, else a loss that is not its fault |
-//! | it closed its channel, or became another program, and went on | its own failure, `Crashed` |
-//! | nobody can say how it ended | a loss that is not its fault |
-//! | the pool ended it | `TimedOut` or `Cancelled`; when the worker's time is over, another try if it has not had all of that |
+//! | the process closed its channel, or became another program, and went on | its own failure, `Crashed` |
+//! | it is not known how the process ended | a loss that is not its fault |
+//! | the pool ended the process | `TimedOut` or `Cancelled`; when the worker's time is over, another try for a call that has not had nearly all of that time |
 
 use std::time::Duration;
 
@@ -14,66 +14,70 @@ use lithops_core::{
     error::{CallError, CallErrorKind, Error, ErrorKind},
     protocol::Tag,
 };
+use rustix::process::Signal;
 
-const SIGABRT: i32 = 6;
-const SIGBUS: i32 = 7;
-const SIGFPE: i32 = 8;
-const SIGILL: i32 = 4;
-const SIGKILL: i32 = 9;
-const SIGSEGV: i32 = 11;
-const SIGTERM: i32 = 15;
+/// The signals by which others end a process: the kernel for want of memory, an administrator, a container.
+const KILL: i32 = Signal::KILL.as_raw();
+const TERM: i32 = Signal::TERM.as_raw();
 
-/// What a call gets whose process had no channel any more.
+/// The message for a call that has taken the channel from its process.
 pub(super) const SILENT: &str = "its process closed the descriptors that sub-workers report through, or became another \
                                  program: a call may close only what it has opened";
-/// What a call gets that has overwritten what it shares with the worker.
+/// The message for a call that has overwritten memory that its sub-worker shares with the worker.
 pub(super) const DAMAGED: &str = "it overwrote memory that its sub-worker shares with the worker, or wrote into the \
                                   channel between them: is there a stray pointer in unsafe code?";
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exit {
+    /// By itself, with this exit code.
     Code(i32),
+    /// By this signal.
     Signal(i32),
-    /// It had closed its channel, went on, and was ended for that.
+    /// The process had closed its channel, went on, and was ended for that.
     Silent,
-    /// It has ended, and nobody can say how.
+    /// The process has ended, and it is not known how.
     Unknown,
 }
 
 /// Why the pool has ended a sub-worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(super) enum EndReason {
+    /// A call ran longer than the timeout of its job.
     TimedOut(Duration),
+    /// The client has cancelled the running call.
     Cancelled,
-    /// What it says, or what stands in the page it shares, cannot be.
+    /// Its frames or its ledger say something that cannot be.
     Damaged,
-    /// The platform lets it run no longer than this.
+    /// The running call has had nearly all of this time, and the platform gives no more.
     Deadline(Duration),
-    /// The same, and it began late: it may end when it is given all of that.
+    /// The platform's time is over, and the running call began late: it gets another try.
     CutShort,
 }
 
-/// What is known of a death besides the exit itself.
+/// What is known of the end of a process besides the exit itself.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Evidence {
-    pub(super) ending: Option<Ending>,
+    /// Why the pool has ended the process because of the running call.
+    pub(super) ending: Option<EndReason>,
+    /// Whether the kernel killed a process of the cgroup, or this one was near the limit.
     pub(super) out_of_memory: bool,
+    /// Its resident memory when that was last read, in bytes.
     pub(super) resident: u64,
 }
 
-/// What the running call gets.
+/// The outcome of the running call.
 pub(super) fn judge(exit: Exit, evidence: Evidence) -> (Tag, CallError) {
     if let Some(ending) = evidence.ending {
         return match ending {
-            Ending::TimedOut(limit) => (
+            EndReason::TimedOut(limit) => (
                 Tag::Failed,
                 CallError::new(
                     CallErrorKind::TimedOut,
                     format!("it ran longer than its timeout of {limit:?}"),
                 ),
             ),
-            Ending::Deadline(limit) => (
+            EndReason::Deadline(limit) => (
                 Tag::Failed,
                 CallError::new(
                     CallErrorKind::TimedOut,
@@ -82,25 +86,25 @@ pub(super) fn judge(exit: Exit, evidence: Evidence) -> (Tag, CallError) {
                     ),
                 ),
             ),
-            // A loss, so that it is not begun again for ever; this is what it gets in the end.
-            Ending::CutShort => (
+            // A loss, because the tries after a loss are limited. The message is what the call gets after the last.
+            EndReason::CutShort => (
                 Tag::Lost,
                 CallError::new(
                     CallErrorKind::TimedOut,
                     "its worker's time was over each time before it ended",
                 ),
             ),
-            Ending::Damaged => {
+            EndReason::Damaged => {
                 let kind = CallErrorKind::Crashed { signal: None, exit_code: None };
                 (Tag::Failed, CallError::new(kind, DAMAGED))
             }
-            Ending::Cancelled => {
+            EndReason::Cancelled => {
                 (Tag::Failed, CallError::new(CallErrorKind::Cancelled, "it was ended while it ran"))
             }
         };
     }
     match exit {
-        Exit::Signal(SIGKILL | SIGTERM) if evidence.out_of_memory => {
+        Exit::Signal(KILL | TERM) if evidence.out_of_memory => {
             let used = match evidence.resident >> 20 {
                 0 => String::new(),
                 megabytes => format!("; it was last seen using {megabytes} MiB"),
@@ -108,8 +112,8 @@ pub(super) fn judge(exit: Exit, evidence: Evidence) -> (Tag, CallError) {
             let message = format!("the kernel killed its sub-worker for want of memory{used}");
             (Tag::Failed, CallError::new(CallErrorKind::OutOfMemory, message))
         }
-        Exit::Signal(signal @ (SIGKILL | SIGTERM)) => {
-            // The kind is what the call gets when its budget for losses is used up.
+        Exit::Signal(signal @ (KILL | TERM)) => {
+            // The kind and the message are what the call gets when its tries after losses are used up.
             let kind = CallErrorKind::Crashed { signal: Some(signal), exit_code: None };
             (
                 Tag::Lost,
@@ -135,7 +139,7 @@ pub(super) fn judge(exit: Exit, evidence: Evidence) -> (Tag, CallError) {
     }
 }
 
-/// What calls get of which nobody can say whether they have run, because the page that tells was overwritten.
+/// The error of calls of which it is not known whether they have run, because the ledger was overwritten.
 pub(super) fn untold() -> CallError {
     CallError::new(
         CallErrorKind::WorkerLost,
@@ -143,7 +147,7 @@ pub(super) fn untold() -> CallError {
     )
 }
 
-/// What a call gets whose sub-worker was ended for what came over its channel.
+/// The outcome of the running call when the sub-worker was ended because its channel could not be read.
 pub(super) fn unheard(error: &Error) -> (Tag, CallError) {
     if error.kind() == ErrorKind::Unexpected {
         let kind = CallErrorKind::Crashed { signal: None, exit_code: None };
@@ -153,21 +157,22 @@ pub(super) fn unheard(error: &Error) -> (Tag, CallError) {
     (Tag::Lost, CallError::new(CallErrorKind::WorkerLost, message))
 }
 
-/// What a call gets that had ended, but whose outcome was not yet sent when its sub-worker died.
+/// The error of a call that had ended, and whose outcome was not sent yet when its sub-worker died.
 pub(super) fn unreported() -> CallError {
     CallError::new(CallErrorKind::WorkerLost, "its outcome was lost with its sub-worker")
 }
 
+/// The name of a signal, for those that people know by name, and its number.
 fn name(signal: i32) -> String {
-    let name = match signal {
-        SIGILL => "SIGILL",
-        SIGABRT => "SIGABRT",
-        SIGBUS => "SIGBUS",
-        SIGFPE => "SIGFPE",
-        SIGKILL => "SIGKILL",
-        SIGSEGV => "SIGSEGV",
-        SIGTERM => "SIGTERM",
-        other => return format!("signal {other}"),
+    let name = match Signal::from_named_raw(signal) {
+        Some(Signal::ILL) => "SIGILL",
+        Some(Signal::ABORT) => "SIGABRT",
+        Some(Signal::BUS) => "SIGBUS",
+        Some(Signal::FPE) => "SIGFPE",
+        Some(Signal::KILL) => "SIGKILL",
+        Some(Signal::SEGV) => "SIGSEGV",
+        Some(Signal::TERM) => "SIGTERM",
+        _ => return format!("signal {signal}"),
     };
     format!("{name} (signal {signal})")
 }
@@ -180,7 +185,8 @@ mod tests {
     fn the_cause_table() {
         let crashed = |signal, exit_code| CallErrorKind::Crashed { signal, exit_code };
         let plain = Evidence::default();
-        for signal in [SIGSEGV, SIGBUS, SIGILL, SIGABRT, SIGFPE] {
+        for signal in [Signal::SEGV, Signal::BUS, Signal::ILL, Signal::ABORT, Signal::FPE].map(Signal::as_raw)
+        {
             let (tag, error) = judge(Exit::Signal(signal), plain);
             assert_eq!((tag, error.kind()), (Tag::Failed, &crashed(Some(signal), None)));
         }
@@ -188,27 +194,30 @@ mod tests {
         assert_eq!((tag, error.kind()), (Tag::Failed, &crashed(None, Some(3))));
         let (tag, error) = judge(Exit::Code(0), plain);
         assert_eq!((tag, error.kind()), (Tag::Failed, &crashed(None, Some(0))));
-        let (tag, error) = judge(Exit::Signal(SIGKILL), plain);
-        assert_eq!((tag, error.kind()), (Tag::Lost, &crashed(Some(SIGKILL), None)));
+        let (tag, error) = judge(Exit::Signal(KILL), plain);
+        assert_eq!((tag, error.kind()), (Tag::Lost, &crashed(Some(KILL), None)));
         let memory = Evidence { out_of_memory: true, resident: 300 << 20, ..plain };
-        let (tag, error) = judge(Exit::Signal(SIGKILL), memory);
+        let (tag, error) = judge(Exit::Signal(KILL), memory);
         assert_eq!((tag, error.kind()), (Tag::Failed, &CallErrorKind::OutOfMemory));
         assert!(error.message().contains("300 MiB"), "{error}");
-        assert_eq!(judge(Exit::Signal(SIGSEGV), memory).1.kind(), &crashed(Some(SIGSEGV), None));
-        let timed_out = Evidence { ending: Some(Ending::TimedOut(Duration::from_secs(1))), ..memory };
-        assert_eq!(judge(Exit::Signal(SIGKILL), timed_out).1.kind(), &CallErrorKind::TimedOut);
+        assert_eq!(
+            judge(Exit::Signal(Signal::SEGV.as_raw()), memory).1.kind(),
+            &crashed(Some(Signal::SEGV.as_raw()), None)
+        );
+        let timed_out = Evidence { ending: Some(EndReason::TimedOut(Duration::from_secs(1))), ..memory };
+        assert_eq!(judge(Exit::Signal(KILL), timed_out).1.kind(), &CallErrorKind::TimedOut);
         let (tag, error) = judge(Exit::Silent, plain);
         assert_eq!((tag, error.kind()), (Tag::Failed, &crashed(None, None)));
         assert_eq!(judge(Exit::Unknown, plain).0, Tag::Lost, "it need not be the call's fault");
-        let damaged = Evidence { ending: Some(Ending::Damaged), ..plain };
-        let (tag, error) = judge(Exit::Signal(SIGKILL), damaged);
+        let damaged = Evidence { ending: Some(EndReason::Damaged), ..plain };
+        let (tag, error) = judge(Exit::Signal(KILL), damaged);
         assert_eq!((tag, error.kind()), (Tag::Failed, &crashed(None, None)));
-        let deadline = Evidence { ending: Some(Ending::Deadline(Duration::from_secs(5))), ..plain };
-        let (tag, error) = judge(Exit::Signal(SIGKILL), deadline);
+        let deadline = Evidence { ending: Some(EndReason::Deadline(Duration::from_secs(5))), ..plain };
+        let (tag, error) = judge(Exit::Signal(KILL), deadline);
         assert_eq!((tag, error.kind()), (Tag::Failed, &CallErrorKind::TimedOut));
-        let cut = Evidence { ending: Some(Ending::CutShort), ..plain };
-        assert_eq!(judge(Exit::Signal(SIGKILL), cut).0, Tag::Lost);
-        let cancelled = Evidence { ending: Some(Ending::Cancelled), ..plain };
-        assert_eq!(judge(Exit::Signal(SIGTERM), cancelled).1.kind(), &CallErrorKind::Cancelled);
+        let cut = Evidence { ending: Some(EndReason::CutShort), ..plain };
+        assert_eq!(judge(Exit::Signal(KILL), cut).0, Tag::Lost);
+        let cancelled = Evidence { ending: Some(EndReason::Cancelled), ..plain };
+        assert_eq!(judge(Exit::Signal(TERM), cancelled).1.kind(), &CallErrorKind::Cancelled);
     }
 }

@@ -1,10 +1,11 @@
-//! What happens to a slot, as it reaches the dispatcher.
+//! What happens to a slot, as it reaches the dispatcher: frames of the sub-worker and of executors inside of its calls,
+//! and its end.
 
 use std::{io, os::fd::OwnedFd, process::Child, time::Duration};
 
 use lithops_core::{
     error::Error,
-    protocol::{Frame, FrameReader, Incoming, Outbox},
+    protocol::{self, Frame, FrameReader, Incoming, Outbox},
 };
 use rustix::{
     io::Errno,
@@ -12,51 +13,56 @@ use rustix::{
 };
 use tokio::{
     io::{Interest, unix::AsyncFd},
+    net::UnixStream,
     sync::mpsc,
     time,
 };
 
-use super::{cause::Exit, offspring};
-use crate::processes::end_group;
+use super::offspring;
+use crate::{pool::exit_cause::Exit, processes::end_group};
 
 /// Something that happened to a slot.
 #[derive(Debug)]
-pub(super) struct SlotEvent {
-    pub(super) slot: u64,
-    pub(super) kind: SlotEventKind,
+pub(in crate::pool) struct SlotEvent {
+    pub(in crate::pool) slot: u64,
+    pub(in crate::pool) kind: SlotEventKind,
 }
 
 #[derive(Debug)]
-pub(super) enum SlotEventKind {
+pub(in crate::pool) enum SlotEventKind {
     Frame(Frame),
-    /// An executor inside of its call has spoken for the first time; what it is told goes here.
+    /// An executor inside of its call has sent something for the first time. Frames for such executors go here.
     NestedOpened(Outbox),
     /// A frame of such an executor.
     NestedFrame(Frame),
-    /// Nothing more will come of such executors.
+    /// The socket of such executors is closed.
     NestedClosed,
-    /// The sub-worker has ended, and its process group with it; it was ended for what came over its channel, if there
-    /// is an error.
+    /// The sub-worker has ended, and its process group with it. With an error, it was ended because its channel could
+    /// not be read.
     Exited(Exit, Option<Error>),
 }
 
-/// A sub-worker that has closed its channel is ending; longer than this it may not take.
+/// How long a sub-worker that has closed its channel may take to end: user code may run at its exit.
 const LAST_MOMENTS: Duration = Duration::from_secs(2);
 
-/// Forwards what a sub-worker sends, and at last how it ended.
-pub(super) async fn watch(
+/// How often an ending process is asked for, at first and later.
+const SHORTEST_PAUSE: Duration = Duration::from_micros(200);
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+
+/// Forwards the frames of a sub-worker, and at last how it ended.
+pub(in crate::pool) async fn watch(
     slot: u64,
     mut child: Child,
     mut frames: FrameReader<Incoming>,
     events: mpsc::UnboundedSender<SlotEvent>,
 ) {
     let send = |kind| {
-        // The dispatcher is gone when the worker ends; nobody needs to know any more.
+        // The dispatcher is gone when the worker ends: then no event matters.
         let _ = events.send(SlotEvent { slot, kind });
     };
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a child has a number");
-    // Its end of the channel may be open in processes that it has left. Without a descriptor for this, the end of the
-    // channel must do.
+    // Processes that the sub-worker has left behind may hold its end of the channel open, so that the process itself is
+    // watched. Where no descriptor is left for that, the end of the channel must do.
     let handle = pidfd_open(pid, PidfdFlags::empty()).ok().and_then(|handle| watched(handle).ok());
     let mut has_ended = false;
     let broken = loop {
@@ -73,19 +79,40 @@ pub(super) async fn watch(
             }
         }
     };
-    // Who cannot be heard any more is as good as dead.
+    // A sub-worker whose channel cannot be read is of no use any more.
     let at_once = broken.is_some() && !has_ended;
     if at_once {
         end_group(pid, Signal::KILL);
     }
     let exit = reap(pid, &mut child).await;
-    // What the dead have sent last may be cut short.
+    // The last frame of a process that has died by itself may be cut short: that is no error of its own.
     let broken = broken.filter(|_| at_once && exit == Exit::Signal(Signal::KILL.as_raw()));
     send(SlotEventKind::Exited(exit, broken));
 }
 
-/// Whether an error only says that the other side is gone, in the middle of a frame or with frames that it has not
-/// read.
+/// Forwards the frames of executors inside of a slot's calls. Most calls have none: the buffers are made when the first
+/// byte comes.
+pub(super) async fn listen(slot: u64, channel: UnixStream, events: mpsc::UnboundedSender<SlotEvent>) {
+    if channel.readable().await.is_err() {
+        return;
+    }
+    let send = |kind| {
+        // As above.
+        let _ = events.send(SlotEvent { slot, kind });
+    };
+    let Ok((mut frames, outbox)) = channel.into_std().map_err(Error::from).and_then(protocol::channel) else {
+        return;
+    };
+    let Ok(Some(first)) = frames.next().await else { return };
+    send(SlotEventKind::NestedOpened(outbox));
+    send(SlotEventKind::NestedFrame(first));
+    while let Ok(Some(frame)) = frames.next().await {
+        send(SlotEventKind::NestedFrame(frame));
+    }
+    send(SlotEventKind::NestedClosed);
+}
+
+/// Whether an error only says that the other side is gone: in the middle of a frame, or with frames unread.
 fn is_end(error: &Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
 
@@ -102,16 +129,17 @@ fn watched(handle: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 /// Waits until the process has ended.
 async fn ended(handle: Option<&AsyncFd<OwnedFd>>) {
     match handle {
-        // It is readable from then on.
+        // A descriptor of a process is readable from its end on.
         Some(handle) if handle.readable().await.is_ok() => {}
         _ => std::future::pending().await,
     }
 }
 
-/// Waits for the process, ends what it has left behind, and only then lets its number go.
+/// Waits for the process to end, ends what it has left behind, and only then lets the system reuse its number.
 async fn reap(pid: Pid, child: &mut Child) -> Exit {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
-    let mut pause = Duration::from_micros(200);
+    // Most have ended before they are waited for; the others are asked for ever more seldom.
+    let mut pause = SHORTEST_PAUSE;
     let mut waited = Duration::ZERO;
     let mut silenced = false;
     let exit = loop {
@@ -125,26 +153,26 @@ async fn reap(pid: Pid, child: &mut Child) -> Exit {
                 };
             }
             Ok(None) | Err(Errno::INTR) => {}
-            // Somebody else has reaped it: its number, and that of its group, may be another's by now.
+            // Something else in this process has reaped it: the number may be that of another process or group by now.
             Err(_) => {
                 offspring::reaped(pid);
                 return Exit::Unknown;
             }
         }
         if waited > LAST_MOMENTS {
-            // It has closed its channel and goes on: it must not run for ever unseen.
+            // The process has closed its channel and goes on: it must not run for ever unseen.
             silenced = true;
             offspring::is_to_end(pid);
             end_group(pid, Signal::KILL);
         }
         time::sleep(pause).await;
         waited += pause;
-        pause = (pause * 2).min(Duration::from_millis(20));
+        pause = (pause * 2).min(LONGEST_PAUSE);
     };
     // The group is gone when nothing was left behind.
     end_group(pid, Signal::KILL);
     offspring::end_left_behind(pid);
-    // It has ended: this only lets the number go.
+    // The process has ended: this only lets the number go.
     let _ = child.wait();
     offspring::reaped(pid);
     exit

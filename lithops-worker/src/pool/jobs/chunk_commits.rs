@@ -1,5 +1,5 @@
-//! [`Bundles`]: the outcomes of a durable job, kept until those of a whole chunk are there, stored, and only then
-//! reported.
+//! [`ChunkCommits`]: the outcomes of a durable job. They are kept until a whole chunk has ended, stored together, and
+//! only then reported.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -11,12 +11,12 @@ use lithops_core::{
     tracker::Ranges,
 };
 
-/// What this worker has of the chunks of one durable job.
+/// The chunks of one durable job that this worker has calls of.
 ///
-/// A chunk is stored here when all its calls have ended here and none of them is to be tried again. In every other
-/// case what is known of it goes to the client as it is, and the client stores the chunk once it is whole.
+/// This worker stores a chunk when all calls of the chunk have ended here and none of them is to be tried again. In every
+/// other case the outcomes go to the client as they are, and the client stores the chunk once it is whole.
 #[derive(Debug)]
-pub(super) struct Bundles {
+pub(in crate::pool) struct ChunkCommits {
     spec: DurableSpec,
     journal: Arc<Result<Journal>>,
     chunks: HashMap<u64, Chunk>,
@@ -27,33 +27,33 @@ struct Chunk {
     /// The calls that were given to this worker and have not been reported.
     open: Ranges,
     bundle: ChunkOutcomes,
-    /// How many outcomes the bundle has.
-    there: u64,
-    /// Something of it went to the client as it is.
+    /// How many outcomes the chunk has had here.
+    ended: u64,
+    /// Whether some of them went to the client as they are: the client stores the chunk then.
     passed_on: bool,
 }
 
-/// What to do with outcomes.
+/// What is to be done with outcomes.
 #[derive(Debug, Default)]
-pub(super) struct Decided {
-    /// Report these as they are.
-    pub(super) pass_on: Vec<Report>,
-    /// Store these.
-    pub(super) store: Vec<Whole>,
+pub(in crate::pool) struct Decision {
+    /// To be reported as they are.
+    pub(in crate::pool) pass_on: Vec<Report>,
+    /// To be stored.
+    pub(in crate::pool) store: Vec<WholeChunk>,
 }
 
-/// All outcomes of a chunk.
+/// All outcomes of a chunk, to be stored.
 #[derive(Debug)]
-pub(super) struct Whole {
+pub(in crate::pool) struct WholeChunk {
     journal: Arc<Result<Journal>>,
     chunk: u64,
     calls: (u64, u64),
     bundle: ChunkOutcomes,
 }
 
-impl Bundles {
-    /// Those of a job, if it is durable.
-    pub(super) fn of(job: &JobSpec) -> Option<Self> {
+impl ChunkCommits {
+    /// The chunks of a job; `None` when it is not durable.
+    pub(in crate::pool) fn of(job: &JobSpec) -> Option<Self> {
         let spec = job.durable.clone()?;
         let locator = job.storage.as_ref()?;
         let storage = StorageClient::connect(locator);
@@ -61,24 +61,24 @@ impl Bundles {
         Some(Self { spec, journal: Arc::new(journal), chunks: HashMap::new() })
     }
 
-    /// Calls were given to this worker.
-    pub(super) fn given(&mut self, calls: &Calls) {
+    /// Takes in that calls were given to this worker.
+    pub(in crate::pool) fn given(&mut self, calls: &Calls) {
         for (chunk, first, end) in self.parts(calls.run.first, calls.run.end()) {
             self.chunks.entry(chunk).or_default().open.insert(first, end);
         }
     }
 
-    /// Calls have printed something.
-    pub(super) fn printed(&mut self, entry: &LogEntry) {
+    /// Takes in the output of a call.
+    pub(in crate::pool) fn printed(&mut self, entry: &LogEntry) {
         let chunk = entry.call / self.spec.chunksize.max(1);
         if let Some(chunk) = self.chunks.get_mut(&chunk) {
             chunk.bundle.logs.push(entry.clone());
         }
     }
 
-    /// Calls have ended.
-    pub(super) fn ended(&mut self, report: &Report) -> Decided {
-        let mut decided = Decided::default();
+    /// Takes in outcomes, and says what is to be done with those that are complete.
+    pub(in crate::pool) fn ended(&mut self, report: &Report) -> Decision {
+        let mut decided = Decision::default();
         let run = report.header.run;
         for (number, first, end) in self.parts(run.first, run.end()) {
             let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
@@ -91,10 +91,11 @@ impl Bundles {
             let chunk = self.chunks.entry(number).or_default();
             chunk.open.remove(first, end);
             chunk.bundle.reports.push(part);
-            chunk.there += end - first;
+            chunk.ended += end - first;
             chunk.passed_on |= !final_tags;
             let calls = calls_of(&self.spec, number);
-            let is_whole = chunk.there == calls.1 - calls.0;
+            let is_whole = chunk.ended == calls.1 - calls.0;
+            // Also when all calls that came here have ended, and the others of the chunk are with another worker.
             if chunk.passed_on || chunk.open.is_empty() && !is_whole {
                 chunk.passed_on = true;
                 decided.pass_on.append(&mut chunk.bundle.reports);
@@ -105,14 +106,15 @@ impl Bundles {
             {
                 chunk.bundle.reports.sort_unstable_by_key(|report| report.header.run.first);
                 let journal = Arc::clone(&self.journal);
-                decided.store.push(Whole { journal, chunk: number, calls, bundle: chunk.bundle });
+                decided.store.push(WholeChunk { journal, chunk: number, calls, bundle: chunk.bundle });
             }
         }
         decided
     }
 
-    /// Calls will not be reported: they are not to be run any more, whether they have been begun or not.
-    pub(super) fn cancelled(&mut self, calls: &[(u64, u64)]) -> Vec<Report> {
+    /// Takes in that calls are cancelled, and so will not be reported. Returns what is to be reported of their chunks:
+    /// these will never be whole here.
+    pub(in crate::pool) fn cancelled(&mut self, calls: &[(u64, u64)]) -> Vec<Report> {
         let mut pass_on = Vec::new();
         for chunk in self.chunks.values_mut() {
             let held: u64 = calls.iter().map(|(first, end)| chunk.open.remove(*first, *end)).sum();
@@ -125,7 +127,7 @@ impl Bundles {
         pass_on
     }
 
-    /// The parts of `first..end` by chunk.
+    /// The parts of `first..end` by chunk: its number, and the first call of the part and the one after its last.
     fn parts(&self, first: u64, end: u64) -> Vec<(u64, u64, u64)> {
         let chunksize = self.spec.chunksize.max(1);
         let chunks = first / chunksize..end.div_ceil(chunksize);
@@ -138,30 +140,30 @@ fn calls_of(spec: &DurableSpec, chunk: u64) -> (u64, u64) {
     (first, (first + spec.chunksize.max(1)).min(spec.calls))
 }
 
-impl Whole {
-    /// Stores the outcomes, or finds those that another has stored.
-    pub(super) async fn store(self) -> Kept {
+impl WholeChunk {
+    /// Stores the outcomes, or finds those that another worker has stored.
+    pub(in crate::pool) async fn commit(self) -> Committed {
         let stored = match &*self.journal {
             Ok(journal) => journal.commit(self.chunk, self.calls, &self.bundle).await,
             Err(error) => Err(error.again()),
         };
         match stored {
-            Ok(Stored::Ours) => Kept { bundle: self.bundle, stored: true, theirs: false },
-            Ok(Stored::Theirs(bundle)) => Kept { bundle, stored: true, theirs: true },
-            // The client tries as well, and says what is wrong if it fails too.
-            Err(_) => Kept { bundle: self.bundle, stored: false, theirs: false },
+            Ok(Stored::Ours) => Committed { bundle: self.bundle, stored: true, by_another: false },
+            Ok(Stored::Theirs(bundle)) => Committed { bundle, stored: true, by_another: true },
+            // The client tries as well when it gets the outcomes, and reports the error if it fails too.
+            Err(_) => Committed { bundle: self.bundle, stored: false, by_another: false },
         }
     }
 }
 
-/// The outcomes of a chunk after they were to be stored.
+/// The outcomes of a chunk after the attempt to store them.
 #[derive(Debug)]
-pub(super) struct Kept {
-    pub(super) bundle: ChunkOutcomes,
-    /// They are what is stored.
-    pub(super) stored: bool,
-    /// Another has stored them.
-    pub(super) theirs: bool,
+pub(in crate::pool) struct Committed {
+    pub(in crate::pool) bundle: ChunkOutcomes,
+    /// Whether these outcomes are in the storage.
+    pub(in crate::pool) stored: bool,
+    /// Whether another worker has stored them.
+    pub(in crate::pool) by_another: bool,
 }
 
 #[cfg(test)]
@@ -207,7 +209,7 @@ mod tests {
     }
 
     /// Ten calls in chunks of four.
-    fn bundles(failures_are_final: bool) -> Bundles {
+    fn commits(failures_are_final: bool) -> ChunkCommits {
         let spec = JobSpec {
             job: JobId::from_bytes([3; 16]),
             function: "f".into(),
@@ -224,57 +226,57 @@ mod tests {
             parent: None,
             durable: Some(DurableSpec { calls: 10, chunksize: 4, failures_are_final }),
         };
-        Bundles::of(&spec).expect("it is durable")
+        ChunkCommits::of(&spec).expect("it is durable")
     }
 
-    fn passed_on(decided: &Decided) -> Vec<(u64, u32)> {
+    fn passed_on(decided: &Decision) -> Vec<(u64, u32)> {
         decided.pass_on.iter().map(|report| (report.header.run.first, report.header.run.count)).collect()
     }
 
     #[test]
     fn a_chunk_that_ends_here_is_stored_here_whatever_reports_it_comes_in() {
-        let mut bundles = bundles(false);
-        bundles.given(&calls(0, 10));
-        let decided = bundles.ended(&report(2, &[Tag::Ok; 5]));
+        let mut commits = commits(false);
+        commits.given(&calls(0, 10));
+        let decided = commits.ended(&report(2, &[Tag::Ok; 5]));
         assert!(decided.pass_on.is_empty() && decided.store.is_empty());
-        let decided = bundles.ended(&report(0, &[Tag::Ok; 2]));
+        let decided = commits.ended(&report(0, &[Tag::Ok; 2]));
         assert_eq!(decided.store.iter().map(|whole| whole.calls).collect::<Vec<_>>(), [(0, 4)]);
-        let decided = bundles.ended(&report(7, &[Tag::Ok; 3]));
+        let decided = commits.ended(&report(7, &[Tag::Ok; 3]));
         assert_eq!(decided.store.iter().map(|whole| whole.calls).collect::<Vec<_>>(), [(4, 8), (8, 10)]);
-        assert!(bundles.chunks.is_empty());
+        assert!(commits.chunks.is_empty());
     }
 
     #[test]
     fn what_may_be_tried_again_or_is_a_part_of_a_chunk_goes_to_the_client() {
-        let mut bundles = bundles(false);
-        bundles.given(&calls(0, 4));
-        bundles.given(&calls(4, 2));
-        assert!(passed_on(&bundles.ended(&report(0, &[Tag::Ok]))).is_empty());
-        assert_eq!(passed_on(&bundles.ended(&report(1, &[Tag::Failed]))), [(0, 1), (1, 1)]);
-        assert_eq!(passed_on(&bundles.ended(&report(2, &[Tag::Ok; 2]))), [(2, 2)]);
-        assert_eq!(passed_on(&bundles.ended(&report(4, &[Tag::Ok; 2]))), [(4, 2)]);
-        bundles.given(&calls(1, 1));
-        assert_eq!(passed_on(&bundles.ended(&report(1, &[Tag::Ok]))), [(1, 1)]);
-        assert!(bundles.chunks.is_empty());
+        let mut commits = commits(false);
+        commits.given(&calls(0, 4));
+        commits.given(&calls(4, 2));
+        assert!(passed_on(&commits.ended(&report(0, &[Tag::Ok]))).is_empty());
+        assert_eq!(passed_on(&commits.ended(&report(1, &[Tag::Failed]))), [(0, 1), (1, 1)]);
+        assert_eq!(passed_on(&commits.ended(&report(2, &[Tag::Ok; 2]))), [(2, 2)]);
+        assert_eq!(passed_on(&commits.ended(&report(4, &[Tag::Ok; 2]))), [(4, 2)]);
+        commits.given(&calls(1, 1));
+        assert_eq!(passed_on(&commits.ended(&report(1, &[Tag::Ok]))), [(1, 1)]);
+        assert!(commits.chunks.is_empty());
     }
 
     #[test]
     fn what_is_left_of_a_chunk_goes_to_the_client_when_some_of_it_is_cancelled() {
-        let mut bundles = bundles(false);
-        bundles.given(&calls(0, 10));
-        bundles.ended(&report(0, &[Tag::Ok; 2]));
-        let left = bundles.cancelled(&[(3, 5)]);
+        let mut commits = commits(false);
+        commits.given(&calls(0, 10));
+        commits.ended(&report(0, &[Tag::Ok; 2]));
+        let left = commits.cancelled(&[(3, 5)]);
         assert_eq!(left.iter().map(|report| report.header.run.first).collect::<Vec<_>>(), [0]);
-        assert_eq!(passed_on(&bundles.ended(&report(2, &[Tag::Ok]))), [(2, 1)]);
-        assert_eq!(passed_on(&bundles.ended(&report(5, &[Tag::Ok; 3]))), [(5, 3)]);
-        assert_eq!(bundles.ended(&report(8, &[Tag::Ok; 2])).store.len(), 1);
+        assert_eq!(passed_on(&commits.ended(&report(2, &[Tag::Ok]))), [(2, 1)]);
+        assert_eq!(passed_on(&commits.ended(&report(5, &[Tag::Ok; 3]))), [(5, 3)]);
+        assert_eq!(commits.ended(&report(8, &[Tag::Ok; 2])).store.len(), 1);
     }
 
     #[test]
     fn a_failure_that_is_final_is_stored() {
-        let mut bundles = bundles(true);
-        bundles.given(&calls(8, 2));
-        let decided = bundles.ended(&report(8, &[Tag::Failed, Tag::Ok]));
+        let mut commits = commits(true);
+        commits.given(&calls(8, 2));
+        let decided = commits.ended(&report(8, &[Tag::Failed, Tag::Ok]));
         assert!(decided.pass_on.is_empty() && decided.store.len() == 1);
     }
 }

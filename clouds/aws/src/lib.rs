@@ -1,0 +1,18 @@
+//! What the AWS backends and storages of lithops share: the section `aws` of the configuration, the region, the
+//! credentials, the HTTP client and what failures of a service mean.
+//!
+//! A backend or storage reads the [`region`], the [`endpoint`] and the [`Keys`] from its own section and from the
+//! section [`SECTION`], and signs with a [`CredentialsSource`]. One that uses the AWS SDK has the rest from
+//! [`sdk_config`].
+
+mod config;
+mod credentials;
+mod error;
+mod http;
+mod sdk;
+
+pub use config::{ACCESS_KEY_ID, Keys, SECRET_ACCESS_KEY, SECTION, SESSION_TOKEN, endpoint, region};
+pub use credentials::CredentialsSource;
+pub use error::{code, describe, failed};
+pub use http::{client as http_client, raise_file_limit};
+pub use sdk::{Access, sdk_config};
