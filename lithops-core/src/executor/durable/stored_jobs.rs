@@ -189,9 +189,7 @@ async fn stored_calls(journal: &Journal, record: &JobRecord) -> Result<u64> {
 /// Commits every chunk that has no outcomes as cancelled.
 async fn cancel_all(journal: &Journal, record: &JobRecord) -> Result<()> {
     let committed: std::collections::BTreeSet<_> = journal.committed().await?.into_iter().collect();
-    let error = CallError::new(CallErrorKind::Cancelled, "the job was cancelled");
-    let error = rmp_serde::to_vec_named(&error)
-        .map_err(|error| Error::new(ErrorKind::Unexpected, format!("cannot encode an error: {error}")))?;
+    let error = CallError::new(CallErrorKind::Cancelled, "the job was cancelled").encode();
     for chunk in (0..record.chunks()).filter(|chunk| !committed.contains(chunk)) {
         let calls = record.calls_of(chunk);
         let reports = failed_together(record.job, vec![calls], &error).collect();
