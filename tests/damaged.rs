@@ -1,6 +1,8 @@
 //! Stored jobs of which something is damaged, left behind or not what it should be: another client goes on, a listing
 //! goes on, and nothing is removed that belongs to another user or lies elsewhere.
 
+mod common;
+
 use std::{
     fs,
     io::Write as _,
@@ -8,9 +10,10 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+use common::wait_for;
 use lithops::JobId;
 
 lithops::test_worker!();
@@ -62,14 +65,6 @@ impl Drop for Client {
         // It may have ended as it should.
         let _ = self.0.kill();
         let _ = self.0.wait();
-    }
-}
-
-fn wait_for(what: &str, condition: impl Fn() -> bool) {
-    let limit = Instant::now() + Duration::from_secs(120);
-    while !condition() {
-        assert!(Instant::now() < limit, "{what} did not come");
-        thread::sleep(Duration::from_millis(2));
     }
 }
 

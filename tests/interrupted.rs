@@ -1,5 +1,7 @@
 //! Clients that are killed or interrupted: what another client finds of their durable jobs, and what they leave.
 
+mod common;
+
 use std::{
     fs,
     io::{Read, Write},
@@ -9,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use common::wait_for;
 use lithops::{JobId, prelude::*};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -98,14 +101,6 @@ fn start_client(folder: &Path) -> Client {
         .spawn()
         .expect("a client");
     Client(client)
-}
-
-fn wait_for(what: &str, condition: impl Fn() -> bool) {
-    let limit = Instant::now() + Duration::from_secs(60);
-    while !condition() {
-        assert!(Instant::now() < limit, "{what} did not come");
-        thread::sleep(Duration::from_millis(2));
-    }
 }
 
 fn job(folder: &Path) -> JobId {

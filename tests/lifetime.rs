@@ -1,13 +1,16 @@
 //! Nothing runs on after the client that wanted it has gone.
 
+mod common;
+
 use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+use common::wait_for;
 use lithops::prelude::*;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -79,15 +82,6 @@ fn is_alive(pid: i32) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // A zombie has ended; whoever inherited it may take its time to notice.
     status.rsplit(')').next().is_some_and(|rest| !rest.trim().is_empty() && !rest.trim().starts_with('Z'))
-}
-
-/// Looks until a condition holds; the limit is there to fail instead of hanging, and is not measured.
-fn wait_for(what: &str, condition: impl Fn() -> bool) {
-    let limit = Instant::now() + Duration::from_secs(30);
-    while !condition() {
-        assert!(Instant::now() < limit, "waited for {what} for 30 s");
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 fn kill(pid: i32) {

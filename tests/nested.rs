@@ -2,15 +2,18 @@
 
 #![expect(clippy::print_stdout, reason = "the output of calls is part of what is tested")]
 
+mod common;
+
 use std::{
     collections::BTreeSet,
     error::Error,
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
+use common::wait_for;
 use lithops::{ErrorKind, blocking, prelude::*};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -340,15 +343,6 @@ fn children(parent: u32) -> Vec<u32> {
         fields.next().is_some_and(|state| state != "Z") && fields.next() == Some(parent.to_string().as_str())
     })
     .collect()
-}
-
-/// Looks until a condition holds; the limit is there to fail instead of hanging, and is not measured.
-fn wait_for(what: &str, condition: impl Fn() -> bool) {
-    let limit = Instant::now() + Duration::from_secs(30);
-    while !condition() {
-        assert!(Instant::now() < limit, "waited for {what} for 30 s");
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 /// Whether nothing runs of nested calls, and of what they have started.

@@ -99,7 +99,7 @@ mod tests {
 
     fn program(text: &'static [u8]) -> (Artifact, StoredProgram) {
         let artifact = Artifact { digest: Digest::of(text), bytes: Bytes::from_static(text) };
-        let stored = StoredProgram::of(&artifact, Some("program-cache"));
+        let stored = StoredProgram::of(&artifact);
         (artifact, stored)
     }
 

@@ -171,7 +171,7 @@ impl AwsLambdaBackend {
             })?;
             let path = self.config.artifact.as_ref().unwrap_or(&self.program.path);
             let artifact = Artifact::read(path, &target(self.config.machine)).await?;
-            let shipped = StoredProgram::of(&artifact, locator.prefix.as_deref());
+            let shipped = StoredProgram::of(&artifact);
             if !self.bootstrap()?.is_program {
                 shipped.put(&artifact, storage).await?;
             }
@@ -275,11 +275,6 @@ impl ComputeBackend for AwsLambdaBackend {
         let events =
             stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) });
         Ok(Invocation { id, events: events.boxed(), feed: None })
-    }
-
-    async fn watch(&self, id: &InvocationId) -> Result<Invocation> {
-        let problem = format!("cannot attach to `{id}`: an instance of Lambda answers whoever has asked it");
-        Err(Error::new(ErrorKind::Unsupported, problem).with_hint("make the job `.durable()`"))
     }
 
     async fn cancel(&self, id: &InvocationId) -> Result<()> {

@@ -116,7 +116,7 @@ mod tests {
         // This test may be built for a newer system than that of instances: then there is nothing to show.
         let artifact =
             Artifact::read(&path, &Target { glibc: Glibc(99, 0), ..here }).await.expect("a program");
-        let shipped = StoredProgram::of(&artifact, None);
+        let shipped = StoredProgram::of(&artifact);
         let mending = Mending::new(path, Machine::here(), shipped.clone(), storage.clone());
         let first = mending.mend("digest".to_owned(), 3, || 10).await;
         if Artifact::read(std::path::Path::new("/proc/self/exe"), &target(Machine::here())).await.is_err() {

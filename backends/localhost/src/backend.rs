@@ -156,13 +156,6 @@ impl ComputeBackend for LocalhostBackend {
         self.fleets.scale(launch, workers.min(self.max_workers), &self.runtime, &self.program)
     }
 
-    async fn watch(&self, id: &InvocationId) -> Result<Invocation> {
-        Err(Error::new(
-            ErrorKind::Unsupported,
-            format!("cannot attach to `{id}`: workers of localhost end with their client"),
-        ))
-    }
-
     async fn cancel(&self, id: &InvocationId) -> Result<()> {
         self.workers().iter().for_each(|worker| worker.cancel(id));
         if self.nested {

@@ -26,7 +26,11 @@ use super::Artifact;
 use crate::{
     digest::Digest,
     error::{Error, ErrorKind, Result, Retry},
-    storage::{PutMode, StorageClient, insist, own_keys, own_keys::PROGRAMS, was_given_up},
+    storage::{
+        PutMode, StorageClient, insist,
+        own_keys::{PROGRAMS, program_of},
+        was_given_up,
+    },
 };
 
 /// An artifact that is in the storage: this is what travels in its place.
@@ -40,12 +44,10 @@ pub struct StoredProgram {
 }
 
 impl StoredProgram {
-    /// The place of an artifact, below the storage's own prefix.
+    /// The place of an artifact.
     #[must_use]
-    pub fn of(artifact: &Artifact, prefix: Option<&str>) -> Self {
-        let name = format!("{PROGRAMS}{}.zst", artifact.digest);
-        let prefix = prefix.map(|prefix| prefix.trim_end_matches('/')).filter(|prefix| !prefix.is_empty());
-        let key = prefix.map_or_else(|| name.clone(), |prefix| format!("{prefix}/{name}"));
+    pub fn of(artifact: &Artifact) -> Self {
+        let key = format!("{PROGRAMS}{}.zst", artifact.digest);
         Self { digest: artifact.digest, len: artifact.bytes.len() as u64, key }
     }
 
@@ -62,8 +64,13 @@ impl StoredProgram {
     /// When the storage does not take the note.
     pub async fn note_use(&self, storage: &StorageClient) -> Result<()> {
         let (store, bucket) = (storage.storage(), storage.bucket());
-        let key = own_keys::use_of_program(&self.key);
+        let key = self.key_of_use();
         insist(|| store.put(bucket, &key, "used".into(), PutMode::Overwrite)).await
+    }
+
+    /// What is stored when it is used: its time is that of the last use.
+    fn key_of_use(&self) -> String {
+        format!("{}.used", program_of(&self.key))
     }
 
     /// Stores the artifact, unless it is there: nothing else has its name. Notes that it is used.
@@ -226,11 +233,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let cache = folder.path();
         let program = artifact(std::fs::read("/bin/echo").expect("a program"));
-        let shipped = StoredProgram::of(&program, Some("team/"));
-        assert!(shipped.key().starts_with("team/lithops.programs/"));
+        let shipped = StoredProgram::of(&program);
+        assert!(shipped.key().starts_with("lithops.programs/"));
         shipped.put(&program, &storage).await.expect("stored");
         shipped.put(&program, &storage).await.expect("it is there");
-        let mark = own_keys::use_of_program(shipped.key());
+        let mark = shipped.key_of_use();
         let stored = storage.list_keys("own", "").await.expect("a list");
         assert_eq!(stored, [mark, shipped.key().to_owned()], "and when it was used");
         for place in [cache, Path::new("/proc"), Path::new("/nowhere")] {
@@ -250,7 +257,7 @@ mod tests {
 
         // Somebody else has written there.
         let other = artifact(std::fs::read("/bin/true").expect("a program"));
-        let wrong = StoredProgram { key: shipped.key.clone(), ..StoredProgram::of(&other, None) };
+        let wrong = StoredProgram { key: shipped.key.clone(), ..StoredProgram::of(&other) };
         storage.delete_object("own", &shipped.key).await.expect("deleted");
         wrong.put(&other, &storage).await.expect("stored");
         let error = shipped.fetch(&storage, cache).await.expect_err("it is another");

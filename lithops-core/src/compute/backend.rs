@@ -43,7 +43,6 @@ use crate::{
 /// - `many_chunks_are_done_by_few_workers`
 /// - `a_fed_worker_takes_more_until_it_is_drained`
 /// - `dropping_an_invocation_does_not_cancel_it`
-/// - `watching_attaches_again`
 /// - `cancel_ends_what_runs`, `cancelling_what_has_ended_is_no_error`
 /// - `calls_past_the_deadline_come_back_unstarted`
 /// - `an_outcome_is_stored_before_it_is_reported`: of a durable job.
@@ -86,8 +85,8 @@ pub trait ComputeBackend: Debug + Send + Sync + 'static {
     /// Removes a runtime.
     async fn delete_runtime(&self, id: &RuntimeId) -> Result<()>;
 
-    /// Hands `1..=capabilities.workers_per_invoke` activations over to workers, and returns as soon as the platform has
-    /// accepted them; what happens then arrives as events. Every call is reported, or the invocation ends with an exit
+    /// Hands calls over to a worker, and returns as soon as the platform has accepted them; what happens then arrives as
+    /// events. Every call is reported, or the invocation ends with an exit
     /// event; both may happen late, never silently.
     async fn invoke(&self, request: InvokeRequest) -> Result<Invocation>;
 
@@ -100,9 +99,6 @@ pub trait ComputeBackend: Debug + Send + Sync + 'static {
         let _ = (launch, workers);
         Err(Error::new(ErrorKind::Unsupported, format!("`{}` has no fleets", self.info().scheme)))
     }
-
-    /// Attaches again to what is already running.
-    async fn watch(&self, id: &InvocationId) -> Result<Invocation>;
 
     /// Ends an invocation and its calls. Cancelling what has ended is not an error.
     async fn cancel(&self, id: &InvocationId) -> Result<()>;

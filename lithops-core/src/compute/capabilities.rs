@@ -25,8 +25,6 @@ pub struct Capabilities {
     pub default_max_workers: usize,
     /// The most live workers at once.
     pub max_workers: usize,
-    /// Activations that one invoke may carry.
-    pub workers_per_invoke: usize,
     /// The longest encoded chunk that may ride in an invoke.
     pub payload_limit: Option<u64>,
     /// How long one activation may last.
@@ -46,8 +44,6 @@ pub struct Capabilities {
     pub storages: Vec<String>,
     /// Whether workers start only where a runtime was deployed.
     pub runtimes: bool,
-    /// Whether what is running can be attached to again.
-    pub watch: bool,
     /// How long a worker takes to start.
     pub startup: Startup,
     /// The time of a CPU that a call costs beside itself.
@@ -56,13 +52,7 @@ pub struct Capabilities {
     pub price: Price,
 }
 
-impl Granularity {
-    /// Whether sub-workers are the CPUs that a worker was bought with.
-    #[must_use]
-    pub fn is_sized(self) -> bool {
-        matches!(self, Self::Caas | Self::Vm)
-    }
-}
+impl Granularity {}
 
 impl Capabilities {
     /// Whether workers can open a storage.
@@ -88,7 +78,6 @@ impl Capabilities {
             max_worker_processes: 4096,
             default_max_workers: 1,
             max_workers: 4096,
-            workers_per_invoke: 1,
             payload_limit: None,
             timeout_limit: None,
             feed: true,
@@ -98,7 +87,6 @@ impl Capabilities {
             cancel: CancelLevel::Call,
             storages: Vec::new(),
             runtimes: false,
-            watch: false,
             startup: Startup {
                 cold: Duration::from_millis(2),
                 warm: Duration::from_micros(100),
@@ -138,8 +126,6 @@ pub enum Reports {
 /// How the loss of a worker is noticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Liveness {
-    /// The worker sends heartbeats with this period.
-    Heartbeat(Duration),
     /// The platform says so at once.
     Platform,
     /// Only the response, or its absence, says so.

@@ -109,8 +109,6 @@ pub struct Event {
 pub enum EventKind {
     /// A worker has taken it.
     Started,
-    /// Its worker is alive.
-    Heartbeat,
     /// What some calls have printed; comes before their report.
     Logs(Logs),
     /// A batch of outcomes.

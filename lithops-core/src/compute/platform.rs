@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{
-    Capabilities, Granularity, Liveness, Price, Startup,
-    platform_data::{Data, Heart, Vcpus},
+    Capabilities, Granularity, Price, Startup,
+    platform_data::{Data, Vcpus},
 };
 use crate::{
     config::{Located, Section, Value},
@@ -25,17 +25,26 @@ use crate::{
 /// granularity: caas                # faas: 1 sub-worker; caas, vm: its CPUs; local
 /// memory: {default: 2048, min: 512, max: 32768}      # where memory is chosen
 /// vcpus: {default: 4, min: 1, max: 8}                # or {mb_per_vcpu: 1769}, {count: 8}, {machine: true}
-/// worker_processes: {max: 256}                       # default: as the granularity says
+/// worker_processes: {default: 4, max: 256}           # by default as the granularity says
 /// workers: {default: 100, max: 1000}                 # at once
 /// payload_limit: 33554432          # bytes of one hand-over; no limit when left out
 /// timeout: {default: 300s, limit: 3600s}
 /// feed: false                      # whether a live worker can be given more
 /// reports: buffered                # streamed, buffered
-/// liveness: response               # platform, response, or {heartbeat: 2s}
+/// liveness: response               # platform, response
 /// cancel: activation               # none, activation, call
+/// storages: [aws_s3]               # those that workers can open; all of them when left out
+/// runtimes: true                   # whether workers start only where a runtime was deployed; else left out
 /// startup: {cold: 2s, warm: 20ms, sub_worker: 3ms, per_second: 50}
 /// call_overhead: 30us
-/// price: {request_usd: 4.0e-7, vcpu_second_usd: 2.4e-5, gb_second_usd: 2.5e-6, increment: 100ms}
+/// price:                           # any of these; {} is free
+///   request_usd: 4.0e-7
+///   gb_second_usd: 2.5e-6
+///   vcpu_second_usd: 2.4e-5
+///   worker_hour_usd: 0.05
+///   increment: 100ms               # what is begun is paid for
+///   minimum: 1s
+///   bills_startup: false
 /// variants:                        # parts of the above, chosen by name
 ///   big: {vcpus: {default: 8}}
 /// ```
@@ -177,21 +186,15 @@ impl Platform {
             max_worker_processes: data.worker_processes.max,
             default_max_workers: data.workers.default,
             max_workers: data.workers.max,
-            workers_per_invoke: data.workers_per_invoke,
             payload_limit: data.payload_limit,
             timeout_limit,
             feed: data.feed,
             pull: None,
             reports: data.reports,
-            liveness: match data.liveness {
-                Heart::Platform => Liveness::Platform,
-                Heart::Response => Liveness::ResponseOnly,
-                Heart::Heartbeat(period) => Liveness::Heartbeat(period.0),
-            },
+            liveness: data.liveness,
             cancel: data.cancel,
             storages: data.storages.clone(),
             runtimes: data.runtimes,
-            watch: data.watch,
             startup: Startup {
                 cold: data.startup.cold.0,
                 warm: data.startup.warm.0,
@@ -320,9 +323,11 @@ fn refuse_not_finite(value: &Value, path: &str, source: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+    use crate::compute::{
+        Liveness,
+        platform_data::{Bounds, Prices, Processes, Start, Timeout, Workers},
+    };
 
     const CONTAINERS: &str = "
 platform: containers
@@ -335,7 +340,7 @@ worker_processes: {max: 256}
 workers: {default: 100, max: 1000}
 feed: false
 reports: buffered
-liveness: {heartbeat: 2s}
+liveness: response
 cancel: activation
 startup: {cold: 2s, warm: 20ms, sub_worker: 3ms}
 call_overhead: 30us
@@ -347,6 +352,43 @@ variants:
 
     fn wish() -> WorkerWish {
         WorkerWish::default()
+    }
+
+    /// The example in the documentation of [`Platform`].
+    fn example() -> String {
+        let source = include_str!("platform.rs").lines().skip_while(|line| *line != "/// ```yaml").skip(1);
+        let lines = source.take_while(|line| *line != "/// ```");
+        lines
+            .map(|line| line.trim_start_matches("///").strip_prefix(' ').unwrap_or_default())
+            .fold(String::new(), |text, line| text + line + "\n")
+    }
+
+    /// The keys that a part of a description may have.
+    fn keys<T: serde::de::DeserializeOwned>() -> Vec<String> {
+        let unknown = serde_json::json!({"no such key": 1});
+        let words = serde_json::from_value::<T>(unknown).err().expect("it is unknown").to_string();
+        let (_, expected) = words.split_once("expected").expect("what is known");
+        let mut keys: Vec<_> = expected.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        keys.sort();
+        keys
+    }
+
+    #[test]
+    fn the_documentation_has_every_key_that_is_read_and_no_other() {
+        Platform::parse(&example(), "the documentation").expect("the example is right");
+        let example: BTreeMap<String, Value> = serde_saphyr::from_str(&example()).expect("YAML");
+        assert_eq!(example.keys().cloned().collect::<Vec<_>>(), keys::<Data>());
+        for (key, keys) in [
+            ("memory", keys::<Bounds>()),
+            ("worker_processes", keys::<Processes>()),
+            ("workers", keys::<Workers>()),
+            ("timeout", keys::<Timeout>()),
+            ("startup", keys::<Start>()),
+            ("price", keys::<Prices>()),
+        ] {
+            let Value::Map(part) = &example[key] else { panic!("`{key}` is a mapping") };
+            assert_eq!(part.keys().cloned().collect::<Vec<_>>(), keys, "{key}");
+        }
     }
 
     #[test]
@@ -362,7 +404,7 @@ variants:
         let platform = Platform::parse(CONTAINERS, "containers.yaml").expect("it is right");
         let worker = platform.worker(&wish()).expect("it is sold");
         assert_eq!((worker.default_worker_processes, worker.worker_cpus), (4, 4.0));
-        assert_eq!(worker.liveness, Liveness::Heartbeat(Duration::from_secs(2)));
+        assert_eq!(worker.liveness, Liveness::ResponseOnly);
         let large = platform.worker(&WorkerWish { vcpus: Some(6.0), ..wish() }).expect("it is sold");
         assert_eq!(large.default_worker_processes, 6);
         let big = platform.worker(&WorkerWish { variant: Some("big".into()), ..wish() }).expect("it is sold");

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Deserializer, de};
 
-use super::{CancelLevel, Granularity, Reports};
+use super::{CancelLevel, Granularity, Liveness, Reports};
 use crate::{
     config::{Value, duration},
     error::{Error, ErrorKind, Result},
@@ -22,31 +22,23 @@ pub(super) struct Data {
     pub(super) vcpus: Vcpus,
     pub(super) worker_processes: Processes,
     pub(super) workers: Workers,
-    #[serde(default = "one")]
-    pub(super) workers_per_invoke: usize,
     pub(super) payload_limit: Option<u64>,
     pub(super) timeout: Option<Timeout>,
     pub(super) feed: bool,
     #[serde(deserialize_with = "reports")]
     pub(super) reports: Reports,
     #[serde(deserialize_with = "liveness")]
-    pub(super) liveness: Heart,
+    pub(super) liveness: Liveness,
     pub(super) cancel: CancelLevel,
     #[serde(default)]
     pub(super) storages: Vec<String>,
     #[serde(default)]
     pub(super) runtimes: bool,
-    #[serde(default)]
-    pub(super) watch: bool,
     pub(super) startup: Start,
     pub(super) call_overhead: Span,
     pub(super) price: Prices,
     #[serde(default)]
     pub(super) variants: BTreeMap<String, Value>,
-}
-
-fn one() -> usize {
-    1
 }
 
 /// A choice of memory, in MiB.
@@ -117,14 +109,6 @@ pub(super) struct Timeout {
     pub(super) limit: Span,
 }
 
-/// How the loss of a worker is noticed.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Heart {
-    Platform,
-    Response,
-    Heartbeat(Span),
-}
-
 fn reports<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Reports, D::Error> {
     match Value::deserialize(deserializer)? {
         Value::String(word) if word == "streamed" => Ok(Reports::Streamed),
@@ -136,22 +120,11 @@ fn reports<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Re
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Beating {
-    heartbeat: Span,
-}
-
-fn liveness<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Heart, D::Error> {
-    let wanted = "`liveness` is `platform`, `response` or {heartbeat: 2s}";
+fn liveness<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Liveness, D::Error> {
     match Value::deserialize(deserializer)? {
-        Value::String(word) if word == "platform" => Ok(Heart::Platform),
-        Value::String(word) if word == "response" => Ok(Heart::Response),
-        value @ Value::Map(_) => serde_json::to_value(&value)
-            .and_then(Beating::deserialize)
-            .map(|beating| Heart::Heartbeat(beating.heartbeat))
-            .map_err(|_| de::Error::custom(wanted)),
-        _ => Err(de::Error::custom(wanted)),
+        Value::String(word) if word == "platform" => Ok(Liveness::Platform),
+        Value::String(word) if word == "response" => Ok(Liveness::ResponseOnly),
+        _ => Err(de::Error::custom("`liveness` is `platform` or `response`")),
     }
 }
 
@@ -215,7 +188,6 @@ impl Data {
             ("worker_processes.max", self.worker_processes.max),
             ("workers.default", self.workers.default),
             ("workers.max", self.workers.max),
-            ("workers_per_invoke", self.workers_per_invoke),
         ] {
             if count == 0 {
                 return refuse(key, "0".into(), "a whole number from 1 up");

@@ -1,4 +1,4 @@
-//! Durations as the configuration writes them: a number of seconds, or `20us`, `500ms`, `30s`, `2m`, `1h`.
+//! Durations as the configuration writes them: a number of seconds, or `20us`, `500ms`, `30s`, `2m`, `1h`, `7d`.
 
 use std::time::Duration;
 
@@ -9,22 +9,27 @@ pub(crate) fn read(value: &Value) -> Option<Duration> {
     match value {
         Value::Int(seconds) => positive(*seconds as f64, 1.0),
         Value::Float(seconds) => positive(*seconds, 1.0),
-        Value::String(text) => {
-            let text = text.trim();
-            let digits = text.find(|character: char| !character.is_ascii_digit() && character != '.')?;
-            let (number, unit) = text.split_at(digits);
-            let seconds = match unit.trim_start() {
-                "us" => 0.000_001,
-                "ms" => 0.001,
-                "s" => 1.0,
-                "m" => 60.0,
-                "h" => 3600.0,
-                _ => return None,
-            };
-            positive(number.parse().ok()?, seconds)
-        }
+        Value::String(text) => parse(text).filter(|duration| !duration.is_zero()),
         _ => None,
     }
+}
+
+/// The duration that a text with a unit says, which may be zero.
+#[must_use]
+pub fn parse(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let digits = text.find(|character: char| !character.is_ascii_digit() && character != '.')?;
+    let (number, unit) = text.split_at(digits);
+    let seconds = match unit.trim_start() {
+        "us" => 0.000_001,
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        "d" => 24.0 * 3600.0,
+        _ => return None,
+    };
+    Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()
 }
 
 fn positive(number: f64, unit: f64) -> Option<Duration> {
@@ -46,6 +51,7 @@ mod tests {
             (Value::from("30s"), 30_000),
             (Value::from(" 2 m "), 120_000),
             (Value::from("1.5h"), 5_400_000),
+            (Value::from("2d"), 2 * 86_400_000),
         ] {
             assert_eq!(read(&value), Some(Duration::from_millis(milliseconds)), "{value}");
         }

@@ -5,7 +5,7 @@
 
 mod check;
 mod document;
-pub(crate) mod duration;
+pub mod duration;
 mod environment;
 pub mod keys;
 mod layers;

@@ -69,6 +69,12 @@ impl CallError {
         }))
     }
 
+    /// The error as a report carries it. It can always be encoded: it is text and numbers.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        rmp_serde::to_vec_named(self).unwrap_or_default()
+    }
+
     /// Adds the chain of causes, outermost first, without the message itself.
     #[must_use]
     pub fn with_chain(mut self, chain: Vec<String>) -> Self {

@@ -264,7 +264,7 @@ impl Core {
         let capabilities = self.backend.capabilities();
         let limit = capabilities.payload_limit.filter(|_| capabilities.pull.is_none())?;
         let storage = self.storage_shared.then(|| self.storage.clone());
-        let journal = Journal::new(&self.storage, self.locator.prefix.as_deref(), job);
+        let journal = Journal::new(&self.storage, job);
         Some(PayloadStore::new(limit, self.backend.info().scheme, storage, journal))
     }
 

@@ -49,7 +49,7 @@ impl ClientFleet {
     ) -> Result<Self> {
         let (key, name) = (FleetKey::generate()?, new_uuid().to_string());
         Ok(Self {
-            fleet: Fleet::new(storage, locator.prefix.as_deref(), &name, key.clone()),
+            fleet: Fleet::new(storage, &name, key.clone()),
             launch: Launch {
                 fleet: name,
                 worker: String::new(),

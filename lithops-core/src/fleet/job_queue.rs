@@ -36,9 +36,9 @@ pub(crate) struct AllManifests {
 }
 
 /// Looks what all fleets were told.
-pub(crate) async fn all_manifests(storage: &StorageClient, prefix: Option<&str>) -> AllManifests {
+pub(crate) async fn all_manifests(storage: &StorageClient) -> AllManifests {
     let mut all = AllManifests::default();
-    let mut found = storage.storage().survey(storage.bucket(), &folder_of(prefix));
+    let mut found = storage.storage().survey(storage.bucket(), own_keys::FLEETS);
     while let Some(object) = found.next().await {
         match object {
             Ok(object) if storage.storage().is_unfinished(&object.key) => all.unfinished.push(object),
@@ -54,23 +54,11 @@ pub(crate) async fn all_manifests(storage: &StorageClient, prefix: Option<&str>)
     all
 }
 
-fn folder_of(prefix: Option<&str>) -> String {
-    below(prefix, own_keys::FLEETS)
-}
-
-/// A folder below the prefix of a locator.
-pub(crate) fn below(prefix: Option<&str>, folder: &str) -> String {
-    match prefix.map(|prefix| prefix.trim_end_matches('/')).filter(|prefix| !prefix.is_empty()) {
-        Some(prefix) => format!("{prefix}/{folder}"),
-        None => folder.to_owned(),
-    }
-}
-
 impl Fleet {
-    /// The fleet of this name and key in a storage, below the prefix of its locator.
+    /// The fleet of this name and key in a storage.
     #[must_use]
-    pub fn new(storage: &StorageClient, prefix: Option<&str>, name: &str, key: FleetKey) -> Self {
-        Self { storage: storage.clone(), folder: format!("{}{name}/jobs/", folder_of(prefix)), key }
+    pub fn new(storage: &StorageClient, name: &str, key: FleetKey) -> Self {
+        Self { storage: storage.clone(), folder: format!("{}{name}/jobs/", own_keys::FLEETS), key }
     }
 
     /// Wants a job done.

@@ -21,7 +21,7 @@ mod stored_board;
 pub use client_fleet::ClientFleet;
 pub use job_manifest::JobManifest;
 pub use job_queue::Fleet;
-pub(crate) use job_queue::{AllManifests, all_manifests, below};
+pub(crate) use job_queue::{AllManifests, all_manifests};
 pub use outcomes::outcomes;
 pub(crate) use stored_board::GIVEN_UP;
 pub use stored_board::StoredBoard;

@@ -17,7 +17,7 @@ pub fn outcomes(job: JobId, bundle: &CommittedChunk) -> Result<journal::ChunkOut
     let mut all = journal::ChunkOutcomes::default();
     for part in &bundle.parts {
         let failed = |kind: CallErrorKind, message: &str| {
-            let error = rmp_serde::to_vec_named(&CallError::new(kind, message)).unwrap_or_default();
+            let error = CallError::new(kind, message).encode();
             failed_together(job, vec![(part.first, part.end)], &error).collect::<Vec<_>>()
         };
         match &part.content {
@@ -44,6 +44,5 @@ pub fn outcomes(job: JobId, bundle: &CommittedChunk) -> Result<journal::ChunkOut
 fn cut(report: &Report, first: u64, end: u64) -> Option<Report> {
     let run = report.header.run;
     let (from, to) = (run.first.max(first), run.end().min(end));
-    let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-    (from < to).then(|| report.slice(narrow(from - run.first), narrow(to - from)))
+    (from < to).then(|| report.part(from, to))
 }

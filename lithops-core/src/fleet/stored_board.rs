@@ -185,7 +185,7 @@ mod damage_tests {
 
     fn board() -> StoredBoard {
         let storage = StorageClient::new(Arc::new(ObjectStorage::memory()), "bucket");
-        let journal = Journal::new(&storage, None, JobId::from_bytes([1; 16]));
+        let journal = Journal::new(&storage, JobId::from_bytes([1; 16]));
         StoredBoard::new(&storage, &journal, Chunks::new(8, 4))
     }
 
@@ -332,7 +332,7 @@ mod failure_tests {
 
     fn board(broken: Broken) -> StoredBoard {
         let storage = StorageClient::new(Arc::new(Sick { well: ObjectStorage::memory(), broken }), "bucket");
-        StoredBoard::new(&storage, &Journal::new(&storage, None, JobId::generate()), Chunks::new(10, 1))
+        StoredBoard::new(&storage, &Journal::new(&storage, JobId::generate()), Chunks::new(10, 1))
     }
 
     fn put(key: String) -> Request {

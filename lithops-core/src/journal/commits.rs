@@ -226,7 +226,7 @@ mod tests {
 
     fn journal() -> Journal {
         let storage = StorageClient::new(Arc::new(ObjectStorage::memory()), "bucket");
-        Journal::new(&storage, None, JobId::from_bytes([1; 16]))
+        Journal::new(&storage, JobId::from_bytes([1; 16]))
     }
 
     /// Outcomes of chunk 2, whoever has them.

@@ -34,11 +34,11 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// The journal of a job in a storage, below the prefix of its locator.
+    /// The journal of a job in a storage.
     #[must_use]
-    pub fn new(storage: &StorageClient, prefix: Option<&str>, job: JobId) -> Self {
+    pub fn new(storage: &StorageClient, job: JobId) -> Self {
         let (bucket, storage) = (storage.bucket().to_owned(), Arc::clone(storage.storage()));
-        Self { storage, bucket, keys: Keys::of(prefix, job), job }
+        Self { storage, bucket, keys: Keys::of(job), job }
     }
 
     /// The job.

@@ -14,8 +14,8 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    pub(super) fn of(prefix: Option<&str>, job: JobId) -> Self {
-        Self { folder: format!("{}{job}/", all(prefix)) }
+    pub(super) fn of(job: JobId) -> Self {
+        Self { folder: format!("{JOBS}{job}/") }
     }
 
     pub(super) fn folder(&self) -> &str {
@@ -77,14 +77,6 @@ impl Keys {
     /// What says that the outcomes of this generation are damaged.
     pub(super) fn damage(&self, chunk: u64, generation: u32) -> String {
         format!("{}commit/{chunk:012}-{generation}-damaged", self.folder)
-    }
-}
-
-/// What the keys of all jobs below a prefix start with.
-pub(super) fn all(prefix: Option<&str>) -> String {
-    match prefix.map(|prefix| prefix.trim_end_matches('/')).filter(|prefix| !prefix.is_empty()) {
-        Some(prefix) => format!("{prefix}/{JOBS}"),
-        None => JOBS.to_owned(),
     }
 }
 

@@ -131,7 +131,7 @@ mod tests {
 
     fn journal() -> Journal {
         let storage = StorageClient::new(Arc::new(ObjectStorage::memory()), "bucket");
-        Journal::new(&storage, None, JobId::generate())
+        Journal::new(&storage, JobId::generate())
     }
 
     /// A process nobody knows anything of.

@@ -169,7 +169,7 @@ mod tests {
 
     fn journal() -> Journal {
         let storage = StorageClient::new(Arc::new(ObjectStorage::memory()), "bucket");
-        Journal::new(&storage, Some("below"), JobId::from_bytes([9; 16]))
+        Journal::new(&storage, JobId::from_bytes([9; 16]))
     }
 
     fn record(journal: &Journal) -> JobRecord {

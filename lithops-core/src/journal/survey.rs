@@ -12,7 +12,7 @@ use super::{Journal, keys};
 use crate::{
     error::Error,
     id::JobId,
-    storage::{ObjectMeta, StorageClient},
+    storage::{ObjectMeta, StorageClient, own_keys::JOBS},
 };
 
 /// What there is of the jobs of a storage.
@@ -40,11 +40,11 @@ pub struct Traces {
 }
 
 impl Survey {
-    /// Looks at all jobs below the prefix of a locator.
-    pub async fn of(storage: &StorageClient, prefix: Option<&str>) -> Self {
-        let folder = keys::all(prefix);
+    /// Looks at all jobs.
+    pub async fn of(storage: &StorageClient) -> Self {
+        let folder = JOBS;
         let mut survey = Self::default();
-        let mut found = storage.storage().survey(storage.bucket(), &folder);
+        let mut found = storage.storage().survey(storage.bucket(), folder);
         let job_of =
             |key: &str| -> Option<JobId> { key.get(folder.len()..)?.split('/').next()?.parse().ok() };
         let mut partly = Vec::new();
@@ -52,7 +52,7 @@ impl Survey {
             match object {
                 Ok(object) => {
                     if let Some(job) = job_of(&object.key) {
-                        survey.note(job, &object, &folder);
+                        survey.note(job, &object, folder);
                     }
                     if storage.storage().is_unfinished(&object.key) {
                         survey.unfinished.push(object);

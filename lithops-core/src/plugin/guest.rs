@@ -314,7 +314,6 @@ pub(super) extern "C" fn call(pointer: *mut c_void, operation: u32, request: Tex
         })?;
         match operation {
             Operation::Invoke => instance.listen(backend.invoke(read_request(&request)?).await?),
-            Operation::Watch => instance.listen(backend.watch(&InvocationId(decode(&request)?)).await?),
             Operation::Cancel => encode(&backend.cancel(&InvocationId(decode(&request)?)).await?),
             Operation::Check => encode(&backend.check().await),
             Operation::Close => encode(&backend.close(close_mode(&request)?).await?),
@@ -362,7 +361,6 @@ pub(super) extern "C" fn next_event(pointer: *mut c_void, invocation: u64, done:
 /// What an event is, on its way to the host.
 pub(super) mod kinds {
     pub(in crate::plugin) const STARTED: u8 = 0;
-    pub(in crate::plugin) const HEARTBEAT: u8 = 1;
     pub(in crate::plugin) const LOGS: u8 = 2;
     pub(in crate::plugin) const REPORT: u8 = 3;
     pub(in crate::plugin) const STORED_REPORT: u8 = 4;
@@ -378,7 +376,6 @@ fn write_event(event: Result<Event>, out: &mut Vec<u8>) {
         Err(error) => (kinds::FAILED, encode(&WireError::of(&error)).unwrap_or_default()),
         Ok(Event { kind, .. }) => match kind {
             EventKind::Started => (kinds::STARTED, Vec::new()),
-            EventKind::Heartbeat => (kinds::HEARTBEAT, Vec::new()),
             EventKind::Logs(logs) => (kinds::LOGS, encode(&logs).unwrap_or_default()),
             EventKind::Report(report) => (kinds::REPORT, report.encode()),
             EventKind::StoredReport(stored) => {

@@ -244,7 +244,6 @@ fn read_event(waiting: &mut Bytes) -> Result<Event> {
     let bytes = waiting.split_to(len);
     let kind = match kind {
         kinds::STARTED => EventKind::Started,
-        kinds::HEARTBEAT => EventKind::Heartbeat,
         kinds::LOGS => EventKind::Logs(decode(&bytes)?),
         kinds::REPORT => EventKind::Report(Box::new(Report::read(&bytes)?)),
         kinds::STORED_REPORT => {
@@ -330,10 +329,6 @@ impl ComputeBackend for Remote {
 
     async fn scale(&self, launch: &Launch, workers: usize) -> Result<Vec<String>> {
         self.call(Operation::Scale, &Scale { launch: launch.clone(), workers }).await
-    }
-
-    async fn watch(&self, id: &InvocationId) -> Result<Invocation> {
-        self.invoked(Operation::Watch, &encode(&id.0)?).await
     }
 
     async fn cancel(&self, id: &InvocationId) -> Result<()> {

@@ -14,7 +14,6 @@ use crate::{
 #[repr(u32)]
 pub(super) enum Operation {
     Invoke = 1,
-    Watch = 2,
     Cancel = 3,
     Check = 4,
     Close = 5,
@@ -30,7 +29,6 @@ impl Operation {
     pub(super) fn of(number: u32) -> Option<Self> {
         Some(match number {
             1 => Self::Invoke,
-            2 => Self::Watch,
             3 => Self::Cancel,
             4 => Self::Check,
             5 => Self::Close,

@@ -221,6 +221,13 @@ impl Report {
         }
     }
 
+    /// The outcomes of the calls `first..end`, all of which it has, without a copy.
+    #[must_use]
+    pub fn part(&self, first: u64, end: u64) -> Self {
+        let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        self.slice(narrow(first - self.header.run.first), narrow(end - first))
+    }
+
     /// The frame's body, as it is read.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

@@ -65,8 +65,7 @@ pub fn unstarted_report(run: Run) -> Report {
 /// A report in which every call is lost, through no fault of its own.
 #[must_use]
 pub fn lost_report(run: Run, why: &str) -> Report {
-    let error = CallError::new(CallErrorKind::WorkerLost, why);
-    let error = rmp_serde::to_vec_named(&error).unwrap_or_default();
+    let error = CallError::new(CallErrorKind::WorkerLost, why).encode();
     made(&blank_header(run), Tag::Lost, &vec![error.as_slice(); run.count as usize])
 }
 

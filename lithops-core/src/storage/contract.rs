@@ -141,10 +141,6 @@ pub struct StorageInfo {
 /// What a storage can do beyond the trait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
 pub struct StorageCapabilities {
-    /// A put can be made to depend on the object being unchanged.
-    pub put_if_match: bool,
-    /// It can hand out links that need no credentials.
-    pub presign: bool,
     /// Another process that has the locator sees the same objects.
     pub shared_between_processes: bool,
 }

@@ -15,8 +15,6 @@ pub struct Locator {
     pub scheme: String,
     /// The bucket of jobs and cloud objects.
     pub bucket: String,
-    /// What the keys of jobs start with.
-    pub prefix: Option<String>,
     /// The region of the bucket.
     pub region: Option<String>,
     /// The address of a storage that is not the platform's own.
@@ -28,21 +26,7 @@ pub struct Locator {
 impl Locator {
     /// A locator of nothing but scheme and bucket.
     pub fn new(scheme: impl Into<String>, bucket: impl Into<String>) -> Self {
-        Self {
-            scheme: scheme.into(),
-            bucket: bucket.into(),
-            prefix: None,
-            region: None,
-            endpoint: None,
-            root: None,
-        }
-    }
-
-    /// Sets what the keys of jobs start with.
-    #[must_use]
-    pub fn with_prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.prefix = Some(prefix.into());
-        self
+        Self { scheme: scheme.into(), bucket: bucket.into(), region: None, endpoint: None, root: None }
     }
 
     /// Sets the region.
@@ -83,7 +67,7 @@ mod tests {
 
     #[test]
     fn survives_frames_and_values() {
-        let locator = Locator::new("aws_s3", "data").with_region("eu-west-1").with_prefix("team/");
+        let locator = Locator::new("aws_s3", "data").with_region("eu-west-1");
         let locator = locator.with_endpoint("https://s3.example.org/a@b").unwrap();
         let frame = postcard::to_stdvec(&locator).unwrap();
         assert_eq!(postcard::from_bytes::<Locator>(&frame).unwrap(), locator);

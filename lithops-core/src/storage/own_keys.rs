@@ -17,11 +17,6 @@ pub const CLOCK: &str = "lithops.clock/";
 /// All of these folders.
 pub const ALL: [&str; 5] = [JOBS, FLEETS, PROGRAMS, HISTORY, CLOCK];
 
-/// What is stored when a program is used, beside the program: its time is that of the last use.
-pub(crate) fn use_of_program(key: &str) -> String {
-    format!("{}.used", program_of(key))
-}
-
 /// What the keys of all that is stored of a program start with, but for what is behind the last dot.
 pub(crate) fn program_of(key: &str) -> &str {
     key.rsplit_once('.').map_or(key, |(program, _)| program)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lithops_core::{
-    error::{CallError, Error, ErrorKind, Result},
+    error::{CallError, Result},
     id::JobId,
     protocol::{
         Calls, Frame, FrameKind, HEADER_LEN, Hello, LogEntry, Logs, Report, ReportBuilder, ReportHeader, Tag,
@@ -174,11 +174,9 @@ impl Pool {
         error: &CallError,
         begun_at: u64,
     ) -> Result<()> {
-        let encoded = rmp_serde::to_vec_named(error)
-            .map_err(|error| Error::new(ErrorKind::Unexpected, format!("cannot encode an error: {error}")))?;
         let offset = clock::epoch_offset();
         let mut builder = ReportBuilder::default();
-        builder.value().extend_from_slice(&encoded);
+        builder.value().extend_from_slice(&error.encode());
         builder.end_call(tag, begun_at.wrapping_add(offset), clock::monotonic().wrapping_add(offset));
         let header = ReportHeader {
             run: call.run,

@@ -130,7 +130,7 @@ impl SubWorker {
             let tag = match outcome.and_then(|()| fits(&self.value)) {
                 Ok(()) => Tag::Ok,
                 Err(error) => {
-                    self.value = rmp_serde::to_vec_named(&error).unwrap_or_default();
+                    self.value = error.encode();
                     Tag::Failed
                 }
             };

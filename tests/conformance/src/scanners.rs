@@ -245,7 +245,7 @@ fn policy() -> Policy {
 /// That of the job that the samples are of.
 fn journal() -> Journal {
     let storage = StorageClient::new(Arc::new(ObjectStorage::memory()), "bucket");
-    Journal::new(&storage, None, run().job)
+    Journal::new(&storage, run().job)
 }
 
 fn sample_record() -> Vec<u8> {

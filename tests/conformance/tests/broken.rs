@@ -243,10 +243,6 @@ impl ComputeBackend for Broken {
         Ok(Invocation { id, events, feed })
     }
 
-    async fn watch(&self, id: &InvocationId) -> Result<Invocation> {
-        self.inner.watch(id).await
-    }
-
     async fn cancel(&self, id: &InvocationId) -> Result<()> {
         if self.sabotage == Sabotage::IgnoresCancel { Ok(()) } else { self.inner.cancel(id).await }
     }

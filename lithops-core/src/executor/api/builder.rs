@@ -200,8 +200,7 @@ impl<M: Mode> Builder<M> {
         let max_workers = max_workers.min(backend.capabilities().max_workers);
         let storage = StorageClient::new(Arc::clone(&store), locator.bucket.clone());
         let pending = Arc::new(BackgroundTasks::default());
-        let prefix = locator.prefix.as_deref();
-        let history = History::new(storage.clone(), prefix, keeps_history, Arc::clone(&pending));
+        let history = History::new(storage.clone(), keeps_history, Arc::clone(&pending));
         let lease_config = backend.capabilities().pull;
         let client_fleet = lease_config
             .map(|lease_config| ClientFleet::new(&storage, &locator, secrets, lease_config))

@@ -67,9 +67,8 @@ impl CommitBuffer {
                 from = to;
                 continue;
             }
-            let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
             let (there, reports) = self.waiting.entry(chunk).or_default();
-            reports.push(report.slice(narrow(from - run.first), narrow(to - from)));
+            reports.push(report.part(from, to));
             *there += to - from;
             if *there >= end - first
                 && let Some((_, mut reports)) = self.waiting.remove(&chunk)
@@ -90,11 +89,7 @@ impl CommitBuffer {
         }
         let missing = self.visible.missing(run.first, run.end());
         self.visible.insert(run.first, run.end());
-        let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-        missing
-            .into_iter()
-            .map(|(first, end)| report.slice(narrow(first - run.first), narrow(end - first)))
-            .collect()
+        missing.into_iter().map(|(first, end)| report.part(first, end)).collect()
     }
 
     /// Begins to store the chunks that are whole; `logs` gives what the calls of a range have printed.

@@ -82,5 +82,5 @@ impl<T: Tracking> Driver<T> {
 }
 
 fn cancelled(message: &str) -> Vec<u8> {
-    rmp_serde::to_vec_named(&CallError::new(CallErrorKind::Cancelled, message)).unwrap_or_default()
+    CallError::new(CallErrorKind::Cancelled, message).encode()
 }

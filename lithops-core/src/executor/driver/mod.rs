@@ -8,7 +8,7 @@
 //!
 //! ```text
 //!              allowed by max_workers and throttle        accepted
-//!   (none) ------------------------------------> starting --------> live --+ reports, heartbeats, more calls
+//!   (none) ------------------------------------> starting --------> live --+ reports, more calls
 //!     ^                                             |                | ^   |
 //!     |  refused for now: its calls wait again      |                | +---+
 //!     +---------------------------------------------+                |

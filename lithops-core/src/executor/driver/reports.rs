@@ -68,7 +68,7 @@ impl<T: Tracking> Driver<T> {
                 EventKind::Exited(ExitReason::Unanswered(reason)) => self.unanswered(number, &reason)?,
                 EventKind::Exited(ExitReason::Throttled(pause)) => self.refused(number, pause),
                 EventKind::Throttled(pause) => self.throttled(self.workers.len(), pause, number),
-                EventKind::Started | EventKind::Heartbeat => self.workers.heard(number),
+                EventKind::Started => self.workers.heard(number),
             },
             Some(Err(error)) => self.lost(number, error.to_string())?,
             // A stream that ends without an exit event must not be waited for.
@@ -91,9 +91,7 @@ impl<T: Tracking> Driver<T> {
             if (first, end) == (run.first, run.end()) {
                 self.take_report(number, report)?;
             } else {
-                let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-                let part = report.slice(narrow(first - run.first), narrow(end - first));
-                self.take_report(number, &part)?;
+                self.take_report(number, &report.part(first, end))?;
             }
         }
         // What it says of calls that have an outcome changes nothing.
@@ -151,16 +149,12 @@ impl<T: Tracking> Driver<T> {
             };
             self.tracker.report(Some(number), run.first, run.end(), run.attempt, &verdict, now)
         };
-        let part = |first: u64, end: u64| {
-            let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-            report.slice(narrow(first - run.first), narrow(end - first))
-        };
         let mut committed = Vec::new();
         for step in steps {
             match step {
-                Step::Commit(first, end) => committed.push(part(first, end)),
+                Step::Commit(first, end) => committed.push(report.part(first, end)),
                 Step::CommitLost { call, .. } => {
-                    let lost = part(call, call + 1);
+                    let lost = report.part(call, call + 1);
                     committed.push(failed_report(&lost.header, &[&self.loss(lost.value(0))]));
                 }
                 Step::Again(first, end) => {
@@ -254,8 +248,7 @@ impl<T: Tracking> Driver<T> {
         let known = rmp_serde::from_slice::<CallError>(encoded);
         let message =
             known.map_or_else(|_| "its sub-worker was lost".to_owned(), |error| error.message().to_owned());
-        let error = CallError::new(CallErrorKind::WorkerLost, format!("{message}, and it may run only once"));
-        rmp_serde::to_vec_named(&error).unwrap_or_default()
+        CallError::new(CallErrorKind::WorkerLost, format!("{message}, and it may run only once")).encode()
     }
 
     /// A worker is gone, or given up: its calls go elsewhere. What it still reports counts.
@@ -327,8 +320,7 @@ impl<T: Tracking> Driver<T> {
 
     /// What becomes of the calls of a worker that is gone.
     fn take_steps(&mut self, steps: Vec<Step>, kind: CallErrorKind, reason: &str) {
-        let error = CallError::new(kind, reason);
-        let error = rmp_serde::to_vec_named(&error).unwrap_or_default();
+        let error = CallError::new(kind, reason).encode();
         let mut committed = Vec::new();
         for step in steps {
             match step {

@@ -157,7 +157,6 @@ impl<T: Tracking> Driver<T> {
     fn new(assignment: Assignment, tracker: T) -> Self {
         let capabilities = assignment.backend.capabilities();
         let lease = match capabilities.liveness {
-            Liveness::Heartbeat(period) => Some(period * 3),
             Liveness::Platform => None,
             Liveness::ResponseOnly => {
                 let limit = capabilities.timeout_limit.unwrap_or(Duration::from_secs(3600));

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::stored_jobs::{AT_ONCE, StoredJob, StoredJobs, look};
 use crate::{
     error::{Error, ErrorKind, Result},
-    fleet::{self, AllManifests, JobManifest, all_manifests},
+    fleet::{AllManifests, JobManifest, all_manifests},
     id::JobId,
     journal::{BEAT, Journal, LEASE, LeaseWatch, Owner, Survey, Traces, Watched},
     protocol::{FleetKey, MAX_FRAME},
@@ -107,11 +107,9 @@ impl StoredJobs {
     }
 
     async fn clean(&self, age: Duration) -> Result<Cleaning> {
-        let prefix = self.prefix.as_deref();
         // Before the jobs: a post comes after its job.
-        let AllManifests { mut manifests, unfinished, unreadable } =
-            all_manifests(&self.storage, prefix).await;
-        let survey = Survey::of(&self.storage, prefix).await;
+        let AllManifests { mut manifests, unfinished, unreadable } = all_manifests(&self.storage).await;
+        let survey = Survey::of(&self.storage).await;
         let mut cleaning = Cleaning { unreadable, ..Cleaning::default() };
         cleaning.unreadable.extend(survey.unreadable);
         let mut left = [unfinished, survey.unfinished].concat();
@@ -153,7 +151,7 @@ impl StoredJobs {
         let is_fresh = |object: &ObjectMeta| since(object.modified).is_none_or(|since| since < FRESH);
         if found.iter().any(|(_, observer)| *observer == BeatObserver::Unknown) || left.iter().any(is_fresh) {
             sleep(watched).await;
-            let again = Survey::of(&self.storage, prefix).await;
+            let again = Survey::of(&self.storage).await;
             let mark = |jobs: &BTreeMap<JobId, Traces>, job| jobs.get(&job).map(|traces| traces.mark);
             found.retain(|(expired, observer)| {
                 let same = mark(&survey.jobs, expired.job) == mark(&again.jobs, expired.job);
@@ -162,7 +160,7 @@ impl StoredJobs {
             let again = [
                 again.unfinished,
                 self.unfinished_elsewhere().await,
-                all_manifests(&self.storage, prefix).await.unfinished,
+                all_manifests(&self.storage).await.unfinished,
             ];
             left.retain(|object| !is_fresh(object) || again.iter().flatten().any(|other| other == object));
         }
@@ -267,8 +265,7 @@ impl StoredJobs {
     async fn unfinished_elsewhere(&self) -> Vec<ObjectMeta> {
         let mut left = Vec::new();
         for folder in FOLDERS {
-            let folder = fleet::below(self.prefix.as_deref(), folder);
-            let found = self.storage.storage().survey(self.storage.bucket(), &folder);
+            let found = self.storage.storage().survey(self.storage.bucket(), folder);
             // What cannot be looked at stays, and nobody misses it.
             let objects = found.filter_map(|object| std::future::ready(object.ok()));
             let staged = |object: &ObjectMeta| self.storage.storage().is_unfinished(&object.key);
@@ -280,8 +277,7 @@ impl StoredJobs {
     /// What time it is by the storage's own clock.
     pub(super) async fn storage_time(&self) -> Result<SystemTime> {
         let (storage, bucket) = (self.storage.storage(), self.storage.bucket());
-        let folder = fleet::below(self.prefix.as_deref(), CLOCK);
-        let key = format!("{folder}{}", Uuid::now_v7());
+        let key = format!("{CLOCK}{}", Uuid::now_v7());
         insist(|| storage.put(bucket, &key, "now".into(), PutMode::Overwrite)).await?;
         let now = insist(|| storage.head(bucket, &key)).await.map(|meta| meta.modified);
         let now = now?;
@@ -289,7 +285,7 @@ impl StoredJobs {
         let mut done = vec![key];
         let is_left =
             |object: &ObjectMeta| now.duration_since(object.modified).is_ok_and(|since| since > FRESH);
-        if let Ok(found) = self.storage.list_objects(bucket, &folder).await {
+        if let Ok(found) = self.storage.list_objects(bucket, CLOCK).await {
             done.extend(found.into_iter().filter(is_left).map(|object| object.key));
         }
         // Should that fail, the next one does it.
@@ -426,7 +422,7 @@ mod tests {
         let begun = tokio::time::Instant::now();
         let objects = ObjectStorage::memory();
         let storage = Arc::new(Skewed { objects, begun, ahead, times: std::sync::Mutex::default() });
-        StoredJobs { storage: StorageClient::new(storage, "bucket"), prefix: None }
+        StoredJobs { storage: StorageClient::new(storage, "bucket") }
     }
 
     /// A process of this user of which nobody can tell whether it lives.

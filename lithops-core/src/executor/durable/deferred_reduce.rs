@@ -133,7 +133,7 @@ fn end(seen: &JobState, command: Command) {
         Command::CancelCalls(first, end) => (first, end, "the call was cancelled"),
         Command::Cancel | Command::Interrupt => (0, seen.progress().known, "the job was cancelled"),
     };
-    let error = rmp_serde::to_vec_named(&CallError::new(CallErrorKind::Cancelled, what)).unwrap_or_default();
+    let error = CallError::new(CallErrorKind::Cancelled, what).encode();
     let open = seen.read(|outcomes| outcomes.done().missing(first, end));
     seen.commit(failed_together(seen.id(), open, &error));
 }

@@ -10,7 +10,6 @@ use super::{
     fleet_driver::FleetDriver,
 };
 use crate::{
-    compute::ComputeBackend,
     error::{Error, ErrorKind, Result},
     executor::{
         driver::{Assignment, Ended, commit_buffer::Durable, drive},

@@ -88,9 +88,6 @@ impl ComputeBackend for Platform {
         self.journal.commit(0, (0, 1), &ChunkOutcomes { logs: Vec::new(), reports }).await?;
         Ok(vec!["worker".into()])
     }
-    async fn watch(&self, _: &InvocationId) -> Result<Invocation> {
-        unsupported()
-    }
     async fn cancel(&self, _: &InvocationId) -> Result<()> {
         Ok(())
     }
@@ -112,7 +109,7 @@ struct Gathered {
 /// A job of one call, until it ends.
 async fn gather(answers: Answers) -> Gathered {
     let storage = StorageClient::new(Arc::new(ObjectStorage::memory()), "bucket");
-    let journal = Journal::new(&storage, None, JobId::generate());
+    let journal = Journal::new(&storage, JobId::generate());
     let record = JobRecord {
         form: JobRecord::FORM,
         job: journal.job(),

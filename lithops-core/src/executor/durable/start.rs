@@ -40,7 +40,7 @@ impl Core {
         self.check_durable(entry, &prepared)?;
         self.check_pulled(&options)?;
         let prepared = (prepared, earlier);
-        let journal = Journal::new(&self.storage, self.locator.prefix.as_deref(), JobId::generate());
+        let journal = Journal::new(&self.storage, JobId::generate());
         let started = self.store_and_start(entry, &options, shared, &queue, prepared, &journal).await;
         if let Err(error) = &started {
             queue.close();
@@ -143,7 +143,7 @@ impl Core {
 
     /// Attaches to a stored job: drives it if nobody does, and reads it otherwise.
     pub(crate) async fn attach(self: Arc<Self>, id: JobId) -> Result<Arc<JobState>> {
-        let journal = Journal::new(&self.storage, self.locator.prefix.as_deref(), id);
+        let journal = Journal::new(&self.storage, id);
         let record = journal.record().await?;
         let resources = self.means_for(&journal, &record).await;
         Ok(self.pursue(&journal, record, resources, None, false))
@@ -297,7 +297,7 @@ async fn read(
     commands: crate::executor::job::Commands,
 ) -> Result<()> {
     let storage = crate::storage::StorageClient::connect(locator)?;
-    let journal = Journal::new(&storage, locator.prefix.as_deref(), job.id());
+    let journal = Journal::new(&storage, job.id());
     let record = journal.record().await?;
     job.set_plan(plan_of(&record, 1));
     job.set_known(record.calls, true);

@@ -116,8 +116,8 @@ type Operation = (&'static str, BoxFuture<'static, Result<()>>);
 
 /// What is asked of the storage for jobs, fleets, payloads and programs.
 fn operations(storage: &StorageClient) -> Vec<Operation> {
-    let journal = Journal::new(storage, None, JobId::generate());
-    let fleet = Fleet::new(storage, None, "fleet", FleetKey::generate().expect("a key"));
+    let journal = Journal::new(storage, JobId::generate());
+    let fleet = Fleet::new(storage, "fleet", FleetKey::generate().expect("a key"));
     let (lease, record, job) = (journal.clone(), journal.clone(), journal.job());
     let payload = storage.clone();
     let mut operations: Vec<Operation> = vec![
@@ -137,7 +137,7 @@ fn operations(storage: &StorageClient) -> Vec<Operation> {
 #[cfg(feature = "artifacts")]
 fn program(storage: &StorageClient) -> Vec<Operation> {
     let artifact = Artifact { bytes: "program".into(), digest: Digest::of(b"program") };
-    let (to, from, shipped) = (storage.clone(), storage.clone(), StoredProgram::of(&artifact, None));
+    let (to, from, shipped) = (storage.clone(), storage.clone(), StoredProgram::of(&artifact));
     let fetched = shipped.clone();
     vec![
         ("program", async move { shipped.put(&artifact, &to).await }.boxed()),
@@ -195,7 +195,7 @@ async fn a_put_if_absent_that_failed_and_was_made_is_our_own() {
         requests: AtomicU32::new(0),
     };
     let storage = StorageClient::new(Arc::new(uncertain), "bucket");
-    let journal = Journal::new(&storage, None, JobId::generate());
+    let journal = Journal::new(&storage, JobId::generate());
     let owner = Owner::this_process();
     assert!(Lease::take(&journal, 1, &owner).await.expect("asks").is_some());
     let other = Owner { name: "another".into(), ..owner };

@@ -23,7 +23,6 @@ pub(crate) const AT_ONCE: usize = 16;
 #[derive(Debug)]
 pub struct StoredJobs {
     pub(crate) storage: StorageClient,
-    pub(crate) prefix: Option<String>,
 }
 
 /// A durable job, as it is stored.
@@ -75,14 +74,14 @@ impl StoredJobs {
     pub fn open(config: Option<PathBuf>, storage: Option<String>) -> Result<Self> {
         // What is asked of them runs there.
         runtime::start()?;
-        let (storage, locator) = StorageClient::configured(config, storage)?;
-        Ok(Self { storage, prefix: locator.prefix })
+        let (storage, _) = StorageClient::configured(config, storage)?;
+        Ok(Self { storage })
     }
 
     /// All of them. What cannot be read of one hides no other.
     pub fn list(&self) -> Listing {
         runtime::driver().block_on(async {
-            let survey = Survey::of(&self.storage, self.prefix.as_deref()).await;
+            let survey = Survey::of(&self.storage).await;
             let mut listing = Listing { jobs: Vec::new(), unreadable: survey.unreadable };
             let jobs = stream::iter(survey.jobs.into_keys()).map(|job| look(self.journal(job)));
             let mut jobs = jobs.buffered(AT_ONCE);
@@ -164,7 +163,7 @@ impl StoredJobs {
     }
 
     pub(crate) fn journal(&self, job: JobId) -> Journal {
-        Journal::new(&self.storage, self.prefix.as_deref(), job)
+        Journal::new(&self.storage, job)
     }
 }
 
@@ -187,9 +186,7 @@ async fn stored_calls(journal: &Journal, record: &JobRecord) -> Result<u64> {
 /// Commits every chunk that has no outcomes as cancelled.
 async fn cancel_all(journal: &Journal, record: &JobRecord) -> Result<()> {
     let committed: std::collections::BTreeSet<_> = journal.committed().await?.into_iter().collect();
-    let error = CallError::new(CallErrorKind::Cancelled, "the job was cancelled");
-    let error = rmp_serde::to_vec_named(&error)
-        .map_err(|error| Error::new(ErrorKind::Unexpected, format!("cannot encode an error: {error}")))?;
+    let error = CallError::new(CallErrorKind::Cancelled, "the job was cancelled").encode();
     for chunk in (0..record.chunks()).filter(|chunk| !committed.contains(chunk)) {
         let calls = record.calls_of(chunk);
         let reports = failed_together(record.job, vec![calls], &error).collect();

@@ -10,7 +10,7 @@ use futures_util::TryStreamExt;
 use super::stored_jobs::StoredJobs;
 use crate::{
     error::Result,
-    fleet, runtime,
+    runtime,
     storage::{
         ObjectMeta, StorageClient, insist,
         own_keys::{HISTORY, PROGRAMS, program_of},
@@ -64,8 +64,7 @@ impl StoredJobs {
     pub(super) async fn not_used_for(&self, age: Duration) -> Result<Vec<Unused>> {
         let mut last_uses: BTreeMap<(String, bool), SystemTime> = BTreeMap::new();
         for (folder, is_program) in [(PROGRAMS, true), (HISTORY, false)] {
-            let folder = fleet::below(self.prefix.as_deref(), folder);
-            for object in objects(&self.storage, &folder).await? {
+            for object in objects(&self.storage, folder).await? {
                 let last = last_uses.entry((name_of(&object, is_program).to_owned(), is_program));
                 let last = last.or_insert(object.modified);
                 *last = object.modified.max(*last);

@@ -142,9 +142,9 @@ fn chain(job: &JobState, queue: &InputQueue) -> Result<()> {
 
 /// The error of a call whose input is the outcome of a call that failed.
 pub(crate) fn input_failed(cause: &CallError) -> Vec<u8> {
-    let error = CallError::new(cause.kind().clone(), format!("its input failed: {cause}"))
-        .with_chain(cause.chain().iter().map(ToString::to_string).collect());
-    rmp_serde::to_vec_named(&error).unwrap_or_default()
+    CallError::new(cause.kind().clone(), format!("its input failed: {cause}"))
+        .with_chain(cause.chain().iter().map(ToString::to_string).collect())
+        .encode()
 }
 
 fn encode<T: Argument>(input: &T, number: usize, function: &str, out: &mut Vec<u8>) -> Result<()> {

@@ -37,15 +37,10 @@ pub struct History {
 }
 
 impl History {
-    pub(crate) fn new(
-        storage: StorageClient,
-        prefix: Option<&str>,
-        kept: bool,
-        pending: Arc<BackgroundTasks>,
-    ) -> Self {
+    pub(crate) fn new(storage: StorageClient, kept: bool, pending: Arc<BackgroundTasks>) -> Self {
         let program = std::env::current_exe().ok();
         let program = program.as_deref().and_then(|path| path.file_stem()).unwrap_or_default();
-        let folder = folder(prefix, &program.to_string_lossy());
+        let folder = folder(&program.to_string_lossy());
         Self { storage, folder, kept, known: Mutex::default(), pending }
     }
 
@@ -60,8 +55,8 @@ impl History {
         backend: &str,
         memory: u64,
     ) -> Result<Workload> {
-        let (storage, locator) = StorageClient::open(config)?;
-        let folder = folder(locator.prefix.as_deref(), program);
+        let (storage, _) = StorageClient::open(config)?;
+        let folder = folder(program);
         let history = Self {
             storage,
             folder,
@@ -129,7 +124,7 @@ impl History {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let json = open(name(key), &object, key).await?;
+        let json = open(key, &object, key).await?;
         // What another version has written may mean something else.
         Ok(serde_json::from_slice::<Measured>(&json)
             .ok()
@@ -148,7 +143,7 @@ impl History {
             let now = before.then(&measured);
             let json = serde_json::to_vec(&now).unwrap_or_default();
             history.lock().insert(key.clone(), Some(now));
-            let sealed = seal(name(&key), json.into()).await;
+            let sealed = seal(&key, json.into()).await;
             if let Err(error) = history.storage.put_object(history.storage.bucket(), &key, sealed).await {
                 tracing::debug!(key, %error, "cannot store how long calls took");
             }
@@ -188,14 +183,8 @@ impl Learn {
     }
 }
 
-/// What a history is called for its digest, wherever the prefix puts it.
-fn name(key: &str) -> &str {
-    key.find(HISTORY).map_or(key, |at| &key[at..])
-}
-
-fn folder(prefix: Option<&str>, program: &str) -> String {
-    let prefix = prefix.map_or(String::new(), |prefix| format!("{}/", prefix.trim_end_matches('/')));
-    format!("{prefix}{HISTORY}{}/", fit(program))
+fn folder(program: &str) -> String {
+    format!("{HISTORY}{}/", fit(program))
 }
 
 /// What earlier jobs say of the calls of the next.

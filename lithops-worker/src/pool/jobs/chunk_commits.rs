@@ -57,7 +57,7 @@ impl ChunkCommits {
         let spec = job.durable.clone()?;
         let locator = job.storage.as_ref()?;
         let storage = StorageClient::connect(locator);
-        let journal = storage.map(|storage| Journal::new(&storage, locator.prefix.as_deref(), job.job));
+        let journal = storage.map(|storage| Journal::new(&storage, job.job));
         Some(Self { spec, journal: Arc::new(journal), chunks: HashMap::new() })
     }
 
@@ -81,8 +81,7 @@ impl ChunkCommits {
         let mut decided = Decision::default();
         let run = report.header.run;
         for (number, first, end) in self.parts(run.first, run.end()) {
-            let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-            let part = report.slice(narrow(first - run.first), narrow(end - first));
+            let part = report.part(first, end);
             let final_tags = (0..part.len()).all(|index| match part.tag(index) {
                 Tag::Ok => true,
                 Tag::Failed => self.spec.failures_are_final,

@@ -31,7 +31,7 @@ impl PayloadStore {
         let locator = spec.storage.as_ref()?;
         let storage = StorageClient::connect(locator);
         let journal = match &storage {
-            Ok(storage) => Ok(Journal::new(storage, locator.prefix.as_deref(), spec.job)),
+            Ok(storage) => Ok(Journal::new(storage, spec.job)),
             Err(error) => Err(error.again()),
         };
         Some(Self {

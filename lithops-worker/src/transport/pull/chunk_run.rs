@@ -152,7 +152,6 @@ impl ChunkRun {
             return;
         }
         self.window.reported(u64::from(run.count), std::time::Instant::now());
-        let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         let verdict = |call: u64| match report.tag(usize::try_from(call - run.first).unwrap_or(usize::MAX)) {
             Tag::Ok => Verdict::Ok,
             Tag::Failed => Verdict::Failed { again: true },
@@ -162,10 +161,10 @@ impl ChunkRun {
         for step in self.tracker.report(None, run.first, run.end(), run.attempt, &verdict, now) {
             match step {
                 Step::Commit(first, end) => {
-                    self.keep(report.slice(narrow(first - run.first), narrow(end - first)));
+                    self.keep(report.part(first, end));
                 }
                 Step::CommitLost { call, .. } => {
-                    let lost = report.slice(narrow(call - run.first), 1);
+                    let lost = report.part(call, call + 1);
                     self.keep(failed_report(&blank_header(lost.header.run), &[lost.value(0)]));
                 }
                 Step::Again(..) | Step::Drop(..) => {}

@@ -33,8 +33,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// Looks for jobs of the fleet and works at them, until there has been none for `launch.patience`.
 pub(super) async fn poll_jobs(launch: &Launch, mut pool: ToPool, leaves: &AtomicBool) -> Result<()> {
     let storage = StorageClient::connect(&launch.storage)?;
-    let prefix = launch.storage.prefix.as_deref();
-    let fleet = Fleet::new(&storage, prefix, &launch.fleet, launch.key.clone());
+    let fleet = Fleet::new(&storage, &launch.fleet, launch.key.clone());
     if !is_worker(&launch.worker) {
         let problem = format!("`{}` cannot be the name of a worker", launch.worker.escape_debug());
         return Err(Error::new(ErrorKind::InvalidInput, problem)
@@ -56,7 +55,7 @@ pub(super) async fn poll_jobs(launch: &Launch, mut pool: ToPool, leaves: &Atomic
         sessions.retain(|job, _| jobs.contains(job));
         // The client removes the manifest of a job that it sees finished. One that stays may have lost a commit.
         for (job, finished) in &mut finished {
-            finished.look_again(&Journal::new(&storage, prefix, *job)).await?;
+            finished.look_again(&Journal::new(&storage, *job)).await?;
         }
         // The job with the fewest sessions: this worker goes round when several jobs wait.
         let next = jobs.into_iter().filter(|job| finished.get(job).is_none_or(|finished| finished.is_open));
@@ -77,7 +76,7 @@ pub(super) async fn poll_jobs(launch: &Launch, mut pool: ToPool, leaves: &Atomic
         let before = sessions.entry(job).or_default();
         let name = if *before == 0 { launch.worker.clone() } else { format!("{}.{before}", launch.worker) };
         *before += 1;
-        let journal = Journal::new(&storage, prefix, job);
+        let journal = Journal::new(&storage, job);
         let (chunks, again) = (manifest.chunks().count(), manifest.lease_config.lease.min(LOOK_AGAIN));
         let session = JobSession::new(&name, manifest, &storage, &fleet, &journal);
         let end = session.work(&mut pool, launch.look).await?;

@@ -1,4 +1,4 @@
-//! Cancelling, and attaching again.
+//! Cancelling.
 
 use lithops_core::{
     compute::{CancelLevel, Capabilities, FeedCommand},
@@ -6,24 +6,10 @@ use lithops_core::{
     protocol::Cancel,
 };
 
-use super::{Subject, functions::*, running::Running, subject::calls};
+use super::{Subject, functions::*, subject::calls};
 
 pub(super) fn can_cancel(capabilities: &Capabilities) -> bool {
     capabilities.cancel != CancelLevel::None
-}
-
-pub(super) async fn watching_attaches_again(subject: Subject) {
-    let (job, marks) = (subject.job(wait, 2), subject.marks());
-    let running = subject.invoke(&job, 0, &vec![marks.folder(); 3]).await;
-    marks.wait_for("begun-", 1, subject.patience).await;
-    let id = running.id.clone();
-    drop(running);
-    let watched = subject.backend.watch(&id).await.unwrap_or_else(|error| panic!("{error:?}"));
-    let run = calls(&job, 0, &vec![marks.folder(); 3]).run;
-    let mut again = Running::new(watched, run, subject.patience);
-    marks.set("go").await.unwrap_or_else(|error| panic!("{error:?}"));
-    let heard = again.end().await;
-    assert_eq!([0, 1, 2].map(|call| heard.value::<u64>(call)), [0, 1, 2]);
 }
 
 /// What runs for ever is in the way of everything else, until it is cancelled.

@@ -13,8 +13,7 @@ use super::{Subject, alone, functions::*};
 pub(super) async fn an_outcome_is_stored_before_it_is_reported(subject: Subject) {
     let mut job = subject.job(square, 2);
     job.durable = Some(DurableSpec { calls: 12, chunksize: 4, failures_are_final: true });
-    let prefix = job.storage.as_ref().and_then(|locator| locator.prefix.clone());
-    let journal = Journal::new(&subject.storage, prefix.as_deref(), job.job);
+    let journal = Journal::new(&subject.storage, job.job);
     let inputs: Vec<u64> = (0..12).collect();
     let mut running = subject.invoke(&job, 0, &inputs).await;
     let mut looked_at = 0;

@@ -71,7 +71,6 @@ pub fn promises() -> Vec<Promise> {
         limits::values_beyond_the_limit_come_back if |capabilities| capabilities.payload_limit.is_some(),
         limits::more_workers_than_may_live_are_refused_for_now if pushes,
         fed::a_fed_worker_takes_more_until_it_is_drained if |capabilities| capabilities.feed && pushes(capabilities),
-        control::watching_attaches_again if |capabilities| capabilities.watch,
         control::cancel_ends_what_runs if control::can_cancel,
         control::cancelling_what_has_ended_is_no_error if |capabilities| {
             pushes(capabilities) && control::can_cancel(capabilities)

@@ -48,7 +48,7 @@ pub(super) struct Counts {
 impl World {
     pub(super) fn new(scenario: Scenario, job: JobId) -> Self {
         let storage = || StorageClient::new(Arc::new(SimulatedStore::new(&scenario)), "simulated");
-        let journal = scenario.durable.map(|_| Journal::new(&storage(), None, job));
+        let journal = scenario.durable.map(|_| Journal::new(&storage(), job));
         Self { journal, scenario, counts: Mutex::default() }
     }
 
@@ -178,10 +178,6 @@ impl ComputeBackend for SimulatedBackend {
             stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) });
         let feed = self.capabilities.feed.then(|| Feed::new(Arc::new(Commands(sender))));
         Ok(Invocation { id, events: events.boxed(), feed })
-    }
-
-    async fn watch(&self, _: &InvocationId) -> Result<Invocation> {
-        Err(unsupported())
     }
 
     async fn cancel(&self, id: &InvocationId) -> Result<()> {

@@ -15,7 +15,7 @@ use super::random::Random;
 pub enum Shape {
     /// Live workers are given further chunks, and stream their reports; the platform tells of their ends.
     Fed,
-    /// One chunk per worker, reports as they come, and heartbeats.
+    /// One chunk per worker, and reports as they come.
     Streamed,
     /// One chunk per worker, and one reply with everything.
     Buffered,
@@ -156,7 +156,8 @@ impl Scenario {
             Shape::Fed => {}
             Shape::Streamed => {
                 capabilities.feed = false;
-                capabilities.liveness = Liveness::Heartbeat(Duration::from_secs(5));
+                capabilities.liveness = Liveness::ResponseOnly;
+                capabilities.timeout_limit = Some(Duration::from_secs(60));
             }
             Shape::Buffered => {
                 capabilities.feed = false;

@@ -178,7 +178,7 @@ impl SimulatedWorker {
         for index in 0..calls.run.count {
             let call = calls.run.first + u64::from(index);
             let takes = Duration::from_millis((1 + self.random.below(40)) * slow);
-            self.pass(calls.run, takes).await;
+            sleep(takes).await;
             self.world.executed(call, calls.run.attempt);
             if self.world.scenario.is_poisonous(call) {
                 return None;
@@ -197,18 +197,6 @@ impl SimulatedWorker {
         }
         let pid = u32::try_from(self.number).unwrap_or(u32::MAX);
         Some(finish(&mut builder, calls.run, calls.queued_at, pid))
-    }
-
-    /// Lets time pass; a worker with heartbeats sends them meanwhile.
-    async fn pass(&mut self, run: Run, time: Duration) {
-        let mut left = time;
-        let beat = Duration::from_secs(5);
-        while self.world.scenario.shape == Shape::Streamed && left > beat {
-            sleep(beat).await;
-            left -= beat;
-            self.send(Event { activation: run.activation, kind: EventKind::Heartbeat });
-        }
-        sleep(left).await;
     }
 
     async fn report(&mut self, report: Report) {

@@ -176,10 +176,6 @@ impl ComputeBackend for Shaped {
         Ok(Invocation { id, events, feed: None })
     }
 
-    async fn watch(&self, id: &InvocationId) -> Result<Invocation> {
-        self.inner.watch(id).await
-    }
-
     async fn cancel(&self, id: &InvocationId) -> Result<()> {
         self.inner.cancel(id).await?;
         // What was cancelled is not reported: the worker has nothing more to do for the invocation.
