@@ -8,9 +8,10 @@ use std::sync::{
 use futures_util::TryStreamExt;
 
 use super::{
-    JobRecord, Owner, Segment, keys,
+    Owner, keys,
     keys::Keys,
     sealed::{self, damaged},
+    segment::Segment,
 };
 use crate::{
     bytes::Bytes,
@@ -45,46 +46,6 @@ impl Journal {
     #[must_use]
     pub fn job(&self) -> JobId {
         self.job
-    }
-
-    /// What the job is.
-    ///
-    /// # Errors
-    /// `NotDurable` when nothing is stored of it.
-    pub async fn record(&self) -> Result<JobRecord> {
-        let key = self.keys.record();
-        match self.get(&key, JobRecord::LONGEST).await? {
-            Some(bytes) => JobRecord::decode(&bytes, self),
-            None => Err(Error::new(ErrorKind::NotDurable, format!("nothing is stored of job {}", self.job)).with_hint(
-                "only a job that was started with `.durable()` survives its client, until it is finished and its \
-                 handles are dropped; is this the storage it was started with?",
-            )),
-        }
-    }
-
-    /// Whether anything is stored that says what the job is.
-    ///
-    /// # Errors
-    /// When the storage cannot be read.
-    pub async fn has_record(&self) -> Result<bool> {
-        let key = self.keys.record();
-        match insist(|| self.storage.head(&self.bucket, &key)).await {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Stores what the job is: from now on others see it.
-    ///
-    /// # Errors
-    /// When the storage does not take it.
-    pub async fn put_record(&self, record: &JobRecord) -> Result<()> {
-        self.put(&self.keys.record(), record.encode(self)?.into()).await
-    }
-
-    pub(super) fn record_key(&self) -> String {
-        self.keys.record()
     }
 
     /// What the keys of all its objects start with.

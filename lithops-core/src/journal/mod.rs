@@ -50,6 +50,7 @@ mod lease;
 mod owner;
 mod record;
 mod sealed;
+mod segment;
 mod survey;
 
 pub use bundle::ChunkOutcomes;
@@ -59,6 +60,7 @@ pub use contents::Journal;
 pub(crate) use contents::is_damage;
 pub use lease::{BEAT, LEASE, Lease, LeaseWatch, Watched};
 pub use owner::Owner;
-pub use record::{JobRecord, Segment};
+pub use record::JobRecord;
 pub(crate) use sealed::{open, seal};
+pub use segment::Segment;
 pub use survey::{Survey, Traces};

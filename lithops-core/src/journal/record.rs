@@ -5,14 +5,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Journal, Owner,
+    Journal, Owner, Segment,
     sealed::{self, damaged},
 };
 use crate::{
-    digest::Digest,
     error::{Error, ErrorKind, Result},
     id::JobId,
-    storage::BlobRef,
+    storage::{BlobRef, insist},
     tracker::Policy,
 };
 
@@ -55,17 +54,6 @@ pub struct JobRecord {
     pub owner: Owner,
     /// When it was started, in seconds since the Unix epoch; for people only.
     pub created: u64,
-}
-
-/// An object that holds a part of the inputs, in their order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Segment {
-    /// How many calls they are the inputs of.
-    pub calls: u64,
-    /// How many bytes it has.
-    pub len: u64,
-    /// The digest of the object.
-    pub digest: Digest,
 }
 
 impl JobRecord {
@@ -152,11 +140,45 @@ impl JobRecord {
     }
 }
 
-impl Segment {
-    /// Whether so many calls can have their inputs in so many bytes: each has its end there.
-    fn is_possible(&self) -> bool {
-        let least = self.calls.checked_mul(4).and_then(|ends| ends.checked_add(8));
-        self.calls > 0 && u32::try_from(self.calls).is_ok() && least.is_some_and(|least| least <= self.len)
+impl Journal {
+    /// What the job is.
+    ///
+    /// # Errors
+    /// `NotDurable` when nothing is stored of it.
+    pub async fn record(&self) -> Result<JobRecord> {
+        let key = self.keys.record();
+        match self.get(&key, JobRecord::LONGEST).await? {
+            Some(bytes) => JobRecord::decode(&bytes, self),
+            None => Err(Error::new(ErrorKind::NotDurable, format!("nothing is stored of job {}", self.job)).with_hint(
+                "only a job that was started with `.durable()` survives its client, until it is finished and its \
+                 handles are dropped; is this the storage it was started with?",
+            )),
+        }
+    }
+
+    /// Whether anything is stored that says what the job is.
+    ///
+    /// # Errors
+    /// When the storage cannot be read.
+    pub async fn has_record(&self) -> Result<bool> {
+        let key = self.keys.record();
+        match insist(|| self.storage.head(&self.bucket, &key)).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Stores what the job is: from now on others see it.
+    ///
+    /// # Errors
+    /// When the storage does not take it.
+    pub async fn put_record(&self, record: &JobRecord) -> Result<()> {
+        self.put(&self.keys.record(), record.encode(self)?.into()).await
+    }
+
+    pub(super) fn record_key(&self) -> String {
+        self.keys.record()
     }
 }
 
@@ -165,6 +187,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::digest::Digest;
     use crate::storage::{ObjectStorage, StorageClient};
 
     fn journal() -> Journal {

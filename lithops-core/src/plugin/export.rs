@@ -1,13 +1,6 @@
 //! [`export_backend!`](crate::export_backend): makes a plugin of a backend.
 
-use super::{ABI, Header, MAGIC, Text, Vtable, guest};
-use crate::compute::BackendDescriptor;
-
-/// A backend that a library exports.
-pub trait Exports: 'static {
-    /// It.
-    fn descriptor() -> &'static BackendDescriptor;
-}
+use super::{ABI, Header, MAGIC, Text, Vtable, exports::Exports, guest};
 
 impl Header {
     /// The header of a plugin that exports a backend.

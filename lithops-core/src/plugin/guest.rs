@@ -19,7 +19,9 @@ use futures_util::{FutureExt, StreamExt, stream::BoxStream};
 use tokio::{runtime::Runtime, sync::Notify, task::AbortHandle};
 
 use super::{
-    Done, Exports, Log, PluginStatus, Text, forward,
+    Done, Log, PluginStatus, Text,
+    exports::Exports,
+    forward,
     wire::{
         DescribedBackend, Invoked, Opened, Operation, Scale, WireConfig, WireError, WireKey, WireOptions,
         close_mode, decode, encode,

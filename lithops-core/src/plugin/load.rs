@@ -13,8 +13,9 @@ use std::{
 use libloading::Library;
 
 use super::{
-    Header, PREFIX, SYMBOL, Text, Vtable,
+    Header, PREFIX, SYMBOL, Text,
     abi::HEADER_WORDS,
+    loaded::Plugin,
     remote::{Remote, ask_now},
     wire::{DescribedBackend, WireConfig, decode, encode},
 };
@@ -24,16 +25,6 @@ use crate::{
     error::{Error, ErrorKind, Result},
     regular,
 };
-
-/// A library that was loaded. It is never unloaded: its threads and its statics stay.
-#[derive(Debug)]
-pub struct Plugin {
-    /// The file.
-    pub path: PathBuf,
-    /// What the backend is.
-    pub descriptor: &'static BackendDescriptor,
-    pub(super) vtable: Vtable,
-}
 
 /// The plugins of this program by file.
 static LOADED: Mutex<BTreeMap<PathBuf, &'static Plugin>> = Mutex::new(BTreeMap::new());

@@ -15,15 +15,20 @@
 
 mod abi;
 mod export;
+mod exports;
 mod forward;
 mod guest;
 #[cfg(feature = "plugins")]
 mod load;
 #[cfg(feature = "plugins")]
+mod loaded;
+#[cfg(feature = "plugins")]
 mod remote;
 mod wire;
 
 pub use abi::{ABI, Done, Header, Log, MAGIC, PREFIX, PluginAnswer, PluginStatus, SYMBOL, Text, Vtable};
-pub use export::Exports;
+pub use exports::Exports;
 #[cfg(feature = "plugins")]
-pub use load::{Plugin, load, loaded};
+pub use load::{load, loaded};
+#[cfg(feature = "plugins")]
+pub use loaded::Plugin;

@@ -14,8 +14,9 @@ use tokio::sync::oneshot;
 use tracing::level_filters::LevelFilter;
 
 use super::{
-    Done, Plugin, PluginAnswer, PluginStatus, Text, forward,
+    Done, PluginAnswer, PluginStatus, Text, forward,
     guest::kinds,
+    loaded::Plugin,
     wire::{Invoked, Opened, Operation, Scale, WireConfig, WireError, WireOptions, decode, encode},
 };
 use crate::{

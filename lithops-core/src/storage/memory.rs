@@ -4,13 +4,12 @@ use std::sync::{Arc, LazyLock};
 
 use super::{
     Credentials, Locator, ObjectStorage, Storage, StorageDescriptor, local::files::DEFAULT_BUCKET, names,
+    objects::objects::MEMORY as SCHEME,
 };
 use crate::{
     config::{Config, Key},
     error::Result,
 };
-
-pub(super) const SCHEME: &str = "memory";
 
 /// One for the process, so that whoever has the locator sees the same objects; it ends with the process.
 static MEMORY: LazyLock<Arc<ObjectStorage>> = LazyLock::new(|| Arc::new(ObjectStorage::memory()));

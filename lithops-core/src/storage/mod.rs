@@ -8,16 +8,13 @@ mod client;
 mod contract;
 mod credentials;
 mod descriptor;
-mod faults;
 mod files;
-mod listed_key;
 mod local;
 mod locator;
 mod memory;
 mod names;
 mod objects;
 pub mod own_keys;
-mod parts;
 mod patience;
 
 pub use blob::{BLOCK, BlobRef};
@@ -26,11 +23,10 @@ pub use contract::{ObjectMeta, PutMode, Storage, StorageCapabilities, StorageInf
 pub use credentials::{Credentials, give};
 pub use descriptor::{StorageDescriptor, connect, descriptor, descriptors};
 pub use files::{file_pieces, write_pieces};
-pub use listed_key::as_listed;
 pub use local::{openness, temporary_folder};
 pub use locator::Locator;
 pub use names::check_bucket;
-pub use objects::{ObjectStorage, out_of_bounds};
+pub use objects::{ObjectStorage, as_listed, out_of_bounds};
 pub use patience::StorageRetryPolicy;
 pub(crate) use patience::{insist, may_succeed_later, was_given_up};
 

@@ -5,7 +5,7 @@
 
 use object_store::path::Path;
 
-use super::listed_key;
+use super::objects::listed_key;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The path of an object, in a store of all buckets or of one.

@@ -9,7 +9,6 @@ use serde::{
 
 use super::{
     Error,
-    access::Elements,
     depth::MAX_DEPTH,
     markers::{BIG_SIGNED, BIG_UNSIGNED, SOME},
     reader::{Reader, Token},
@@ -93,34 +92,6 @@ impl<'de> Decoder<'de> {
     #[inline]
     pub(super) fn leave(&mut self) {
         self.levels += 1;
-    }
-
-    #[inline]
-    pub(super) fn visit_array<V: Visitor<'de>>(
-        &mut self,
-        length: usize,
-        visitor: V,
-    ) -> Result<V::Value, Error> {
-        self.enter()?;
-        let mut elements = Elements::new(self, length);
-        let value = visitor.visit_seq(&mut elements)?;
-        elements.end()?;
-        self.leave();
-        Ok(value)
-    }
-
-    #[inline]
-    pub(super) fn visit_map<V: Visitor<'de>>(
-        &mut self,
-        length: usize,
-        visitor: V,
-    ) -> Result<V::Value, Error> {
-        self.enter()?;
-        let mut entries = Elements::new(self, length);
-        let value = visitor.visit_map(&mut entries)?;
-        entries.end()?;
-        self.leave();
-        Ok(value)
     }
 
     /// The content of a marked `Some`.

@@ -73,6 +73,36 @@ macro_rules! as_they_are {
     };
 }
 
+impl<'de> Decoder<'de> {
+    #[inline]
+    pub(super) fn visit_array<V: Visitor<'de>>(
+        &mut self,
+        length: usize,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        self.enter()?;
+        let mut elements = Elements::new(self, length);
+        let value = visitor.visit_seq(&mut elements)?;
+        elements.end()?;
+        self.leave();
+        Ok(value)
+    }
+
+    #[inline]
+    pub(super) fn visit_map<V: Visitor<'de>>(
+        &mut self,
+        length: usize,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        self.enter()?;
+        let mut entries = Elements::new(self, length);
+        let value = visitor.visit_map(&mut entries)?;
+        entries.end()?;
+        self.leave();
+        Ok(value)
+    }
+}
+
 impl<'de> Deserializer<'de> for &mut Decoder<'de> {
     type Error = Error;
 

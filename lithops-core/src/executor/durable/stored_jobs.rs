@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use super::{durable_job::Leadership, leadership::only_reads, start::plan_of};
 use crate::{
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
-    executor::{job::JobState, results::decode},
+    executor::{job::JobState, results::values},
     id::JobId,
     journal::{ChunkOutcomes, JobRecord, Journal, LEASE, Lease, LeaseWatch, Owner, Survey, Watched},
     protocol::failed_together,
@@ -127,7 +127,7 @@ impl StoredJobs {
             runtime::driver().spawn(leadership.follow(None, commands));
             for call in 0..calls {
                 let waited = state.wait_for(|outcomes, _| outcomes.done().contains(call)).await;
-                match decode::committed(&state, call) {
+                match values::committed(&state, call) {
                     Some(outcome) => take(call, outcome)?,
                     None => waited?,
                 }

@@ -10,8 +10,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::JobState;
-
 /// An executor that goes waits this long.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often it looks whether a finished job has let go meanwhile.
@@ -24,7 +22,7 @@ pub(crate) struct BackgroundTasks {
     going_on: Mutex<usize>,
     ended: Condvar,
     /// Jobs that a task follows, by a number of its own: once they are finished it has only little left to do.
-    followed: Mutex<HashMap<u64, Weak<JobState>>>,
+    followed: Mutex<HashMap<u64, Weak<dyn MayFinish>>>,
     next: AtomicU64,
 }
 
@@ -41,10 +39,11 @@ impl BackgroundTasks {
     }
 
     /// A task begins to follow a job. It drops what it gets once it holds nothing of the job any more.
-    pub(crate) fn follow(self: &Arc<Self>, job: &Arc<JobState>) -> Followed {
+    pub(crate) fn follow<J: MayFinish>(self: &Arc<Self>, job: &Arc<J>) -> Followed {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
-        followed.insert(number, Arc::downgrade(job));
+        let job: Weak<J> = Arc::downgrade(job);
+        followed.insert(number, job);
         Followed { pending: Arc::clone(self), number }
     }
 
@@ -76,8 +75,14 @@ impl BackgroundTasks {
             followed.values().filter_map(Weak::upgrade).collect()
         };
         // Dropped without a lock: the last reference removes what is stored.
-        followed.iter().any(|job| job.progress().is_finished())
+        followed.iter().any(|job| job.is_finished())
     }
+}
+
+/// A job as its background tasks see it.
+pub(crate) trait MayFinish: Send + Sync + 'static {
+    /// Whether every call has an outcome, or the job was given up.
+    fn is_finished(&self) -> bool;
 }
 
 /// A task follows a job as long as this is there.

@@ -14,8 +14,8 @@ use tokio::{
     time::Instant,
 };
 
-use super::Progress;
 use super::{JobCleanup, JobEvent, Outcomes};
+use super::{Progress, background::MayFinish};
 use crate::{
     error::{CallError, CallErrorKind, Error, Result},
     fork,
@@ -144,6 +144,12 @@ impl Inner {
             reading: self.reading,
             open: self.open,
         }
+    }
+}
+
+impl MayFinish for JobState {
+    fn is_finished(&self) -> bool {
+        self.progress().is_finished()
     }
 }
 

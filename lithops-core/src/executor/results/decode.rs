@@ -3,32 +3,25 @@
 //! They exist twice, so that a function that returns `Result<T, E>` gives `T`: on `FuturesList<Result<T, E>>`
 //! itself, and, reached by `Deref` when that does not apply, on `Values<T>`.
 
-use std::{marker::PhantomData, ops::Deref, sync::Arc};
+use std::{ops::Deref, sync::Arc};
 
 use serde::de::DeserializeOwned;
 
-use super::{AsCompleted, FuturesList, ResponseFuture, ResponseValue, progress_bar, spin_wait};
+use super::{
+    AsCompleted, FuturesList, ResponseFuture, ResponseValue, progress_bar, spin_wait,
+    values::{Values, committed, decode_value, undecodable},
+};
 use crate::{
-    error::{CallError, CallErrorKind, Error, ErrorKind, Result},
+    error::{CallError, Error, ErrorKind, Result},
     executor::{
         api::Mode,
         job::{JobState, Outcomes},
     },
-    id::CallId,
-    protocol::Report,
-    value,
 };
 
 /// A list of outcomes has no more calls than this that were cancelled together, which may be more than there is memory
 /// for.
 const LISTED: u64 = 1 << 20;
-
-/// The decoding half of a [`FuturesList`].
-#[derive(Debug)]
-pub struct Values<R, M: Mode> {
-    pub(crate) job: Arc<JobState>,
-    pub(crate) types: PhantomData<fn() -> (R, M)>,
-}
 
 impl<R, M: Mode> Deref for ResponseFuture<R, M> {
     type Target = ResponseValue<R, M>;
@@ -134,10 +127,6 @@ impl<T, E, M: Mode> ResponseFuture<Result<T, E>, M> {
     call_methods!(T);
 }
 
-fn decode_value<T: DeserializeOwned>(report: &Report, index: usize) -> Result<T, String> {
-    report.decode(index, |bytes| value::decode(bytes)).map_err(|error| error.to_string())
-}
-
 /// Waits for the whole job, then hands every outcome over, in the order of the calls.
 async fn finished<T: DeserializeOwned>(
     job: &Arc<JobState>,
@@ -188,19 +177,4 @@ async fn outcome_of<T: DeserializeOwned>(job: &Arc<JobState>, call: u64) -> Resu
         Error::new(ErrorKind::NotFound, format!("the job has no call {call}"))
             .with_hint(format!("its calls are numbered 0 to {}", job.progress().known.saturating_sub(1)))
     })
-}
-
-/// The outcome of a call that has one.
-pub(crate) fn committed<T: DeserializeOwned>(job: &JobState, call: u64) -> Option<Result<T, CallError>> {
-    let report = job.report_of(call)?;
-    Some(if report.tag(0) == crate::protocol::Tag::Ok {
-        decode_value(&report, 0).map_err(|error| undecodable(job, call, &error))
-    } else {
-        Err(job.read(|outcomes| job.call_error(outcomes, &report, 0)))
-    })
-}
-
-fn undecodable(job: &JobState, call: u64, error: &str) -> CallError {
-    CallError::new(CallErrorKind::Undecodable, format!("the result does not decode: {error}"))
-        .with_call(CallId::from(call), job.function())
 }

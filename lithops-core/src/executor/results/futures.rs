@@ -15,8 +15,9 @@ use futures_util::{Stream, future::BoxFuture};
 use serde::de::DeserializeOwned;
 
 use super::{
-    ResponseFuture, Summary, Values, Wait, decode,
+    ResponseFuture, Summary, Wait,
     handles::{self, Handles},
+    values::{self, Values},
 };
 use crate::{
     error::{CallError, CallErrorKind, Result},
@@ -302,7 +303,7 @@ impl<R> Completed<R> {
     {
         match &self.lost {
             Some(error) => Err(error.clone().with_call(self.call_id(), self.job.function())),
-            None => decode::committed(&self.job, self.call).expect("it was seen among the committed calls"),
+            None => values::committed(&self.job, self.call).expect("it was seen among the committed calls"),
         }
     }
 }

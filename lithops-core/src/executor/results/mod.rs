@@ -8,11 +8,12 @@ pub(super) mod progress_bar;
 pub(super) mod response;
 pub(super) mod spin_wait;
 pub(super) mod summary;
+pub(super) mod values;
 pub(super) mod wait;
 
-pub use decode::Values;
 pub use events::Events;
 pub use futures::{AsCompleted, Completed, FuturesList};
 pub use response::{ResponseFuture, ResponseValue, Status};
 pub use summary::Summary;
+pub use values::Values;
 pub use wait::{ReturnWhen, Wait};

@@ -12,7 +12,7 @@ use futures_util::{StreamExt, stream, stream::BoxStream};
 use super::tree;
 use crate::{
     error::{Error, ErrorKind, Result},
-    storage::{ObjectMeta, faults::of_file, names},
+    storage::{ObjectMeta, names, objects::faults::of_file},
 };
 
 pub(in crate::storage) const SCHEME: &str = "localhost";

@@ -20,8 +20,8 @@ use rustix::{
 };
 use tokio::{io::Interest, sync::Notify, time};
 
-use super::{Calls, FrameKind, frame::shared_header, watched::watched};
-use crate::{fork, memory::Loan};
+use super::{FrameKind, frame::shared_header, watched::watched};
+use crate::{fork, memory::Loan, protocol::Calls};
 
 /// Frames that can wait are sent after this long, if nothing else is sent before.
 const LATER: Duration = Duration::from_millis(5);

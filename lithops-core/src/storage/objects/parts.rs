@@ -7,25 +7,25 @@ use object_store::{
     path::Path,
 };
 
-use super::{faults::translate, patience::StorageRetryPolicy};
-use crate::{bytes::Bytes, error::Result};
+use super::faults::translate;
+use crate::{bytes::Bytes, error::Result, storage::StorageRetryPolicy};
 
 /// The size of a part. Stores take parts from 5 MiB, and 10,000 of them: 78 GiB in all.
-pub(super) const PART: usize = 8 << 20;
+pub(in crate::storage) const PART: usize = 8 << 20;
 /// How many parts are on their way at once.
 const AT_ONCE: usize = 4;
 
 /// What is uploaded to.
-pub(super) struct UploadTarget<'a> {
-    pub(super) store: &'a dyn MultipartStore,
-    pub(super) patience: &'a StorageRetryPolicy,
-    pub(super) path: &'a Path,
-    pub(super) bucket: &'a str,
-    pub(super) key: &'a str,
+pub(in crate::storage) struct UploadTarget<'a> {
+    pub(in crate::storage) store: &'a dyn MultipartStore,
+    pub(in crate::storage) patience: &'a StorageRetryPolicy,
+    pub(in crate::storage) path: &'a Path,
+    pub(in crate::storage) bucket: &'a str,
+    pub(in crate::storage) key: &'a str,
 }
 
 /// Stores an object that comes in pieces; nobody sees it before it is complete, or after the pieces ended with an error.
-pub(super) async fn upload(
+pub(in crate::storage) async fn upload(
     target: &UploadTarget<'_>,
     pieces: BoxStream<'static, Result<Bytes>>,
 ) -> Result<()> {

@@ -14,22 +14,25 @@ use object_store::{
 };
 
 use super::{
-    ObjectMeta, PutMode, Storage, StorageCapabilities, StorageInfo,
-    contract::{too_large, wrong_length},
     faults::{self, io_error, translate},
-    local::{
-        files::{self, Files},
-        folder, listing,
-    },
-    memory, names,
     parts::{self, PART, UploadTarget},
-    patience::StorageRetryPolicy,
 };
 use crate::{
     bytes::Bytes,
     error::{Error, ErrorKind, Result},
+    storage::{
+        ObjectMeta, PutMode, Storage, StorageCapabilities, StorageInfo, StorageRetryPolicy,
+        contract::{too_large, wrong_length},
+        local::{
+            files::{self, Files},
+            folder, listing,
+        },
+        names,
+    },
 };
 
+/// The scheme of the storage in memory.
+pub(in crate::storage) const MEMORY: &str = "memory";
 /// How often a put is tried again whose folder another process has removed meanwhile, because it had become empty.
 const FOLDER_RACES: u32 = 20;
 
@@ -87,7 +90,7 @@ impl ObjectStorage {
     pub fn memory() -> Self {
         Self {
             store: Arc::new(InMemory::new()),
-            info: StorageInfo { scheme: memory::SCHEME, location: "memory of this process".to_owned() },
+            info: StorageInfo { scheme: MEMORY, location: "memory of this process".to_owned() },
             capabilities: StorageCapabilities::default(),
             network: None,
             patience: StorageRetryPolicy::none(),

@@ -21,7 +21,7 @@ pub fn as_listed(key: &str) -> Option<String> {
 }
 
 /// The key that was listed.
-pub(super) fn as_stored(listed: &str) -> String {
+pub(in crate::storage) fn as_stored(listed: &str) -> String {
     let decoded = || {
         let digits = listed.strip_prefix(MARK)?.as_bytes();
         let digit = |byte: u8| char::from(byte).to_digit(16);

@@ -7,6 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::{
+    limits::MAX_FRAME,
     malformed::{cut_short, malformed},
     received_fds::ReceivedFds,
 };
@@ -22,12 +23,6 @@ pub const HEADER_LEN: usize = 8;
 const ENDS_ELSEWHERE: usize = 5;
 /// Where in what is shared, and how many bytes: `u64 LE` each.
 const LOAN_LEN: usize = 16;
-
-/// The longest body that is sent or accepted, checked before anything is allocated.
-pub const MAX_FRAME: usize = 1 << 30;
-
-/// The longest encoded argument, result or shared value: a frame with one of them alone stays below [`MAX_FRAME`].
-pub const MAX_VALUE: usize = MAX_FRAME - (1 << 20);
 
 /// No more than this is reserved on the word of a header alone, or one block for what is [`LONG`]; the rest grows as bytes
 /// arrive.

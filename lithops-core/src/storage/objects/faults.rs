@@ -7,7 +7,12 @@ use object_store::Error as StoreError;
 use crate::error::{Error, ErrorKind, Retry};
 
 /// Turns an error of `object_store` about one object into ours.
-pub(super) fn translate(error: StoreError, doing: &'static str, bucket: &str, key: &str) -> Error {
+pub(in crate::storage) fn translate(
+    error: StoreError,
+    doing: &'static str,
+    bucket: &str,
+    key: &str,
+) -> Error {
     if let Some(error) = from_service(&error, doing, bucket, key) {
         return error;
     }
@@ -56,7 +61,7 @@ pub(super) fn translate(error: StoreError, doing: &'static str, bucket: &str, ke
 }
 
 /// The error of something done to a file of a storage.
-pub(super) fn of_file(error: io::Error, doing: &'static str, bucket: &str, key: &str) -> Error {
+pub(in crate::storage) fn of_file(error: io::Error, doing: &'static str, bucket: &str, key: &str) -> Error {
     let object = format!("object `{key}` in bucket `{bucket}`");
     complete(from_io(&error, doing, &object), doing, bucket, key).with_source(error)
 }
@@ -71,13 +76,13 @@ fn complete((kind, message, hint): Meaning, doing: &str, bucket: &str, key: &str
 }
 
 /// Whether the service was busy, so that its answer says nothing of the object.
-pub(super) fn is_passing(error: &StoreError) -> bool {
+pub(in crate::storage) fn is_passing(error: &StoreError) -> bool {
     status(error).is_some_and(|status| matches!(status, 408 | 429 | 500..))
 }
 
 /// Whether the service does not give the range that was asked for: the object may be empty, or the service may know no
 /// ranges.
-pub(super) fn is_about_range(error: &StoreError) -> bool {
+pub(in crate::storage) fn is_about_range(error: &StoreError) -> bool {
     status(error) == Some(416) || chain(error).any(|error| error.to_string().contains("non-partial response"))
 }
 
@@ -175,7 +180,7 @@ fn one_line(text: &str) -> String {
 }
 
 /// The error of the operating system below an error, if there is one.
-pub(super) fn io_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
+pub(in crate::storage) fn io_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
     chain(error).find_map(|error| error.downcast_ref())
 }
 

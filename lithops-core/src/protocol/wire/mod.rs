@@ -1,0 +1,16 @@
+//! Frames as bytes, and the sockets they go through.
+
+mod channel;
+mod frame;
+mod limits;
+mod malformed;
+mod outbox;
+mod received_fds;
+mod watched;
+
+pub use channel::{BlockingFrames, Incoming, channel, send_lent};
+pub use frame::{Frame, FrameKind, FrameReader, HEADER_LEN, frame_header, read_frame};
+pub use limits::{MAX_FRAME, MAX_VALUE};
+pub(crate) use malformed::malformed;
+pub use malformed::no_descriptors;
+pub use outbox::Outbox;

@@ -1,0 +1,9 @@
+//! [`ObjectStorage`]: the storages that the crate `object_store` reaches.
+
+pub(super) mod faults;
+pub(super) mod listed_key;
+pub(super) mod objects;
+mod parts;
+
+pub use listed_key::as_listed;
+pub use objects::{ObjectStorage, out_of_bounds};
