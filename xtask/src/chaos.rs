@@ -15,7 +15,7 @@ use crate::{
 
 /// The durable job's client is killed when this many of its chunks are stored: half of them.
 const HALF: usize = 1_250;
-/// Longer than the first half can take.
+/// How long the first half may take; it takes far less.
 const LIMIT: Duration = Duration::from_secs(900);
 
 pub(crate) fn run() -> Result<(), String> {
@@ -26,7 +26,7 @@ pub(crate) fn run() -> Result<(), String> {
     let folder = std::env::temp_dir().join(format!("lithops-chaos-{}", std::process::id()));
     fs::create_dir_all(&folder).map_err(|error| format!("cannot make `{}`: {error}", folder.display()))?;
     let done = interrupted(&program, &folder);
-    // What is left over would only be in the way.
+    // The folder is of no use after the run.
     drop(fs::remove_dir_all(&folder));
     done
 }

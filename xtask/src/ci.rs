@@ -35,7 +35,7 @@ pub(crate) fn run(with_tests: bool) -> Result<(), String> {
     step("e2e aws_lambda", || e2e::run(e2e::What::AwsLambda, false))
 }
 
-/// What takes long.
+/// The checks that take long.
 pub(crate) fn long() -> Result<(), String> {
     step("a million values", || {
         let tests = Tests::select(&["-p", "lithops-core"]).targets(&["--test", "values"]);
@@ -44,7 +44,7 @@ pub(crate) fn long() -> Result<(), String> {
     step("10,000 seeds", || simulate(10_000, None, false))
 }
 
-/// The crates that are workspaces of their own too.
+/// Checks the format of all crates, also of those that are workspaces of their own.
 fn format() -> Result<(), String> {
     steps::run(cargo().args(["fmt", "--all", "--check"]))?;
     let fixtures = root().join("tests/fixtures");
@@ -71,7 +71,7 @@ fn packages() -> Result<(), String> {
     steps::run(&mut package)
 }
 
-/// Builds the facade with each feature alone, and shows that what it adds is there and nothing else.
+/// Builds the facade with each feature alone, and tests that the feature adds its backend or storage and nothing else.
 fn each_feature() -> Result<(), String> {
     let features = tidy::features(&workspace::package("lithops")?);
     for feature in std::iter::once("").chain(features.iter().map(String::as_str)) {

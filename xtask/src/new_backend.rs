@@ -1,5 +1,5 @@
-//! `cargo xtask new-backend`: a backend crate to begin with. It is the one of `tests/fixtures/`, under another name, so
-//! that what is begun with is what is tested.
+//! `cargo xtask new-backend`: a backend crate to begin with. The crate is the one of `tests/fixtures/` under another name,
+//! so that it is tested.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use crate::{
     workspace::{cargo, root},
 };
 
-/// The files of the crate, and what is in them.
+/// The files of the crate, and their texts.
 const FILES: &[(&str, &str)] = &[
     ("Cargo.toml", include_str!("../../tests/fixtures/lithops-backend-launcher/Cargo.toml")),
     ("capabilities.yaml", include_str!("../../tests/fixtures/lithops-backend-launcher/capabilities.yaml")),
@@ -65,7 +65,7 @@ fn places() -> Result<Vec<Place>, String> {
     ])
 }
 
-/// What stands above the names of all backends in the core. The file that has it may be moved.
+/// The lines above the names of all backends in the core. They are searched for, because files of the core move.
 const KNOWN: &str = "/// Backends that are features of the crate `lithops`.\nconst FEATURES: &[&str] = &[";
 
 fn file_with(folder: &Path, text: &str) -> Result<PathBuf, String> {
@@ -122,7 +122,7 @@ impl Name {
         self.0.split('_').filter(|part| !part.is_empty()).map(word).collect()
     }
 
-    /// What was written for the launcher, for this backend.
+    /// A text of the launcher, for this backend.
     fn applied(&self, text: &str) -> String {
         let text = text.replace("lithops_backend_launcher", &format!("lithops_backend_{}", self.snake()));
         let text = text.replace("lithops-backend-launcher", &format!("lithops-backend-{}", self.kebab()));
@@ -219,7 +219,7 @@ workspace = true
     }
 }
 
-/// Replaces each of these, which must be there once.
+/// Replaces each of these texts, which must be there once: a second place would be edited by mistake.
 fn edited(text: &str, edits: &[(String, String)]) -> Result<String, String> {
     let mut text = text.to_owned();
     for (from, to) in edits {

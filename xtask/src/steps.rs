@@ -11,7 +11,7 @@ pub(crate) fn step(name: &str, run: impl FnOnce() -> Result<(), String>) -> Resu
     Ok(())
 }
 
-/// Runs a command to its end; what it prints is seen. A failure names the whole command line.
+/// Runs a command to its end, with its output on the terminal. A failure names the whole command line.
 pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     let line = line(command);
     let status = command.status().map_err(|error| format!("cannot start `{line}`: {error}"))?;

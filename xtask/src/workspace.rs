@@ -1,4 +1,4 @@
-//! Where the workspace is, and what cargo knows of it.
+//! The folder of the workspace, and the metadata that cargo has of it.
 
 use std::{
     path::{Path, PathBuf},
@@ -19,7 +19,7 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
-/// What `cargo metadata` says of the members.
+/// The output of `cargo metadata` for the members.
 pub(crate) fn metadata() -> Result<Value, String> {
     let output = cargo()
         .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
@@ -32,7 +32,7 @@ pub(crate) fn metadata() -> Result<Value, String> {
         .map_err(|error| format!("`cargo metadata` did not print JSON: {error}"))
 }
 
-/// What `cargo metadata` says of a member.
+/// The part of `cargo metadata` for one member.
 pub(crate) fn package(name: &str) -> Result<Value, String> {
     let mut metadata = metadata()?;
     let packages = metadata["packages"].as_array_mut().into_iter().flatten();
@@ -42,7 +42,7 @@ pub(crate) fn package(name: &str) -> Result<Value, String> {
         .ok_or_else(|| format!("the workspace has no package `{name}`"))
 }
 
-/// The folder of what is built in a profile: `debug` or `release`.
+/// The folder of the programs that are built in a profile: `debug` or `release`.
 pub(crate) fn built(profile: &str) -> Result<PathBuf, String> {
     let metadata = metadata()?;
     let target = metadata["target_directory"].as_str().ok_or("`cargo metadata` names no target directory")?;

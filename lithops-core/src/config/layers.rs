@@ -13,7 +13,7 @@ use super::{
     document::{self, SectionValues},
     secret, sources,
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 
 /// The section that is about lithops itself.
 const LITHOPS: &str = "lithops";
@@ -145,19 +145,4 @@ impl fmt::Debug for Config {
             .field("entries", &self.entries().collect::<Vec<_>>())
             .finish()
     }
-}
-
-/// The error for a value that cannot be used.
-pub(super) fn invalid(section: &str, key: &str, located: &Located, wanted: &str) -> Error {
-    let found = match &located.value {
-        value if secret::is_secret(key) => value.kind().to_owned(),
-        Value::String(text) => format!("the string `{text}`"),
-        Value::List(_) | Value::Map(_) => located.value.kind().to_owned(),
-        value => format!("`{value}`"),
-    };
-    let message =
-        format!("`{key}` in section `{section}` must be {wanted}, found {found} {}", located.origin.phrase());
-    Error::new(ErrorKind::ConfigInvalid, message)
-        .with_context("key", format!("{section}.{key}"))
-        .with_context("origin", located.origin.to_string())
 }

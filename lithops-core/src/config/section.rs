@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use super::{Located, Value, duration, layers::invalid};
+use super::{Located, Value, duration, secret};
 use crate::error::Result;
+use crate::error::{Error, ErrorKind};
 
 /// A section of the configuration. Every getter gives `None` for a key that is not set or is null; what is set but
 /// cannot be used is an error that says key, place, what was found and what to write instead.
@@ -200,4 +201,19 @@ fn count(value: &Value) -> Option<usize> {
 
 fn is_any(text: &str, words: &[&str]) -> bool {
     words.iter().any(|word| word.eq_ignore_ascii_case(text.trim()))
+}
+
+/// The error for a value that cannot be used.
+fn invalid(section: &str, key: &str, located: &Located, wanted: &str) -> Error {
+    let found = match &located.value {
+        value if secret::is_secret(key) => value.kind().to_owned(),
+        Value::String(text) => format!("the string `{text}`"),
+        Value::List(_) | Value::Map(_) => located.value.kind().to_owned(),
+        value => format!("`{value}`"),
+    };
+    let message =
+        format!("`{key}` in section `{section}` must be {wanted}, found {found} {}", located.origin.phrase());
+    Error::new(ErrorKind::ConfigInvalid, message)
+        .with_context("key", format!("{section}.{key}"))
+        .with_context("origin", located.origin.to_string())
 }

@@ -22,6 +22,7 @@ use crate::{
     fork,
     function::Entry,
     id::JobId,
+    journal::Journal,
     nesting,
     partition::ResolveContext,
     plan::{Count, Objective, Plan, PlanRequest},
@@ -256,6 +257,15 @@ impl Core {
             runtime::driver().spawn(driven);
         }
         Ok(state)
+    }
+
+    /// The payloads of a job that go through the storage, if messages on its backend can be too small for them.
+    pub(crate) fn payload_store(&self, job: JobId) -> Option<PayloadStore> {
+        let capabilities = self.backend.capabilities();
+        let limit = capabilities.payload_limit.filter(|_| capabilities.pull.is_none())?;
+        let storage = self.storage_shared.then(|| self.storage.clone());
+        let journal = Journal::new(&self.storage, job);
+        Some(PayloadStore::new(limit, self.backend.info().scheme, storage, journal))
     }
 
     /// Whether outcomes come back through the storage alone, so that every job is durable.

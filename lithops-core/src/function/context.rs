@@ -6,7 +6,6 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use super::Reserved;
 use crate::{
     bytes::Bytes,
     error::{CallError, CallErrorKind},
@@ -25,6 +24,16 @@ pub struct CallContext {
 }
 
 impl CallContext {
+    /// The context of the call that runs in a scope.
+    pub(super) fn of(scope: &Scope<'_>) -> Self {
+        Self {
+            call: scope.call,
+            job: scope.job.spec.job,
+            activation: scope.activation,
+            attempt: scope.attempt,
+        }
+    }
+
     /// The call's number within its job.
     #[must_use]
     pub fn call_id(&self) -> CallId {
@@ -47,19 +56,6 @@ impl CallContext {
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.attempt
-    }
-}
-
-impl Reserved for CallContext {
-    type SharedIn<L> = L;
-
-    fn take(scope: &Scope<'_>) -> Result<Self, CallError> {
-        Ok(Self {
-            call: scope.call,
-            job: scope.job.spec.job,
-            activation: scope.activation,
-            attempt: scope.attempt,
-        })
     }
 }
 

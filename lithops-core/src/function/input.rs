@@ -2,7 +2,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::signature::{Cons, Nil};
+use super::list::{Cons, Nil};
 
 /// A value that can be sent to a call and back.
 #[diagnostic::on_unimplemented(

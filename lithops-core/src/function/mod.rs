@@ -9,6 +9,7 @@ mod checks;
 mod context;
 mod entry;
 mod input;
+mod list;
 mod outcome;
 mod reserved;
 mod shared;
@@ -19,10 +20,11 @@ pub use checks::{check_parameter, check_return};
 pub use context::{CallContext, JobScope, Scope};
 pub use entry::{CallFuture, Entry, Location, Registered, RunFn, entry_of, find, type_id_of};
 pub use input::{Argument, InputList};
+pub use list::{Cons, Nil};
 pub use outcome::{ErrorProbe, NotResult, Return, ViaBoxed, ViaDisplay, ViaStdError, encode};
 pub use reserved::{NotReserved, Probe, Reserved};
 pub use shared::{
     NoShared, Shared, SharedGiven, SharedList, SharedMissing, SharedMissing2, SharedMissing3, SharedReady,
     SharedValues, TakesShared,
 };
-pub use signature::{Cons, Function, Inp, IsAsync, IsSync, Nil, Param, Res, RetOf};
+pub use signature::{Function, Inp, IsAsync, IsSync, Param, Res, RetOf};

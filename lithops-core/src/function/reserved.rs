@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::{Scope, signature::Nil};
+use super::{CallContext, Scope, list::Nil};
 use crate::{error::CallError, id::CallId, storage::StorageClient};
 
 /// A parameter that is filled in by the system and is not part of the input.
@@ -23,6 +23,14 @@ pub trait Reserved: Sized + 'static {
     /// # Errors
     /// When it cannot be made, as for a storage that cannot be reached.
     fn take(scope: &Scope<'_>) -> Result<Self, CallError>;
+}
+
+impl Reserved for CallContext {
+    type SharedIn<L> = L;
+
+    fn take(scope: &Scope<'_>) -> Result<Self, CallError> {
+        Ok(Self::of(scope))
+    }
 }
 
 impl Reserved for CallId {

@@ -6,7 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Reserved, Scope,
-    signature::{Cons, Nil},
+    list::{Cons, Nil},
 };
 use crate::{
     bytes::Bytes,

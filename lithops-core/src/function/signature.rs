@@ -1,16 +1,11 @@
 //! [`Function`]: the types of a function, found from the function item itself.
 
-use std::{future::Future, marker::PhantomData};
+use std::future::Future;
 
-use super::{Argument, InputList, Reserved, SharedList};
-
-/// The end of a type-level list.
-#[derive(Debug)]
-pub struct Nil;
-
-/// A type-level list.
-#[derive(Debug)]
-pub struct Cons<A, L>(PhantomData<(A, L)>);
+use super::{
+    Argument, InputList, Reserved, SharedList,
+    list::{Cons, Nil},
+};
 
 /// Marks a reserved parameter.
 #[derive(Debug)]

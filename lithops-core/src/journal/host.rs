@@ -10,10 +10,17 @@ use crate::digest::Digest;
 /// Every container counts as a machine of its own: many share the identity of the image they are made from.
 pub(super) fn host() -> Option<&'static str> {
     static HOST: LazyLock<Option<String>> = LazyLock::new(|| {
-        let known = if is_container() { super::owner::machine() } else { stable() };
+        let known = if is_container() { machine() } else { stable() };
         identity(read("/proc/sys/kernel/hostname"), known)
     });
     HOST.as_deref()
+}
+
+/// The boot of the machine and the namespace of process numbers.
+pub(super) fn machine() -> Option<String> {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let numbers = fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(format!("{} {}", boot.trim(), numbers.display()))
 }
 
 fn stable() -> Option<String> {

@@ -5,7 +5,7 @@ use std::fs;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::host::{host, outer_user};
+use super::host::{host, machine, outer_user};
 
 /// The process that drives a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,13 +81,6 @@ fn this_user() -> String {
     });
     let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     user.map_or_else(|| "unknown".to_owned(), |user| outer_user(user, &map).to_string())
-}
-
-/// The boot of the machine and the namespace of process numbers.
-pub(super) fn machine() -> Option<String> {
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    let numbers = fs::read_link("/proc/self/ns/pid").ok()?;
-    Some(format!("{} {}", boot.trim(), numbers.display()))
 }
 
 /// When a process was started; `None` when there is none.

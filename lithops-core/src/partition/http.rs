@@ -11,7 +11,7 @@ use reqwest::{
     header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, LAST_MODIFIED, RANGE},
 };
 
-use super::location::{KnownVersion, changed, shown};
+use super::version::{KnownVersion, changed, shown};
 use crate::{
     bytes::Bytes,
     error::{Error, ErrorKind, Result, Retry},

@@ -27,6 +27,7 @@ mod resolve;
 mod resolved;
 mod size;
 mod source;
+mod version;
 
 #[cfg(feature = "http")]
 mod http;

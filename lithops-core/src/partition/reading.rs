@@ -9,8 +9,8 @@ use futures_util::{
 
 use super::{
     boundary::{self, AROUND, Read},
-    location::{KnownVersion, changed},
     part::Partition,
+    version::{KnownVersion, changed},
 };
 use crate::{
     bytes::Bytes,

@@ -13,9 +13,11 @@
 //! ```
 
 mod auto;
+mod cost;
 mod count;
 mod durations;
 mod explain;
+mod granularity;
 mod model;
 mod objective;
 mod plan;
@@ -23,12 +25,13 @@ mod request;
 mod simulation;
 mod workload;
 
+pub use cost::Cost;
 pub use count::{Auto, Chosen, Count};
 pub use durations::Durations;
 pub use explain::{Alternative, Warning, seconds, svg};
 pub use model::Prediction;
 pub use objective::Objective;
-pub use plan::{Cost, Plan};
+pub use plan::Plan;
 pub use request::PlanRequest;
 pub use simulation::{Simulation, simulate};
 pub use workload::{Basis, Workload};

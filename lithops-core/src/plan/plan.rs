@@ -3,12 +3,14 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    Chosen, Objective, Prediction, Workload,
+    Chosen, Prediction, Workload,
     auto::Choice,
-    explain::{Alternative, Warning, advice, explanation},
+    cost::Cost,
+    explain::{Warning, advice},
+    granularity::Numbers,
     model::{self, Shape},
 };
-use crate::compute::{Capabilities, Granularity};
+use crate::compute::Granularity;
 
 /// What a job will start: workers, chunks, sub-workers, waves; and what that is expected to come to.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,31 +18,6 @@ pub struct Plan {
     numbers: Numbers,
     warnings: Vec<Warning>,
     prediction: Option<Prediction>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Numbers {
-    pub(super) calls: u64,
-    pub(super) worker_processes: usize,
-    pub(super) chunksize: usize,
-    pub(super) max_workers: usize,
-    /// Who has chosen the first and the second of these.
-    pub(super) chosen: (Chosen, Chosen),
-    pub(super) capabilities: Arc<Capabilities>,
-    pub(super) workload: Option<Arc<Workload>>,
-    pub(super) payload: Option<u64>,
-    pub(super) objective: Objective,
-}
-
-impl Numbers {
-    pub(super) fn shape(&self) -> Shape {
-        Shape {
-            calls: self.calls,
-            worker_processes: self.worker_processes,
-            chunksize: self.chunksize,
-            max_workers: self.max_workers,
-        }
-    }
 }
 
 impl Plan {
@@ -227,19 +204,6 @@ impl Plan {
         self.numbers.chosen.0 == Chosen::Auto || self.numbers.chosen.1 == Chosen::Auto
     }
 
-    /// Why it is as it is, a sentence for each number.
-    #[must_use]
-    pub fn explain(&self) -> Vec<String> {
-        explanation::sentences(self)
-    }
-
-    /// Other granularities, with what they would come to, shortest first; none where it is not known how long calls
-    /// take. This plan is among them.
-    #[must_use]
-    pub fn alternatives(&self) -> Vec<Alternative> {
-        explanation::alternatives(self)
-    }
-
     /// Whether the calls of a worker are known to wait for its vCPUs.
     pub(crate) fn is_crowded(&self) -> bool {
         self.workload().is_some_and(|workload| {
@@ -278,32 +242,5 @@ impl fmt::Display for Plan {
             write!(f, ", about {}", super::explain::seconds(makespan.as_secs_f64()))?;
         }
         write!(f, ", {}", self.cost())
-    }
-}
-
-/// What a job costs, in US dollars.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
-pub struct Cost {
-    /// US dollars, where that can be said.
-    pub usd: Option<f64>,
-}
-
-impl Cost {
-    /// So many US dollars.
-    #[must_use]
-    pub fn of(usd: f64) -> Self {
-        Self { usd: Some(usd) }
-    }
-}
-
-impl fmt::Display for Cost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.usd {
-            None => f.write_str("cost unknown"),
-            Some(0.0) => f.write_str("free"),
-            Some(usd) if usd < 0.0001 => write!(f, "${usd:.2e}"),
-            Some(usd) => write!(f, "${usd:.4}"),
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Chosen, Count, Objective, Plan, Workload, auto::Choice, model::Shape, plan::Numbers};
+use super::{Chosen, Count, Objective, Plan, Workload, auto::Choice, granularity::Numbers, model::Shape};
 use crate::{
     compute::Capabilities,
     config::{Config, Section},

@@ -6,7 +6,6 @@
 use std::mem::offset_of;
 use std::{ffi::c_void, slice};
 
-use super::{Exports, guest};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The symbol that a plugin exports.
@@ -164,29 +163,6 @@ pub struct Header {
 unsafe impl Sync for Header {}
 
 impl Header {
-    /// The header of a plugin that exports a backend.
-    #[must_use]
-    pub const fn of<E: Exports>(name: &'static str, version: &'static str) -> Self {
-        Self {
-            magic: MAGIC,
-            abi_major: ABI.0,
-            abi_minor: ABI.1,
-            size: size_of::<Self>() as u32,
-            name: Text::of(name.as_bytes()),
-            version: Text::of(version.as_bytes()),
-            core_version: Text::of(env!("CARGO_PKG_VERSION").as_bytes()),
-            vtable: Vtable {
-                describe: guest::describe::<E>,
-                open: guest::open::<E>,
-                call: guest::call,
-                next_event: guest::next_event,
-                feed: guest::feed,
-                cancel: guest::cancel,
-                drop: guest::drop_instance,
-            },
-        }
-    }
-
     /// The text that is null in the words of a header.
     #[cfg(feature = "plugins")]
     pub(super) fn missing_text(words: &[usize; HEADER_WORDS]) -> Option<&'static str> {

@@ -1,11 +1,37 @@
 //! [`export_backend!`](crate::export_backend): makes a plugin of a backend.
 
+use super::{ABI, Header, MAGIC, Text, Vtable, guest};
 use crate::compute::BackendDescriptor;
 
 /// A backend that a library exports.
 pub trait Exports: 'static {
     /// It.
     fn descriptor() -> &'static BackendDescriptor;
+}
+
+impl Header {
+    /// The header of a plugin that exports a backend.
+    #[must_use]
+    pub const fn of<E: Exports>(name: &'static str, version: &'static str) -> Self {
+        Self {
+            magic: MAGIC,
+            abi_major: ABI.0,
+            abi_minor: ABI.1,
+            size: size_of::<Self>() as u32,
+            name: Text::of(name.as_bytes()),
+            version: Text::of(version.as_bytes()),
+            core_version: Text::of(env!("CARGO_PKG_VERSION").as_bytes()),
+            vtable: Vtable {
+                describe: guest::describe::<E>,
+                open: guest::open::<E>,
+                call: guest::call,
+                next_event: guest::next_event,
+                feed: guest::feed,
+                cancel: guest::cancel,
+                drop: guest::drop_instance,
+            },
+        }
+    }
 }
 
 /// Exports a backend, so that programs can load the library as a plugin: `crate-type = ["cdylib"]`, and once in the

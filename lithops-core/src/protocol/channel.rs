@@ -1,7 +1,6 @@
 //! [`channel`]: both ways of a socket between two processes of one machine. Descriptors can travel with the bytes.
 
 use std::{
-    collections::VecDeque,
     io::{self, BufReader, IoSlice, Read, Write},
     mem::MaybeUninit,
     net::Shutdown,
@@ -11,23 +10,27 @@ use std::{
     },
     pin::Pin,
     ptr::{self, NonNull},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll, ready},
     thread,
     time::Duration,
 };
 
-use bytes::{Buf, Bytes};
+#[cfg(test)]
+use bytes::Bytes;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use tokio::io::{AsyncRead, Interest, ReadBuf, unix::AsyncFd};
 
 use super::{
-    Frame, FrameKind, FrameReader, MAX_FRAME, Outbox,
+    Frame, FrameKind, FrameReader, Outbox,
     frame::{read_frame_with, shared_header},
-    malformed,
+};
+use super::{
+    received_fds::{Came, ReceivedFds},
+    watched::watched,
 };
 use crate::{
-    error::{Error, ErrorKind, Result},
+    error::Result,
     memory::{Loan, Regions},
 };
 
@@ -46,13 +49,6 @@ pub fn channel(stream: UnixStream) -> Result<(FrameReader<Incoming>, Outbox)> {
     let stream = watched(stream, Interest::READABLE)?;
     let incoming = Incoming { stream, arrived: arrived.clone() };
     Ok((FrameReader::with_arrived(incoming, arrived), outbox))
-}
-
-/// A socket that is watched for one thing.
-#[expect(unsafe_code, reason = "a descriptor must not be closed while it is watched")]
-pub(super) fn watched(stream: UnixStream, interest: Interest) -> io::Result<AsyncFd<UnixStream>> {
-    // SAFETY: the stream owns its descriptor, which stays the same until it is dropped.
-    unsafe { AsyncFd::register_with_interest(stream, interest) }.map_err(io::Error::from)
 }
 
 /// Bytes from a peer.
@@ -165,15 +161,6 @@ pub fn send_lent(mut stream: &UnixStream, kind: FrameKind, head: &[u8], loan: &L
     stream.write_all(&head[sent - of_header..])
 }
 
-/// An error for descriptors that came and that this process had no room for.
-#[must_use]
-pub fn no_descriptors() -> Error {
-    Error::new(ErrorKind::WorkerLost, "too many open files: a descriptor that came with a message was lost")
-        .with_hint(
-            "raise the limit of open files (`ulimit -n`), or let the program or its functions hold fewer",
-        )
-}
-
 struct Received {
     bytes: usize,
     with_descriptors: bool,
@@ -251,48 +238,6 @@ fn receive_message(
         header = unsafe { libc::CMSG_NXTHDR(&raw const message, header) };
     }
     Ok((bytes, message.msg_flags & libc::MSG_CTRUNC != 0, came))
-}
-
-/// What has come with one message.
-#[derive(Debug)]
-enum Came {
-    Here(Vec<OwnedFd>),
-    /// This process had no room for it.
-    Lost,
-}
-
-/// Descriptors that have come, in the order of the frames they belong to.
-#[derive(Debug, Clone, Default)]
-pub(super) struct ReceivedFds(Arc<Mutex<VecDeque<Came>>>);
-
-impl ReceivedFds {
-    /// Takes a loan off the front of a body, and what came with it.
-    pub(super) fn loan(&self, body: &mut Bytes) -> Result<Loan> {
-        let (Ok(start), Ok(len)) = (body.try_get_u64_le(), body.try_get_u64_le()) else {
-            return Err(malformed("a loan is cut short"));
-        };
-        let fits = usize::try_from(len).ok().filter(|len| body.len() + len.min(&MAX_FRAME) <= MAX_FRAME);
-        let len = fits.filter(|len| *len <= MAX_FRAME && start.checked_add(*len as u64).is_some());
-        let len = len.ok_or_else(|| malformed("a loan of more bytes than a frame can have"))?;
-        match self.lock().pop_front() {
-            Some(Came::Here(descriptors)) => match <[OwnedFd; 2]>::try_from(descriptors) {
-                Ok(both) => Ok(Loan::of(both, start, len)),
-                Err(_) => Err(malformed("a loan came without its two descriptors")),
-            },
-            Some(Came::Lost) => Err(no_descriptors()),
-            None => Err(malformed("what is lent did not come with its loan")),
-        }
-    }
-
-    /// Drops what has come; says how many descriptors there were.
-    pub(super) fn take_all(&self) -> usize {
-        let count = |came: Came| if let Came::Here(descriptors) = came { descriptors.len() } else { 0 };
-        self.lock().drain(..).map(count).sum()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Came>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 #[cfg(test)]

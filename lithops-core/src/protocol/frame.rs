@@ -6,9 +6,12 @@ use bytes::{Buf, Bytes, BytesMut};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::channel::ReceivedFds;
+use super::{
+    malformed::{cut_short, malformed},
+    received_fds::ReceivedFds,
+};
 use crate::{
-    error::{Error, ErrorKind, Result},
+    error::Result,
     memory::{LONG, Loan, Region, Regions},
 };
 
@@ -173,17 +176,6 @@ pub(super) fn shared_header(kind: FrameKind, rest: usize, loan: &Loan) -> [u8; H
     header[HEADER_LEN..HEADER_LEN + 8].copy_from_slice(&start.to_le_bytes());
     header[HEADER_LEN + 8..].copy_from_slice(&len.to_le_bytes());
     header
-}
-
-/// An error for bytes that do not follow the protocol.
-pub(crate) fn malformed(what: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Unexpected, format!("malformed frame: {}", what.into()))
-        .with_hint("the peer is broken or is not a lithops process of this version")
-}
-
-/// The peer has died while it wrote; that is no breach of the protocol.
-fn cut_short() -> Error {
-    std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the stream ended inside a frame").into()
 }
 
 fn parse_header(header: &[u8]) -> Result<(FrameKind, usize)> {

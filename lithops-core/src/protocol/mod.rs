@@ -40,31 +40,35 @@ mod hello;
 mod job;
 mod launch;
 mod logs;
+mod malformed;
 mod outbox;
 mod payloads;
+mod received_fds;
 mod report;
 mod run;
+mod secrets;
 mod stored_calls;
 mod stored_report;
 mod synthetic;
+mod watched;
 
 pub use calls::Calls;
-pub use channel::{BlockingFrames, Incoming, channel, no_descriptors, send_lent};
+pub use channel::{BlockingFrames, Incoming, channel, send_lent};
 pub use envelope::Envelope;
 pub use fleet_key::FleetKey;
 pub use frame::{Frame, FrameKind, FrameReader, HEADER_LEN, MAX_FRAME, MAX_VALUE, frame_header, read_frame};
 pub use hello::{About, Hello, PROTOCOL, Role};
-pub use job::{
-    Cancel, Deadline, DurableSpec, Forget, JobSpec, ParentCall, Program, Secrets, SetProcesses, Setup,
-};
+pub use job::{Cancel, Deadline, DurableSpec, Forget, JobSpec, ParentCall, Program, SetProcesses, Setup};
 pub use launch::Launch;
 pub use logs::{LogEntry, Logs};
 pub use outbox::Outbox;
 pub use payloads::{InputBatch, Payloads, PayloadsBuilder};
 pub use report::{CallStats, Report, ReportBuilder, ReportHeader, Tag};
 pub use run::Run;
+pub use secrets::Secrets;
 pub use stored_calls::StoredCalls;
 pub use stored_report::StoredReport;
 pub use synthetic::{blank_header, failed_report, failed_together, lost_report, now_nanos, unstarted_report};
 
-pub(crate) use frame::malformed;
+pub(crate) use malformed::malformed;
+pub use malformed::no_descriptors;

@@ -20,7 +20,7 @@ use rustix::{
 };
 use tokio::{io::Interest, sync::Notify, time};
 
-use super::{Calls, FrameKind, channel::watched, frame::shared_header};
+use super::{Calls, FrameKind, frame::shared_header, watched::watched};
 use crate::{fork, memory::Loan};
 
 /// Frames that can wait are sent after this long, if nothing else is sent before.

@@ -11,16 +11,13 @@ use serde::{Deserialize, Serialize};
 use super::{
     Locator, ObjectMeta, PutMode, Storage, StorageInfo,
     contract::wrong_length,
-    files::{file_pieces, write_pieces},
+    files::{PIECE, file_pieces, write_pieces},
 };
 use crate::{
     bytes::Bytes,
     error::{Error, ErrorKind, Result, Retry},
     id::new_uuid,
 };
-
-/// How much of an object is read at a time.
-pub(super) const PIECE: u64 = 8 << 20;
 
 /// A storage and the bucket of cloud objects; cheap to clone.
 ///

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use futures_util::{Stream, TryStreamExt, stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::client::PIECE;
 use crate::{
     bytes::Bytes,
     error::{Error, Result},
     id::new_uuid,
 };
+
+/// How much of an object is read at a time.
+pub(super) const PIECE: u64 = 8 << 20;
 
 /// The content of a file, piece by piece.
 ///

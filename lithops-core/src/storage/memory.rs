@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use super::{
-    Credentials, Locator, ObjectStorage, Storage, StorageDescriptor, local::local::DEFAULT_BUCKET, names,
+    Credentials, Locator, ObjectStorage, Storage, StorageDescriptor, local::files::DEFAULT_BUCKET, names,
 };
 use crate::{
     config::{Config, Key},

@@ -18,8 +18,8 @@ use super::{
     contract::{too_large, wrong_length},
     faults::{self, io_error, translate},
     local::{
+        files::{self, Files},
         folder, listing,
-        local::{self, Files},
     },
     memory, names,
     parts::{self, PART, UploadTarget},
@@ -71,7 +71,7 @@ impl ObjectStorage {
         let store = LocalFileSystem::new_with_prefix(root).map_err(fault)?;
         Ok(Self {
             store: Arc::new(store),
-            info: StorageInfo { scheme: local::SCHEME, location: root.display().to_string() },
+            info: StorageInfo { scheme: files::SCHEME, location: root.display().to_string() },
             capabilities: StorageCapabilities {
                 shared_between_processes: true,
                 ..StorageCapabilities::default()
@@ -109,7 +109,7 @@ impl ObjectStorage {
 
     fn path(&self, bucket: &str, key: &str) -> Result<Path> {
         let path = names::path(bucket, key, self.network.is_some())?;
-        if self.files.is_some() { local::check_file_name(key) } else { Ok(()) }.map(|()| path)
+        if self.files.is_some() { files::check_file_name(key) } else { Ok(()) }.map(|()| path)
     }
 
     async fn put_once(&self, path: &Path, bytes: &bytes::Bytes, mode: StoreMode) -> object_store::Result<()> {
@@ -421,7 +421,7 @@ impl Storage for ObjectStorage {
     }
 
     fn is_unfinished(&self, name: &str) -> bool {
-        self.files.is_some() && local::check_file_name(name).is_err()
+        self.files.is_some() && files::check_file_name(name).is_err()
     }
 
     async fn remove_unfinished(&self, bucket: &str, name: &str) -> Result<bool> {

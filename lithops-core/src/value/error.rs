@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{de, ser};
 
-use super::MAX_DEPTH;
+use super::depth::MAX_DEPTH;
 
 /// Why a value is not encoded or decoded.
 #[derive(Debug)]

@@ -18,16 +18,19 @@
 mod access;
 mod compound;
 mod decoder;
+mod depth;
+mod deserialize;
 mod encoder;
 mod error;
 mod markers;
 mod reader;
+mod serialize;
 mod stack;
 
 pub use decoder::{Decoder, decode};
+pub use depth::MAX_DEPTH;
 pub use encoder::{encode, encode_into};
 pub use error::Error;
-pub use stack::MAX_DEPTH;
 
 #[cfg(test)]
 mod tests;

@@ -5,9 +5,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::Error;
 
-/// The most levels of a value, counting maps, arrays, and each `Some` around a nil. More are an error on both sides.
-pub const MAX_DEPTH: u16 = 1024;
-
 /// A value of fewer levels is decoded on the stack that there is; also the distance between two looks at the stack
 /// while a value is encoded.
 pub(super) const SHALLOW: u16 = 64;

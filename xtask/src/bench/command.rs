@@ -1,4 +1,4 @@
-//! The command: what is to be measured, and by what.
+//! The command: which workloads are measured, on which systems.
 
 use std::process::Command;
 

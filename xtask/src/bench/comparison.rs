@@ -17,7 +17,7 @@ struct Row<'a> {
     system: &'a System,
     count: u64,
     values: Vec<f64>,
-    /// Why it could do no more, or nothing.
+    /// Why the system could do no more, or nothing.
     problem: Option<String>,
     more: serde_json::Value,
     is_slow: bool,
@@ -98,10 +98,10 @@ fn measure(workload: &Workload, systems: &[System], folder: &Path) -> Result<Str
     Ok(rows.into_iter().map(|row| print(workload, row, own)).collect())
 }
 
-/// The most calls that a peer manages in its time, none if it fails with the fewest.
+/// The most calls that a peer manages in its time; none if it fails with the fewest.
 struct Largest {
     count: u64,
-    /// What kept it from more.
+    /// The error that kept the peer from more calls.
     problem: Option<String>,
     /// What was measured with the most calls.
     found: Option<Found>,

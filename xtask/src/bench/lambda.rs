@@ -12,7 +12,7 @@ use crate::{
     workspace::{built, cargo},
 };
 
-/// What is measured, and what it is measured with: together, so that each dependency is built once.
+/// The programs of the measurement, which are built together so that each dependency is built once.
 const BUILD: &[&str] = &[
     "build",
     "--release",

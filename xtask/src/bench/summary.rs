@@ -1,8 +1,8 @@
-//! [`Summary`]: what several measurements of the same come to.
+//! [`Summary`]: several measurements of the same workload as one figure.
 
 use serde_json::{Value, json};
 
-/// What several measurements come to.
+/// Several measurements as one figure: the median, and how far they spread.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Summary {
     pub(super) median: f64,
@@ -12,7 +12,7 @@ pub(super) struct Summary {
 }
 
 impl Summary {
-    /// Of at least one.
+    /// The summary of at least one measurement.
     pub(super) fn of(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         let runs = values.len();

@@ -33,14 +33,14 @@ pub(super) struct Found {
 }
 
 impl System {
-    /// This workspace.
+    /// Lithops itself, built from this workspace.
     pub(super) fn lithops() -> Result<Self, String> {
         steps::run(cargo().args(["build", "--release", "--quiet", "-p", "lithops", "--examples"]))?;
         let program = vec![built("release")?.join("examples/bench")];
         Ok(Self { name: "lithops (Rust)".into(), program })
     }
 
-    /// The others, installed where they are not yet.
+    /// The peers, which are installed if they are not there yet.
     pub(super) fn peers() -> Result<Vec<Self>, String> {
         let peers = root().join("xtask/peers");
         let target = built("peers")?.join("procspawn");
@@ -58,7 +58,7 @@ impl System {
         Ok([procspawn].into_iter().chain(pythons).collect())
     }
 
-    /// Whether it is the one that the others are compared with.
+    /// Whether it is lithops, which the peers are compared with.
     pub(super) fn is_own(&self) -> bool {
         self.program.len() == 1 && self.name.starts_with("lithops")
     }
@@ -74,7 +74,7 @@ impl System {
             program = vec![built("release")?.join("examples/granularity")];
             arguments.clear();
         }
-        // As many open files as there may be: some need one for each call.
+        // As many open files as the system allows: some systems need one for each call.
         let mut command = Command::new("sh");
         command.args(["-c", "ulimit -n $(ulimit -Hn); exec \"$@\"", "sh"]).args(&program).args(&arguments);
         command.env("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0").env("PYTHONWARNINGS", "ignore");
@@ -116,7 +116,7 @@ impl System {
     }
 }
 
-/// Runs it to its end; says whether that was a good one.
+/// Runs a program to its end, and says whether it succeeded.
 fn ended(command: &mut Command, output: &Path, errors: &Path) -> Result<bool, String> {
     use std::os::unix::process::CommandExt;
     let file = |path: &Path| fs::File::create(path).map_err(|error| error.to_string());
@@ -133,7 +133,7 @@ fn ended(command: &mut Command, output: &Path, errors: &Path) -> Result<bool, St
             return Ok(status.success());
         }
         if Instant::now() > deadline {
-            // What it has started is in its group, or ends with it.
+            // Its children are in its process group, or end with it.
             let group = format!("-{}", child.id());
             let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
             child.wait().map_err(|error| error.to_string())?;

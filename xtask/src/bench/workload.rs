@@ -13,15 +13,15 @@ pub(super) struct Workload {
     pub(super) first: u64,
     pub(super) runs: usize,
     pub(super) more_is_better: bool,
-    /// What is to be reached.
+    /// The figure to reach.
     pub(super) goal: &'static str,
-    /// Whether peers are given it.
+    /// Whether peers are measured with it.
     pub(super) has_peers: bool,
 }
 
 /// A peer gets as many calls as it manages in this time, its own start included.
 pub(super) const FITS: Duration = Duration::from_secs(15);
-/// After this it is taken for hanging.
+/// A run that takes longer is taken for hanging.
 pub(super) const HANGS: Duration = Duration::from_secs(40);
 
 const BASE: Workload = Workload {

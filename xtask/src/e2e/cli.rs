@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{program::Programs, run::Trial};
+use super::program::{Programs, Trial};
 
 pub(super) const TRIALS: &[(&str, Trial)] = &[
     ("hello greets once per call, from sub-workers", hello),

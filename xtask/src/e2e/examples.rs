@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{program::Programs, run::Trial};
+use super::program::{Programs, Trial};
 
 pub(super) const TRIALS: &[(&str, Trial)] = &[
     ("granularity prints its plan and 7..=206", granularity),

@@ -8,11 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{program::Programs, run::Trial};
+use super::program::{Programs, Trial};
 
 pub(super) const TRIALS: &[(&str, Trial)] = &[("a killed client leaves no worker behind", killed_client)];
 
-/// How long the kernel and the processes may take to notice.
+/// How long processes may take to end after their client has ended.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(5);
 

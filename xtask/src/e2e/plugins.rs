@@ -91,7 +91,7 @@ fn command_line(programs: &Programs) -> Result<(), String> {
     }
     let said = programs.lithops(&["--plugin", &plugin, "hello", "-b", "launcher", "-m", "8"])?;
     said.ends_with(0)?.wants("eight greetings", said.stdout.lines().count() == 8)?;
-    // Whoever unpacks an archive has not named what is in it.
+    // A user who unpacks an archive has not named the configuration in it.
     let yaml = format!("lithops: {{backend: launcher, plugins: ['{plugin}']}}\n");
     programs.write(".lithops_config", yaml.as_bytes())?;
     let said = programs.lithops(&["hello"])?;
@@ -99,7 +99,7 @@ fn command_line(programs: &Programs) -> Result<(), String> {
     programs.remove(".lithops_config")
 }
 
-/// A library in C, and what is said of it.
+/// A library in C, and the error that names its defect.
 const LIBRARIES: &[(&str, &str, &str)] = &[
     ("symbol", "int something_else = 1;", "it has no `LITHOPS_PLUGIN`"),
     ("magic", "const char LITHOPS_PLUGIN[128] = \"SOMETHING ELSE\";", "that is no header of a plugin"),

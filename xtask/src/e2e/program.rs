@@ -8,6 +8,9 @@ use std::{
 
 use serde_json::Value;
 
+/// A trial: it drives programs, and its error says what was wrong.
+pub(super) type Trial = fn(&Programs) -> Result<(), String>;
+
 /// The built programs, and an empty folder to run them in, where no configuration of this machine is found.
 #[derive(Debug)]
 pub(super) struct Programs {
@@ -23,27 +26,27 @@ impl Programs {
         Ok(Self { built, folder })
     }
 
-    /// Where the programs are.
+    /// The folder of the programs.
     pub(super) fn built(&self) -> &Path {
         &self.built
     }
 
-    /// The command line.
+    /// Runs the program `lithops`.
     pub(super) fn lithops(&self, arguments: &[&str]) -> Result<Said, String> {
         Said::of(self.command("lithops").args(arguments))
     }
 
-    /// An example.
+    /// Runs an example.
     pub(super) fn example(&self, name: &str, arguments: &[&str]) -> Result<Said, String> {
         Said::of(self.command(&format!("examples/{name}")).args(arguments))
     }
 
-    /// An example, with a configuration that was written before.
+    /// Runs an example, with a configuration that was written before.
     pub(super) fn example_with(&self, name: &str, arguments: &[&str], config: &str) -> Result<Said, String> {
         Said::of(self.command(&format!("examples/{name}")).args(arguments).env("LITHOPS_CONFIG_FILE", config))
     }
 
-    /// A program that was built, with these arguments and variables.
+    /// Runs a program that was built, with these arguments and variables.
     pub(super) fn run(
         &self,
         name: &str,
@@ -53,7 +56,7 @@ impl Programs {
         Said::of(self.command(name).args(arguments).envs(variables.iter().copied()))
     }
 
-    /// A line of a shell, where the bytes of a text are its letters.
+    /// Runs a line of a shell in the C locale, where each byte is a character.
     pub(super) fn shell(&self, line: &str) -> Result<Said, String> {
         let mut shell = Command::new("sh");
         Said::of(shell.args(["-c", line]).current_dir(&self.folder).env("LC_ALL", "C").stdin(Stdio::null()))
@@ -93,7 +96,7 @@ impl Programs {
 
 impl Drop for Programs {
     fn drop(&mut self) {
-        // It lies in the target folder: what cannot be removed goes with `cargo clean`.
+        // The folder is below the target folder: `cargo clean` removes it where this fails.
         let _ = fs::remove_dir_all(&self.folder);
     }
 }
@@ -120,7 +123,7 @@ impl Said {
         })
     }
 
-    /// Wants this to be true of it.
+    /// Fails unless this is true; `what` names the expectation.
     pub(super) fn wants(&self, wish: &str, is_so: bool) -> Result<&Self, String> {
         let Self { line, code, stdout, stderr } = self;
         if is_so {
@@ -129,12 +132,12 @@ impl Said {
         Err(format!("`{line}`: wanted {wish}\nexit code {code:?}\nstdout:\n{stdout}\nstderr:\n{stderr}"))
     }
 
-    /// Wants this exit code.
+    /// Fails unless this is the exit code.
     pub(super) fn ends_with(&self, code: i32) -> Result<&Self, String> {
         self.wants(&format!("exit code {code}"), self.code == Some(code))
     }
 
-    /// Wants this on stderr, one line, and nothing on stdout.
+    /// Fails unless stderr is one line with this text, and stdout is empty.
     pub(super) fn refuses(&self, words: &str) -> Result<&Self, String> {
         self.wants("nothing on stdout", self.stdout.is_empty())?
             .wants("one line on stderr", self.stderr.lines().count() == 1)?
@@ -144,7 +147,7 @@ impl Said {
             )
     }
 
-    /// What it printed, as JSON.
+    /// The output as JSON.
     pub(super) fn json(&self) -> Result<Value, String> {
         self.ends_with(0)?;
         serde_json::from_str(&self.stdout)

@@ -12,10 +12,7 @@ use crate::{
     workspace::{built, cargo},
 };
 
-/// What a trial is: it drives programs and says what was wrong.
-pub(super) type Trial = fn(&Programs) -> Result<(), String>;
-
-/// What the programs are run against.
+/// The platform that the programs are run against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum What {
     /// This machine.

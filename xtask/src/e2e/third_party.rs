@@ -9,7 +9,7 @@ use crate::{
     workspace::{built, cargo, root},
 };
 
-/// What is built goes where everything is built.
+/// Cargo in another workspace, with the target folder of this one.
 pub(super) fn cargo_of(folder: &Path, arguments: &[&str]) -> Result<Command, String> {
     let target = built("")?;
     let mut command = cargo();
@@ -26,7 +26,7 @@ pub(super) fn cargo_of(folder: &Path, arguments: &[&str]) -> Result<Command, Str
 
 pub(super) fn run() -> Result<(), String> {
     let fixtures = root().join("tests/fixtures");
-    // Those that the guides of `docs/` have whole.
+    // The crates that the guides of `docs/` show whole.
     for guide in ["lithops-backend-launcher", "lithops-backend-crew", "lithops-storage-flat"] {
         steps::run(&mut cargo_of(&fixtures.join(guide), &["test"])?)?;
     }
@@ -48,7 +48,7 @@ fn selected() -> Result<(), String> {
     let results: Vec<_> = (7..207).map(|x: i64| x.to_string()).collect();
     let expected = format!("[{}]\n25 workers\n", results.join(", "));
     said.ends_with(0)?.wants("the results in order", said.stdout == expected)?;
-    // What goes wrong first.
+    // The mistakes that users make first.
     let said = with("lithops: {backend: launcher}\nlauncher: {comand: nice}\n")?;
     said.wants("the nearest key", said.code != Some(0) && said.stderr.contains("did you mean `command`"))?;
     let said = with("lithops: {backend: launcher}\nlauncher: {command: no-such-program}\n")?;
@@ -69,7 +69,7 @@ fn scaffolded() -> Result<(), String> {
     }
     new_backend::run("demo_cloud", Some(&folder))?;
     let lock = root().join("tests/fixtures/lithops-backend-launcher/Cargo.lock");
-    // The same versions are built already.
+    // With the lock file of the fixture, the dependencies are built already.
     let text = fs::read_to_string(&lock).map_err(|error| format!("`{}`: {error}", lock.display()))?;
     let text = text.replace("lithops-backend-launcher", "lithops-backend-demo-cloud");
     fs::write(folder.join("Cargo.lock"), text).map_err(|error| error.to_string())?;

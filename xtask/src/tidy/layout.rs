@@ -15,7 +15,6 @@ const FILES: usize = 16;
 const FULL_FOLDERS: &[(&str, usize)] = &[
     ("lithops-core/src/protocol", 17),
     ("lithops-core/src/storage", 17),
-    ("lithops-worker/src/pool", 18),
     ("tests/conformance/src/compute", 18),
 ];
 

@@ -45,6 +45,14 @@ struct Setting {
     call: &'static str,
 }
 
+impl<M: Mode> Executor<M> {
+    /// Makes an executor.
+    #[must_use]
+    pub fn builder() -> Builder<M> {
+        Builder::default()
+    }
+}
+
 impl<M: Mode> Default for Builder<M> {
     fn default() -> Self {
         Self {

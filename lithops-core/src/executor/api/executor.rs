@@ -2,7 +2,7 @@
 
 use std::{fmt, marker::PhantomData, sync::Arc};
 
-use super::{Async, Builder, Call, Map, MapReduce, Mode, map_reduce::Gives};
+use super::{Async, Call, Map, MapReduce, Mode, map_reduce::Gives};
 use crate::{
     compute::CloseMode,
     error::Result,
@@ -41,12 +41,6 @@ impl<M: Mode> fmt::Debug for Executor<M> {
 }
 
 impl<M: Mode> Executor<M> {
-    /// Makes an executor.
-    #[must_use]
-    pub fn builder() -> Builder<M> {
-        Builder::default()
-    }
-
     pub(crate) fn new(core: Core) -> Self {
         Self { core: Arc::new(core), mode: PhantomData }
     }

@@ -12,7 +12,6 @@ use crate::{
     bytes::Bytes,
     compute::{Event, EventKind},
     error::{Error, ErrorKind, Result},
-    executor::core::Core,
     id::JobId,
     journal::Journal,
     protocol::{Calls, JobSpec, StoredCalls, StoredReport, lost_report},
@@ -41,25 +40,27 @@ pub struct PayloadStore {
     begun: Arc<RwLock<()>>,
 }
 
-impl Core {
-    /// The parcels of a job, if there are messages on its backend that can be too large.
-    pub(crate) fn payload_store(&self, job: JobId) -> Option<PayloadStore> {
-        let capabilities = self.backend.capabilities();
-        let limit = capabilities.payload_limit.filter(|_| capabilities.pull.is_none())?;
-        Some(PayloadStore {
+impl PayloadStore {
+    /// The payloads of the job that a journal is of, with messages of at most `limit` bytes on the backend `scheme`;
+    /// `storage` is `None` where workers cannot reach it.
+    pub(crate) fn new(
+        limit: u64,
+        scheme: &'static str,
+        storage: Option<StorageClient>,
+        journal: Journal,
+    ) -> Self {
+        Self {
             limit,
             room: Arc::new(AtomicU64::new(limit)),
-            scheme: self.backend.info().scheme,
-            storage: self.storage_shared.then(|| self.storage.clone()),
-            journal: Journal::new(&self.storage, job),
+            scheme,
+            storage,
+            journal,
             marked: Arc::default(),
             used: Arc::default(),
             begun: Arc::default(),
-        })
+        }
     }
-}
 
-impl PayloadStore {
     /// The most bytes in one message.
     pub(crate) fn limit(&self) -> u64 {
         self.limit

@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::leadership::{JobResources, Leadership};
+use super::durable_job::{JobResources, Leadership};
 use crate::{
     board::{BoardAnswer, BoardClient, ClientAction},
     error::{Error, ErrorKind, Result},

@@ -1,24 +1,22 @@
-//! [`Leadership`]: a client's part in a durable job: driving it while it has the lease, and reading it otherwise.
+//! A client's part in a durable job, its [`Leadership`]: driving it while it has the lease, and reading it otherwise.
 
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::{sync::oneshot, task::AbortHandle, time::sleep};
 
-use super::fleet_driver::FleetDriver;
+use super::{
+    durable_job::{JobResources, Leadership},
+    fleet_driver::FleetDriver,
+};
 use crate::{
-    compute::ComputeBackend,
     error::{Error, ErrorKind, Result},
     executor::{
-        driver::{Assignment, Ended, commit_buffer::Durable, drive, payload_store::PayloadStore},
-        job::{
-            Command, Commands, InputQueue, JobEvent, JobState, cleanup::JobCleanup, history::Learn, interrupt,
-        },
+        driver::{Assignment, Ended, commit_buffer::Durable, drive},
+        job::{Command, Commands, InputQueue, JobEvent, interrupt},
     },
-    fleet::ClientFleet,
-    journal::{BEAT, JobRecord, Journal, LEASE, Lease, LeaseWatch, Owner, Segment, Watched},
-    plan::Plan,
-    protocol::{JobSpec, Logs},
+    journal::{BEAT, JobRecord, Journal, LEASE, Lease, LeaseWatch, Segment, Watched},
+    protocol::Logs,
 };
 
 /// A client that reads a job looks for new outcomes this often at first, and less often while there are none.
@@ -26,42 +24,6 @@ const FIRST_LOOK: Duration = Duration::from_millis(100);
 const LONGEST_LOOK: Duration = Duration::from_secs(2);
 /// So many stored chunks are read at once.
 const AT_ONCE: usize = 32;
-
-/// What a client needs to drive a job.
-#[derive(Debug, Clone)]
-pub struct JobResources {
-    /// Where its calls run.
-    pub backend: Arc<dyn ComputeBackend>,
-    /// What workers are told of it.
-    pub spec: Arc<JobSpec>,
-    /// Its granularity.
-    pub plan: Plan,
-    /// Whether the slowest calls are given to a second worker.
-    pub speculate: bool,
-    /// Who is told how long its calls took.
-    pub learn: Option<Learn>,
-    /// What is too large for a message, on a backend whose messages have a limit.
-    pub payload_store: Option<PayloadStore>,
-    /// The fleet that runs it, where workers fetch their chunks themselves.
-    pub client_fleet: Option<Arc<ClientFleet>>,
-}
-
-/// A client's part in a durable job.
-#[derive(Debug)]
-pub struct Leadership {
-    /// What is stored of it.
-    pub journal: Journal,
-    /// What it is.
-    pub record: JobRecord,
-    /// What the handles see of it.
-    pub job: Arc<JobState>,
-    /// What this client needs to drive it, or why it cannot.
-    pub resources: Result<JobResources>,
-    /// Who this client is.
-    pub owner: Owner,
-    /// What is to be removed when the job is finished and nobody needs it any more; `None` leaves that to others.
-    pub cleanup: Option<Arc<JobCleanup>>,
-}
 
 impl Leadership {
     /// Follows the job to its end, beginning with a lease if this client has one.

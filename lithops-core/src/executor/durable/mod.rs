@@ -3,6 +3,7 @@
 
 pub(super) mod cleaning;
 pub(super) mod deferred_reduce;
+pub(super) mod durable_job;
 pub(super) mod fleet_driver;
 pub(super) mod leadership;
 pub(super) mod start;
@@ -10,7 +11,8 @@ pub(super) mod stored_jobs;
 pub(super) mod unused;
 
 pub use cleaning::{Cleaning, Expired, Unfinished};
-pub use leadership::{JobResources, Leadership, only_reads};
+pub use durable_job::{JobResources, Leadership};
+pub use leadership::only_reads;
 pub use stored_jobs::{Listing, StoredJob, StoredJobs};
 pub use unused::Unused;
 

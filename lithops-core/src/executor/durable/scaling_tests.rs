@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{
+    durable_job::{JobResources, Leadership},
     fleet_driver::FleetDriver,
-    leadership::{JobResources, Leadership},
     start::plan_of,
 };
 use crate::{

@@ -5,7 +5,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use super::leadership::{JobResources, Leadership};
+use super::durable_job::{JobResources, Leadership};
 use crate::{
     bytes::Bytes,
     error::{Error, ErrorKind, Result},

@@ -5,10 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use futures_util::{StreamExt, stream};
 use tokio::time::sleep;
 
-use super::{
-    leadership::{Leadership, only_reads},
-    start::plan_of,
-};
+use super::{durable_job::Leadership, leadership::only_reads, start::plan_of};
 use crate::{
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
     executor::{job::JobState, results::decode},

@@ -10,6 +10,7 @@ pub(super) mod inputs;
 pub(super) mod interrupt;
 pub(super) mod measured;
 pub(super) mod outcomes;
+pub(super) mod progress;
 pub(super) mod state;
 
 pub use cleanup::JobCleanup;
@@ -20,4 +21,5 @@ pub(super) use inputs::{InputSource, Objects};
 pub use inputs::{Inputs, IntoInputs};
 pub use measured::Measured;
 pub use outcomes::{OutcomePart, Outcomes};
-pub use state::{Account, Command, Commands, JobState, Progress};
+pub use progress::Progress;
+pub use state::{Account, Command, Commands, JobState};

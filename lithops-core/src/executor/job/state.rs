@@ -14,6 +14,7 @@ use tokio::{
     time::Instant,
 };
 
+use super::Progress;
 use super::{JobCleanup, JobEvent, Outcomes};
 use crate::{
     error::{CallError, CallErrorKind, Error, Result},
@@ -23,34 +24,6 @@ use crate::{
     protocol::{CallStats, Report, failed_together},
     storage::Locator,
 };
-
-/// How far a job is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Progress {
-    /// How many calls, as far as is known: all of them once `complete`.
-    pub known: u64,
-    /// Whether `known` is the final number.
-    pub complete: bool,
-    /// How many have an outcome.
-    pub done: u64,
-    /// How many of those failed.
-    pub failed: u64,
-    /// How often a call was tried again.
-    pub retried: u64,
-    /// How many workers were lost with calls in their hands.
-    pub lost_workers: u64,
-    /// How often the platform asked to slow down.
-    pub throttled: u64,
-    /// How often a slow call was given to a second worker.
-    pub speculated: u64,
-    /// How many outcomes were stored already when this client came to the job.
-    pub restored: u64,
-    /// Whether another client drives the job, and this one only reads it.
-    pub reading: bool,
-    /// Whether the inputs may have more calls than they said.
-    pub(crate) open: bool,
-}
 
 /// What the workers of a job have come to so far.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -85,14 +58,6 @@ pub(crate) struct Counts {
     pub(crate) throttled: u64,
     pub(crate) speculated: u64,
     pub(crate) restored: u64,
-}
-
-impl Progress {
-    /// Whether every call has an outcome.
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        self.complete && !self.open && self.done == self.known
-    }
 }
 
 /// What the handles of a job share with the task that drives it.

@@ -30,14 +30,6 @@ pub struct Values<R, M: Mode> {
     pub(crate) types: PhantomData<fn() -> (R, M)>,
 }
 
-impl<R, M: Mode> Deref for FuturesList<R, M> {
-    type Target = Values<R, M>;
-
-    fn deref(&self) -> &Values<R, M> {
-        &self.values
-    }
-}
-
 impl<R, M: Mode> Deref for ResponseFuture<R, M> {
     type Target = ResponseValue<R, M>;
 

@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     fmt,
     marker::PhantomData,
+    ops::Deref,
     ops::Index,
     pin::Pin,
     sync::Arc,
@@ -34,6 +35,14 @@ use crate::{
 pub struct FuturesList<R, M: Mode = Async> {
     pub(crate) values: Values<R, M>,
     handles: Arc<Handles<R, M>>,
+}
+
+impl<R, M: Mode> Deref for FuturesList<R, M> {
+    type Target = Values<R, M>;
+
+    fn deref(&self) -> &Values<R, M> {
+        &self.values
+    }
 }
 
 impl<R, M: Mode> FuturesList<R, M> {

@@ -7,8 +7,8 @@ use crate::{
     compute::Granularity,
     plan::{
         Chosen, Prediction,
+        granularity::Numbers,
         model::{self, Shape},
-        plan::Numbers,
     },
 };
 

@@ -76,7 +76,22 @@ pub struct Alternative {
     pub is_plan: bool,
 }
 
-pub(in crate::plan) fn alternatives(plan: &Plan) -> Vec<Alternative> {
+impl Plan {
+    /// Why it is as it is, a sentence for each number.
+    #[must_use]
+    pub fn explain(&self) -> Vec<String> {
+        sentences(self)
+    }
+
+    /// Other granularities, with what they would come to, shortest first; none where it is not known how long calls
+    /// take. This plan is among them.
+    #[must_use]
+    pub fn alternatives(&self) -> Vec<Alternative> {
+        alternatives(self)
+    }
+}
+
+fn alternatives(plan: &Plan) -> Vec<Alternative> {
     let numbers = plan.numbers();
     let (Some(workload), true) = (numbers.workload.as_deref(), numbers.calls > 0) else { return Vec::new() };
     let capabilities = &numbers.capabilities;
@@ -115,7 +130,7 @@ pub(in crate::plan) fn alternatives(plan: &Plan) -> Vec<Alternative> {
         .collect()
 }
 
-pub(in crate::plan) fn sentences(plan: &Plan) -> Vec<String> {
+fn sentences(plan: &Plan) -> Vec<String> {
     let numbers = plan.numbers();
     let mut said = vec![processes(plan), chunksize(plan), workers(plan)];
     if plan.is_auto() && numbers.workload.is_none() {

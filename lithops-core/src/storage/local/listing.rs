@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant, UNIX_EPOCH},
 };
 
-use super::local;
+use super::files;
 use crate::{
     error::{Error, ErrorKind, Result},
     storage::{ObjectMeta, names, own_keys},
@@ -110,7 +110,7 @@ impl Walk<'_> {
         }
         let name =
             std::str::from_utf8(key).map_err(|_| self.no_object(path, "has a name that is not UTF-8"))?;
-        if local::is_staged(name) && (is_own || is_being_written(path, &metadata)) {
+        if files::is_staged(name) && (is_own || is_being_written(path, &metadata)) {
             return Ok(());
         }
         self.found.push(describe(name, &metadata));

@@ -1,9 +1,7 @@
 //! The storage `localhost`: files in a folder.
 
 use std::{
-    fs, io,
     ops::Range,
-    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
@@ -11,20 +9,19 @@ use std::{
 use async_trait::async_trait;
 use futures_util::{StreamExt, future, stream, stream::BoxStream};
 
-use super::{folder, tree};
+use super::{
+    files::{DEFAULT_BUCKET, SCHEME, is_staged},
+    folder,
+};
 use crate::{
     bytes::Bytes,
     config::{Config, Key},
     error::{Error, ErrorKind, Result},
     storage::{
         Credentials, Locator, ObjectMeta, ObjectStorage, PutMode, Storage, StorageCapabilities,
-        StorageDescriptor, StorageInfo, faults::of_file, names,
+        StorageDescriptor, StorageInfo, names,
     },
 };
-
-pub(in crate::storage) const SCHEME: &str = "localhost";
-/// The bucket when none is named, as in Python Lithops.
-pub(in crate::storage) const DEFAULT_BUCKET: &str = "storage";
 
 inventory::submit! {
     StorageDescriptor {
@@ -169,165 +166,4 @@ pub fn openness(locator: &Locator) -> Option<String> {
 
 fn default_root() -> PathBuf {
     folder::of_this_user().join("storage")
-}
-
-/// The files of a storage, where that is more than objects: their folders, links, and what is not finished.
-#[derive(Debug, Clone)]
-pub(in crate::storage) struct Files {
-    root: Arc<Path>,
-}
-
-impl Files {
-    pub(in crate::storage) fn below(root: &Path) -> Self {
-        Self { root: root.into() }
-    }
-
-    pub(in crate::storage) fn root(&self) -> Arc<Path> {
-        Arc::clone(&self.root)
-    }
-
-    /// Makes the folder of a bucket for this user alone, unless the root is there for a group to write to.
-    pub(in crate::storage) fn make_bucket(&self, bucket: &str) {
-        let folder = self.root.join(bucket);
-        let made = fs::DirBuilder::new().mode(0o700).create(&folder);
-        let shared = || fs::metadata(&self.root).is_ok_and(|root| root.mode() & 0o022 != 0);
-        if made.is_ok() && shared() {
-            // Should that fail, it stays this user's own.
-            let _ =
-                fs::metadata(&self.root).and_then(|root| fs::set_permissions(&folder, root.permissions()));
-        }
-        // What else is wrong with it, the put says.
-    }
-
-    /// Refuses what is there and is no file: reading it might never end.
-    pub(in crate::storage) fn check_is_file(&self, bucket: &str, key: &str) -> Result<()> {
-        let message = match fs::metadata(self.root.join(bucket).join(key)) {
-            Ok(found) if found.is_file() => return Ok(()),
-            Ok(found) if found.is_dir() => "there is a folder in the place of",
-            Ok(_) => "there is something else than a file in the place of",
-            // Whoever reads it says so.
-            Err(_) => return Ok(()),
-        };
-        let message = format!("{message} object `{key}` in bucket `{bucket}`");
-        Err(Error::new(ErrorKind::Damaged, message)
-            .with_hint("another program has written there")
-            .with_context("operation", "read")
-            .with_context("bucket", bucket)
-            .with_context("key", key))
-    }
-
-    /// Removes objects, as many as can be; the first that cannot makes the error.
-    pub(in crate::storage) async fn delete(&self, bucket: &str, keys: Vec<String>) -> Result<()> {
-        let (root, bucket) = (Arc::clone(&self.root), bucket.to_owned());
-        off_the_runtime(move || {
-            let removed = keys.into_iter().map(|key| {
-                let removed = tree::remove_file(&root, &Path::new(&bucket).join(&key));
-                removed.map(drop).map_err(|error| of_file(error, "delete", &bucket, &key))
-            });
-            removed.fold(Ok(()), Result::and)
-        })
-        .await
-    }
-
-    /// Removes a folder with everything in it.
-    pub(in crate::storage) async fn remove_folder(&self, bucket: &str, folder: &str) -> Result<()> {
-        let (root, bucket, folder) = (Arc::clone(&self.root), bucket.to_owned(), folder.to_owned());
-        names::folder(&bucket, &folder)?;
-        off_the_runtime(move || {
-            let path = Path::new(&bucket).join(folder.trim_end_matches('/'));
-            tree::remove_folder(&root, &path).map_err(|error| of_file(error, "delete", &bucket, &folder))
-        })
-        .await
-    }
-
-    /// What there is below a folder, and what of it cannot be read.
-    pub(in crate::storage) fn survey(
-        &self,
-        bucket: &str,
-        folder: &str,
-    ) -> BoxStream<'static, Result<ObjectMeta>> {
-        let (root, bucket, folder) = (Arc::clone(&self.root), bucket.to_owned(), folder.to_owned());
-        let surveyed = off_the_runtime(move || {
-            names::folder(&bucket, &folder)?;
-            let (found, unreadable) = tree::survey(&root, &Path::new(&bucket).join(&folder));
-            let key = |path: &Path| path.strip_prefix(&bucket).unwrap_or(path).to_string_lossy().into_owned();
-            let found = found.into_iter().map(|(path, metadata)| {
-                let modified =
-                    metadata.modified().map_err(|error| of_file(error, "look at", &bucket, &key(&path)))?;
-                let etag = Some(format!("{:x}-{:x}", metadata.ino(), metadata.ctime_nsec()));
-                Ok(ObjectMeta { key: key(&path), size: metadata.len(), modified, etag })
-            });
-            let unreadable = unreadable
-                .iter()
-                .map(|(path, error)| Err(of_file(copy_of(error), "look at", &bucket, &key(path))));
-            let mut all: Vec<Result<ObjectMeta>> = found.chain(unreadable).collect();
-            all.sort_by(|left, right| match (left, right) {
-                (Ok(left), Ok(right)) => left.key.cmp(&right.key),
-                (left, right) => left.is_err().cmp(&right.is_err()),
-            });
-            Ok(all)
-        });
-        stream::once(surveyed)
-            .flat_map(|surveyed| stream::iter(surveyed.unwrap_or_else(|error| vec![Err(error)])))
-            .boxed()
-    }
-
-    /// Removes what an unfinished put has left, unless a process has it open still.
-    pub(in crate::storage) async fn remove_unfinished(&self, bucket: &str, name: &str) -> Result<bool> {
-        if check_file_name(name).is_ok() {
-            return Ok(false);
-        }
-        let (root, bucket, name) = (Arc::clone(&self.root), bucket.to_owned(), name.to_owned());
-        off_the_runtime(move || {
-            let path = Path::new(&bucket).join(&name);
-            let failed = |error| of_file(error, "delete", &bucket, &name);
-            match fs::symlink_metadata(root.join(&path)) {
-                Ok(found) if is_open(&found) => Ok(false),
-                Ok(_) => tree::remove_file(&root, &path).map_err(failed),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-                Err(error) => Err(failed(error)),
-            }
-        })
-        .await
-    }
-}
-
-/// Whether a process of this machine that this user may look at has a file open.
-fn is_open(file: &fs::Metadata) -> bool {
-    let same = |open: fs::Metadata| (open.dev(), open.ino()) == (file.dev(), file.ino());
-    let Ok(processes) = fs::read_dir("/proc") else { return true };
-    processes
-        .flatten()
-        .filter_map(|process| fs::read_dir(process.path().join("fd")).ok())
-        .any(|opened| opened.flatten().any(|descriptor| fs::metadata(descriptor.path()).is_ok_and(same)))
-}
-
-fn copy_of(error: &io::Error) -> io::Error {
-    error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
-}
-
-/// Files keep whoever asks for them waiting.
-async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| {
-        Err(Error::new(ErrorKind::Unexpected, format!("files were left alone: {error}")))
-    })
-}
-
-/// Refuses what cannot be the name of a file here; `object_store` keeps `name#1` for files that are being written.
-pub(in crate::storage) fn check_file_name(key: &str) -> Result<()> {
-    if is_staged(key) {
-        let message = format!(
-            "the key `{key}` ends in `#` and digits, which marks unfinished files in storage `localhost`"
-        );
-        return Err(Error::new(ErrorKind::InvalidInput, message).with_hint("choose another name"));
-    }
-    Ok(())
-}
-
-/// Whether a file of this name is one that `object_store` is writing, and that it does not list, read or delete.
-pub(in crate::storage) fn is_staged(key: &str) -> bool {
-    let name = Path::new(key).file_name().and_then(|name| name.to_str()).unwrap_or(key);
-    name.split_once('#')
-        .is_some_and(|(_, suffix)| !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit()))
 }

@@ -1,5 +1,6 @@
 //! The storage `localhost`: objects as files below a folder.
 
+pub(super) mod files;
 pub(super) mod folder;
 pub(super) mod listing;
 pub(super) mod local;

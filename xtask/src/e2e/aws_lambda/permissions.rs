@@ -72,7 +72,7 @@ pub(super) fn are_enough(programs: &Programs, server: &Server) -> Result<(), Str
     Ok(())
 }
 
-/// Does something as the root of the account.
+/// Runs a command of the script as the root of the account.
 pub(super) fn as_root(server: &Server, what: &str, policy: &str, name: &str) -> Result<String, String> {
     let endpoint = format!("http://127.0.0.1:{}", server.port);
     let mut python = Command::new(ministack_python()?);

@@ -1,4 +1,4 @@
-//! What programs do on Lambda with nothing changed but the configuration.
+//! Programs on Lambda: the same programs as on this machine, with another configuration.
 
 use crate::e2e::{
     peers::{BUCKET, SECRET, Server},
@@ -145,7 +145,7 @@ fn mistakes(programs: &Programs, server: &Server) -> Result<(), String> {
     Ok(())
 }
 
-/// Programs stay for the next job. What jobs have stored is gone with them.
+/// Stored programs stay for the next job; the data of jobs are removed with the jobs.
 fn leavings(programs: &Programs, server: &Server) -> Result<(), String> {
     programs.write("config.yaml", config(server, "").as_bytes())?;
     let said = programs.lithops(&["storage", "list", BUCKET, "--json", "--config", "config.yaml"])?;

@@ -1,4 +1,4 @@
-//! Builds what is deployed and what deploys, starts the service, and puts the backend to the suite and to programs.
+//! Builds the programs, starts the service, and puts the backend to the conformance suite and to programs.
 
 use super::{permissions, programs};
 use crate::{
@@ -53,6 +53,6 @@ pub(in crate::e2e) fn run(full: bool) -> Result<(), String> {
         programs::runtimes(&programs, &moto)?;
         eprintln!("   moto: runtimes come and go: passed");
     }
-    // What is left after a failure explains it.
+    // After a failure the files stay: they explain it.
     std::fs::remove_dir_all(&folder).map_err(|error| error.to_string())
 }

@@ -21,15 +21,15 @@ pub(in crate::e2e) const BUCKET: &str = "lithops-e2e";
 pub(in crate::e2e) const ID: &str = "PLANTEDID0123456789";
 pub(in crate::e2e) const SECRET: &str = "planted-secret-5b1e6f4c";
 
-/// A server, the configuration that leads to it, and where it keeps what it is given.
+/// A server, the configuration that leads to it, and its files.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(in crate::e2e) name: &'static str,
     pub(in crate::e2e) yaml: String,
-    /// Its files, where it has any that can be searched.
+    /// The folder of the server's files, if secrets can be searched for in them.
     pub(in crate::e2e) data: Option<PathBuf>,
     pub(crate) port: u16,
-    /// What it has printed, where that is looked at.
+    /// The output of the server, where trials look at it.
     pub(in crate::e2e) log: Option<PathBuf>,
     process: Child,
 }
@@ -87,7 +87,7 @@ impl Server {
         let [port] = free_ports()?;
         let log = folder.join("ministack.log");
         let mut command = Command::new(parts::ministack()?);
-        // Functions inherit what it is started with.
+        // Functions inherit the variables that the server is started with.
         command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", folder).envs([
             ("BIND_HOST", "127.0.0.1"),
             ("MINISTACK_HOST", "127.0.0.1"),
@@ -107,7 +107,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Redis.
+    /// Redis, as the storage `redis`.
     pub(in crate::e2e) fn redis(folder: &Path) -> Result<Self, String> {
         let data = folder.join("redis");
         fs::create_dir_all(&data).map_err(|error| error.to_string())?;
@@ -129,7 +129,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Makes Redis write what it holds to its folder.
+    /// Makes Redis write its data to its folder.
     pub(in crate::e2e) fn flush(&self) -> Result<(), String> {
         if self.name != "redis" {
             return Ok(());
@@ -137,12 +137,12 @@ impl Server {
         self.command("SAVE")
     }
 
-    /// Lets Redis have no memory for anything more.
+    /// Takes from Redis the memory for further data.
     pub(in crate::e2e) fn fill(&self) -> Result<(), String> {
         self.command("CONFIG SET maxmemory 1")
     }
 
-    /// Lets it have as much as there is.
+    /// Lets Redis have all memory again.
     pub(in crate::e2e) fn empty(&self) -> Result<(), String> {
         self.command("CONFIG SET maxmemory 0")
     }
@@ -170,7 +170,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The server may have ended by itself.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -196,7 +196,7 @@ fn free_ports<const N: usize>() -> Result<[u16; N], String> {
     for slot in &mut ports {
         let port = (0..1000).find_map(|_| {
             let first = bind(0).ok()?;
-            // Below what systems take for connections of their own.
+            // Below the ports that systems choose for outgoing connections.
             let port = 12_000 + first.local_addr().ok()?.port() % 9_000;
             let pair = (bind(port).ok()?, bind(port + 10_000).ok()?);
             held.push(pair);

@@ -14,7 +14,7 @@ type Start = fn(&std::path::Path) -> Result<Server, String>;
 
 const FEATURES: &str = "aws_s3,ceph,minio,redis";
 
-/// What a server is known to do otherwise than the storage it stands for: SeaweedFS turns backslashes in names into
+/// Trials that a server fails where the storage that it stands for does not: SeaweedFS turns backslashes in names into
 /// slashes.
 const DIFFERENCES: &[(&str, &str)] = &[("seaweedfs", "keys_with_backslashes_come_back_or_are_refused")];
 
@@ -33,7 +33,7 @@ pub(in crate::e2e) fn run(full: bool) -> Result<(), String> {
         let server = start(&folder)?;
         against(&server, &folder).map_err(|problem| format!("e2e storage: {}: {problem}", server.name))?;
     }
-    // What is left after a failure explains it.
+    // After a failure the files stay: they explain it.
     std::fs::remove_dir_all(&folder).map_err(|error| error.to_string())
 }
 

@@ -1,4 +1,4 @@
-//! What programs do with a storage, and what they say when something is wrong with it.
+//! Programs on a storage, and their errors when something is wrong with it.
 
 use std::{
     fs,
@@ -60,7 +60,7 @@ fn objects(programs: &Programs, server: &Server) -> Result<(), String> {
     let begun = Instant::now();
     while running.try_wait().map_err(|error| error.to_string())?.is_none() {
         if let Some(place) = secret_in_processes() {
-            // It ends with an error in any case.
+            // The command ends with an error in any case.
             let _ = running.kill();
             return Err(format!("the secret stands in `{place}`"));
         }
@@ -90,7 +90,7 @@ fn objects(programs: &Programs, server: &Server) -> Result<(), String> {
     Ok(())
 }
 
-/// The sources of the crates that this project is built from are text of many sorts.
+/// The folder with the sources of the crates that this project is built from: text of many sorts.
 pub(in crate::e2e) fn words(programs: &Programs, server: &Server) -> Result<(), String> {
     programs.write("config.yaml", server.yaml.replace("MORE", ", max_workers: 16").as_bytes())?;
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
@@ -129,7 +129,7 @@ fn fleet(programs: &Programs, server: &Server) -> Result<(), String> {
         let lines = (0..2_000u32).map(|line| format!("file {file} line {line}\n"));
         programs.write(&format!("few/{file}"), lines.collect::<String>().as_bytes())?;
     }
-    // What the trials before have put there counts as well.
+    // Objects of the trials before count as well.
     let lithops = |arguments: &[&str]| programs.lithops(&[arguments, &["--config", "fleet.yaml"]].concat());
     lithops(&["storage", "delete", BUCKET, "--prefix", "words-example/"])?;
     lithops(&["clean", "--older-than", "0s"])?.ends_with(0)?;
@@ -175,14 +175,14 @@ fn mistakes(programs: &Programs, server: &Server) -> Result<(), String> {
         let port = format!("127.0.0.1:{}", server.port);
         list(server.yaml.replace(&port, "127.0.0.1"), BUCKET)?.ends_with(1)?.refuses("cannot list")?;
     }
-    // Nobody listens at port 1.
+    // No server listens at port 1.
     let nobody = server.yaml.replace(&server.port.to_string(), "1");
     let said = list(nobody, BUCKET)?;
     said.ends_with(1)?.refuses("cannot list")?.wants("the reason", said.stderr.contains("onnect"))?;
     Ok(())
 }
 
-/// Puts what does not fit.
+/// Puts an object that does not fit.
 fn put_too_much(programs: &Programs, server: &Server) -> Result<Said, String> {
     programs.write("config.yaml", server.yaml.replace("MORE", "").as_bytes())?;
     programs.write("up.bin", &[7; 4 << 20])?;
@@ -194,7 +194,7 @@ fn secret_in_processes() -> Option<String> {
     for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
         for name in ["cmdline", "environ"] {
             let path = process.path().join(name);
-            // Most entries are no processes, and processes end.
+            // Most entries are no processes, and processes end while they are looked at.
             if fs::read(&path).is_ok_and(|text| contains_secret(&text)) {
                 return Some(path.display().to_string());
             }

@@ -1,0 +1,12 @@
+//! Sockets that the runtime watches.
+
+use std::{io, os::unix::net::UnixStream};
+
+use tokio::io::{Interest, unix::AsyncFd};
+
+/// A socket that is watched for one thing.
+#[expect(unsafe_code, reason = "a descriptor must not be closed while it is watched")]
+pub(super) fn watched(stream: UnixStream, interest: Interest) -> io::Result<AsyncFd<UnixStream>> {
+    // SAFETY: the stream owns its descriptor, which stays the same until it is dropped.
+    unsafe { AsyncFd::register_with_interest(stream, interest) }.map_err(io::Error::from)
+}
