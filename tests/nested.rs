@@ -442,14 +442,14 @@ fn leaves_when(file: PathBuf) {
     fs::rename(file.with_extension("new"), file).expect("renamed");
 }
 
-/// Starts a job, works, and does not wait for the job: it is there while the call works, so before the next call is.
+/// Works, starts a job, and does not wait for it. The jobs of earlier calls are there while a later one works.
 #[lithops::function]
 fn works_and_goes(id: CallId, folder: PathBuf) -> Fallible<()> {
+    leaves_when(folder.join(format!("{id}")));
     let fexec = blocking::FunctionExecutor::builder().build()?;
     fexec
         .map(leaves_when, (0..4).map(|number| folder.join(format!("{id}-{number}"))).collect::<Vec<_>>())
         .run()?;
-    leaves_when(folder.join(format!("{id}")));
     Ok(())
 }
 
