@@ -20,8 +20,10 @@ use crate::error::{Error, ErrorKind, Result};
 /// The size of the marked page in bytes.
 const PAGE: usize = 4096;
 
+/// The mark of the original process; empty until [`note_origin`] is called.
 static ORIGIN: OnceLock<Origin> = OnceLock::new();
 
+/// How a forked process is told from the original.
 #[derive(Debug)]
 enum Origin {
     /// A byte that is 1 in the original process, and 0 in a forked one.

@@ -48,7 +48,9 @@ const SHARED: usize = 4;
 /// The alignment of regions in bytes. The kernel copies to other addresses much more slowly.
 pub(crate) const ALIGNED: usize = 64;
 
+/// The unused blocks of this process that are not shared.
 static FREE: Mutex<Free> = Mutex::new(Free { blocks: Vec::new(), is_swept: false });
+/// The shared blocks of this process.
 static LENT: Mutex<Lent> = Mutex::new(Lent { blocks: Vec::new(), count: 0 });
 
 /// A range of bytes of a block, which no other region overlaps.
@@ -86,6 +88,7 @@ struct Cut {
     held: Option<(Arc<OwnedFd>, OwnedFd)>,
 }
 
+/// A mapping of memory, which is unmapped when it is dropped.
 #[derive(Debug)]
 struct Block {
     memory: NonNull<u8>,
@@ -303,6 +306,7 @@ impl Cut {
         Arc::get_mut(self).is_some_and(|cut| cut.held.is_none())
     }
 
+    /// The address of a byte of the block.
     #[expect(unsafe_code, reason = "regions are found by their place")]
     fn at(&self, start: usize) -> *mut u8 {
         let block = self.block.as_ref().expect("only taken when it is dropped");
@@ -336,6 +340,7 @@ impl Drop for Cut {
 }
 
 impl Block {
+    /// An unused block, or a new one.
     fn kept_or_new() -> io::Result<Self> {
         let kept = FREE.lock().unwrap_or_else(PoisonError::into_inner).blocks.pop();
         kept.map_or_else(|| Self::new(BLOCK), |(block, _)| Ok(block))
@@ -383,6 +388,7 @@ impl Block {
         Ok(())
     }
 
+    /// A new block that other processes can read through its file.
     #[expect(unsafe_code, reason = "memory is mapped by address")]
     fn new_shared() -> io::Result<Self> {
         if !may_be_as_long(BLOCK as u64) {

@@ -22,6 +22,7 @@ use crate::{
 /// start depth 1.
 pub const MAX_DEPTH: u32 = 8;
 
+/// The state of this process; empty in a client.
 static HERE: Mutex<Here> = Mutex::new(Here { channel: None, is_sub_worker: false, place: None });
 /// The number of the call that runs. It is an atomic because it changes too often for a lock.
 static CALL: AtomicU64 = AtomicU64::new(0);
@@ -29,8 +30,11 @@ static CALL: AtomicU64 = AtomicU64::new(0);
 /// The state of this process as a sub-worker.
 #[derive(Debug)]
 struct Here {
+    /// The socket to the worker, until it is taken.
     channel: Option<UnixStream>,
+    /// Whether this process is a sub-worker, also after the socket is taken.
     is_sub_worker: bool,
+    /// The job whose calls run; `None` before the first one.
     place: Option<CallContextInWorker>,
 }
 

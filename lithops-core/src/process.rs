@@ -31,6 +31,7 @@ pub const ROLE_VARIABLE: &str = "LITHOPS_ROLE";
 /// worker, and so on.
 const DEPTH_VARIABLE: &str = "LITHOPS_DEPTH";
 
+/// The file that is always empty.
 const NULL: &str = "/dev/null";
 /// The variable that marks a sub-worker and the processes that its calls start. These are found by
 /// it when the sub-worker ends.
@@ -58,6 +59,7 @@ pub struct TestWorker(pub &'static str);
 
 inventory::collect!(TestWorker);
 
+/// 0 until `lithops::init()` is called, then 1 plus the number of the role.
 static ROLE: AtomicU8 = AtomicU8::new(0);
 
 /// Notes that `lithops::init()` was called, and the role of this process.
@@ -136,6 +138,7 @@ pub fn open_null() -> io::Result<File> {
     File::open(NULL).map_err(|error| io::Error::new(error.kind(), format!("cannot open `{NULL}`, {error}")))
 }
 
+/// The depth of this process; 0 for a client.
 fn depth() -> u32 {
     std::env::var(DEPTH_VARIABLE).ok().and_then(|depth| depth.parse().ok()).unwrap_or(0)
 }

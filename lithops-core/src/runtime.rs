@@ -25,6 +25,7 @@ use crate::{
 /// blocking work needs this one.
 const KEPT: Duration = Duration::from_secs(3600);
 
+/// The runtime that drives jobs, once it is started.
 static DRIVER: OnceLock<Runtime> = OnceLock::new();
 
 /// The runtime that drives jobs. The first call starts it.

@@ -51,6 +51,7 @@ fn idle() -> MutexGuard<'static, Vec<(u64, Sender<Work>)>> {
     IDLE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Runs one work after the other, and ends after [`IDLE_FOR`] without work.
 fn serve(first: Work) {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let mut work = first;

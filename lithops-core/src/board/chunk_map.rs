@@ -10,6 +10,7 @@ use crate::tracker::Ranges;
 #[derive(Debug)]
 pub(super) struct ChunkMap {
     chunks: u64,
+    /// The chunks whose commit was seen.
     committed: Ranges,
     /// The chunks that are committed or were claimed at least once.
     taken: Ranges,
@@ -29,6 +30,7 @@ impl ChunkMap {
         self.committed.contains(chunk)
     }
 
+    /// Notes that a chunk was claimed.
     pub(super) fn take(&mut self, chunk: u64) {
         if chunk < self.chunks {
             self.taken.insert(chunk, chunk + 1);

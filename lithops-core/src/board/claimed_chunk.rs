@@ -39,12 +39,19 @@ impl PriorEpochs {
 pub(super) struct ClaimedChunk {
     pub(super) chunk: u64,
     pub(super) epoch: u64,
+    /// The first call of the chunk, and the call after its last.
     calls: (u64, u64),
+    /// The calls with an outcome.
     done: Ranges,
+    /// The outcomes for the commit, by their first call.
     parts: BTreeMap<u64, OutcomeRange>,
+    /// Reports of earlier epochs that must be read, each with the calls that are taken from it.
     unread: VecDeque<(Reported, (u64, u64))>,
+    /// Calls that must be run and were not handed out yet.
     open: VecDeque<(u64, u64)>,
+    /// Calls that were handed out and have no outcome yet.
     running: Ranges,
+    /// Reports of this epoch that are not stored yet.
     unsent: VecDeque<(u64, u64, Bytes)>,
 }
 

@@ -40,15 +40,21 @@ pub struct BoardClient {
     chunks: Chunks,
     lease_config: LeaseConfig,
     max_workers: u64,
+    /// Which chunks are committed.
     known: ChunkMap,
+    /// Committed chunks that the caller has not taken yet.
     news: VecDeque<u64>,
+    /// The beats of all known workers, by the worker's name.
     observers: BTreeMap<String, BeatObserver>,
+    /// The workers whose beats are still to be read in this count.
     unread: VecDeque<String>,
     pending: PendingRequest,
     state: State,
     cancel_wanted: bool,
     is_cancelled: bool,
+    /// When the workers are counted next.
     next_count: Duration,
+    /// How often the workers were counted.
     counts: u64,
     /// Whether the client has once read all commits and beats. Before, it cannot say how many
     /// workers are needed.

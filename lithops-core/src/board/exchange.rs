@@ -67,10 +67,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// difference whether the first try happened.
 #[derive(Debug, Default)]
 pub(super) struct PendingRequest {
+    /// The request whose answer is wanted.
     wanted: Option<Request>,
+    /// The request in flight, which may no longer be the wanted one.
     under_way: Option<Request>,
+    /// When the request in flight was sent.
     asked: Duration,
+    /// When a failed request may be sent again.
     not_before: Duration,
+    /// How often the wanted request has failed.
     failures: u32,
 }
 
@@ -86,6 +91,7 @@ impl PendingRequest {
         self.wanted = None;
     }
 
+    /// Whether no request is wanted.
     pub(super) fn is_idle(&self) -> bool {
         self.wanted.is_none()
     }

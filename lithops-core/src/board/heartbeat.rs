@@ -31,11 +31,15 @@ enum Step {
 #[derive(Debug)]
 pub(super) struct Heartbeat {
     key: String,
+    /// The pause between two beats.
     pause: Duration,
     pending: PendingRequest,
     step: Step,
+    /// The content of the last beat, a count.
     beats: u64,
+    /// When the next beat is due.
     next: Duration,
+    /// Whether the first beat is stored.
     has_begun: bool,
 }
 

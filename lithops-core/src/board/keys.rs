@@ -115,6 +115,7 @@ pub fn believed(listed: &[String]) -> BTreeMap<u64, BTreeSet<u64>> {
     believed
 }
 
+/// The chunk and the epoch in the key of a claim, also above [`LAST_EPOCH`].
 fn read_any_claim(key: &str) -> Option<(u64, u64)> {
     let (chunk, epoch) = key.strip_prefix("claims/")?.split_once('/')?;
     Some((number(chunk)?, number(epoch).filter(|epoch| *epoch > 0)?))

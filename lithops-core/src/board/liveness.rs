@@ -12,8 +12,11 @@ use crate::bytes::Bytes;
 /// observer that was suspended does not give up a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BeatObserver {
+    /// The last beat; `None` before the first one.
     last: Option<Bytes>,
+    /// When that beat was first read.
     since: Duration,
+    /// Whether the beat has not changed for the lease.
     gone: bool,
 }
 

@@ -37,6 +37,7 @@ enum Step {
     Nothing,
 }
 
+/// The newest claim of a chunk. The holder is unknown until the claim is read.
 #[derive(Debug)]
 struct Claimed {
     epoch: u64,
@@ -51,12 +52,17 @@ pub(super) struct ClaimWatch {
     /// The worker's own name.
     name: String,
     lease_config: LeaseConfig,
+    /// The watched claims, by chunk.
     claimed: BTreeMap<u64, Claimed>,
+    /// The beats of the holders, by the worker's name.
     observers: BTreeMap<String, BeatObserver>,
     /// The chunk at which the search for further chunks to watch begins.
     place: u64,
+    /// When the round began.
     began: Duration,
+    /// The holders whose beats are still to be read in this round.
     unread: VecDeque<String>,
+    /// The holders whose beats have changed in this round.
     moved: BTreeSet<String>,
     step: Step,
 }
@@ -145,6 +151,7 @@ impl ClaimWatch {
         }
     }
 
+    /// Requests the commits of the next page with an open chunk.
     fn page(&mut self, known: &ChunkMap) -> Next {
         let Some(chunk) = known.open_from(self.place) else { return Next::Finished };
         self.place = chunk;
@@ -185,6 +192,7 @@ impl ClaimWatch {
         free
     }
 
+    /// Requests the next claim whose holder is unknown, and then the beats of all holders.
     fn holder(&mut self, known: &ChunkMap, now: Duration) -> Next {
         let unknown = self.claimed.iter().find(|(_, claimed)| claimed.holder.is_none());
         if let Some((chunk, claimed)) = unknown {
@@ -198,6 +206,8 @@ impl ClaimWatch {
         self.beat(known, now)
     }
 
+    /// Requests the next beat. A name that no worker can have counts as a missing beat, without a
+    /// request.
     fn beat(&mut self, known: &ChunkMap, now: Duration) -> Next {
         while let Some(worker) = self.unread.pop_front() {
             if !keys::is_worker(&worker) {

@@ -41,7 +41,9 @@ pub struct BoardWorker {
     collisions: u64,
     /// When the worker last knew that no other worker has claimed its chunk at a higher epoch.
     sure: Duration,
+    /// Since when the worker has found no chunk to claim; `None` while it has one.
     idle_since: Option<Duration>,
+    /// Actions for the caller that are due before any request.
     orders: VecDeque<Action>,
 }
 
@@ -144,6 +146,7 @@ impl BoardWorker {
         now < self.sure + self.lease_config.lease / 2
     }
 
+    /// The chunk that the worker holds, and its epoch.
     fn held(&self) -> Option<(u64, u64)> {
         match &self.state {
             State::Reading { chunk, epoch, .. } => Some((*chunk, *epoch)),
@@ -181,6 +184,7 @@ impl BoardWorker {
         }
     }
 
+    /// Claims the next free chunk, or begins to watch the claims of other workers.
     fn look(&mut self, now: Duration) {
         if let Some(chunk) = self.known.free_from(self.place) {
             self.place = chunk;
@@ -198,6 +202,7 @@ impl BoardWorker {
         self.pending.ask(Request::Put { key: keys::claim(chunk, epoch), bytes, if_absent: true });
     }
 
+    /// Does the next step of the watch.
     fn go_on(&mut self, next: Next) {
         self.state = State::Watching { until: None };
         match next {
@@ -277,6 +282,7 @@ impl BoardWorker {
         }
     }
 
+    /// Begins to work on a chunk whose claim is this worker's.
     fn won(&mut self, chunk: u64, epoch: u64, now: Duration) {
         (self.sure, self.idle_since) = (now, None);
         self.known.take(chunk);
@@ -289,6 +295,7 @@ impl BoardWorker {
         }
     }
 
+    /// Continues elsewhere after another worker was first.
     fn was_claimed(&mut self, chunk: u64, epoch: u64, holder: &[u8], now: Duration) {
         if epoch > 1 {
             self.watch.was_claimed(chunk, epoch, holder);
@@ -304,6 +311,8 @@ impl BoardWorker {
         self.pending.ask(Request::List { prefix: keys::claims_of_page(chunk / keys::PAGE) });
     }
 
+    /// Takes in the claims of the held chunk, and gives the chunk up unless this worker's claim is
+    /// the newest.
     fn saw_claims(&mut self, of: (u64, u64), claims: &[String], now: Duration) {
         // The claims may have been requested before the worker got the chunk that it holds now.
         if self.held() != Some(of) {
@@ -337,6 +346,7 @@ impl BoardWorker {
         self.pending.forget();
     }
 
+    /// Commits the held chunk once every call has an outcome.
     fn commit_if_complete(&mut self) {
         if let State::Running(hold) = &self.state
             && hold.is_complete()

@@ -33,7 +33,9 @@ pub struct ClientFleet {
 /// What the jobs of a fleet need and have done, over all jobs.
 #[derive(Debug, Default)]
 struct Needs {
+    /// How many workers each job needs.
     workers: BTreeMap<JobId, u64>,
+    /// How many chunks of all jobs were committed.
     commits: u64,
 }
 

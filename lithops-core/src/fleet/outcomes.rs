@@ -41,6 +41,7 @@ pub fn outcomes(job: JobId, bundle: &CommittedChunk) -> Result<journal::ChunkOut
     Ok(all)
 }
 
+/// The part of a report for the calls `first..end`; `None` if it has none of them.
 fn cut(report: &Report, first: u64, end: u64) -> Option<Report> {
     let run = report.header.run;
     let (from, to) = (run.first.max(first), run.end().min(end));

@@ -37,6 +37,7 @@ pub struct StoredBoard {
     storage: StorageClient,
     journal: Journal,
     chunks: Chunks,
+    /// Since when the operations of a kind have failed without a success.
     failing_since: Mutex<BTreeMap<Kind, Instant>>,
 }
 
@@ -116,6 +117,7 @@ impl StoredBoard {
         }
     }
 
+    /// Lists keys relative to the board. Commits are reduced to the chunks whose commit counts.
     async fn list(&self, prefix: &str) -> Result<BoardAnswer> {
         let place = self.place(prefix);
         let cut = place.len() - prefix.len();
@@ -130,6 +132,8 @@ impl StoredBoard {
         }))
     }
 
+    /// Stores a commit in the form of the job's journal. The first put needs no listing, which is
+    /// the common case.
     async fn commit(&self, chunk: u64, bytes: &Bytes) -> Result<BoardAnswer> {
         let (storage, bucket, calls) =
             (self.storage.storage(), self.storage.bucket(), self.chunks.calls_of(chunk));
@@ -146,6 +150,8 @@ impl StoredBoard {
         })
     }
 
+    /// The key in the storage. Commits and `cancel` are shared with every durable job; all else is
+    /// below `board/`.
     fn place(&self, key: &str) -> String {
         let shared = key == keys::CANCEL || key.starts_with(keys::COMMITS);
         let below = if shared { "" } else { "board/" };

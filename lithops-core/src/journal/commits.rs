@@ -125,6 +125,7 @@ impl Journal {
         Ok(marks.map(|mark| mark.generation + 1).max().unwrap_or(0))
     }
 
+    /// Reads the outcomes of a key, which must be those of the calls `first..end` of this job.
     async fn bundle_at(&self, key: &str, (first, end): (u64, u64)) -> Result<Option<ChunkOutcomes>> {
         let Some(body) = self.sealed(key).await?.map(Bytes::into_inner) else { return Ok(None) };
         let bundle =

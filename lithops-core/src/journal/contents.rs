@@ -230,6 +230,7 @@ impl Journal {
         Ok(epochs)
     }
 
+    /// Stores the lease of an epoch. Returns whether this call was the first.
     pub(super) async fn put_lease(&self, epoch: u64, owner: &Owner) -> Result<bool> {
         let key = self.keys.lease(epoch);
         let content = sealed::to_json(self.name(&key), owner)?;
@@ -248,15 +249,18 @@ impl Journal {
         }
     }
 
+    /// Reads a lease or the mark of a reader; `None` if it is missing.
     pub(super) async fn owner_at(&self, key: &str) -> Result<Option<Owner>> {
         let content = self.get(key, Owner::LONGEST).await?;
         content.map(|content| sealed::from_json(self.name(key), &content, key)).transpose()
     }
 
+    /// Overwrites the beat of an epoch.
     pub(super) async fn put_beat(&self, epoch: u64, beat: &str) -> Result<()> {
         self.put(&self.keys.beat(epoch), beat.to_owned().into()).await
     }
 
+    /// Reads the beat of an epoch; `None` if it is missing.
     pub(super) async fn beat(&self, epoch: u64) -> Result<Option<String>> {
         let beat = match self.get(&self.keys.beat(epoch), LONGEST_BEAT).await {
             // A damaged beat keeps no lease alive, since it does not change; the next heartbeat
@@ -267,6 +271,7 @@ impl Journal {
         Ok(beat.map(|beat| String::from_utf8_lossy(&beat).into_owned()))
     }
 
+    /// Stores an object, and replaces an existing one.
     pub(super) async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
         insist(|| self.storage.put(&self.bucket, key, bytes.clone(), PutMode::Overwrite)).await
     }
@@ -309,6 +314,7 @@ impl Journal {
         }
     }
 
+    /// Like [`get`](Self::get), but a missing object is an error.
     async fn must_get(&self, key: &str, limit: u64) -> Result<Bytes> {
         self.get(key, limit).await?.ok_or_else(|| {
             Error::new(ErrorKind::NotFound, format!("the stored job {} lacks `{key}`", self.job))

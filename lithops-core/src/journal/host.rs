@@ -25,6 +25,7 @@ pub(super) fn machine() -> Option<String> {
     Some(format!("{} {}", boot.trim(), numbers.display()))
 }
 
+/// The machine id, which stays the same after a restart.
 fn stable() -> Option<String> {
     ["/etc/machine-id", "/var/lib/dbus/machine-id"].into_iter().find_map(read)
 }
@@ -42,6 +43,7 @@ fn read(file: &str) -> Option<String> {
     (!text.is_empty() && text != "uninitialized").then(|| text.to_owned())
 }
 
+/// Whether this process runs in a container, as far as its marks tell.
 fn is_container() -> bool {
     let marked = ["/.dockerenv", "/run/.containerenv"].iter().any(|mark| Path::new(mark).exists());
     marked || std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() || std::env::var_os("container").is_some()

@@ -20,6 +20,7 @@ const RELEASED: &str = "released";
 pub struct Lease {
     journal: Journal,
     epoch: u64,
+    /// How many heartbeats were sent. The count is the content of the beat.
     beats: u64,
 }
 
@@ -81,6 +82,7 @@ pub struct LeaseWatch {
     seen: Option<Sight>,
 }
 
+/// The last beat that was seen, and since when it has not changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Sight {
     epoch: u64,

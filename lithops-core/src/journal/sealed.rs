@@ -69,6 +69,7 @@ pub(crate) fn header(sealed: &[u8], key: &str) -> Result<(u64, Digest)> {
     Ok((u64::from_le_bytes(*len), Digest::from_bytes(*digest)))
 }
 
+/// The digest of a name and a body. The length of the name separates the two.
 async fn digest(name: &str, body: Bytes) -> Digest {
     let len = body.len();
     let mut hashing = Hashing::default();

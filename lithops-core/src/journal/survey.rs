@@ -74,6 +74,7 @@ impl Survey {
         survey
     }
 
+    /// Adds an object to what is known of its job.
     fn note(&mut self, job: JobId, object: &ObjectMeta, folder: &str) {
         let traces = self.jobs.entry(job).or_insert_with(|| Traces {
             changed: object.modified,

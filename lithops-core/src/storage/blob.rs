@@ -105,6 +105,7 @@ impl BlobRef {
         Ok(bytes::Bytes::from(read).slice(within).into())
     }
 
+    /// Reads one block and checks its digest.
     async fn block(&self, storage: &StorageClient, block: u64) -> Result<Bytes> {
         let start = block * BLOCK;
         let range = start..start.saturating_add(BLOCK).min(self.len);

@@ -243,6 +243,8 @@ impl StorageClient {
         self.storage.delete(&object.bucket, &object.key).await
     }
 
+    /// Refuses a cloud object of another storage. The bucket and the key would be looked up in the
+    /// wrong place.
     fn check_scheme(&self, object: &CloudObject) -> Result<()> {
         let scheme = self.info().scheme;
         if object.scheme == scheme {

@@ -60,6 +60,7 @@ impl fmt::Debug for Credentials {
 /// make this process send them to another address.
 static GIVEN: RwLock<BTreeMap<Place, Credentials>> = RwLock::new(BTreeMap::new());
 
+/// The scheme and the endpoint of a storage.
 type Place = (String, Option<String>);
 
 /// Keeps the credentials of a storage for every later [`connect`](super::connect) of this process.

@@ -154,6 +154,7 @@ impl StorageRetryPolicy {
         }
     }
 
+    /// The pause after this many tries.
     fn pause(&self, tries: u32) -> Duration {
         let doubled = self.shortest.saturating_mul(1 << (tries - 1).min(16)).min(self.longest);
         if !self.varies {

@@ -153,6 +153,7 @@ fn is_open(file: &fs::Metadata) -> bool {
         .any(|opened| opened.flatten().any(|descriptor| fs::metadata(descriptor.path()).is_ok_and(same)))
 }
 
+/// A copy of an error, which has no `Clone`.
 fn copy_of(error: &io::Error) -> io::Error {
     error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }

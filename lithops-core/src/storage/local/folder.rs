@@ -9,6 +9,7 @@ use std::{
 
 use crate::error::{Error, ErrorKind, Result};
 
+/// The hint of every error about the storage folder.
 const HINT: &str = "set `storage_root` in section `localhost` to a folder of yours";
 /// The permission bits that let group and others write.
 const OTHERS_WRITE: u32 = 0o022;

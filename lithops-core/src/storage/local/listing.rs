@@ -43,6 +43,7 @@ pub(in crate::storage) fn list(root: &Path, bucket: &str, prefix: &str) -> Resul
     Ok(walk.found)
 }
 
+/// The state of one listing.
 struct Walk<'a> {
     bucket: &'a str,
     prefix: &'a [u8],
@@ -79,6 +80,8 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Visits an entry; `may_be` is whether its own key can match the prefix, `may_hold` whether a
+    /// key below it can.
     fn entry(&mut self, entry: &fs::DirEntry, key: &[u8], may_be: bool, may_hold: bool) -> Result<()> {
         let path = &*entry.path();
         let is_own = key.split(|byte| *byte == b'/').rev().skip(1).any(own_keys::is_own_folder);
@@ -166,6 +169,7 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
+/// The device and the inode of an entry.
 fn identity(metadata: &fs::Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }

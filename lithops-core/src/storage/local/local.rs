@@ -72,6 +72,7 @@ impl Folder {
         Self { root, opened: Arc::default() }
     }
 
+    /// Checks and creates the folder at the first call.
     fn open(&self) -> Result<&ObjectStorage> {
         if let Some(opened) = self.opened.get() {
             return Ok(opened);

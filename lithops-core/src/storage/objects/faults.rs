@@ -171,6 +171,7 @@ fn status(error: &(dyn StdError + 'static)) -> Option<u16> {
     chain(error).find_map(|error| after(&error.to_string()))
 }
 
+/// The text of the first XML element of this name.
 fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
     let rest = xml.split_once(&format!("<{name}>"))?.1;
     Some(rest.split_once('<')?.0)
@@ -185,6 +186,7 @@ pub(in crate::storage) fn io_error<'a>(error: &'a (dyn StdError + 'static)) -> O
     chain(error).find_map(|error| error.downcast_ref())
 }
 
+/// The kind, the message and the hint of an error.
 type Meaning = (ErrorKind, String, Option<&'static str>);
 
 fn from_io(error: &io::Error, doing: &str, object: &str) -> Meaning {

@@ -491,6 +491,7 @@ fn translate_read(error: object_store::Error, doing: &'static str, bucket: &str,
     translate(error, doing, bucket, key)
 }
 
+/// The result of a removal: an object that does not exist is no error.
 fn forgive_absence(error: object_store::Error, bucket: &str, key: &str) -> Result<()> {
     match translate_read(error, "delete", bucket, key) {
         error if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -498,6 +499,7 @@ fn forgive_absence(error: object_store::Error, bucket: &str, key: &str) -> Resul
     }
 }
 
+/// Whether another process has removed the folder between its creation and the put.
 fn is_folder_race(error: &object_store::Error) -> bool {
     io_error(error).is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
