@@ -14,8 +14,9 @@ const LONGEST_PART: usize = 63;
 /// of its own.
 ///
 /// # Errors
-/// `ConfigInvalid` when it has other characters than lower-case letters, digits and `-`. With an
-/// endpoint, upper-case letters and `_` are permitted too.
+/// `ConfigInvalid` when it is empty, longer than 63 characters, starts or ends with `-`, or has other
+/// characters than lower-case letters, digits and `-`. With an endpoint, upper-case letters and `_`
+/// are permitted too.
 pub fn check_region(region: &str, has_endpoint: bool) -> Result<()> {
     let is_strict = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
@@ -88,8 +89,7 @@ pub fn check_endpoint(address: &str, schemes: &[&str]) -> Result<()> {
     check_host(host).map_err(|_| wrong())
 }
 
-/// The text as an error shows it. A text with an `@` is not shown, because it may contain a
-/// password.
+/// The text as an error shows it. A text with an `@` is not shown, because it may contain a password.
 fn shown(text: &str) -> String {
     if text.contains('@') { "what is given".to_owned() } else { format!("`{}`", text.escape_debug()) }
 }

@@ -10,8 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub struct Bytes(bytes::Bytes);
 
 impl Bytes {
-    /// The lines as text. Invalid UTF-8 is replaced with U+FFFD. The last line may lack its
-    /// newline.
+    /// The lines as text. Invalid UTF-8 is replaced with U+FFFD. The last line may lack its newline.
     pub fn lines(&self) -> impl Iterator<Item = Cow<'_, str>> {
         let body = self.0.strip_suffix(b"\n").unwrap_or(&self.0);
         let lines = (!self.0.is_empty()).then(|| body.split(|byte| *byte == b'\n'));

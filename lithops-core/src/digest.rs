@@ -1,5 +1,4 @@
-//! [`Digest`]: the SHA-256 of bytes, to check that the bytes that are read are those that were
-//! written.
+//! [`Digest`]: the SHA-256 of bytes, to check that the bytes that are read are those that were written.
 
 use std::{fmt, str::FromStr};
 

@@ -1,5 +1,4 @@
-//! The core of Lithops: functions, planner, tracker, protocol, board, journal, storage and
-//! configuration.
+//! The core of Lithops: functions, planner, tracker, protocol, board, journal, storage and configuration.
 //!
 //! This crate contains no cloud SDK and no command line. Programs use the `lithops` crate, which
 //! re-exports what they need. Backends depend on this crate alone.

@@ -4,10 +4,9 @@
 //! are cut from blocks of huge pages, where this costs a fraction. A few blocks are kept for reuse,
 //! which costs nothing. A region keeps its block alive.
 //!
-//! Regions of shared blocks can be lent to other processes, which may pass the [`Loan`] on. A block
-//! is used again when no process holds a loan of it any more: every loan holds the same end of a
-//! pipe, and the system reports when the last of these ends is closed, also by the death of a
-//! process.
+//! Regions of shared blocks can be lent to other processes, which may pass the [`Loan`] on. A block is used
+//! again when no process holds a loan of it any more: every loan holds the same end of a pipe, and the
+//! system reports when the last of these ends is closed, also by the death of a process.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -83,8 +82,7 @@ pub struct Regions {
 #[derive(Debug)]
 struct Cut {
     block: Option<Block>,
-    /// For a shared block the end of a pipe that goes with each loan, and the other end of that
-    /// pipe.
+    /// For a shared block the end of a pipe that goes with each loan, and the other end of that pipe.
     held: Option<(Arc<OwnedFd>, OwnedFd)>,
 }
 
@@ -104,8 +102,7 @@ struct Free {
     is_swept: bool,
 }
 
-/// Shared blocks from which no region is cut any more, and of which other processes may still hold
-/// loans.
+/// Shared blocks from which no region is cut any more, and of which other processes may still hold loans.
 struct Lent {
     blocks: Vec<(Block, OwnedFd)>,
     /// The number of shared blocks of this process, including those that are not in the list.
@@ -401,8 +398,7 @@ impl Block {
         let memory = unsafe { mmap(ptr::null_mut(), BLOCK, access, MapFlags::SHARED, &file, 0)? };
         let memory = NonNull::new(memory.cast()).ok_or(io::Errno::NOMEM)?;
         let mut block = Self { memory, len: BLOCK, file: None };
-        // With these seals only this mapping can change the content, and no process can change the
-        // length.
+        // With these seals only this mapping can change the content, and no process can change the length.
         let seals = SealFlags::FUTURE_WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
         fcntl_add_seals(&file, seals)?;
         block.file = Some(Arc::new(file));
@@ -417,8 +413,7 @@ pub fn may_be_as_long(len: u64) -> bool {
     getrlimit(Resource::Fsize).current.is_none_or(|limit| len <= limit)
 }
 
-/// Returns blocks to the system that were unused for [`MOMENT`]. Ends when at most [`KEPT`] blocks
-/// are left.
+/// Returns blocks to the system that were unused for [`MOMENT`]. Ends when at most [`KEPT`] blocks are left.
 fn sweep() {
     loop {
         thread::sleep(MOMENT);

@@ -94,8 +94,7 @@ pub fn place() -> Option<CallContextInWorker> {
     Some(place)
 }
 
-/// The depth of a job that is started here, and the call that starts it; `None` for the call in a
-/// client.
+/// The depth of a job that is started here, and the call that starts it; `None` for the call in a client.
 ///
 /// # Errors
 /// `Unsupported` when the job would be deeper than [`MAX_DEPTH`].

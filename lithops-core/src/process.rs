@@ -37,8 +37,7 @@ const NULL: &str = "/dev/null";
 /// it when the sub-worker ends.
 pub const MARK_VARIABLE: &str = "LITHOPS_SUB_WORKER";
 
-/// A process of this depth starts no workers, so that an error cannot make processes multiply
-/// without end.
+/// A process of this depth starts no workers, so that an error cannot make processes multiply without end.
 const MAX_DEPTH: u32 = 8;
 
 /// The number of bytes that a channel holds before its other end has read them.
@@ -52,8 +51,7 @@ pub const EXIT_NOT_INITIALISED: i32 = 86;
 /// have failed.
 pub const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// The test of a test binary that turns the process into a worker, if the process was started as
-/// one.
+/// The test of a test binary that turns the process into a worker, if the process was started as one.
 #[derive(Debug)]
 pub struct TestWorker(pub &'static str);
 
@@ -71,8 +69,7 @@ pub fn initialised(role: Role) {
     ROLE.store(1 + role as u8, Ordering::Release);
 }
 
-/// The role from the environment variable; `None` unless the variable names this process's standard
-/// input.
+/// The role from the environment variable; `None` unless the variable names this process's standard input.
 #[must_use]
 pub fn assigned_role() -> Option<Role> {
     let text = std::env::var(ROLE_VARIABLE).ok()?;
@@ -168,8 +165,7 @@ fn start(
 ) -> io::Result<(Child, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
     for end in [&ours, &theirs] {
-        // With a smaller buffer large values are sent in many small steps. The kernel may grant
-        // less.
+        // With a smaller buffer large values are sent in many small steps. The kernel may grant less.
         let _ = set_socket_send_buffer_size(end, SEND_BUFFER);
     }
     let theirs = OwnedFd::from(theirs);

@@ -1,7 +1,6 @@
 //! Opens and reads only regular files, and never blocks.
 //!
-//! Opening a pipe would block until another process writes to it, and reading a device may never
-//! end.
+//! Opening a pipe would block until another process writes to it, and reading a device may never end.
 
 use std::{
     fs::{File, FileType, OpenOptions},
@@ -17,8 +16,7 @@ use rustix::fs::OFlags;
 /// # Errors
 /// When the file cannot be opened, or is not a regular file. The error says what it is.
 pub fn open(path: &Path) -> io::Result<File> {
-    // The type is checked before the file is opened, because opening a device may have side
-    // effects.
+    // The type is checked before the file is opened, because opening a device may have side effects.
     check(path)?;
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let flags = i32::try_from(flags.bits()).expect("flags of a few low bits");

@@ -54,9 +54,8 @@ pub(crate) fn driver() -> &'static Handle {
     DRIVER.get().map_or_else(|| start().expect("an executor could be built"), Runtime::handle)
 }
 
-/// A runtime with this many worker threads and one thread for blocking work. Each thread first
-/// calls `begin`. Threads are checked first, because Tokio panics or loses tasks when they cannot
-/// be started.
+/// A runtime with this many worker threads and one thread for blocking work. Each thread first calls
+/// `begin`. Threads are checked first, because Tokio panics or loses tasks when they cannot be started.
 fn with_threads(workers: usize, name: &str, begin: fn()) -> Result<Runtime> {
     threads::could_start(workers + 1).map_err(threads::refused)?;
     let runtime = Builder::new_multi_thread()

@@ -74,8 +74,7 @@ fn serve(first: Work) {
                     return;
                 }
                 drop(idle);
-                // Another thread has just taken this one from the list, so that work is about to
-                // come.
+                // Another thread has just taken this one from the list, so that work is about to come.
                 receiver.recv().ok()
             }
             next => next.ok(),

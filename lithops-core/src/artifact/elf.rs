@@ -66,7 +66,7 @@ impl fmt::Display for Glibc {
 /// What an executable requires of the machine that runs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BinaryRequirements {
-    /// The processor architecture.
+    /// The processor architecture that it was built for.
     pub machine: Machine,
     /// The lowest version of the GNU C library that it needs; `None` when it needs none, as a
     /// statically linked program.

@@ -1,9 +1,8 @@
 //! Artifacts: compiled programs that run on another machine than the one they were built on.
 //!
-//! A program is uploaded as it was compiled. It is read from its file, must be one that the other
-//! machine can run, loses its debug information, and is identified by the digest of the remaining
-//! bytes. It is stored once under that digest, compressed. A worker checks the digest of the very
-//! bytes that it executes.
+//! A program is uploaded as it was compiled. It is read from its file, must be one that the other machine
+//! can run, loses its debug information, and is identified by the digest of the remaining bytes. It is
+//! stored once under that digest, compressed. A worker checks the digest of the very bytes that it executes.
 
 mod elf;
 mod program;

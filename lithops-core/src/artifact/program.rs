@@ -14,7 +14,7 @@ use crate::{
 /// The platform that an artifact must run on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// The processor architecture.
+    /// The processor architecture of the platform.
     pub machine: Machine,
     /// The version of its C library.
     pub glibc: Glibc,
@@ -43,8 +43,7 @@ impl Artifact {
     /// Reads a program, which must be able to run on `target`.
     ///
     /// # Errors
-    /// When the program cannot run there. The error names what is missing, and how to build the
-    /// program.
+    /// When the program cannot run there. The error names what is missing, and how to build the program.
     pub async fn read(path: &Path, target: &Target) -> Result<Self> {
         let (path, target) = (path.to_owned(), target.clone());
         let read = tokio::task::spawn_blocking(move || Self::read_now(&path, &target)).await;
@@ -189,8 +188,7 @@ mod tests {
         let worker = place("bin/worker", 0o755);
         assert_eq!(beside(&own, "worker"), Some(worker.clone()));
         assert_eq!(beside(&test, "worker"), Some(worker));
-        // Only Cargo's own folders are searched from: the folder above may be one that all users
-        // share.
+        // Only Cargo's own folders are searched from: the folder above may be one that all users share.
         place("above", 0o755);
         assert_eq!(beside(&own, "above"), None);
         place("bin/worker", 0o777);

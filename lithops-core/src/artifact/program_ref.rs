@@ -11,7 +11,7 @@ use crate::storage::Locator;
 /// activation may run another program.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProgramRef {
-    /// The program.
+    /// The reference to the program in the storage.
     pub program: StoredProgram,
     /// The storage with the program, without credentials.
     pub storage: Locator,

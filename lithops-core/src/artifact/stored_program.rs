@@ -160,8 +160,7 @@ impl StoredProgram {
 /// The context of an error about an object that differs from what was stored.
 const DAMAGED: (&str, &str) = ("program", "damaged");
 
-/// Marks the error of an object that differs from what was stored, for
-/// [`StoredProgram::is_damaged`].
+/// Marks the error of an object that differs from what was stored, for [`StoredProgram::is_damaged`].
 #[must_use]
 pub fn damaged(error: Error) -> Error {
     error.with_context(DAMAGED.0, DAMAGED.1)

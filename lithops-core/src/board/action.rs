@@ -13,24 +13,23 @@ pub enum Action {
     /// Run these calls, each after [`BoardWorker::may_start`](super::BoardWorker::may_start), and
     /// give the outcomes to [`BoardWorker::ran`](super::BoardWorker::ran).
     RunCalls {
-        /// The chunk.
+        /// The number of the chunk.
         chunk: u64,
         /// The epoch in which the worker holds the chunk.
         epoch: u64,
-        /// The first call.
+        /// The number of the first call.
         first: u64,
-        /// The call after the last.
+        /// The number of the call after the last.
         end: u64,
     },
     /// Stop the calls of this chunk: their outcomes are not needed any more.
     StopCalls {
-        /// The chunk.
+        /// The number of the chunk.
         chunk: u64,
         /// The epoch in which the worker held the chunk.
         epoch: u64,
     },
-    /// Wait for an answer or for outcomes, at the longest until this time; `None` means without a
-    /// limit.
+    /// Wait for an answer or for outcomes, at the longest until this time; `None` means without a limit.
     Wait(Option<Duration>),
     /// The worker has left the job.
     Done(End),
@@ -41,8 +40,7 @@ pub enum Action {
 pub enum End {
     /// Every chunk is committed.
     Finished,
-    /// The worker has found no chunk to claim for
-    /// [`LeaseConfig::patience`](super::LeaseConfig::patience).
+    /// The worker has found no chunk to claim for [`LeaseConfig::patience`](super::LeaseConfig::patience).
     Idle,
     /// The job was cancelled.
     Cancelled,

@@ -95,8 +95,7 @@ mod tests {
 
     #[test]
     fn the_frontier_of_too_many_epochs_is_lost_and_its_neighbours_go_on() {
-        // Call 11 ends epochs 2, 3 and 4; then call 12 is done in epoch 5, and call 13 ends epochs
-        // 5 and 6.
+        // Call 11 ends epochs 2, 3 and 4; then call 12 is done in epoch 5, and call 13 ends epochs 5 and 6.
         let reports = reported(&[(2, 10, 11), (5, 12, 13)]);
         let at = |epoch| Findings::of(reports.clone(), &[1, 2, 3, 4, 5, 6, 7], (10, 20), epoch, 2);
         assert_eq!((at(4).lost, at(4).open), (vec![], vec![(11, 12), (13, 20)]));

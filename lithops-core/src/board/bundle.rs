@@ -12,8 +12,7 @@ use crate::{
 pub struct CommittedChunk {
     /// The name of the worker or client that committed the chunk.
     pub author: String,
-    /// The epoch of the claim under which it was committed; 0 if a client committed the chunk as
-    /// cancelled.
+    /// The epoch of the claim under which it was committed; 0 if a client committed the chunk as cancelled.
     pub epoch: u64,
     /// The outcomes in the order of the calls, each call once.
     pub parts: Vec<OutcomeRange>,
@@ -22,9 +21,9 @@ pub struct CommittedChunk {
 /// The outcomes of some calls.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutcomeRange {
-    /// The first call.
+    /// The number of the first call.
     pub first: u64,
-    /// The call after the last.
+    /// The number of the call after the last.
     pub end: u64,
     /// The outcomes of these calls.
     pub content: Content,
@@ -36,9 +35,9 @@ pub enum Content {
     /// The outcomes are in a report. Where reports overlap, a report may cover more calls than the
     /// range; the outcomes of the other calls in it do not count.
     Reported {
-        /// The first call the report is about.
+        /// The number of the first call that the report covers.
         first: u64,
-        /// The call after the last.
+        /// The number of the call after the last.
         end: u64,
         /// The report, as the worker made it.
         report: Bytes,

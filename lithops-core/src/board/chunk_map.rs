@@ -37,8 +37,7 @@ impl ChunkMap {
         }
     }
 
-    /// Notes that the claims of a chunk were deleted. The chunk is free again, unless it is
-    /// committed.
+    /// Notes that the claims of a chunk were deleted. The chunk is free again, unless it is committed.
     pub(super) fn forget(&mut self, chunk: u64) {
         if !self.is_committed(chunk) {
             self.taken.remove(chunk, chunk.saturating_add(1));

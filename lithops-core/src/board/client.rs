@@ -155,8 +155,7 @@ impl BoardClient {
         }
     }
 
-    /// Notes that the commit of a chunk cannot be read and does not count, so that the chunk is
-    /// open again.
+    /// Notes that the commit of a chunk cannot be read and does not count, so that the chunk is open again.
     pub fn reopened(&mut self, chunk: u64, now: Duration) {
         self.known.reopen(chunk);
         if self.state == State::Done {

@@ -10,21 +10,21 @@ use crate::bytes::Bytes;
 pub enum Request {
     /// Store an object.
     Put {
-        /// Its key.
+        /// The key of the object.
         key: String,
-        /// Its content.
+        /// The content of the object.
         bytes: Bytes,
         /// Whether the put must leave an existing object as it is.
         if_absent: bool,
     },
     /// Read an object.
     Get {
-        /// Its key.
+        /// The key of the object.
         key: String,
     },
     /// List the keys that start with a prefix.
     List {
-        /// The prefix.
+        /// The prefix of the keys, of any length.
         prefix: String,
     },
 }
@@ -39,7 +39,7 @@ pub enum BoardAnswer {
     Exists,
     /// The content of the object.
     Found(Bytes),
-    /// There is no such object.
+    /// No object has this key.
     Absent,
     /// The keys that start with the prefix.
     Listed(Vec<String>),
@@ -96,8 +96,7 @@ impl PendingRequest {
         self.wanted.is_none()
     }
 
-    /// The request to send now; `None` while one is in flight, or before the pause after a failure
-    /// is over.
+    /// The request to send now; `None` while one is in flight, or before the pause after a failure is over.
     pub(super) fn send(&mut self, now: Duration) -> Option<Request> {
         if self.under_way.is_some() || now < self.not_before {
             return None;

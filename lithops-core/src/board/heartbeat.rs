@@ -26,8 +26,7 @@ enum Step {
     LookingForCancel,
 }
 
-/// The cycle of a heartbeat: write the beat, list the claims of the held chunk, read `cancel`,
-/// rest.
+/// The cycle of a heartbeat: write the beat, list the claims of the held chunk, read `cancel`, rest.
 #[derive(Debug)]
 pub(super) struct Heartbeat {
     key: String,
@@ -62,8 +61,7 @@ impl Heartbeat {
         self.has_begun
     }
 
-    /// The request to send now, if any. With `hurry` the next beat does not wait for the pause to
-    /// end.
+    /// The request to send now, if any. With `hurry` the next beat does not wait for the pause to end.
     pub(super) fn send(&mut self, now: Duration, hurry: bool) -> Option<Request> {
         if self.step == Step::Resting && (hurry || now >= self.next) {
             self.beats += 1;
@@ -74,8 +72,7 @@ impl Heartbeat {
         self.pending.send(now)
     }
 
-    /// When there is a request to send, unless an answer comes first; `None` while an answer is
-    /// awaited.
+    /// When there is a request to send, unless an answer comes first; `None` while an answer is awaited.
     pub(super) fn due(&self) -> Option<Duration> {
         if self.step == Step::Resting { Some(self.next) } else { self.pending.due() }
     }

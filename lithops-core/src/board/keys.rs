@@ -13,9 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// is one request.
 pub const PAGE: u64 = 1000;
 
-/// The highest epoch that is accepted without its predecessor: even with the shortest leases a
-/// chunk reaches it only after weeks. A claim of a higher epoch is more likely written by another
-/// program.
+/// The highest epoch that is accepted without its predecessor: even with the shortest leases a chunk reaches
+/// it only after weeks. A claim of a higher epoch is more likely written by another program.
 pub const LAST_EPOCH: u64 = 1_000_000;
 
 /// The longest permitted name of a worker, in bytes. The name becomes a part of keys.
@@ -138,8 +137,7 @@ pub fn read_commit(key: &str) -> Option<u64> {
     number(key.strip_prefix(COMMITS)?)
 }
 
-/// Reads exactly twelve digits. Shorter numbers and signs are refused, so that one number has one
-/// key only.
+/// Reads exactly twelve digits. Shorter numbers and signs are refused, so that one number has one key only.
 fn number(text: &str) -> Option<u64> {
     let plain = text.len() == 12 && text.bytes().all(|digit| digit.is_ascii_digit());
     plain.then(|| text.parse().ok()).flatten()

@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The lease and its related times. All participants of a board must use the same values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseConfig {
-    /// How long a beat must stay unchanged, on the observer's own clock, before its worker counts
-    /// as gone.
+    /// How long a beat must stay unchanged, on the observer's own clock, before its worker counts as gone.
     pub lease: Duration,
     /// The pause between two heartbeats, and between two readings of the beats of others. A quarter
     /// of the lease by default.
@@ -17,16 +16,14 @@ pub struct LeaseConfig {
     pub look: Duration,
     /// How long a worker that was started may take until its first heartbeat.
     pub start: Duration,
-    /// How long a worker without a chunk to claim stays. The client starts new workers when they
-    /// are needed.
+    /// How long a worker without a chunk to claim stays. The client starts new workers when they are needed.
     pub patience: Duration,
     /// How many epochs may end at a call: if more epochs end at it, the call is committed as lost.
     pub losses: u32,
 }
 
 impl LeaseConfig {
-    /// The default settings with another lease, and a quarter of that lease as the heartbeat
-    /// interval.
+    /// The default settings with another lease, and a quarter of that lease as the heartbeat interval.
     #[must_use]
     pub fn with_lease(lease: Duration) -> Self {
         Self { lease, beat: lease / 4, ..Self::default() }
@@ -60,7 +57,7 @@ impl Chunks {
         Self { calls, chunksize: chunksize.max(1) }
     }
 
-    /// The number of chunks.
+    /// The number of chunks of the job.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.calls.div_ceil(self.chunksize)

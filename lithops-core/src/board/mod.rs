@@ -1,5 +1,4 @@
-//! The board: how workers without a coordinator share the chunks of a job through an object store
-//! alone.
+//! The board: how workers without a coordinator share the chunks of a job through an object store alone.
 //!
 //! All types here are sans-io. [`BoardWorker`] and [`BoardClient`] return the storage request to
 //! send, and are given the answer and the current time; they never wait themselves. They need
@@ -70,8 +69,7 @@
 //! ```
 //!
 //! The client that cancels, and every client that sees the cancellation, commits the open chunks as
-//! cancelled. Workers stop when they see it. A worker's commit that comes before the client's stays
-//! valid.
+//! cancelled. Workers stop when they see it. A worker's commit that comes before the client's stays valid.
 
 pub mod keys;
 

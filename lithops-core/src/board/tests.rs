@@ -196,8 +196,7 @@ impl Board {
         assert_eq!(self.judge(), (vec![], vec![]));
     }
 
-    /// Checks what must hold after every run. Returns the calls that are lost, and those that are
-    /// cancelled.
+    /// Checks what must hold after every run. Returns the calls that are lost, and those that are cancelled.
     pub(super) fn judge(&self) -> (Vec<u64>, Vec<u64>) {
         let mut seen = self.committed.clone();
         seen.sort_unstable();
@@ -248,8 +247,7 @@ fn a_job_that_goes_well_costs_two_puts_a_chunk_and_a_report_for_each_but_the_las
     board.finish();
     assert_eq!(board.judge(), (vec![], vec![]));
     assert_eq!(board.workers.len(), 1);
-    // Each of the 10 chunks takes a claim and a commit, and at most three reports for its four
-    // calls.
+    // Each of the 10 chunks takes a claim and a commit, and at most three reports for its four calls.
     assert!(board.operations["put"] <= 10 * 5, "{:?}", board.operations);
 }
 

@@ -8,9 +8,8 @@ use std::{
 
 use super::{BoardAnswer, LeaseConfig, Request, chunk_map::ChunkMap, keys, liveness::BeatObserver};
 
-/// The number of chunks that are watched at once. Chunks whose holders live make room for others,
-/// so that every claim is checked in the end, while the cost of a round does not depend on the
-/// number of claims.
+/// The number of chunks that are watched at once. Chunks whose holders live make room for others, so that
+/// every claim is checked in the end, while the cost of a round does not depend on the number of claims.
 const MOST: usize = 16;
 
 /// The next step of the watch.
@@ -44,9 +43,8 @@ struct Claimed {
     holder: Option<String>,
 }
 
-/// The claims that are watched, in rounds. A round reads one page of commits and claims, the
-/// holders of new claims, and the beats of all holders. Before a chunk is taken over, its commit is
-/// looked up once more.
+/// The claims that are watched, in rounds. A round reads one page of commits and claims, the holders of new
+/// claims, and the beats of all holders. Before a chunk is taken over, its commit is looked up once more.
 #[derive(Debug)]
 pub(super) struct ClaimWatch {
     /// The worker's own name.
@@ -206,8 +204,7 @@ impl ClaimWatch {
         self.beat(known, now)
     }
 
-    /// Requests the next beat. A name that no worker can have counts as a missing beat, without a
-    /// request.
+    /// Requests the next beat. A name that no worker can have counts as a missing beat, without a request.
     fn beat(&mut self, known: &ChunkMap, now: Duration) -> Next {
         while let Some(worker) = self.unread.pop_front() {
             if !keys::is_worker(&worker) {
@@ -243,8 +240,7 @@ impl ClaimWatch {
     }
 }
 
-/// The name of the worker in a claim. A claim without a permitted name gets a name that never has a
-/// beat.
+/// The name of the worker in a claim. A claim without a permitted name gets a name that never has a beat.
 fn name_of(claim: &[u8], chunk: u64, epoch: u64) -> String {
     let name = std::str::from_utf8(claim).ok().filter(|name| keys::is_worker(name));
     name.map_or_else(|| format!("?{chunk}/{epoch}"), str::to_owned)

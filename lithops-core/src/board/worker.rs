@@ -35,8 +35,7 @@ pub struct BoardWorker {
     pending: PendingRequest,
     watch: ClaimWatch,
     state: State,
-    /// The chunk at which the worker begins to look for a free one, and how often another worker
-    /// was first.
+    /// The chunk at which the worker begins to look for a free one, and how often another worker was first.
     place: u64,
     collisions: u64,
     /// When the worker last knew that no other worker has claimed its chunk at a higher epoch.
@@ -71,8 +70,7 @@ impl BoardWorker {
         }
     }
 
-    /// The next step. To be called again at once, until it returns [`Action::Wait`] or
-    /// [`Action::Done`].
+    /// The next step. To be called again at once, until it returns [`Action::Wait`] or [`Action::Done`].
     pub fn poll(&mut self, now: Duration) -> Action {
         if !matches!(self.state, State::Done(_)) {
             let hurry = matches!(self.state, State::Running(_)) && !self.is_sure(now);
@@ -250,8 +248,7 @@ impl BoardWorker {
                         *hold =
                             Some(ClaimedChunk::of((*chunk, *epoch), calls, found, self.lease_config.losses));
                     }
-                    // A report that was listed but is missing is left out, and its calls are run
-                    // again.
+                    // A report that was listed but is missing is left out, and its calls are run again.
                     (Some(unread), Some(found), _) => {
                         found.unreadable.extend(unread.next_unread());
                         *hold = None;

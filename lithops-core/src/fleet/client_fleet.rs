@@ -68,8 +68,7 @@ impl ClientFleet {
         })
     }
 
-    /// Notes how many workers a job needs. Returns how many workers all jobs of the fleet need
-    /// together.
+    /// Notes how many workers a job needs. Returns how many workers all jobs of the fleet need together.
     #[must_use]
     pub fn needs(&self, job: JobId, workers: u64) -> u64 {
         let mut needs = self.lock();

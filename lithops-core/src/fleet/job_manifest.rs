@@ -22,9 +22,9 @@ pub struct JobManifest {
     pub owner: Owner,
     /// The description of the job for the worker's subprocesses.
     pub spec: JobSpec,
-    /// The number of calls.
+    /// The number of calls of the job.
     pub calls: u64,
-    /// Calls per chunk.
+    /// The number of calls per chunk; the last chunk may have fewer.
     pub chunksize: u64,
     /// The objects with the inputs, in order.
     pub segments: Vec<Segment>,

@@ -117,11 +117,11 @@ impl Fleet {
     /// The manifest of a job; `None` once the client has removed it.
     ///
     /// # Errors
-    /// `PermissionDenied` when it is not signed with the key of this fleet.
+    /// `PermissionDenied` when it is not signed with the key of this fleet, `Unexpected` when it
+    /// belongs to another job or contradicts itself.
     pub async fn get(&self, job: JobId) -> Result<Option<JobManifest>> {
         let (storage, bucket, key) = (self.storage.storage(), self.storage.bucket(), self.key_of(job));
-        // Another program may have written there: the object is not read if it is larger than any
-        // manifest.
+        // Another program may have written there: the object is not read if it is larger than any manifest.
         let found = insist(|| storage.get_within(bucket, &key, LONGEST_POST));
         match found.await {
             Ok(signed) => {

@@ -17,8 +17,7 @@ use crate::{
     storage::{PutMode, StorageClient, may_succeed_later},
 };
 
-/// How long the operations of one kind may fail without a success before the worker gives up the
-/// storage.
+/// How long the operations of one kind may fail without a success before the worker gives up the storage.
 pub(crate) const GIVEN_UP: Duration = Duration::from_secs(300);
 
 /// The kind of an operation: what it does, and the first segment of its key. Kinds are counted
@@ -29,9 +28,8 @@ type Kind = (&'static str, String);
 /// The most bytes that are read of a claim, a beat or `cancel`.
 const LONGEST_WORD: u64 = 4 << 10;
 
-/// The board of a job in the object storage. Its commits are stored under the keys and in the form
-/// of every durable job, so that a client that attaches to the job need not know how the job is
-/// run.
+/// The board of a job in the object storage. Its commits are stored under the keys and in the form of every
+/// durable job, so that a client that attaches to the job need not know how the job is run.
 #[derive(Debug)]
 pub struct StoredBoard {
     storage: StorageClient,
@@ -51,8 +49,7 @@ impl StoredBoard {
     /// Performs a request of a participant.
     ///
     /// # Errors
-    /// When the operation can never succeed, or no operation of its kind has succeeded for
-    /// five minutes.
+    /// When the operation can never succeed, or no operation of its kind has succeeded for five minutes.
     pub async fn perform(&self, request: Request) -> Result<BoardAnswer> {
         let kind = kind_of(&request);
         let answered = self.ask(request).await;
@@ -97,8 +94,7 @@ impl StoredBoard {
     async fn get(&self, key: &str) -> Result<BoardAnswer> {
         let (storage, bucket, place) = (self.storage.storage(), self.storage.bucket(), self.place(key));
         if !is_outcome(key) {
-            // Names and counts are short. A longer object is damaged, and tells only that its key
-            // exists.
+            // Names and counts are short. A longer object is damaged, and tells only that its key exists.
             return match storage.get_within(bucket, &place, LONGEST_WORD).await {
                 Err(error) if error.kind() == ErrorKind::PayloadTooLarge => {
                     Ok(BoardAnswer::Found("damaged".into()))
@@ -109,8 +105,7 @@ impl StoredBoard {
         match self.journal.sealed(&place).await {
             Err(error) if is_damage(&error) => {
                 tracing::warn!(%error, "damaged outcomes do not count: their calls are run again");
-                // No participant counts these outcomes as done, so that the key is free for new
-                // ones.
+                // No participant counts these outcomes as done, so that the key is free for new ones.
                 storage.delete(bucket, &place).await.map(|()| BoardAnswer::Absent)
             }
             opened => Ok(opened?.map_or(BoardAnswer::Absent, BoardAnswer::Found)),

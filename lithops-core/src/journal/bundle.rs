@@ -36,8 +36,7 @@ impl ChunkOutcomes {
         Ok(out)
     }
 
-    /// Decodes stored bytes, which must hold the outcomes of the calls `first..end` and of no
-    /// others.
+    /// Decodes stored bytes, which must hold the outcomes of the calls `first..end` and of no others.
     ///
     /// # Errors
     /// When the bytes are damaged.
@@ -126,8 +125,7 @@ mod tests {
 
     #[test]
     fn a_bundle_round_trips_and_must_be_whole() {
-        // A slice of a report must be stored as a slice, not as the whole report that it was cut
-        // from.
+        // A slice of a report must be stored as a slice, not as the whole report that it was cut from.
         let reports = vec![report(8, 5).slice(0, 3), report(10, 6).slice(1, 5)];
         let entry = LogEntry {
             call: 9,

@@ -15,8 +15,7 @@ use crate::{
     storage::insist,
 };
 
-/// How often a commit that cannot be decoded is read, because it may have been damaged only in
-/// transit.
+/// How often a commit that cannot be decoded is read, because it may have been damaged only in transit.
 const READS: u32 = 3;
 /// The pause between two of these reads.
 const PAUSE: Duration = Duration::from_millis(200);

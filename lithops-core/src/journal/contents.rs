@@ -207,8 +207,7 @@ impl Journal {
         insist(|| self.storage.delete(&self.bucket, &key)).await
     }
 
-    /// Whether a client still reads the job. A mark that cannot be decoded counts as that of a
-    /// client.
+    /// Whether a client still reads the job. A mark that cannot be decoded counts as that of a client.
     ///
     /// # Errors
     /// When the storage cannot be read.
@@ -276,8 +275,7 @@ impl Journal {
         insist(|| self.storage.put(&self.bucket, key, bytes.clone(), PutMode::Overwrite)).await
     }
 
-    /// Stores an object unless its key exists. Returns whether the stored object is the one of this
-    /// call.
+    /// Stores an object unless its key exists. Returns whether the stored object is the one of this call.
     pub(super) async fn put_if_absent(&self, key: &str, bytes: &Bytes) -> Result<bool> {
         let uncertain = AtomicBool::new(false);
         let put = insist(|| async {
@@ -336,8 +334,7 @@ impl Journal {
     }
 }
 
-/// Whether the error says that an object differs from what was stored, so that another read does
-/// not help.
+/// Whether the error says that an object differs from what was stored, so that another read does not help.
 pub(crate) fn is_damage(error: &Error) -> bool {
     error.kind() == ErrorKind::Damaged
 }

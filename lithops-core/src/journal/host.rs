@@ -17,8 +17,7 @@ pub(super) fn host() -> Option<&'static str> {
     HOST.as_deref()
 }
 
-/// The boot id of the machine and its namespace of process ids. A process id is meaningful only
-/// within both.
+/// The boot id of the machine and its namespace of process ids. A process id is meaningful only within both.
 pub(super) fn machine() -> Option<String> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let numbers = fs::read_link("/proc/self/ns/pid").ok()?;

@@ -8,8 +8,7 @@ pub(super) const JOB_LEN: usize = 37;
 /// was written by another program.
 pub(super) const LONGEST_GAP: u64 = 1000;
 
-/// The keys of one job. Numbers are padded with zeros, so that keys are listed in the order of the
-/// numbers.
+/// The keys of one job. Numbers are padded with zeros, so that keys are listed in the order of the numbers.
 #[derive(Debug, Clone)]
 pub(super) struct Keys {
     folder: String,

@@ -23,12 +23,11 @@
 //! stored ones. So every reader sees the same outcome of a call, whichever workers and clients
 //! fail, and however many of them run the call.
 //!
-//! Every stored object that is trusted later has a digest of its content and of its name. The
-//! digests of inputs are in the record, and beats need none, since only their change matters. An
-//! error about a damaged object names its key. Damaged outcomes are not removed, because the
-//! removal could hit outcomes that another process has put there meanwhile. They are marked as
-//! damaged, and from then on count as never stored. So the chunk is run again, and every reader
-//! comes to the same conclusion at any time.
+//! Every stored object that is trusted later has a digest of its content and of its name. The digests of
+//! inputs are in the record, and beats need none, since only their change matters. An error about a damaged
+//! object names its key. Damaged outcomes are not removed, because the removal could hit outcomes that
+//! another process has put there meanwhile. They are marked as damaged, and from then on count as never
+//! stored. So the chunk is run again, and every reader comes to the same conclusion at any time.
 //!
 //! One client drives a job at a time, the one that has put the highest `lease/<epoch>`; all others
 //! only read:

@@ -15,13 +15,12 @@ pub struct Owner {
     pub name: String,
     /// The user id of the process, as the machine knows it outside of user namespaces.
     pub user: String,
-    /// The identity of the machine. `user` is meaningful only there; `None` if the identity cannot
-    /// be read.
+    /// The identity of the machine. `user` is meaningful only there; `None` if the identity cannot be read.
     pub host: Option<String>,
     /// The boot of the machine and its namespace of process ids. `pid` is meaningful only there;
     /// `None` if they cannot be read.
     pub machine: Option<String>,
-    /// Its process id.
+    /// The process id, within `machine`.
     pub pid: u32,
     /// When the process was started, in clock ticks since the boot: process ids are used again.
     /// `None` if unknown.

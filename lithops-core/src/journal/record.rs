@@ -32,7 +32,7 @@ pub struct JobRecord {
     pub function: String,
     /// The name of its function as it is shown to people.
     pub function_name: String,
-    /// The number of calls.
+    /// The number of calls of the job.
     pub calls: u64,
     /// Calls per chunk. A chunk is committed as a whole.
     pub chunksize: u64,
@@ -62,7 +62,7 @@ impl JobRecord {
     /// The most bytes that are read of a record.
     pub(super) const LONGEST: u64 = LONGEST;
 
-    /// The number of chunks.
+    /// The number of chunks of the job.
     #[must_use]
     pub fn chunks(&self) -> u64 {
         self.calls.div_ceil(self.chunksize.max(1))

@@ -1,8 +1,7 @@
 //! The envelope of stored objects that are trusted later: a digest of the content and of the name
 //! under which it is stored.
 //!
-//! The digest finds damage, not malice: a program that can write to the storage can also compute
-//! digests.
+//! The digest finds damage, not malice: a program that can write to the storage can also compute digests.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 

@@ -9,7 +9,7 @@ use crate::digest::Digest;
 pub struct Segment {
     /// The number of calls whose inputs it holds.
     pub calls: u64,
-    /// Its size in bytes.
+    /// The size of the object in bytes.
     pub len: u64,
     /// The digest of the object.
     pub digest: Digest,

@@ -31,8 +31,7 @@ pub struct Survey {
 pub struct Traces {
     /// When an object of the job was last written, by the storage's clock.
     pub changed: SystemTime,
-    /// A hash of all objects of the job. It differs as soon as one of them is written, changed or
-    /// removed.
+    /// A hash of all objects of the job. It differs as soon as one of them is written, changed or removed.
     pub mark: u64,
     /// Whether the job has a board: fleet workers have worked at it.
     pub has_board: bool,

@@ -79,8 +79,7 @@ impl BlobRef {
     /// Reads a part of the object. Only the blocks that overlap the range are read and checked.
     ///
     /// # Errors
-    /// When the blocks cannot be read or differ from what was stored, or the range ends beyond the
-    /// object.
+    /// When the blocks cannot be read or differ from what was stored, or the range ends beyond the object.
     pub async fn range(&self, storage: &StorageClient, range: Range<u64>) -> Result<Bytes> {
         let beyond = range.start > range.end || range.end > self.len;
         if beyond || !self.is_possible() {

@@ -21,9 +21,8 @@ use crate::{
 
 /// A storage and the bucket of cloud objects. Clones are cheap.
 ///
-/// A function can have a parameter of this type. The worker fills it in, and it is never sent,
-/// because it holds the credentials of the process that opened it. What can be sent is a
-/// [`CloudObject`].
+/// A function can have a parameter of this type. The worker fills it in, and it is never sent, because it
+/// holds the credentials of the process that opened it. What can be sent is a [`CloudObject`].
 #[derive(Clone)]
 pub struct StorageClient {
     storage: Arc<dyn Storage>,
@@ -116,8 +115,7 @@ impl StorageClient {
     /// Reads a part of an object.
     ///
     /// # Errors
-    /// `NotFound` when the object does not exist, `InvalidInput` when the range ends beyond its
-    /// length.
+    /// `NotFound` when the object does not exist, `InvalidInput` when the range ends beyond its length.
     pub async fn get_range(&self, bucket: &str, key: &str, range: Range<u64>) -> Result<Bytes> {
         ranged(&*self.storage, bucket, key, range).await
     }

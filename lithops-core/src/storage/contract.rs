@@ -13,10 +13,9 @@ use crate::{
 
 /// Objects named by bucket and key.
 ///
-/// Keys are text with `/` between their segments. There are no folders: `list` takes any prefix of
-/// a key. A storage refuses a key that it cannot hold with
-/// [`InvalidInput`](crate::error::ErrorKind::InvalidInput), and never changes it. A bucket need not
-/// be created, unless the platform requires that.
+/// Keys are text with `/` between their segments. There are no folders: `list` takes any prefix of a key. A
+/// storage refuses a key that it cannot hold with [`InvalidInput`](crate::error::ErrorKind::InvalidInput),
+/// and never changes it. A bucket need not be created, unless the platform requires that.
 #[async_trait]
 pub trait Storage: Debug + Send + Sync + 'static {
     /// The name and the location of the storage.
@@ -163,8 +162,7 @@ pub struct ObjectMeta {
     pub etag: Option<String>,
 }
 
-/// The error of an object that is longer than expected, for implementations of
-/// [`Storage::get_within`].
+/// The error of an object that is longer than expected, for implementations of [`Storage::get_within`].
 #[must_use]
 pub fn too_large(bucket: &str, key: &str, size: u64, limit: u64) -> Error {
     let message =

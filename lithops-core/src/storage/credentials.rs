@@ -8,9 +8,8 @@ use std::{
 
 use super::Locator;
 
-/// Named secrets of one storage, from its section of the configuration. They are never shown or
-/// stored, and are sent only through the private channel from a client to the workers of its own
-/// machine.
+/// Named secrets of one storage, from its section of the configuration. They are never shown or stored, and
+/// are sent only through the private channel from a client to the workers of its own machine.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Credentials(BTreeMap<String, String>);
 

@@ -21,8 +21,7 @@ pub struct StorageDescriptor {
     pub keys: &'static [Key],
     /// Reads the locator from the section.
     pub locate: fn(&Config) -> Result<Locator>,
-    /// Reads the secrets from the section; empty when the platform's own credentials are to be
-    /// used.
+    /// Reads the secrets from the section; empty when the platform's own credentials are to be used.
     pub credentials: fn(&Config) -> Result<Credentials>,
     /// Opens the storage of a locator. Empty credentials stand for those of the platform.
     pub connect: fn(&Locator, &Credentials) -> Result<Arc<dyn Storage>>,

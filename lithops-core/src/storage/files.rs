@@ -33,8 +33,7 @@ pub async fn file_pieces(path: &Path) -> Result<impl Stream<Item = Result<Bytes>
     }))
 }
 
-/// Writes pieces to a file, and replaces an existing one. A reader sees the whole file or none of
-/// it.
+/// Writes pieces to a file, and replaces an existing one. A reader sees the whole file or none of it.
 ///
 /// # Errors
 /// The error of a piece, or that of the file.

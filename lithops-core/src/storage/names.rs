@@ -1,8 +1,7 @@
 //! Which bucket names and keys an [`ObjectStorage`](super::ObjectStorage) accepts, and their paths.
 //!
-//! A key becomes a path without any encoding, so that an object has the same name for every other
-//! program. A key that a path cannot express is refused here, before the storage could change it
-//! silently.
+//! A key becomes a path without any encoding, so that an object has the same name for every other program. A
+//! key that a path cannot express is refused here, before the storage could change it silently.
 
 use object_store::path::Path;
 
@@ -17,8 +16,7 @@ pub(super) fn path(bucket: &str, key: &str, is_bucket: bool) -> Result<Path> {
         .ok_or_else(|| refuse(key, "cannot be used as a path", "use letters, digits and `/`"))
 }
 
-/// The path of the folder that holds all keys with the prefix; `None` if no key can start with the
-/// prefix.
+/// The path of the folder that holds all keys with the prefix; `None` if no key can start with the prefix.
 pub(super) fn folder(bucket: &str, prefix: &str) -> Result<Option<Path>> {
     check_bucket(bucket)?;
     match prefix.rsplit_once('/') {

@@ -14,10 +14,10 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use crate::error::{Error, ErrorKind, Result, Retry};
 
-/// How long a storage is asked that has never answered. Its address is more likely wrong than the
-/// storage down, so that the error should come soon.
+/// How long a failed request is repeated if the storage has never answered. Its address is more
+/// likely wrong than the storage down, so that the error should come soon.
 const FIRST: Duration = Duration::from_secs(4);
-/// How long a failed request to a storage is repeated that has answered before.
+/// How long a failed request is repeated if the storage has answered before.
 const TOTAL: Duration = Duration::from_secs(60);
 /// The first pause before a request is repeated. Each further pause is twice as long.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
@@ -29,8 +29,7 @@ const ANSWERED: &str = "status";
 /// retries do not multiply.
 const TRIES: &str = "tries";
 
-/// How requests to a storage are made and repeated. Clones share the limit of simultaneous
-/// requests.
+/// How requests to a storage are made and repeated. Clones share the limit of simultaneous requests.
 #[derive(Debug, Clone)]
 pub struct StorageRetryPolicy {
     at_once: Option<Arc<Semaphore>>,
@@ -61,8 +60,7 @@ impl StorageRetryPolicy {
         }
     }
 
-    /// The policy of this machine's own memory and files: each request is made once, without a
-    /// limit.
+    /// The policy of this machine's own memory and files: each request is made once, without a limit.
     #[must_use]
     pub fn none() -> Self {
         Self {
@@ -76,10 +74,9 @@ impl StorageRetryPolicy {
         }
     }
 
-    /// The policy for Lithops' own objects in a storage that repeats no request itself, such as the
-    /// files of this machine: requests are repeated as long as over a network. The pauses are not
-    /// randomized. Random pauses are for services with many clients, and runs of the simulator must
-    /// be repeatable.
+    /// The policy for Lithops' own objects in a storage that repeats no request itself, such as the files of
+    /// this machine: requests are repeated as long as over a network. The pauses are not randomized. Random
+    /// pauses are for services with many clients, and runs of the simulator must be repeatable.
     fn own() -> Self {
         Self {
             shortest: SHORTEST_PAUSE,
@@ -104,10 +101,9 @@ impl StorageRetryPolicy {
         self
     }
 
-    /// Makes a request until it succeeds, fails for good, or the time for retries is over. A
-    /// request that another `StorageRetryPolicy` below this one has given up is not repeated, so
-    /// that retries do not multiply. `request` is called with `true` when an earlier try has failed
-    /// and may still have happened.
+    /// Makes a request until it succeeds, fails for good, or the time for retries is over. A request that
+    /// another `StorageRetryPolicy` below this one has given up is not repeated, so that retries do not
+    /// multiply. `request` is called with `true` when an earlier try has failed and may still have happened.
     ///
     /// # Errors
     /// The error of the last try, with the number of tries.

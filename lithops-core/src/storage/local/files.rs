@@ -37,7 +37,7 @@ impl Files {
         Arc::clone(&self.root)
     }
 
-    /// Creates the folder of a bucket for this user alone, unless a group may write to the root.
+    /// Creates the folder of a bucket for this user alone, unless other users may write to the root.
     pub(in crate::storage) fn make_bucket(&self, bucket: &str) {
         let folder = self.root.join(bucket);
         let made = fs::DirBuilder::new().mode(0o700).create(&folder);

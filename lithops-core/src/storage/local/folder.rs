@@ -19,17 +19,15 @@ const STICKY: u32 = 0o1000;
 /// Folders that all users of a machine share, in addition to `TMPDIR`.
 const SHARED: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
 
-/// The folder for temporary files, as an absolute path: `TMPDIR`, or `/tmp` where that is not set
-/// or empty. The path is computed once, so that a later change of the working directory does not
-/// change it.
+/// The folder for temporary files, as an absolute path: `TMPDIR`, or `/tmp` where that is not set or empty.
+/// The path is computed once, so that a later change of the working directory does not change it.
 #[must_use]
 pub fn temporary_folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
         let named = env::var_os("TMPDIR").filter(|folder| !folder.is_empty());
         let folder = named.map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
-        // Without a working directory the relative path is kept, and its use fails with a clear
-        // error.
+        // Without a working directory the relative path is kept, and its use fails with a clear error.
         std::path::absolute(&folder).unwrap_or(folder)
     })
 }
@@ -70,8 +68,7 @@ pub(in crate::storage) fn create_own(folder: &Path) -> Result<()> {
         return Err(refuse(folder, "belongs to another user"));
     }
     if metadata.mode() & OTHERS_WRITE != 0 && !is_of_a_group_of_one(folder, &metadata) {
-        // Taking the permissions away now would not tell which files other users have put there
-        // before.
+        // Taking the permissions away now would not tell which files other users have put there before.
         return Err(refuse(folder, "can be written to by other users").with_hint(
             "look at what is in it and remove it, or set `storage_root` in section `localhost` to a folder of yours",
         ));
@@ -148,9 +145,8 @@ fn is_trusted(owner: u32, own: u32) -> bool {
     owner == 0 || owner == own || owner == effective_user() || Some(owner) == unmapped_user()
 }
 
-/// Whether the group consists of this user, or root, alone: many systems give every user a group
-/// with the user's number. With an access control list the bits of the group include all users in
-/// that list.
+/// Whether the group consists of this user, or root, alone: many systems give every user a group with the
+/// user's number. With an access control list the bits of the group include all users in that list.
 fn is_of_a_group_of_one(folder: &Path, metadata: &fs::Metadata) -> bool {
     let others = metadata.mode() & 0o002 != 0;
     let mut list = [0; 0];
@@ -176,8 +172,7 @@ fn unmapped_user() -> Option<u32> {
     number.filter(|_| !all).and_then(|number| number.trim().parse().ok())
 }
 
-/// The user that owns new files of this process in a folder. A file system may map this to another
-/// user.
+/// The user that owns new files of this process in a folder. A file system may map this to another user.
 fn own_user(folder: &Path) -> io::Result<u32> {
     let probe = folder.join(format!(".owner-{}", crate::id::new_uuid()));
     let file = fs::File::create_new(&probe)?;

@@ -26,8 +26,7 @@ const WRITING: Duration = Duration::from_secs(2);
 /// The pause between two looks at such a file.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// The objects of a bucket below `root` whose keys start with the prefix, unsorted. This function
-/// blocks.
+/// The objects of a bucket below `root` whose keys start with the prefix, unsorted. This function blocks.
 pub(in crate::storage) fn list(root: &Path, bucket: &str, prefix: &str) -> Result<Vec<ObjectMeta>> {
     names::check_bucket(bucket)?;
     let Some(folder) = names::folder_of(prefix) else { return Ok(Vec::new()) };

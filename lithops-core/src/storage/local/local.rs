@@ -41,8 +41,7 @@ inventory::submit! {
 fn locate(config: &Config) -> Result<Locator> {
     let section = config.section(SCHEME);
     let root = section.path("storage_root")?.unwrap_or_else(default_root);
-    // The path is made absolute, because workers may have another working directory than the
-    // client.
+    // The path is made absolute, because workers may have another working directory than the client.
     let root = std::path::absolute(root)?;
     let bucket = section.string("storage_bucket")?.unwrap_or(DEFAULT_BUCKET);
     names::check_bucket(bucket)?;
@@ -58,9 +57,8 @@ fn connect(locator: &Locator, _: &Credentials) -> Result<Arc<dyn Storage>> {
     Ok(Arc::new(Folder::new(locator.root.as_ref().map_or_else(default_root, PathBuf::from))))
 }
 
-/// The files below a folder, which is created and checked at the first operation: a job that stores
-/// nothing needs no folder. An error of that is returned by the operation, and the next operation
-/// tries again.
+/// The files below a folder, which is created and checked at the first operation: a job that stores nothing
+/// needs no folder. An error of that is returned by the operation, and the next operation tries again.
 #[derive(Debug, Clone)]
 struct Folder {
     root: PathBuf,

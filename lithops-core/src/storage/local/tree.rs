@@ -14,7 +14,7 @@ use rustix::{
     io::Errno,
 };
 
-/// How often a folder is emptied again that other processes fill while it is removed.
+/// How often a removal empties a folder that other processes fill again meanwhile.
 const ROUNDS: usize = 8;
 
 /// A file: its path relative to the root, and its metadata.

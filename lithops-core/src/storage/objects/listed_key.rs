@@ -10,8 +10,7 @@ use object_store::path::Path;
 /// The prefix of an encoded key. A key that itself starts with this prefix is encoded too.
 const MARK: &str = "\u{f8ff}lithops-key-";
 
-/// The encoded form of a key for a listing that `object_store` parses; `None` if the key needs no
-/// encoding.
+/// The encoded form of a key for a listing that `object_store` parses; `None` if the key needs no encoding.
 #[must_use]
 pub fn as_listed(key: &str) -> Option<String> {
     let is_path = !key.starts_with(MARK) && Path::parse(key).is_ok_and(|path| path.as_ref() == key);

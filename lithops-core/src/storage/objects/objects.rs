@@ -139,9 +139,8 @@ impl ObjectStorage {
             .await
     }
 
-    /// Reads a whole object, if it has at most `limit` bytes. A store behind a network is asked for
-    /// a range, so that the answer has the length of the object even if a proxy has cut or changed
-    /// the content.
+    /// Reads a whole object, if it has at most `limit` bytes. A store behind a network is asked for a range,
+    /// so that the answer has the length of the object even if a proxy has cut or changed the content.
     async fn read_once(&self, bucket: &str, key: &str, path: &Path, limit: Option<u64>) -> Result<Bytes> {
         let fault = |error| translate_read(error, "read", bucket, key);
         let whole = GetOptions::default();
@@ -363,8 +362,7 @@ impl Storage for ObjectStorage {
     async fn get_range(&self, bucket: &str, key: &str, range: Range<u64>) -> Result<Bytes> {
         let path = self.path(bucket, key)?;
         let outside = |size| out_of_bounds(bucket, key, &range, size);
-        // Stores refuse empty ranges, and some errors do not give the size when the range is beyond
-        // it.
+        // Stores refuse empty ranges, and some errors do not give the size when the range is beyond it.
         if range.start >= range.end {
             let size = self.head(bucket, key).await?.size;
             return if range.start == range.end && range.end <= size {
