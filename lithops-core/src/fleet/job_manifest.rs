@@ -20,7 +20,7 @@ pub struct JobManifest {
     form: u32,
     /// The process that stored the manifest.
     pub owner: Owner,
-    /// The description of the job for the worker's subprocesses.
+    /// The description of the job for sub-workers.
     pub spec: JobSpec,
     /// The number of calls of the job.
     pub calls: u64,
@@ -28,7 +28,7 @@ pub struct JobManifest {
     pub chunksize: u64,
     /// The objects with the inputs, in order.
     pub segments: Vec<Segment>,
-    /// How often a call may be attempted, and which failures are retried.
+    /// The retry policy of the job's calls.
     pub policy: Policy,
     /// The lease and the related times of the job's board.
     pub lease_config: LeaseConfig,

@@ -42,7 +42,7 @@ pub struct JobRecord {
     pub segments: Vec<Segment>,
     /// The objects with the shared values.
     pub shared: Vec<BlobRef>,
-    /// How often its calls may be attempted, and which failures are retried.
+    /// The retry policy of the job's calls.
     pub policy: Policy,
     /// How long a call may run; `None` means without a limit.
     pub timeout: Option<Duration>,
