@@ -2,7 +2,6 @@
 //!
 //! Numbers have twelve digits, so that keys sort in the order of the numbers and the chunks of a
 //! [`PAGE`] share one prefix, which one request can list.
-
 //!
 //! Any program may write keys into the folder. A key that does not have exactly the form defined
 //! here is not a key of the board and is ignored.
