@@ -1,20 +1,22 @@
-//! What may become part of a host name or of a URL, wherever it comes from: with one character too many, requests and
-//! what they are signed with would go to another place.
+//! Checks of texts that become part of a host name or a URL. An unexpected character could send
+//! requests, and their signatures, to another host.
 
 use std::net::Ipv6Addr;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The longest name of a host.
+/// The longest host name in characters, as DNS permits it.
 const LONGEST_NAME: usize = 253;
-/// The longest part of one, between dots.
+/// The longest label of a host name, between two dots, as DNS permits it.
 const LONGEST_PART: usize = 63;
 
-/// The name of a region, which becomes part of the name of a host unless the service has an address of its own.
+/// Checks the name of a region. It becomes part of a host name, unless the service has an endpoint
+/// of its own.
 ///
 /// # Errors
-/// It has other characters than lower-case letters, digits and `-`, or, where it is no part of a host name, than
-/// letters, digits, `-` and `_`.
+/// `ConfigInvalid` when it is empty, longer than 63 characters, starts or ends with `-`, or has other
+/// characters than lower-case letters, digits and `-`. With an endpoint, upper-case letters and `_`
+/// are permitted too.
 pub fn check_region(region: &str, has_endpoint: bool) -> Result<()> {
     let is_strict = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
@@ -29,10 +31,10 @@ pub fn check_region(region: &str, has_endpoint: bool) -> Result<()> {
         .with_hint("write it as the provider does, with lower-case letters, digits and `-`: `eu-west-1`"))
 }
 
-/// The name of a host, or its address.
+/// Checks a host name or an IP address.
 ///
 /// # Errors
-/// It has anything else in it.
+/// `ConfigInvalid` when it is neither.
 pub fn check_host(host: &str) -> Result<()> {
     let is_part = |part: &str| {
         let is_end = |end: Option<u8>| end.is_some_and(|byte| byte != b'-');
@@ -50,10 +52,10 @@ pub fn check_host(host: &str) -> Result<()> {
         .with_hint("write the name alone, with letters, digits, `-` and `.`"))
 }
 
-/// The address of a service: one of some schemes, a host, and a port if one is needed.
+/// Checks the URL of a service: one of the given schemes, a host, and an optional port.
 ///
 /// # Errors
-/// It is anything else, such as one with a user, a path or a question mark.
+/// `ConfigInvalid` when it is anything else, such as a URL with a user, a path or a query.
 pub fn check_endpoint(address: &str, schemes: &[&str]) -> Result<()> {
     let wrong = || {
         let first = schemes.first().copied().unwrap_or_default();
@@ -87,7 +89,7 @@ pub fn check_endpoint(address: &str, schemes: &[&str]) -> Result<()> {
     check_host(host).map_err(|_| wrong())
 }
 
-/// What stands before an `@` may be a password.
+/// The text as an error shows it. A text with an `@` is not shown, because it may contain a password.
 fn shown(text: &str) -> String {
     if text.contains('@') { "what is given".to_owned() } else { format!("`{}`", text.escape_debug()) }
 }

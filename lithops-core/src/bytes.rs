@@ -4,12 +4,13 @@ use std::{borrow::Cow, cell::RefCell, fmt, mem, ops::Deref};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Shared, immutable bytes: cheap to clone, encoded as one block (a `Vec<u8>` is encoded element by element).
+/// Shared, immutable bytes. Clones are cheap. They are encoded as one block, while a `Vec<u8>` is
+/// encoded element by element.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bytes(bytes::Bytes);
 
 impl Bytes {
-    /// The lines, as text; a line that is not UTF-8 has its bad bytes replaced. The last line may lack its newline.
+    /// The lines as text. Invalid UTF-8 is replaced with U+FFFD. The last line may lack its newline.
     pub fn lines(&self) -> impl Iterator<Item = Cow<'_, str>> {
         let body = self.0.strip_suffix(b"\n").unwrap_or(&self.0);
         let lines = (!self.0.is_empty()).then(|| body.split(|byte| *byte == b'\n'));
@@ -19,24 +20,26 @@ impl Bytes {
             .map(|line| String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)))
     }
 
-    /// The bytes as the `bytes` crate's type, without a copy.
+    /// The same bytes as the type of the `bytes` crate, without a copy.
     #[must_use]
     pub fn into_inner(self) -> bytes::Bytes {
         self.0
     }
 }
 
-/// Shorter bytes are copied when they are decoded: a few must not keep all that came with them.
+/// The fewest bytes that share the memory of the decoded message. Shorter ones are copied, so that
+/// a few bytes do not keep a whole message in memory.
 pub(crate) const SHARED_FROM: usize = 32 << 10;
 
 thread_local! {
-    /// What is being decoded on this thread.
+    /// The message that is being decoded on this thread.
     static SOURCE: RefCell<bytes::Bytes> = const { RefCell::new(bytes::Bytes::new()) };
 }
 
-/// Decodes from `source`: long [`Bytes`] among what is decoded share it rather than being copied.
+/// Calls `decode` with `source`. Long [`Bytes`] in the result share the memory of `source` instead
+/// of being copied.
 pub(crate) fn decode_from<T>(source: &bytes::Bytes, decode: impl FnOnce(&[u8]) -> T) -> T {
-    /// Puts the source before back, after a panic too.
+    /// Restores the source of an outer call, also after a panic.
     struct Before(bytes::Bytes);
 
     impl Drop for Before {
@@ -49,7 +52,7 @@ pub(crate) fn decode_from<T>(source: &bytes::Bytes, decode: impl FnOnce(&[u8]) -
     decode(source)
 }
 
-/// The same bytes as a part of what is being decoded, if they are one.
+/// The bytes as a slice of the message that is being decoded; `None` if they are not within it.
 fn part_of_source(bytes: &[u8]) -> Option<bytes::Bytes> {
     SOURCE.with_borrow(|source| {
         let (all, part) = (source.as_ptr_range(), bytes.as_ptr_range());
@@ -143,7 +146,8 @@ impl<'de> Deserialize<'de> for Bytes {
                 self.visit_bytes(text.as_bytes())
             }
 
-            // As JSON writes bytes, and as they come out of serde's buffer for `untagged`, `tag` and `flatten`.
+            // JSON writes bytes as a sequence, and so does serde's buffer for `untagged`, `tag` and
+            // `flatten`.
             fn visit_seq<A: de::SeqAccess<'de>>(self, mut elements: A) -> Result<Bytes, A::Error> {
                 let mut bytes = Vec::new();
                 while let Some(byte) = elements.next_element()? {

@@ -1,4 +1,4 @@
-//! [`Digest`]: the SHA-256 of bytes that are written in one place and read in another.
+//! [`Digest`]: the SHA-256 of bytes, to check that the bytes that are read are those that were written.
 
 use std::{fmt, str::FromStr};
 
@@ -7,44 +7,44 @@ use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The SHA-256 of some bytes; as a text, 64 hexadecimal digits.
+/// The SHA-256 of some bytes. As a text it has 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
 
 impl Digest {
-    /// How many bytes it has.
+    /// The length of a digest in bytes.
     pub const LEN: usize = 32;
 
-    /// The digest that has these bytes.
+    /// The digest with these 32 bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
         Self(bytes)
     }
 
-    /// Its bytes.
+    /// The 32 bytes of the digest.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
         &self.0
     }
 
-    /// The digest of these bytes.
+    /// Computes the digest of bytes.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// Checks that these are the bytes of `name`.
+    /// Checks that this is the digest of `bytes`. `name` is only for the error.
     ///
     /// # Errors
-    /// `Unexpected` when they are others.
+    /// `Unexpected` when the digests differ.
     pub fn check(&self, bytes: &[u8], name: &str) -> Result<()> {
         self.is(Self::of(bytes), name)
     }
 
-    /// Checks that `found` is the digest of `name`.
+    /// Checks that `found` is this digest. `name` is only for the error.
     ///
     /// # Errors
-    /// `Unexpected` when it is another.
+    /// `Unexpected` when the digests differ.
     pub fn is(&self, found: Self, name: &str) -> Result<()> {
         if found == *self {
             return Ok(());
@@ -57,7 +57,7 @@ impl Digest {
     }
 }
 
-/// The digest of bytes that come in pieces.
+/// Computes the digest of bytes that come in pieces.
 #[derive(Debug, Clone, Default)]
 pub struct Hashing(Sha256);
 

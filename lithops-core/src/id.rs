@@ -1,19 +1,19 @@
-//! The identities that travel: jobs, calls, activations.
+//! The identifiers of jobs, calls and activations.
 
 use std::{fmt, str::FromStr, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 use uuid::{NoContext, Timestamp, Uuid};
 
-/// The number of a call within its job, `0..N-1`.
+/// The number of a call within its job, from 0.
 ///
-/// As a parameter of a `#[lithops::function]` it is a reserved parameter: it is filled in with the number of the
-/// call and is not part of the input.
+/// A parameter of this type of a `#[lithops::function]` is reserved: the worker fills it in, and it
+/// is not part of the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct CallId(u64);
 
 impl CallId {
-    /// The number as an index.
+    /// The number as an index of a slice.
     #[must_use]
     pub fn index(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
@@ -38,8 +38,8 @@ impl fmt::Display for CallId {
     }
 }
 
-/// A number that no other is like; those made later sort later. A clock that is before 1970, as on machines without a
-/// battery, has no time that it could hold: 1970 is taken instead.
+/// A unique number. Later numbers sort after earlier ones. If the clock is before 1970, as on machines
+/// without a battery, the time of 1970 is used, because the number cannot hold an earlier time.
 pub(crate) fn new_uuid() -> Uuid {
     let now = SystemTime::now();
     if now < SystemTime::UNIX_EPOCH { uuid_of_1970() } else { Uuid::now_v7() }
@@ -49,7 +49,7 @@ fn uuid_of_1970() -> Uuid {
     Uuid::new_v7(Timestamp::from_unix(NoContext, 0, 0))
 }
 
-/// The identity of a job, unique everywhere; ids made later sort later.
+/// The identifier of a job, which is globally unique. Later ids sort after earlier ones.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct JobId(Uuid);
 
@@ -60,7 +60,7 @@ impl JobId {
         Self(new_uuid())
     }
 
-    /// The id as it stands in frames.
+    /// The 16 bytes of the id, as frames contain them.
     #[must_use]
     pub fn to_bytes(self) -> [u8; 16] {
         self.0.into_bytes()
@@ -94,7 +94,8 @@ impl FromStr for JobId {
     }
 }
 
-/// A text is no job id. It becomes an [`Error`](crate::error::Error) with a hint by `?`.
+/// The error of a text that is not a job id. `?` converts it into an [`Error`](crate::error::Error)
+/// with a hint.
 #[derive(Debug)]
 pub struct InvalidJobId {
     text: String,
@@ -113,7 +114,7 @@ impl std::error::Error for InvalidJobId {
     }
 }
 
-/// The number of an activation within its job: one hand-over of a chunk to a worker.
+/// The number of an activation within its job. An activation hands one chunk to a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ActivationId(pub u64);
 

@@ -1,7 +1,7 @@
-//! The traits and the logic of lithops: functions, planner, tracker, protocol, storage and configuration.
+//! The core of Lithops: functions, planner, tracker, protocol, board, journal, storage and configuration.
 //!
-//! This crate knows no cloud, no SDK and no command line. Programs use the `lithops` crate, which re-exports what
-//! they need; backends depend on this crate alone.
+//! This crate contains no cloud SDK and no command line. Programs use the `lithops` crate, which
+//! re-exports what they need. Backends depend on this crate alone.
 
 pub mod address;
 #[cfg(feature = "artifacts")]

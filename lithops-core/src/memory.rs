@@ -1,12 +1,12 @@
 //! Memory for long frames and columns, in regions, and how processes of one machine share it.
 //!
-//! The system's first touch of an ordinary page costs several times what is copied into it. Regions are cut from
-//! blocks of huge pages, which cost a fraction of that, and a few blocks are kept to be used again, which costs nothing.
-//! A region keeps its block as long as it lives.
+//! The first access to an ordinary page costs several times as much as the copy into it. Regions
+//! are cut from blocks of huge pages, where this costs a fraction. A few blocks are kept for reuse,
+//! which costs nothing. A region keeps its block alive.
 //!
-//! Regions of shared blocks can be lent to other processes, which may hand the [`Loan`] on. A block is used again when
-//! nobody holds a loan of it any more, in whatever process: all of them hold the same end of a pipe, and the system
-//! tells when the last of them has let it go, be it by dying.
+//! Regions of shared blocks can be lent to other processes, which may pass the [`Loan`] on. A block is used
+//! again when no process holds a loan of it any more: every loan holds the same end of a pipe, and the
+//! system reports when the last of these ends is closed, also by the death of a process.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -28,27 +28,31 @@ use rustix::{
     process::{Resource, getrlimit},
 };
 
-/// Shorter ones belong where everything else is.
+/// The fewest bytes that get a region, 256 KiB. Shorter data stay in ordinary memory.
 pub const LONG: usize = 256 << 10;
 
-/// What regions are cut from, unless one is longer.
+/// The size of a block in bytes. A longer region gets a block of its own.
 const BLOCK: usize = 8 << 20;
+/// The size of a huge page in bytes. Blocks are whole huge pages.
 const HUGE_PAGE: usize = 2 << 20;
-/// So many blocks of the ordinary size are kept when nobody needs them.
+/// The number of unused blocks of this size that are kept without a time limit.
 const KEPT: usize = 4;
-/// And so many for a moment: the next job may be like this one, and memory that comes from a virtual machine's host
-/// costs twenty times what was used before.
+/// The number of unused blocks that are kept for [`MOMENT`]. The next job may be like this one, and
+/// in a virtual machine new memory of the host costs twenty times as much as reused memory.
 const KEPT_FOR_NOW: usize = 64;
+/// How long unused blocks above [`KEPT`] are kept.
 const MOMENT: Duration = Duration::from_secs(1);
-/// There are no more shared blocks than this in one process.
+/// The most shared blocks of one process.
 const SHARED: usize = 4;
-/// Regions begin at such places: the kernel copies to others much more slowly.
+/// The alignment of regions in bytes. The kernel copies to other addresses much more slowly.
 pub(crate) const ALIGNED: usize = 64;
 
+/// The unused blocks of this process that are not shared.
 static FREE: Mutex<Free> = Mutex::new(Free { blocks: Vec::new(), is_swept: false });
+/// The shared blocks of this process.
 static LENT: Mutex<Lent> = Mutex::new(Lent { blocks: Vec::new(), count: 0 });
 
-/// Some bytes of a block, of which no other region has any.
+/// A range of bytes of a block, which no other region overlaps.
 #[derive(Debug)]
 pub(crate) struct Region {
     cut: Arc<Cut>,
@@ -56,7 +60,8 @@ pub(crate) struct Region {
     len: usize,
 }
 
-/// The bytes of a region, for another process to read. Whoever holds one keeps them from being overwritten.
+/// The bytes of a region, for another process to read. They are not overwritten as long as a loan
+/// of them exists.
 #[derive(Debug, Clone)]
 pub struct Loan {
     file: Arc<OwnedFd>,
@@ -65,7 +70,7 @@ pub struct Loan {
     len: usize,
 }
 
-/// Cuts regions from blocks.
+/// Cuts regions from blocks, one block after the other.
 #[derive(Debug, Default)]
 pub struct Regions {
     shared: bool,
@@ -73,33 +78,34 @@ pub struct Regions {
     used: usize,
 }
 
-/// A block that regions have been cut from; it is kept for others when the last of them goes.
+/// A block from which regions are cut. The block is kept for reuse when its last region is dropped.
 #[derive(Debug)]
 struct Cut {
     block: Option<Block>,
-    /// What is handed out with loans of it, if it is shared, and the other end of that pipe.
+    /// For a shared block the end of a pipe that goes with each loan, and the other end of that pipe.
     held: Option<(Arc<OwnedFd>, OwnedFd)>,
 }
 
+/// A mapping of memory, which is unmapped when it is dropped.
 #[derive(Debug)]
 struct Block {
     memory: NonNull<u8>,
     len: usize,
-    /// What other processes read it through, if it is shared.
+    /// For a shared block the file through which other processes read it.
     file: Option<Arc<OwnedFd>>,
 }
 
-/// Blocks that nobody needs, and since when.
+/// Unused blocks, each with the time at which it became unused.
 struct Free {
     blocks: Vec<(Block, Instant)>,
-    /// Whether a thread gives back what is too much.
+    /// Whether a thread runs that returns surplus blocks to the system.
     is_swept: bool,
 }
 
-/// Shared blocks that nobody cuts from, and that others may hold loans of.
+/// Shared blocks from which no region is cut any more, and of which other processes may still hold loans.
 struct Lent {
     blocks: Vec<(Block, OwnedFd)>,
-    /// How many shared blocks there are, these or not.
+    /// The number of shared blocks of this process, including those that are not in the list.
     count: usize,
 }
 
@@ -110,10 +116,11 @@ impl Regions {
         Self { shared: true, ..Self::default() }
     }
 
-    /// The next region. What is in it is not specified.
+    /// The next region. Its content is unspecified.
     ///
     /// # Errors
-    /// When the system has no memory, or others hold all that is shared.
+    /// When the system has no memory, or other processes hold loans of all shared blocks. A shared
+    /// region cannot be longer than a block.
     pub(crate) fn cut(&mut self, len: usize) -> io::Result<Region> {
         if len > BLOCK {
             return match self.shared {
@@ -128,7 +135,7 @@ impl Regions {
             Some(cut) if self.used + len <= BLOCK => cut,
             cut => {
                 self.used = 0;
-                // It may be free again as soon as this does not hold it any more.
+                // The block may be free for reuse once this reference is dropped.
                 *cut = None;
                 cut.insert(Arc::new(if self.shared {
                     Cut::shared()?
@@ -142,8 +149,9 @@ impl Regions {
         Ok(Region { cut: Arc::clone(cut), start, len })
     }
 
-    /// The beginning of a region of `len` bytes that are said to come: no more than a block, and the rest as it
-    /// [grows](Region::grow). That they are said to come is no reason to set memory aside for all of them.
+    /// The beginning of a region of `len` announced bytes: at most one block, to be extended with
+    /// [`grow`](Region::grow). Memory for all announced bytes is not reserved, because the sender
+    /// may never send them.
     ///
     /// # Errors
     /// When the system has no memory.
@@ -154,9 +162,10 @@ impl Regions {
         Ok(Region { cut: Arc::new(Cut::of(Block::new(BLOCK)?)), start: 0, len: BLOCK })
     }
 
-    /// A region that begins with `head`, followed by the bytes of a loan.
+    /// A region that starts with `head`, followed by the bytes of a loan.
     pub(crate) fn fetch(&mut self, head: &[u8], loan: &Loan) -> io::Result<Bytes> {
-        // So that what is copied is equally aligned on both sides.
+        // The padding makes the copied bytes equally aligned on both sides, because the kernel
+        // copies such bytes faster.
         let skew = (loan.start as usize).wrapping_sub(head.len()) % ALIGNED;
         let body = skew + head.len();
         let len = body.checked_add(loan.len).ok_or(io::Errno::OVERFLOW)?;
@@ -175,7 +184,8 @@ impl Regions {
         Ok(region.freeze().slice(skew..))
     }
 
-    /// Lends a copy to whoever is sent the loan; `None` when others hold too much of what was lent before.
+    /// Copies bytes into a region and lends it; `None` when other processes still hold loans of all
+    /// shared blocks.
     #[must_use]
     pub fn lend(&mut self, bytes: &[u8]) -> Option<Loan> {
         let mut region = self.cut(bytes.len()).ok()?;
@@ -185,8 +195,8 @@ impl Regions {
 }
 
 impl Region {
-    /// Makes a region that is a block of its own longer: twice as long, or as long as it is to become. What is in it
-    /// stays: its pages get another address, and are not copied.
+    /// Extends a region that has a block of its own to twice its length, and at most to `most`
+    /// bytes. The content is kept: its pages get another address and are not copied.
     ///
     /// # Errors
     /// When the system has no memory.
@@ -198,12 +208,12 @@ impl Region {
         Ok(())
     }
 
-    /// The same as shared bytes.
+    /// The region as shared, immutable bytes.
     pub(crate) fn freeze(self) -> Bytes {
         Bytes::from_owner(self)
     }
 
-    /// What other processes are sent, if they can read it.
+    /// A loan of the region; `None` when its block is not shared.
     pub(crate) fn loan(&self) -> Option<Loan> {
         let file = Arc::clone(self.cut.block.as_ref()?.file.as_ref()?);
         let held = Arc::clone(&self.cut.held.as_ref()?.0);
@@ -212,38 +222,38 @@ impl Region {
 }
 
 impl Loan {
-    /// How many bytes there are.
+    /// The number of bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there are none.
+    /// Whether the loan has no bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Whether what is lent is as long as it is said to be.
+    /// Whether the file is long enough for the loan. A loan from another process may be wrong.
     pub(crate) fn is_within(&self) -> bool {
         let end = self.start.checked_add(self.len as u64);
         let there = fstat(&*self.file).ok().and_then(|file| u64::try_from(file.st_size).ok());
         end.zip(there).is_some_and(|(end, there)| end <= there)
     }
 
-    /// A part of them.
+    /// A part of the loan.
     #[must_use]
     pub(crate) fn part(&self, skip: usize, len: usize) -> Self {
         assert!(skip.checked_add(len).is_some_and(|end| end <= self.len), "a part is inside of the whole");
         Self { start: self.start + skip as u64, len, ..self.clone() }
     }
 
-    /// What another process is handed, and the numbers that go with it.
+    /// The file descriptors and the numbers (start and length) to send to another process.
     pub(crate) fn parts(&self) -> ([BorrowedFd<'_>; 2], [u64; 2]) {
         ([self.file.as_fd(), self.held.as_fd()], [self.start, self.len as u64])
     }
 
-    /// The same on the other side.
+    /// The loan from what another process has sent.
     pub(crate) fn of([file, held]: [OwnedFd; 2], start: u64, len: usize) -> Self {
         Self { file: Arc::new(file), held: Arc::new(held), start, len }
     }
@@ -254,7 +264,8 @@ impl Deref for Region {
 
     #[expect(unsafe_code, reason = "the memory is given by the system, not by an allocator")]
     fn deref(&self) -> &[u8] {
-        // SAFETY: the block lives as long as this, all of it can be read, and no other region has these bytes.
+        // SAFETY: the block outlives this borrow, all of it is readable, and no other region has
+        // these bytes.
         unsafe { slice::from_raw_parts(self.cut.at(self.start), self.len) }
     }
 }
@@ -262,7 +273,7 @@ impl Deref for Region {
 impl DerefMut for Region {
     #[expect(unsafe_code, reason = "as above")]
     fn deref_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as above, and this one is borrowed exclusively.
+        // SAFETY: as above, and this region is borrowed exclusively.
         unsafe { slice::from_raw_parts_mut(self.cut.at(self.start), self.len) }
     }
 }
@@ -278,24 +289,26 @@ impl Cut {
         Self { block: Some(block), held: None }
     }
 
-    /// A shared block that nobody holds a loan of.
+    /// A shared block of which no loan exists.
     fn shared() -> io::Result<Self> {
-        // First what may fail without losing a block.
+        // The pipe comes first, because its failure must not lose a block.
         let (held, watched) = pipe_with(PipeFlags::CLOEXEC)?;
         let block = Block::returned_or_new()?;
         Ok(Self { block: Some(block), held: Some((Arc::new(held), watched)) })
     }
 
-    /// Whether nobody has a region of it any more. Who holds loans is only known once it is given up.
+    /// Whether no region of the block exists any more. For shared blocks this is always `false`,
+    /// because loans are only checked once the block is given up.
     fn is_unused(self: &mut Arc<Self>) -> bool {
         Arc::get_mut(self).is_some_and(|cut| cut.held.is_none())
     }
 
+    /// The address of a byte of the block.
     #[expect(unsafe_code, reason = "regions are found by their place")]
     fn at(&self, start: usize) -> *mut u8 {
         let block = self.block.as_ref().expect("only taken when it is dropped");
         assert!(start <= block.len, "regions are inside of their block");
-        // SAFETY: that is inside of the block, or just behind it.
+        // SAFETY: the address is inside of the block, or directly after it.
         unsafe { block.memory.as_ptr().add(start) }
     }
 }
@@ -324,12 +337,13 @@ impl Drop for Cut {
 }
 
 impl Block {
+    /// An unused block, or a new one.
     fn kept_or_new() -> io::Result<Self> {
         let kept = FREE.lock().unwrap_or_else(PoisonError::into_inner).blocks.pop();
         kept.map_or_else(|| Self::new(BLOCK), |(block, _)| Ok(block))
     }
 
-    /// A shared one that everybody has let go, or a new one.
+    /// A shared block whose loans are all gone, or a new one.
     fn returned_or_new() -> io::Result<Self> {
         let mut lent = LENT.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(place) = lent.blocks.iter().position(|(_, watched)| nobody_holds(watched)) {
@@ -343,27 +357,27 @@ impl Block {
         Ok(block)
     }
 
-    /// Fresh memory, of which nothing is used until it is touched.
+    /// New memory. A page takes physical memory only when it is touched.
     #[expect(unsafe_code, reason = "memory is mapped by address")]
     fn new(len: usize) -> io::Result<Self> {
-        // Of a whole number of huge pages, so that the system places it well.
+        // A whole number of huge pages, so that the kernel can back all of the block with them.
         let len = len.checked_next_multiple_of(HUGE_PAGE).ok_or(io::Errno::NOMEM)?;
         let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: the kernel chooses the address, so that no existing mapping is touched.
         let memory = unsafe { mmap_anonymous(ptr::null_mut(), len, access, MapFlags::PRIVATE)? };
         let block = Self { memory: NonNull::new(memory.cast()).ok_or(io::Errno::NOMEM)?, len, file: None };
-        // SAFETY: it is this block, and the advice changes nothing that a program can see.
+        // SAFETY: the range is this block, and the advice changes nothing that a program can see.
         let _slower_without = unsafe { madvise(memory, len, Advice::LinuxHugepage) };
         Ok(block)
     }
 
-    /// Makes one that is not shared longer.
+    /// Extends a block that is not shared.
     #[expect(unsafe_code, reason = "memory is mapped by address")]
     fn grow(&mut self, len: usize) -> io::Result<()> {
         let len = len.checked_next_multiple_of(HUGE_PAGE).ok_or(io::Errno::NOMEM)?;
         if len > self.len {
-            // SAFETY: it was mapped with this length and is borrowed exclusively, so that nothing refers to the old
-            // address.
+            // SAFETY: the range was mapped with this length and is borrowed exclusively, so that no
+            // reference to the old address exists.
             let memory = unsafe { mremap(self.memory.as_ptr().cast(), self.len, len, MremapFlags::MAYMOVE)? };
             self.memory = NonNull::new(memory.cast()).ok_or(io::Errno::NOMEM)?;
             self.len = len;
@@ -371,6 +385,7 @@ impl Block {
         Ok(())
     }
 
+    /// A new block that other processes can read through its file.
     #[expect(unsafe_code, reason = "memory is mapped by address")]
     fn new_shared() -> io::Result<Self> {
         if !may_be_as_long(BLOCK as u64) {
@@ -379,11 +394,11 @@ impl Block {
         let file = memfd_create("lithops-values", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         ftruncate(&file, BLOCK as u64)?;
         let access = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: as above; other processes only read what is in it.
+        // SAFETY: as above; other processes only read the file.
         let memory = unsafe { mmap(ptr::null_mut(), BLOCK, access, MapFlags::SHARED, &file, 0)? };
         let memory = NonNull::new(memory.cast()).ok_or(io::Errno::NOMEM)?;
         let mut block = Self { memory, len: BLOCK, file: None };
-        // Only this mapping can change it, and nothing its length.
+        // With these seals only this mapping can change the content, and no process can change the length.
         let seals = SealFlags::FUTURE_WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
         fcntl_add_seals(&file, seals)?;
         block.file = Some(Arc::new(file));
@@ -391,18 +406,19 @@ impl Block {
     }
 }
 
-/// Whether a file may have so many bytes, one in memory included: else the system kills a process that tries.
+/// Whether a file, also one in memory, may have this many bytes. The kernel kills a process that
+/// exceeds the limit.
 #[must_use]
 pub fn may_be_as_long(len: u64) -> bool {
     getrlimit(Resource::Fsize).current.is_none_or(|limit| len <= limit)
 }
 
-/// Gives back what nobody has needed for a moment, and ends when there is nothing more to give back.
+/// Returns blocks to the system that were unused for [`MOMENT`]. Ends when at most [`KEPT`] blocks are left.
 fn sweep() {
     loop {
         thread::sleep(MOMENT);
         let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
-        // The oldest are the first.
+        // Blocks are in the order in which they became unused.
         let old = free.blocks.iter().take_while(|(_, since)| since.elapsed() >= MOMENT).count();
         let too_many = free.blocks.len().saturating_sub(KEPT).min(old);
         let given_back: Vec<_> = free.blocks.drain(..too_many).collect();
@@ -424,17 +440,17 @@ fn nobody_holds(watched: &OwnedFd) -> bool {
 }
 
 #[expect(unsafe_code, reason = "whoever has a region may send it and share it, as a vector")]
-// SAFETY: a block is memory that belongs to nobody else.
+// SAFETY: a block is memory that nothing else refers to.
 unsafe impl Send for Block {}
 
 #[expect(unsafe_code, reason = "as above")]
-// SAFETY: a block is changed only through regions, of which no two have the same bytes.
+// SAFETY: a block is changed only through regions, which never overlap.
 unsafe impl Sync for Block {}
 
 impl Drop for Block {
     #[expect(unsafe_code, reason = "memory is unmapped by address")]
     fn drop(&mut self) {
-        // SAFETY: it was mapped with this length, and nobody has a region of it.
+        // SAFETY: the range was mapped with this length, and no region of it exists.
         let _nothing_to_do = unsafe { munmap(self.memory.as_ptr().cast(), self.len) };
     }
 }

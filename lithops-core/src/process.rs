@@ -1,8 +1,8 @@
-//! What this process is, and how a process that plays worker or sub-worker is started.
+//! The role of this process, and how a worker or a sub-worker is started.
 //!
-//! A child is told its role by a variable that is bound to the socket it gets as standard input, so that a program
-//! that merely inherits the variable is never taken for one. The socket is its only channel: its end means that the
-//! other side is gone.
+//! A child learns its role from an environment variable with the inode of the socket that it gets
+//! as standard input, so that a program that only inherits the variable is not taken for a child.
+//! The socket is the child's only channel. Its end means that the other process is gone.
 
 use std::{
     fs::File,
@@ -24,46 +24,52 @@ use crate::{
     protocol::{Program, Role},
 };
 
-/// The variable that tells a child its role: `worker:<inode>` or `sub-worker:<inode>`.
+/// The variable with the role of a child: `worker:<inode>` or `sub-worker:<inode>`.
 pub const ROLE_VARIABLE: &str = "LITHOPS_ROLE";
 
-/// The variable that tells a child how many processes deep it is: a client's worker 1, its sub-workers 2, and so on.
+/// The variable with the depth of a child: 1 for a client's worker, 2 for the sub-workers of that
+/// worker, and so on.
 const DEPTH_VARIABLE: &str = "LITHOPS_DEPTH";
 
+/// The file that is always empty.
 const NULL: &str = "/dev/null";
-/// The variable that marks a sub-worker and what its calls start, so that it is found when the sub-worker ends.
+/// The variable that marks a sub-worker and the processes that its calls start. These are found by
+/// it when the sub-worker ends.
 pub const MARK_VARIABLE: &str = "LITHOPS_SUB_WORKER";
 
-/// No process this deep may start workers: whatever goes wrong, processes do not multiply without end.
+/// A process of this depth starts no workers, so that an error cannot make processes multiply without end.
 const MAX_DEPTH: u32 = 8;
 
-/// How many bytes a channel holds that its other end has not read yet.
+/// The number of bytes that a channel holds before its other end has read them.
 const SEND_BUFFER: usize = 1 << 20;
 
-/// The code a child exits with when it was started as a worker and nobody made it one.
+/// The exit code of a child that was started as a worker, but did not become one because
+/// `lithops::init()` was not called.
 pub const EXIT_NOT_INITIALISED: i32 = 86;
 
-/// A process that was started as worker or sub-worker and has not said hello by then never will.
+/// How long a started worker or sub-worker may take until its hello. After this time it is taken to
+/// have failed.
 pub const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// A test of a test binary that turns the process into a worker when it was started as one.
+/// The test of a test binary that turns the process into a worker, if the process was started as one.
 #[derive(Debug)]
 pub struct TestWorker(pub &'static str);
 
 inventory::collect!(TestWorker);
 
+/// 0 until `lithops::init()` is called, then 1 plus the number of the role.
 static ROLE: AtomicU8 = AtomicU8::new(0);
 
-/// Notes that `lithops::init()` was called and which part this process plays.
+/// Notes that `lithops::init()` was called, and the role of this process.
 pub fn initialised(role: Role) {
-    // A client may be forked until it has built an executor: daemons begin so.
+    // A client may be forked until it has built an executor, because that is how daemons start.
     if role != Role::Client {
         fork::note_origin();
     }
     ROLE.store(1 + role as u8, Ordering::Release);
 }
 
-/// The role this process was started in: the variable, when it is bound to this process's standard input.
+/// The role from the environment variable; `None` unless the variable names this process's standard input.
 #[must_use]
 pub fn assigned_role() -> Option<Role> {
     let text = std::env::var(ROLE_VARIABLE).ok()?;
@@ -79,11 +85,11 @@ pub fn assigned_role() -> Option<Role> {
     }
 }
 
-/// What to start as a sub-worker: this program.
+/// The program to start as a sub-worker, which is this program.
 ///
 /// # Errors
-/// When `lithops::init()` was not called, because then the program started again would not become a sub-worker but
-/// run its `main` once more.
+/// `Unsupported` when executors are nested too deeply. `InvalidInput` when `lithops::init()` was
+/// not called, because the program would run its `main` again instead of becoming a sub-worker.
 pub fn program() -> Result<Program> {
     let depth = depth();
     if depth >= MAX_DEPTH {
@@ -94,8 +100,8 @@ pub fn program() -> Result<Program> {
         .with_hint("a function that starts an executor is called by a function that does, and so on: is it recursive?"));
     }
     let path = "/proc/self/exe".into();
-    // A test binary runs its tests when it is started without arguments: it must never be started so, whatever else
-    // has happened in it.
+    // A test binary without arguments would run all its tests, so that this case comes before the
+    // check of the role.
     if let Some(TestWorker(test)) = inventory::iter::<TestWorker>.into_iter().next() {
         let name = test.split_once("::").map_or(*test, |(_, name)| name);
         let arguments = [name, "--exact", "--nocapture", "--test-threads=1", "--include-ignored", "-q"];
@@ -115,25 +121,27 @@ fn not_initialised() -> Error {
         )
 }
 
-/// Whether this process was started as a worker and has reached a place where only a client can be.
+/// Whether this process was started as a worker, but has reached code that only a client runs.
 #[must_use]
 pub fn is_stray_child() -> bool {
     ROLE.load(Ordering::Acquire) == 0 && assigned_role().is_some()
 }
 
-/// The file that is always empty, which every system has and some sandboxes have not.
+/// Opens `/dev/null`, which is missing in some sandboxes.
 ///
 /// # Errors
-/// It cannot be opened, by its name.
+/// When the file cannot be opened. The error names it.
 pub fn open_null() -> io::Result<File> {
     File::open(NULL).map_err(|error| io::Error::new(error.kind(), format!("cannot open `{NULL}`, {error}")))
 }
 
+/// The depth of this process; 0 for a client.
 fn depth() -> u32 {
     std::env::var(DEPTH_VARIABLE).ok().and_then(|depth| depth.parse().ok()).unwrap_or(0)
 }
 
-/// Starts `program` in a role, in a process group of its own, with its output going to `output`.
+/// Starts `program` in a role, in a process group of its own. Its standard output and standard
+/// error go to `output`.
 ///
 /// # Errors
 /// When the operating system refuses.
@@ -141,7 +149,7 @@ pub fn spawn(program: &Program, role: Role, output: OwnedFd) -> io::Result<(Chil
     start(program, role, output, None)
 }
 
-/// Starts `program` as a sub-worker, which is marked with `mark` as is all that its calls start.
+/// Starts `program` as a sub-worker. `mark` is inherited by all processes that its calls start.
 ///
 /// # Errors
 /// When the operating system refuses.
@@ -157,7 +165,7 @@ fn start(
 ) -> io::Result<(Child, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
     for end in [&ours, &theirs] {
-        // With less, large values travel in small steps; the kernel may give less.
+        // With a smaller buffer large values are sent in many small steps. The kernel may grant less.
         let _ = set_socket_send_buffer_size(end, SEND_BUFFER);
     }
     let theirs = OwnedFd::from(theirs);

@@ -1,6 +1,6 @@
-//! Files that are opened by name and read whole: nothing but regular files, and without waiting.
+//! Opens and reads only regular files, and never blocks.
 //!
-//! A pipe of that name would stop whoever opens it until somebody writes to it, and a device may never end.
+//! Opening a pipe would block until another process writes to it, and reading a device may never end.
 
 use std::{
     fs::{File, FileType, OpenOptions},
@@ -14,22 +14,22 @@ use rustix::fs::OFlags;
 /// Opens a regular file for reading.
 ///
 /// # Errors
-/// It cannot be opened, or is something else, and what.
+/// When the file cannot be opened, or is not a regular file. The error says what it is.
 pub fn open(path: &Path) -> io::Result<File> {
-    // Opening a device may do something to it.
+    // The type is checked before the file is opened, because opening a device may have side effects.
     check(path)?;
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let flags = i32::try_from(flags.bits()).expect("flags of a few low bits");
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    // It may be another one by now.
+    // The file may have been replaced since the first check.
     let found = file.metadata()?.file_type();
     if found.is_file() { Ok(file) } else { Err(no_file(found)) }
 }
 
-/// Reads a regular file that may have at most so many bytes.
+/// Reads a regular file of at most `limit` bytes.
 ///
 /// # Errors
-/// As for [`open`]; or it has more.
+/// As for [`open`]; and when the file has more bytes.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
@@ -43,20 +43,20 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Looks whether there is something at a path that is no regular file, for whoever has others read it.
+/// Checks that a path is a regular file, for callers that let another library read the file.
 ///
 /// # Errors
-/// What it is; or it cannot be looked at.
+/// When the path is not a regular file, or cannot be inspected. The error says what it is.
 pub fn check(path: &Path) -> io::Result<()> {
     let found = std::fs::metadata(path)?.file_type();
     if found.is_file() { Ok(()) } else { Err(no_file(found)) }
 }
 
-/// Refuses a pipe or a socket that another library is about to read, which would wait for it. What does not exist is
-/// that library's business.
+/// Refuses a pipe or a socket that another library is about to read, because that read would block.
+/// A path that does not exist is accepted, because that library reports it.
 ///
 /// # Errors
-/// It is one.
+/// When the path is a pipe or a socket.
 pub fn check_endless(path: &Path) -> io::Result<()> {
     let found = std::fs::metadata(path).map(|found| found.file_type());
     match found {

@@ -1,4 +1,5 @@
-//! The runtime that drives jobs: one thread of its own, so that a program's own runtime, or none, does not matter.
+//! The runtime that drives jobs. It has a thread of its own, so that a program needs no runtime and
+//! can have any.
 
 use std::{
     cell::Cell,
@@ -20,16 +21,17 @@ use crate::{
     fork, threads,
 };
 
-/// A thread for what blocks stays as long as this without work: where no further thread can be had, what blocks waits
-/// for this one.
+/// How long a thread for blocking work is kept without work. If no further thread can be started,
+/// blocking work needs this one.
 const KEPT: Duration = Duration::from_secs(3600);
 
+/// The runtime that drives jobs, once it is started.
 static DRIVER: OnceLock<Runtime> = OnceLock::new();
 
-/// The runtime that drives jobs; the first time it is started.
+/// The runtime that drives jobs. The first call starts it.
 ///
 /// # Errors
-/// No thread can be had, or this is a fork of the process that has started it.
+/// When no thread can be started, or this process is a fork of the one that started the runtime.
 pub(crate) fn start() -> Result<&'static Handle> {
     static STARTING: Mutex<()> = Mutex::new(());
     fork::refuse()?;
@@ -40,19 +42,20 @@ pub(crate) fn start() -> Result<&'static Handle> {
     if DRIVER.get().is_none() {
         let driver = with_threads(1, "lithops", threads::meet_limits)?;
         fork::note_origin();
-        // Nobody else sets it.
+        // The lock is held, so that no other thread sets the runtime.
         let _ = DRIVER.set(driver);
     }
     DRIVER.get().map(Runtime::handle).ok_or_else(|| Error::new(ErrorKind::Unexpected, "there is no driver"))
 }
 
-/// The same, where an executor has been built.
+/// The runtime that drives jobs, for callers that have an executor, which proves that the runtime
+/// could be started.
 pub(crate) fn driver() -> &'static Handle {
     DRIVER.get().map_or_else(|| start().expect("an executor could be built"), Runtime::handle)
 }
 
-/// A runtime with so many threads, and one for what blocks; each begins with `begin`. The library that makes it would
-/// panic, or lose tasks, where they cannot be had.
+/// A runtime with this many worker threads and one thread for blocking work. Each thread first calls
+/// `begin`. Threads are checked first, because Tokio panics or loses tasks when they cannot be started.
 fn with_threads(workers: usize, name: &str, begin: fn()) -> Result<Runtime> {
     threads::could_start(workers + 1).map_err(threads::refused)?;
     let runtime = Builder::new_multi_thread()
@@ -67,12 +70,13 @@ fn with_threads(workers: usize, name: &str, begin: fn()) -> Result<Runtime> {
 }
 
 thread_local! {
-    /// Whether a task is being started on this thread, and the task, should it wake itself.
+    /// Whether [`start_here`] is polling a task on this thread.
     static STARTING: Cell<bool> = const { Cell::new(false) };
+    /// The task, if it woke itself during that poll.
     static AGAIN: Cell<Option<Runnable>> = const { Cell::new(None) };
 }
 
-/// A task is being started on this thread as long as this is there, also when it panics.
+/// Sets [`STARTING`] while it exists, and restores it also after a panic.
 struct Starting(bool);
 
 impl Starting {
@@ -87,10 +91,12 @@ impl Drop for Starting {
     }
 }
 
-/// A task that wakes itself more often than this is not about to wait.
+/// The most polls of a task on the caller's thread. A task that wakes itself more often is not
+/// about to wait, and continues on the runtime.
 const TURNS: usize = 8;
 
-/// Starts a task of that runtime on this thread: it runs here until it has to wait for something, and then there.
+/// Starts a task of the job runtime on this thread. The task runs here until it first waits, and
+/// then on the runtime.
 pub(crate) fn start_here(task: impl Future<Output = ()> + Send + 'static) {
     let schedule = |runnable: Runnable| {
         if STARTING.get() {
@@ -99,8 +105,8 @@ pub(crate) fn start_here(task: impl Future<Output = ()> + Send + 'static) {
             driver().spawn(async move { runnable.run() });
         }
     };
-    // Whoever waits for one short call after the other uses up what a task of its own runtime may do in a row, and this
-    // one would be told to yield.
+    // The task must not count against Tokio's budget for a task in a row. A caller that waits for
+    // many short calls has used up that budget, so that this task would be told to yield.
     let (runnable, task) = async_task::spawn(unconstrained(task), schedule);
     task.detach();
     let _inside = driver().enter();
@@ -114,7 +120,7 @@ pub(crate) fn start_here(task: impl Future<Output = ()> + Send + 'static) {
     }
 }
 
-/// Whether this thread drives jobs.
+/// Whether the current thread belongs to the job runtime.
 pub(crate) fn is_driver() -> bool {
     Handle::try_current().is_ok_and(|current| current.id() == driver().id())
 }
@@ -131,14 +137,14 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     });
     let output = runtime.block_on(future);
     if fork::is_copy() {
-        // It would wait for threads that only the other process has.
+        // Dropping the runtime would wait for threads that only the parent process has.
         mem::forget(runtime);
     }
     output
 }
 
-/// The runtime of `main`: without threads where they cannot be had, so that `main` itself is told of it when it builds
-/// an executor.
+/// The runtime of `main`. It has no threads of its own if they cannot be started, so that `main`
+/// gets that error when it builds an executor.
 fn of_main() -> Result<Runtime> {
     const VARIABLE: &str = "TOKIO_WORKER_THREADS";
     let workers = match std::env::var_os(VARIABLE) {

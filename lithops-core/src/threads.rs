@@ -1,4 +1,4 @@
-//! Threads of the library: for what users' iterators do, and whether there can be any.
+//! Threads that run users' iterators, and a check whether threads can be started.
 
 use std::{
     fs, io,
@@ -14,23 +14,25 @@ use std::{
 
 use crate::error::{Error, ErrorKind};
 
-/// What a thread has to do. Should it panic, the thread ends.
+/// The work of a thread. If the work panics, the thread ends.
 type Work = Box<dyn FnOnce() + Send>;
 
-/// A thread that has nothing to do stays for this long.
+/// How long a thread without work is kept.
 const IDLE_FOR: Duration = Duration::from_secs(10);
-/// But not more than this many.
+/// The most threads without work that are kept.
 const MOST_IDLE: usize = 8;
-/// As much as a program's first thread has. What is not touched takes no memory.
+/// The stack size of a thread in bytes, the same as that of a program's main thread. Untouched
+/// pages take no memory.
 const STACK: usize = 8 << 20;
 
-/// The threads that have nothing to do, by number.
+/// The threads without work, each with its number.
 static IDLE: Mutex<Vec<(u64, Sender<Work>)>> = Mutex::new(Vec::new());
 
-/// Does `work` on a thread of its own, however many others are at work: each may wait for whatever it wants.
+/// Runs `work` on a thread of its own. There is no limit on the number of threads, because any of
+/// them may block.
 ///
 /// # Errors
-/// No thread can be had.
+/// When no thread can be started.
 pub(crate) fn spawn(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let mut work: Work = Box::new(work);
     loop {
@@ -49,6 +51,7 @@ fn idle() -> MutexGuard<'static, Vec<(u64, Sender<Work>)>> {
     IDLE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Runs one work after the other, and ends after [`IDLE_FOR`] without work.
 fn serve(first: Work) {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let mut work = first;
@@ -71,7 +74,7 @@ fn serve(first: Work) {
                     return;
                 }
                 drop(idle);
-                // Somebody has just chosen it.
+                // Another thread has just taken this one from the list, so that work is about to come.
                 receiver.recv().ok()
             }
             next => next.ok(),
@@ -81,10 +84,10 @@ fn serve(first: Work) {
     }
 }
 
-/// Whether so many threads can be had at once. They are gone again afterwards.
+/// Whether this many threads can run at once. The threads are gone when the function returns.
 ///
 /// # Errors
-/// That of the operating system.
+/// The error of the operating system.
 pub(crate) fn could_start(count: usize) -> io::Result<()> {
     let gate = Arc::new(Mutex::new(()));
     let closed = gate.lock();
@@ -107,7 +110,7 @@ pub(crate) fn could_start(count: usize) -> io::Result<()> {
     }
     drop(closed);
     for place in threads.into_iter().filter_map(|thread| thread.join().ok().flatten()) {
-        // Until then the system counts it.
+        // The system counts a thread against the limit until its folder in `/proc` is gone.
         let place = Path::new("/proc").join(place);
         for _ in 0..1000 {
             if !place.exists() {
@@ -119,7 +122,7 @@ pub(crate) fn could_start(count: usize) -> io::Result<()> {
     refused.map_or(Ok(()), Err)
 }
 
-/// What to say when no thread can be had.
+/// The error when no thread can be started.
 pub(crate) fn refused(error: io::Error) -> Error {
     Error::new(ErrorKind::Io, format!("no thread could be started: {error}"))
         .with_hint(
@@ -128,12 +131,12 @@ pub(crate) fn refused(error: io::Error) -> Error {
         .with_source(error)
 }
 
-/// On this thread a file that would become larger than the system allows (`ulimit -f`) is an error, and not the end of the
-/// program. Processes that are started from here set their own signals.
+/// Makes a write beyond the allowed file size (`ulimit -f`) an error on this thread, which
+/// otherwise ends the program. Processes that are started from this thread set their own signals.
 #[expect(unsafe_code, reason = "there is no safe binding of pthread_sigmask")]
 pub(crate) fn meet_limits() {
     let mut signals = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
-    // SAFETY: the pointers are to a set of the right size, which the first call fills.
+    // SAFETY: the pointers refer to a set of the right size, which the first call initializes.
     unsafe {
         libc::sigemptyset(signals.as_mut_ptr());
         libc::sigaddset(signals.as_mut_ptr(), libc::SIGXFSZ);
@@ -154,7 +157,7 @@ mod tests {
             let begun = begun.clone();
             spawn(move || {
                 begun.send(number).expect("it is waited for");
-                // Until its sender goes.
+                // The thread blocks until the sender is dropped.
                 let _ = wait.recv();
             })
             .expect("a thread");

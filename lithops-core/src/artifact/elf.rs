@@ -1,4 +1,4 @@
-//! [`BinaryRequirements`]: what an executable needs of the machine that it is to run on.
+//! [`BinaryRequirements`]: what an executable requires of the machine that runs it.
 
 use std::fmt;
 
@@ -10,23 +10,23 @@ use object::{
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The processors that programs are built for.
+/// The processor architectures that programs are built for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Machine {
-    /// Intel and AMD, 64 bits.
+    /// Intel and AMD, 64 bits (`x86_64`).
     X86_64,
-    /// ARM, 64 bits.
+    /// ARM, 64 bits (`aarch64`).
     Arm64,
 }
 
 impl Machine {
-    /// The machine this program was built for.
+    /// The architecture that this program was built for.
     #[must_use]
     pub fn here() -> Self {
         if cfg!(target_arch = "aarch64") { Self::Arm64 } else { Self::X86_64 }
     }
 
-    /// The target that a program is built for with the compiler's option `--target`.
+    /// The target triple for the compiler's option `--target`.
     #[must_use]
     pub fn target(self) -> &'static str {
         match self {
@@ -45,7 +45,7 @@ impl fmt::Display for Machine {
     }
 }
 
-/// A version of the GNU C library.
+/// A version of the GNU C library: major and minor number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Glibc(pub u32, pub u32);
 
@@ -63,22 +63,23 @@ impl fmt::Display for Glibc {
     }
 }
 
-/// What an executable needs of the machine that it is to run on.
+/// What an executable requires of the machine that runs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BinaryRequirements {
-    /// Its processor.
+    /// The processor architecture that it was built for.
     pub machine: Machine,
-    /// The oldest C library that has all it uses; `None` when it brings its own.
+    /// The lowest version of the GNU C library that it needs; `None` when it needs none, as a
+    /// statically linked program.
     pub glibc: Option<Glibc>,
-    /// The shared libraries it is linked with.
+    /// The names of the shared libraries that it is linked with.
     pub libraries: Vec<String>,
 }
 
 impl BinaryRequirements {
-    /// Reads them from the executable's own tables.
+    /// Reads the requirements from the tables of the executable.
     ///
     /// # Errors
-    /// `InvalidInput` when it is no executable for 64-bit Linux.
+    /// `InvalidInput` when the bytes are not an executable for 64-bit Linux.
     pub fn of(executable: &[u8], name: &str) -> Result<Self> {
         let refuse = |why: &str| {
             Error::new(ErrorKind::InvalidInput, format!("`{name}` is no program for 64-bit Linux: {why}"))

@@ -1,8 +1,8 @@
-//! Artifacts: compiled programs that leave the machine they were built on.
+//! Artifacts: compiled programs that run on another machine than the one they were built on.
 //!
-//! A program is its own artifact. It is read as it lies there, must be one that the other machine can run, loses its
-//! debug information, and is known by the digest of what is left. It is stored once under that digest, compressed;
-//! whoever executes it has checked the digest of the very bytes that are executed.
+//! A program is uploaded as it was compiled. It is read from its file, must be one that the other machine
+//! can run, loses its debug information, and is identified by the digest of the remaining bytes. It is
+//! stored once under that digest, compressed. A worker checks the digest of the very bytes that it executes.
 
 mod elf;
 mod program;

@@ -1,4 +1,4 @@
-//! [`Artifact`]: a compiled program, as it leaves the machine.
+//! [`Artifact`]: a compiled program, prepared for the upload.
 
 use std::{
     os::unix::fs::MetadataExt,
@@ -11,38 +11,39 @@ use crate::{
     error::{Error, ErrorKind, Result},
 };
 
-/// Where an artifact is to run.
+/// The platform that an artifact must run on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Its processor.
+    /// The processor architecture of the platform.
     pub machine: Machine,
-    /// Its C library.
+    /// The version of its C library.
     pub glibc: Glibc,
-    /// What it is, for people.
+    /// The name of the platform, as it is shown to people.
     pub name: &'static str,
 }
 
 /// A compiled program without its debug information.
 #[derive(Debug, Clone)]
 pub struct Artifact {
-    /// Its bytes.
+    /// The bytes of the program.
     pub bytes: bytes::Bytes,
-    /// Their digest, which names it.
+    /// The digest of these bytes, which identifies the program.
     pub digest: Digest,
 }
 
-/// No platform takes a program that is larger.
+/// The most bytes of a program, 1 GiB. No platform takes a larger one.
 const LARGEST: u64 = 1 << 30;
 
-/// What every Linux has that has a C library, and no other library.
+/// The libraries that every Linux with a C library has. A program that is linked with another one
+/// is refused.
 const ALWAYS_THERE: &[&str] =
     &["libc.so", "libm.so", "libgcc_s.so", "libpthread.so", "libdl.so", "librt.so", "ld-linux"];
 
 impl Artifact {
-    /// Reads a program that must be able to run at `target`.
+    /// Reads a program, which must be able to run on `target`.
     ///
     /// # Errors
-    /// What it is not, what the target lacks, and the command that builds it rightly.
+    /// When the program cannot run there. The error names what is missing, and how to build the program.
     pub async fn read(path: &Path, target: &Target) -> Result<Self> {
         let (path, target) = (path.to_owned(), target.clone());
         let read = tokio::task::spawn_blocking(move || Self::read_now(&path, &target)).await;
@@ -58,21 +59,22 @@ impl Artifact {
             Error::new(kind, format!("cannot read the program `{name}`: {error}")).with_source(error)
         })?;
         check(&BinaryRequirements::of(&bytes, &name)?, target, &name)?;
-        // A program that cannot be made smaller is as good as it was.
+        // When debug information cannot be removed, the program is used as it is.
         let bytes = bytes::Bytes::from(without_debug_information(&bytes).unwrap_or(bytes));
         Ok(Self { digest: Digest::of(&bytes), bytes })
     }
 }
 
-/// A program that lies beside this one, or where its build puts what it builds, or in the search path: as
-/// `lithops-worker` does. What more users can write to than to this program is passed over: it is found, not named.
+/// Finds a program, such as `lithops-worker`, beside this one, in the folder above where Cargo puts
+/// it, or in `PATH`. A program beside this one is skipped if more users can write to it than to
+/// this one, because the user has not named it.
 #[must_use]
 pub fn beside_this_program(name: &str) -> Option<PathBuf> {
     let own = std::env::current_exe().ok()?;
     let found = beside(&own, name);
     found.or_else(|| {
         let path = std::env::var_os("PATH")?;
-        // A relative folder is another one in each working directory.
+        // A relative folder in `PATH` would mean another folder in each working directory.
         let folders = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
         folders.map(|folder| folder.join(name)).find(|path| path.is_file())
     })
@@ -80,7 +82,7 @@ pub fn beside_this_program(name: &str) -> Option<PathBuf> {
 
 fn beside(own: &Path, name: &str) -> Option<PathBuf> {
     let folder = own.parent()?;
-    // Cargo puts tests and examples one level deeper than programs.
+    // Cargo puts tests and examples one folder deeper than programs.
     let is_deeper = folder.file_name().is_some_and(|name| name == "deps" || name == "examples");
     let above = folder.parent().filter(|_| is_deeper);
     let own = std::fs::metadata(own).ok()?;
@@ -129,7 +131,8 @@ fn check(needs: &BinaryRequirements, target: &Target, name: &str) -> Result<()> 
     Ok(())
 }
 
-/// The same program, smaller: names of functions stay, for backtraces.
+/// The program without debug information; `None` if it cannot be made smaller. Function names are
+/// kept for backtraces.
 fn without_debug_information(program: &[u8]) -> Option<Vec<u8>> {
     let mut builder = object::build::elf::Builder::read(program).ok()?;
     for section in &mut builder.sections {
@@ -185,7 +188,7 @@ mod tests {
         let worker = place("bin/worker", 0o755);
         assert_eq!(beside(&own, "worker"), Some(worker.clone()));
         assert_eq!(beside(&test, "worker"), Some(worker));
-        // A folder above may be one that all users share.
+        // Only Cargo's own folders are searched from: the folder above may be one that all users share.
         place("above", 0o755);
         assert_eq!(beside(&own, "above"), None);
         place("bin/worker", 0o777);

@@ -1,4 +1,4 @@
-//! [`ProgramRef`]: what a worker is told of the program that runs its calls.
+//! [`ProgramRef`]: how a worker finds the program that runs its calls.
 
 use std::ffi::OsString;
 
@@ -7,16 +7,16 @@ use serde::{Deserialize, Serialize};
 use super::StoredProgram;
 use crate::storage::Locator;
 
-/// What a worker that finds the program in the storage is told of it, with every activation: it may run another one in
-/// the next.
+/// How a worker finds the program in the storage. Every activation carries it, because the next
+/// activation may run another program.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProgramRef {
-    /// The program.
+    /// The reference to the program in the storage.
     pub program: StoredProgram,
-    /// Where it lies; no secret in it.
+    /// The storage with the program, without credentials.
     pub storage: Locator,
-    /// Its arguments.
+    /// The arguments of the program.
     pub arguments: Vec<OsString>,
-    /// The most bytes of an answer that comes as a whole, in frames.
+    /// The most bytes, in frames, of an answer that is returned as a whole.
     pub answer_limit: u64,
 }

@@ -1,4 +1,4 @@
-//! [`StoredProgram`]: an artifact in the storage, by its digest.
+//! [`StoredProgram`]: a reference to an artifact in the storage, by its digest.
 
 use std::{
     fs::Metadata,
@@ -33,56 +33,58 @@ use crate::{
     },
 };
 
-/// An artifact that is in the storage: this is what travels in its place.
+/// A reference to an artifact in the storage. It is sent to workers instead of the program.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StoredProgram {
-    /// Of the bytes that are to be executed.
+    /// The digest of the bytes that are executed.
     pub digest: Digest,
-    /// How many these are.
+    /// The number of these bytes, before compression.
     pub len: u64,
     key: String,
 }
 
 impl StoredProgram {
-    /// The place of an artifact.
+    /// The reference that an artifact has once it is stored.
     #[must_use]
     pub fn of(artifact: &Artifact) -> Self {
         let key = format!("{PROGRAMS}{}.zst", artifact.digest);
         Self { digest: artifact.digest, len: artifact.bytes.len() as u64, key }
     }
 
-    /// Its key in the bucket.
+    /// The key of the compressed program in the bucket.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// Notes in the storage that it is used now, by the storage's own clock: `lithops clean` removes programs that no job
-    /// has used for long.
+    /// Notes in the storage that the program is used now, by the storage's own clock. `lithops
+    /// clean` removes programs that no job has used for a long time.
     ///
     /// # Errors
-    /// When the storage does not take the note.
+    /// When the storage refuses the note.
     pub async fn note_use(&self, storage: &StorageClient) -> Result<()> {
         let (store, bucket) = (storage.storage(), storage.bucket());
         let key = self.key_of_use();
         insist(|| store.put(bucket, &key, "used".into(), PutMode::Overwrite)).await
     }
 
-    /// What is stored when it is used: its time is that of the last use.
+    /// The key of the note. The modification time of this object is the time of the last use.
     fn key_of_use(&self) -> String {
         format!("{}.used", program_of(&self.key))
     }
 
-    /// Stores the artifact, unless it is there: nothing else has its name. Notes that it is used.
+    /// Stores the artifact, unless its key exists: the key contains the digest. Notes that the
+    /// program is used.
     ///
     /// # Errors
-    /// When the storage does not take it.
+    /// When the storage refuses the artifact.
     pub async fn put(&self, artifact: &Artifact, storage: &StorageClient) -> Result<()> {
         let (store, bucket) = (storage.storage(), storage.bucket());
-        // Before it is looked for: what was unused until now may be about to be removed.
+        // The use is noted before the program is looked up, because an unused program may be about
+        // to be removed.
         match self.note_use(storage).await {
             Err(error) if was_given_up(&error) => return Err(error),
-            // It can be used without: should it be removed, a client that has it stores it again.
+            // The note is not essential: if the program is removed, a client stores it again.
             Err(error) => tracing::debug!(key = self.key, %error, "cannot note that the program is used"),
             Ok(()) => {}
         }
@@ -94,10 +96,10 @@ impl StoredProgram {
         self.put_again(artifact, storage).await
     }
 
-    /// Stores the artifact in the place of whatever is there.
+    /// Stores the artifact, and overwrites an existing object.
     ///
     /// # Errors
-    /// When the storage does not take it.
+    /// When the storage refuses the artifact.
     pub async fn put_again(&self, artifact: &Artifact, storage: &StorageClient) -> Result<()> {
         let (store, bucket) = (storage.storage(), storage.bucket());
         tracing::info!(bytes = self.len, key = self.key, "the program is stored for its workers");
@@ -108,18 +110,21 @@ impl StoredProgram {
         insist(|| store.put(bucket, &self.key, compressed.clone(), PutMode::Overwrite)).await
     }
 
-    /// Fetches it into a file that never has a name: it is on the disk of `folder` where that is possible, and in memory
-    /// otherwise. The file can be executed, and is gone when the handle is. Its bytes are those of the digest.
+    /// Fetches the program into a file without a name: on the disk of `folder` where that is
+    /// possible, and in memory otherwise. The file can be executed and disappears with its handle.
+    /// The digest of its bytes has been checked.
     ///
     /// # Errors
-    /// When it cannot be read or kept, or is not what was stored: [`is_damaged`](Self::is_damaged) tells the last.
+    /// When it cannot be read, or not be written to the worker's disk, or differs from what was
+    /// stored. [`is_damaged`](Self::is_damaged) tells the last case.
     pub async fn fetch(&self, storage: &StorageClient, folder: &Path) -> Result<std::fs::File> {
         let bucket = storage.bucket();
         let (_, pieces) = insist(|| storage.get_stream(bucket, &self.key))
             .await
             .map_err(|error| if error.kind() == ErrorKind::NotFound { damaged(error) } else { error })?;
         let pieces = pieces.map_ok(crate::bytes::Bytes::into_inner).map_err(std::io::Error::other);
-        // No more than was promised is ever unpacked.
+        // At most one byte more than the expected length is unpacked, so that a wrong object cannot
+        // fill the disk.
         let mut unpacked = ZstdDecoder::new(StreamReader::new(pieces)).take(self.len + 1);
         let cannot_keep = |error| cannot_keep(&self.key, &error);
         let mut writing = Unnamed::create(folder).map_err(cannot_keep)?;
@@ -127,7 +132,8 @@ impl StoredProgram {
         let mut piece = vec![0; 256 << 10];
         loop {
             let read = unpacked.read(&mut piece).await.map_err(|error| {
-                // What the storage has said says nothing of the object; what the bytes are does.
+                // An error of the storage proves nothing about the object, while bytes that cannot
+                // be unpacked prove damage.
                 let of_storage = error.get_ref().is_some_and(|inner| inner.is::<Error>());
                 let words = format!("cannot unpack the program `{}`: {error}", self.key);
                 let error = Error::new(ErrorKind::Io, words).with_retry(Retry::Later).with_source(error);
@@ -143,38 +149,40 @@ impl StoredProgram {
         writing.executable().map_err(cannot_keep)
     }
 
-    /// Whether an error says that what is stored, if anything, is not the program: whoever has it can store it again.
+    /// Whether an error says that the stored object is missing or differs from the program, so that
+    /// a client must store it again.
     #[must_use]
     pub fn is_damaged(error: &Error) -> bool {
         error.context().any(|pair| pair == DAMAGED)
     }
 }
 
-/// What marks the error of an object that is not what was stored.
+/// The context of an error about an object that differs from what was stored.
 const DAMAGED: (&str, &str) = ("program", "damaged");
 
-/// Marks the error of an object that is not what was stored, for [`StoredProgram::is_damaged`].
+/// Marks the error of an object that differs from what was stored, for [`StoredProgram::is_damaged`].
 #[must_use]
 pub fn damaged(error: Error) -> Error {
     error.with_context(DAMAGED.0, DAMAGED.1)
 }
 
-/// The disk of one machine says nothing of the next one's.
+/// The error of a disk that cannot hold the program. A retry may help, because it may reach a
+/// machine with another disk.
 fn cannot_keep(key: &str, error: &std::io::Error) -> Error {
     Error::new(ErrorKind::Io, format!("cannot keep the program `{key}` on the worker's disk: {error}"))
         .with_hint("a worker's disk must hold its programs: on AWS Lambda that is `ephemeral_storage`")
         .with_retry(Retry::Later)
 }
 
-/// A file that never has a name: whoever did not write it cannot find it, whosever folder it is in.
+/// A file without a name. Other users cannot open it, even when its folder belongs to them.
 struct Unnamed {
     file: std::fs::File,
     in_memory: bool,
 }
 
 impl Unnamed {
-    /// A file on the disk of a folder; in memory where there is none that can hold a file without a name, or one that
-    /// can be executed.
+    /// Creates the file on the disk of a folder. The file is in memory where the file system of the
+    /// folder cannot hold files without a name, or cannot execute files.
     fn create(folder: &Path) -> std::io::Result<Self> {
         let flags = OFlags::TMPFILE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
         match rustix::fs::open(folder, flags, Mode::RWXU) {
@@ -195,13 +203,14 @@ impl Unnamed {
         Ok(Self { file: file.into(), in_memory: true })
     }
 
-    /// The same file, and not whatever may have its name: nobody can write to it any more.
+    /// Reopens the same file read-only, after which it cannot be written to any more.
     fn executable(self) -> std::io::Result<std::fs::File> {
         if self.in_memory {
             let seals = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
             fcntl_add_seals(&self.file, seals)?;
         }
-        // A file that is open for writing cannot be executed; this link leads to the open file itself.
+        // A file that is open for writing cannot be executed. This link leads to the open file
+        // itself, not to a file of its name.
         let file = std::fs::File::open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))?;
         let is_same = |a: &Metadata, b: &Metadata| (a.dev(), a.ino(), a.len()) == (b.dev(), b.ino(), b.len());
         match is_same(&file.metadata()?, &self.file.metadata()?) {
@@ -211,7 +220,7 @@ impl Unnamed {
     }
 }
 
-/// Whether files of this file system can be executed at all.
+/// Whether files of this file system can be executed.
 fn may_execute(file: &OwnedFd) -> bool {
     rustix::fs::fstatvfs(file).is_ok_and(|system| !system.f_flag.contains(StatVfsMountFlags::NOEXEC))
 }
@@ -249,13 +258,13 @@ mod tests {
         }
         assert_eq!(std::fs::read_dir(cache).expect("a folder").count(), 0, "no name");
 
-        // A disk that cannot hold it is the fault of this machine alone.
+        // Another machine may have a disk that can hold the program.
         let no_folder = tempfile::NamedTempFile::new().expect("a file");
         let error = shipped.fetch(&storage, no_folder.path()).await.expect_err("it cannot be kept");
         assert!(error.to_string().contains("cannot keep the program"), "{error}");
         assert_eq!(error.retry(), Retry::Later);
 
-        // Somebody else has written there.
+        // Another program has written there.
         let other = artifact(std::fs::read("/bin/true").expect("a program"));
         let wrong = StoredProgram { key: shipped.key.clone(), ..StoredProgram::of(&other) };
         storage.delete_object("own", &shipped.key).await.expect("deleted");
@@ -269,7 +278,7 @@ mod tests {
         assert!(bomb.fetch(&storage, cache).await.is_err(), "longer than was said");
         assert_eq!(std::fs::read_dir(cache).expect("a folder").count(), 0);
 
-        // Nothing is there, or nothing that can be unpacked: it can be stored again.
+        // The object is missing, or cannot be unpacked: a client can store it again.
         for rubbish in [None, Some(""), Some("x"), Some("\u{28}\u{b5}")] {
             storage.delete_object("own", &shipped.key).await.expect("deleted");
             if let Some(rubbish) = rubbish {

@@ -1,58 +1,58 @@
-//! [`Action`] and [`ClientAction`]: what a participant wants to be done for it.
+//! [`Action`] and [`ClientAction`]: what a participant asks its driver to do.
 
 use std::time::Duration;
 
 use super::{Lane, Request};
 
-/// What a worker does next.
+/// The next step of a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// It asks the storage; the answer goes to [`BoardWorker::answered`](super::BoardWorker::answered), and comes in
-    /// any case.
+    /// Send this request to the storage, and give the answer to
+    /// [`BoardWorker::answered`](super::BoardWorker::answered), also when the request fails.
     Ask(Lane, Request),
-    /// It runs calls, each after [`BoardWorker::may_start`](super::BoardWorker::may_start); outcomes go to
-    /// [`BoardWorker::ran`](super::BoardWorker::ran).
+    /// Run these calls, each after [`BoardWorker::may_start`](super::BoardWorker::may_start), and
+    /// give the outcomes to [`BoardWorker::ran`](super::BoardWorker::ran).
     RunCalls {
-        /// The chunk.
+        /// The number of the chunk.
         chunk: u64,
-        /// The epoch it holds the chunk in.
+        /// The epoch in which the worker holds the chunk.
         epoch: u64,
-        /// The first call.
+        /// The number of the first call.
         first: u64,
-        /// The call after the last.
+        /// The number of the call after the last.
         end: u64,
     },
-    /// The outcomes of these calls are not wanted any more.
+    /// Stop the calls of this chunk: their outcomes are not needed any more.
     StopCalls {
-        /// The chunk.
+        /// The number of the chunk.
         chunk: u64,
-        /// The epoch it held the chunk in.
+        /// The epoch in which the worker held the chunk.
         epoch: u64,
     },
-    /// There is nothing to do before an answer or outcomes come, or until then.
+    /// Wait for an answer or for outcomes, at the longest until this time; `None` means without a limit.
     Wait(Option<Duration>),
-    /// It is no worker of this job any more.
+    /// The worker has left the job.
     Done(End),
 }
 
-/// Why a worker is done.
+/// Why a worker has left the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     /// Every chunk is committed.
     Finished,
-    /// It has found nothing to claim for too long.
+    /// The worker has found no chunk to claim for [`LeaseConfig::patience`](super::LeaseConfig::patience).
     Idle,
     /// The job was cancelled.
     Cancelled,
 }
 
-/// What a client does next.
+/// The next step of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientAction {
-    /// It asks the storage; the answer goes to [`BoardClient::answered`](super::BoardClient::answered), and comes in
-    /// any case.
+    /// Send this request to the storage, and give the answer to
+    /// [`BoardClient::answered`](super::BoardClient::answered), also when the request fails.
     Ask(Request),
-    /// There is nothing to do before an answer comes, or until then.
+    /// Wait for an answer, at the longest until this time; `None` means without a limit.
     Wait(Option<Duration>),
     /// Every chunk is committed.
     Done,

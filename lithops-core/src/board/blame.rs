@@ -1,18 +1,20 @@
-//! [`Findings`]: what the reports of a chunk say about calls that are done, calls that are open, and who is to blame.
+//! [`Findings`]: what the reports of a chunk say about the calls that are done, open, and lost.
 //!
-//! In the first epoch calls run side by side, and nothing can be said of who ended it. From the second on they run one
-//! by one in order, each reported before the next begins: the *frontier* of such an epoch, the first call that had no
-//! outcome when it ended, is the one that was running. A call that was the frontier of more than `losses` epochs is
-//! lost. It then counts as done, so that the frontiers of later epochs are those of its neighbours.
+//! In the first epoch the calls run side by side, and the call that ended the epoch cannot be told.
+//! From the second epoch on, calls run one by one in order, and each is reported before the next
+//! begins. The *frontier* of such an epoch, the first call without an outcome when the epoch ended,
+//! is the call that was running. A call that was the frontier of more than `losses` epochs is lost.
+//! It then counts as done, so that the frontiers of later epochs fall on its neighbours.
 //!
-//! All of it follows from the keys, so that every worker that claims the chunk comes to the same conclusion. Only epochs
-//! that somebody has claimed count: an epoch of which nothing is there blames nobody, however high the next one is.
+//! All of this follows from the keys, so that every worker that claims the chunk comes to the same
+//! conclusion. Only epochs with a claim count: an epoch without a claim counts against no call,
+//! however high the next epoch is.
 
 use std::collections::BTreeMap;
 
 use crate::tracker::Ranges;
 
-/// What the key of a report says.
+/// The content of the key of a report: its epoch, and the calls `first..end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Reported {
     pub(super) epoch: u64,
@@ -20,20 +22,20 @@ pub(super) struct Reported {
     pub(super) end: u64,
 }
 
-/// What is known of a chunk.
+/// The state of the calls of a chunk.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Findings {
-    /// Reports, each with the calls it is needed for.
+    /// Reports, each with the range of calls that is taken from it.
     pub(super) done: Vec<(Reported, (u64, u64))>,
-    /// Calls that took too many workers with them.
+    /// Calls at which too many epochs ended.
     pub(super) lost: Vec<u64>,
-    /// Calls that are to be run.
+    /// Ranges of calls that must be run.
     pub(super) open: Vec<(u64, u64)>,
 }
 
 impl Findings {
-    /// What the holder of an epoch concludes for the calls `first..end`, from the reports and the epochs that were claimed
-    /// before, in order.
+    /// What the holder of `epoch` concludes for the calls `first..end`, from the reports and from
+    /// the earlier claimed epochs, which are in order.
     pub(super) fn of(
         mut reports: Vec<Reported>,
         claimed: &[u64],
@@ -65,7 +67,7 @@ impl Findings {
         findings
     }
 
-    /// Takes from a report what no other has said before.
+    /// Takes from a report the calls that no earlier report covers.
     fn take(&mut self, report: Reported, (first, end): (u64, u64), covered: &mut Ranges) {
         for (from, to) in covered.missing(report.first.max(first), report.end.min(end)) {
             covered.insert(from, to);
@@ -93,7 +95,7 @@ mod tests {
 
     #[test]
     fn the_frontier_of_too_many_epochs_is_lost_and_its_neighbours_go_on() {
-        // Call 11 ends epochs 2, 3 and 4; then 12 is done in epoch 5, and 13 ends epochs 5 and 6.
+        // Call 11 ends epochs 2, 3 and 4; then call 12 is done in epoch 5, and call 13 ends epochs 5 and 6.
         let reports = reported(&[(2, 10, 11), (5, 12, 13)]);
         let at = |epoch| Findings::of(reports.clone(), &[1, 2, 3, 4, 5, 6, 7], (10, 20), epoch, 2);
         assert_eq!((at(4).lost, at(4).open), (vec![], vec![(11, 12), (13, 20)]));

@@ -1,4 +1,4 @@
-//! [`CommittedChunk`]: what a commit holds.
+//! [`CommittedChunk`]: the content of a commit.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,9 +10,9 @@ use crate::{
 /// All outcomes of a chunk, as they are committed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommittedChunk {
-    /// Who committed it.
+    /// The name of the worker or client that committed the chunk.
     pub author: String,
-    /// The epoch it was committed in; 0 if by a client that cancelled.
+    /// The epoch of the claim under which it was committed; 0 if a client committed the chunk as cancelled.
     pub epoch: u64,
     /// The outcomes in the order of the calls, each call once.
     pub parts: Vec<OutcomeRange>,
@@ -21,29 +21,30 @@ pub struct CommittedChunk {
 /// The outcomes of some calls.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutcomeRange {
-    /// The first call.
+    /// The number of the first call.
     pub first: u64,
-    /// The call after the last.
+    /// The number of the call after the last.
     pub end: u64,
-    /// What became of them.
+    /// The outcomes of these calls.
     pub content: Content,
 }
 
-/// What became of calls.
+/// The outcomes of a range of calls.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Content {
-    /// A report has it. It may be about more calls than the part, where reports overlap: the others do not count.
+    /// The outcomes are in a report. Where reports overlap, a report may cover more calls than the
+    /// range; the outcomes of the other calls in it do not count.
     Reported {
-        /// The first call the report is about.
+        /// The number of the first call that the report covers.
         first: u64,
-        /// The call after the last.
+        /// The number of the call after the last.
         end: u64,
         /// The report, as the worker made it.
         report: Bytes,
     },
-    /// They took too many workers with them.
+    /// Too many epochs ended at these calls: they are taken to have killed their workers.
     Lost,
-    /// The job was cancelled first.
+    /// The job was cancelled before these calls were committed.
     Cancelled,
 }
 
@@ -54,10 +55,11 @@ impl CommittedChunk {
         postcard::to_stdvec(self).expect("numbers, texts and bytes can always be encoded").into()
     }
 
-    /// Reads a commit of the calls `first..end`.
+    /// Decodes a commit of the calls `first..end`.
     ///
     /// # Errors
-    /// `Unexpected` when these are not the bytes of one, or not every call has exactly one outcome in it.
+    /// `Unexpected` when the bytes are not an encoded commit, or not every call has exactly one
+    /// outcome in it.
     pub fn decode(bytes: &[u8], first: u64, end: u64) -> Result<Self> {
         let malformed = |what: String| Error::new(ErrorKind::Unexpected, format!("malformed commit: {what}"));
         let bundle: Self = postcard::from_bytes(bytes).map_err(|error| malformed(error.to_string()))?;

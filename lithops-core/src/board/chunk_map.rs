@@ -1,17 +1,18 @@
-//! [`ChunkMap`]: what a participant knows of all chunks, and which one a worker claims next.
+//! [`ChunkMap`]: what a participant knows about all chunks, and which chunk a worker claims next.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::{Chunks, keys, keys::PAGE};
 use crate::tracker::Ranges;
 
-/// What a participant knows of all chunks. Nobody of a board takes a claim or a commit away, but others may: what a
-/// worker sees of that it forgets.
+/// What a participant knows about all chunks. No participant of a board deletes a claim or a
+/// commit, but other programs may: a worker that notices a deletion forgets the chunk.
 #[derive(Debug)]
 pub(super) struct ChunkMap {
     chunks: u64,
+    /// The chunks whose commit was seen.
     committed: Ranges,
-    /// Those that are committed or were claimed at least once.
+    /// The chunks that are committed or were claimed at least once.
     taken: Ranges,
 }
 
@@ -20,7 +21,7 @@ impl ChunkMap {
         Self { chunks: chunks.count(), committed: Ranges::default(), taken: Ranges::default() }
     }
 
-    /// How many chunks are not known to be committed.
+    /// The number of chunks that are not known to be committed.
     pub(super) fn open(&self) -> u64 {
         self.chunks - self.committed.len()
     }
@@ -29,20 +30,21 @@ impl ChunkMap {
         self.committed.contains(chunk)
     }
 
+    /// Notes that a chunk was claimed.
     pub(super) fn take(&mut self, chunk: u64) {
         if chunk < self.chunks {
             self.taken.insert(chunk, chunk + 1);
         }
     }
 
-    /// Notes that the claims of a chunk are gone.
+    /// Notes that the claims of a chunk were deleted. The chunk is free again, unless it is committed.
     pub(super) fn forget(&mut self, chunk: u64) {
         if !self.is_committed(chunk) {
             self.taken.remove(chunk, chunk.saturating_add(1));
         }
     }
 
-    /// Notes a commit. Returns whether that is news.
+    /// Notes a commit. Returns whether the commit was unknown before.
     pub(super) fn commit(&mut self, chunk: u64) -> bool {
         let news = chunk < self.chunks && !self.is_committed(chunk);
         if news {
@@ -52,35 +54,36 @@ impl ChunkMap {
         news
     }
 
-    /// A commit does not count.
+    /// Notes that the commit of a chunk does not count, so that the chunk is open again.
     pub(super) fn reopen(&mut self, chunk: u64) {
         self.committed.remove(chunk, chunk.saturating_add(1));
     }
 
-    /// Notes the commits of a listing. Returns those that are news.
+    /// Notes the commits of a listing. Returns the chunks whose commit was unknown before.
     pub(super) fn commits(&mut self, listed: &[String]) -> Vec<u64> {
         let chunks = listed.iter().filter_map(|key| keys::read_commit(key));
         chunks.filter(|chunk| self.commit(*chunk)).collect()
     }
 
-    /// The first chunk that was never claimed, from a chunk on and around.
+    /// The first chunk that was never claimed, searching from `chunk` to the end and then from 0.
     pub(super) fn free_from(&self, chunk: u64) -> Option<u64> {
         first_missing(&self.taken, chunk, self.chunks)
             .or_else(|| first_missing(&self.taken, 0, chunk.min(self.chunks)))
     }
 
-    /// The first chunk that is not committed, from a chunk on and around.
+    /// The first chunk that is not committed, searching from `chunk` to the end and then from 0.
     pub(super) fn open_from(&self, chunk: u64) -> Option<u64> {
         first_missing(&self.committed, chunk, self.chunks)
             .or_else(|| first_missing(&self.committed, 0, chunk.min(self.chunks)))
     }
 
-    /// The first chunk from `chunk` on that is not committed.
+    /// The first chunk at or after `chunk` that is not committed.
     pub(super) fn next_open(&self, chunk: u64) -> Option<u64> {
         first_missing(&self.committed, chunk, self.chunks)
     }
 
-    /// Where a worker looks for chunks after it was in another's way so many times: elsewhere than others.
+    /// The chunk at which a worker begins its search, after this number of collisions with other
+    /// workers. The place is a hash of both, so that workers that collided move apart.
     pub(super) fn place_of(&self, worker: &str, collisions: u64) -> u64 {
         let mut hasher = DefaultHasher::new();
         (worker, collisions).hash(&mut hasher);
@@ -88,7 +91,7 @@ impl ChunkMap {
     }
 }
 
-/// Page by page, so that it does not make a list of all gaps there are.
+/// Searches page by page, so that it does not build a list of all gaps.
 fn first_missing(ranges: &Ranges, first: u64, end: u64) -> Option<u64> {
     let mut from = first;
     while from < end {

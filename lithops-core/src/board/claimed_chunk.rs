@@ -1,4 +1,4 @@
-//! [`ClaimedChunk`]: a chunk in the hands of a worker.
+//! [`ClaimedChunk`]: a chunk that a worker holds.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -9,51 +9,59 @@ use super::{
 };
 use crate::{bytes::Bytes, tracker::Ranges};
 
-/// What a worker finds of a chunk that others have held before.
+/// What the storage has of a chunk that other workers held before.
 #[derive(Debug, Default)]
 pub(super) struct PriorEpochs {
-    /// The epochs it was claimed in, in order.
+    /// The epochs with a claim, in ascending order.
     pub(super) claimed: Vec<u64>,
     pub(super) reports: BTreeSet<Reported>,
-    /// Reports that are listed and cannot be had: their calls are run again.
+    /// Reports that are listed but cannot be read. Their calls are run again.
     pub(super) unreadable: BTreeSet<Reported>,
 }
 
 impl PriorEpochs {
-    /// Takes in the claims of a chunk.
+    /// Takes the claimed epochs of a chunk from a listing.
     pub(super) fn claims(listed: &[String], chunk: u64) -> Self {
         let claimed = keys::believed(listed).remove(&chunk).unwrap_or_default();
         Self { claimed: claimed.into_iter().collect(), ..Self::default() }
     }
 
-    /// Takes in the reports of a chunk.
+    /// Takes the reports of the chunk from a listing.
     pub(super) fn reports(&mut self, listed: &[String]) {
         let reports = listed.iter().filter_map(|key| keys::read_outcome(key));
         self.reports = reports.map(|(epoch, first, end)| Reported { epoch, first, end }).collect();
     }
 }
 
-/// A chunk in the hands of a worker: which of its calls are done, which are running, and what must still be told.
+/// A chunk that a worker holds: which of its calls are done and which are running, and which
+/// reports are not stored yet.
 #[derive(Debug)]
 pub(super) struct ClaimedChunk {
     pub(super) chunk: u64,
     pub(super) epoch: u64,
+    /// The first call of the chunk, and the call after its last.
     calls: (u64, u64),
+    /// The calls with an outcome.
     done: Ranges,
+    /// The outcomes for the commit, by their first call.
     parts: BTreeMap<u64, OutcomeRange>,
+    /// Reports of earlier epochs that must be read, each with the calls that are taken from it.
     unread: VecDeque<(Reported, (u64, u64))>,
+    /// Calls that must be run and were not handed out yet.
     open: VecDeque<(u64, u64)>,
+    /// Calls that were handed out and have no outcome yet.
     running: Ranges,
+    /// Reports of this epoch that are not stored yet.
     unsent: VecDeque<(u64, u64, Bytes)>,
 }
 
 impl ClaimedChunk {
-    /// A chunk that is claimed for the first time.
+    /// A chunk that this worker claimed in epoch 1.
     pub(super) fn first(chunk: u64, calls: (u64, u64)) -> Self {
         Self::with(chunk, 1, calls, Findings { open: vec![calls], ..Findings::default() })
     }
 
-    /// A chunk that others have held before, whose claims and reports are listed.
+    /// A chunk that other workers held before, with their claims and reports as listed.
     pub(super) fn of(
         (chunk, epoch): (u64, u64),
         calls: (u64, u64),
@@ -81,18 +89,18 @@ impl ClaimedChunk {
         hold
     }
 
-    /// The next report of another epoch, as its key says it.
+    /// The next report of another epoch that must be read, as its key gives it.
     pub(super) fn next_unread(&self) -> Option<Reported> {
         self.unread.front().map(|(reported, _)| *reported)
     }
 
-    /// The next report of another epoch that is to be read.
+    /// The request for the next report of another epoch that must be read.
     pub(super) fn unread(&self) -> Option<Request> {
         let (Reported { epoch, first, end }, _) = self.unread.front()?;
         Some(Request::Get { key: keys::outcome(self.chunk, *epoch, *first, *end) })
     }
 
-    /// Takes in the report that was to be read.
+    /// Takes in the report that was requested with [`unread`](Self::unread).
     pub(super) fn read(&mut self, report: &Bytes) {
         let Some((reported, _)) = self.unread.front().copied() else { return };
         while let Some((_, (first, end))) = self.unread.pop_front_if(|(next, _)| *next == reported) {
@@ -101,8 +109,9 @@ impl ClaimedChunk {
         }
     }
 
-    /// The next calls to run. In the first epoch they are all the calls there are; later it is one, and only when the
-    /// outcome of the one before is stored, so that it is known who was running when an epoch ends.
+    /// The next calls to run. In the first epoch all open calls are returned at once. In later
+    /// epochs one call is returned, and only after the outcome of the call before is stored, so
+    /// that the keys tell which call was running when an epoch ends.
     pub(super) fn next_run(&mut self) -> Option<(u64, u64)> {
         let in_order = self.epoch > 1;
         if in_order && !(self.running.is_empty() && self.unsent.is_empty()) {
@@ -117,12 +126,12 @@ impl ClaimedChunk {
         Some((first, cut))
     }
 
-    /// Whether calls were handed out whose outcomes are not there.
+    /// Whether calls were handed out whose outcomes have not come yet.
     pub(super) fn is_running(&self) -> bool {
         !self.running.is_empty()
     }
 
-    /// Takes in the outcomes of calls.
+    /// Takes in the report of the calls `first..end`. A report without a new outcome is dropped.
     pub(super) fn ran(&mut self, first: u64, end: u64, report: &Bytes) {
         let news = self.done.missing(first.max(self.calls.0), end.min(self.calls.1));
         if news.is_empty() {
@@ -135,14 +144,14 @@ impl ClaimedChunk {
         self.unsent.push_back((first, end, report.clone()));
     }
 
-    /// The next report to store.
+    /// The request that stores the next report.
     pub(super) fn unsent(&self) -> Option<Request> {
         let (first, end, report) = self.unsent.front()?;
         let key = keys::outcome(self.chunk, self.epoch, *first, *end);
         Some(Request::Put { key, bytes: report.clone(), if_absent: true })
     }
 
-    /// The report is stored.
+    /// Notes that the report of [`unsent`](Self::unsent) is stored.
     pub(super) fn sent(&mut self) {
         self.unsent.pop_front();
     }
@@ -152,7 +161,7 @@ impl ClaimedChunk {
         self.done.len() == self.calls.1 - self.calls.0
     }
 
-    /// The commit of the chunk.
+    /// The request that commits the chunk, with the name of the worker that holds it.
     pub(super) fn commit(&self, author: &str) -> Request {
         let parts = self.parts.values().cloned().collect();
         let bundle = CommittedChunk { author: author.to_owned(), epoch: self.epoch, parts };

@@ -1,4 +1,4 @@
-//! [`BoardClient`]: the side of a board that wants the job done.
+//! [`BoardClient`]: the client's side of a board.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -11,11 +11,12 @@ use super::{
 };
 use crate::bytes::Bytes;
 
-/// Those that are gone may only have been asleep, but most were not: they are looked at every so many counts.
+/// Beats of workers that count as gone are read only in every eighth count. Most of those workers
+/// are dead, but one may only have been suspended.
 const GONE_READ_EVERY: u64 = 8;
 
-/// So many workers that others have started are looked after at most: anybody who can write to the storage can make
-/// beats.
+/// The most workers of other clients that are observed. Any program that can write to the storage
+/// can add beats, so that their number needs a limit.
 const MOST_OTHERS: usize = 10_000;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,31 +31,38 @@ enum State {
     Done,
 }
 
-/// The side of a board that wants the job done: it sees commits, says how many workers are needed, and cancels. All it
-/// knows is on the board, so that another can take its place at any time, or stand beside it. The states are drawn in
-/// the [module's documentation](super).
+/// The client's side of a board: it notices commits, says how many workers are needed, and cancels
+/// the job. All its state is on the board, so that another client can take its place at any time,
+/// or work beside it. The states are drawn in the [module's documentation](super).
 #[derive(Debug)]
 pub struct BoardClient {
     name: String,
     chunks: Chunks,
     lease_config: LeaseConfig,
     max_workers: u64,
+    /// Which chunks are committed.
     known: ChunkMap,
+    /// Committed chunks that the caller has not taken yet.
     news: VecDeque<u64>,
+    /// The beats of all known workers, by the worker's name.
     observers: BTreeMap<String, BeatObserver>,
+    /// The workers whose beats are still to be read in this count.
     unread: VecDeque<String>,
     pending: PendingRequest,
     state: State,
     cancel_wanted: bool,
     is_cancelled: bool,
+    /// When the workers are counted next.
     next_count: Duration,
+    /// How often the workers were counted.
     counts: u64,
-    /// Whether it has once looked at everything: before, it cannot say what is needed.
+    /// Whether the client has once read all commits and beats. Before, it cannot say how many
+    /// workers are needed.
     has_surveyed: bool,
 }
 
 impl BoardClient {
-    /// A client with a name for what it commits itself.
+    /// A client whose own commits carry `name`.
     #[must_use]
     pub fn new(name: &str, chunks: Chunks, lease_config: LeaseConfig, max_workers: u64) -> Self {
         Self {
@@ -76,7 +84,8 @@ impl BoardClient {
         }
     }
 
-    /// What to do next. To be asked again at once, until it says to wait.
+    /// The next step. To be called again at once, until it returns [`ClientAction::Wait`] or
+    /// [`ClientAction::Done`].
     pub fn poll(&mut self, now: Duration) -> ClientAction {
         if let State::Resting(until) = self.state {
             if self.cancel_wanted && !self.is_cancelled {
@@ -97,7 +106,7 @@ impl BoardClient {
         ClientAction::Wait(self.pending.due().or(rest))
     }
 
-    /// Takes in the answer of the storage.
+    /// Takes in the answer of the storage to the last request.
     pub fn answered(&mut self, answer: BoardAnswer, now: Duration) {
         let Some((answer, asked)) = self.pending.answered(answer, now) else { return };
         match (self.state.clone(), answer) {
@@ -114,7 +123,8 @@ impl BoardClient {
                 self.survey((page + 1) * keys::PAGE, now);
             }
             (State::Closing { chunk }, _) => {
-                // If it was not this client's commit, then another's was before.
+                // If this client's put was not the first, then another commit of the chunk exists:
+                // it is committed in both cases.
                 if self.known.commit(chunk) {
                     self.news.push_back(chunk);
                 }
@@ -145,7 +155,7 @@ impl BoardClient {
         }
     }
 
-    /// What was committed of a chunk cannot be read, and does not count: the chunk is open again.
+    /// Notes that the commit of a chunk cannot be read and does not count, so that the chunk is open again.
     pub fn reopened(&mut self, chunk: u64, now: Duration) {
         self.known.reopen(chunk);
         if self.state == State::Done {
@@ -153,17 +163,20 @@ impl BoardClient {
         }
     }
 
-    /// A chunk that was seen to be committed, each once, unless it was [reopened](Self::reopened).
+    /// The next chunk that was found committed. Each chunk comes once, unless it was
+    /// [reopened](Self::reopened).
     pub fn take_committed(&mut self) -> Option<u64> {
         self.news.pop_front()
     }
 
-    /// Notes that a worker of this name was started: it counts as one that lives until its start takes too long.
+    /// Notes that a worker of this name was started. It counts as alive until its start takes
+    /// longer than [`LeaseConfig::start`].
     pub fn started(&mut self, worker: &str, now: Duration) {
         self.observers.entry(worker.to_owned()).or_insert_with(|| BeatObserver::new(now));
     }
 
-    /// How many workers are to be started: as many as there are open chunks, and as may live, less those that do.
+    /// How many workers must be started: the number of open chunks, at most `max_workers`, less the
+    /// workers that live.
     #[must_use]
     pub fn needed(&self) -> u64 {
         if !self.has_surveyed || self.is_cancelled || self.cancel_wanted {
@@ -173,18 +186,18 @@ impl BoardClient {
         self.known.open().min(self.max_workers).saturating_sub(live)
     }
 
-    /// How many chunks are not known to be committed.
+    /// The number of chunks that are not known to be committed.
     #[must_use]
     pub fn open(&self) -> u64 {
         self.known.open()
     }
 
-    /// Cancels the job: what is not committed by then is committed as cancelled.
+    /// Cancels the job: chunks that are not committed by then are committed as cancelled.
     pub fn cancel(&mut self) {
         self.cancel_wanted = true;
     }
 
-    /// Whether it, or another client, has cancelled the job.
+    /// Whether this client, or another one, has cancelled the job.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.is_cancelled
@@ -205,7 +218,7 @@ impl BoardClient {
         self.go(State::Asking, Request::Get { key: keys::CANCEL.to_owned() });
     }
 
-    /// Looks at the next page that has open chunks.
+    /// Requests the commits of the next page that has open chunks.
     fn survey(&mut self, from: u64, now: Duration) {
         if let Some(chunk) = self.known.next_open(from) {
             let page = chunk / keys::PAGE;
@@ -234,7 +247,7 @@ impl BoardClient {
         self.go(State::Closing { chunk }, Request::Put { key: keys::commit(chunk), bytes, if_absent: true });
     }
 
-    /// Reads the next beat.
+    /// Requests the next beat, or rests when all beats are read.
     fn feel(&mut self, now: Duration) {
         if let Some(worker) = self.unread.pop_front() {
             let key = keys::beat(&worker);

@@ -1,90 +1,102 @@
-//! What passes between a participant and the storage: [`Request`], [`BoardAnswer`], and one of them at a time.
+//! The messages between a participant and the storage, [`Request`] and [`BoardAnswer`], and the one
+//! request in flight.
 
 use std::time::Duration;
 
 use crate::bytes::Bytes;
 
-/// An operation of the storage.
+/// An operation of the storage. Keys are relative to the job's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
     /// Store an object.
     Put {
-        /// Its key.
+        /// The key of the object.
         key: String,
-        /// Its content.
+        /// The content of the object.
         bytes: Bytes,
-        /// Whether an object that exists stays as it is.
+        /// Whether the put must leave an existing object as it is.
         if_absent: bool,
     },
     /// Read an object.
     Get {
-        /// Its key.
+        /// The key of the object.
         key: String,
     },
     /// List the keys that start with a prefix.
     List {
-        /// The prefix.
+        /// The prefix of the keys, of any length.
         prefix: String,
     },
 }
 
-/// What came of an operation.
+/// The result of a [`Request`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BoardAnswer {
     /// The object is stored.
     Stored,
-    /// There is such an object already. It may be this participant's own, of a try that seemed to have failed.
+    /// An object of this key exists already. A try of this participant that seemed to fail may have
+    /// stored it.
     Exists,
-    /// The object.
+    /// The content of the object.
     Found(Bytes),
-    /// There is no such object.
+    /// No object has this key.
     Absent,
-    /// The keys.
+    /// The keys that start with the prefix.
     Listed(Vec<String>),
-    /// Nobody knows whether it happened, or whether it is still going to.
+    /// The operation failed. It may have happened, and may still happen later.
     Failed,
 }
 
-/// Which of a participant's two lines of operations; each has at most one under way.
+/// One of the two lanes of a participant. Each lane has at most one operation in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
-    /// The worker's beat, and its looks at what became of its claim. Calls and other operations do not hold it up.
+    /// The worker's heartbeat and the checks of its claim. Calls and the operations of the other
+    /// lane do not delay this lane.
     Beat,
-    /// Everything else.
+    /// All other operations.
     Board,
 }
 
+/// The pause before a failed operation is repeated, doubled with each failure. It is short, because
+/// most failures are brief.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest such pause. It must stay well below the lease, which goes on while a beat is repeated.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// One line of operations: asks until it knows. An operation that failed is tried again as it was, byte for byte, so
-/// that it makes no difference whether the first try happened.
+/// One lane of operations. A failed operation is repeated byte for byte, so that it makes no
+/// difference whether the first try happened.
 #[derive(Debug, Default)]
 pub(super) struct PendingRequest {
+    /// The request whose answer is wanted.
     wanted: Option<Request>,
+    /// The request in flight, which may no longer be the wanted one.
     under_way: Option<Request>,
+    /// When the request in flight was sent.
     asked: Duration,
+    /// When a failed request may be sent again.
     not_before: Duration,
+    /// How often the wanted request has failed.
     failures: u32,
 }
 
 impl PendingRequest {
-    /// Sets what is to be asked next, instead of what was. An answer that is still to come is not waited for, but
-    /// nothing is asked before it is there.
+    /// Sets the next request, instead of the one before. The answer of a request in flight is
+    /// ignored when it comes, but the new request is not sent before.
     pub(super) fn ask(&mut self, request: Request) {
         (self.wanted, self.failures, self.not_before) = (Some(request), 0, Duration::ZERO);
     }
 
-    /// Wants nothing any more.
+    /// Drops the request that is wanted, so that its answer is ignored.
     pub(super) fn forget(&mut self) {
         self.wanted = None;
     }
 
+    /// Whether no request is wanted.
     pub(super) fn is_idle(&self) -> bool {
         self.wanted.is_none()
     }
 
-    /// What to send now.
+    /// The request to send now; `None` while one is in flight, or before the pause after a failure is over.
     pub(super) fn send(&mut self, now: Duration) -> Option<Request> {
         if self.under_way.is_some() || now < self.not_before {
             return None;
@@ -94,12 +106,14 @@ impl PendingRequest {
         self.under_way.clone()
     }
 
-    /// When there will be something to send, unless an answer comes first.
+    /// When there is a request to send, unless an answer comes first; `None` if none is wanted, or
+    /// one is in flight.
     pub(super) fn due(&self) -> Option<Duration> {
         (self.wanted.is_some() && self.under_way.is_none()).then_some(self.not_before)
     }
 
-    /// Takes an answer in. Returns it with the time it was asked at, if it is wanted and says something.
+    /// Takes in an answer. Returns the answer with the time of its request, if the request is still
+    /// wanted and succeeded.
     pub(super) fn answered(&mut self, answer: BoardAnswer, now: Duration) -> Option<(BoardAnswer, Duration)> {
         let request = self.under_way.take()?;
         if self.wanted.as_ref() != Some(&request) {

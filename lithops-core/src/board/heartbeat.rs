@@ -1,16 +1,18 @@
-//! [`Heartbeat`]: a worker's beat, and its regular looks at what became of its claim and its job.
+//! [`Heartbeat`]: writes the beat of a worker, and regularly checks its claim and the cancellation
+//! of the job.
 
 use std::time::Duration;
 
 use super::{BoardAnswer, Request, exchange::PendingRequest, keys};
 use crate::bytes::Bytes;
 
-/// What a beat has brought to light.
+/// The result of one answer on the heartbeat's lane.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum HeartbeatResult {
-    /// Nothing yet.
+    /// The worker need not do anything.
     Nothing,
-    /// The claims of the chunk that it held, in the epoch that it held it in, when they were asked for.
+    /// The listed claims of a chunk, after the chunk and the epoch that the worker held when it
+    /// sent the request.
     Claims((u64, u64), Vec<String>),
     /// The job was cancelled.
     Cancelled,
@@ -24,15 +26,19 @@ enum Step {
     LookingForCancel,
 }
 
-/// Beats, looks at the claims of the chunk it holds, looks whether the job was cancelled, rests.
+/// The cycle of a heartbeat: write the beat, list the claims of the held chunk, read `cancel`, rest.
 #[derive(Debug)]
 pub(super) struct Heartbeat {
     key: String,
+    /// The pause between two beats.
     pause: Duration,
     pending: PendingRequest,
     step: Step,
+    /// The content of the last beat, a count.
     beats: u64,
+    /// When the next beat is due.
     next: Duration,
+    /// Whether the first beat is stored.
     has_begun: bool,
 }
 
@@ -49,12 +55,13 @@ impl Heartbeat {
         }
     }
 
-    /// Whether others can see that it lives. It claims nothing before.
+    /// Whether the first beat is stored. The worker claims nothing before, since other workers
+    /// would see no beat of it.
     pub(super) fn has_begun(&self) -> bool {
         self.has_begun
     }
 
-    /// What to send now; in a hurry it does not rest.
+    /// The request to send now, if any. With `hurry` the next beat does not wait for the pause to end.
     pub(super) fn send(&mut self, now: Duration, hurry: bool) -> Option<Request> {
         if self.step == Step::Resting && (hurry || now >= self.next) {
             self.beats += 1;
@@ -65,12 +72,12 @@ impl Heartbeat {
         self.pending.send(now)
     }
 
-    /// When there will be something to send, unless an answer comes first.
+    /// When there is a request to send, unless an answer comes first; `None` while an answer is awaited.
     pub(super) fn due(&self) -> Option<Duration> {
         if self.step == Step::Resting { Some(self.next) } else { self.pending.due() }
     }
 
-    /// Takes an answer in; `held` is the chunk the worker holds, and the epoch.
+    /// Takes in an answer; `held` is the chunk that the worker holds, and its epoch.
     pub(super) fn answered(
         &mut self,
         answer: BoardAnswer,

@@ -1,101 +1,104 @@
 //! The keys of a board, relative to the job's folder.
 //!
-//! Numbers have twelve digits, so that the order of a listing is the order of the numbers, and so that the chunks of a
-//! [`PAGE`] share a prefix: it is listed as one.
-
+//! Numbers have twelve digits, so that keys sort in the order of the numbers and the chunks of a
+//! [`PAGE`] share one prefix, which one request can list.
 //!
-//! Keys may come from any hand: what is not written exactly as it is written here is no key of a board, and is passed
-//! over.
+//! Any program may write keys into the folder. A key that does not have exactly the form defined
+//! here is not a key of the board and is ignored.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How many chunks are looked at with one listing: as many keys as storages give in one answer.
+/// How many chunks one listing covers. Storages return at most 1000 keys per answer, so that a page
+/// is one request.
 pub const PAGE: u64 = 1000;
 
-/// No claim of a later epoch is believed by itself: with the shortest leases a chunk comes to it after weeks.
+/// The highest epoch that is accepted without its predecessor: even with the shortest leases a chunk reaches
+/// it only after weeks. A claim of a higher epoch is more likely written by another program.
 pub const LAST_EPOCH: u64 = 1_000_000;
 
-/// No worker has a longer name.
+/// The longest permitted name of a worker, in bytes. The name becomes a part of keys.
 const LONGEST_NAME: usize = 200;
 
-/// The key that exists when the job was cancelled.
+/// The key that exists once the job is cancelled.
 pub const CANCEL: &str = "cancel";
 
-/// The folder of the commits.
+/// The prefix of all commits.
 pub const COMMITS: &str = "commit/";
 
-/// The folder of the beats.
+/// The prefix of all beats.
 pub const BEATS: &str = "beat/";
 
-/// The key of a worker's beat.
+/// The key of the beat of a worker.
 #[must_use]
 pub fn beat(worker: &str) -> String {
     format!("{BEATS}{worker}")
 }
 
-/// The key of a claim.
+/// The key of the claim of a chunk in an epoch.
 #[must_use]
 pub fn claim(chunk: u64, epoch: u64) -> String {
     format!("claims/{chunk:012}/{epoch:012}")
 }
 
-/// The prefix of a chunk's claims.
+/// The prefix of all claims of a chunk.
 #[must_use]
 pub fn claims(chunk: u64) -> String {
     format!("claims/{chunk:012}/")
 }
 
-/// The prefix of the claims of a page of chunks.
+/// The prefix of all claims of a page of chunks. `page` is the chunk number divided by [`PAGE`].
 #[must_use]
 pub fn claims_of_page(page: u64) -> String {
     format!("claims/{page:09}")
 }
 
-/// The key of a report of the calls `first..end`.
+/// The key of the report that a holder of `epoch` stores for the calls `first..end`.
 #[must_use]
 pub fn outcome(chunk: u64, epoch: u64, first: u64, end: u64) -> String {
     format!("outcomes/{chunk:012}/{epoch:012}/{first:012}-{end:012}")
 }
 
-/// The prefix of the reports of a chunk.
+/// The prefix of all reports of a chunk, of every epoch.
 #[must_use]
 pub fn outcomes(chunk: u64) -> String {
     format!("outcomes/{chunk:012}/")
 }
 
-/// The key of a chunk's commit.
+/// The key of the commit of a chunk.
 #[must_use]
 pub fn commit(chunk: u64) -> String {
     format!("{COMMITS}{chunk:012}")
 }
 
-/// The prefix of the commits of a page of chunks.
+/// The prefix of all commits of a page of chunks. `page` is the chunk number divided by [`PAGE`].
 #[must_use]
 pub fn commits_of_page(page: u64) -> String {
     format!("{COMMITS}{page:09}")
 }
 
-/// Whether a worker may have this name: it is a part of keys, and short.
+/// Whether this text is a permitted name of a worker: at most 200 letters, digits and `-_.:@+=~`,
+/// because the name is one segment of a key.
 #[must_use]
 pub fn is_worker(name: &str) -> bool {
     let fits = |letter: u8| letter.is_ascii_alphanumeric() || b"-_.:@+=~".contains(&letter);
     (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(fits) && !matches!(name, "." | "..")
 }
 
-/// The worker of a beat's key.
+/// The name of the worker in the key of a beat; `None` if the key is not one.
 #[must_use]
 pub fn worker_of_beat(key: &str) -> Option<&str> {
     key.strip_prefix(BEATS).filter(|name| is_worker(name))
 }
 
-/// Chunk and epoch of a claim's key.
+/// The chunk and the epoch in the key of a claim; `None` if the key is not one, or its epoch is
+/// above [`LAST_EPOCH`].
 #[must_use]
 pub fn read_claim(key: &str) -> Option<(u64, u64)> {
     read_any_claim(key).filter(|(_, epoch)| *epoch <= LAST_EPOCH)
 }
 
-/// The epochs of listed claims that are believed, by chunk and in order: those up to [`LAST_EPOCH`], and one behind it
-/// when the epoch before it is believed.
+/// The accepted epochs of listed claims, by chunk and in order: those up to [`LAST_EPOCH`], and a
+/// higher one only if the epoch before it is accepted.
 #[must_use]
 pub fn believed(listed: &[String]) -> BTreeMap<u64, BTreeSet<u64>> {
     let mut claims: Vec<(u64, u64)> = listed.iter().filter_map(|key| read_any_claim(key)).collect();
@@ -110,12 +113,14 @@ pub fn believed(listed: &[String]) -> BTreeMap<u64, BTreeSet<u64>> {
     believed
 }
 
+/// The chunk and the epoch in the key of a claim, also above [`LAST_EPOCH`].
 fn read_any_claim(key: &str) -> Option<(u64, u64)> {
     let (chunk, epoch) = key.strip_prefix("claims/")?.split_once('/')?;
     Some((number(chunk)?, number(epoch).filter(|epoch| *epoch > 0)?))
 }
 
-/// Epoch, first call and the call after the last of a report's key.
+/// The epoch, the first call, and the call after the last in the key of a report; `None` if the key
+/// is not one.
 #[must_use]
 pub fn read_outcome(key: &str) -> Option<(u64, u64, u64)> {
     let mut parts = key.strip_prefix("outcomes/")?.splitn(3, '/').skip(1);
@@ -125,13 +130,13 @@ pub fn read_outcome(key: &str) -> Option<(u64, u64, u64)> {
     (first < end).then_some((epoch, first, end))
 }
 
-/// The chunk of a commit's key.
+/// The chunk in the key of a commit; `None` if the key is not one.
 #[must_use]
 pub fn read_commit(key: &str) -> Option<u64> {
     number(key.strip_prefix(COMMITS)?)
 }
 
-/// A number as it is written here, and no other way.
+/// Reads exactly twelve digits. Shorter numbers and signs are refused, so that one number has one key only.
 fn number(text: &str) -> Option<u64> {
     let plain = text.len() == 12 && text.bytes().all(|digit| digit.is_ascii_digit());
     plain.then(|| text.parse().ok()).flatten()

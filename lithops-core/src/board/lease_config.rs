@@ -1,28 +1,29 @@
-//! [`LeaseConfig`] and [`Chunks`]: what all participants of a board agree on.
+//! [`LeaseConfig`] and [`Chunks`]: the settings that all participants of a board share.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What all participants agree on.
+/// The lease and its related times. All participants of a board must use the same values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseConfig {
-    /// How long a beat must stand still until its worker is given up, on the observer's own clock.
+    /// How long a beat must stay unchanged, on the observer's own clock, before its worker counts as gone.
     pub lease: Duration,
-    /// The pause between two beats, and between two looks at those of others; a quarter of the lease.
+    /// The pause between two heartbeats, and between two readings of the beats of others. A quarter
+    /// of the lease by default.
     pub beat: Duration,
-    /// The pause between two looks of a client for commits.
+    /// The pause between two looks of a client for new commits.
     pub look: Duration,
-    /// How long a worker that was started may take to its first beat.
+    /// How long a worker that was started may take until its first heartbeat.
     pub start: Duration,
-    /// How long a worker stays that finds nothing to claim; the client starts others when they are needed.
+    /// How long a worker without a chunk to claim stays. The client starts new workers when they are needed.
     pub patience: Duration,
-    /// How many epochs may be lost at a call before it is committed as lost.
+    /// How many epochs may end at a call: if more epochs end at it, the call is committed as lost.
     pub losses: u32,
 }
 
 impl LeaseConfig {
-    /// The usual terms with another lease.
+    /// The default settings with another lease, and a quarter of that lease as the heartbeat interval.
     #[must_use]
     pub fn with_lease(lease: Duration) -> Self {
         Self { lease, beat: lease / 4, ..Self::default() }
@@ -42,7 +43,7 @@ impl Default for LeaseConfig {
     }
 }
 
-/// The calls of a job, cut into chunks.
+/// How the calls of a job are divided into chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chunks {
     calls: u64,
@@ -50,13 +51,13 @@ pub struct Chunks {
 }
 
 impl Chunks {
-    /// So many calls, so many to a chunk; the last chunk may have fewer.
+    /// `calls` calls in chunks of `chunksize` calls (at least 1). The last chunk may have fewer.
     #[must_use]
     pub fn new(calls: u64, chunksize: u64) -> Self {
         Self { calls, chunksize: chunksize.max(1) }
     }
 
-    /// How many chunks.
+    /// The number of chunks of the job.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.calls.div_ceil(self.chunksize)

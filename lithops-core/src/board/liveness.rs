@@ -1,28 +1,33 @@
-//! [`BeatObserver`]: whether a worker's beat still moves.
+//! [`BeatObserver`]: tells whether the beat of a worker still changes.
 
 use std::time::Duration;
 
 use crate::bytes::Bytes;
 
-/// A worker's beat as one observer sees it.
+/// The beat of a worker, as one observer sees it.
 ///
-/// Nothing is read from the beat but whether it is another than before. It counts as still from the moment its first
-/// reading has *come* to the moment the last one was *asked* for: a slow storage makes the time shorter, never longer.
-/// Time that passes without a reading proves nothing, so that an observer who was asleep gives nobody up.
+/// The observer only compares a beat with the one before. A beat counts as unchanged from the
+/// moment its first reading *arrived* to the moment the last reading was *requested*. A slow
+/// storage makes this time shorter, never longer. Time without a reading proves nothing, so that an
+/// observer that was suspended does not give up a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BeatObserver {
+    /// The last beat; `None` before the first one.
     last: Option<Bytes>,
+    /// When that beat was first read.
     since: Duration,
+    /// Whether the beat has not changed for the lease.
     gone: bool,
 }
 
 impl BeatObserver {
-    /// A worker that is presumed to live.
+    /// An observer of a worker that is assumed to live. The lease runs from `now`.
     pub(super) fn new(now: Duration) -> Self {
         Self { last: None, since: now, gone: false }
     }
 
-    /// Takes a reading in. Returns whether the beat has moved; a beat that is seen for the first time has not.
+    /// Takes in one reading, `None` if the key is absent. Returns whether the beat has changed; the
+    /// first beat is no change.
     pub(super) fn read(
         &mut self,
         beat: Option<Bytes>,
@@ -40,12 +45,12 @@ impl BeatObserver {
         moved
     }
 
-    /// Whether it has beaten at all.
+    /// Whether a beat was seen in the last reading that changed.
     pub(super) fn has_begun(&self) -> bool {
         self.last.is_some()
     }
 
-    /// Whether its lease has expired.
+    /// Whether the lease of the worker has expired.
     pub(super) fn is_gone(&self) -> bool {
         self.gone
     }
@@ -64,7 +69,7 @@ mod tests {
             !observer.read(beat(1), Duration::ZERO, second, lease),
             "it may be the beat of a dead worker"
         );
-        // Asked for too early, although it came late.
+        // This reading arrived late, but was requested before the lease was over.
         assert!(!observer.read(beat(1), lease, lease * 3, lease));
         assert!(!observer.is_gone());
         observer.read(beat(1), lease + second, lease + second, lease);

@@ -1,25 +1,25 @@
-//! The board: how a fleet of workers that nobody feeds shares the chunks of a job, over an object store alone.
+//! The board: how workers without a coordinator share the chunks of a job through an object store alone.
 //!
-//! Everything is sans-io: [`BoardWorker`] and [`BoardClient`] say what to ask the storage, are told what it answers and
-//! what time it is, and never wait themselves. Of the storage they use put-if-absent, get and list, and an overwriting
-//! put for beats; no time that a storage or another machine has written is ever read.
-//!
+//! All types here are sans-io. [`BoardWorker`] and [`BoardClient`] return the storage request to
+//! send, and are given the answer and the current time; they never wait themselves. They need
+//! put-if-absent, get and list from the storage, and an overwriting put for heartbeats. No
+//! timestamp of the storage or of another machine is ever read.
 //! ```text
-//! claims/<chunk>/<epoch>                 put-if-absent: the name of the worker that holds the chunk in this epoch
-//! beat/<worker>                          overwritten with a count while the worker lives
-//! outcomes/<chunk>/<epoch>/<first>-<end> a report of some calls, so that the next holder need not run them again
+//! claims/<chunk>/<epoch>                 put-if-absent: the worker that holds the chunk in this epoch
+//! beat/<worker>                          overwritten with a new count at each heartbeat of the worker
+//! outcomes/<chunk>/<epoch>/<first>-<end> a report of some calls, which the next holder need not run
 //! commit/<chunk>                         put-if-absent: the outcomes of all calls of the chunk
-//! cancel                                 exists when the job was cancelled
+//! cancel                                 exists once the job is cancelled
 //! ```
 //!
 //! # A worker
 //!
 //! ```text
-//!              a chunk nobody            stored, or            all calls        stored, or
-//!              has claimed               it is its own         have outcomes    it exists
+//!              a chunk without           stored, or            all calls        stored, or
+//!              a claim                   already its own       have outcomes    it exists
 //!   Looking ------------------> Claiming --------------> Running --------> Committing ---> Looking
 //!    |  ^  ^                     |    ^  \                ^  |
-//!    |  |  | another has claimed |    |   \ epoch > 1     |  | claimed at a higher epoch, or its claim is gone
+//!    |  |  | another has claimed |    |   \ epoch > 1     |  | claimed at a higher epoch, or claim deleted
 //!    |  |  +---------------------+    |    v              |  +--> Looking
 //!    |  |        (epoch 1)       |    |  Reading ---------+
 //!    |  |                        |    |    | claimed at a higher epoch
@@ -31,25 +31,31 @@
 //!   any state ----------------------> Done: the job was cancelled
 //! ```
 //!
-//! Beside that, on a lane of its own, its heart: beats, looks at the claims of the chunk it holds, looks for `cancel`,
-//! rests.
+//! Beside these states the worker has a heartbeat on a lane of its own: it writes the beat, lists
+//! the claims of the chunk it holds, reads `cancel`, and rests.
 //!
-//! - **A commit is the outcomes themselves**, not the name of an epoch whose outcomes count: who wins the one put has
-//!   committed, who loses drops what it has, and a reader has nothing to look up and nothing that could be missing.
-//! - **Leases.** A claim is another's to take when its holder's beat stands still for the lease on the observer's own
-//!   clock. Two may then run the same calls, if the holder was only asleep; it finds out when it next beats or, after a
-//!   sleep it can tell, before it starts another call, and at the latest when its commit is too late.
-//! - **What is there may go, and what comes may be anybody's.** Nothing is computed from a number that is only written
-//!   somewhere: epochs that nobody has claimed blame nobody, and keys, names and epochs that no board writes are passed
-//!   over. A worker whose claim is gone gives the chunk up, a chunk without claims is free again, a beat is written anew,
-//!   and a report that is listed and cannot be had is done without.
-//! - **An operation that failed may have happened**, and may even happen later. It is repeated byte for byte until it
-//!   is known. A claim that exists is read: it may be one's own. A report or a commit that exists is there, whoever
-//!   wrote it.
-//! - **Who is to blame.** From epoch 2 on calls run one by one, each outcome stored before the next begins; the call an
-//!   epoch ended at is known from the keys alone. See `blame.rs`.
-//! - **Cost.** A worker tries a free chunk without looking, from a place that its name decides, and looks at a page of
-//!   a thousand chunks only when another was there first. A chunk that goes well costs two puts.
+//! - **A commit holds the outcomes themselves**, not the name of an epoch whose outcomes count. The
+//!   worker whose put succeeds has committed, a worker whose put comes second drops its outcomes,
+//!   and a reader needs no second object that could be missing.
+//! - **Leases.** A worker may take over a claim when the holder's beat has not changed for one
+//!   lease on the observer's own clock. If the holder was only suspended, two workers may run the
+//!   same calls. The holder finds out at its next heartbeat, or before it starts another call if it
+//!   notices the suspension, and at the latest when its commit comes second.
+//! - **Other programs may delete and add keys.** Nothing is computed from a number that is only
+//!   written in a key: an epoch without a claim counts against no call, and keys, names and epochs
+//!   that no board writes are ignored. A worker whose claim is gone gives the chunk up, a chunk
+//!   without claims is free again, a missing beat is written again, and a report that is listed but
+//!   cannot be read is treated as missing.
+//! - **A failed operation may have happened**, and may even happen later. It is repeated byte for
+//!   byte until its result is known. When a claim already exists, it is read, because it may be the
+//!   worker's own. When a report or a commit already exists, the operation has succeeded, no matter
+//!   which worker wrote it.
+//! - **Which call is to blame.** From epoch 2 on, calls run one by one, and each outcome is stored
+//!   before the next call begins. The call at which an epoch ended follows from the keys alone. See
+//!   `blame.rs`.
+//! - **Cost.** A worker claims a chunk without listing first, starting at a place that is derived
+//!   from its name. It lists a page of a thousand chunks only when another worker was first. A
+//!   chunk that runs without failures costs two puts.
 //!
 //! # A client
 //!
@@ -62,8 +68,8 @@
 //!   Cancelling (then Asking)
 //! ```
 //!
-//! Whoever cancels, and every client that sees it, commits the open chunks as cancelled. Workers stop when they see it;
-//! a commit that is faster than the client's stands.
+//! The client that cancels, and every client that sees the cancellation, commits the open chunks as
+//! cancelled. Workers stop when they see it. A worker's commit that comes before the client's stays valid.
 
 pub mod keys;
 

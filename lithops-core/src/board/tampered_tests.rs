@@ -1,4 +1,4 @@
-//! Workers and a client on a board that somebody else takes things from, and puts things on.
+//! Workers and a client on a board on which another program deletes and adds keys.
 
 use super::{
     keys,
@@ -12,7 +12,7 @@ fn a_claim_that_vanishes_lets_its_chunk_go_and_it_is_claimed_anew() {
         let mut board = Board::new(24, 8, workers, &[]);
         board.until_run(2);
         assert!(board.vanish("claims/") > 0);
-        // Longer than its holder may begin calls without having looked.
+        // Longer than the holder may begin calls without a check of its claim.
         board.now += board.lease_config.lease;
         board.finish_with_repeats();
     }
@@ -53,7 +53,7 @@ fn reports_that_vanish_or_that_nobody_wrote_are_done_without() {
         board.step_worker(0, 1, Luck::Well);
     }
     board.workers[0].alive = false;
-    // Listed, and never found.
+    // These reports are listed but cannot be read.
     board.hidden.extend(board.store.keys().filter(|key| key.starts_with("outcomes/")).cloned());
     for key in [keys::outcome(0, u64::MAX, 0, 8), "outcomes/000000000000/1/2".into()] {
         board.store.insert(key, Bytes::default());

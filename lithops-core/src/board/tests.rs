@@ -1,4 +1,4 @@
-//! Workers and a client on a board in memory, step by step in an order that is made up.
+//! Workers and a client on a board in memory, step by step, in an order that a generator chooses.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -9,13 +9,13 @@ use proptest::prelude::*;
 
 use crate::{board::*, bytes::Bytes};
 
-/// How an operation goes.
+/// The result of an operation of the storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Luck {
     Well,
-    /// It fails, and has not happened.
+    /// The operation fails and has not happened.
     Fails,
-    /// It fails, and has happened.
+    /// The operation fails but has happened.
     FailsAfter,
 }
 
@@ -43,9 +43,9 @@ pub(super) struct Board {
     runs: BTreeMap<(u64, u64), u32>,
     committed: Vec<u64>,
     operations: BTreeMap<&'static str, u32>,
-    /// Keys that are listed and not found.
+    /// Keys that are listed but not found.
     pub(super) hidden: BTreeSet<String>,
-    /// Whether something was taken away that nobody of a board takes away.
+    /// Whether a key was removed that no participant of a board removes.
     pub(super) tampered: bool,
 }
 
@@ -120,7 +120,7 @@ impl Board {
         true
     }
 
-    /// Lets a worker do one thing; `choice` decides which, if there are several.
+    /// Lets a worker do one step; `choice` selects the step where several are possible.
     pub(super) fn step_worker(&mut self, index: usize, choice: u64, luck: Luck) -> bool {
         let now = self.now;
         let worker = &mut self.workers[index];
@@ -168,7 +168,7 @@ impl Board {
         true
     }
 
-    /// Lets everyone go on, until all are done.
+    /// Lets all participants continue until all are done.
     pub(super) fn finish(&mut self) {
         for round in 0..200_000 {
             let mut busy = self.step_client(Luck::Well);
@@ -189,14 +189,14 @@ impl Board {
         panic!("it does not end: {self:#?}");
     }
 
-    /// As `finish`; calls may have run twice in an epoch, because its claim was taken away.
+    /// Like `finish`, but calls may have run twice in an epoch, because its claim was removed.
     pub(super) fn finish_with_repeats(&mut self) {
         self.tampered = true;
         self.finish();
         assert_eq!(self.judge(), (vec![], vec![]));
     }
 
-    /// Checks what every run must keep. Returns the calls that are lost, and those that are cancelled.
+    /// Checks what must hold after every run. Returns the calls that are lost, and those that are cancelled.
     pub(super) fn judge(&self) -> (Vec<u64>, Vec<u64>) {
         let mut seen = self.committed.clone();
         seen.sort_unstable();
@@ -218,14 +218,14 @@ impl Board {
         (lost, cancelled)
     }
 
-    /// Takes away what others have stored below a prefix.
+    /// Removes all keys with a prefix. Returns their number.
     pub(super) fn vanish(&mut self, prefix: &str) -> usize {
         let before = self.store.len();
         self.store.retain(|key, _| !key.starts_with(prefix));
         before - self.store.len()
     }
 
-    /// Lets everyone go on until so many calls have run.
+    /// Lets all participants continue until this many calls have run.
     pub(super) fn until_run(&mut self, calls: usize) {
         while self.runs.len() < calls {
             self.step_client(Luck::Well);
@@ -247,7 +247,7 @@ fn a_job_that_goes_well_costs_two_puts_a_chunk_and_a_report_for_each_but_the_las
     board.finish();
     assert_eq!(board.judge(), (vec![], vec![]));
     assert_eq!(board.workers.len(), 1);
-    // A claim and a commit, and at most three reports of four calls.
+    // Each of the 10 chunks takes a claim and a commit, and at most three reports for its four calls.
     assert!(board.operations["put"] <= 10 * 5, "{:?}", board.operations);
 }
 
@@ -263,7 +263,7 @@ fn more_chunks_than_a_page_and_many_workers() {
 
 #[test]
 fn poison_is_found_and_its_neighbours_are_not_blamed() {
-    // Two in one chunk, at both its ends, and one alone in its own.
+    // Two poison calls are at both ends of one chunk, and one is in another chunk.
     let mut board = Board::new(22, 7, 3, &[7, 13, 21]);
     board.finish();
     assert_eq!(board.judge().0, [7, 13, 21]);
@@ -345,8 +345,10 @@ fn luck(choice: u64) -> Luck {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(120))]
 
-    /// Any order of steps, storage that fails, workers that die or sleep at any point, a client that is replaced, a job
-    /// that is cancelled, claims, beats and reports that somebody takes away, claims that nobody has made: every chunk is committed once, with the right outcomes, and it ends.
+    /// In any order of steps every chunk is committed once, with the right outcomes, and the job
+    /// ends. The steps include storage failures, workers that die or are suspended, a client that
+    /// is replaced, cancellation, claims, beats and reports that another program removes, and
+    /// claims that no worker has made.
     #[test]
     fn every_chunk_is_committed_exactly_once(
         script in prop::collection::vec((0usize..6, any::<u64>(), 0u8..40), 0..400),
@@ -358,7 +360,7 @@ proptest! {
             let worker = who.checked_sub(1).filter(|index| *index < board.workers.len());
             match (event, worker) {
                 (0, Some(index)) => board.workers[index].alive = false,
-                // It was only asleep.
+                // The worker was only suspended.
                 (1, Some(index)) => board.workers[index].alive = true,
                 (2, _) => board.now += Duration::from_secs(choice % 40),
                 (3, _) if cancelled => board.client.cancel(),
@@ -393,7 +395,8 @@ proptest! {
         board.judge();
     }
 
-    /// Any order of steps and storage that fails; nobody dies but of poison: it is blamed, and nothing else is.
+    /// In any order of steps and storage failures, in which workers die only of poison calls:
+    /// exactly those calls are lost.
     #[test]
     fn poison_and_only_poison_is_blamed(
         script in prop::collection::vec((0usize..6, any::<u64>()), 0..400),

@@ -1,4 +1,5 @@
-//! [`ClaimWatch`]: what a worker does when every chunk is claimed: it waits for a holder to be gone.
+//! [`ClaimWatch`]: what a worker does while every chunk is claimed: it waits until the lease of a
+//! holder expires.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -7,24 +8,24 @@ use std::{
 
 use super::{BoardAnswer, LeaseConfig, Request, chunk_map::ChunkMap, keys, liveness::BeatObserver};
 
-/// How many chunks are watched at once. Those whose holders live make room for others; so every claim is seen to in
-/// the end, and a round stays cheap however many there are.
+/// The number of chunks that are watched at once. Chunks whose holders live make room for others, so that
+/// every claim is checked in the end, while the cost of a round does not depend on the number of claims.
 const MOST: usize = 16;
 
-/// What to do next.
+/// The next step of the watch.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Ask this.
+    /// Send this request.
     Ask(Request),
-    /// The round is over; the next begins then.
+    /// The round is over. The next one begins at this time.
     Rest(Duration),
-    /// The holder of this chunk is gone: claim it at this epoch.
+    /// The holder of this chunk is gone: claim the chunk at this epoch.
     Claim(u64, u64),
     /// Every chunk is committed.
     Finished,
 }
 
-/// What was asked for.
+/// The request that is awaited, with its page, chunk or worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Step {
     Commits(u64),
@@ -35,25 +36,31 @@ enum Step {
     Nothing,
 }
 
+/// The newest claim of a chunk. The holder is unknown until the claim is read.
 #[derive(Debug)]
 struct Claimed {
     epoch: u64,
     holder: Option<String>,
 }
 
-/// The claims that are watched, in rounds: one page of commits and claims, the holders of claims that are new, the
-/// beats of all holders, and a last look whether the chunk of one who is gone is not committed after all.
+/// The claims that are watched, in rounds. A round reads one page of commits and claims, the holders of new
+/// claims, and the beats of all holders. Before a chunk is taken over, its commit is looked up once more.
 #[derive(Debug)]
 pub(super) struct ClaimWatch {
     /// The worker's own name.
     name: String,
     lease_config: LeaseConfig,
+    /// The watched claims, by chunk.
     claimed: BTreeMap<u64, Claimed>,
+    /// The beats of the holders, by the worker's name.
     observers: BTreeMap<String, BeatObserver>,
-    /// Where the next chunks to watch are looked for.
+    /// The chunk at which the search for further chunks to watch begins.
     place: u64,
+    /// When the round began.
     began: Duration,
+    /// The holders whose beats are still to be read in this round.
     unread: VecDeque<String>,
+    /// The holders whose beats have changed in this round.
     moved: BTreeSet<String>,
     step: Step,
 }
@@ -73,23 +80,23 @@ impl ClaimWatch {
         }
     }
 
-    /// Begins a round.
+    /// Begins a round, and forgets which beats changed in the last one.
     pub(super) fn begin(&mut self, known: &ChunkMap, now: Duration) -> Next {
         (self.began, self.moved) = (now, BTreeSet::new());
         self.page(known)
     }
 
-    /// Another worker has claimed what this one was told to.
+    /// Notes that another worker has claimed the chunk that this worker was told to claim.
     pub(super) fn was_claimed(&mut self, chunk: u64, epoch: u64, holder: &[u8]) {
         self.claimed.insert(chunk, Claimed { epoch, holder: Some(name_of(holder, chunk, epoch)) });
     }
 
-    /// This worker has claimed it.
+    /// Notes that this worker has claimed the chunk.
     pub(super) fn is_own(&mut self, chunk: u64) {
         self.claimed.remove(&chunk);
     }
 
-    /// Takes in the answer to what was asked last.
+    /// Takes in the answer to the last request.
     pub(super) fn answered(
         &mut self,
         answer: BoardAnswer,
@@ -133,7 +140,7 @@ impl ClaimWatch {
                     _ => self.end(known),
                 }
             }
-            // A claim that was listed and is not there: it is looked for again in the next round.
+            // A claim that was listed but is missing is looked up again in the next round.
             (Step::Holder(chunk), _) => {
                 self.claimed.remove(&chunk);
                 self.holder(known, now)
@@ -142,6 +149,7 @@ impl ClaimWatch {
         }
     }
 
+    /// Requests the commits of the next page with an open chunk.
     fn page(&mut self, known: &ChunkMap) -> Next {
         let Some(chunk) = known.open_from(self.place) else { return Next::Finished };
         self.place = chunk;
@@ -150,8 +158,8 @@ impl ClaimWatch {
         Next::Ask(Request::List { prefix: keys::commits_of_page(page) })
     }
 
-    /// Takes in the claims of a page. Returns an open chunk that has none any more: whoever held it gives it up, and it
-    /// is free.
+    /// Takes in the claims of a page. Returns an open chunk without a claim: its holder gives the
+    /// chunk up once it notices, so that the chunk is free.
     fn note_claims(&mut self, page: u64, listed: &[String], known: &ChunkMap) -> Option<u64> {
         let newest: BTreeMap<u64, u64> = keys::believed(listed)
             .into_iter()
@@ -159,7 +167,7 @@ impl ClaimWatch {
             .collect();
         self.claimed.retain(|chunk, _| chunk / keys::PAGE != page || newest.contains_key(chunk));
         for (chunk, claimed) in &mut self.claimed {
-            // A newer one; or the newest is gone.
+            // The epoch differs when there is a newer claim, or when the newest one was deleted.
             if let Some(epoch) = newest.get(chunk).filter(|epoch| **epoch != claimed.epoch) {
                 *claimed = Claimed { epoch: *epoch, holder: None };
             }
@@ -182,6 +190,7 @@ impl ClaimWatch {
         free
     }
 
+    /// Requests the next claim whose holder is unknown, and then the beats of all holders.
     fn holder(&mut self, known: &ChunkMap, now: Duration) -> Next {
         let unknown = self.claimed.iter().find(|(_, claimed)| claimed.holder.is_none());
         if let Some((chunk, claimed)) = unknown {
@@ -195,6 +204,7 @@ impl ClaimWatch {
         self.beat(known, now)
     }
 
+    /// Requests the next beat. A name that no worker can have counts as a missing beat, without a request.
     fn beat(&mut self, known: &ChunkMap, now: Duration) -> Next {
         while let Some(worker) = self.unread.pop_front() {
             if !keys::is_worker(&worker) {
@@ -209,11 +219,12 @@ impl ClaimWatch {
         self.end(known)
     }
 
-    /// The end of a round: someone is gone, or it is time to rest.
+    /// Ends a round: either the holder of a chunk is gone and the chunk is checked once more, or
+    /// the watch rests.
     fn end(&mut self, known: &ChunkMap) -> Next {
         let is_gone = |claimed: &Claimed| {
             let Some(holder) = &claimed.holder else { return false };
-            // What it has claimed itself and does not hold, it has given up.
+            // A chunk that this worker has claimed but does not hold was given up.
             *holder == self.name || self.observers.get(holder).is_some_and(BeatObserver::is_gone)
         };
         if let Some((chunk, _)) = self.claimed.iter().find(|(_, claimed)| is_gone(claimed)) {
@@ -229,7 +240,7 @@ impl ClaimWatch {
     }
 }
 
-/// The worker that a claim names. What is no name of a worker stands for one that never beats.
+/// The name of the worker in a claim. A claim without a permitted name gets a name that never has a beat.
 fn name_of(claim: &[u8], chunk: u64, epoch: u64) -> String {
     let name = std::str::from_utf8(claim).ok().filter(|name| keys::is_worker(name));
     name.map_or_else(|| format!("?{chunk}/{epoch}"), str::to_owned)

@@ -35,18 +35,20 @@ pub struct BoardWorker {
     pending: PendingRequest,
     watch: ClaimWatch,
     state: State,
-    /// Where it looks for a free chunk, and how often it was in another's way.
+    /// The chunk at which the worker begins to look for a free one, and how often another worker was first.
     place: u64,
     collisions: u64,
-    /// When it last was sure that nobody has claimed its chunk after it.
+    /// When the worker last knew that no other worker has claimed its chunk at a higher epoch.
     sure: Duration,
+    /// Since when the worker has found no chunk to claim; `None` while it has one.
     idle_since: Option<Duration>,
+    /// Actions for the caller that are due before any request.
     orders: VecDeque<Action>,
 }
 
 impl BoardWorker {
-    /// A worker with a name that no other has ever had: it tells own claims from those of others by it. It must be a
-    /// part of a key.
+    /// A worker. `name` must differ from the name of every other worker, because the worker
+    /// recognizes its own claims by it, and must be [permitted in a key](keys::is_worker).
     #[must_use]
     pub fn new(name: &str, chunks: Chunks, lease_config: LeaseConfig) -> Self {
         let known = ChunkMap::new(&chunks);
@@ -68,7 +70,7 @@ impl BoardWorker {
         }
     }
 
-    /// What to do next. To be asked again at once, until it says to wait.
+    /// The next step. To be called again at once, until it returns [`Action::Wait`] or [`Action::Done`].
     pub fn poll(&mut self, now: Duration) -> Action {
         if !matches!(self.state, State::Done(_)) {
             let hurry = matches!(self.state, State::Running(_)) && !self.is_sure(now);
@@ -92,7 +94,7 @@ impl BoardWorker {
         Action::Wait([self.heart.due(), self.pending.due(), rest].into_iter().flatten().min())
     }
 
-    /// Takes in the answer of the storage.
+    /// Takes in the answer of the storage to the last request of a lane.
     pub fn answered(&mut self, lane: Lane, answer: BoardAnswer, now: Duration) {
         if lane == Lane::Board {
             if let Some((answer, asked)) = self.pending.answered(answer, now) {
@@ -110,8 +112,8 @@ impl BoardWorker {
         }
     }
 
-    /// Takes in the outcomes of the calls `first..end`, as a report that nobody here reads. What comes for a chunk that
-    /// is not held any more is dropped.
+    /// Takes in the outcomes of the calls `first..end`, as a report that the board does not decode.
+    /// A report for a chunk that the worker no longer holds is dropped.
     pub fn ran(&mut self, chunk: u64, epoch: u64, first: u64, end: u64, report: &Bytes) {
         let State::Running(hold) = &mut self.state else { return };
         if (hold.chunk, hold.epoch) == (chunk, epoch) {
@@ -120,25 +122,29 @@ impl BoardWorker {
         }
     }
 
-    /// Whether another call of a chunk may begin. After a time in which it was not heard of, a worker must first have
-    /// seen that nobody has claimed its chunk; the answer changes when an answer of the storage comes.
+    /// Whether another call of a chunk may begin. After half a lease without a check of its claim,
+    /// the worker must first have seen that no other worker has claimed the chunk. The result
+    /// changes only when an answer of the storage comes.
     #[must_use]
     pub fn may_start(&self, chunk: u64, epoch: u64, now: Duration) -> bool {
         matches!(&self.state, State::Running(hold) if (hold.chunk, hold.epoch) == (chunk, epoch))
             && self.is_sure(now)
     }
 
-    /// Whether it holds nothing and has found nothing to claim, so that it may leave the job without a word.
+    /// Whether the worker holds no chunk and has found none to claim, so that it can leave the job
+    /// without notice.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         matches!(self.state, State::Watching { .. })
     }
 
-    /// Half the lease: the observer's clock may be the faster one.
+    /// Whether the last check of the claim is recent enough to begin a call. The limit is half the
+    /// lease, because the clock of an observer may be faster.
     fn is_sure(&self, now: Duration) -> bool {
         now < self.sure + self.lease_config.lease / 2
     }
 
+    /// The chunk that the worker holds, and its epoch.
     fn held(&self) -> Option<(u64, u64)> {
         match &self.state {
             State::Reading { chunk, epoch, .. } => Some((*chunk, *epoch)),
@@ -147,7 +153,7 @@ impl BoardWorker {
         }
     }
 
-    /// What time alone makes due.
+    /// Does what is due because of the time alone.
     fn step(&mut self, now: Duration) {
         let is_sure = self.is_sure(now);
         match &mut self.state {
@@ -176,6 +182,7 @@ impl BoardWorker {
         }
     }
 
+    /// Claims the next free chunk, or begins to watch the claims of other workers.
     fn look(&mut self, now: Duration) {
         if let Some(chunk) = self.known.free_from(self.place) {
             self.place = chunk;
@@ -193,6 +200,7 @@ impl BoardWorker {
         self.pending.ask(Request::Put { key: keys::claim(chunk, epoch), bytes, if_absent: true });
     }
 
+    /// Does the next step of the watch.
     fn go_on(&mut self, next: Next) {
         self.state = State::Watching { until: None };
         match next {
@@ -203,7 +211,7 @@ impl BoardWorker {
         }
     }
 
-    /// Takes in what the storage says to the board's lane.
+    /// Takes in an answer on the board's lane.
     fn learned(&mut self, answer: BoardAnswer, asked: Duration, now: Duration) {
         match (&mut self.state, answer) {
             (State::Looking, BoardAnswer::Listed(claims)) => {
@@ -215,7 +223,7 @@ impl BoardWorker {
                 let (chunk, epoch) = (*chunk, *epoch);
                 match answer {
                     BoardAnswer::Stored => self.won(chunk, epoch, now),
-                    // By another, or by an earlier try of its own.
+                    // Claimed by another worker, or by an earlier try of this one.
                     BoardAnswer::Exists => self.pending.ask(Request::Get { key: keys::claim(chunk, epoch) }),
                     BoardAnswer::Found(name) if *name == *self.name.as_bytes() => self.won(chunk, epoch, now),
                     BoardAnswer::Found(name) => self.was_claimed(chunk, epoch, &name, now),
@@ -240,7 +248,7 @@ impl BoardWorker {
                         *hold =
                             Some(ClaimedChunk::of((*chunk, *epoch), calls, found, self.lease_config.losses));
                     }
-                    // A report that was listed and is not there: it is done without.
+                    // A report that was listed but is missing is left out, and its calls are run again.
                     (Some(unread), Some(found), _) => {
                         found.unreadable.extend(unread.next_unread());
                         *hold = None;
@@ -262,7 +270,7 @@ impl BoardWorker {
                 }
             }
             (State::Running(hold), _) => hold.sent(),
-            // Whoever has committed it: it is committed.
+            // The chunk is committed, no matter which worker did it.
             (State::Committing { chunk }, _) => {
                 self.known.commit(*chunk);
                 self.state = State::Looking;
@@ -271,6 +279,7 @@ impl BoardWorker {
         }
     }
 
+    /// Begins to work on a chunk whose claim is this worker's.
     fn won(&mut self, chunk: u64, epoch: u64, now: Duration) {
         (self.sure, self.idle_since) = (now, None);
         self.known.take(chunk);
@@ -283,13 +292,15 @@ impl BoardWorker {
         }
     }
 
+    /// Continues elsewhere after another worker was first.
     fn was_claimed(&mut self, chunk: u64, epoch: u64, holder: &[u8], now: Duration) {
         if epoch > 1 {
             self.watch.was_claimed(chunk, epoch, holder);
             let next = self.watch.begin(&self.known, now);
             return self.go_on(next);
         }
-        // It goes elsewhere, where others do not; and learns of the whole neighbourhood here.
+        // The worker continues at another place, where other workers are not, and first lists the
+        // claims of this page.
         self.known.take(chunk);
         self.collisions += 1;
         self.place = self.known.place_of(&self.name, self.collisions);
@@ -297,8 +308,10 @@ impl BoardWorker {
         self.pending.ask(Request::List { prefix: keys::claims_of_page(chunk / keys::PAGE) });
     }
 
+    /// Takes in the claims of the held chunk, and gives the chunk up unless this worker's claim is
+    /// the newest.
     fn saw_claims(&mut self, of: (u64, u64), claims: &[String], now: Duration) {
-        // They may have been looked at before it held what it holds now.
+        // The claims may have been requested before the worker got the chunk that it holds now.
         if self.held() != Some(of) {
             return;
         }
@@ -310,7 +323,8 @@ impl BoardWorker {
         } else if claims.contains(&keys::claim(chunk, epoch)) {
             self.sure = now;
         } else {
-            // Its claim is gone: nothing keeps others from the chunk, and it may be one of those who claim it anew.
+            // The claim is gone, so that it no longer keeps other workers from the chunk. This
+            // worker may claim the chunk again.
             self.stop();
             self.state = State::Looking;
             if newest.is_none() {
@@ -319,7 +333,7 @@ impl BoardWorker {
         }
     }
 
-    /// Wants nothing more of what it holds.
+    /// Stops the calls of the held chunk and drops the pending request.
     fn stop(&mut self) {
         if let State::Running(hold) = &self.state
             && hold.is_running()
@@ -329,6 +343,7 @@ impl BoardWorker {
         self.pending.forget();
     }
 
+    /// Commits the held chunk once every call has an outcome.
     fn commit_if_complete(&mut self) {
         if let State::Running(hold) = &self.state
             && hold.is_complete()

@@ -1,4 +1,4 @@
-//! [`ClientFleet`]: the fleet of a client.
+//! [`ClientFleet`]: a client's handle to its fleet.
 
 use std::{
     collections::BTreeMap,
@@ -15,29 +15,32 @@ use crate::{
     storage::{Locator, StorageClient},
 };
 
-/// The fleet of a client: where its posts are, what its workers are told, and the terms of its boards.
+/// A client's handle to its fleet: where its job manifests are stored, the launch data of its
+/// workers, and the lease settings of its boards.
 #[derive(Debug, Clone)]
 pub struct ClientFleet {
-    /// The posts.
+    /// The stored job manifests.
     pub fleet: Fleet,
-    /// What its workers are told.
+    /// The launch data that all its workers share.
     pub launch: Launch,
-    /// The terms of its boards.
+    /// The lease settings of its boards.
     pub lease_config: LeaseConfig,
-    /// The storage that posts and boards are in.
+    /// The storage with the manifests and the boards.
     pub storage: StorageClient,
     needs: Arc<Mutex<Needs>>,
 }
 
-/// What the jobs of a fleet need together.
+/// What the jobs of a fleet need and have done, over all jobs.
 #[derive(Debug, Default)]
 struct Needs {
+    /// How many workers each job needs.
     workers: BTreeMap<JobId, u64>,
+    /// How many chunks of all jobs were committed.
     commits: u64,
 }
 
 impl ClientFleet {
-    /// A new fleet, of which no worker has been launched.
+    /// A new fleet with a new key. No worker of it has been launched.
     ///
     /// # Errors
     /// When the operating system gives no random numbers.
@@ -65,7 +68,7 @@ impl ClientFleet {
         })
     }
 
-    /// A job needs so many workers; how many all of them need together.
+    /// Notes how many workers a job needs. Returns how many workers all jobs of the fleet need together.
     #[must_use]
     pub fn needs(&self, job: JobId, workers: u64) -> u64 {
         let mut needs = self.lock();
@@ -73,17 +76,18 @@ impl ClientFleet {
         needs.workers.values().sum()
     }
 
-    /// A job needs none any more.
+    /// Notes that a job needs no workers any more.
     pub fn needs_no_more(&self, job: JobId) {
         self.lock().workers.remove(&job);
     }
 
-    /// A chunk of one of its jobs was committed: its workers get on.
+    /// Notes that a chunk of one of the fleet's jobs was committed, which shows that its workers
+    /// make progress.
     pub fn committed(&self) {
         self.lock().commits += 1;
     }
 
-    /// How many chunks were committed.
+    /// How many chunks of all jobs were committed.
     #[must_use]
     pub fn commits(&self) -> u64 {
         self.lock().commits

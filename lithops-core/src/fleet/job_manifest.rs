@@ -1,4 +1,4 @@
-//! [`JobManifest`]: a job as a fleet is told of it.
+//! [`JobManifest`]: the description of a job for the workers of a fleet.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,31 +10,32 @@ use crate::{
     tracker::Policy,
 };
 
-/// The form of posts this build writes; it reads this one and none else.
+/// The version of the manifest's form. This build writes and reads only this one.
 const FORM: u32 = 2;
 
-/// A job as a fleet is told of it: all a worker needs, but for the inputs, of which it has the digests.
+/// The description of a job for the workers of a fleet: all that a worker needs but the inputs, of
+/// which the manifest has the digests.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct JobManifest {
     form: u32,
-    /// Who has put it.
+    /// The process that stored the manifest.
     pub owner: Owner,
-    /// What a sub-worker is told of it.
+    /// The description of the job for sub-workers.
     pub spec: JobSpec,
-    /// How many calls.
+    /// The number of calls of the job.
     pub calls: u64,
-    /// Calls per chunk.
+    /// The number of calls per chunk; the last chunk may have fewer.
     pub chunksize: u64,
-    /// Where the inputs are.
+    /// The objects with the inputs, in order.
     pub segments: Vec<Segment>,
-    /// How often a call may be tried.
+    /// The retry policy of the job's calls.
     pub policy: Policy,
-    /// What all participants of its board agree on.
+    /// The lease and the related times of the job's board.
     pub lease_config: LeaseConfig,
 }
 
 impl JobManifest {
-    /// A post of this build's form.
+    /// A manifest in this build's form, owned by this process.
     #[must_use]
     pub fn new(
         spec: JobSpec,
@@ -55,25 +56,25 @@ impl JobManifest {
         }
     }
 
-    /// The calls, cut into chunks.
+    /// How the calls are divided into chunks.
     #[must_use]
     pub fn chunks(&self) -> Chunks {
         Chunks::new(self.calls, self.chunksize)
     }
 
-    /// The post before it is signed.
+    /// The encoded manifest, before it is signed.
     ///
     /// # Errors
-    /// When it cannot be encoded.
+    /// When the manifest cannot be encoded.
     pub fn encode(&self) -> Result<Vec<u8>> {
         postcard::to_stdvec(self)
             .map_err(|error| Error::new(ErrorKind::Unexpected, format!("cannot encode a post: {error}")))
     }
 
-    /// Reads a post whose signature was checked.
+    /// Decodes a manifest. The caller must have checked its signature.
     ///
     /// # Errors
-    /// When it is none, or of another form.
+    /// `VersionMismatch` when the bytes are not a manifest, or one of another form.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         let malformed = |error: postcard::Error| {
             Error::new(ErrorKind::VersionMismatch, format!("a post of the fleet cannot be read: {error}"))

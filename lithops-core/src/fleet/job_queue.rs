@@ -1,4 +1,4 @@
-//! [`Fleet`]: where a client puts what its fleet is to do, and where the workers find it.
+//! [`Fleet`]: where a client stores job manifests, and where the workers of its fleet find them.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,11 @@ use crate::{
     storage::{ObjectMeta, PutMode, StorageClient, insist, own_keys},
 };
 
-/// The most bytes of a post: some dozens for each of the segments of its inputs, which there is one of for 16,384 calls or
-/// 8 MiB, and what workers are told of the job.
+/// The most bytes of a signed manifest. A manifest holds the description of the job, and some
+/// dozens of bytes for each segment of the inputs; a segment is 16,384 calls or 8 MiB.
 const LONGEST_POST: u64 = 64 << 20;
 
-/// The posts of a fleet.
+/// The job manifests of a fleet.
 #[derive(Debug, Clone)]
 pub struct Fleet {
     storage: StorageClient,
@@ -24,18 +24,18 @@ pub struct Fleet {
     key: FleetKey,
 }
 
-/// What all fleets were told, whichever they are.
+/// The manifests of all fleets of a storage.
 #[derive(Debug, Default)]
 pub(crate) struct AllManifests {
-    /// The objects, by the job they are about.
+    /// The stored manifests, by the job that they describe.
     pub(crate) manifests: BTreeMap<JobId, Vec<ObjectMeta>>,
-    /// What unfinished puts have left.
+    /// What interrupted puts have left behind.
     pub(crate) unfinished: Vec<ObjectMeta>,
-    /// What cannot be looked at.
+    /// The errors of objects or folders that could not be listed.
     pub(crate) unreadable: Vec<Error>,
 }
 
-/// Looks what all fleets were told.
+/// Lists the manifests of all fleets. An error does not end the listing.
 pub(crate) async fn all_manifests(storage: &StorageClient) -> AllManifests {
     let mut all = AllManifests::default();
     let mut found = storage.storage().survey(storage.bucket(), own_keys::FLEETS);
@@ -55,16 +55,16 @@ pub(crate) async fn all_manifests(storage: &StorageClient) -> AllManifests {
 }
 
 impl Fleet {
-    /// The fleet of this name and key in a storage.
+    /// The fleet of this name in a storage. Manifests are signed and checked with `key`.
     #[must_use]
     pub fn new(storage: &StorageClient, name: &str, key: FleetKey) -> Self {
         Self { storage: storage.clone(), folder: format!("{}{name}/jobs/", own_keys::FLEETS), key }
     }
 
-    /// Wants a job done.
+    /// Stores the manifest of a job, so that the workers of the fleet run it.
     ///
     /// # Errors
-    /// When the storage does not take it.
+    /// When the storage refuses the manifest, or the manifest is too large.
     pub async fn put(&self, manifest: &JobManifest) -> Result<()> {
         let key = self.key_of(manifest.spec.job);
         let signed = self.key.sign(&key, &manifest.encode()?);
@@ -81,16 +81,16 @@ impl Fleet {
         insist(|| storage.put(bucket, &key, signed.clone(), PutMode::Overwrite)).await
     }
 
-    /// Wants it no more.
+    /// Removes the manifest of a job, so that workers leave the job.
     ///
     /// # Errors
-    /// When the storage does not allow it.
+    /// When the storage refuses the removal.
     pub async fn remove(&self, job: JobId) -> Result<()> {
         let (storage, bucket, key) = (self.storage.storage(), self.storage.bucket(), self.key_of(job));
         insist(|| storage.delete(bucket, &key)).await
     }
 
-    /// Whether a job's post is there.
+    /// Whether the manifest of a job is stored.
     ///
     /// # Errors
     /// When the storage cannot be read.
@@ -103,7 +103,7 @@ impl Fleet {
         }
     }
 
-    /// The jobs that are wanted, oldest first.
+    /// The jobs whose manifests are stored, oldest first.
     ///
     /// # Errors
     /// When the storage cannot be listed.
@@ -114,13 +114,14 @@ impl Fleet {
         Ok(listed.iter().filter_map(name).collect())
     }
 
-    /// A job, if it is wanted still.
+    /// The manifest of a job; `None` once the client has removed it.
     ///
     /// # Errors
-    /// `PermissionDenied` when it is not signed with the key of this fleet.
+    /// `PermissionDenied` when it is not signed with the key of this fleet, `Unexpected` when it
+    /// belongs to another job or contradicts itself.
     pub async fn get(&self, job: JobId) -> Result<Option<JobManifest>> {
         let (storage, bucket, key) = (self.storage.storage(), self.storage.bucket(), self.key_of(job));
-        // Somebody else may have put it there: it is not read unless it is of a sensible size.
+        // Another program may have written there: the object is not read if it is larger than any manifest.
         let found = insist(|| storage.get_within(bucket, &key, LONGEST_POST));
         match found.await {
             Ok(signed) => {

@@ -1,16 +1,18 @@
-//! A fleet: workers that nobody feeds, which find their jobs in the storage and share the chunks over its board.
+//! A fleet: workers without a connection to their client. They find job manifests in the storage,
+//! and share the chunks of each job over its board.
 //!
 //! ```text
-//! lithops.fleets/<fleet>/jobs/<job>   what the fleet is to do, signed with the fleet's key: there while it is wanted
+//! lithops.fleets/<fleet>/jobs/<job>   the manifest of a job, signed with the fleet's key, while the job runs
 //! lithops.jobs/<job>/                 the job: inputs, commits, cancel, as of every durable job
-//! lithops.jobs/<job>/board/           its board: claims, beats, outcomes (`crate::board`)
+//! lithops.jobs/<job>/board/           the job's board: claims, beats, outcomes (`crate::board`)
 //! ```
 //!
-//! The key is given to a worker when it is launched, over a way that only the two know, and is never stored. A worker
-//! does nothing that is not signed with it: the post names the function, and holds the digests of all inputs.
+//! A worker is given the key when it is launched, through a channel that only the client and the
+//! worker know. The key is never stored. A worker does only what is signed with the key: the
+//! manifest names the function, and holds the digests of all inputs.
 //!
-//! A board goes with its job, and so two fleets can share one: that of a client which is gone, and that of the client
-//! which goes on with the job.
+//! A board belongs to its job, so that two fleets can share one: the fleet of a client that is
+//! gone, and the fleet of the client that continues the job.
 
 mod client_fleet;
 mod job_manifest;

@@ -1,4 +1,4 @@
-//! From what stands on a board to what is committed of a job.
+//! Converts the commits of a board to the outcomes in the journal of a job.
 
 use crate::{
     board::{CommittedChunk, Content},
@@ -8,8 +8,8 @@ use crate::{
     protocol::{Report, failed_together},
 };
 
-/// The outcomes of a chunk as the job's journal has them. What was reported is itself such a bundle, of the calls that
-/// the report is about.
+/// The outcomes of a chunk in the form of the job's journal. Each report on the board is itself
+/// encoded [`ChunkOutcomes`](journal::ChunkOutcomes) of the calls it covers.
 ///
 /// # Errors
 /// When a report is damaged.
@@ -41,6 +41,7 @@ pub fn outcomes(job: JobId, bundle: &CommittedChunk) -> Result<journal::ChunkOut
     Ok(all)
 }
 
+/// The part of a report for the calls `first..end`; `None` if it has none of them.
 fn cut(report: &Report, first: u64, end: u64) -> Option<Report> {
     let run = report.header.run;
     let (from, to) = (run.first.max(first), run.end().min(end));

@@ -1,4 +1,4 @@
-//! [`StoredBoard`]: the board of a job in its storage.
+//! [`StoredBoard`]: the board of a job in the object storage.
 
 use std::{
     collections::BTreeMap,
@@ -17,23 +17,25 @@ use crate::{
     storage::{PutMode, StorageClient, may_succeed_later},
 };
 
-/// When operations of one kind have not worked for so long, the storage is given up.
+/// How long the operations of one kind may fail without a success before the worker gives up the storage.
 pub(crate) const GIVEN_UP: Duration = Duration::from_secs(300);
 
-/// What an operation does, and in which folder of the board: that others succeed says nothing of it. A storage that is
-/// full can be read, and may have room for a beat and none for outcomes.
+/// The kind of an operation: what it does, and the first segment of its key. Kinds are counted
+/// apart, because a success of one kind says nothing about another: a storage that is full can
+/// still be read, and may have room for a beat but none for outcomes.
 type Kind = (&'static str, String);
 
-/// The most bytes of a claim, a beat or a wish.
+/// The most bytes that are read of a claim, a beat or `cancel`.
 const LONGEST_WORD: u64 = 4 << 10;
 
-/// The board of a job in its storage. Commits stand where those of every durable job stand, in the same form, so that
-/// whoever attaches to the job need not know how it is run.
+/// The board of a job in the object storage. Its commits are stored under the keys and in the form of every
+/// durable job, so that a client that attaches to the job need not know how the job is run.
 #[derive(Debug)]
 pub struct StoredBoard {
     storage: StorageClient,
     journal: Journal,
     chunks: Chunks,
+    /// Since when the operations of a kind have failed without a success.
     failing_since: Mutex<BTreeMap<Kind, Instant>>,
 }
 
@@ -44,10 +46,10 @@ impl StoredBoard {
         Self { storage: storage.clone(), journal: journal.clone(), chunks, failing_since: Mutex::default() }
     }
 
-    /// Does what a participant asks for.
+    /// Performs a request of a participant.
     ///
     /// # Errors
-    /// When it will never work, or nothing of its kind has worked for five minutes.
+    /// When the operation can never succeed, or no operation of its kind has succeeded for five minutes.
     pub async fn perform(&self, request: Request) -> Result<BoardAnswer> {
         let kind = kind_of(&request);
         let answered = self.ask(request).await;
@@ -92,7 +94,7 @@ impl StoredBoard {
     async fn get(&self, key: &str) -> Result<BoardAnswer> {
         let (storage, bucket, place) = (self.storage.storage(), self.storage.bucket(), self.place(key));
         if !is_outcome(key) {
-            // Names and counts are short. What is not is none of them, and says no more than that it is there.
+            // Names and counts are short. A longer object is damaged, and tells only that its key exists.
             return match storage.get_within(bucket, &place, LONGEST_WORD).await {
                 Err(error) if error.kind() == ErrorKind::PayloadTooLarge => {
                     Ok(BoardAnswer::Found("damaged".into()))
@@ -103,20 +105,21 @@ impl StoredBoard {
         match self.journal.sealed(&place).await {
             Err(error) if is_damage(&error) => {
                 tracing::warn!(%error, "damaged outcomes do not count: their calls are run again");
-                // Nobody has seen them, and nobody puts others there.
+                // No participant counts these outcomes as done, so that the key is free for new ones.
                 storage.delete(bucket, &place).await.map(|()| BoardAnswer::Absent)
             }
             opened => Ok(opened?.map_or(BoardAnswer::Absent, BoardAnswer::Found)),
         }
     }
 
+    /// Lists keys relative to the board. Commits are reduced to the chunks whose commit counts.
     async fn list(&self, prefix: &str) -> Result<BoardAnswer> {
         let place = self.place(prefix);
         let cut = place.len() - prefix.len();
         let listed = self.storage.list_keys(self.storage.bucket(), &place).await?;
         let listed = listed.iter().map(|key| &key[cut..]);
         Ok(BoardAnswer::Listed(if prefix.starts_with(keys::COMMITS) {
-            // Those that were found damaged do not count.
+            // Commits that a reader has marked as damaged do not count.
             let names = listed.filter_map(|key| key.strip_prefix(keys::COMMITS));
             standing(names).map(keys::commit).collect()
         } else {
@@ -124,6 +127,8 @@ impl StoredBoard {
         }))
     }
 
+    /// Stores a commit in the form of the job's journal. The first put needs no listing, which is
+    /// the common case.
     async fn commit(&self, chunk: u64, bytes: &Bytes) -> Result<BoardAnswer> {
         let (storage, bucket, calls) =
             (self.storage.storage(), self.storage.bucket(), self.chunks.calls_of(chunk));
@@ -133,13 +138,15 @@ impl StoredBoard {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             put => return put.map(|()| BoardAnswer::Stored),
         }
-        // Another was first, or what stands there is damaged.
+        // Another participant committed first, or the stored commit is damaged.
         Ok(match self.journal.commit(chunk, calls, &bundle).await? {
             Stored::Ours => BoardAnswer::Stored,
             Stored::Theirs(_) => BoardAnswer::Exists,
         })
     }
 
+    /// The key in the storage. Commits and `cancel` are shared with every durable job; all else is
+    /// below `board/`.
     fn place(&self, key: &str) -> String {
         let shared = key == keys::CANCEL || key.starts_with(keys::COMMITS);
         let below = if shared { "" } else { "board/" };
@@ -147,7 +154,7 @@ impl StoredBoard {
     }
 }
 
-/// Whether it is the key of a report.
+/// Whether this is the key of a report.
 fn is_outcome(key: &str) -> bool {
     keys::read_outcome(key).is_some()
 }
@@ -162,7 +169,7 @@ fn kind_of(request: &Request) -> Kind {
 }
 
 fn given_up(error: Error, lasts: Duration) -> Error {
-    // The next worker would wait for as long, and with no more success.
+    // A restarted worker would wait as long again, with no more success.
     let hint = format!(
         "the storage has been asked for this for {} s in vain: is it full, or out of order?",
         lasts.as_secs()
@@ -261,12 +268,12 @@ mod failure_tests {
         storage::{ObjectMeta, ObjectStorage, Storage, StorageCapabilities, StorageInfo},
     };
 
-    /// What of a storage does not work.
+    /// Which operations of the storage fail.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     enum Broken {
-        /// It takes nothing.
+        /// Every put.
         Writes,
-        /// It takes beats, which are small, and nothing else.
+        /// Every put but those of beats, which are small.
         LargeWrites,
         Reads,
         Lists,

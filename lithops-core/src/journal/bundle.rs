@@ -1,4 +1,4 @@
-//! [`ChunkOutcomes`]: the outcomes of all calls of a chunk, as they are stored.
+//! [`ChunkOutcomes`]: the outcomes of all calls of a chunk, in the form that is stored.
 
 use bytes::Bytes;
 
@@ -8,12 +8,12 @@ use crate::{
     tracker::Ranges,
 };
 
-/// The outcomes of all calls of a chunk and what they have printed: frames, one after another.
+/// The outcomes of all calls of a chunk and their output, encoded as a sequence of frames.
 #[derive(Debug, Clone, Default)]
 pub struct ChunkOutcomes {
-    /// What the calls have printed.
+    /// The output of the calls.
     pub logs: Vec<LogEntry>,
-    /// Their outcomes; each call is in one of them.
+    /// The outcomes. Each call is in exactly one report.
     pub reports: Vec<Report>,
 }
 
@@ -21,7 +21,7 @@ impl ChunkOutcomes {
     /// The bytes to store.
     ///
     /// # Errors
-    /// When what was printed cannot be encoded.
+    /// When the output of the calls cannot be encoded.
     pub fn encode(&self) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         if let (Some(report), false) = (self.reports.first(), self.logs.is_empty()) {
@@ -36,10 +36,10 @@ impl ChunkOutcomes {
         Ok(out)
     }
 
-    /// Reads stored bytes that must hold the outcomes of `first..end` and no others.
+    /// Decodes stored bytes, which must hold the outcomes of the calls `first..end` and of no others.
     ///
     /// # Errors
-    /// When they are damaged.
+    /// When the bytes are damaged.
     pub fn decode(bytes: &Bytes, first: u64, end: u64) -> Result<Self> {
         let damaged = |how: &str| {
             Error::new(
@@ -61,7 +61,7 @@ impl ChunkOutcomes {
         if bundle.is_of(first, end) { Ok(bundle) } else { Err(damaged("they are not those of these calls")) }
     }
 
-    /// Whether it has one outcome of each of these calls, and none of others.
+    /// Whether it has exactly one outcome of each call of `first..end`, and none of other calls.
     pub(super) fn is_of(&self, first: u64, end: u64) -> bool {
         let mut covered = Ranges::default();
         let runs = self.reports.iter().map(|report| report.header.run);
@@ -74,7 +74,7 @@ impl ChunkOutcomes {
         covered.missing(first, end).is_empty() && covered.len() == end - first && count == end - first
     }
 
-    /// How many bytes it has stored, about.
+    /// About how many bytes it takes when stored.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let logs: usize = self.logs.iter().map(|entry| entry.head.len() + entry.tail.len()).sum();
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_bundle_round_trips_and_must_be_whole() {
-        // A slice of a report must be stored as what it is, not as the whole it was cut from.
+        // A slice of a report must be stored as a slice, not as the whole report that it was cut from.
         let reports = vec![report(8, 5).slice(0, 3), report(10, 6).slice(1, 5)];
         let entry = LogEntry {
             call: 9,

@@ -1,4 +1,4 @@
-//! Commits: the outcomes of chunks, as they are stored and found again.
+//! Commits: how the outcomes of chunks are stored and read.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,28 +15,29 @@ use crate::{
     storage::insist,
 };
 
-/// What cannot be understood is read so often: it may have been damaged on the way only.
+/// How often a commit that cannot be decoded is read, because it may have been damaged only in transit.
 const READS: u32 = 3;
+/// The pause between two of these reads.
 const PAUSE: Duration = Duration::from_millis(200);
-/// A chunk whose outcomes were damaged so often is not run again.
+/// How often a chunk is run again because its outcomes were damaged.
 const GENERATIONS: u32 = 100;
-/// Outcomes up to this size are read in one go. Of longer ones it is looked first whether they are some at all.
+/// Objects up to this size are read with one request. Of larger ones the header is checked first.
 const IN_ONE_GO: u64 = 64 << 20;
 
-/// What has become of a bundle that was put.
+/// The result of a commit.
 #[derive(Debug)]
 pub enum Stored {
-    /// It was the first: these are the outcomes of the chunk.
+    /// This commit was first: its outcomes are those of the chunk.
     Ours,
-    /// Another was first: these are.
+    /// Another process committed first: these are its outcomes.
     Theirs(ChunkOutcomes),
 }
 
 impl Journal {
-    /// Commits the outcomes of a chunk, `first..end`: the first to do so has done it.
+    /// Commits the outcomes of a chunk, `first..end`. The first commit of a chunk stands.
     ///
     /// # Errors
-    /// When the storage does not take them.
+    /// When the storage refuses the commit.
     pub async fn commit(&self, chunk: u64, calls: (u64, u64), bundle: &ChunkOutcomes) -> Result<Stored> {
         let (first, end) = calls;
         if !bundle.is_of(first, end) {
@@ -55,7 +56,7 @@ impl Journal {
             if let Some(bundle) = self.bundle(chunk, calls).await? {
                 return Ok(Stored::Theirs(bundle));
             }
-            // What is there is damaged, and known to be.
+            // The stored outcomes are damaged, and marked as such.
             generation = self.generation(chunk).await?;
         }
         let problem =
@@ -63,16 +64,16 @@ impl Journal {
         Err(Error::new(ErrorKind::Damaged, problem).with_hint("what writes to the storage beside lithops?"))
     }
 
-    /// The bytes to commit for a chunk that nobody has committed yet, for whoever puts them there without this journal.
+    /// The bytes of the first commit of a chunk, for a caller that stores them itself.
     ///
     /// # Errors
-    /// When they cannot be encoded.
+    /// When the outcomes cannot be encoded.
     pub(crate) async fn first_commit(&self, chunk: u64, bundle: &ChunkOutcomes) -> Result<Bytes> {
         let key = self.keys.commit(chunk, 0);
         Ok(sealed::seal(self.name(&key), bundle.encode()?.into()).await)
     }
 
-    /// The chunks that are committed, in order.
+    /// The committed chunks, in ascending order.
     ///
     /// # Errors
     /// When the storage cannot be listed.
@@ -82,11 +83,11 @@ impl Journal {
         Ok(standing(listed.iter().map(|key| &key[prefix.len()..])).collect())
     }
 
-    /// The committed outcomes of a chunk, `first..end`; `None` when there are none, or they are damaged: then that is
-    /// noted, and the chunk is open again.
+    /// Reads the committed outcomes of a chunk, `first..end`; `None` when there are none. Damaged
+    /// outcomes also give `None`: they are marked as damaged, and the chunk is open again.
     ///
     /// # Errors
-    /// When the storage cannot be read, or does not take the note.
+    /// When the storage cannot be read, or refuses the mark.
     pub async fn bundle(&self, chunk: u64, calls: (u64, u64)) -> Result<Option<ChunkOutcomes>> {
         let mut generation = 0;
         let mut reads = 0;
@@ -96,7 +97,7 @@ impl Journal {
                 Err(error) if is_damage(&error) => error,
                 read => return read,
             };
-            // Another may have found it damaged before.
+            // Another reader may have marked this generation as damaged before.
             let now = self.generation(chunk).await?;
             if now > generation {
                 (generation, reads) = (now, 0);
@@ -114,7 +115,8 @@ impl Journal {
         }
     }
 
-    /// How often outcomes of the chunk were found damaged: those that count have this number.
+    /// How many generations of the chunk's outcomes are marked as damaged: the generation of this
+    /// number counts.
     async fn generation(&self, chunk: u64) -> Result<u32> {
         let listed = self.listed(&self.keys.commit(chunk, 0)).await?;
         let marks = listed.iter().filter_map(|key| entry(key.rsplit('/').next()?));
@@ -122,6 +124,7 @@ impl Journal {
         Ok(marks.map(|mark| mark.generation + 1).max().unwrap_or(0))
     }
 
+    /// Reads the outcomes of a key, which must be those of the calls `first..end` of this job.
     async fn bundle_at(&self, key: &str, (first, end): (u64, u64)) -> Result<Option<ChunkOutcomes>> {
         let Some(body) = self.sealed(key).await?.map(Bytes::into_inner) else { return Ok(None) };
         let bundle =
@@ -132,14 +135,14 @@ impl Journal {
         Ok(Some(bundle))
     }
 
-    /// What is sealed under a key, whatever it is.
+    /// Reads and unwraps the sealed object of a key; `None` if it is missing.
     pub(crate) async fn sealed(&self, key: &str) -> Result<Option<Bytes>> {
         let Some(sealed) = self.sealed_at(key).await? else { return Ok(None) };
         sealed::open(self.name(key), &sealed, key).await.map(Some)
     }
 
-    /// The bytes of something sealed, of whatever length; but what is long must begin as it should, and be as long as
-    /// it says, before it is read.
+    /// Reads a sealed object of any length. Of a long one the header and the size are checked
+    /// before the rest is read.
     async fn sealed_at(&self, key: &str) -> Result<Option<Bytes>> {
         let (storage, bucket) = (&self.storage, self.bucket.as_str());
         let absent = |error: Error| if error.kind() == ErrorKind::NotFound { Ok(None) } else { Err(error) };
@@ -164,7 +167,7 @@ impl Journal {
     }
 }
 
-/// The chunks that are committed when these names stand below `commit/`, in order.
+/// The committed chunks, in ascending order, from the names below `commit/`.
 pub(crate) fn standing<'a>(names: impl Iterator<Item = &'a str>) -> impl Iterator<Item = u64> {
     #[derive(Default)]
     struct Found {
@@ -183,14 +186,14 @@ pub(crate) fn standing<'a>(names: impl Iterator<Item = &'a str>) -> impl Iterato
     chunks.into_iter().filter_map(stands)
 }
 
-/// What a name below `commit/` says.
+/// The parts of a name below `commit/`.
 struct Entry {
     chunk: u64,
     generation: u32,
     damaged: bool,
 }
 
-/// Only what is written as such names are is one: a number has one way to be written.
+/// Parses a name. Only the exact form is accepted, so that each commit has one name only.
 fn entry(name: &str) -> Option<Entry> {
     let mut parts = name.split('-');
     let number = parts.next()?;
@@ -229,7 +232,7 @@ mod tests {
         Journal::new(&storage, JobId::from_bytes([1; 16]))
     }
 
-    /// Outcomes of chunk 2, whoever has them.
+    /// Outcomes of the calls of chunk 2, with `author` in them.
     fn bundle(journal: &Journal, author: &str) -> ChunkOutcomes {
         let reports = failed_together(journal.job(), vec![CALLS], author.as_bytes()).collect();
         ChunkOutcomes { logs: Vec::new(), reports }
@@ -289,7 +292,7 @@ mod tests {
         let (one, other) = (seen(one.expect("stored"), "one"), seen(other.expect("stored"), "other"));
         assert_eq!(one, other, "both take what was put first");
         assert_eq!(read(&journal).await, Some(one));
-        // And again.
+        // The second generation is damaged too.
         change(&journal, &journal.keys.commit(2, 1), |bytes| bytes.truncate(60)).await;
         assert_eq!(read(&journal).await, None);
         journal.commit(2, CALLS, &bundle(&journal, "third")).await.expect("stored");

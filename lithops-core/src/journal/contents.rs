@@ -1,4 +1,4 @@
-//! [`Journal`]: the objects of one durable job, read and written.
+//! [`Journal`]: reads and writes the objects of one durable job.
 
 use std::sync::{
     Arc,
@@ -22,10 +22,10 @@ use crate::{
     storage::{BlobRef, PutMode, Storage, StorageClient, insist},
 };
 
-/// A beat is a number, or a word.
+/// The most bytes of a beat, which is a number or a word.
 const LONGEST_BEAT: u64 = 64;
 
-/// The objects of one durable job.
+/// The objects of one durable job in a storage.
 #[derive(Debug, Clone)]
 pub struct Journal {
     pub(super) storage: Arc<dyn Storage>,
@@ -42,22 +42,22 @@ impl Journal {
         Self { storage, bucket, keys: Keys::of(job), job }
     }
 
-    /// The job.
+    /// The id of the job.
     #[must_use]
     pub fn job(&self) -> JobId {
         self.job
     }
 
-    /// What the keys of all its objects start with.
+    /// The prefix of the keys of all its objects, with a slash at the end.
     #[must_use]
     pub fn folder(&self) -> &str {
         self.keys.folder()
     }
 
-    /// Stores a part of the inputs.
+    /// Stores a part of the inputs as segment `number`.
     ///
     /// # Errors
-    /// When the storage does not take it.
+    /// When the storage refuses the object.
     pub async fn put_inputs(&self, number: u64, taken: &InputBatch) -> Result<Segment> {
         let unexpected =
             |what: String| Error::new(ErrorKind::Unexpected, format!("cannot store the inputs: {what}"));
@@ -74,10 +74,10 @@ impl Journal {
         Ok(segment)
     }
 
-    /// A part of the inputs.
+    /// Reads the inputs of segment `number`.
     ///
     /// # Errors
-    /// When it is not there, or is not what was stored.
+    /// When the segment is missing, or differs from what was stored.
     pub async fn inputs(&self, number: u64, segment: &Segment) -> Result<InputBatch> {
         let key = self.keys.inputs(number);
         let bytes = self.must_get(&key, segment.len).await?.into_inner();
@@ -100,18 +100,18 @@ impl Journal {
         Ok(InputBatch { inputs, failed, ended: false })
     }
 
-    /// Stores a shared value.
+    /// Stores a shared value under its number.
     ///
     /// # Errors
-    /// When the storage does not take it.
+    /// When the storage refuses the object.
     pub async fn put_shared(&self, number: usize, value: Bytes) -> Result<BlobRef> {
         BlobRef::put(&self.client(), self.keys.shared(number), value).await
     }
 
-    /// The shared values.
+    /// Reads the shared values.
     ///
     /// # Errors
-    /// When one is not there, or is not what was stored.
+    /// When one is missing, or differs from what was stored.
     pub async fn shared(&self, stored: &[BlobRef]) -> Result<Vec<Bytes>> {
         let (client, mut values) = (self.client(), Vec::new());
         for blob in stored {
@@ -120,25 +120,25 @@ impl Journal {
         Ok(values)
     }
 
-    /// The key of a parcel of this name.
+    /// The key of an offloaded payload of this name.
     #[must_use]
     pub fn blob(&self, name: &str) -> String {
         self.keys.blob(name)
     }
 
-    /// Says whose it is what is stored of a job that is not durable, so that `lithops clean` knows. Returns whether
-    /// nobody had said so before.
+    /// Marks the objects of a job that is not durable as this process's, so that `lithops clean`
+    /// can tell the owner. Returns whether the mark is new.
     ///
     /// # Errors
-    /// When the storage does not take it.
+    /// When the storage refuses the mark.
     pub async fn mark(&self) -> Result<bool> {
         self.put_lease(1, &Owner::this_process()).await
     }
 
-    /// Takes the mark back: nothing was stored after all.
+    /// Removes the mark of [`mark`](Self::mark), for a job of which nothing was stored.
     ///
     /// # Errors
-    /// When the storage does not allow it.
+    /// When the storage refuses the removal.
     pub async fn unmark(&self) -> Result<()> {
         self.remove(&self.keys.lease(1)).await
     }
@@ -146,7 +146,7 @@ impl Journal {
     /// Removes a single object of the job.
     ///
     /// # Errors
-    /// When the storage does not allow it.
+    /// When the storage refuses the removal.
     pub async fn remove(&self, key: &str) -> Result<()> {
         insist(|| self.storage.delete(&self.bucket, key)).await
     }
@@ -155,15 +155,15 @@ impl Journal {
         StorageClient::new(Arc::clone(&self.storage), self.bucket.as_str())
     }
 
-    /// Says that the job is to be ended, to whoever drives it.
+    /// Asks the client that drives the job to cancel it.
     ///
     /// # Errors
-    /// When the storage does not take it.
+    /// When the storage refuses the object.
     pub async fn ask_to_cancel(&self) -> Result<()> {
         self.put(&self.keys.cancel(), b"cancel".to_vec().into()).await
     }
 
-    /// Whether somebody wants the job ended.
+    /// Whether a client has asked to cancel the job.
     ///
     /// # Errors
     /// When the storage cannot be read.
@@ -176,10 +176,11 @@ impl Journal {
         }
     }
 
-    /// Removes everything that is stored of the job; the record goes first, so that nobody attaches to half a job.
+    /// Removes all objects of the job. The record is removed first, so that no client attaches to
+    /// an incomplete job.
     ///
     /// # Errors
-    /// When the storage does not allow it.
+    /// When the storage refuses a removal.
     pub async fn delete(&self) -> Result<()> {
         let record = self.keys.record();
         insist(|| self.storage.delete(&self.bucket, &record)).await?;
@@ -187,26 +188,26 @@ impl Journal {
         insist(|| self.storage.remove_folder(&self.bucket, folder)).await
     }
 
-    /// Says that a client reads the job, and again now and then while it does: what is stored of it is not to go
-    /// meanwhile.
+    /// Marks that a client reads the job, so that its objects are not removed meanwhile. The client
+    /// repeats the mark while it reads.
     ///
     /// # Errors
-    /// When the storage does not take it.
+    /// When the storage refuses the mark.
     pub async fn put_reader(&self, reader: &Owner) -> Result<()> {
         let key = self.keys.reader(&reader.name);
         self.put(&key, sealed::to_json(self.name(&key), reader)?.into()).await
     }
 
-    /// Says that a client reads the job no more.
+    /// Removes the mark that a client reads the job.
     ///
     /// # Errors
-    /// When the storage does not allow it.
+    /// When the storage refuses the removal.
     pub async fn remove_reader(&self, reader: &Owner) -> Result<()> {
         let key = self.keys.reader(&reader.name);
         insist(|| self.storage.delete(&self.bucket, &key)).await
     }
 
-    /// Whether a client reads the job, as far as can be told: a mark that nobody understands is that of a client.
+    /// Whether a client still reads the job. A mark that cannot be decoded counts as that of a client.
     ///
     /// # Errors
     /// When the storage cannot be read.
@@ -215,8 +216,8 @@ impl Journal {
         Ok(self.readers().await?.iter().any(is_there))
     }
 
-    /// The leases that were ever taken, by epoch, highest last, without what they say. Epochs follow each other: a
-    /// number far beyond those before it is none that a client has put there.
+    /// The epochs of all leases that were ever taken, highest last. A number far above the epochs
+    /// before it was not written by a client, and is left out.
     pub(super) async fn epochs(&self) -> Result<Vec<u64>> {
         let listed = self.listed(&self.keys.leases()).await?;
         let mut epochs: Vec<u64> = Vec::new();
@@ -228,13 +229,15 @@ impl Journal {
         Ok(epochs)
     }
 
+    /// Stores the lease of an epoch. Returns whether this call was the first.
     pub(super) async fn put_lease(&self, epoch: u64, owner: &Owner) -> Result<bool> {
         let key = self.keys.lease(epoch);
         let content = sealed::to_json(self.name(&key), owner)?;
         self.put_if_absent(&key, &content.into()).await
     }
 
-    /// Whose lease it is; `None` where nobody can tell: it is the lease of somebody all the same.
+    /// The owner of the lease of an epoch; `None` when the object is missing or damaged. A damaged
+    /// lease is still a lease.
     pub(crate) async fn lease(&self, epoch: u64) -> Result<Option<Owner>> {
         match self.owner_at(&self.keys.lease(epoch)).await {
             Err(error) if is_damage(&error) => {
@@ -245,29 +248,34 @@ impl Journal {
         }
     }
 
+    /// Reads a lease or the mark of a reader; `None` if it is missing.
     pub(super) async fn owner_at(&self, key: &str) -> Result<Option<Owner>> {
         let content = self.get(key, Owner::LONGEST).await?;
         content.map(|content| sealed::from_json(self.name(key), &content, key)).transpose()
     }
 
+    /// Overwrites the beat of an epoch.
     pub(super) async fn put_beat(&self, epoch: u64, beat: &str) -> Result<()> {
         self.put(&self.keys.beat(epoch), beat.to_owned().into()).await
     }
 
+    /// Reads the beat of an epoch; `None` if it is missing.
     pub(super) async fn beat(&self, epoch: u64) -> Result<Option<String>> {
         let beat = match self.get(&self.keys.beat(epoch), LONGEST_BEAT).await {
-            // Nobody lives by a beat that is none, and the next one is right.
+            // A damaged beat keeps no lease alive, since it does not change; the next heartbeat
+            // overwrites it.
             Err(error) if is_damage(&error) => Some(Bytes::from("damaged")),
             beat => beat?,
         };
         Ok(beat.map(|beat| String::from_utf8_lossy(&beat).into_owned()))
     }
 
+    /// Stores an object, and replaces an existing one.
     pub(super) async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
         insist(|| self.storage.put(&self.bucket, key, bytes.clone(), PutMode::Overwrite)).await
     }
 
-    /// Whether these bytes are what is stored now, because they were put first.
+    /// Stores an object unless its key exists. Returns whether the stored object is the one of this call.
     pub(super) async fn put_if_absent(&self, key: &str, bytes: &Bytes) -> Result<bool> {
         let uncertain = AtomicBool::new(false);
         let put = insist(|| async {
@@ -278,7 +286,7 @@ impl Journal {
         });
         match put.await {
             Ok(()) => Ok(true),
-            // A put that failed before may have been made all the same.
+            // An earlier try of this call that failed may have stored the object.
             Err(error) if error.kind() == ErrorKind::AlreadyExists && uncertain.load(Ordering::Relaxed) => {
                 let stored = self.get(key, bytes.len() as u64).await;
                 match stored {
@@ -291,7 +299,8 @@ impl Journal {
         }
     }
 
-    /// What is stored under a key, if it is no longer than what belongs there.
+    /// Reads an object; `None` if it is missing. An object of more than `limit` bytes is reported
+    /// as damaged.
     pub(super) async fn get(&self, key: &str, limit: u64) -> Result<Option<Bytes>> {
         match insist(|| self.storage.get_within(&self.bucket, key, limit)).await {
             Ok(bytes) => Ok(Some(bytes)),
@@ -303,6 +312,7 @@ impl Journal {
         }
     }
 
+    /// Like [`get`](Self::get), but a missing object is an error.
     async fn must_get(&self, key: &str, limit: u64) -> Result<Bytes> {
         self.get(key, limit).await?.ok_or_else(|| {
             Error::new(ErrorKind::NotFound, format!("the stored job {} lacks `{key}`", self.job))
@@ -310,20 +320,21 @@ impl Journal {
         })
     }
 
-    /// The keys that start with a prefix, in order.
+    /// The keys that start with a prefix, in ascending order.
     pub(super) async fn listed(&self, prefix: &str) -> Result<Vec<String>> {
         let keys = || self.storage.list(&self.bucket, prefix).map_ok(|object| object.key).try_collect();
         insist(keys).await
     }
 
-    /// What an object is called for its digest: the job and the key below its folder, wherever that lies.
+    /// The name of an object in its digest: the job id and the key below its folder, without the
+    /// path of that folder.
     pub(crate) fn name<'a>(&self, key: &'a str) -> &'a str {
         let job = self.keys.folder().len() - keys::JOB_LEN;
         key.get(job..).unwrap_or(key)
     }
 }
 
-/// Whether what was read is not what was stored, so that reading it again does not help.
+/// Whether the error says that an object differs from what was stored, so that another read does not help.
 pub(crate) fn is_damage(error: &Error) -> bool {
     error.kind() == ErrorKind::Damaged
 }

@@ -1,13 +1,14 @@
-//! Which machine this is, as long as it lasts: the number of a user means nothing on another.
+//! The identity of this machine. It is needed because a user id means nothing on another machine.
 
 use std::{fs, path::Path, sync::LazyLock};
 
 use crate::digest::Digest;
 
-/// A name that no other machine has, and that is the same after the next start of this one; `None` where nothing can
-/// be told.
+/// A name that no other machine has, and that stays the same after a restart of the machine; `None`
+/// where the identity cannot be read.
 ///
-/// Every container counts as a machine of its own: many share the identity of the image they are made from.
+/// Every container counts as a machine of its own, because many containers share the machine id of
+/// their image.
 pub(super) fn host() -> Option<&'static str> {
     static HOST: LazyLock<Option<String>> = LazyLock::new(|| {
         let known = if is_container() { machine() } else { stable() };
@@ -16,18 +17,19 @@ pub(super) fn host() -> Option<&'static str> {
     HOST.as_deref()
 }
 
-/// The boot of the machine and the namespace of process numbers.
+/// The boot id of the machine and its namespace of process ids. A process id is meaningful only within both.
 pub(super) fn machine() -> Option<String> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let numbers = fs::read_link("/proc/self/ns/pid").ok()?;
     Some(format!("{} {}", boot.trim(), numbers.display()))
 }
 
+/// The machine id, which stays the same after a restart.
 fn stable() -> Option<String> {
     ["/etc/machine-id", "/var/lib/dbus/machine-id"].into_iter().find_map(read)
 }
 
-/// A digest, because the identity of a machine is not for everybody to read.
+/// The identity as a digest, because the machine id is confidential.
 fn identity(name: Option<String>, known: Option<String>) -> Option<String> {
     let (name, known) = (name.unwrap_or_default(), known?);
     Some(Digest::of(format!("lithops {known} {name}").as_bytes()).to_string()[..32].to_owned())
@@ -36,16 +38,17 @@ fn identity(name: Option<String>, known: Option<String>) -> Option<String> {
 fn read(file: &str) -> Option<String> {
     let text = fs::read_to_string(file).ok()?;
     let text = text.trim();
-    // systemd writes this into images that are still to get their own.
+    // systemd writes this into images whose machine id is not set yet.
     (!text.is_empty() && text != "uninitialized").then(|| text.to_owned())
 }
 
+/// Whether this process runs in a container, as far as its marks tell.
 fn is_container() -> bool {
     let marked = ["/.dockerenv", "/run/.containerenv"].iter().any(|mark| Path::new(mark).exists());
     marked || std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() || std::env::var_os("container").is_some()
 }
 
-/// The number that a user has outside of its namespace: in a container most are user 0.
+/// The user id outside of the user namespace. Inside of a container most users are user 0.
 pub(super) fn outer_user(user: u32, map: &str) -> u64 {
     let ranges = map.lines().filter_map(|line| {
         let mut numbers = line.split_whitespace().map(|number| number.parse::<u64>().ok());

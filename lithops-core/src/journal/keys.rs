@@ -1,13 +1,14 @@
-//! The keys of a job's objects.
+//! The keys of the objects of a job.
 
 use crate::{id::JobId, storage::own_keys::JOBS};
 
-/// The length of a job's name with the slash behind it.
+/// The length of a job id with the slash after it.
 pub(super) const JOB_LEN: usize = 37;
-/// Epochs have ten digits, and none is so much further than the one before it.
+/// The largest accepted gap between two epochs, whose keys have ten digits. An epoch further away
+/// was written by another program.
 pub(super) const LONGEST_GAP: u64 = 1000;
 
-/// The keys of one job. Numbers are padded, so that objects are listed in their order.
+/// The keys of one job. Numbers are padded with zeros, so that keys are listed in the order of the numbers.
 #[derive(Debug, Clone)]
 pub(super) struct Keys {
     folder: String,
@@ -66,7 +67,8 @@ impl Keys {
         format!("{}commit/", self.folder)
     }
 
-    /// The outcomes of a chunk; those of a later generation stand in the place of ones that were found to be damaged.
+    /// The key of the outcomes of a chunk. Generation n + 1 replaces generation n, which a reader
+    /// found damaged.
     pub(super) fn commit(&self, chunk: u64, generation: u32) -> String {
         match generation {
             0 => format!("{}commit/{chunk:012}", self.folder),
@@ -74,13 +76,13 @@ impl Keys {
         }
     }
 
-    /// What says that the outcomes of this generation are damaged.
+    /// The key of the mark that the outcomes of this generation are damaged.
     pub(super) fn damage(&self, chunk: u64, generation: u32) -> String {
         format!("{}commit/{chunk:012}-{generation}-damaged", self.folder)
     }
 }
 
-/// The epoch at the end of a key, as it is written there.
+/// The epoch at the end of a key; `None` unless it has exactly ten digits.
 pub(super) fn epoch(key: &str) -> Option<u64> {
     let name = key.rsplit('/').next()?;
     let epoch: u64 = name.parse().ok()?;

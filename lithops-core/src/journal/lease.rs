@@ -1,4 +1,4 @@
-//! [`Lease`]: the right to drive a job; and [`LeaseWatch`]: whether somebody has it.
+//! [`Lease`]: the right to drive a job; and [`LeaseWatch`]: whether a client holds that right.
 
 use std::time::Duration;
 
@@ -7,24 +7,25 @@ use tokio::time::Instant;
 use super::{Journal, Owner};
 use crate::error::Result;
 
-/// How often the client that drives a job says that it lives.
+/// The pause between two heartbeats of the client that drives a job.
 pub const BEAT: Duration = Duration::from_secs(2);
-/// A client that has not been heard of for so long does not drive the job any more.
+/// The lease: a client whose beat has not changed for this long no longer drives the job.
 pub const LEASE: Duration = Duration::from_secs(10);
 
-/// What a client writes in the place of its last beat when it lets go.
+/// The content of the last beat of a client that gives up its lease before it expires.
 const RELEASED: &str = "released";
 
-/// The right to drive a job: that of the highest epoch.
+/// The right to drive a job. The client with the highest epoch has it.
 #[derive(Debug)]
 pub struct Lease {
     journal: Journal,
     epoch: u64,
+    /// How many heartbeats were sent. The count is the content of the beat.
     beats: u64,
 }
 
 impl Lease {
-    /// Takes the lease of an epoch; `None` when another client was first.
+    /// Takes the lease of an epoch; `None` when another client has already taken it.
     ///
     /// # Errors
     /// When the storage does not answer.
@@ -33,13 +34,13 @@ impl Lease {
         Ok(taken.then(|| Self { journal: journal.clone(), epoch, beats: 0 }))
     }
 
-    /// Its epoch, from 1.
+    /// The epoch of the lease, counted from 1.
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
 
-    /// Says that its holder lives; returns whether it still has the lease.
+    /// Sends a heartbeat. Returns whether this lease is still the newest one.
     ///
     /// # Errors
     /// When the storage does not answer.
@@ -49,38 +50,39 @@ impl Lease {
         Ok(self.journal.epochs().await?.last().is_none_or(|last| *last <= self.epoch))
     }
 
-    /// Lets go, so that others need not wait for it to expire.
+    /// Gives up the lease, so that other clients need not wait until it expires.
     ///
     /// # Errors
-    /// When the storage does not answer; then it expires.
+    /// When the storage does not answer. The lease then expires by itself.
     pub async fn release(self) -> Result<()> {
         self.journal.put_beat(self.epoch, RELEASED).await
     }
 }
 
-/// Whether anybody drives a job.
+/// Whether a client drives a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Watched {
-    /// A client does, as far as can be told.
+    /// A client drives the job, as far as the watcher can tell.
     Driven {
-        /// The epoch of its lease.
+        /// The epoch of the client's lease.
         epoch: u64,
-        /// Who it is, if that is known.
+        /// The client's process; `None` if its lease is missing or damaged.
         owner: Option<Owner>,
     },
-    /// Nobody does; the last epoch is over.
+    /// No client drives the job: the last lease has expired or was released.
     Free {
-        /// The last epoch; 0 when there was none.
+        /// The epoch of the last lease; 0 when there was none.
         epoch: u64,
     },
 }
 
-/// What a client has seen of another's lease.
+/// What a client has seen of the lease of another client.
 #[derive(Debug, Default)]
 pub struct LeaseWatch {
     seen: Option<Sight>,
 }
 
+/// The last beat that was seen, and since when it has not changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Sight {
     epoch: u64,
@@ -89,7 +91,7 @@ struct Sight {
 }
 
 impl LeaseWatch {
-    /// Looks whether anybody drives the job.
+    /// Checks whether a client drives the job. A lease expires only if this is called repeatedly.
     ///
     /// # Errors
     /// When the storage does not answer.
@@ -104,7 +106,7 @@ impl LeaseWatch {
         Ok(if free { Watched::Free { epoch } } else { Watched::Driven { epoch, owner } })
     }
 
-    /// Takes in the beat of an epoch; says whether its lease is over.
+    /// Takes in the beat of an epoch. Returns whether the lease of the epoch is over.
     fn saw(&mut self, epoch: u64, beat: Option<String>, now: Instant) -> bool {
         if beat.as_deref() == Some(RELEASED) {
             return true;
@@ -134,7 +136,7 @@ mod tests {
         Journal::new(&storage, JobId::generate())
     }
 
-    /// A process nobody knows anything of.
+    /// A process on an unknown machine.
     fn somebody() -> Owner {
         Owner { machine: None, ..Owner::this_process() }
     }

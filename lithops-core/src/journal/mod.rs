@@ -1,45 +1,50 @@
-//! What is stored of a durable job, so that it survives its client.
+//! The stored objects of a durable job, which let the job survive its client.
 //!
 //! ```text
 //! lithops.jobs/<job>/
-//!   record              what the job is; stored last, so that whoever sees it sees a whole job
+//!   record              the description of the job; stored last, so that a job with a record is complete
 //!   inputs/<segment>    encoded arguments, in order
 //!   shared/<number>     encoded values of `Shared<T>` parameters
-//!   lease/<epoch>       put if absent: who drives the job
-//!   beat/<epoch>        overwritten by that client while it lives, and at last with the word that it has let go
+//!   lease/<epoch>       put if absent: the client that drives the job in this epoch
+//!   beat/<epoch>        overwritten at each heartbeat of that client, and at last with `released`
 //!   commit/<chunk>      put if absent: the outcomes of all calls of a chunk
-//!   commit/<chunk>-<n>-damaged  a reader has found those of generation n damaged: the next one, commit/<chunk>-<n+1>,
-//!                       is put in their place
-//!   part/<calls>        outcomes of a part of a chunk, or with failures to be tried again, where workers have no other
+//!   commit/<chunk>-<n>-damaged  a reader has found generation n of the outcomes damaged; generation n + 1,
+//!                       commit/<chunk>-<n+1>, replaces it
+//!   part/<calls>        outcomes of a part of a chunk, or with failures to retry, if workers have no other
 //!                       way to report them
-//!   reader/<name>       a client that reads the job: nothing is removed before the last of them has read it
-//!   cancel              somebody wants the job ended
+//!   reader/<name>       a client that reads the job: nothing is removed before the last reader has finished
+//!   cancel              a client has cancelled the job
 //! ```
 //!
-//! A chunk's outcomes are visible once they are under `commit/`: whoever puts them first has committed them, whoever
-//! comes later drops what it has and takes what is there. So every reader sees the same outcome of a call, whatever
-//! happens to workers and clients, and however many of them run the call.
+//! Offloaded payloads are stored there too, under the keys of [`Journal::blob`].
 //!
-//! Everything that is stored and believed later has a digest, of its content and of its name; inputs have theirs in the
-//! record, and beats say nothing but that they change. What is damaged is told with its key. Damaged outcomes are not
-//! removed, which could remove those that another has put there meanwhile: they are marked, and from then on count as
-//! never put. So the chunk is run again, and whoever reads comes to the same conclusion at any time.
+//! The outcomes of a chunk are visible once they are stored under `commit/`. The process that puts
+//! them first has committed them. A process that comes later drops its own outcomes and uses the
+//! stored ones. So every reader sees the same outcome of a call, whichever workers and clients
+//! fail, and however many of them run the call.
 //!
-//! One client drives a job at a time, the one that has put the highest `lease/<epoch>`; others read:
+//! Every stored object that is trusted later has a digest of its content and of its name. The digests of
+//! inputs are in the record, and beats need none, since only their change matters. An error about a damaged
+//! object names its key. Damaged outcomes are not removed, because the removal could hit outcomes that
+//! another process has put there meanwhile. They are marked as damaged, and from then on count as never
+//! stored. So the chunk is run again, and every reader comes to the same conclusion at any time.
+//!
+//! One client drives a job at a time, the one that has put the highest `lease/<epoch>`; all others
+//! only read:
 //!
 //! ```text
-//!             nobody drives: put lease/<epoch + 1>
+//!             no driver: put lease/<epoch + 1>
 //!   watching -------------------------------------> driving ----+ beat
 //!      ^  ^    (another was first: still watching)   |  |  ^    |
 //!      |  +------------------------------------------+  |  +----+
 //!      |        a higher epoch is seen                  | all chunks are committed, or the job cannot go on
 //!      |                                                v
 //!      +--- the same beat for the whole lease,       released
-//!           or its process is gone: nobody drives
+//!           or its process is gone: no driver
 //! ```
 //!
-//! Times are measured on the watcher's own clock, from when it first saw a beat: clocks of two machines are never
-//! compared.
+//! Times are measured on the watcher's own clock, from when the watcher first saw a beat. The
+//! clocks of two machines are never compared.
 
 mod bundle;
 mod commits;

@@ -1,4 +1,5 @@
-//! [`Owner`]: which process a lease belongs to, so that its end is noticed at once on the same machine.
+//! [`Owner`]: the process that a lease belongs to, so that a process of the same machine notices
+//! its end at once.
 
 use std::fs;
 
@@ -10,23 +11,24 @@ use super::host::{host, machine, outer_user};
 /// The process that drives a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
-    /// Unlike any other's, even in the same process.
+    /// A random name, unique even within one process.
     pub name: String,
-    /// The user it runs as.
+    /// The user id of the process, as the machine knows it outside of user namespaces.
     pub user: String,
-    /// The machine, as long as it lasts: only there does `user` mean anything.
+    /// The identity of the machine. `user` is meaningful only there; `None` if the identity cannot be read.
     pub host: Option<String>,
-    /// The start of the machine and the set of process numbers it is in, as far as that is known: only there does `pid` mean
-    /// anything.
+    /// The boot of the machine and its namespace of process ids. `pid` is meaningful only there;
+    /// `None` if they cannot be read.
     pub machine: Option<String>,
-    /// Its process id.
+    /// The process id, within `machine`.
     pub pid: u32,
-    /// When the process was started, in ticks of that machine: process ids are used again.
+    /// When the process was started, in clock ticks since the boot: process ids are used again.
+    /// `None` if unknown.
     pub started: Option<u64>,
 }
 
 impl Owner {
-    /// This process.
+    /// This process, under a new random name.
     #[must_use]
     pub fn this_process() -> Self {
         let pid = std::process::id();
@@ -40,31 +42,31 @@ impl Owner {
         }
     }
 
-    /// Whether the process has certainly ended. It may have ended also when this says no.
+    /// Whether the process has certainly ended. `false` does not prove that it still lives.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         let here = self.machine.is_some() && self.machine == machine();
         here && self.started.is_some() && started(self.pid) != self.started
     }
 
-    /// Whether the process certainly lives. It may live also when this says no.
+    /// Whether the process certainly lives. `false` does not prove that it has ended.
     #[must_use]
     pub fn lives(&self) -> bool {
         let here = self.machine.is_some() && self.machine == machine();
         here && self.started.is_some() && started(self.pid) == self.started
     }
 
-    /// The most bytes that are read of one.
+    /// The most bytes that are read of an encoded owner.
     pub(super) const LONGEST: u64 = 64 << 10;
 
-    /// Whether it certainly belongs to the user of this process, on this machine: the same number elsewhere is
-    /// somebody else's.
+    /// Whether the process certainly belongs to the user of this process, on this machine. The same
+    /// user id on another machine is another user.
     #[must_use]
     pub fn is_this_user(&self) -> bool {
         self.host.is_some() && self.host.as_deref() == host() && self.user == this_user()
     }
 
-    /// Where it runs, for people.
+    /// Where the process runs, as a text for people.
     #[must_use]
     pub fn place(&self) -> String {
         let here = self.machine.is_some() && self.machine == machine();
@@ -73,7 +75,7 @@ impl Owner {
     }
 }
 
-/// The user this process runs as.
+/// The user id of this process outside of its user namespace, or `unknown`.
 fn this_user() -> String {
     let status = fs::read_to_string("/proc/self/status").ok();
     let user = status.as_deref().and_then(|status| {
@@ -83,12 +85,12 @@ fn this_user() -> String {
     user.map_or_else(|| "unknown".to_owned(), |user| outer_user(user, &map).to_string())
 }
 
-/// When a process was started; `None` when there is none.
+/// When a process was started, in clock ticks since the boot; `None` if it does not run.
 fn started(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name of the program is in parentheses and may hold anything, spaces included.
     let mut fields = stat.rsplit(')').next()?.split_whitespace();
-    // A process that waits to be reaped runs no more.
+    // A zombie that waits to be reaped no longer runs.
     if matches!(fields.next()?, "Z" | "X") {
         return None;
     }

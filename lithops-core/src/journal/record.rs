@@ -1,4 +1,4 @@
-//! [`JobRecord`]: what a durable job is.
+//! [`JobRecord`]: the stored description of a durable job.
 
 use std::time::Duration;
 
@@ -15,70 +15,70 @@ use crate::{
     tracker::Policy,
 };
 
-/// The form of records this build writes; it reads this one and none else.
+/// The version of the record's form. This build writes and reads only this one.
 const FORM: u32 = 3;
-/// A record has a line for each segment of the inputs.
+/// The most bytes of a record, which has an entry for each segment of the inputs.
 const LONGEST: u64 = 64 << 20;
 
-/// What a durable job is: everything another process needs to drive it, but for the function itself and the values of
-/// environment variables, which are not stored.
+/// The description of a durable job: everything that another process needs to drive it, but the
+/// function itself and the values of environment variables, which are not stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobRecord {
-    /// The form of the record.
+    /// The version of the record's form.
     pub form: u32,
-    /// The job.
+    /// The id of the job.
     pub job: JobId,
     /// The registered name of its function.
     pub function: String,
-    /// The name people know it by.
+    /// The name of its function as it is shown to people.
     pub function_name: String,
-    /// How many calls.
+    /// The number of calls of the job.
     pub calls: u64,
-    /// Calls per chunk, the unit of what is committed.
+    /// Calls per chunk. A chunk is committed as a whole.
     pub chunksize: u64,
-    /// Calls at once in one worker.
+    /// The number of calls that one worker runs at once.
     pub worker_processes: u64,
-    /// The objects that the inputs are stored in.
+    /// The objects with the inputs, in order.
     pub segments: Vec<Segment>,
-    /// Where the shared values are.
+    /// The objects with the shared values.
     pub shared: Vec<BlobRef>,
-    /// How often its calls may be tried.
+    /// The retry policy of the job's calls.
     pub policy: Policy,
-    /// How long a call may run.
+    /// How long a call may run; `None` means without a limit.
     pub timeout: Option<Duration>,
-    /// The names of its environment variables.
+    /// The names of its environment variables, without their values.
     pub env: Vec<String>,
-    /// The backend it was started on.
+    /// The name of the backend that it was started on.
     pub backend: String,
-    /// Who started it.
+    /// The process that started it.
     pub owner: Owner,
-    /// When it was started, in seconds since the Unix epoch; for people only.
+    /// When it was started, in seconds since the Unix epoch. Only shown to people.
     pub created: u64,
 }
 
 impl JobRecord {
-    /// The form this build writes.
+    /// The version of the form that this build writes.
     pub const FORM: u32 = FORM;
-    /// The most bytes it may have.
+    /// The most bytes that are read of a record.
     pub(super) const LONGEST: u64 = LONGEST;
 
-    /// How many chunks.
+    /// The number of chunks of the job.
     #[must_use]
     pub fn chunks(&self) -> u64 {
         self.calls.div_ceil(self.chunksize.max(1))
     }
 
-    /// The calls of a chunk.
+    /// The first call of a chunk, and the call after its last.
     #[must_use]
     pub fn calls_of(&self, chunk: u64) -> (u64, u64) {
         let first = chunk.saturating_mul(self.chunksize);
         (first.min(self.calls), first.saturating_add(self.chunksize).min(self.calls))
     }
 
-    /// The record as it is stored in the journal of its job.
+    /// Encodes the record for the journal of its job.
     ///
     /// # Errors
-    /// When it cannot be encoded.
+    /// When it cannot be encoded, or is too large.
     pub fn encode(&self, journal: &Journal) -> Result<Vec<u8>> {
         let key = journal.record_key();
         let encoded = sealed::to_json(journal.name(&key), self)?;
@@ -90,10 +90,10 @@ impl JobRecord {
         Err(Error::new(ErrorKind::PayloadTooLarge, problem).with_hint("make several jobs of it"))
     }
 
-    /// Reads what is stored in the journal of its job.
+    /// Decodes the record in the journal of a job.
     ///
     /// # Errors
-    /// When it is no record, of another form, or damaged.
+    /// When the bytes are not a record, or one of another form, or damaged.
     pub fn decode(bytes: &[u8], journal: &Journal) -> Result<Self> {
         #[derive(Deserialize)]
         struct Form {
@@ -116,7 +116,7 @@ impl JobRecord {
         }
     }
 
-    /// What of the record cannot be true together.
+    /// A contradiction in the record, as the text of an error; `None` when there is none.
     fn contradiction(&self, journal: &Journal) -> Option<String> {
         if self.job != journal.job() {
             return Some(format!("it is the record of job {}", self.job));
@@ -141,10 +141,10 @@ impl JobRecord {
 }
 
 impl Journal {
-    /// What the job is.
+    /// Reads the description of the job.
     ///
     /// # Errors
-    /// `NotDurable` when nothing is stored of it.
+    /// `NotDurable` when the job has no record.
     pub async fn record(&self) -> Result<JobRecord> {
         let key = self.keys.record();
         match self.get(&key, JobRecord::LONGEST).await? {
@@ -156,7 +156,7 @@ impl Journal {
         }
     }
 
-    /// Whether anything is stored that says what the job is.
+    /// Whether the job has a record.
     ///
     /// # Errors
     /// When the storage cannot be read.
@@ -169,10 +169,10 @@ impl Journal {
         }
     }
 
-    /// Stores what the job is: from now on others see it.
+    /// Stores the description of the job. From now on other clients see the job.
     ///
     /// # Errors
-    /// When the storage does not take it.
+    /// When the storage refuses the record, or the record is too large.
     pub async fn put_record(&self, record: &JobRecord) -> Result<()> {
         self.put(&self.keys.record(), record.encode(self)?.into()).await
     }
@@ -256,7 +256,7 @@ mod tests {
         for (number, edit) in edits.into_iter().enumerate() {
             let mut record = record(&journal);
             edit(&mut record);
-            // With a digest that is right: it was written so.
+            // The digest is right, so that only the contradiction can be found.
             let bytes = record.encode(&journal).expect("encodes");
             let error = JobRecord::decode(&bytes, &journal).expect_err("it contradicts itself");
             assert_eq!(error.kind(), ErrorKind::Damaged, "edit {number}");

@@ -1,7 +1,7 @@
-//! What stands around stored things that are believed later, so that damage is noticed: a digest of the content and
-//! of the name it is stored under.
+//! The envelope of stored objects that are trusted later: a digest of the content and of the name
+//! under which it is stored.
 //!
-//! It finds damage, not malice: whoever can write to the storage can make a digest too.
+//! The digest finds damage, not malice: a program that can write to the storage can also compute digests.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -11,21 +11,22 @@ use crate::{
     error::{Error, ErrorKind, Result},
 };
 
-/// What sealed bytes begin with; the last byte is the version of the form.
+/// The first bytes of a sealed object. The last of them is the version of the envelope.
 const MAGIC: &[u8; 8] = b"lithops\x01";
-/// Magic, length of the body (`u64 LE`), digest.
+/// The length of the envelope: magic, length of the body (`u64 LE`), digest.
 pub(crate) const HEADER: usize = 8 + 8 + Digest::LEN;
-/// Bodies of this size and more are hashed where they keep no task waiting.
+/// Bodies of at least this many bytes are hashed on a blocking thread, so that they do not delay
+/// other tasks.
 const LONG: usize = 1 << 20;
 
-/// The error of a stored object that is not what was stored.
+/// The error of an object that differs from what was stored.
 pub(crate) fn damaged(key: &str, how: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::Damaged, format!("`{key}` is damaged: {how}"))
         .with_hint("another program has written there, or the storage is damaged")
         .with_context("key", key)
 }
 
-/// The bytes to store under a name.
+/// Wraps a body in the envelope, to be stored under `name`.
 pub(crate) async fn seal(name: &str, body: Bytes) -> Bytes {
     let digest = digest(name, body.clone()).await;
     let mut sealed = Vec::with_capacity(HEADER + body.len());
@@ -36,10 +37,10 @@ pub(crate) async fn seal(name: &str, body: Bytes) -> Bytes {
     sealed.into()
 }
 
-/// What was sealed under this name, and is stored under the key.
+/// Unwraps the body of an object that was sealed for `name`. `key` is only for the error.
 ///
 /// # Errors
-/// `Damaged` when it is anything else.
+/// `Damaged` when the object differs from what was sealed.
 pub(crate) async fn open(name: &str, sealed: &Bytes, key: &str) -> Result<Bytes> {
     let (len, digest_then) = header(sealed, key)?;
     let body = Bytes::from(sealed.clone().into_inner().slice(HEADER..));
@@ -52,7 +53,7 @@ pub(crate) async fn open(name: &str, sealed: &Bytes, key: &str) -> Result<Bytes>
     Ok(body)
 }
 
-/// How long the body is that the first bytes of an object announce, and its digest.
+/// The length of the body and its digest, from the first [`HEADER`] bytes of an object.
 ///
 /// # Errors
 /// `Damaged` when these are not the first bytes of a sealed object.
@@ -67,6 +68,7 @@ pub(crate) fn header(sealed: &[u8], key: &str) -> Result<(u64, Digest)> {
     Ok((u64::from_le_bytes(*len), Digest::from_bytes(*digest)))
 }
 
+/// The digest of a name and a body. The length of the name separates the two.
 async fn digest(name: &str, body: Bytes) -> Digest {
     let len = body.len();
     let mut hashing = Hashing::default();
@@ -79,10 +81,10 @@ async fn digest(name: &str, body: Bytes) -> Digest {
     if len < LONG { hash() } else { tokio::task::spawn_blocking(hash).await.expect("hashing does not panic") }
 }
 
-/// A value as JSON with a digest of it beside its fields.
+/// A value as JSON, with a field `digest` beside its own fields.
 ///
 /// # Errors
-/// When it cannot be encoded.
+/// When the value cannot be encoded.
 pub(crate) fn to_json<T: Serialize>(name: &str, value: &T) -> Result<Vec<u8>> {
     let failed = |error: serde_json::Error| {
         Error::new(ErrorKind::Unexpected, format!("cannot encode what is stored as `{name}`: {error}"))
@@ -95,17 +97,17 @@ pub(crate) fn to_json<T: Serialize>(name: &str, value: &T) -> Result<Vec<u8>> {
     serde_json::to_vec_pretty(&json).map_err(failed)
 }
 
-/// The value that such JSON holds.
+/// Decodes a value from the JSON of [`to_json`].
 ///
 /// # Errors
-/// `Damaged` when it is anything else than what was encoded.
+/// `Damaged` when the value differs from the one that was encoded.
 pub(crate) fn from_json<T: Serialize + DeserializeOwned>(name: &str, json: &[u8], key: &str) -> Result<T> {
     #[derive(Deserialize)]
     struct Sealed {
         digest: Digest,
     }
     let wrong = |error: serde_json::Error| damaged(key, error);
-    // Before the value: what is long and wrong need not be built.
+    // The digest is decoded first, so that no large value is built from JSON without one.
     let Sealed { digest } = serde_json::from_slice(json).map_err(wrong)?;
     let value = serde_json::from_slice(json).map_err(wrong)?;
     if digest_of(name, &value)? != digest {
@@ -114,7 +116,7 @@ pub(crate) fn from_json<T: Serialize + DeserializeOwned>(name: &str, json: &[u8]
     Ok(value)
 }
 
-/// Of the value, not of its text: what is believed is the value.
+/// The digest is of the value and not of its JSON text, because the value is what is trusted.
 fn digest_of<T: Serialize>(name: &str, value: &T) -> Result<Digest> {
     let bytes = postcard::to_stdvec(&(name, value))
         .map_err(|error| Error::new(ErrorKind::Unexpected, format!("cannot encode `{name}`: {error}")))?;

@@ -1,4 +1,4 @@
-//! [`Survey`]: what there is of all jobs of a storage, found in one look, whatever is wrong with some of it.
+//! [`Survey`]: what is stored of all jobs, found with one listing that errors do not end.
 
 use std::{
     collections::BTreeMap,
@@ -15,32 +15,32 @@ use crate::{
     storage::{ObjectMeta, StorageClient, own_keys::JOBS},
 };
 
-/// What there is of the jobs of a storage.
+/// What a storage has of all jobs.
 #[derive(Debug, Default)]
 pub struct Survey {
-    /// What there is of each, oldest first.
+    /// What is stored of each job, oldest job first.
     pub jobs: BTreeMap<JobId, Traces>,
-    /// What unfinished puts have left.
+    /// What interrupted puts have left behind.
     pub unfinished: Vec<ObjectMeta>,
-    /// What cannot be looked at.
+    /// The errors of objects or folders that could not be listed.
     pub unreadable: Vec<Error>,
 }
 
-/// What there is of a job.
+/// What is stored of one job.
 #[derive(Debug, Clone)]
 pub struct Traces {
-    /// When anything of it was last written, by the storage's clock.
+    /// When an object of the job was last written, by the storage's clock.
     pub changed: SystemTime,
-    /// Another as soon as anything of it is written, changed or removed.
+    /// A hash of all objects of the job. It differs as soon as one of them is written, changed or removed.
     pub mark: u64,
-    /// Whether workers have been at it that nobody feeds.
+    /// Whether the job has a board: fleet workers have worked at it.
     pub has_board: bool,
-    /// Whether all of it could be looked at.
+    /// Whether all objects of the job could be listed.
     pub is_whole: bool,
 }
 
 impl Survey {
-    /// Looks at all jobs.
+    /// Lists all jobs of a storage.
     pub async fn of(storage: &StorageClient) -> Self {
         let folder = JOBS;
         let mut survey = Self::default();
@@ -73,6 +73,7 @@ impl Survey {
         survey
     }
 
+    /// Adds an object to what is known of its job.
     fn note(&mut self, job: JobId, object: &ObjectMeta, folder: &str) {
         let traces = self.jobs.entry(job).or_insert_with(|| Traces {
             changed: object.modified,
@@ -90,7 +91,8 @@ impl Survey {
 }
 
 impl Journal {
-    /// The clients that read the job, as their marks say; `None` where nobody can tell who it is.
+    /// The clients that have marked themselves as readers of the job; `None` for a mark that cannot
+    /// be decoded.
     pub(crate) async fn readers(&self) -> crate::error::Result<Vec<Option<super::Owner>>> {
         let mut readers = Vec::new();
         for key in self.listed(&self.keys.readers()).await? {

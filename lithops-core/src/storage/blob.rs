@@ -1,4 +1,4 @@
-//! [`BlobRef`]: an object of a job, by name and digests.
+//! [`BlobRef`]: a reference to an object of a job, by key and digests.
 
 use std::ops::Range;
 
@@ -12,12 +12,13 @@ use crate::{
     error::{Error, ErrorKind, Result},
 };
 
-/// How many bytes are read and checked together.
+/// The size of a block in bytes. A block is read and checked as a whole.
 pub const BLOCK: u64 = 4 << 20;
-/// So many blocks are read at once.
+/// The number of blocks that are read at once.
 const AT_ONCE: usize = 4;
 
-/// An object of a job: its key and the digest of each of its blocks. This is what travels in its place.
+/// A reference to an object of a job: its key, and the digest of each of its blocks. It is sent
+/// instead of the content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlobRef {
     key: String,
@@ -26,10 +27,10 @@ pub struct BlobRef {
 }
 
 impl BlobRef {
-    /// Stores these bytes under a key.
+    /// Stores bytes under a key, in the bucket of `storage`.
     ///
     /// # Errors
-    /// When the storage does not take them.
+    /// When the storage refuses the object.
     pub async fn put(storage: &StorageClient, key: String, bytes: Bytes) -> Result<Self> {
         let hashed = bytes.clone();
         let blocks = tokio::task::spawn_blocking(move || {
@@ -43,42 +44,42 @@ impl BlobRef {
         Ok(Self { key, len: bytes.len() as u64, blocks })
     }
 
-    /// Its key.
+    /// The key of the object.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// Its length in bytes.
+    /// The length of the object in bytes.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// Whether it has a digest for each of its blocks.
+    /// Whether the number of digests fits the length. A decoded reference may be wrong.
     #[must_use]
     pub fn is_possible(&self) -> bool {
         self.blocks.len() as u64 == self.len.div_ceil(BLOCK)
     }
 
-    /// Whether it has no bytes.
+    /// Whether the object has no bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// All its bytes.
+    /// Reads the whole object.
     ///
     /// # Errors
-    /// When they cannot be read, or are not those that were stored.
+    /// When the object cannot be read, or differs from what was stored.
     pub async fn get(&self, storage: &StorageClient) -> Result<Bytes> {
         self.range(storage, 0..self.len).await
     }
 
-    /// A part of it: the blocks that it is in are read.
+    /// Reads a part of the object. Only the blocks that overlap the range are read and checked.
     ///
     /// # Errors
-    /// When they cannot be read, or are not those that were stored.
+    /// When the blocks cannot be read or differ from what was stored, or the range ends beyond the object.
     pub async fn range(&self, storage: &StorageClient, range: Range<u64>) -> Result<Bytes> {
         let beyond = range.start > range.end || range.end > self.len;
         if beyond || !self.is_possible() {
@@ -103,6 +104,7 @@ impl BlobRef {
         Ok(bytes::Bytes::from(read).slice(within).into())
     }
 
+    /// Reads one block and checks its digest.
     async fn block(&self, storage: &StorageClient, block: u64) -> Result<Bytes> {
         let start = block * BLOCK;
         let range = start..start.saturating_add(BLOCK).min(self.len);

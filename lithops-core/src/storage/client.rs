@@ -1,4 +1,4 @@
-//! [`StorageClient`]: the user's handle of a storage.
+//! [`StorageClient`]: the user's handle to a storage.
 
 use std::{fmt, ops::Range, path::Path, sync::Arc};
 
@@ -19,17 +19,18 @@ use crate::{
     id::new_uuid,
 };
 
-/// A storage and the bucket of cloud objects; cheap to clone.
+/// A storage and the bucket of cloud objects. Clones are cheap.
 ///
-/// As a parameter of a function it is reserved: it is filled in by the worker and never travels, because it holds the
-/// credentials of whoever opened it. What can travel is a [`CloudObject`].
+/// A function can have a parameter of this type. The worker fills it in, and it is never sent, because it
+/// holds the credentials of the process that opened it. What can be sent is a [`CloudObject`].
 #[derive(Clone)]
 pub struct StorageClient {
     storage: Arc<dyn Storage>,
     bucket: Arc<str>,
 }
 
-/// The name of an object that [`StorageClient::put_cloudobject`] has stored; it can be an argument or a result.
+/// A reference to an object of [`StorageClient::put_cloudobject`]. It can be an argument or a
+/// result of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CloudObject {
     scheme: String,
@@ -38,19 +39,19 @@ pub struct CloudObject {
 }
 
 impl CloudObject {
-    /// The name of the storage that holds it.
+    /// The name of the storage that holds the object.
     #[must_use]
     pub fn scheme(&self) -> &str {
         &self.scheme
     }
 
-    /// Its bucket.
+    /// The bucket of the object.
     #[must_use]
     pub fn bucket(&self) -> &str {
         &self.bucket
     }
 
-    /// Its key.
+    /// The key of the object.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
@@ -64,7 +65,7 @@ impl fmt::Display for CloudObject {
 }
 
 impl StorageClient {
-    /// A handle of `storage` whose cloud objects go into `bucket`.
+    /// A handle to `storage` that puts cloud objects into `bucket`.
     pub fn new(storage: Arc<dyn Storage>, bucket: impl Into<String>) -> Self {
         Self { storage, bucket: bucket.into().into() }
     }
@@ -72,12 +73,12 @@ impl StorageClient {
     /// Opens the storage that a locator names.
     ///
     /// # Errors
-    /// This program lacks the storage, or it cannot be opened.
+    /// When this program does not include the storage, or the storage cannot be opened.
     pub fn connect(locator: &Locator) -> Result<Self> {
         Ok(Self::new(super::connect(locator)?, locator.bucket.as_str()))
     }
 
-    /// Which storage it is, and where.
+    /// The name and the location of the storage.
     #[must_use]
     pub fn info(&self) -> StorageInfo {
         self.storage.info()
@@ -89,16 +90,16 @@ impl StorageClient {
         &self.bucket
     }
 
-    /// The storage below the handle.
+    /// The storage that this handle uses.
     #[must_use]
     pub fn storage(&self) -> &Arc<dyn Storage> {
         &self.storage
     }
 
-    /// Stores an object, in the place of one that exists.
+    /// Stores an object, and replaces an existing one.
     ///
     /// # Errors
-    /// The storage refuses the name or the object.
+    /// When the storage refuses the key or the object.
     pub async fn put_object(&self, bucket: &str, key: &str, bytes: impl Into<Bytes>) -> Result<()> {
         self.storage.put(bucket, key, bytes.into(), PutMode::Overwrite).await
     }
@@ -114,17 +115,17 @@ impl StorageClient {
     /// Reads a part of an object.
     ///
     /// # Errors
-    /// `NotFound` when it does not exist, `InvalidInput` when the range ends beyond it.
+    /// `NotFound` when the object does not exist, `InvalidInput` when the range ends beyond its length.
     pub async fn get_range(&self, bucket: &str, key: &str, range: Range<u64>) -> Result<Bytes> {
         ranged(&*self.storage, bucket, key, range).await
     }
 
-    /// Reads an object piece by piece, 8 MiB at a time, with the next piece on its way: whatever its size, it takes
-    /// little memory.
+    /// Reads an object in pieces of 8 MiB, and requests the next piece ahead, so that an object of
+    /// any size takes little memory.
     ///
     /// # Errors
-    /// `NotFound` when it does not exist. The stream ends with an error when a piece cannot be read, or when the object
-    /// is replaced meanwhile.
+    /// `NotFound` when the object does not exist. The stream ends with an error when a piece cannot
+    /// be read, or when the object is replaced meanwhile.
     pub async fn get_stream(
         &self,
         bucket: &str,
@@ -134,11 +135,11 @@ impl StorageClient {
         Ok((meta.clone(), pieces(Arc::clone(&self.storage), bucket.to_owned(), meta)))
     }
 
-    /// Stores an object that comes in pieces, in the place of one that exists; when the pieces end with an error,
-    /// nothing is stored.
+    /// Stores an object from a stream of pieces, and replaces an existing one. When the stream ends
+    /// with an error, nothing is stored.
     ///
     /// # Errors
-    /// That error; or the storage refuses the object.
+    /// The error of the stream; or the storage refuses the object.
     pub async fn put_stream(
         &self,
         bucket: &str,
@@ -148,7 +149,7 @@ impl StorageClient {
         self.storage.put_stream(bucket, key, pieces.boxed()).await
     }
 
-    /// Describes an object.
+    /// The size, the time and the etag of an object, without reading it.
     ///
     /// # Errors
     /// `NotFound` when it does not exist.
@@ -156,10 +157,10 @@ impl StorageClient {
         self.storage.head(bucket, key).await
     }
 
-    /// The keys that start with `prefix`, sorted; `""` gives all.
+    /// The keys that start with `prefix`, sorted; `""` lists all keys.
     ///
     /// # Errors
-    /// The storage cannot be listed.
+    /// When the storage cannot be listed.
     pub async fn list_keys(&self, bucket: &str, prefix: &str) -> Result<Vec<String>> {
         self.storage.list(bucket, prefix).map_ok(|object| object.key).try_collect().await
     }
@@ -167,23 +168,23 @@ impl StorageClient {
     /// The objects whose keys start with `prefix`, sorted by key.
     ///
     /// # Errors
-    /// The storage cannot be listed.
+    /// When the storage cannot be listed.
     pub async fn list_objects(&self, bucket: &str, prefix: &str) -> Result<Vec<ObjectMeta>> {
         self.storage.list(bucket, prefix).try_collect().await
     }
 
-    /// Removes an object; one that does not exist is no error.
+    /// Removes an object. An object that does not exist is no error.
     ///
     /// # Errors
-    /// The storage does not allow it.
+    /// When the storage refuses the removal.
     pub async fn delete_object(&self, bucket: &str, key: &str) -> Result<()> {
         self.storage.delete(bucket, key).await
     }
 
-    /// Removes several objects; those that do not exist are no error.
+    /// Removes several objects. Objects that do not exist are no error.
     ///
     /// # Errors
-    /// The storage does not allow it; some of the objects may be gone then.
+    /// When the storage refuses a removal. Some of the objects may be removed then.
     pub async fn delete_objects(
         &self,
         bucket: &str,
@@ -192,16 +193,17 @@ impl StorageClient {
         self.storage.delete_many(bucket, keys.into_iter().map(Into::into).collect()).await
     }
 
-    /// Stores the content of a file.
+    /// Stores the content of a file as an object.
     ///
     /// # Errors
-    /// The file cannot be read, or the storage refuses the object.
+    /// When the file cannot be read, or the storage refuses the object.
     pub async fn upload_file(&self, path: impl AsRef<Path>, bucket: &str, key: &str) -> Result<()> {
         let pieces = file_pieces(path.as_ref()).await?;
         self.put_stream(bucket, key, pieces).await
     }
 
-    /// Writes an object to a file, in the place of one that exists; the file is there whole or not at all.
+    /// Writes an object to a file, and replaces an existing file. A reader sees the whole file or
+    /// none of it.
     ///
     /// # Errors
     /// `NotFound` when the object does not exist; or the file cannot be written.
@@ -210,10 +212,10 @@ impl StorageClient {
         write_pieces(path.as_ref(), content).await
     }
 
-    /// Stores bytes under a name of their own.
+    /// Stores bytes under a new random key in the bucket of cloud objects.
     ///
     /// # Errors
-    /// The storage refuses the object.
+    /// When the storage refuses the object.
     pub async fn put_cloudobject(&self, bytes: impl Into<Bytes>) -> Result<CloudObject> {
         let bytes = bytes.into();
         let key = format!("cloudobjects/{}", new_uuid());
@@ -224,21 +226,23 @@ impl StorageClient {
     /// Reads a cloud object.
     ///
     /// # Errors
-    /// `NotFound` when it was deleted, `InvalidInput` when it lies in another storage.
+    /// `NotFound` when the object was deleted, `InvalidInput` when it belongs to another storage.
     pub async fn get_cloudobject(&self, object: &CloudObject) -> Result<Bytes> {
         self.check_scheme(object)?;
         self.storage.get(&object.bucket, &object.key).await
     }
 
-    /// Removes a cloud object; one that does not exist is no error.
+    /// Removes a cloud object. An object that does not exist is no error.
     ///
     /// # Errors
-    /// `InvalidInput` when it lies in another storage.
+    /// `InvalidInput` when the object belongs to another storage.
     pub async fn delete_cloudobject(&self, object: &CloudObject) -> Result<()> {
         self.check_scheme(object)?;
         self.storage.delete(&object.bucket, &object.key).await
     }
 
+    /// Refuses a cloud object of another storage. The bucket and the key would be looked up in the
+    /// wrong place.
     fn check_scheme(&self, object: &CloudObject) -> Result<()> {
         let scheme = self.info().scheme;
         if object.scheme == scheme {
@@ -251,13 +255,13 @@ impl StorageClient {
 }
 
 impl fmt::Debug for StorageClient {
-    /// Says where the storage is; what is below may hold credentials.
+    /// Shows where the storage is, but not the storage itself, which may hold credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StorageClient").field("info", &self.info()).field("bucket", &self.bucket).finish()
     }
 }
 
-/// A part of an object, no shorter and no longer than it is.
+/// Reads a range of an object, and checks that the answer has exactly its length.
 async fn ranged(storage: &dyn Storage, bucket: &str, key: &str, range: Range<u64>) -> Result<Bytes> {
     let wanted = range.end.saturating_sub(range.start);
     let bytes = storage.get_range(bucket, key, range).await?;
@@ -265,7 +269,7 @@ async fn ranged(storage: &dyn Storage, bucket: &str, key: &str, range: Range<u64
     if came == wanted { Ok(bytes) } else { Err(wrong_length(bucket, key, wanted, came)) }
 }
 
-/// The content of an object that was described a moment ago.
+/// The content of an object with this description, as a stream of pieces.
 fn pieces(storage: Arc<dyn Storage>, bucket: String, meta: ObjectMeta) -> BoxStream<'static, Result<Bytes>> {
     let several = meta.size > PIECE;
     let ranges = (0..meta.size.div_ceil(PIECE)).map(move |number| {
@@ -279,7 +283,8 @@ fn pieces(storage: Arc<dyn Storage>, bucket: String, meta: ObjectMeta) -> BoxStr
             async move { ranged(&*storage, &bucket, &key, range).await }
         })
         .buffered(2);
-    // Pieces of two objects must not become one.
+    // An object that was replaced during the read is an error, because pieces of two objects must
+    // not be combined.
     let unchanged = stream::once(async move {
         let (storage, bucket) = same;
         let now = storage.head(&bucket, &described.key).await?;

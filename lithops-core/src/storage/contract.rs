@@ -1,4 +1,4 @@
-//! [`Storage`]: what a storage does.
+//! [`Storage`]: the interface of a storage.
 
 use std::{fmt::Debug, ops::Range, time::SystemTime};
 
@@ -13,29 +13,29 @@ use crate::{
 
 /// Objects named by bucket and key.
 ///
-/// Keys are text with `/` between parts, and have no folders: `list` takes any prefix of a key. A key that a storage
-/// cannot hold is refused with [`InvalidInput`](crate::error::ErrorKind::InvalidInput), never changed. A bucket need
-/// not be created where the platform does not ask for it.
+/// Keys are text with `/` between their segments. There are no folders: `list` takes any prefix of a key. A
+/// storage refuses a key that it cannot hold with [`InvalidInput`](crate::error::ErrorKind::InvalidInput),
+/// and never changes it. A bucket need not be created, unless the platform requires that.
 #[async_trait]
 pub trait Storage: Debug + Send + Sync + 'static {
-    /// Which storage it is, and where.
+    /// The name and the location of the storage.
     fn info(&self) -> StorageInfo;
 
-    /// What it can do beyond this trait.
+    /// The properties in which storages differ.
     fn capabilities(&self) -> StorageCapabilities;
 
-    /// Stores an object; readers see the whole of it or nothing.
+    /// Stores an object. Readers see the whole object or none of it.
     ///
     /// # Errors
-    /// `AlreadyExists` with [`PutMode::IfAbsent`] when the object exists: of several writers at once exactly one
-    /// succeeds.
+    /// `AlreadyExists` with [`PutMode::IfAbsent`] when the object exists. Of several simultaneous
+    /// writers exactly one succeeds.
     async fn put(&self, bucket: &str, key: &str, bytes: Bytes, mode: PutMode) -> Result<()>;
 
-    /// Stores an object that comes in pieces, in the place of one that exists; readers see the whole of it or nothing.
-    /// When the pieces end with an error nothing is stored.
+    /// Stores an object from a stream of pieces, and replaces an existing one. Readers see the
+    /// whole object or none of it. When the stream ends with an error, nothing is stored.
     ///
     /// # Errors
-    /// That error; or the storage refuses the object.
+    /// The error of the stream; or the storage refuses the object.
     async fn put_stream(
         &self,
         bucket: &str,
@@ -52,13 +52,14 @@ pub trait Storage: Debug + Send + Sync + 'static {
     /// Reads an object.
     ///
     /// # Errors
-    /// `NotFound` when it does not exist.
+    /// `NotFound` when the object does not exist.
     async fn get(&self, bucket: &str, key: &str) -> Result<Bytes>;
 
     /// Reads an object of at most `limit` bytes.
     ///
     /// # Errors
-    /// `NotFound` when it does not exist, `PayloadTooLarge` when it is longer: then it is not read.
+    /// `NotFound` when the object does not exist. `PayloadTooLarge` when it is longer; its content
+    /// is not read then.
     async fn get_within(&self, bucket: &str, key: &str, limit: u64) -> Result<Bytes> {
         let size = self.head(bucket, key).await?.size;
         if size > limit {
@@ -67,98 +68,101 @@ pub trait Storage: Debug + Send + Sync + 'static {
         self.get(bucket, key).await
     }
 
-    /// Reads a part of an object; an empty range within it gives no bytes.
+    /// Reads a part of an object. An empty range within the object gives no bytes.
     ///
     /// # Errors
-    /// `InvalidInput` when the range is reversed or ends beyond the object, `NotFound` when there is none.
+    /// `InvalidInput` when the range is reversed or ends beyond the object. `NotFound` when the
+    /// object does not exist.
     async fn get_range(&self, bucket: &str, key: &str, range: Range<u64>) -> Result<Bytes>;
 
-    /// Describes an object.
+    /// The size, the time and the etag of an object, without reading it.
     ///
     /// # Errors
-    /// `NotFound` when it does not exist.
+    /// `NotFound` when the object does not exist.
     async fn head(&self, bucket: &str, key: &str) -> Result<ObjectMeta>;
 
-    /// The objects whose keys start with `prefix`, in the order of the keys' bytes, also those whose keys are refused
-    /// everywhere else; without folder markers, which are empty objects whose keys end in `/`. What is there and is no
-    /// object is an error that names it. A bucket that does not exist is
-    /// empty, or `NotFound` where buckets have to be made.
+    /// The objects whose keys start with `prefix`, in the order of the keys' bytes. Keys that all
+    /// other operations refuse are listed too. Folder markers, which are empty objects whose keys
+    /// end in `/`, are left out. An entry that is no object is an error that names the entry. A
+    /// bucket that does not exist is empty, or `NotFound` where buckets must be created.
     fn list(&self, bucket: &str, prefix: &str) -> BoxStream<'static, Result<ObjectMeta>>;
 
-    /// Everything below a folder of this system's own (`folder` ends with `/`), for whoever clears up: what unfinished
-    /// puts have left is told under the name it has, and an error among the objects says what cannot be read, while the
-    /// rest is told all the same.
+    /// Lists all that is below one of Lithops' own folders (`folder` ends with `/`), for cleanup.
+    /// What interrupted puts have left behind is listed under the name that it has. An entry that
+    /// cannot be read is an error in the stream, which then continues.
     fn survey(&self, bucket: &str, folder: &str) -> BoxStream<'static, Result<ObjectMeta>> {
         self.list(bucket, folder)
     }
 
-    /// Removes a folder of this system's own (`folder` ends with `/`), with what unfinished puts have left in it; one
-    /// that does not exist is no error.
+    /// Removes one of Lithops' own folders (`folder` ends with `/`), with what interrupted puts
+    /// have left in it. A folder that does not exist is no error.
     async fn remove_folder(&self, bucket: &str, folder: &str) -> Result<()> {
         let keys = self.list(bucket, folder).map_ok(|object| object.key).try_collect().await?;
         self.delete_many(bucket, keys).await
     }
 
-    /// Whether a name that [`survey`](Self::survey) has told is none of an object, but what an unfinished put has left.
+    /// Whether a name from [`survey`](Self::survey) is not that of an object, but of what an
+    /// interrupted put has left.
     fn is_unfinished(&self, name: &str) -> bool {
         let _ = name;
         false
     }
 
-    /// Removes what an unfinished put has left, by the name that [`survey`](Self::survey) has told, unless whoever has
-    /// begun it may still be at it. Returns whether it was removed.
+    /// Removes what an interrupted put has left, by its name from [`survey`](Self::survey), unless
+    /// the put may still be running. Returns whether it was removed.
     async fn remove_unfinished(&self, bucket: &str, name: &str) -> Result<bool> {
         let _ = (bucket, name);
         Ok(false)
     }
 
-    /// Removes an object; one that does not exist is no error.
+    /// Removes an object. An object that does not exist is no error.
     async fn delete(&self, bucket: &str, key: &str) -> Result<()>;
 
-    /// Removes several objects; those that do not exist are no error. After an error some may be left.
+    /// Removes several objects. Objects that do not exist are no error. After an error some of the
+    /// objects may be left.
     async fn delete_many(&self, bucket: &str, keys: Vec<String>) -> Result<()>;
 }
 
-/// What happens to an object that exists already.
+/// How a put treats an existing object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum PutMode {
-    /// It is replaced.
+    /// The existing object is replaced.
     #[default]
     Overwrite,
-    /// It stays, and the put fails with `AlreadyExists`.
+    /// The existing object stays, and the put fails with `AlreadyExists`.
     IfAbsent,
 }
 
-/// Which storage it is, and where.
+/// The name and the location of a storage.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct StorageInfo {
     /// The name of the storage, such as `localhost`.
     pub scheme: &'static str,
-    /// The folder, region or endpoint; it holds no secret.
+    /// The folder, region or endpoint, without secrets.
     pub location: String,
 }
 
-/// What a storage can do beyond the trait.
+/// The properties in which storages differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
 pub struct StorageCapabilities {
-    /// Another process that has the locator sees the same objects.
+    /// Whether another process with the same locator sees the same objects.
     pub shared_between_processes: bool,
 }
 
-/// What is known of an object without reading it.
+/// The description of an object, which can be had without reading it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ObjectMeta {
-    /// The key.
+    /// The key of the object.
     pub key: String,
-    /// Its length in bytes.
+    /// The length of the object in bytes.
     pub size: u64,
-    /// When it was stored.
+    /// When the object was stored, by the storage's clock.
     pub modified: SystemTime,
-    /// A mark that changes with the content, where the storage has one.
+    /// A tag that changes with the content; `None` where the storage has none.
     pub etag: Option<String>,
 }
 
-/// The error of an object that is longer than it may be, for whoever implements [`Storage::get_within`].
+/// The error of an object that is longer than expected, for implementations of [`Storage::get_within`].
 #[must_use]
 pub fn too_large(bucket: &str, key: &str, size: u64, limit: u64) -> Error {
     let message =
@@ -170,8 +174,8 @@ pub fn too_large(bucket: &str, key: &str, size: u64, limit: u64) -> Error {
         .with_context("key", key)
 }
 
-/// The error of bytes that are not as many as were asked for, for whoever implements [`Storage::get`] and
-/// [`Storage::get_range`]: another try may bring all.
+/// The error of an answer that does not have the requested length, for implementations of
+/// [`Storage::get`] and [`Storage::get_range`]. A retry may bring all bytes.
 #[must_use]
 pub fn wrong_length(bucket: &str, key: &str, wanted: u64, came: u64) -> Error {
     let message =

@@ -1,4 +1,4 @@
-//! [`Credentials`]: what opens a storage, kept apart from where it is.
+//! [`Credentials`]: the secrets of a storage, kept apart from its locator.
 
 use std::{
     collections::BTreeMap,
@@ -8,13 +8,13 @@ use std::{
 
 use super::Locator;
 
-/// Named secrets of one storage, as its section of the configuration has them. Nothing shows or stores them; the one
-/// way they travel is the private channel from a client to the workers of its own machine.
+/// Named secrets of one storage, from its section of the configuration. They are never shown or stored, and
+/// are sent only through the private channel from a client to the workers of its own machine.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Credentials(BTreeMap<String, String>);
 
 impl Credentials {
-    /// Adds a secret, if there is one.
+    /// Adds a secret; `None` adds nothing.
     #[must_use]
     pub fn with(mut self, name: &str, secret: Option<&str>) -> Self {
         if let Some(secret) = secret {
@@ -23,19 +23,19 @@ impl Credentials {
         self
     }
 
-    /// A secret, for whoever signs with it.
+    /// The value of a secret, for the code that signs requests with it.
     #[must_use]
     pub fn expose(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    /// All of them, for the private channel.
+    /// The names and values of all secrets, for the private channel.
     #[must_use]
     pub fn expose_all(&self) -> Vec<(String, String)> {
         self.0.iter().map(|(name, secret)| (name.clone(), secret.clone())).collect()
     }
 
-    /// Whether there are none, so that the platform's own are used.
+    /// Whether there are no secrets. The platform's own credentials are used then.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -54,21 +54,23 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// What this process has, from its configuration or from whoever started it as a worker: by storage and address, so
-/// that a locator of somebody else's cannot have it sent to another place.
+/// The credentials of this process, from its configuration or from the client that started it as a
+/// worker. The key is the scheme with the endpoint, so that a locator from another program cannot
+/// make this process send them to another address.
 static GIVEN: RwLock<BTreeMap<Place, Credentials>> = RwLock::new(BTreeMap::new());
 
+/// The scheme and the endpoint of a storage.
 type Place = (String, Option<String>);
 
-/// Keeps what opens the storage at a place, for every [`connect`](super::connect) of this process from now on. What is
-/// open already stays as it is.
+/// Keeps the credentials of a storage for every later [`connect`](super::connect) of this process.
+/// Storages that are already open are not affected.
 pub fn give(locator: &Locator, credentials: Credentials) {
     if !credentials.is_empty() {
         GIVEN.write().unwrap_or_else(PoisonError::into_inner).insert(place(locator), credentials);
     }
 }
 
-/// What this process has for the storage at a place; empty otherwise.
+/// The credentials that this process has for a storage; empty if it has none.
 pub(super) fn given(locator: &Locator) -> Credentials {
     GIVEN.read().unwrap_or_else(PoisonError::into_inner).get(&place(locator)).cloned().unwrap_or_default()
 }

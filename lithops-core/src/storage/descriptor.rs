@@ -1,4 +1,4 @@
-//! The storages that this program has, and how a locator is opened.
+//! The storages that this program includes, and how a locator is opened.
 
 use std::{fmt, sync::Arc};
 
@@ -8,21 +8,22 @@ use crate::{
     error::{Error, ErrorKind, Result},
 };
 
-/// A storage as its crate declares it, with `inventory::submit!`.
+/// The declaration of a storage, which its crate makes with `inventory::submit!`.
 pub struct StorageDescriptor {
-    /// The name: that of the crate's feature and of the section of the configuration.
+    /// The name of the storage, which is also that of the crate's feature and of the section of the
+    /// configuration.
     pub scheme: &'static str,
-    /// What it is, in one line.
+    /// A description in one line.
     pub summary: &'static str,
-    /// The crate that declares it: `env!("CARGO_PKG_NAME")`.
+    /// The name of the crate that declares it: `env!("CARGO_PKG_NAME")`.
     pub package: &'static str,
     /// The keys that it reads from its section.
     pub keys: &'static [Key],
-    /// Reads its section.
+    /// Reads the locator from the section.
     pub locate: fn(&Config) -> Result<Locator>,
-    /// The secrets of its section; empty when the platform's own are meant.
+    /// Reads the secrets from the section; empty when the platform's own credentials are to be used.
     pub credentials: fn(&Config) -> Result<Credentials>,
-    /// Opens what a locator names; without credentials with those of the platform.
+    /// Opens the storage of a locator. Empty credentials stand for those of the platform.
     pub connect: fn(&Locator, &Credentials) -> Result<Arc<dyn Storage>>,
 }
 
@@ -40,15 +41,16 @@ impl fmt::Debug for StorageDescriptor {
 /// The storages of this program, sorted by name.
 ///
 /// # Errors
-/// Two crates declare the same name.
+/// When two crates declare the same name.
 pub fn descriptors() -> Result<Vec<&'static StorageDescriptor>> {
     sorted(inventory::iter::<StorageDescriptor>.into_iter().collect())
 }
 
-/// The storage of that name.
+/// The storage of this name.
 ///
 /// # Errors
-/// There is none in this program.
+/// `NotFound` when this program does not include it. The hint says how to get it, or suggests a
+/// similar name.
 pub fn descriptor(scheme: &str) -> Result<&'static StorageDescriptor> {
     let all = descriptors()?;
     if let Some(descriptor) = all.iter().find(|descriptor| descriptor.scheme == scheme) {
@@ -66,7 +68,7 @@ pub fn descriptor(scheme: &str) -> Result<&'static StorageDescriptor> {
         return Err(error(format!("this version has no storage `{scheme}`"))
             .with_hint(format!("choose one that is built in, {names}, or of {}", FEATURES.join(", "))));
     }
-    // Many call S3 by its name alone.
+    // Many users know S3 by its short name.
     let (named, scheme) = (scheme, if scheme == "s3" { "aws_s3" } else { scheme });
     let candidates = all.iter().map(|descriptor| descriptor.scheme).chain(FEATURES.iter().copied());
     let hint = match nearest(scheme, candidates) {
@@ -76,18 +78,18 @@ pub fn descriptor(scheme: &str) -> Result<&'static StorageDescriptor> {
     Err(error(format!("there is no storage `{named}`")).with_hint(hint))
 }
 
-/// Opens the storage that a locator names, with what this process was [given](super::give) for that place, or with the
-/// platform's own credentials.
+/// Opens the storage of a locator, with the credentials that were [given](super::give) to this
+/// process for it, or with the platform's own.
 ///
 /// # Errors
-/// This program lacks the storage, or it cannot be opened.
+/// When this program does not include the storage, or the storage cannot be opened.
 pub fn connect(locator: &Locator) -> Result<Arc<dyn Storage>> {
     (descriptor(&locator.scheme)?.connect)(locator, &credentials::given(locator))
 }
 
 /// The storages that are features of the crate `lithops`.
 const FEATURES: &[&str] = &["aws_s3", "ceph", "minio", "redis"];
-/// Those of Python Lithops that there are not.
+/// The storages of Python Lithops that this version does not have.
 const LATER: &[&str] =
     &["aliyun_oss", "azure_storage", "gcp_storage", "ibm_cos", "infinispan", "oracle_oss", "swift"];
 

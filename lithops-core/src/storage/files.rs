@@ -1,4 +1,4 @@
-//! Files as streams of pieces, on their way to or from a storage.
+//! Files as streams of pieces, read from or written to the local disk.
 
 use std::path::{Path, PathBuf};
 
@@ -11,13 +11,14 @@ use crate::{
     id::new_uuid,
 };
 
-/// How much of an object is read at a time.
+/// The number of bytes of an object or file that are read at a time.
 pub(super) const PIECE: u64 = 8 << 20;
 
-/// The content of a file, piece by piece.
+/// The content of a file as a stream of pieces of 8 MiB.
 ///
 /// # Errors
-/// It cannot be opened or is a folder. The stream ends with an error when it cannot be read.
+/// When the file cannot be opened or is a folder. The stream ends with an error when the file
+/// cannot be read.
 pub async fn file_pieces(path: &Path) -> Result<impl Stream<Item = Result<Bytes>> + Send + use<>> {
     let path = path.to_owned();
     let file = tokio::fs::File::open(&path).await.map_err(|error| file_error("read", &path, error))?;
@@ -32,10 +33,10 @@ pub async fn file_pieces(path: &Path) -> Result<impl Stream<Item = Result<Bytes>
     }))
 }
 
-/// Writes pieces to a file, in the place of one that exists; it is there whole or not at all.
+/// Writes pieces to a file, and replaces an existing one. A reader sees the whole file or none of it.
 ///
 /// # Errors
-/// That of a piece; or the file cannot be written.
+/// The error of a piece, or that of the file.
 pub async fn write_pieces(path: &Path, pieces: impl Stream<Item = Result<Bytes>> + Send) -> Result<()> {
     let mut unfinished = path.to_owned().into_os_string();
     unfinished.push(format!(".{}.part", new_uuid().simple()));
@@ -52,7 +53,7 @@ pub async fn write_pieces(path: &Path, pieces: impl Stream<Item = Result<Bytes>>
     };
     let written = written.await;
     if written.is_err() {
-        // Nothing more can be done about a leftover; the first error is the one to tell.
+        // An error of the cleanup is ignored, because the first error is the one to report.
         drop(tokio::fs::remove_file(&unfinished).await);
     }
     written

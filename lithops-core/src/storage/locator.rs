@@ -1,13 +1,13 @@
-//! [`Locator`]: where a storage is.
+//! [`Locator`]: the address of a storage.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// What a worker needs to open the storage of its job, besides credentials of its own. It travels and is logged, so
-/// it holds no secret.
+/// What a worker needs to open the storage of its job, besides credentials of its own. A locator is
+/// sent and logged, so that it must hold no secret.
 ///
-/// Every field is always encoded: frames are not self-describing.
+/// Every field is always encoded, because frames are not self-describing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Locator {
@@ -15,31 +15,31 @@ pub struct Locator {
     pub scheme: String,
     /// The bucket of jobs and cloud objects.
     pub bucket: String,
-    /// The region of the bucket.
+    /// The region of the bucket; `None` where the storage has no regions.
     pub region: Option<String>,
-    /// The address of a storage that is not the platform's own.
+    /// The URL of a storage that is not the platform's own; `None` for the platform's own.
     pub endpoint: Option<String>,
-    /// The folder of a storage that is a folder.
+    /// The folder of a storage that keeps files in a folder.
     pub root: Option<String>,
 }
 
 impl Locator {
-    /// A locator of nothing but scheme and bucket.
+    /// A locator with only a scheme and a bucket.
     pub fn new(scheme: impl Into<String>, bucket: impl Into<String>) -> Self {
         Self { scheme: scheme.into(), bucket: bucket.into(), region: None, endpoint: None, root: None }
     }
 
-    /// Sets the region.
+    /// Sets the region of the bucket.
     #[must_use]
     pub fn with_region(mut self, region: impl Into<String>) -> Self {
         self.region = Some(region.into());
         self
     }
 
-    /// Sets the endpoint.
+    /// Sets the URL of the storage.
     ///
     /// # Errors
-    /// The address holds credentials.
+    /// `ConfigInvalid` when the URL contains credentials.
     pub fn with_endpoint(mut self, endpoint: impl Into<String>) -> Result<Self> {
         let endpoint = endpoint.into();
         let address = endpoint.split_once("://").map_or(endpoint.as_str(), |(_, rest)| rest);
@@ -53,7 +53,7 @@ impl Locator {
         Ok(self)
     }
 
-    /// Sets the folder.
+    /// Sets the folder of the storage.
     #[must_use]
     pub fn with_root(mut self, root: impl Into<String>) -> Self {
         self.root = Some(root.into());

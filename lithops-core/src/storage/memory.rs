@@ -11,7 +11,8 @@ use crate::{
     error::Result,
 };
 
-/// One for the process, so that whoever has the locator sees the same objects; it ends with the process.
+/// The one storage of the process, so that all clients with its locator see the same objects. It
+/// ends with the process.
 static MEMORY: LazyLock<Arc<ObjectStorage>> = LazyLock::new(|| Arc::new(ObjectStorage::memory()));
 
 inventory::submit! {

@@ -1,7 +1,8 @@
-//! Storage: objects in buckets, the same everywhere.
+//! Storage: objects in buckets, with the same interface for every backend.
 //!
-//! [`Storage`] is what a storage must do, [`ObjectStorage`] does it over `object_store`, [`StorageClient`] is what
-//! users hold, and a [`Locator`] tells a worker which storage to [`connect`] to.
+//! [`Storage`] is the interface of a storage, [`ObjectStorage`] implements it with the crate
+//! `object_store`, [`StorageClient`] is the handle that users have, and a [`Locator`] tells a
+//! worker which storage to [`connect`] to.
 
 mod blob;
 mod client;

@@ -1,14 +1,14 @@
-//! Which bucket names and keys an [`ObjectStorage`](super::ObjectStorage) takes, and their paths.
+//! Which bucket names and keys an [`ObjectStorage`](super::ObjectStorage) accepts, and their paths.
 //!
-//! A key is a path as it is, without any encoding, so that an object bears the same name for every other program.
-//! What a path cannot say is refused here, before the storage could change it in silence.
+//! A key becomes a path without any encoding, so that an object has the same name for every other program. A
+//! key that a path cannot express is refused here, before the storage could change it silently.
 
 use object_store::path::Path;
 
 use super::objects::listed_key;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The path of an object, in a store of all buckets or of one.
+/// The path of an object, in a store of all buckets or (`is_bucket`) of one bucket.
 pub(super) fn path(bucket: &str, key: &str, is_bucket: bool) -> Result<Path> {
     check_bucket(bucket)?;
     check_key(key)?;
@@ -16,7 +16,7 @@ pub(super) fn path(bucket: &str, key: &str, is_bucket: bool) -> Result<Path> {
         .ok_or_else(|| refuse(key, "cannot be used as a path", "use letters, digits and `/`"))
 }
 
-/// The path below which all keys with the prefix lie; `None` if no key can start with it.
+/// The path of the folder that holds all keys with the prefix; `None` if no key can start with the prefix.
 pub(super) fn folder(bucket: &str, prefix: &str) -> Result<Option<Path>> {
     check_bucket(bucket)?;
     match prefix.rsplit_once('/') {
@@ -26,14 +26,15 @@ pub(super) fn folder(bucket: &str, prefix: &str) -> Result<Option<Path>> {
     }
 }
 
-/// The folders of a prefix, below which all files with it lie; `None` if no file can start with it.
+/// The folder part of a prefix, which holds all files with the prefix; `None` if no file can start
+/// with the prefix.
 pub(super) fn folder_of(prefix: &str) -> Option<&str> {
     let (folder, _) = prefix.rsplit_once('/').unwrap_or_default();
     let leads_on = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains('\0');
     (folder.is_empty() && !prefix.starts_with('/') || folder.split('/').all(leads_on)).then_some(folder)
 }
 
-/// The key of a path that was listed.
+/// The key of a listed path; `None` if the path is not in the bucket.
 pub(super) fn key(bucket: &str, path: &Path, is_bucket: bool) -> Option<String> {
     if is_bucket {
         return Some(listed_key::as_stored(path.as_ref()));
@@ -41,10 +42,10 @@ pub(super) fn key(bucket: &str, path: &Path, is_bucket: bool) -> Option<String> 
     Some(path.as_ref().strip_prefix(bucket)?.strip_prefix('/')?.to_owned())
 }
 
-/// A bucket is one part of a path.
+/// Checks a bucket name, which is one segment of a path.
 ///
 /// # Errors
-/// It is empty, a relative path, or has slashes or control characters in it.
+/// `InvalidInput` when it is empty, a relative path, or contains slashes or control characters.
 pub fn check_bucket(bucket: &str) -> Result<()> {
     let fault = match bucket {
         "" => "is empty",
@@ -81,7 +82,8 @@ fn refuse(key: &str, fault: &str, hint: &str) -> Error {
 
 fn parse(bucket: &str, key: &str, is_bucket: bool) -> Option<Path> {
     let path = if is_bucket { Path::parse(key) } else { Path::parse(format!("{bucket}/{key}")) }.ok()?;
-    // Proof that the storage will list what was put.
+    // Only a path that gives the same key back is accepted, so that the storage lists the object
+    // under its key.
     (self::key(bucket, &path, is_bucket).as_deref() == Some(key)).then_some(path)
 }
 

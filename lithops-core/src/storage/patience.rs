@@ -1,5 +1,5 @@
-//! [`StorageRetryPolicy`]: how a storage behind a network is asked: how many requests at once, how often again, and after which
-//! pauses.
+//! [`StorageRetryPolicy`]: how requests to a storage behind a network are made: how many at once,
+//! how often they are repeated, and after which pauses.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -14,18 +14,22 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use crate::error::{Error, ErrorKind, Result, Retry};
 
-/// A storage that has never answered is more likely written wrongly than down: that is told soon.
+/// How long a failed request is repeated if the storage has never answered. Its address is more
+/// likely wrong than the storage down, so that the error should come soon.
 const FIRST: Duration = Duration::from_secs(4);
-/// For how long a storage that has answered before is asked again.
+/// How long a failed request is repeated if the storage has answered before.
 const TOTAL: Duration = Duration::from_secs(60);
+/// The first pause before a request is repeated. Each further pause is twice as long.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause before a request is repeated.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// The context of an error that has the status of an answer.
+/// The context of an error that has the HTTP status of an answer: the storage was reached.
 const ANSWERED: &str = "status";
-/// The context of an error after which a request was given up: making it again is over, wherever it was made.
+/// The context of an error after which a request is not repeated any more, at any level, so that
+/// retries do not multiply.
 const TRIES: &str = "tries";
 
-/// How a storage is asked. Clones share the limit of requests at once.
+/// How requests to a storage are made and repeated. Clones share the limit of simultaneous requests.
 #[derive(Debug, Clone)]
 pub struct StorageRetryPolicy {
     at_once: Option<Arc<Semaphore>>,
@@ -33,15 +37,16 @@ pub struct StorageRetryPolicy {
     longest: Duration,
     total: Duration,
     address: Option<String>,
-    /// Whether pauses vary.
+    /// Whether the pauses are randomized.
     varies: bool,
     /// Whether the storage has ever answered.
     reached: Arc<AtomicBool>,
 }
 
 impl StorageRetryPolicy {
-    /// What becomes of a storage behind a network: 256 requests at once; one that fails for a while is made again for
-    /// a minute, with pauses that double from 100 ms to 5 s and vary, so that clients do not come back together.
+    /// The policy of a storage behind a network: at most 256 requests at once. A failed request is
+    /// repeated for a minute, with pauses that double from 100 ms to 5 s. The pauses are
+    /// randomized, so that clients do not return at the same time.
     #[must_use]
     pub fn network() -> Self {
         Self {
@@ -55,7 +60,7 @@ impl StorageRetryPolicy {
         }
     }
 
-    /// Every request once, as many as come: what becomes of this machine's own memory and files.
+    /// The policy of this machine's own memory and files: each request is made once, without a limit.
     #[must_use]
     pub fn none() -> Self {
         Self {
@@ -69,9 +74,9 @@ impl StorageRetryPolicy {
         }
     }
 
-    /// What becomes of Lithops' own objects in a storage that makes no request again itself, such as the files of this
-    /// machine: they are asked for as long as those of a network. The pauses do not vary: that is for services that
-    /// many clients ask, and runs of the simulator are to be repeatable.
+    /// The policy for Lithops' own objects in a storage that repeats no request itself, such as the files of
+    /// this machine: requests are repeated as long as over a network. The pauses are not randomized. Random
+    /// pauses are for services with many clients, and runs of the simulator must be repeatable.
     fn own() -> Self {
         Self {
             shortest: SHORTEST_PAUSE,
@@ -82,33 +87,33 @@ impl StorageRetryPolicy {
         }
     }
 
-    /// The address that errors name when nobody has ever answered there.
+    /// Sets the address that errors name when no storage has ever answered there.
     #[must_use]
     pub fn of(mut self, address: impl Into<String>) -> Self {
         self.address = Some(address.into());
         self
     }
 
-    /// For how long a request is made again.
+    /// Sets how long a failed request is repeated.
     #[must_use]
     pub fn with_total(mut self, total: Duration) -> Self {
         self.total = total;
         self
     }
 
-    /// Makes a request until it succeeds, fails for good, or patience is at an end: its own, or that of another
-    /// `StorageRetryPolicy` below it, so that retries do not multiply. `request` is told whether an earlier try has failed in
-    /// such a way that it may have happened all the same.
+    /// Makes a request until it succeeds, fails for good, or the time for retries is over. A request that
+    /// another `StorageRetryPolicy` below this one has given up is not repeated, so that retries do not
+    /// multiply. `request` is called with `true` when an earlier try has failed and may still have happened.
     ///
     /// # Errors
-    /// What the last try said, with how often it was made.
+    /// The error of the last try, with the number of tries.
     pub async fn run<T, F, R>(&self, mut request: R) -> Result<T>
     where
         R: FnMut(bool) -> F,
         F: Future<Output = Result<T>>,
     {
         let _permit = match &self.at_once {
-            // Nobody closes it.
+            // The semaphore is never closed, so that this cannot fail.
             Some(semaphore) => semaphore.acquire().await.ok(),
             None => None,
         };
@@ -145,29 +150,30 @@ impl StorageRetryPolicy {
         }
     }
 
+    /// The pause after this many tries.
     fn pause(&self, tries: u32) -> Duration {
         let doubled = self.shortest.saturating_mul(1 << (tries - 1).min(16)).min(self.longest);
         if !self.varies {
             return doubled;
         }
-        // A new `RandomState` is seeded anew: enough to tell clients apart.
+        // Each new `RandomState` has another seed, which is random enough to separate clients.
         let part = RandomState::new().hash_one(tries) % 1000;
         doubled.mul_f64(0.5 + part as f64 / 1000.0)
     }
 }
 
-/// Makes an operation on Lithops' own objects again while that may help, in a storage that does so itself and in one
-/// that does not: a minute in all, of whichever makes it again.
+/// Repeats an operation on Lithops' own objects while that may help. Where the storage repeats
+/// requests itself, only its own retries apply. Retries take a minute in all.
 pub(crate) async fn insist<T, F: Future<Output = Result<T>>>(mut operation: impl FnMut() -> F) -> Result<T> {
     StorageRetryPolicy::own().run(|_| operation()).await
 }
 
-/// Whether the same operation may succeed when it is tried again.
+/// Whether the same operation may succeed when it is repeated.
 pub(crate) fn may_succeed_later(error: &Error) -> bool {
     error.retry() == Retry::Later || matches!(error.kind(), ErrorKind::RateLimited | ErrorKind::Timeout)
 }
 
-/// Whether the operation was made again for as long as is reasonable, and the storage failed it every time.
+/// Whether the operation was repeated until its time was over, and failed each time.
 pub(crate) fn was_given_up(error: &Error) -> bool {
     error.context().any(|(name, _)| name == TRIES)
 }

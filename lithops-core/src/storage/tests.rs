@@ -1,4 +1,4 @@
-//! What only the storages of this crate do; what every storage must do is tried by the conformance suite.
+//! What only the storages of this crate do. The conformance suite tests what every storage must do.
 
 use std::sync::Arc;
 
@@ -107,7 +107,7 @@ async fn nothing_is_deleted_through_a_link_and_the_rest_is() {
     assert_eq!(kind(storage.delete("bucket", "data/link/keep").await), ErrorKind::PermissionDenied);
     storage.delete("bucket", "data/link").await.unwrap();
     assert!(precious.join("keep").is_file() && keys(&storage, "").await.is_empty());
-    // Not even where the bucket is one.
+    // The same holds when the bucket itself is a link.
     std::os::unix::fs::symlink(&precious, root.join("bucket")).unwrap();
     assert_eq!(kind(storage.delete("bucket", "keep").await), ErrorKind::PermissionDenied);
     assert!(precious.join("keep").is_file());

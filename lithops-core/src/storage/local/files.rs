@@ -1,4 +1,4 @@
-//! [`Files`]: objects that are files below a folder, beyond what `object_store` does with them.
+//! [`Files`]: operations on objects that are files, beyond those of `object_store`.
 
 use std::{
     fs, io,
@@ -15,12 +15,14 @@ use crate::{
     storage::{ObjectMeta, names, objects::faults::of_file},
 };
 
+/// The scheme of the storage.
 pub(in crate::storage) const SCHEME: &str = "localhost";
 
-/// The bucket when none is named, as in Python Lithops.
+/// The bucket when none is configured, as in Python Lithops.
 pub(in crate::storage) const DEFAULT_BUCKET: &str = "storage";
 
-/// The files of a storage, where that is more than objects: their folders, links, and what is not finished.
+/// The files of a storage, with what objects do not have: folders, links, and files that are still
+/// being written.
 #[derive(Debug, Clone)]
 pub(in crate::storage) struct Files {
     root: Arc<Path>,
@@ -35,26 +37,26 @@ impl Files {
         Arc::clone(&self.root)
     }
 
-    /// Makes the folder of a bucket for this user alone, unless the root is there for a group to write to.
+    /// Creates the folder of a bucket for this user alone, unless other users may write to the root.
     pub(in crate::storage) fn make_bucket(&self, bucket: &str) {
         let folder = self.root.join(bucket);
         let made = fs::DirBuilder::new().mode(0o700).create(&folder);
         let shared = || fs::metadata(&self.root).is_ok_and(|root| root.mode() & 0o022 != 0);
         if made.is_ok() && shared() {
-            // Should that fail, it stays this user's own.
+            // If this fails, the folder stays accessible to this user alone.
             let _ =
                 fs::metadata(&self.root).and_then(|root| fs::set_permissions(&folder, root.permissions()));
         }
-        // What else is wrong with it, the put says.
+        // Other errors are reported by the put that follows.
     }
 
-    /// Refuses what is there and is no file: reading it might never end.
+    /// Refuses an entry that is not a file, such as a pipe, because reading it might never end.
     pub(in crate::storage) fn check_is_file(&self, bucket: &str, key: &str) -> Result<()> {
         let message = match fs::metadata(self.root.join(bucket).join(key)) {
             Ok(found) if found.is_file() => return Ok(()),
             Ok(found) if found.is_dir() => "there is a folder in the place of",
             Ok(_) => "there is something else than a file in the place of",
-            // Whoever reads it says so.
+            // The read that follows reports the error.
             Err(_) => return Ok(()),
         };
         let message = format!("{message} object `{key}` in bucket `{bucket}`");
@@ -65,7 +67,7 @@ impl Files {
             .with_context("key", key))
     }
 
-    /// Removes objects, as many as can be; the first that cannot makes the error.
+    /// Removes as many of the objects as possible. Returns the first error.
     pub(in crate::storage) async fn delete(&self, bucket: &str, keys: Vec<String>) -> Result<()> {
         let (root, bucket) = (Arc::clone(&self.root), bucket.to_owned());
         off_the_runtime(move || {
@@ -89,7 +91,7 @@ impl Files {
         .await
     }
 
-    /// What there is below a folder, and what of it cannot be read.
+    /// Lists the files below a folder; entries that cannot be read are errors in the stream.
     pub(in crate::storage) fn survey(
         &self,
         bucket: &str,
@@ -121,7 +123,7 @@ impl Files {
             .boxed()
     }
 
-    /// Removes what an unfinished put has left, unless a process has it open still.
+    /// Removes what an interrupted put has left, unless a process still has the file open.
     pub(in crate::storage) async fn remove_unfinished(&self, bucket: &str, name: &str) -> Result<bool> {
         if check_file_name(name).is_ok() {
             return Ok(false);
@@ -141,7 +143,7 @@ impl Files {
     }
 }
 
-/// Whether a process of this machine that this user may look at has a file open.
+/// Whether a process has the file open, among those of this machine that this user may inspect.
 fn is_open(file: &fs::Metadata) -> bool {
     let same = |open: fs::Metadata| (open.dev(), open.ino()) == (file.dev(), file.ino());
     let Ok(processes) = fs::read_dir("/proc") else { return true };
@@ -151,11 +153,12 @@ fn is_open(file: &fs::Metadata) -> bool {
         .any(|opened| opened.flatten().any(|descriptor| fs::metadata(descriptor.path()).is_ok_and(same)))
 }
 
+/// A copy of an error, which has no `Clone`.
 fn copy_of(error: &io::Error) -> io::Error {
     error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
-/// Files keep whoever asks for them waiting.
+/// Runs file operations on a blocking thread, because they would delay other tasks.
 async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| {
@@ -163,7 +166,8 @@ async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> Result<T> + S
     })
 }
 
-/// Refuses what cannot be the name of a file here; `object_store` keeps `name#1` for files that are being written.
+/// Refuses a key that cannot be a file name here: `object_store` uses `name#1` for files that are
+/// being written.
 pub(in crate::storage) fn check_file_name(key: &str) -> Result<()> {
     if is_staged(key) {
         let message = format!(
@@ -174,7 +178,8 @@ pub(in crate::storage) fn check_file_name(key: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether a file of this name is one that `object_store` is writing, and that it does not list, read or delete.
+/// Whether `object_store` uses a file of this name while it writes. It does not list, read or
+/// delete such files.
 pub(in crate::storage) fn is_staged(key: &str) -> bool {
     let name = Path::new(key).file_name().and_then(|name| name.to_str()).unwrap_or(key);
     name.split_once('#')

@@ -1,4 +1,4 @@
-//! Folders that only this user may look into, and whose they are.
+//! Folders that only this user may access, and checks of their owners.
 
 use std::{
     env, fs, io,
@@ -9,28 +9,30 @@ use std::{
 
 use crate::error::{Error, ErrorKind, Result};
 
+/// The hint of every error about the storage folder.
 const HINT: &str = "set `storage_root` in section `localhost` to a folder of yours";
-/// The bits that let group and others write.
+/// The permission bits that let group and others write.
 const OTHERS_WRITE: u32 = 0o022;
-/// In a folder with this bit only the owner of an entry, and that of the folder, may rename or remove it.
+/// In a folder with this bit only the owner of an entry, and the owner of the folder, may rename or
+/// remove the entry.
 const STICKY: u32 = 0o1000;
-/// Folders that all users of a machine share, wherever `TMPDIR` points.
+/// Folders that all users of a machine share, in addition to `TMPDIR`.
 const SHARED: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
 
-/// The folder for temporary files, as an absolute path: `TMPDIR`, or `/tmp` where that is not set or empty. It is
-/// looked up once, so that a later change of the working directory does not move it.
+/// The folder for temporary files, as an absolute path: `TMPDIR`, or `/tmp` where that is not set or empty.
+/// The path is computed once, so that a later change of the working directory does not change it.
 #[must_use]
 pub fn temporary_folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
         let named = env::var_os("TMPDIR").filter(|folder| !folder.is_empty());
         let folder = named.map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
-        // Without a working directory a relative path leads nowhere, and using it says so.
+        // Without a working directory the relative path is kept, and its use fails with a clear error.
         std::path::absolute(&folder).unwrap_or(folder)
     })
 }
 
-/// The folder of this user for temporary data, which [`create_own`] then makes safe.
+/// The folder of this user for temporary data. [`create_own`] makes it safe.
 pub(in crate::storage) fn of_this_user() -> PathBuf {
     let name = ["USER", "LOGNAME"].iter().find_map(|name| env::var(name).ok()).unwrap_or_default();
     let name: String =
@@ -39,7 +41,7 @@ pub(in crate::storage) fn of_this_user() -> PathBuf {
     temporary_folder().join(format!("lithops-{name}"))
 }
 
-/// Creates a folder, and what is missing above it, for this user alone; one that exists stays as it is.
+/// Creates a folder and its missing parents for this user alone. An existing folder is not changed.
 pub(in crate::storage) fn create(folder: &Path) -> Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
@@ -49,8 +51,8 @@ pub(in crate::storage) fn create(folder: &Path) -> Result<()> {
         .map_err(|error| refuse(folder, &format!("cannot be created, {error}")).with_source(error))
 }
 
-/// Creates a folder in a place that everybody may write to, and makes sure that it is this user's own: another user
-/// may have been first, and would read and replace what is stored.
+/// Creates a folder in a place where all users may write, and makes sure that it belongs to this
+/// user. Another user may have created it before, and could read and replace what is stored there.
 pub(in crate::storage) fn create_own(folder: &Path) -> Result<()> {
     create(folder)?;
     let metadata = fs::symlink_metadata(folder)
@@ -66,7 +68,7 @@ pub(in crate::storage) fn create_own(folder: &Path) -> Result<()> {
         return Err(refuse(folder, "belongs to another user"));
     }
     if metadata.mode() & OTHERS_WRITE != 0 && !is_of_a_group_of_one(folder, &metadata) {
-        // Closing it now would not tell who has put what into it before.
+        // Taking the permissions away now would not tell which files other users have put there before.
         return Err(refuse(folder, "can be written to by other users").with_hint(
             "look at what is in it and remove it, or set `storage_root` in section `localhost` to a folder of yours",
         ));
@@ -79,11 +81,11 @@ pub(in crate::storage) fn create_own(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a folder below one that all users share when a part of its path belongs to another user, who could lead it
-/// anywhere. What does not exist belongs to nobody.
+/// Refuses a folder below a shared one when a part of its path belongs to another user, who could
+/// replace it with a link. Parts that do not exist are accepted.
 pub(in crate::storage) fn check_below_shared(folder: &Path) -> Result<()> {
     let shared = SHARED.iter().map(Path::new).chain([temporary_folder()]);
-    // `/tmp` may be a link, and paths may be written either way.
+    // `/tmp` may be a link, and paths may be written in either form.
     let shared = shared.flat_map(|shared| [Some(shared.to_owned()), shared.canonicalize().ok()]).flatten();
     let Some(above) =
         shared.filter(|shared| folder.starts_with(shared)).max_by_key(|path| path.as_os_str().len())
@@ -102,7 +104,8 @@ pub(in crate::storage) fn check_below_shared(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What other users may do with a folder that was named on purpose, for `lithops doctor`; `None` when that is nothing.
+/// What other users may do with a folder that the user has configured, as a text for `lithops
+/// doctor`; `None` when they may do nothing.
 pub(in crate::storage) fn openness(folder: &Path) -> Option<&'static str> {
     let metadata = fs::metadata(folder).ok()?;
     if !is_trusted(metadata.uid(), effective_user()) {
@@ -115,7 +118,8 @@ pub(in crate::storage) fn openness(folder: &Path) -> Option<&'static str> {
     }
 }
 
-/// Whoever may write to a folder above can put another in the place of the one below, unless that folder is sticky.
+/// Refuses a folder whose parents other users may write to, because they could replace it with
+/// another one. Sticky folders are accepted.
 fn check_parents(folder: &Path, own: u32) -> Result<()> {
     let real = folder
         .canonicalize()
@@ -136,13 +140,13 @@ fn check_parents(folder: &Path, own: u32) -> Result<()> {
     Ok(())
 }
 
-/// Whether what an owner may do to a folder is no danger: this user, and root.
+/// Whether a folder of this owner is safe: this user, and root, which may be an unmapped user.
 fn is_trusted(owner: u32, own: u32) -> bool {
     owner == 0 || owner == own || owner == effective_user() || Some(owner) == unmapped_user()
 }
 
-/// Whether group and others are this user, or root, alone: many systems give every user a group of the same number.
-/// With an access control list the bits of the group are those of everybody on it.
+/// Whether the group consists of this user, or root, alone: many systems give every user a group with the
+/// user's number. With an access control list the bits of the group include all users in that list.
 fn is_of_a_group_of_one(folder: &Path, metadata: &fs::Metadata) -> bool {
     let others = metadata.mode() & 0o002 != 0;
     let mut list = [0; 0];
@@ -158,8 +162,8 @@ fn effective_user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// The number that users have here of whom this namespace knows nothing, root of the machine among them; `None` where
-/// all users are known.
+/// The number that stands for all users outside of this user namespace, including root of the
+/// machine; `None` where all users are mapped.
 fn unmapped_user() -> Option<u32> {
     let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     let mut words = map.split_whitespace();
@@ -168,7 +172,7 @@ fn unmapped_user() -> Option<u32> {
     number.filter(|_| !all).and_then(|number| number.trim().parse().ok())
 }
 
-/// Whom this process creates files as: a file system may make that another user than the process is.
+/// The user that owns new files of this process in a folder. A file system may map this to another user.
 fn own_user(folder: &Path) -> io::Result<u32> {
     let probe = folder.join(format!(".owner-{}", crate::id::new_uuid()));
     let file = fs::File::create_new(&probe)?;
@@ -233,7 +237,7 @@ mod tests {
             set_mode(&outer, open);
             let error = create_own(&inner).unwrap_err().to_string();
             assert!(error.contains("outer`, in which other users may replace it"), "{error}");
-            // Where only owners may rename and remove there is no danger.
+            // In a sticky folder only owners may rename and remove, so that this is safe.
             set_mode(&outer, 0o1000 | open);
             create_own(&inner).unwrap();
             set_mode(&outer, 0o700);

@@ -1,9 +1,10 @@
-//! What is below a folder of the storage `localhost`, as objects.
+//! Lists the files of the storage `localhost` as objects.
 //!
-//! Only what may start with the prefix is looked at, so that what lies elsewhere in the bucket is in nobody's way. What
-//! is there and is no object that can be read is an error that names it, and never left out: a link to nothing, a link
-//! to a folder around it, a pipe, a socket, a device. A job's own folders are an exception: nobody else's data are
-//! there, and what somebody has put there must not keep jobs from being seen.
+//! Only entries that may start with the prefix are visited, so that other entries of the bucket
+//! cannot disturb the listing. An entry that is not a readable object is an error that names the
+//! entry, and is never left out: a link to nothing, a link to a folder that contains it, a pipe, a
+//! socket, a device. Lithops' own folders are an exception: they hold no data of users, and an
+//! entry that another program has put there must not hide the jobs.
 
 use std::{
     fs, io,
@@ -19,18 +20,20 @@ use crate::{
     storage::{ObjectMeta, names, own_keys},
 };
 
-/// A file that is being written has a name of its own meanwhile. It is one if it changes, or is gone, within this time.
+/// A file that is being written has a temporary name. It counts as such a file if it changes or
+/// disappears within this time.
 const WRITING: Duration = Duration::from_secs(2);
+/// The pause between two looks at such a file.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// The objects of a bucket below `root` whose keys start with the prefix, in no order. It blocks.
+/// The objects of a bucket below `root` whose keys start with the prefix, unsorted. This function blocks.
 pub(in crate::storage) fn list(root: &Path, bucket: &str, prefix: &str) -> Result<Vec<ObjectMeta>> {
     names::check_bucket(bucket)?;
     let Some(folder) = names::folder_of(prefix) else { return Ok(Vec::new()) };
     let mut walk = Walk { bucket, prefix: prefix.as_bytes(), found: Vec::new(), around: Vec::new() };
     let mut place = root.join(bucket);
     for part in folder.split('/').filter(|part| !part.is_empty()) {
-        // Links in the way are followed; what is not there ends the walk where it begins.
+        // Links on the way are followed. If a folder does not exist, the walk finds nothing.
         walk.around.extend(fs::metadata(&place).ok().as_ref().map(identity));
         place.push(part);
     }
@@ -39,20 +42,22 @@ pub(in crate::storage) fn list(root: &Path, bucket: &str, prefix: &str) -> Resul
     Ok(walk.found)
 }
 
+/// The state of one listing.
 struct Walk<'a> {
     bucket: &'a str,
     prefix: &'a [u8],
     found: Vec<ObjectMeta>,
-    /// The folders around the one that is looked at.
+    /// The device and inode of each folder that contains the one that is visited, to detect links
+    /// that lead back.
     around: Vec<(u64, u64)>,
 }
 
 impl Walk<'_> {
-    /// Looks at a folder; `key` is what the keys of all that is in it start with.
+    /// Visits a folder; `key` is the prefix of the keys of all its entries.
     fn folder(&mut self, folder: &Path, key: &[u8]) -> Result<()> {
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,
-            // Nothing has been stored there, or it has just been removed.
+            // Nothing has been stored there, or the folder has just been removed.
             Err(error) if is_absent(&error) => return Ok(()),
             Err(error) => return Err(self.cannot(folder, &error)),
         };
@@ -74,6 +79,8 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Visits an entry; `may_be` is whether its own key can match the prefix, `may_hold` whether a
+    /// key below it can.
     fn entry(&mut self, entry: &fs::DirEntry, key: &[u8], may_be: bool, may_hold: bool) -> Result<()> {
         let path = &*entry.path();
         let is_own = key.split(|byte| *byte == b'/').rev().skip(1).any(own_keys::is_own_folder);
@@ -85,7 +92,7 @@ impl Walk<'_> {
         let metadata = match fs::metadata(path) {
             Ok(metadata) => metadata,
             Err(_) if is_own || !may_be => return Ok(()),
-            // It may have gone between the two looks.
+            // The entry may have been removed between the two system calls.
             Err(error) if is_absent(&error) && !is_link => return Ok(()),
             Err(error) if is_link => {
                 return Err(self.no_object(path, &format!("is a link that leads nowhere, {error}")));
@@ -93,7 +100,8 @@ impl Walk<'_> {
             Err(error) => return Err(self.cannot(path, &error)),
         };
         if metadata.is_dir() {
-            // What is listed below a job may be deleted: that does not follow links.
+            // Objects below a job may be deleted after they were listed, and the deletion does not
+            // follow links.
             if !may_hold || is_own && is_link {
                 return Ok(());
             }
@@ -136,7 +144,8 @@ impl Walk<'_> {
     }
 }
 
-/// Whether it is gone or changed a moment after it was looked at: then its writer gives it its name, or goes on.
+/// Whether the file disappears or changes shortly after it was found: then its writer renames it,
+/// or is still writing.
 fn is_being_written(path: &Path, seen: &fs::Metadata) -> bool {
     let age = seen.modified().ok().and_then(|time| time.elapsed().ok()).unwrap_or_default();
     let (begun, wait) = (Instant::now(), WRITING.saturating_sub(age));
@@ -159,11 +168,12 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
+/// The device and the inode of an entry.
 fn identity(metadata: &fs::Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-/// With the mark that `object_store` gives when it is asked for a single file.
+/// Describes a file, with the same etag that `object_store` gives for a single file.
 fn describe(key: &str, metadata: &fs::Metadata) -> ObjectMeta {
     let modified = metadata.modified().unwrap_or(UNIX_EPOCH);
     let micros = modified.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
@@ -192,7 +202,7 @@ mod tests {
     use super::*;
     use crate::storage::{ObjectStorage, StorageClient};
 
-    /// Puts something in a place.
+    /// Creates an entry at a path.
     type Make = fn(&Path);
 
     /// A bucket `b` with an object `a`.
@@ -289,7 +299,7 @@ mod tests {
         fs::set_permissions(&x, mode(0o000)).unwrap();
         let place = root.path().to_owned();
         let looked = thread::spawn(move || {
-            // One who may read everything becomes somebody else, in this thread alone.
+            // A user who may read everything becomes another user, in this thread only.
             let _ = set_thread_uid(Uid::from_raw(65534));
             (fault(&place, ""), fault(&place, "x/y/"), keys(&place, "a"))
         });

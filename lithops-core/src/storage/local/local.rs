@@ -1,4 +1,4 @@
-//! The storage `localhost`: files in a folder.
+//! The storage `localhost`: objects are files in a folder.
 
 use std::{
     ops::Range,
@@ -41,7 +41,7 @@ inventory::submit! {
 fn locate(config: &Config) -> Result<Locator> {
     let section = config.section(SCHEME);
     let root = section.path("storage_root")?.unwrap_or_else(default_root);
-    // Workers need not start in the directory of the client.
+    // The path is made absolute, because workers may have another working directory than the client.
     let root = std::path::absolute(root)?;
     let bucket = section.string("storage_bucket")?.unwrap_or(DEFAULT_BUCKET);
     names::check_bucket(bucket)?;
@@ -57,8 +57,8 @@ fn connect(locator: &Locator, _: &Credentials) -> Result<Arc<dyn Storage>> {
     Ok(Arc::new(Folder::new(locator.root.as_ref().map_or_else(default_root, PathBuf::from))))
 }
 
-/// The files below a folder, which is made or looked at when something is first asked of it: a job that stores nothing
-/// needs no folder. A failure is told to whoever asked, and the next one tries again.
+/// The files below a folder, which is created and checked at the first operation: a job that stores nothing
+/// needs no folder. An error of that is returned by the operation, and the next operation tries again.
 #[derive(Debug, Clone)]
 struct Folder {
     root: PathBuf,
@@ -70,6 +70,7 @@ impl Folder {
         Self { root, opened: Arc::default() }
     }
 
+    /// Checks and creates the folder at the first call.
     fn open(&self) -> Result<&ObjectStorage> {
         if let Some(opened) = self.opened.get() {
             return Ok(opened);
@@ -158,7 +159,8 @@ impl Storage for Folder {
     }
 }
 
-/// What other users may do with the folder of a storage, in words, if it is a folder and they may do anything.
+/// What other users may do with the folder of a storage, as a text; `None` if they may do nothing,
+/// or the storage has no folder.
 pub fn openness(locator: &Locator) -> Option<String> {
     let root = locator.root.as_ref().filter(|_| locator.scheme == SCHEME)?;
     Some(format!("the storage folder `{root}` {}", folder::openness(Path::new(root))?))

@@ -1,6 +1,6 @@
-//! The files below the folder of a storage, looked at and removed without ever following a link: what a link leads to
-//! is not part of the storage. Every step down is made from the folder before it, so that nobody can put a link in
-//! its place meanwhile.
+//! Finds and removes the files below the folder of a storage. Links that are found there are not
+//! followed, because the target of a link is not part of the storage. A removal opens every folder
+//! relative to the one before it, so that no other process can put a link in its place meanwhile.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -14,18 +14,19 @@ use rustix::{
     io::Errno,
 };
 
-/// A folder that becomes full again while it is removed is emptied this often.
+/// How often a removal empties a folder that other processes fill again meanwhile.
 const ROUNDS: usize = 8;
 
-/// A file, with its path from the root.
+/// A file: its path relative to the root, and its metadata.
 pub(in crate::storage) type FoundFile = (PathBuf, fs::Metadata);
-/// What is wrong with what has this path.
+/// An entry that cannot be read: its path relative to the root, and the error.
 pub(in crate::storage) type Unreadable = (PathBuf, io::Error);
 
-/// Removes a file or a link; whether there was one. Folders above it that are empty then go too.
+/// Removes a file or a link. Returns whether there was one. Parent folders that are empty then are
+/// removed too.
 ///
 /// # Errors
-/// A part of its path is a link (`ELOOP`), or the file cannot be removed.
+/// When a folder of the path is a link (`ELOOP`), or the file cannot be removed.
 pub(in crate::storage) fn remove_file(root: &Path, path: &Path) -> io::Result<bool> {
     let Some((folders, name)) = parts(path) else { return Ok(false) };
     let Some(above) = descend(root, &folders)? else { return Ok(false) };
@@ -38,11 +39,11 @@ pub(in crate::storage) fn remove_file(root: &Path, path: &Path) -> io::Result<bo
     Ok(removed)
 }
 
-/// Removes a folder with everything in it, links included, and folders above it that are empty then. One that is not
-/// there is no error; a link in its place is removed.
+/// Removes a folder with everything in it, links included, and parent folders that are empty then.
+/// A folder that does not exist is no error. A link in its place is removed.
 ///
 /// # Errors
-/// A part of the path above it is a link (`ELOOP`), or something cannot be removed.
+/// When a parent folder is a link (`ELOOP`), or an entry cannot be removed.
 pub(in crate::storage) fn remove_folder(root: &Path, path: &Path) -> io::Result<()> {
     let Some((folders, name)) = parts(path) else { return Ok(()) };
     let Some(above) = descend(root, &folders)? else { return Ok(()) };
@@ -51,7 +52,7 @@ pub(in crate::storage) fn remove_folder(root: &Path, path: &Path) -> io::Result<
     Ok(())
 }
 
-/// What is found below a folder: files and links to files, with their paths from the root; and what cannot be read.
+/// The files below a folder and the links in it, and the entries that cannot be read.
 pub(in crate::storage) fn survey(root: &Path, path: &Path) -> (Vec<FoundFile>, Vec<Unreadable>) {
     let (mut found, mut unreadable) = (Vec::new(), Vec::new());
     let mut folders = vec![path.to_owned()];
@@ -72,7 +73,7 @@ pub(in crate::storage) fn survey(root: &Path, path: &Path) -> (Vec<FoundFile>, V
             match looked {
                 Ok((path, metadata)) if metadata.is_dir() => folders.push(path),
                 Ok((path, metadata)) => found.push((path, metadata)),
-                // It was removed meanwhile.
+                // The entry was removed meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => unreadable.push((folder.clone(), error)),
             }
@@ -81,17 +82,17 @@ pub(in crate::storage) fn survey(root: &Path, path: &Path) -> (Vec<FoundFile>, V
     (found, unreadable)
 }
 
-/// The names of the folders on the way, and the last name.
+/// The names of the parent folders, and the last name of a path.
 fn parts(path: &Path) -> Option<(Vec<&OsStr>, &OsStr)> {
     let mut names: Vec<_> = path.iter().collect();
     let name = names.pop()?;
     Some((names, name))
 }
 
-/// The folders on the way, opened one from the other, the root first; `None` when one is not there.
+/// Opens the parent folders one from the other, the root first; `None` when one does not exist.
 fn descend(root: &Path, folders: &[&OsStr]) -> io::Result<Option<Vec<OwnedFd>>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    // The root itself is what the configuration names, link or not.
+    // The root itself may be a link, because the configuration names it.
     let opened = match openat(CWD, root, flags, Mode::empty()) {
         Err(Errno::NOENT) => return Ok(None),
         opened => opened?,
@@ -126,7 +127,7 @@ fn is_file(folder: &OwnedFd, name: &OsStr) -> bool {
     kind(folder, name).is_some_and(|kind| kind != FileType::Directory)
 }
 
-/// Removes what has this name in a folder: a file or a link as it is, a folder with everything in it.
+/// Removes an entry of a folder: a file or a link as it is, a folder with everything in it.
 fn remove(folder: &OwnedFd, name: &OsStr) -> io::Result<()> {
     for _ in 0..ROUNDS {
         match unlinkat(folder, name, AtFlags::empty()) {
@@ -138,7 +139,7 @@ fn remove(folder: &OwnedFd, name: &OsStr) -> io::Result<()> {
         let inner = match openat(folder, name, flags, Mode::empty()) {
             Ok(inner) => inner,
             Err(Errno::NOENT) => return Ok(()),
-            // It is something else by now.
+            // The entry has been replaced by a file or a link meanwhile.
             Err(Errno::NOTDIR | Errno::LOOP) => continue,
             Err(error) => return Err(error.into()),
         };
@@ -147,7 +148,7 @@ fn remove(folder: &OwnedFd, name: &OsStr) -> io::Result<()> {
         }
         match unlinkat(folder, name, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => return Ok(()),
-            // Somebody has put something there meanwhile.
+            // Another process has put an entry there meanwhile.
             Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR) => {}
             Err(error) => return Err(error.into()),
         }
@@ -155,7 +156,8 @@ fn remove(folder: &OwnedFd, name: &OsStr) -> io::Result<()> {
     Err(Errno::NOTEMPTY.into())
 }
 
-/// Before any of them is removed: what is read while it changes may be left out.
+/// The names of all entries. They are read before any entry is removed, because a folder that
+/// changes while it is read may leave entries out.
 fn names(folder: &OwnedFd) -> io::Result<Vec<OsString>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(folder)? {
@@ -168,7 +170,7 @@ fn names(folder: &OwnedFd) -> io::Result<Vec<OsString>> {
     Ok(names)
 }
 
-/// Removes the folders on the way that are empty, from the last on; the root stays.
+/// Removes the parent folders that are empty, the innermost first. The root is kept.
 fn remove_empty(above: &[OwnedFd], folders: &[&OsStr]) {
     for (folder, name) in above.iter().zip(folders).rev() {
         if unlinkat(folder, *name, AtFlags::REMOVEDIR).is_err() {
@@ -183,7 +185,7 @@ mod tests {
 
     use super::*;
 
-    /// A storage with a link to a folder and one to a file, and what these lead to.
+    /// A storage with a link to a folder and a link to a file, and the targets of both.
     fn linked() -> (tempfile::TempDir, PathBuf, PathBuf) {
         let folder = tempfile::tempdir().expect("a folder");
         let (root, precious) = (folder.path().join("root"), folder.path().join("precious"));

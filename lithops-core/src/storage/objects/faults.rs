@@ -1,4 +1,4 @@
-//! What the errors of `object_store` mean here.
+//! Translates the errors of `object_store`.
 
 use std::{error::Error as StdError, io};
 
@@ -6,7 +6,7 @@ use object_store::Error as StoreError;
 
 use crate::error::{Error, ErrorKind, Retry};
 
-/// Turns an error of `object_store` about one object into ours.
+/// Translates an error of `object_store` about one object.
 pub(in crate::storage) fn translate(
     error: StoreError,
     doing: &'static str,
@@ -60,7 +60,7 @@ pub(in crate::storage) fn translate(
     complete((kind, message, hint), doing, bucket, key).with_source(error)
 }
 
-/// The error of something done to a file of a storage.
+/// The error of an operation on a file of a storage.
 pub(in crate::storage) fn of_file(error: io::Error, doing: &'static str, bucket: &str, key: &str) -> Error {
     let object = format!("object `{key}` in bucket `{bucket}`");
     complete(from_io(&error, doing, &object), doing, bucket, key).with_source(error)
@@ -75,19 +75,20 @@ fn complete((kind, message, hint): Meaning, doing: &str, bucket: &str, key: &str
     }
 }
 
-/// Whether the service was busy, so that its answer says nothing of the object.
+/// Whether the error is a temporary one of the service, which says nothing about the object.
 pub(in crate::storage) fn is_passing(error: &StoreError) -> bool {
     status(error).is_some_and(|status| matches!(status, 408 | 429 | 500..))
 }
 
-/// Whether the service does not give the range that was asked for: the object may be empty, or the service may know no
-/// ranges.
+/// Whether the service refused the requested range: the object may be empty, or the service may not
+/// support ranges.
 pub(in crate::storage) fn is_about_range(error: &StoreError) -> bool {
     status(error) == Some(416) || chain(error).any(|error| error.to_string().contains("non-partial response"))
 }
 
-/// What a service behind a network has answered, in its own words but without its whole answer: some repeat there what
-/// was signed.
+/// The error of an answer of a service behind a network; `None` if the answer has a meaning for the
+/// object. The message quotes only the code and the message of the answer, because some services
+/// repeat the signed request in it.
 fn from_service(error: &StoreError, doing: &str, bucket: &str, key: &str) -> Option<Error> {
     let text = chain(error).map(ToString::to_string).find(|text| text.contains("<Code>"));
     let code = text.as_deref().and_then(|text| element(text, "Code")).unwrap_or_default();
@@ -161,7 +162,7 @@ fn located(error: Error, doing: &str, bucket: &str, key: &str) -> Error {
     error.with_context("operation", doing).with_context("bucket", bucket).with_context("key", key)
 }
 
-/// The status of the answer, as the texts of `object_store` have it.
+/// The HTTP status of the answer, which `object_store` gives only in the texts of its errors.
 fn status(error: &(dyn StdError + 'static)) -> Option<u16> {
     let after = |text: &str| {
         let rest = text.split_once("status code: ")?.1;
@@ -170,6 +171,7 @@ fn status(error: &(dyn StdError + 'static)) -> Option<u16> {
     chain(error).find_map(|error| after(&error.to_string()))
 }
 
+/// The text of the first XML element of this name.
 fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
     let rest = xml.split_once(&format!("<{name}>"))?.1;
     Some(rest.split_once('<')?.0)
@@ -179,11 +181,12 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The error of the operating system below an error, if there is one.
+/// The error of the operating system that caused an error, if there is one.
 pub(in crate::storage) fn io_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
     chain(error).find_map(|error| error.downcast_ref())
 }
 
+/// The kind, the message and the hint of an error.
 type Meaning = (ErrorKind, String, Option<&'static str>);
 
 fn from_io(error: &io::Error, doing: &str, object: &str) -> Meaning {

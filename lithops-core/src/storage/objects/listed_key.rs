@@ -1,15 +1,16 @@
-//! Keys that a path of `object_store` cannot say, as they come through a listing.
+//! Keys that a path of `object_store` cannot express, and their form in a listing.
 //!
-//! A path has no slash at its ends, no empty or relative parts and no control characters: a key `a/` would be listed as
-//! `a`, which is another object, and one `a//b` would end the listing. A storage whose answers can be changed before
-//! `object_store` reads them writes such keys in another form, which is undone here.
+//! A path has no slash at its ends, no empty or relative segments and no control characters. A key
+//! `a/` would be listed as `a`, which is another object, and a key `a//b` would end the listing
+//! with an error. A storage that can change the answers before `object_store` parses them encodes
+//! such keys. This module encodes and decodes them.
 
 use object_store::path::Path;
 
-/// What a key in another form begins with; a key that begins so itself is written in the other form too.
+/// The prefix of an encoded key. A key that itself starts with this prefix is encoded too.
 const MARK: &str = "\u{f8ff}lithops-key-";
 
-/// How a key is to be written in a listing that `object_store` reads, if not as it is.
+/// The encoded form of a key for a listing that `object_store` parses; `None` if the key needs no encoding.
 #[must_use]
 pub fn as_listed(key: &str) -> Option<String> {
     let is_path = !key.starts_with(MARK) && Path::parse(key).is_ok_and(|path| path.as_ref() == key);
@@ -20,7 +21,7 @@ pub fn as_listed(key: &str) -> Option<String> {
     })
 }
 
-/// The key that was listed.
+/// The key that was stored, from its form in the listing.
 pub(in crate::storage) fn as_stored(listed: &str) -> String {
     let decoded = || {
         let digits = listed.strip_prefix(MARK)?.as_bytes();

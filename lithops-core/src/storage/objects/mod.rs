@@ -1,4 +1,4 @@
-//! [`ObjectStorage`]: the storages that the crate `object_store` reaches.
+//! [`ObjectStorage`]: all storages that use the crate `object_store`.
 
 pub(super) mod faults;
 pub(super) mod listed_key;

@@ -1,4 +1,4 @@
-//! [`ObjectStorage`]: [`Storage`] over a store of the crate `object_store`.
+//! [`ObjectStorage`]: implements [`Storage`] with a store of the crate `object_store`.
 
 use std::{fmt, ops::Range, path::Path as FilePath, sync::Arc};
 
@@ -33,10 +33,11 @@ use crate::{
 
 /// The scheme of the storage in memory.
 pub(in crate::storage) const MEMORY: &str = "memory";
-/// How often a put is tried again whose folder another process has removed meanwhile, because it had become empty.
+/// How often a put is repeated after another process has removed its folder, because the folder had
+/// become empty.
 const FOLDER_RACES: u32 = 20;
 
-/// A storage over one store, whose buckets are the first parts of the paths.
+/// A storage over one store. In a store of all buckets the first segment of a path is the bucket.
 #[derive(Clone)]
 pub struct ObjectStorage {
     store: Arc<dyn ObjectStore>,
@@ -44,24 +45,24 @@ pub struct ObjectStorage {
     capabilities: StorageCapabilities,
     network: Option<Network>,
     patience: StorageRetryPolicy,
-    /// Where objects are files, named as the file system allows.
+    /// Present where objects are files: what `object_store` does not do with files.
     files: Option<Files>,
 }
 
-/// One bucket behind a network, so that paths are keys.
+/// One bucket of a storage behind a network. Paths are keys there, without the bucket.
 #[derive(Clone)]
 struct Network {
-    /// Where objects too large for one request go, in parts.
+    /// Uploads objects in parts that are too large for one request.
     parts: Arc<dyn MultipartStore>,
-    /// Where any prefix is listed, page by page.
+    /// Lists any prefix, page by page.
     pages: Arc<dyn PaginatedListStore>,
 }
 
 impl ObjectStorage {
-    /// The files below `root`, which is created for this user alone if it does not exist.
+    /// The files below `root`. The folder is created for this user alone if it does not exist.
     ///
     /// # Errors
-    /// The folder cannot be created or is none.
+    /// When the folder cannot be created, or `root` is not a folder.
     pub fn local(root: &FilePath) -> Result<Self> {
         folder::create(root)?;
         let fault = |error: object_store::Error| {
@@ -85,7 +86,7 @@ impl ObjectStorage {
         })
     }
 
-    /// Objects in the memory of this process; every call makes an empty storage.
+    /// Objects in the memory of this process. Every call makes a new, empty storage.
     #[must_use]
     pub fn memory() -> Self {
         Self {
@@ -98,8 +99,9 @@ impl ObjectStorage {
         }
     }
 
-    /// One bucket of a storage behind a network, as a store whose own retries are off: `patience` is asked instead.
-    /// The names of buckets are those of the caller.
+    /// One bucket of a storage behind a network. The store's own retries must be off, because
+    /// `patience` repeats requests. The store always reaches this bucket, so that the caller must
+    /// choose the store by the name of the bucket.
     pub fn bucket<S: ObjectStore + MultipartStore + PaginatedListStore>(
         store: Arc<S>,
         info: StorageInfo,
@@ -120,8 +122,8 @@ impl ObjectStorage {
         self.store.put_opts(path, bytes.clone().into(), options).await.map(drop)
     }
 
-    /// A put that must not replace anything. Where an earlier try may have happened all the same, an object that
-    /// exists and is the same was put by it.
+    /// A put that replaces nothing. After a failed try an existing object with the same content is
+    /// taken as that of the earlier try.
     async fn put_if_absent(&self, bucket: &str, key: &str, path: &Path, bytes: &bytes::Bytes) -> Result<()> {
         self.patience
             .run(|again| async move {
@@ -137,15 +139,15 @@ impl ObjectStorage {
             .await
     }
 
-    /// The whole of an object, if it has at most so many bytes. A network's store is asked for it as for a range, so
-    /// that the answer says how long the object is, whatever has become of it on the way.
+    /// Reads a whole object, if it has at most `limit` bytes. A store behind a network is asked for a range,
+    /// so that the answer has the length of the object even if a proxy has cut or changed the content.
     async fn read_once(&self, bucket: &str, key: &str, path: &Path, limit: Option<u64>) -> Result<Bytes> {
         let fault = |error| translate_read(error, "read", bucket, key);
         let whole = GetOptions::default();
         let result = if self.network.is_some() {
             let from_start = GetOptions { range: Some(GetRange::Offset(0)), ..GetOptions::default() };
             match self.store.get_opts(path, from_start).await {
-                // It is empty, or the store knows no ranges.
+                // The object is empty, or the store does not support ranges.
                 Err(error) if faults::is_about_range(&error) => self.store.get_opts(path, whole).await,
                 result => result,
             }
@@ -164,8 +166,8 @@ impl ObjectStorage {
         Ok(bytes.into())
     }
 
-    /// What may start with the prefix. A network's store is asked for just that; others are asked for the folder that
-    /// holds it.
+    /// Lists candidates for the prefix. A store behind a network lists exactly the prefix; other
+    /// stores list its folder.
     fn listing(
         &self,
         bucket: &str,
@@ -220,7 +222,8 @@ impl ObjectStorage {
                     let key = names::key(bucket, &meta.location, self.network.is_some());
                     objects.extend(key.filter(|key| key.starts_with(prefix)).map(|key| describe(key, meta)));
                 }
-                // The folder is not there and holds no objects; later on it would be a part that is missing.
+                // The folder does not exist, so that no object has the prefix. After the first
+                // object the same error would mean that a part of the listing is missing.
                 Err(error)
                     if error.kind() == ErrorKind::NotFound
                         && self.network.is_none()
@@ -231,7 +234,8 @@ impl ObjectStorage {
                 Err(error) => return Err(error),
             }
         }
-        // Consoles and file browsers put these in the place of folders, which there are none of.
+        // Consoles and file browsers create these markers to show folders. The objects are none of
+        // the user's data.
         objects.retain(|object| object.size > 0 || !object.key.ends_with('/'));
         objects.sort_unstable_by(|left, right| left.key.cmp(&right.key));
         Ok(objects)
@@ -239,7 +243,7 @@ impl ObjectStorage {
 }
 
 impl fmt::Debug for ObjectStorage {
-    /// Says where it is; the store may hold credentials.
+    /// Shows where the storage is, but not the store, which may hold credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ObjectStorage").field("info", &self.info).finish_non_exhaustive()
     }
@@ -313,7 +317,7 @@ impl Storage for ObjectStorage {
             let mut len = 0;
             while len <= PART {
                 let Some(piece) = pieces.try_next().await? else {
-                    // All of it is here: one request is enough.
+                    // The object fits into one request.
                     let whole: Vec<u8> = first.concat();
                     return self.put(bucket, key, whole.into(), PutMode::Overwrite).await;
                 };
@@ -336,7 +340,7 @@ impl Storage for ObjectStorage {
         };
         let written = written.await;
         if written.is_err() {
-            // The first error is the one to tell.
+            // An error of the abort is ignored, because the first error is the one to report.
             drop(upload.abort().await);
         }
         written
@@ -358,7 +362,7 @@ impl Storage for ObjectStorage {
     async fn get_range(&self, bucket: &str, key: &str, range: Range<u64>) -> Result<Bytes> {
         let path = self.path(bucket, key)?;
         let outside = |size| out_of_bounds(bucket, key, &range, size);
-        // Stores refuse empty ranges, and some say nothing of the size when the range lies beyond it.
+        // Stores refuse empty ranges, and some errors do not give the size when the range is beyond it.
         if range.start >= range.end {
             let size = self.head(bucket, key).await?.size;
             return if range.start == range.end && range.end <= size {
@@ -376,7 +380,8 @@ impl Storage for ObjectStorage {
                 Ok(result) => result,
                 Err(error) if faults::is_passing(&error) => return Err(fault(error)),
                 Err(error) => {
-                    // Not through `head`: that would wait for a further permit while this has one.
+                    // `head` is not used, because it would wait for a second permit while this
+                    // request holds one.
                     let size = self.head_once(bucket, key, path).await?.size;
                     return Err(if range.end <= size { fault(error) } else { outside(size) });
                 }
@@ -471,8 +476,8 @@ fn describe(key: String, meta: object_store::ObjectMeta) -> ObjectMeta {
     ObjectMeta { key, size: meta.size, modified: meta.last_modified.into(), etag: meta.e_tag }
 }
 
-/// The errors of operations that need an object to exist: where a folder or a part of the key is in the way, there
-/// is no such object.
+/// Translates the errors of operations that need the object to exist. Where a folder has the key,
+/// or an object has a segment of it, the object does not exist.
 fn translate_read(error: object_store::Error, doing: &'static str, bucket: &str, key: &str) -> Error {
     let absent = io_error(&error).is_some_and(|error| {
         matches!(error.kind(), std::io::ErrorKind::NotADirectory | std::io::ErrorKind::IsADirectory)
@@ -484,6 +489,7 @@ fn translate_read(error: object_store::Error, doing: &'static str, bucket: &str,
     translate(error, doing, bucket, key)
 }
 
+/// The result of a removal: an object that does not exist is no error.
 fn forgive_absence(error: object_store::Error, bucket: &str, key: &str) -> Result<()> {
     match translate_read(error, "delete", bucket, key) {
         error if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -491,11 +497,12 @@ fn forgive_absence(error: object_store::Error, bucket: &str, key: &str) -> Resul
     }
 }
 
+/// Whether another process has removed the folder between its creation and the put.
 fn is_folder_race(error: &object_store::Error) -> bool {
     io_error(error).is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
-/// The error of a range that is reversed or ends beyond its object, for whoever implements
+/// The error of a range that is reversed or ends beyond its object, for implementations of
 /// [`Storage::get_range`].
 #[must_use]
 pub fn out_of_bounds(bucket: &str, key: &str, range: &Range<u64>, size: u64) -> Error {

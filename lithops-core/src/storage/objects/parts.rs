@@ -1,4 +1,4 @@
-//! Uploads in parts: how a large object comes into a bucket without being in memory, or in one request, as a whole.
+//! Multipart uploads, in which a large object is never in memory, or in one request, as a whole.
 
 use futures_util::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 use object_store::{
@@ -10,12 +10,13 @@ use object_store::{
 use super::faults::translate;
 use crate::{bytes::Bytes, error::Result, storage::StorageRetryPolicy};
 
-/// The size of a part. Stores take parts from 5 MiB, and 10,000 of them: 78 GiB in all.
+/// The size of a part in bytes. Stores accept parts from 5 MiB on, and 10,000 of them, which gives
+/// 78 GiB in all.
 pub(in crate::storage) const PART: usize = 8 << 20;
-/// How many parts are on their way at once.
+/// The number of parts that are uploaded at once.
 const AT_ONCE: usize = 4;
 
-/// What is uploaded to.
+/// The destination of an upload.
 pub(in crate::storage) struct UploadTarget<'a> {
     pub(in crate::storage) store: &'a dyn MultipartStore,
     pub(in crate::storage) patience: &'a StorageRetryPolicy,
@@ -24,7 +25,8 @@ pub(in crate::storage) struct UploadTarget<'a> {
     pub(in crate::storage) key: &'a str,
 }
 
-/// Stores an object that comes in pieces; nobody sees it before it is complete, or after the pieces ended with an error.
+/// Stores an object from a stream of pieces. No reader sees it before it is complete, or after the
+/// stream ended with an error.
 pub(in crate::storage) async fn upload(
     target: &UploadTarget<'_>,
     pieces: BoxStream<'static, Result<Bytes>>,
@@ -44,7 +46,7 @@ pub(in crate::storage) async fn upload(
             let ids = ids.clone();
             async move {
                 match store.complete_multipart(path, id, ids).await.map_err(fault) {
-                    // An earlier try has completed it, and with that the upload is gone.
+                    // An earlier try has completed the upload, after which its id no longer exists.
                     Err(error) if again && error.kind() == crate::error::ErrorKind::NotFound => Ok(()),
                     completed => completed.map(drop),
                 }
@@ -54,13 +56,15 @@ pub(in crate::storage) async fn upload(
     };
     let stored = stored.await;
     if stored.is_err() {
-        // Parts that nobody completes cost money; the first error is the one to tell.
+        // Parts of an upload that is never completed cost money. An error of the abort is ignored,
+        // because the first error is the one to report.
         drop(store.abort_multipart(path, id).await);
     }
     stored
 }
 
-/// The pieces as parts of one size, the last shorter; an empty object is one empty part.
+/// Collects the pieces into parts of one size; the last part may be shorter. An empty object is one
+/// empty part.
 fn parts(pieces: BoxStream<'static, Result<Bytes>>) -> BoxStream<'static, Result<PutPayload>> {
     let state = (pieces, Vec::<bytes::Bytes>::new(), false);
     stream::try_unfold((state, true), |((mut pieces, mut waiting, mut ended), first)| async move {
