@@ -33,8 +33,7 @@ use crate::{
 };
 
 /// At most this many bytes (1 MiB) of the output of one call are kept. The limit is sent to the workers in
-/// the
-/// job spec, so that the output of a call cannot fill the client's memory.
+/// the job spec, so that the output of a call cannot fill the client's memory.
 pub(crate) const LOG_LIMIT: u64 = 1 << 20;
 
 /// What all clones and jobs of an executor share.
@@ -48,8 +47,7 @@ pub(crate) struct Core {
     pub(crate) storage_shared: bool,
     pub(crate) locator: Locator,
     /// Sub-workers per worker for all jobs of this executor; `None` leaves the number to the planner. A job's
-    /// own
-    /// option takes precedence, as it does for the fields below.
+    /// own option takes precedence, as it does for the fields below.
     pub(crate) worker_processes: Option<Count>,
     pub(crate) max_workers: usize,
     pub(crate) chunksize: Option<Count>,
@@ -112,8 +110,7 @@ impl Core {
     }
 
     /// The durations that earlier jobs of the function measured, if this executor has them in memory. This
-    /// method
-    /// does not read the storage.
+    /// method does not read the storage.
     pub(crate) fn known(&self, entry: &Entry, options: &JobOptions) -> Result<Option<Measured>> {
         let Learn { history, key } = self.learn(entry, options)?;
         Ok(history.known(&key))
@@ -127,8 +124,7 @@ impl Core {
     }
 
     /// Whether planning the job needs the history: some count is `Auto`, or a cost limit applies, and the
-    /// options
-    /// give no durations.
+    /// options give no durations.
     pub(crate) fn plans_by_history(&self, options: &JobOptions) -> bool {
         let auto = |count: Option<Count>, of_all: Option<Count>| count.or(of_all) == Some(Count::Auto);
         let any = auto(options.worker_processes, self.worker_processes)
@@ -247,8 +243,7 @@ impl Core {
             });
         }
         // The history is written and the payloads are removed after the last result is visible. The executor
-        // follows
-        // the job until then, so that the program does not exit in between.
+        // follows the job until then, so that the program does not exit in between.
         let is_followed = assignment.learn.is_some() || payload_store.is_some();
         let followed = is_followed.then(|| self.pending.follow(&state));
         let driven = async move {
@@ -274,8 +269,7 @@ impl Core {
     }
 
     /// The payload store of a job, on backends whose messages have a size limit; `None` where messages have
-    /// no limit,
-    /// and where workers pull their chunks from the storage anyway.
+    /// no limit, and where workers pull their chunks from the storage anyway.
     pub(crate) fn payload_store(&self, job: JobId) -> Option<PayloadStore> {
         let capabilities = self.backend.capabilities();
         let limit = capabilities.payload_limit.filter(|_| capabilities.pull.is_none())?;
@@ -290,8 +284,7 @@ impl Core {
     }
 
     /// Announces a new job: observers get `Started`, and the job is registered for Ctrl-C if the executor
-    /// asks for
-    /// that.
+    /// asks for that.
     pub(crate) fn announce(&self, job: &Arc<JobState>) {
         if self.ctrl_c {
             interrupt::note(job);
@@ -308,8 +301,7 @@ impl Drop for Core {
     fn drop(&mut self) {
         if fork::is_copy() {
             // This process is a fork: the channels and the stored data belong to the parent process. Dropping
-            // the
-            // handles here would close or remove them for the parent, so they are leaked.
+            // the handles here would close or remove them for the parent, so they are leaked.
             let kept = (Arc::clone(&self.backend), self.client_fleet.clone(), self.storage.clone());
             mem::forget((kept, Arc::clone(&self.history), Arc::clone(&self.pending)));
             return;

@@ -43,8 +43,7 @@ pub struct Assignment {
     /// Where the durations of the calls are recorded; `None` if they are not.
     pub learn: Option<Learn>,
     /// A message on this channel tells the driver to stop, because another client takes over; `None` if that
-    /// cannot
-    /// happen.
+    /// cannot happen.
     pub stop: Option<oneshot::Receiver<()>>,
 }
 

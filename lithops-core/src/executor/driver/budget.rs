@@ -9,8 +9,7 @@ const NOT_STARTED: u32 = 5;
 /// report of any call. The number is high because a single call that kills its worker costs several.
 const LOST: u32 = 50;
 /// The job fails when this many workers in all have broken the protocol: they reported calls that they were
-/// not
-/// given, or sent frames that cannot be read.
+/// not given, or sent frames that cannot be read.
 const BROKEN: u32 = 3;
 /// The job fails when calls have come back unstarted this many times in a row (or four times for each live
 /// worker).

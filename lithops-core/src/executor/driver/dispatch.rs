@@ -19,8 +19,7 @@ use crate::{
 };
 
 /// Calls are sent to live workers in frames of at most this many bytes, unless a single call is longer.
-/// Smaller
-/// frames let the first calls run while the next ones are still on their way.
+/// Smaller frames let the first calls run while the next ones are still on their way.
 const FRAME_BYTES: usize = 4 << 20;
 
 impl<T: Tracking> Driver<T> {
@@ -31,8 +30,7 @@ impl<T: Tracking> Driver<T> {
             let (again, suspects) = self.tracker.has_waiting();
             if suspects {
                 // A suspect (a call that was lost with its worker) runs alone in a worker, so that it cannot
-                // take other
-                // calls down with it.
+                // take other calls down with it.
                 if let Some(number) = self.workers.idle().or_else(|| self.start_worker(true)) {
                     if let Some(dispatch) = self.tracker.take_suspect() {
                         let calls = self.calls_again(dispatch);
@@ -95,8 +93,7 @@ impl<T: Tracking> Driver<T> {
     }
 
     /// Adds a worker, if one more may live, and returns its number. The backend is asked for the worker when
-    /// its
-    /// first calls are handed over.
+    /// its first calls are handed over.
     fn start_worker(&mut self, alone: bool) -> Option<u64> {
         let live = self.workers.len();
         let first_steps =
@@ -178,8 +175,7 @@ impl<T: Tracking> Driver<T> {
     }
 
     /// The platform's time limit ended a worker before it began the calls of `run`: from now on a chunk has
-    /// at most as
-    /// many calls as that worker has finished.
+    /// at most as many calls as that worker has finished.
     pub(super) fn did_not_fit(&mut self, run: Run) {
         if self.backend.capabilities().feed {
             return;
@@ -197,16 +193,14 @@ impl<T: Tracking> Driver<T> {
     }
 
     /// Whether enough undispatched calls are ready: one on a backend with a feed, else a whole chunk, or the
-    /// last
-    /// calls of the inputs.
+    /// last calls of the inputs.
     fn has_new_calls(&mut self) -> bool {
         let any = self.backend.capabilities().feed || self.inputs_ended;
         self.ready_calls > 0 && (any || self.ready_calls as u64 >= self.chunk_for_new())
     }
 
     /// Joins the columns of the first `wanted` calls into one, because a chunk has a single column. The
-    /// joined column
-    /// has at most `MAX_VALUE` bytes.
+    /// joined column has at most `MAX_VALUE` bytes.
     fn join_ready(&mut self, wanted: usize) {
         let (mut columns, mut calls, mut bytes) = (0, 0, 0);
         for column in &self.ready {
@@ -244,8 +238,7 @@ impl<T: Tracking> Driver<T> {
     }
 
     /// Hands calls to worker `number` whose arguments are too large for a message. The arguments are uploaded
-    /// first;
-    /// retries of the calls share one upload.
+    /// first; retries of the calls share one upload.
     fn store_first(&mut self, number: u64, calls: Calls, payload_store: PayloadStore) {
         let (_, kept) = self.kept.range(..=calls.run.first).next_back().expect("kept until committed");
         let (whole, stored) = (kept.calls.clone(), Arc::clone(&kept.stored));
@@ -286,8 +279,7 @@ impl<T: Tracking> Driver<T> {
     }
 
     /// The kept calls of a retry or a backup attempt, under an activation number of their own. A part that
-    /// lies
-    /// beyond the kept range goes back to the tracker.
+    /// lies beyond the kept range goes back to the tracker.
     fn calls_again(&mut self, again: Dispatch) -> Calls {
         let (first, Kept { calls: kept, .. }) =
             self.kept.range(..=again.first).next_back().expect("calls are kept until committed");
@@ -405,8 +397,7 @@ impl<T: Tracking> Driver<T> {
                     self.job.tell(|| JobEvent::WorkerStarted { job: self.job.id(), workers: live });
                 } else {
                     // The worker was given up while it started: reports that it still sends count, but it
-                    // must not go
-                    // on.
+                    // must not go on.
                     self.end_invocation(id);
                 }
                 let ended = futures_util::stream::once(async { None });

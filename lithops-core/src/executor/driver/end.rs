@@ -13,8 +13,7 @@ use crate::{
 
 impl<T: Tracking> Driver<T> {
     /// Cancels the job: calls without an outcome get `Cancelled`, and running workers are ended where the
-    /// backend can
-    /// do that.
+    /// backend can do that.
     pub(super) fn cancel(&mut self) {
         let known = self.job.progress().known;
         self.stop_inputs();
@@ -28,8 +27,7 @@ impl<T: Tracking> Driver<T> {
     }
 
     /// Cancels calls `first..end`: calls without an outcome get `Cancelled`, and running calls are ended
-    /// where the
-    /// backend can do that.
+    /// where the backend can do that.
     pub(super) fn cancel_calls(&mut self, first: u64, end: u64) {
         self.settle(first, end, &cancelled("the call was cancelled"));
         if self.can_end_calls() {
@@ -42,8 +40,7 @@ impl<T: Tracking> Driver<T> {
     }
 
     /// Tells the observers about workers that cannot be ended and run on. Returns the same as text for the
-    /// error
-    /// message; the text is empty if nothing runs on.
+    /// error message; the text is empty if nothing runs on.
     fn tell_what_runs_on(&self) -> String {
         let (capabilities, workers) = (self.backend.capabilities(), self.workers.len());
         if capabilities.cancel != CancelLevel::None || workers == 0 {

@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use crate::{protocol::Run, tracker::Ranges};
 
 /// The calls that each worker was given, by attempt. A worker that is given up may still report, so its entry
-/// is
-/// kept until its event stream ends.
+/// is kept until its event stream ends.
 #[derive(Debug, Default)]
 pub(super) struct Given {
     workers: HashMap<u64, Hands>,
@@ -17,8 +16,7 @@ struct Hands {
     /// Calls that the worker was given and has not reported.
     open: Attempts,
     /// Calls that the worker has reported and that are to be tried again. The worker may report them a second
-    /// time
-    /// without breaking the protocol.
+    /// time without breaking the protocol.
     reported: Attempts,
     /// The worker has reported calls that it was not given: its further reports are ignored.
     is_distrusted: bool,
@@ -73,8 +71,7 @@ impl Given {
     }
 
     /// Checks a report of worker `number`, and removes the calls that count from its open ones. `is_stored`
-    /// says that
-    /// the outcomes come from the storage.
+    /// says that the outcomes come from the storage.
     pub(super) fn check(&mut self, number: u64, run: &Run, is_stored: bool) -> Checked {
         let (first, end) = (run.first, run.end());
         let Some(hands) = self.workers.get_mut(&number) else {

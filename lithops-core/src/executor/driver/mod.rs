@@ -2,13 +2,11 @@
 //!
 //! The driver chooses by the backend's capabilities. A worker with a feed is given chunk after chunk while it
 //! lives. A worker without a feed is given one chunk, and the next chunk goes to a new worker (the workers
-//! that
-//! live at once are a wave). A worker that sends nothing for the length of its lease is given up, and its
-//! calls
-//! are dispatched to other workers. A report counts only for calls that its worker was given, on the same
-//! attempt
-//! (`given.rs`). A worker that reports other calls is ended, and too many failing workers end the job
-//! (`budget.rs`). A failure to start a further worker does not end a job that still has a live worker.
+//! that live at once are a wave). A worker that sends nothing for the length of its lease is given up, and
+//! its calls are dispatched to other workers. A report counts only for calls that its worker was given, on
+//! the same attempt (`given.rs`). A worker that reports other calls is ended, and too many failing workers
+//! end the job (`budget.rs`). A failure to start a further worker does not end a job that still has a live
+//! worker.
 //!
 //! ```text
 //!              allowed by max_workers and throttle        accepted

@@ -19,8 +19,7 @@ use crate::{
 };
 
 /// At most this many bytes of a message are headers around the spec and the arguments. Too small a value
-/// would let
-/// messages exceed the platform's limit.
+/// would let messages exceed the platform's limit.
 const HEADERS: u64 = 256;
 /// At most this many payloads of one worker are fetched at once.
 const AT_ONCE: usize = 8;
@@ -47,8 +46,7 @@ pub struct PayloadStore {
 
 impl PayloadStore {
     /// The payload store of the job of `journal`, for messages of at most `limit` bytes on the backend
-    /// `scheme`.
-    /// `storage` is `None` where workers cannot reach the storage.
+    /// `scheme`. `storage` is `None` where workers cannot reach the storage.
     pub(crate) fn new(
         limit: u64,
         scheme: &'static str,
@@ -91,8 +89,7 @@ impl PayloadStore {
     }
 
     /// Runs an upload as a task of its own. The upload goes on even if its caller is dropped, and `clear`
-    /// waits for
-    /// it: an upload that ended after the removal would leave a blob behind.
+    /// waits for it: an upload that ended after the removal would leave a blob behind.
     async fn store<T: Send + 'static>(
         &self,
         storing: impl Future<Output = Result<T>> + Send + 'static,
@@ -168,9 +165,8 @@ impl PayloadStore {
     }
 
     /// Removes the payloads of a job that is not durable. `went_well` is `false` if workers were lost or
-    /// calls failed:
-    /// then a worker may have stored an outcome that was never fetched, so that the storage is always looked
-    /// at.
+    /// calls failed: then a worker may have stored an outcome that was never fetched, so that the storage is
+    /// always looked at.
     pub(crate) async fn clear(&self, went_well: bool) {
         if went_well && !self.used.load(Ordering::Relaxed) {
             return;

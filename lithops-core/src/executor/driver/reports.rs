@@ -24,8 +24,7 @@ impl<T: Tracking> Driver<T> {
             Some(Ok(Event { kind, .. })) => match kind {
                 EventKind::Report(report) => self.report(Some(number), &report)?,
                 // The payload store replaces stored reports by fetched ones. One that arrives here came from
-                // a backend
-                // without a message limit, which breaks the protocol.
+                // a backend without a message limit, which breaks the protocol.
                 EventKind::StoredReport(stored) => {
                     let report =
                         lost_report(stored.run, "its outcome is in the storage, and nobody fetches it");
@@ -33,8 +32,7 @@ impl<T: Tracking> Driver<T> {
                 }
                 EventKind::Logs(mut logs) => {
                     // Entries of calls that were never dispatched are dropped: a worker must not fill this
-                    // process's
-                    // memory.
+                    // process's memory.
                     logs.entries.retain(|entry| entry.call < self.next);
                     if !self.given.is_distrusted(number) {
                         self.job.add_logs(logs);
@@ -87,8 +85,7 @@ impl<T: Tracking> Driver<T> {
     }
 
     /// Handles a report: the calls that the worker was given count. If the worker reports other open calls,
-    /// it is
-    /// ended.
+    /// it is ended.
     fn report(&mut self, number: Option<u64>, report: &Report) -> Result<()> {
         let (Some(number), run) = (number, report.header.run) else { return Ok(()) };
         if run.job != self.spec.job {
@@ -233,8 +230,7 @@ impl<T: Tracking> Driver<T> {
     }
 
     /// Cancels the other attempt of calls that have just been committed: of a call and its backup attempt
-    /// only one is
-    /// needed.
+    /// only one is needed.
     fn end_backups(&mut self, done_by: u64, committed: &[Report]) {
         if !self.can_end_calls() {
             return;
@@ -251,8 +247,7 @@ impl<T: Tracking> Driver<T> {
     }
 
     /// The encoded error of a lost call that is not tried again. `encoded` is the worker's own error. For a
-    /// call that
-    /// may run at most once the kind is `WorkerLost`, independent of what ended the call.
+    /// call that may run at most once the kind is `WorkerLost`, independent of what ended the call.
     fn loss(&self, encoded: &[u8]) -> Vec<u8> {
         if !self.spec.at_most_once {
             return encoded.to_vec();
@@ -274,8 +269,7 @@ impl<T: Tracking> Driver<T> {
     }
 
     /// The platform did not answer, which is no fault of the calls: they cost no attempt. The driver asks
-    /// again more
-    /// slowly, and ends the job with an error after too long without an answer.
+    /// again more slowly, and ends the job with an error after too long without an answer.
     fn unanswered(&mut self, number: u64, reason: &str) -> Result<()> {
         if self.workers.remove(number).is_none() {
             return Ok(());
@@ -313,8 +307,7 @@ impl<T: Tracking> Driver<T> {
     }
 
     /// Handles the loss of a worker without counting it against the budget. `kind` is the error of calls that
-    /// are not
-    /// tried again. Returns whether the worker had calls.
+    /// are not tried again. Returns whether the worker had calls.
     pub(super) fn lost_as(&mut self, number: u64, kind: CallErrorKind, reason: String) -> bool {
         let Some(worker) = self.workers.remove(number) else { return false };
         self.job.worker_ended(number, true);
@@ -363,8 +356,7 @@ impl<T: Tracking> Driver<T> {
     }
 
     /// Commits the same encoded error for ranges of calls. The ranges can be far larger than the memory
-    /// (inputs that
-    /// were never produced), so they are not expanded unless the job is durable.
+    /// (inputs that were never produced), so they are not expanded unless the job is durable.
     pub(super) fn commit_failed(&mut self, calls: Vec<(u64, u64)>, error: &[u8]) {
         if self.commit_buffer.is_some() {
             // A durable job stores every outcome by chunk, and all its inputs exist, so that their number is

@@ -131,8 +131,7 @@ pub(super) struct Driver<T> {
     pub(super) events: SelectAll<Events>,
     started_at: Instant,
     /// How long a worker may send nothing before it is given up; `None` where the platform reports lost
-    /// workers.
-    /// `next_look` is the time of the next check.
+    /// workers. `next_look` is the time of the next check.
     pub(super) lease: Option<Duration>,
     next_look: Instant,
     /// The pace of the calls, in jobs with backup attempts; `next_stragglers` is the time of the next check.
@@ -149,8 +148,7 @@ pub(super) struct Driver<T> {
     /// The first call from which on chunks have the plan's size, and the activation number of that chunk.
     pub(super) chunks_from: (u64, u64),
     /// The largest chunk, in calls, that ends within the platform's time limit; `None` until a worker ran out
-    /// of
-    /// time.
+    /// of time.
     pub(super) fitting: Option<u64>,
 }
 
@@ -181,8 +179,7 @@ impl<T: Tracking> Driver<T> {
             CommitBuffer::new((*durable.journal).clone(), durable.calls, chunksize, durable.restored)
         });
         // Outcomes of a durable job come back a chunk at a time. With two chunks in hand a worker is never
-        // idle while
-        // the first is reported.
+        // idle while the first is reported.
         let least = assignment.plan.worker_processes() as u64;
         let least = if commit_buffer.is_some() { least.max(chunksize * 2) } else { least };
         let now = Instant::now();
@@ -240,8 +237,7 @@ impl<T: Tracking> Driver<T> {
             let storing = payload_store.spec(Arc::clone(&self.spec));
             tokio::pin!(storing);
             // The upload of shared values may take long: commands must be served meanwhile, so that the job
-            // can be
-            // cancelled.
+            // can be cancelled.
             self.spec = loop {
                 tokio::select! {
                     biased;
@@ -266,8 +262,7 @@ impl<T: Tracking> Driver<T> {
             let wants_inputs = self.wants_inputs();
             let alarm = self.alarm();
             // `biased` polls in this order. The simulator needs a fixed order to be reproducible, and
-            // commands come
-            // first so that a flood of reports cannot delay a cancellation.
+            // commands come first so that a flood of reports cannot delay a cancellation.
             tokio::select! {
                 biased;
                 Some(command) = commands.recv() => match command {
@@ -327,8 +322,8 @@ impl<T: Tracking> Driver<T> {
     }
 
     /// The next time at which the driver has to act without an event: a retry is due, leases or stragglers
-    /// are
-    /// checked, a pause of the throttle ends, or the plan is reconsidered. `None` when there is no such time.
+    /// are checked, a pause of the throttle ends, or the plan is reconsidered. `None` when there is no such
+    /// time.
     fn alarm(&self) -> Option<Instant> {
         let pause = self.tracker.next_wake().map(|due| self.started_at + due);
         let look = self.lease.map(|_| self.next_look);

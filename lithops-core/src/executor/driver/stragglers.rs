@@ -31,8 +31,7 @@ impl Pace {
     }
 
     /// How long a worker may hold a call when `done` of `calls` have ended, before the call gets a backup
-    /// attempt;
-    /// `None` while too few calls have ended.
+    /// attempt; `None` while too few calls have ended.
     pub(crate) fn patience(&self, done: u64, calls: u64) -> Option<Duration> {
         if self.sample.is_empty() || done * 100 < calls * ENOUGH {
             return None;

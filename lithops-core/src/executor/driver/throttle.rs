@@ -11,8 +11,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Pauses grow no longer than this, unless the platform itself asks for a longer one.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// A platform that has never accepted a worker of this job is given up after this time: its address is more
-/// likely
-/// wrong than the platform overloaded.
+/// likely wrong than the platform overloaded.
 const NEVER_ANSWERED: Duration = Duration::from_secs(20);
 /// A platform that has accepted workers before is given up after this time without another success.
 const NO_ANSWER: Duration = Duration::from_secs(300);
@@ -87,8 +86,8 @@ impl Throttle {
     }
 
     /// The platform has refused a worker while `live` others were there. The pause lasts `at_least` as long
-    /// as the
-    /// platform asked for; `seed` varies the pauses of many jobs, so that they do not come back together.
+    /// as the platform asked for; `seed` varies the pauses of many jobs, so that they do not come back
+    /// together.
     pub(crate) fn refused(&mut self, live: usize, at_least: Duration, seed: u64) {
         let now = Instant::now();
         self.fails_since.get_or_insert(now);

@@ -1,15 +1,12 @@
 //! [`Tuning`]: plans a job's granularity again while the job runs and its calls are measured.
 //!
 //! Guided self-scheduling: a job without any history starts small, with the default number of sub-workers,
-//! one
-//! round of calls for each worker and few workers. The rest of the job is planned again with the first
-//! reports,
-//! then each time the number of measured calls has doubled, and each time the elapsed time has grown by half.
-//! Towards the end chunks become smaller, so that the workers end together.
+//! one round of calls for each worker and few workers. The rest of the job is planned again with the first
+//! reports, then each time the number of measured calls has doubled, and each time the elapsed time has grown
+//! by half. Towards the end chunks become smaller, so that the workers end together.
 //!
 //! The calls that have ended first are the short ones. To correct that bias, the time that sub-workers have
-//! spent
-//! on calls that still run counts too, as if each of these calls were half done.
+//! spent on calls that still run counts too, as if each of these calls were half done.
 
 use std::time::Duration;
 
@@ -21,8 +18,7 @@ use crate::{
 };
 
 /// A new plan replaces the present one only if its makespan or cost is at most this share of the present
-/// one's: a
-/// change costs something too.
+/// one's: a change costs something too.
 const WORTH: f64 = 0.95;
 /// In a job without history, each of the first workers should have this many rounds of calls to do. A smaller
 /// number starts more workers, which is waste if the calls turn out to be short.
@@ -59,7 +55,7 @@ struct Run {
 const FIRST_LOOK: Duration = Duration::from_millis(8);
 
 impl Tuning {
-    /// The tuning of a job; `None` if the user fixed the granularity in the plan.
+    /// The tuning of a job; `None` unless the plan leaves a count to the planner (`Auto`).
     pub(crate) fn of(plan: &Plan, earlier: Option<Measured>) -> Option<Self> {
         let began = Instant::now();
         let informed = plan.workload().is_some();
@@ -80,8 +76,7 @@ impl Tuning {
         }
         let rounds = plan.calls().div_ceil(plan.worker_processes() as u64);
         // Calls without a report for seconds are long calls, which are worth more workers: the limit doubles
-        // each
-        // second.
+        // each second.
         let waited = u32::try_from(self.began.elapsed().as_secs()).unwrap_or(u32::MAX).min(32);
         rounds.div_ceil(FIRST_ROUNDS).max(FIRST_WORKERS).saturating_mul(1 << waited)
     }
@@ -122,8 +117,7 @@ impl Tuning {
     }
 
     /// Plans the `left` calls again. Returns the new plan, or the present plan with the measured workload
-    /// where a
-    /// change is not worth it; `None` if the measurements give no workload.
+    /// where a change is not worth it; `None` if the measurements give no workload.
     pub(crate) fn replan(
         &mut self,
         plan: &Plan,

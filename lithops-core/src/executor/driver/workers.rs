@@ -13,8 +13,7 @@ use crate::{
 };
 
 /// The least time that a request for a worker may take before the worker counts as silent. A shorter time
-/// would
-/// give up workers whose payload is still being uploaded.
+/// would give up workers whose payload is still being uploaded.
 const ASKING: Duration = Duration::from_secs(300);
 
 /// One worker of a job, from the moment the backend is asked for it.
