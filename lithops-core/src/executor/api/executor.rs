@@ -116,8 +116,8 @@ impl<M: Mode> Executor<M> {
         Events::new(self.core.observers.subscribe())
     }
 
-    /// Ends the workers that the backend keeps, after running jobs have ended, and waits until the stored
-    /// data of finished jobs is removed.
+    /// Ends the workers that the backend keeps; calls that run may finish first. Then waits, for 10 s at
+    /// most, until the stored data of finished jobs is removed.
     ///
     /// # Errors
     /// When the backend cannot be reached.

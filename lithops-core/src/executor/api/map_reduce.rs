@@ -42,7 +42,7 @@ pub struct MapReduce<T, S, R, RS, M: Mode> {
     inputs: Inputs<T>,
     options: JobOptions,
     shared_values: Result<SharedValues>,
-    /// In percent of the maps; see [`spawn_reducer`](Self::spawn_reducer).
+    /// The percentage of the maps that must be done before a worker for the reducer may start.
     spawn_reducer: u8,
     state: PhantomData<Types<S, R, RS, M>>,
 }

@@ -19,8 +19,7 @@ use crate::{
     },
 };
 
-/// A list of outcomes has no more calls than this that were cancelled together, which may be more than there
-/// is memory for.
+/// `outcomes` lists at most this many calls that were cancelled together: their number can exceed the memory.
 const LISTED: u64 = 1 << 20;
 
 impl<R, M: Mode> Deref for ResponseFuture<R, M> {
@@ -37,8 +36,7 @@ macro_rules! list_methods {
         ///
         /// # Errors
         /// The error of the first failed call, in the order of the inputs, once all calls have ended. The
-        /// other calls
-        /// keep their outcomes, which [`outcomes`](Self::outcomes) returns.
+        /// other calls keep their outcomes, which [`outcomes`](Self::outcomes) returns.
         pub fn get_result(&self) -> M::Out<Result<Vec<$T>>>
         where
             $T: DeserializeOwned + Send + 'static,
@@ -58,8 +56,8 @@ macro_rules! list_methods {
         /// Waits for all calls and returns the outcome of each, in the order of the inputs.
         ///
         /// # Errors
-        /// When the job as a whole could not go on, or more than a million of its calls were cancelled
-        /// together. A failed call is an `Err` in the list.
+        /// When the job as a whole could not go on, or more than 2^20 of its calls were cancelled together. A
+        /// failed call is an `Err` in the list.
         pub fn outcomes(&self) -> M::Out<Result<Vec<Result<$T, CallError>>>>
         where
             $T: DeserializeOwned + Send + 'static,

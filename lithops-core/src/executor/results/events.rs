@@ -20,8 +20,8 @@ use crate::{
 
 type Waiting = BoxFuture<'static, (Receiver<JobEvent>, Option<JobEvent>)>;
 
-/// What happens to the jobs of an executor, from when this was made. Whoever falls far behind misses the
-/// oldest events; it ends with the executor and its jobs.
+/// The events of an executor's jobs since this value was made. An observer that falls far behind misses the
+/// oldest events. The events end when the executor and its jobs are dropped.
 pub struct Events<M: Mode> {
     waiting: Option<Waiting>,
     mode: PhantomData<M>,

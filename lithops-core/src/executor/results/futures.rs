@@ -53,8 +53,7 @@ impl<R, M: Mode> FuturesList<R, M> {
     }
 
     /// How many calls the job has. The number is known at once when the inputs know their length; otherwise
-    /// it grows
-    /// until the inputs end.
+    /// it grows until the inputs end.
     #[must_use]
     pub fn len(&self) -> usize {
         usize::try_from(self.values.job.progress().known).unwrap_or(usize::MAX)
@@ -73,8 +72,7 @@ impl<R, M: Mode> FuturesList<R, M> {
     }
 
     /// The handles of the calls that are known now, in the order of the inputs. A handle is made when it is
-    /// first asked
-    /// for, and lives as long as the list.
+    /// first asked for, and lives as long as the list.
     pub fn iter(&self) -> impl Iterator<Item = &ResponseFuture<R, M>> {
         handles::Iter::new(&self.handles, &self.values.job, self.len())
     }
@@ -92,8 +90,8 @@ impl<R, M: Mode> FuturesList<R, M> {
         self.values.job.plan()
     }
 
-    /// What the job has come to so far, beside what was predicted when it was started. It looks at every
-    /// call.
+    /// What the job has taken and cost so far, beside what was predicted at its start. The method looks at
+    /// every call.
     #[must_use]
     pub fn summary(&self) -> Summary {
         Summary::of(&self.values.job)
@@ -110,8 +108,8 @@ impl<R, M: Mode> FuturesList<R, M> {
         Wait::new(Arc::clone(&self.values.job))
     }
 
-    /// Ends the job: calls without an outcome get the outcome `Cancelled`, those that run are ended. Calls of
-    /// a lazy input that were never made get it too, and take no memory.
+    /// Cancels the job: calls without an outcome get the outcome `Cancelled`, and running calls are ended.
+    /// Announced calls whose lazy inputs were never produced get the same outcome, and take no memory.
     ///
     /// # Errors
     /// When the job has already ended with an error.
@@ -235,8 +233,7 @@ impl<R, M: Mode> AsCompleted<R, M> {
             });
             if let (Err(error), true) = (waited, self.ready.is_empty()) {
                 // The job cannot go on: its error is returned as that of the first call without an outcome,
-                // and the stream
-                // ends.
+                // and the stream ends.
                 let call = self.seen.missing(0, u64::MAX).first().map_or(0, |(first, _)| *first);
                 self.ended = true;
                 let lost = Some(CallError::new(CallErrorKind::WorkerLost, error.to_string()));

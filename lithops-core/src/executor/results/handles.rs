@@ -12,8 +12,8 @@ use crate::executor::{api::Mode, job::JobState};
 const BITS: u32 = 6;
 const PLACES: usize = 1 << BITS;
 
-/// Handles by index. It is a tree, of which only those parts are there that lead to a handle that was asked
-/// for; a handle never moves while the list of a lazy input still grows.
+/// Handles by index, in a tree of which only the paths to requested handles exist. A handle never moves, so
+/// that references to it stay valid while the list of a lazy input grows.
 pub(crate) struct Handles<R, M: Mode> {
     /// One root for each number of levels that an index can need.
     roots: [OnceLock<Node<R, M>>; usize::BITS.div_ceil(BITS) as usize],

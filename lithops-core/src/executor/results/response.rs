@@ -90,8 +90,8 @@ impl<R, M: Mode> ResponseFuture<R, M> {
         })
     }
 
-    /// Ends the call, if it has no outcome yet: it gets the outcome `Cancelled`, and what runs of it is
-    /// ended. Where the backend cannot end a single call, it runs on, and its outcome is dropped.
+    /// Cancels the call, if it has no outcome yet: it gets the outcome `Cancelled`, and is ended if it runs.
+    /// Where the backend cannot end a single call, the call runs on, and its outcome is dropped.
     ///
     /// # Errors
     /// When the job has already ended with an error, or another client drives the job.

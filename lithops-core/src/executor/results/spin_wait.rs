@@ -18,8 +18,8 @@ const SHORT: Duration = Duration::from_micros(400);
 /// A spin shorter than this is not worth it.
 const LEAST: Duration = Duration::from_micros(10);
 
-/// For how long the next call is waited for awake, in nanoseconds: `SHORT` while calls are short, and ever
-/// less while they are not.
+/// How long to spin for the next call, in nanoseconds: `SHORT` after a short call, and half of the value
+/// before after each spin in vain, so that programs with long calls waste no CPU time.
 static PATIENCE: AtomicU64 = AtomicU64::new(SHORT.as_nanos() as u64);
 
 /// Waits for `ended`. If the job has a single call and no other job is at work, the first moment is a spin.

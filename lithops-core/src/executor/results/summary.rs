@@ -43,8 +43,8 @@ pub struct Summary {
     pub predicted_utilisation: Option<f64>,
     /// The billed time of all workers, added up.
     pub billed: Duration,
-    /// What that and the hand-overs cost by the platform's prices, in US dollars; free tiers and taxes are
-    /// not considered.
+    /// The cost of the billed time and the hand-overs by the platform's prices, in US dollars, without free
+    /// tiers and taxes.
     pub cost_usd: f64,
     /// The predicted cost, in US dollars; `None` where durations were not known.
     pub predicted_cost_usd: Option<f64>,

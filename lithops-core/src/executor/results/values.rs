@@ -12,7 +12,7 @@ use crate::{
     value,
 };
 
-/// The part of a `FuturesList` whose methods decode values of type `R`.
+/// The part of a [`FuturesList`](super::FuturesList) whose methods decode values of type `R`.
 #[derive(Debug)]
 pub struct Values<R, M: Mode> {
     pub(crate) job: Arc<JobState>,
