@@ -1,4 +1,4 @@
-//! The API without async: the same names, and each method gives its result.
+//! The API without async: the same names, and each method blocks and returns its result.
 //!
 //! ```no_run
 //! use lithops::prelude::*;

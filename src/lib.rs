@@ -1,5 +1,5 @@
-//! Runs `map` and `map_reduce` of ordinary Rust functions on this machine, and on the cloud by changing one line of
-//! configuration.
+//! Runs `map` and `map_reduce` of ordinary Rust functions on this machine, and on the cloud by changing one
+//! line of configuration.
 //!
 //! ```no_run
 //! use lithops::prelude::*;
@@ -21,10 +21,11 @@
 //! ```
 //!
 //! How many calls run at once in one worker (`worker_processes`) and how many calls each worker is given
-//! (`chunksize`) is the **worker granularity**: `futures.plan()` says what it comes to.
+//! (`chunksize`) is the **worker granularity**: `futures.plan()` shows the workers, time and cost that
+//! follow.
 //!
-//! Calls are made at least once and committed exactly once: when a worker is lost, a call may be made again, and what
-//! it does outside itself may happen twice. `#[lithops::function(at_most_once)]` forbids that.
+//! A call is run at least once and committed exactly once: when a worker is lost, a call may be run again, so
+//! that its side effects may happen twice. `#[lithops::function(at_most_once)]` forbids that.
 
 pub mod blocking;
 
@@ -50,7 +51,8 @@ pub use lithops_core::{
 };
 pub use lithops_macros::{function, main};
 
-/// Durable jobs, seen from outside the programs that have their functions.
+/// Durable jobs, seen by programs that do not have the jobs' functions: listing, attaching, cancelling,
+/// cleaning.
 pub mod jobs {
     pub use lithops_core::{
         executor::{Cleaning, Expired, Listing, StoredJob, StoredJobs, Unfinished, Unused},
@@ -58,7 +60,8 @@ pub mod jobs {
     };
 }
 
-// A backend or storage that nothing names is left out by the linker, and would be missing from the registry.
+// The linker leaves out crates that no code names. Without these lines their backends and storages would be
+// missing from the registry.
 #[cfg(feature = "aws_lambda")]
 use lithops_backend_aws_lambda as _;
 #[cfg(feature = "localhost")]
@@ -68,7 +71,7 @@ use lithops_storage_aws_s3 as _;
 #[cfg(feature = "redis")]
 use lithops_storage_redis as _;
 
-/// What most programs need: `use lithops::prelude::*;`.
+/// The items that most programs need: `use lithops::prelude::*;`.
 pub mod prelude {
     pub use crate::{
         Auto, ByteSize, Bytes, CallContext, CallError, CallErrorKind, CallId, DataObject, DataSource,
@@ -77,11 +80,11 @@ pub mod prelude {
     };
 }
 
-/// What earlier jobs of a program's function took on a backend, as they are remembered in the storage of a
-/// configuration; `memory` is that of a worker in MB, 0 where it is not sold.
+/// The workload that earlier jobs of a program's function measured on a backend, read from the storage of a
+/// configuration. `memory` is that of a worker in MiB, 0 on platforms that do not sell memory.
 ///
 /// # Errors
-/// `NotFound` that says what is remembered; or the storage cannot be read.
+/// `NotFound`, with a hint that lists the functions with measurements; or the storage cannot be opened.
 pub fn remembered(
     config: &config::Config,
     program: &str,
@@ -92,16 +95,18 @@ pub fn remembered(
     lithops_core::executor::History::of_program(config, program, function, backend, memory)
 }
 
-/// Turns this process into a worker when it was started as one, and then does not return; in the client it returns
-/// at once. The first statement of `main`, unless `#[lithops::main]` stands above it.
+/// Turns this process into a worker if it was started as one, and then does not return; in the client the
+/// function returns at once. It must be the first statement of `main`, unless `main` has the attribute
+/// `#[lithops::main]`.
 pub fn init() {
     lithops_worker::enter();
 }
 
-/// Lets the functions of a test crate run in workers: write it once per test crate, at its root or in any module.
+/// Lets the functions of a test crate run in workers: write it once per test crate, at its root or in any
+/// module.
 ///
-/// It makes a test that workers are started with by name; in an ordinary run it passes and does nothing. It works
-/// under `cargo test` and `cargo nextest run`.
+/// The macro defines a test, which is run by its name to start a worker. In an ordinary run the test does
+/// nothing and passes. The macro works under `cargo test` and `cargo nextest run`.
 #[macro_export]
 macro_rules! test_worker {
     () => {
@@ -116,7 +121,7 @@ macro_rules! test_worker {
     };
 }
 
-/// What the macros' code names. Not for programs.
+/// Items that the macros' code uses. They are not part of the API.
 #[doc(hidden)]
 pub mod __private {
     pub use lithops_core::{
@@ -132,6 +137,6 @@ pub mod __private {
     };
     pub use lithops_worker::enter_as_assigned;
 
-    /// What a registered function gives.
+    /// The outcome of a registered function.
     pub type CallOutcome = ::core::result::Result<(), CallError>;
 }

@@ -32,37 +32,41 @@ use crate::{
     tracker::Policy,
 };
 
-/// How many bytes of what one call prints are kept.
+/// At most this many bytes (1 MiB) of the output of one call are kept. The limit is sent to the workers in
+/// the job spec, so that the output of a call cannot fill the client's memory.
 pub(crate) const LOG_LIMIT: u64 = 1 << 20;
 
 /// What all clones and jobs of an executor share.
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) backend: Arc<dyn ComputeBackend>,
-    /// Its fleet, where workers fetch their chunks themselves.
+    /// The executor's fleet, on backends whose workers fetch their chunks themselves; `None` on other
+    /// backends.
     pub(crate) client_fleet: Option<Arc<ClientFleet>>,
     pub(crate) storage: StorageClient,
     pub(crate) storage_shared: bool,
     pub(crate) locator: Locator,
-    /// What is said of granularity for all its jobs.
+    /// Sub-workers per worker for all jobs of this executor; `None` leaves the number to the planner. A job's
+    /// own option takes precedence, as it does for the fields below.
     pub(crate) worker_processes: Option<Count>,
     pub(crate) max_workers: usize,
     pub(crate) chunksize: Option<Count>,
     pub(crate) objective: Objective,
-    /// How long calls took in earlier jobs.
+    /// How long the calls of earlier jobs took; the planner uses these durations.
     pub(crate) history: Arc<History>,
     pub(crate) timeout: Option<Duration>,
-    /// Whether waiting shows a progress bar at a terminal.
+    /// Whether waiting for a job shows a progress bar at a terminal.
     pub(crate) progress: bool,
-    /// Whether an interruption of the program ends its jobs.
+    /// Whether Ctrl-C in the program ends the executor's jobs.
     pub(crate) ctrl_c: bool,
     pub(crate) observers: broadcast::Sender<JobEvent>,
-    /// What is being removed of finished jobs.
+    /// Storage work that goes on after the last result of a job: cleanup, and writing the history.
     pub(crate) pending: Arc<BackgroundTasks>,
 }
 
 impl Core {
-    /// The plan of a job, with what earlier jobs say of its calls.
+    /// The plan of a job of `calls` calls; `earlier` holds the durations that earlier jobs of the function
+    /// measured.
     pub(crate) fn plan(&self, options: &JobOptions, calls: u64, earlier: Option<&Measured>) -> Result<Plan> {
         let capabilities = self.capabilities(options)?;
         let workload = options.workload()?.or_else(|| earlier.and_then(history::expected));
@@ -78,7 +82,7 @@ impl Core {
         .plan()
     }
 
-    /// What the inputs of its jobs are looked for in.
+    /// The storage, and its reachability, with which the objects in the inputs of a job are resolved.
     pub(crate) fn resolve_context(&self) -> ResolveContext {
         ResolveContext {
             storage: self.storage.clone(),
@@ -87,7 +91,7 @@ impl Core {
         }
     }
 
-    /// What workers of the size that a job wants can do.
+    /// The backend's capabilities for workers with the memory that the job asks for.
     fn capabilities(&self, options: &JobOptions) -> Result<Capabilities> {
         match options.runtime_memory {
             None => Ok(self.backend.capabilities().clone()),
@@ -98,26 +102,29 @@ impl Core {
         }
     }
 
-    /// Who learns how long the calls of a job take.
+    /// Where the driver of a job records how long the calls took.
     pub(crate) fn learn(&self, entry: &Entry, options: &JobOptions) -> Result<Learn> {
         let memory = self.capabilities(options)?.worker_memory;
         let key = self.history.key(entry, self.backend.info().scheme, memory);
         Ok(Learn { history: Arc::clone(&self.history), key })
     }
 
-    /// What earlier jobs say of the calls of the next, as far as this executor knows without asking the storage.
+    /// The durations that earlier jobs of the function measured, if this executor has them in memory. This
+    /// method does not read the storage.
     pub(crate) fn known(&self, entry: &Entry, options: &JobOptions) -> Result<Option<Measured>> {
         let Learn { history, key } = self.learn(entry, options)?;
         Ok(history.known(&key))
     }
 
-    /// The same, asking the storage.
+    /// The durations that earlier jobs of the function measured, read from the storage if they are not in
+    /// memory.
     pub(crate) async fn earlier(&self, entry: &Entry, options: &JobOptions) -> Result<Option<Measured>> {
         let Learn { history, key } = self.learn(entry, options)?;
         Ok(history.load(&key).await)
     }
 
-    /// Whether a job cannot be planned without what earlier ones took.
+    /// Whether planning the job needs the history: some count is `Auto`, or a cost limit applies, and the
+    /// options give no durations.
     pub(crate) fn plans_by_history(&self, options: &JobOptions) -> bool {
         let auto = |count: Option<Count>, of_all: Option<Count>| count.or(of_all) == Some(Count::Auto);
         let any = auto(options.worker_processes, self.worker_processes)
@@ -126,7 +133,7 @@ impl Core {
         any && !options.says_durations()
     }
 
-    /// Checks what was said of a job, of so many calls as far as is known.
+    /// Plans a job and checks its options. `calls` is `None` while the number of inputs is not known.
     pub(crate) fn prepare(
         &self,
         entry: &'static Entry,
@@ -186,7 +193,7 @@ impl Core {
         earlier: Option<&Measured>,
     ) -> Result<Arc<JobState>> {
         let PreparedJob { plan, timeout, policy, retry_if } = self.prepare(entry, options, known, earlier)?;
-        // A single call is over before anybody could plan by it.
+        // A single call takes no part in the history: it is over before a plan could use the durations.
         let learn = if known == Some(1) { None } else { Some(self.learn(entry, options)?) };
         let (depth, parent) = nesting::below()?;
         let id = JobId::generate();
@@ -235,7 +242,8 @@ impl Core {
                 }
             });
         }
-        // What the job teaches is noted, and what it has stored removed, when its last result may be in use already.
+        // The history is written and the payloads are removed after the last result is visible. The executor
+        // follows the job until then, so that the program does not exit in between.
         let is_followed = assignment.learn.is_some() || payload_store.is_some();
         let followed = is_followed.then(|| self.pending.follow(&state));
         let driven = async move {
@@ -251,7 +259,8 @@ impl Core {
             drop(followed);
         };
         if known == Some(1) {
-            // The call is on its way before another thread could wake up.
+            // Driving the job on this thread sends the single call without the delay of waking another
+            // thread.
             runtime::start_here(driven);
         } else {
             runtime::driver().spawn(driven);
@@ -259,7 +268,8 @@ impl Core {
         Ok(state)
     }
 
-    /// The payloads of a job that go through the storage, if messages on its backend can be too small for them.
+    /// The payload store of a job, on backends whose messages have a size limit; `None` where messages have
+    /// no limit, and where workers pull their chunks from the storage anyway.
     pub(crate) fn payload_store(&self, job: JobId) -> Option<PayloadStore> {
         let capabilities = self.backend.capabilities();
         let limit = capabilities.payload_limit.filter(|_| capabilities.pull.is_none())?;
@@ -268,12 +278,13 @@ impl Core {
         Some(PayloadStore::new(limit, self.backend.info().scheme, storage, journal))
     }
 
-    /// Whether outcomes come back through the storage alone, so that every job is durable.
+    /// Whether outcomes come back through the storage only (workers pull), which makes every job durable.
     pub(crate) fn stores_outcomes(&self) -> bool {
         self.backend.capabilities().pull.is_some()
     }
 
-    /// A job begins: observers are told, and an interruption of the program ends it.
+    /// Announces a new job: observers get `Started`, and the job is registered for Ctrl-C if the executor
+    /// asks for that.
     pub(crate) fn announce(&self, job: &Arc<JobState>) {
         if self.ctrl_c {
             interrupt::note(job);
@@ -289,12 +300,13 @@ impl Core {
 impl Drop for Core {
     fn drop(&mut self) {
         if fork::is_copy() {
-            // The channels are those of the other process, and what is stored is its: nothing of them may end here.
+            // This process is a fork: the channels and the stored data belong to the parent process. Dropping
+            // the handles here would close or remove them for the parent, so they are leaked.
             let kept = (Arc::clone(&self.backend), self.client_fleet.clone(), self.storage.clone());
             mem::forget((kept, Arc::clone(&self.history), Arc::clone(&self.pending)));
             return;
         }
-        // The thread that drives all jobs waits for none; whoever has built the executor is gone then.
+        // The driver's thread must not block here: it runs the very tasks that `wait` would wait for.
         if !runtime::is_driver() {
             self.pending.wait();
         }
@@ -330,7 +342,7 @@ fn refuse_too_expensive(plan: &Plan, calls: Option<u64>, limit: f64) -> Result<(
     }
 }
 
-/// What was said of a job, checked.
+/// The plan and the checked options of a job.
 #[derive(Debug)]
 pub(crate) struct PreparedJob {
     pub(crate) plan: Plan,

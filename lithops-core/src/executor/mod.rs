@@ -1,8 +1,8 @@
 //! The user's API: executors, maps, futures; and the task that drives a job.
 //!
-//! `api/` is what a program calls, `results/` what it waits for and reads, `job/` the state of one job, `driver/` the
-//! task that gives its calls to workers, `durable/` what lets it survive its client. [`Core`](core::Core) is what all
-//! jobs of an executor share.
+//! `api/` holds what a program calls, `results/` what the program waits for and reads, `job/` the state of
+//! one job, `driver/` the task that dispatches the job's calls to workers, and `durable/` the parts that let
+//! a job outlive its client. [`Core`](core::Core) holds what all jobs of an executor share.
 
 mod api;
 mod core;

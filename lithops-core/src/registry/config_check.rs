@@ -1,4 +1,4 @@
-//! [`findings`]: a configuration compared with what the selected backend and storage understand.
+//! [`findings`]: checks a configuration against the keys of the selected backend and storage.
 
 use super::Registry;
 use crate::{
@@ -7,8 +7,8 @@ use crate::{
     storage,
 };
 
-/// What there is to say about a configuration: wrong sections, keys that are unknown, refused, or without effect, and
-/// files that were passed over.
+/// The findings about a configuration: wrong sections; keys that are unknown, refused or without effect; and
+/// configuration files that were ignored.
 ///
 /// # Errors
 /// When the selected backend or storage does not exist.
@@ -20,7 +20,8 @@ pub fn findings(config: &Config, registry: &Registry) -> Result<Vec<Finding>> {
     let mut findings = check_sections(config, &known);
     findings.extend(check_files(config));
     findings.extend(check_section(config.section("lithops"), keys::LITHOPS));
-    // One section may belong to a backend and to a storage, as `localhost` does.
+    // One section may belong to a backend and to a storage, as `localhost` does: the keys of both are valid
+    // there.
     let mut sections: Vec<(&str, Vec<Key>)> = vec![(backend.scheme, backend.keys.to_vec())];
     if storage.scheme == backend.scheme {
         sections[0].1.extend_from_slice(storage.keys);

@@ -1,4 +1,5 @@
-//! [`Connected`]: a configuration's backend without an executor, for whoever manages runtimes or looks for faults.
+//! [`Connected`]: the backend of a configuration without an executor, for commands that manage runtimes or
+//! diagnose.
 
 use std::sync::Arc;
 
@@ -11,10 +12,10 @@ use crate::{
     storage::{Locator, StorageClient, openness},
 };
 
-/// A configuration's backend, and the storage of its jobs as far as it can be opened.
+/// The backend of a configuration, and its storage, or the error if that cannot be opened.
 #[derive(Debug)]
 pub struct Connected {
-    /// The backend.
+    /// The connected backend.
     pub backend: Arc<dyn ComputeBackend>,
     storage: Result<(StorageClient, Locator)>,
     config: Config,
@@ -25,7 +26,7 @@ impl Connected {
     /// Connects to the backend that a configuration names.
     ///
     /// # Errors
-    /// There is none, or its section is wrong.
+    /// The backend does not exist, its section is wrong, or it cannot be reached.
     pub async fn to(config: Config) -> Result<Self> {
         let registry = Registry::of(&config)?;
         let descriptor = registry.find(config.backend())?;
@@ -48,10 +49,11 @@ impl Connected {
         Ok(Self { backend: descriptor.connect(options).await?, storage, config, registry })
     }
 
-    /// What would keep jobs from running, and what would not: of the configuration, the backend and the storage.
+    /// Checks the configuration, the backend and the storage. The checks say what is fine, and what would
+    /// keep jobs from running.
     ///
     /// # Errors
-    /// When there is no such backend or storage.
+    /// When the backend or storage does not exist.
     pub async fn check(&self) -> Result<Vec<Check>> {
         let mut found = Vec::new();
         for finding in config_check::findings(&self.config, &self.registry)? {

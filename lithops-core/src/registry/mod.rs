@@ -1,4 +1,4 @@
-//! The registry: which backends this program has, and what of a configuration can only be said once they are known.
+//! The registry: which backends this program has, and the parts of a configuration that depend on them.
 
 mod config_check;
 mod connected;

@@ -1,5 +1,5 @@
-//! [`StorageClient::open`]: the storage of a configuration. Which one that is depends on the backend, whose workers must
-//! be able to open it too.
+//! [`StorageClient::open`]: opens the storage of a configuration. The choice depends on the backend, whose
+//! workers must be able to open the storage too.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ impl StorageClient {
     /// Opens the storage of a configuration.
     ///
     /// # Errors
-    /// This program lacks the storage, its section is wrong, or it cannot be opened.
+    /// This program lacks the storage, the section of the storage is wrong, or the storage cannot be opened.
     pub fn open(config: &Config) -> Result<(Self, Locator)> {
         let descriptor = storage::descriptor(&Registry::of(config)?.storage_of(config)?)?;
         let locator = (descriptor.locate)(config)?;
@@ -22,11 +22,11 @@ impl StorageClient {
         Ok((Self::connect(&locator)?, locator))
     }
 
-    /// Opens the storage of the configuration of a file, or of the one that is found; `storage` names another than it
-    /// does.
+    /// Opens the storage of the configuration in `file`, or in the file that is found. `storage` names
+    /// another storage than the configuration does.
     ///
     /// # Errors
-    /// As for [`open`](Self::open); or the configuration is wrong.
+    /// As for [`open`](Self::open); or the configuration cannot be loaded.
     pub fn configured(file: Option<PathBuf>, storage: Option<String>) -> Result<(Self, Locator)> {
         let sources = Sources { file, ..Sources::default() };
         let mut config = Config::load(&sources, &Environment::from_process())?;

@@ -1,4 +1,4 @@
-//! [`Registry`]: which backends this program has.
+//! [`Registry`]: the backends that this program has, built in, from crates, and from plugins.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt, ops::Deref, path::Path, sync::Arc};
 
@@ -8,7 +8,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
 };
 
-/// A backend that a program has: what its descriptor says, wherever it comes from.
+/// A backend that a program has: its descriptor, and the plugin from which it was loaded, if any.
 #[derive(Debug, Clone, Copy)]
 pub struct Backend {
     descriptor: &'static BackendDescriptor,
@@ -35,7 +35,7 @@ impl From<&'static BackendDescriptor> for Backend {
 }
 
 impl Backend {
-    /// What it can do under a configuration, without connecting.
+    /// The backend's capabilities under a configuration, without connecting.
     ///
     /// # Errors
     /// When the configuration is wrong.
@@ -47,7 +47,7 @@ impl Backend {
         (self.descriptor.capabilities)(config)
     }
 
-    /// Makes the backend.
+    /// Connects to the backend.
     ///
     /// # Errors
     /// When the configuration is wrong, or the platform cannot be reached.
@@ -59,7 +59,7 @@ impl Backend {
         (self.descriptor.connect)(options).await
     }
 
-    /// Where the program has it from.
+    /// How the backend came into this program.
     #[must_use]
     pub fn source(&self) -> BackendSource {
         #[cfg(feature = "plugins")]
@@ -70,14 +70,14 @@ impl Backend {
     }
 }
 
-/// Where a program has a backend from.
+/// How a backend came into a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BackendSource {
-    /// It is a feature of `lithops`.
+    /// The backend is a feature of the crate `lithops`.
     BuiltIn,
-    /// It is a crate that the program names.
+    /// The backend is a crate that the program depends on.
     Crate,
-    /// It was loaded from this file.
+    /// The backend was loaded from this plugin file.
     Plugin(&'static Path),
 }
 
@@ -91,15 +91,16 @@ impl fmt::Display for BackendSource {
     }
 }
 
-/// The backends a program has, by scheme.
+/// The backends that a program has, by scheme.
 #[derive(Debug, Clone, Default)]
 pub struct Registry {
     backends: BTreeMap<&'static str, Backend>,
 }
 
-/// Backends that are features of the crate `lithops`.
+/// Backends that are features of the crate `lithops`. The hints of errors name the feature to enable.
 const FEATURES: &[&str] = &["localhost", "aws_lambda"];
-/// Those of Python Lithops, and of its words, that this version does not have.
+/// Names of Python Lithops' backends, and other names that it accepts, that this version does not have.
+/// Errors about these names say so.
 const LATER: &[&str] = &[
     "aliyun_fc",
     "aws_batch",
@@ -137,7 +138,8 @@ impl Registry {
         Ok(registry)
     }
 
-    /// The same, with the plugins that a configuration names: those are loaded, and no others.
+    /// Loads the plugins that a configuration names, and no others; then returns [`builtin`](Self::builtin),
+    /// which includes them.
     ///
     /// # Errors
     /// When a plugin cannot be loaded, or two crates claim one scheme.
@@ -148,10 +150,11 @@ impl Registry {
         Self::builtin()
     }
 
-    /// Loads a plugin: from now on its backend is one of this program's.
+    /// Loads a plugin: from now on every registry of this process has its backend.
     ///
     /// # Errors
-    /// What the file is not: there, a library, a plugin, of this version; or this program was built without plugins.
+    /// The file does not exist, is no library or no plugin, or is a plugin of another version; or this
+    /// program was built without the feature `plugins`.
     pub fn load(path: &Path) -> Result<()> {
         #[cfg(feature = "plugins")]
         return crate::plugin::load(path).map(drop);
@@ -167,7 +170,7 @@ impl Registry {
     /// Adds a backend.
     ///
     /// # Errors
-    /// When its scheme is taken.
+    /// When another backend has the same scheme.
     pub fn register(&mut self, backend: Backend) -> Result<()> {
         let descriptor = backend.descriptor;
         match self.backends.insert(descriptor.scheme, backend) {
@@ -188,14 +191,14 @@ impl Registry {
         self.backends.values().copied()
     }
 
-    /// The storage that a configuration names; where it names none, `localhost`, or the first that the backend's
-    /// workers can open.
+    /// The name of the storage for a configuration: the one that it names; else `localhost`, if the backend's
+    /// workers can open that, or the first storage that they can open.
     ///
     /// # Errors
-    /// When they cannot open the one that is named.
+    /// When the workers cannot open the named storage.
     pub fn storage_of<'a>(&self, config: &'a Config) -> Result<Cow<'a, str>> {
         let backend = config.backend();
-        // Looking at a storage needs no backend.
+        // The backend may be missing or wrong: commands that only read a storage must still work.
         let Ok(capabilities) = self.find(backend).and_then(|backend| backend.capabilities(config)) else {
             return Ok(config.storage().into());
         };
@@ -223,10 +226,11 @@ impl Registry {
         }
     }
 
-    /// The backend of a scheme.
+    /// The backend with a scheme.
     ///
     /// # Errors
-    /// `NotFound` that lists what exists, the nearest name, or the feature to enable.
+    /// `NotFound`. The hint lists the backends of this program, and names the nearest one, or the feature to
+    /// enable.
     pub fn find(&self, scheme: &str) -> Result<Backend> {
         if let Some(backend) = self.backends.get(scheme) {
             return Ok(*backend);

@@ -1,8 +1,9 @@
-//! What a configuration may say that was found only because of the working directory.
+//! The keys that a configuration may set which was only found in the working directory.
 //!
-//! Whoever unpacks an archive or changes into a folder of another user has not read its `.lithops_config`. It may set
-//! the keys that say of themselves that they are harmless, and no others: a list of those that are not would forget the
-//! next one. A key that this program does not know may mean anything to the next.
+//! A user who unpacks an archive, or changes into a folder of another user, has not read the
+//! `.lithops_config` there. Such a file may only set keys whose definition declares them harmless. The
+//! opposite, a list of dangerous keys, would miss the next key that is added. A key that this program does
+//! not know is refused too: another program may give it a meaning.
 
 use super::Registry;
 use crate::{
@@ -11,10 +12,13 @@ use crate::{
     storage,
 };
 
-/// How many refused keys are named.
+/// At most this many refused keys are named in the error.
 const NAMED: usize = 8;
 
-/// Refuses what only a file named on purpose may say.
+/// Checks a configuration that was only found in the working directory.
+///
+/// # Errors
+/// `ConfigInvalid`, if it sets a key that only a file which the user names may set.
 pub(super) fn check(config: &Config) -> Result<()> {
     let registry = Registry::builtin()?;
     let storages = storage::descriptors()?;
@@ -32,7 +36,7 @@ pub(super) fn check(config: &Config) -> Result<()> {
         for (name, located) in config.section(section).iter().filter(|(_, located)| !located.value.is_null())
         {
             let mut same = known.iter().filter(|key| key.name == name).peekable();
-            // A section of two owners has a key of both only if both have none to fear.
+            // Where a backend and a storage both define the key, both must declare it harmless.
             if same.peek().is_some() && same.clone().all(|key| key.found_file_may_set) {
                 continue;
             }
@@ -52,7 +56,7 @@ pub(super) fn check(config: &Config) -> Result<()> {
 
 fn refuse(config: &Config, refused: &[(String, Option<&str>)]) -> Error {
     let file = config.found_in().map(ToString::to_string).unwrap_or_default();
-    // A key that no file may set is not helped by naming the file.
+    // A key that no file may set is reported by itself: the hint to name the file would not help.
     if let Some((place, Some(reason))) = refused.iter().find(|(_, advice)| advice.is_some()) {
         return Error::new(ErrorKind::ConfigInvalid, format!("{place} is refused")).with_hint(*reason);
     }

@@ -1,5 +1,5 @@
-//! The tracker: which calls of a job are to be given out, are being run, and have been committed. It is pure, and used
-//! by clients, by workers that pull, and by the simulator.
+//! The tracker: which calls of a job wait, are held by workers, and are committed. It does no I/O, and is
+//! used by clients, by workers that pull, and by the simulator.
 
 mod policy;
 mod ranges;

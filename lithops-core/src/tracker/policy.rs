@@ -1,4 +1,4 @@
-//! [`Policy`]: how often a call may be tried, and how long to wait between tries.
+//! [`Policy`]: how often a call may be tried, and how long to pause between two tries.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -7,18 +7,20 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// How often a call may be tried.
+/// How often a call may be tried, and how long to pause between two tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
-    /// Further tries after failures of the call itself.
+    /// How many further tries a call has after failures of the call itself.
     pub retries: u32,
-    /// Further tries after losses that nobody else can be blamed for.
+    /// How many further tries a call has after losses that it caused itself: it was lost with its sub-worker,
+    /// or it was the only call of a lost worker.
     pub losses: u32,
-    /// Whether a call that may have been begun is never tried again.
+    /// Whether a call that may have begun is never tried again.
     pub at_most_once: bool,
-    /// The pause before the second try; each further pause is twice as long.
+    /// The pause before the second try; each further pause is twice as long. Jitter shortens pauses by up to
+    /// a half.
     pub backoff: Duration,
-    /// The longest pause.
+    /// The longest pause between two tries.
     pub max_backoff: Duration,
 }
 
@@ -35,8 +37,9 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// The pause before a call is tried again after its `failures`th failure: between half and all of the doubled
-    /// backoff, so that calls that failed together do not come back together. The same call pauses the same.
+    /// The pause before a call is tried again after its `failures`th failure: a jitter of between half and
+    /// all of the doubled backoff, so that calls that failed together do not come back together. The jitter
+    /// depends on the arguments only, so that the simulator is reproducible.
     #[must_use]
     pub fn pause(&self, call: u64, failures: u32) -> Duration {
         let doubled =

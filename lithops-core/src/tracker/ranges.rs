@@ -1,39 +1,41 @@
-//! [`Ranges`]: a set of call numbers, kept as few ranges.
+//! [`Ranges`]: a set of call numbers, stored as ranges.
 
 use std::collections::BTreeMap;
 
-/// A set of numbers as disjoint ranges; adjacent ones are merged, so that a contiguous set is one range.
+/// A set of numbers, stored as disjoint ranges. Adjacent ranges are merged, so that a contiguous set is one
+/// range.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ranges {
+    /// By the first number of a range: the number after its last.
     ends: BTreeMap<u64, u64>,
     len: u64,
 }
 
 impl Ranges {
-    /// How many numbers.
+    /// How many numbers the set holds.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// Whether there are none.
+    /// Whether the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Whether it holds a number.
+    /// Whether the set holds a number.
     #[must_use]
     pub fn contains(&self, number: u64) -> bool {
         self.ends.range(..=number).next_back().is_some_and(|(_, end)| number < *end)
     }
 
-    /// The ranges `first..end`, in order.
+    /// The ranges `(first, end)`, in order, without `end`.
     pub fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.ends.iter().map(|(first, end)| (*first, *end))
     }
 
-    /// The parts of `first..end` that it does not hold, in order.
+    /// The parts of `first..end` that the set does not hold, in order.
     #[must_use]
     pub fn missing(&self, first: u64, end: u64) -> Vec<(u64, u64)> {
         let mut missing = Vec::new();
@@ -50,7 +52,7 @@ impl Ranges {
         missing
     }
 
-    /// Takes `first..end` out. Returns how many of those it held.
+    /// Removes `first..end`. Returns how many of these numbers the set held.
     pub fn remove(&mut self, first: u64, end: u64) -> u64 {
         if first >= end {
             return 0;
@@ -71,7 +73,7 @@ impl Ranges {
         before - self.len
     }
 
-    /// Adds `first..end`.
+    /// Adds `first..end`, some of which the set may hold already.
     pub fn insert(&mut self, first: u64, end: u64) {
         let (mut low, mut high) = (first, end);
         if let Some((before, before_end)) = self.ends.range(..=first).next_back()

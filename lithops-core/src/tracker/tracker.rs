@@ -1,4 +1,5 @@
-//! [`Tracker`]: where every call of a job is. A pure state machine: events in, decisions out, time passed in.
+//! [`Tracker`]: the state of every call of a job. It is a state machine without I/O and without a clock:
+//! events and times go in, decisions come out.
 //!
 //! ```text
 //!             dispatched          report Ok, last failure, last loss
@@ -10,24 +11,28 @@
 //!                 v            | Unstarted, Lost    |
 //!              paused ---------)----------------> waiting
 //!                   time is up |
-//!                              | its worker is not heard of, and nobody knows why
+//!                              | its worker is given up, for a reason that is no fault of the call
 //!                              +----------------> waiting
 //!                              | its worker is lost
 //!                              +----------------> suspect (dispatched alone)
 //!
 //!   any state but committed -- settle, cancel --> committed
-//!   held (for very long) ----- straggler -------> held, and once more by another worker: its backup attempt
+//!   held (for very long) ----- straggler -------> held, and held by another worker too: a backup attempt
 //! ```
 //!
-//! - A call is dispatched at least once and committed exactly once: an outcome of a committed call is dropped. A
-//!   success of any attempt counts; a failure or loss only on the attempt the call is on, from the worker that has it.
-//! - When a worker is lost, nobody knows which of its calls is to blame. The first loss of a call is taken as bad luck.
-//!   At the second it becomes a suspect: its range goes to a worker that has nothing else, and when that is lost too,
-//!   the range is split, until a call that keeps killing its workers is alone. Only then does a loss count against its
-//!   budget, so that neighbours are never blamed.
-//! - A backup attempt is a second attempt while the first goes on. The success of either commits; a failure or loss of the backup attempt
-//!   counts for nothing.
-//! - Calls are kept as ranges, so that a job of a million calls that goes well needs a handful of entries.
+//! - A call is dispatched at least once and committed exactly once: a later outcome of a committed call is
+//!   dropped. A success counts on any attempt. A failure or loss counts only on the present attempt of the
+//! call,
+//!   and only from the worker that holds the call.
+//! - When a worker is lost, it is not known which of its calls caused the loss. The first loss of a call
+//! costs
+//!   nothing. At the second loss the call becomes a suspect: its range is dispatched to a worker without
+//! other
+//!   calls. When that worker is lost too, the range is split, until a call that keeps killing its workers is
+//!   alone. Only then does a loss count against the call's budget, so that its neighbours are never blamed.
+//! - A backup attempt is a second attempt while the first goes on. The success of either attempt commits the
+//!   call. A failure or loss of the backup attempt is ignored.
+//! - Calls are kept as ranges, so that a job of a million calls without failures needs a handful of entries.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -36,6 +41,7 @@ use std::{
 
 use super::{Dispatch, Policy, Ranges, Step, Tracking, Verdict};
 
+/// A range of calls that a worker holds.
 #[derive(Debug, Clone, Copy)]
 struct Held {
     end: u64,
@@ -45,48 +51,53 @@ struct Held {
     since: Duration,
 }
 
+/// How many failures and losses of a call have counted against its policy.
 #[derive(Debug, Clone, Copy, Default)]
 struct Tried {
     failures: u32,
     losses: u32,
 }
 
-/// Where every call of a job is.
+/// The state of every call of a job. A call in none of the collections was never dispatched.
 #[derive(Debug, Default)]
 pub struct Tracker {
     policy: Policy,
     total: Option<u64>,
     committed: Ranges,
+    /// The dispatched calls, by the first call of each range; so are the maps below.
     held: BTreeMap<u64, Held>,
-    /// Second attempts of calls that are held.
+    /// The backup attempts of calls that are held.
     backups: BTreeMap<u64, Held>,
+    /// Calls to be tried again: the call after the last, and the next attempt.
     waiting: BTreeMap<u64, (u64, u32)>,
+    /// Calls to be tried again, alone in a worker: the call after the last, and the next attempt.
     suspects: BTreeMap<u64, (u64, u32)>,
-    /// When the pause is over, the call, its next attempt.
+    /// Calls that pause after a failure: the end of the pause, the call, and its next attempt.
     paused: BTreeSet<(Duration, u64, u32)>,
-    /// Only calls that were tried more than once.
+    /// The counts of calls that have failed or were lost; other calls need none.
     tried: HashMap<u64, Tried>,
 }
 
 impl Tracker {
-    /// A tracker of a job.
+    /// The tracker of a job of which no call is committed.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
         Self { policy, ..Self::default() }
     }
 
-    /// A tracker of a job of which some calls are committed already.
+    /// The tracker of a job of which some calls are already committed.
     #[must_use]
     pub fn resume(policy: Policy, committed: Ranges) -> Self {
         Self { policy, committed, ..Self::default() }
     }
 
-    /// The committed calls.
+    /// The numbers of the committed calls.
     #[must_use]
     pub fn committed(&self) -> &Ranges {
         &self.committed
     }
 
+    /// Decides on the calls of `range`, which all have the same verdict.
     fn outcomes(
         &mut self,
         range: (u64, u64),
@@ -123,6 +134,7 @@ impl Tracker {
         steps.extend(decided.missing(first, end).into_iter().map(|(from, to)| Step::Drop(from, to)));
     }
 
+    /// Decides on a failed call: another try after a pause, or the commit of the failure.
     fn failed(&mut self, call: u64, attempt: u32, again: bool, now: Duration, steps: &mut Vec<Step>) {
         if again && self.policy.retries > 0 && !self.policy.at_most_once {
             let tried = self.tried.entry(call).or_default();
@@ -137,7 +149,7 @@ impl Tracker {
         self.commit(call, call + 1, steps);
     }
 
-    /// A loss that is this call's own, or its sub-worker's.
+    /// Decides on a call whose loss it caused itself: another try, or the commit of the loss.
     fn lost_alone(&mut self, call: u64, attempt: u32, steps: &mut Vec<Step>) {
         let tried = self.tried.entry(call).or_default();
         if tried.losses < self.policy.losses && !self.policy.at_most_once {
@@ -152,6 +164,7 @@ impl Tracker {
         }
     }
 
+    /// Commits calls, and appends the step, merged with the last one where they are adjacent.
     fn commit(&mut self, first: u64, end: u64, steps: &mut Vec<Step>) {
         self.committed.insert(first, end);
         if end - first > self.tried.len() as u64 {
@@ -167,8 +180,10 @@ impl Tracker {
         }
     }
 
-    /// Takes calls out of their holders' hands; if an attempt is given, only those on it, and if a holder is given, only
-    /// its own: a backup attempt has the number of the attempt that follows when the first worker is lost. Returns what was taken.
+    /// Removes calls of `first..end` from `held`, and returns the removed ranges. With `on`, only calls on
+    /// this attempt are removed; with a holder, only those of this worker. The attempt alone does not
+    /// identify a worker: a backup attempt has the same number as the attempt that follows when the first
+    /// worker is lost.
     fn release(&mut self, first: u64, end: u64, on: Option<(u32, Option<u64>)>) -> Vec<(u64, u64)> {
         let concerns = |held: &Held| {
             on.is_none_or(|(attempt, holder)| {
@@ -196,7 +211,7 @@ impl Tracker {
         taken
     }
 
-    /// Calls that have an outcome after all are not tried again.
+    /// Removes calls that have got an outcome from the maps of calls to be tried again.
     fn forget(&mut self, first: u64, end: u64) {
         cut_out(&mut self.backups, first, end);
         cut_out(&mut self.waiting, first, end);
@@ -277,7 +292,7 @@ impl Tracking for Tracker {
             !self.backups.range(start..end).any(|(_, backup)| backup.end > first)
         };
         let held = self.held.iter().filter(|(first, held)| {
-            // A suspect must not take others with it.
+            // Suspects get no backup attempt: it could take other calls down with it.
             held.since <= before && !held.suspect && alone(**first, held.end)
         });
         let (first, held) = held.min_by_key(|(_, held)| held.since)?;
@@ -330,7 +345,7 @@ impl Tracking for Tracker {
                 }
                 (1, 1) => {
                     self.lost_alone(*first, *attempt, &mut steps);
-                    // It waits as a suspect: it must not take others with it.
+                    // The call waits as a suspect, so that it cannot take other calls down with it.
                     if let Some((end, attempt)) = self.waiting.remove(first) {
                         self.suspects.insert(*first, (end, attempt));
                     }
@@ -389,7 +404,7 @@ impl Tracking for Tracker {
     }
 }
 
-/// A value of a map of ranges, which is keyed by their starts.
+/// The value of a map of ranges, whose keys are the first calls: it contains the end of the range.
 trait Ending: Copy {
     fn end(self) -> u64;
     fn with_end(self, end: u64) -> Self;
@@ -415,7 +430,7 @@ impl Ending for Held {
     }
 }
 
-/// Removes `first..end` from a map of ranges.
+/// Removes `first..end` from a map of ranges, and splits ranges that reach beyond.
 fn cut_out<V: Ending>(ranges: &mut BTreeMap<u64, V>, first: u64, end: u64) {
     if ranges.is_empty() {
         return;
@@ -604,8 +619,9 @@ mod tests {
     }
 
     proptest! {
-        /// Random reports, duplicates, backup attempts, losses, calls that are settled, and a job that is cancelled: every call is
-        /// committed exactly once, a failure only by the worker that has the call, and nothing is left over. and losses: every call is committed exactly once, and nothing is left over.
+        /// For random reports, duplicates, backup attempts, losses, settled calls, and a cancelled job: every
+        /// call is committed exactly once, a failure only by the worker that holds the call, and nothing is
+        /// left over.
         #[test]
         fn exactly_once(script in prop::collection::vec((0u64..30, 1u64..10, 0u8..10, 0u64..4), 0..120), retries in 0u32..3, cancelled in any::<bool>()) {
             let mut tracker = Tracker::new(Policy { retries, losses: 2, ..Policy::default() });
@@ -633,7 +649,7 @@ mod tests {
                     6 => apply(&tracker.holder_unanswered(holder)),
                     7 => apply(&tracker.settle(first, end).into_iter().map(|(from, to)| Step::Commit(from, to)).collect::<Vec<_>>()),
                     8 | 9 => {
-                        // No worker is the backup attempt of its own calls.
+                        // A worker gets no backup attempt of its own calls.
                         if let Some((backup, _)) = tracker.straggler(now, count).filter(|(_, with)| *with != holder) {
                             tracker.dispatched(backup, holder, now);
                         }

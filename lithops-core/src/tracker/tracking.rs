@@ -1,88 +1,91 @@
-//! [`Tracking`]: what a driver and the tracker of its calls say to each other.
+//! [`Tracking`]: the interface between a driver and the tracker of its calls.
 
 use std::{fmt::Debug, time::Duration};
 
-/// Calls to hand over: a range that is on one attempt.
+/// A range of calls to hand over to a worker, all on the same attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dispatch {
-    /// The first call.
+    /// The number of the first call.
     pub first: u64,
-    /// The call after the last.
+    /// The number after that of the last call.
     pub end: u64,
-    /// The attempt, from 1.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
-    /// Whether they must be the only calls their worker has.
+    /// Whether the calls are suspects, which must be the only calls of their worker.
     pub suspect: bool,
-    /// Whether another worker has them too.
+    /// Whether this is a backup attempt: another worker holds the calls too.
     pub backup: bool,
 }
 
-/// What a report says of a call.
+/// What a report says about a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It returned.
+    /// The call returned.
     Ok,
-    /// It failed; `again` says whether the user's policy would try such a failure again.
+    /// The call failed.
     Failed {
-        /// Whether it may be tried again, if its retries are not used up.
+        /// Whether the user's retry policy allows another try, if the call has retries left.
         again: bool,
     },
-    /// It was not begun.
+    /// The call was not begun.
     Unstarted,
-    /// It was begun and lost with its sub-worker.
+    /// The call was begun, and lost with its sub-worker.
     Lost,
 }
 
-/// What to do with a part of what was reported or lost.
+/// What the driver has to do with a part of the calls that were reported or lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Make these outcomes visible: `first..end`.
+    /// Commit the reported outcomes of calls `first..end`.
     Commit(u64, u64),
-    /// Make the call visible as lost: it may not be tried again.
+    /// Commit the call as lost: it may not be tried again.
     CommitLost {
         /// The call.
         call: u64,
-        /// The attempt it was lost on.
+        /// The attempt on which the call was lost.
         attempt: u32,
     },
-    /// The calls will be tried again; their outcomes are dropped.
+    /// Drop the outcomes of calls `first..end`: these calls will be tried again.
     Again(u64, u64),
-    /// The outcomes come too late and are dropped.
+    /// Drop the outcomes of calls `first..end`: they came too late.
     Drop(u64, u64),
 }
 
-/// What the driver asks of a tracker. There is one tracker; the trait is the seam at which the simulator breaks it on
-/// purpose, to show that it would notice.
+/// The methods of a tracker that a driver calls. Programs use one implementation,
+/// [`Tracker`](super::Tracker). The simulator also uses broken ones, to prove that it detects the defects.
+/// All times are durations since one moment, which the driver chooses.
 pub trait Tracking: Debug + Send {
-    /// Says how many calls there are, once that is known.
+    /// Sets the number of calls, once it is known.
     fn set_total(&mut self, total: u64);
     /// Whether every call is committed.
     fn is_finished(&self) -> bool;
-    /// The next calls to be tried again, at most `limit`. They must be dispatched, or put back.
+    /// Takes the next calls to be tried again, at most `limit`. The caller must dispatch them or put them
+    /// back.
     fn take_waiting(&mut self, limit: u64) -> Option<Dispatch>;
-    /// The next calls that must be dispatched to a worker that has nothing else.
+    /// Takes the next suspects, which must be dispatched to a worker without other calls.
     fn take_suspect(&mut self) -> Option<Dispatch>;
     /// Puts back calls that were taken and could not be dispatched.
     fn put_back(&mut self, dispatch: Dispatch);
-    /// Whether calls wait to be tried again, and whether suspects do.
+    /// Whether calls wait to be tried again, and whether suspects wait.
     fn has_waiting(&self) -> (bool, bool);
-    /// Lets calls whose pause is over wait to be dispatched.
+    /// Makes calls whose pause is over wait for a dispatch.
     fn wake(&mut self, now: Duration);
-    /// When the next pause is over.
+    /// When the next pause is over; `None` without paused calls.
     fn next_wake(&self) -> Option<Duration>;
     /// The parts of `first..end` that are not committed.
     fn open(&self, first: u64, end: u64) -> Vec<(u64, u64)>;
-    /// Whether a worker holds calls, as far as this knows.
+    /// Whether a worker holds calls, backup attempts not counted.
     fn holds(&self, holder: u64) -> bool;
-    /// Commits calls that have an outcome from elsewhere, wherever they are. Returns those that had none.
+    /// Commits calls in any state, because their outcome comes from another source. Returns those that were
+    /// not committed before.
     fn settle(&mut self, first: u64, end: u64) -> Vec<(u64, u64)>;
-    /// The calls that have been held for longest, at most `limit`, if that is since `before` or longer and they have
-    /// no backup attempt; and who holds them.
+    /// The calls that have been held for longest, at most `limit`, as a backup attempt; and the worker that
+    /// holds them. `None` if no calls without a backup attempt have been held since `before`.
     fn straggler(&mut self, before: Duration, limit: u64) -> Option<(Dispatch, u64)>;
-    /// Notes that calls are in the hands of a worker.
+    /// Notes that a worker holds calls from `now` on.
     fn dispatched(&mut self, dispatch: Dispatch, holder: u64, now: Duration);
-    /// Takes in a report of `first..end` on an attempt, and says what to do with each part of it. `holder` is the worker
-    /// that sent the report; a report without one was found in the storage.
+    /// Handles a report of `first..end` on an attempt, and returns what to do with each part of it. `holder`
+    /// is the worker that sent the report; `None` for a report that was found in the storage.
     fn report(
         &mut self,
         holder: Option<u64>,
@@ -92,13 +95,14 @@ pub trait Tracking: Debug + Send {
         verdict: &dyn Fn(u64) -> Verdict,
         now: Duration,
     ) -> Vec<Step>;
-    /// A worker is gone: its calls are tried again, or committed as lost.
+    /// Handles the loss of a worker: its calls are tried again, or committed as lost.
     fn holder_lost(&mut self, holder: u64) -> Vec<Step>;
-    /// Nobody knows whether a worker has begun its calls, for a reason that is none of theirs: they wait on their next
-    /// attempt, or are committed as lost where they may run only once.
+    /// Handles a worker that is given up for a reason that is no fault of its calls, although it may have
+    /// begun them. The calls wait on their next attempt, or are committed as lost if they may run at most
+    /// once.
     fn holder_unanswered(&mut self, holder: u64) -> Vec<Step>;
-    /// Takes calls back from a worker that never got them: they wait on the same attempt.
+    /// Takes calls back from a worker that never got them: they wait again, on the same attempt.
     fn give_up(&mut self, holder: u64);
-    /// Ends the job: every call below `known` that is not committed is committed now. Returns those.
+    /// Ends the job: commits every call below `known` that is not committed, and returns these calls.
     fn cancel(&mut self, known: u64) -> Vec<(u64, u64)>;
 }

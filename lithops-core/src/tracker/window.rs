@@ -1,37 +1,40 @@
-//! [`Window`]: how many calls a live worker is given ahead of time.
+//! [`Window`]: how many calls a live worker is given ahead of its reports.
 
 use std::time::{Duration, Instant};
 
-/// A worker is not given more than this many calls ahead of its reports.
+/// A worker is given at most this many calls ahead of its reports, which bounds what is lost with the worker.
 const MAX_CALLS: u64 = 32 << 10;
-/// A worker is not given more than this many bytes ahead of its reports.
+/// A worker is given at most this many bytes of arguments ahead of its reports, which bounds its memory.
 const MAX_BYTES: usize = 16 << 20;
-/// What a worker has should last about this long, so that it never waits for the client.
+/// The calls in a worker's hands should last about this long. A shorter time lets workers wait for the
+/// client; a longer one keeps calls from other workers.
 const AHEAD: Duration = Duration::from_millis(20);
 
-/// The calls in the hands of one worker, and how many it may have.
+/// The calls that one worker holds, and how many it may hold.
 ///
-/// It starts with as many as run at once. When a worker has used up half of what it was given in less time than
-/// 20 ms, it is given twice as many, so that short calls travel in large batches and long ones are not hoarded.
+/// The limit starts with the number of calls that run at once. When a worker has reported half of the limit
+/// in less than 20 ms, the limit doubles; when that took more than 80 ms, the limit halves. So short calls
+/// travel in large batches, and long calls are not held back from other workers.
 #[derive(Debug)]
 pub struct Window {
     calls: u64,
     bytes: usize,
     limit: u64,
     least: u64,
+    /// When the limit was last reconsidered, and how many calls were reported since.
     changed: Instant,
     reported: u64,
 }
 
 impl Window {
-    /// The window of a worker in which so many calls run at once.
+    /// The window of a worker in which `worker_processes` calls run at once.
     #[must_use]
     pub fn new(worker_processes: u64, now: Instant) -> Self {
         let least = worker_processes.max(1);
         Self { calls: 0, bytes: 0, limit: least, least, changed: now, reported: 0 }
     }
 
-    /// From now on it is given at least so many.
+    /// From now on the limit is at least `least` calls.
     pub fn give_at_least(&mut self, least: u64) {
         self.least = least.max(1);
         self.limit = self.limit.max(self.least);
@@ -43,27 +46,27 @@ impl Window {
         if self.bytes >= MAX_BYTES && self.calls >= self.least {
             return 0;
         }
-        // Waiting until half is used up keeps frames large.
+        // Calls are given only once half of the limit is used up, which keeps frames large.
         let threshold = if self.limit > self.least { self.limit / 2 } else { self.limit - 1 };
         if self.calls > threshold { 0 } else { self.limit - self.calls }
     }
 
-    /// How many calls it has.
+    /// How many calls the worker holds.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.calls
     }
 
-    /// It was given calls.
+    /// Notes that the worker was given calls with `bytes` bytes of arguments.
     pub fn given(&mut self, calls: u64, bytes: usize) {
         self.calls += calls;
         self.bytes += bytes;
     }
 
-    /// It has reported calls.
+    /// Notes that the worker has reported calls.
     pub fn reported(&mut self, calls: u64, now: Instant) {
         let left = self.calls.saturating_sub(calls);
-        // Which arguments were those is not known here; on the average it is their share.
+        // The sizes of single arguments are not known here: each call counts as the mean.
         self.bytes = if self.calls == 0 {
             0
         } else {

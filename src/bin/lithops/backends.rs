@@ -1,4 +1,4 @@
-//! `lithops backends`: where calls can run.
+//! `lithops backends`: lists the backends of this program.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -13,10 +13,10 @@ use crate::print;
 
 /// Lists the backends this program has, with their granularity.
 ///
-/// The numbers are the defaults; a section of the configuration that bears the backend's name changes them.
+/// The numbers are the defaults; the section of the configuration with the backend's name changes them.
 #[derive(Debug, Args)]
 pub(crate) struct Backends {
-    /// The configuration file, if not the one that is found: it may name plugins.
+    /// The configuration file, if not the one that is found; it may name plugins.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -25,14 +25,14 @@ pub(crate) struct Backends {
     json: bool,
 }
 
-/// A backend as it is listed.
+/// One backend in the JSON output.
 #[derive(Debug, Serialize)]
 struct Listed {
     name: &'static str,
     version: &'static str,
     package: &'static str,
     summary: &'static str,
-    /// `built in`, `crate`, or `plugin` and its file.
+    /// `built in`, `crate`, or `plugin` with the plugin's file.
     source: String,
     granularity: String,
     worker_processes: usize,
@@ -44,7 +44,7 @@ impl Backends {
     pub(crate) fn run(self) -> lithops::Result<ExitCode> {
         let sources = Sources { file: self.config, yaml: None };
         let config = Config::load(&sources, &Environment::from_process())?;
-        // The sections of backends that are not chosen may be wrong: the defaults are listed.
+        // Sections of backends that are not selected may be wrong, so the defaults are listed.
         let registry = Registry::of(&config)?;
         let defaults = Config::default();
         let listed = registry.iter().map(|backend| listed(backend, &defaults));

@@ -1,4 +1,5 @@
-//! `lithops clean`: removes what crashed programs have left of their jobs, and what no job has used for long.
+//! `lithops clean`: removes the stored data of jobs whose programs have crashed, and unused programs and
+//! histories.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -9,13 +10,14 @@ use crate::{failure, job::Listed, place::Place, print};
 
 /// Removes stored jobs that are no longer of use.
 ///
-/// Only jobs that you have started yourself on this machine, that no client drives or reads, and that nothing has been
-/// written of for a day, or as long as you say, by the clock of the storage. Where it cannot be told that a process has
-/// ended, it is watched for 12 seconds whether it writes. Each job is printed before it is removed. What cannot be read
-/// stays, and is told; the rest is removed all the same.
+/// Removes only jobs that you have started on this machine, that no client drives or reads, and whose data
+/// was not written to for a day, or for the duration of --older-than, by the clock of the storage. Where the
+/// end of a process cannot be verified, the storage is watched for 12 seconds for writes. Each job is printed
+/// before it is removed. A job that cannot be read is reported and stays; the others are removed all the
+/// same.
 ///
-/// Also programs that were stored for workers, and how long calls took in earlier jobs, once no job has used them for 30
-/// days, no matter which user started it: a job that needs such a program again stores it again.
+/// Also removes stored worker programs, and the recorded durations of earlier calls, that no job of any user
+/// has used for 30 days. A job that needs such a program again stores it again.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -23,11 +25,11 @@ Examples:
   lithops clean --older-than 2h        also what has been left alone for two hours only
   lithops clean --unused-for 7d        also programs that no job has used for a week")]
 pub(crate) struct Clean {
-    /// How long a job must have been left alone: 90s, 30m, 12h, 7d.
+    /// How long the data of a job must not have been written to: 90s, 30m, 12h, 7d.
     #[arg(long, value_name = "DURATION", default_value = "1d", value_parser = duration)]
     older_than: Duration,
 
-    /// How long no job must have used a stored program, or what is remembered of a function.
+    /// How long no job must have used a stored program, or the recorded durations of a function.
     #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = duration)]
     unused_for: Duration,
 

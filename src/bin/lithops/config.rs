@@ -1,4 +1,4 @@
-//! `lithops config show` and `lithops config check`: what the configuration says, and whether it is right.
+//! `lithops config show` and `lithops config check`: prints and checks the configuration.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -14,7 +14,8 @@ use crate::print;
 /// Shows or checks the configuration.
 ///
 /// The first of these that exists is used: --config, the text in LITHOPS_CONFIG, the file named by
-/// LITHOPS_CONFIG_FILE, ./.lithops_config, ~/.lithops/config, /etc/lithops/config. None means localhost.
+/// LITHOPS_CONFIG_FILE, ./.lithops_config, ~/.lithops/config, /etc/lithops/config. Without any of them,
+/// localhost is used.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Config {
     /// Prints each value and where it came from; credentials are masked.
@@ -36,14 +37,14 @@ pub(crate) struct Options {
     json: bool,
 }
 
-/// The configuration as programs read it.
+/// The configuration in the JSON output.
 #[derive(Debug, Serialize)]
 struct Shown<'a> {
     found_in: Option<String>,
     values: Vec<ConfigEntry<'a>>,
 }
 
-/// What was found wrong, as programs read it.
+/// The findings in the JSON output.
 #[derive(Debug, Serialize)]
 struct Checked {
     found_in: Option<String>,
@@ -116,7 +117,8 @@ fn found_in(config: &config::Config) -> Option<String> {
     config.found_in().map(ToString::to_string)
 }
 
-/// Adds what holds where nothing is written. A backend that does not exist has no defaults; `check` says so.
+/// Adds the defaults of keys that are not set. A backend that does not exist has no defaults; `check` reports
+/// it.
 fn set_defaults(config: &mut config::Config) {
     for key in ["backend", "storage"] {
         config.set_default("lithops", key, "localhost");
@@ -129,7 +131,7 @@ fn set_defaults(config: &mut config::Config) {
     }
 }
 
-/// What the keys are, and then whether their values can be used.
+/// The findings about the keys, and then about values that cannot be used.
 fn findings(config: &config::Config) -> lithops::Result<Vec<Finding>> {
     let registry = Registry::of(config)?;
     let backend = registry.find(config.backend())?;
@@ -156,7 +158,7 @@ fn findings(config: &config::Config) -> lithops::Result<Vec<Finding>> {
         storage.and_then(|storage| (storage.locate)(config).err()),
     ];
     for error in values.into_iter().flatten() {
-        // A backend may read the same keys.
+        // A backend may read the same keys, and report the same error a second time.
         if findings.iter().all(|finding| finding.message != error.message()) {
             findings.push(unusable(&error));
         }

@@ -1,4 +1,4 @@
-//! `lithops doctor`: what would keep jobs from running.
+//! `lithops doctor`: checks whether jobs would run.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -9,8 +9,8 @@ use crate::{print, runtime::connected};
 
 /// Looks at the configured backend and storage: credentials, permissions, quotas, programs.
 ///
-/// Nothing is changed or started. For a cloud it prints the least that its policies must allow. Exit code 1 when
-/// something would keep jobs from running.
+/// The command changes and starts nothing. For a cloud it prints the least permissions that the policies must
+/// grant. Exit code 1 when a problem would keep jobs from running.
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
     /// The configuration file, if not the one that is found.

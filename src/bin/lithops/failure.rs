@@ -1,12 +1,12 @@
-//! How a failure is told: one line on stderr, and an exit code that says what kind it is.
+//! Error reports: one line on stderr, and an exit code by the kind of the error.
 
 use std::{error::Error as _, io, process::ExitCode};
 
 use crate::print;
 
-/// Tells the error and gives the exit code for its kind.
+/// Prints an error to stderr, and returns the exit code for its kind.
 pub(crate) fn report(error: &lithops::Error, verbose: bool) -> ExitCode {
-    // The reader has seen enough, as in `lithops backends | head -1`.
+    // The reader of stdout has closed it, as in `lithops backends | head -1`: that is no failure.
     if is_broken_pipe(error) {
         return ExitCode::SUCCESS;
     }
@@ -14,9 +14,9 @@ pub(crate) fn report(error: &lithops::Error, verbose: bool) -> ExitCode {
     ExitCode::from(error.kind().exit_code())
 }
 
-/// Tells what went wrong with some of many things, while the rest went well.
+/// Prints the errors of an operation that has succeeded in part.
 pub(crate) fn report_all(errors: &[lithops::Error], verbose: bool) -> ExitCode {
-    // The first decides what the exit code says.
+    // The first error determines the exit code.
     let codes: Vec<_> = errors.iter().map(|error| report(error, verbose)).collect();
     codes.first().copied().unwrap_or(ExitCode::SUCCESS)
 }

@@ -1,4 +1,4 @@
-//! `lithops hello`: a greeting through the configured backend.
+//! `lithops hello`: runs a greeting through the configured backend, as a first test.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -38,7 +38,7 @@ pub(crate) struct Hello {
     json: bool,
 }
 
-/// What the greeting gave, as programs read it.
+/// The result of a greeting in the JSON output.
 #[derive(Debug, Serialize)]
 struct Greeted {
     plan: Planned,

@@ -1,4 +1,5 @@
-//! `lithops job list|status|attach|cancel`: durable jobs, seen from outside the program that started them.
+//! `lithops job list|status|attach|cancel`: durable jobs, seen from outside of the programs that started
+//! them.
 
 use std::process::ExitCode;
 
@@ -13,18 +14,18 @@ use crate::{failure, place::Place, print};
 
 /// Lists, watches and cancels durable jobs.
 ///
-/// A job that was started with `.durable()` or `.detach()` is stored, and other programs can see it. The jobs are
-/// those in the storage of the configuration.
+/// A job that was started with `.durable()` or `.detach()` is stored, and other programs can see it. The jobs
+/// are those in the storage of the configuration.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Job {
-    /// Lists the jobs that are stored, oldest first; what cannot be read of one hides no other.
+    /// Lists the stored jobs, oldest first. A job that cannot be read is reported, and the others are listed.
     List(List),
-    /// Says how far a job is, and who drives it.
+    /// Prints how far a job is, and which client drives it.
     Status(One),
     /// Waits until a job is finished, and prints the outcome of each call as a line of JSON.
     ///
-    /// This command has no functions of yours and cannot go on with a job that no client drives: a program of yours does,
-    /// with `fexec.attach`. Exit code 5 when a call has failed.
+    /// This command does not have your functions, so it cannot go on with a job that no client drives. A
+    /// program that has the function can, with `fexec.attach`. Exit code 5 when a call has failed.
     Attach(One),
     /// Ends a job: calls without an outcome get the outcome "cancelled".
     Cancel(One),
@@ -53,7 +54,7 @@ pub(crate) struct One {
     json: bool,
 }
 
-/// A job as programs read it.
+/// A job in the JSON output.
 #[derive(Debug, Serialize)]
 pub(crate) struct Listed {
     job: String,

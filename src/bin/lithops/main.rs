@@ -1,4 +1,4 @@
-//! The command line: looks at backends, plans and configuration, and runs a greeting.
+//! The command `lithops`: shows backends, plans, jobs, storage and configuration, and runs a greeting.
 
 mod backends;
 mod clean;
@@ -21,8 +21,8 @@ use lithops::Registry;
 
 /// Runs map and map_reduce of ordinary Rust functions on this machine and on the cloud.
 ///
-/// A program that uses the `lithops` crate starts its own workers; this command shows what they would do: which
-/// backends there are, what the configuration says, and what a job comes to before it is started.
+/// A program that uses the `lithops` crate starts its own workers. This command shows which backends there
+/// are, what the configuration says, and what a job would take and cost before it is started.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, after_help = EXAMPLES)]
 struct Arguments {
@@ -30,7 +30,7 @@ struct Arguments {
     #[arg(short, long, global = true)]
     verbose: bool,
 
-    /// A library that has a further backend in it; may be given several times.
+    /// A library that contains a further backend; may be given several times.
     #[arg(long, global = true, value_name = "FILE")]
     plugin: Vec<PathBuf>,
 
@@ -70,7 +70,8 @@ Exit codes: 0 done, 1 failed, 2 wrong configuration or arguments, 3 not found or
 4 permission denied, 5 a call failed, 6 too expensive.";
 
 fn main() -> ExitCode {
-    // First: the same program is started again as worker and sub-worker of `hello`, and these have no command line.
+    // `init` comes first: this program is started again as worker and sub-worker of `hello`, and these
+    // processes have no command line to parse.
     lithops::init();
     let arguments = Arguments::parse();
     let loaded = arguments.plugin.iter().try_for_each(|plugin| Registry::load(plugin));

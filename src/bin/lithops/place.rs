@@ -1,11 +1,11 @@
-//! [`Place`]: which storage a command looks at.
+//! [`Place`]: the options that choose the storage of a command.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use lithops::{StorageClient, jobs::StoredJobs};
 
-/// Where a command looks.
+/// The storage that a command uses.
 #[derive(Debug, Args)]
 pub(crate) struct Place {
     /// The storage, if not the configured one.
@@ -18,12 +18,12 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The durable jobs there.
+    /// The durable jobs in that storage.
     pub(crate) fn jobs(self) -> lithops::Result<StoredJobs> {
         StoredJobs::open(self.config, self.storage)
     }
 
-    /// The storage itself.
+    /// A client of that storage.
     pub(crate) fn storage(self) -> lithops::Result<StorageClient> {
         StorageClient::configured(self.config, self.storage).map(|(client, _)| client)
     }

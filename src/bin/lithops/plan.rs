@@ -1,4 +1,4 @@
-//! `lithops plan`: what a job would start, take and cost, before anything is started.
+//! `lithops plan`: what a job would start, take and cost, before it is started.
 
 use std::{
     fs,
@@ -17,13 +17,15 @@ use lithops::{
 
 use crate::{planned::Planned, print};
 
-/// A platform is described by hand; what is larger was named by mistake.
+/// A description of a platform is written by hand. A file with more bytes than this was named by mistake, and
+/// is not read.
 const LARGEST_DESCRIPTION: u64 = 1 << 20;
 
 /// Prints what a job would start, take and cost: workers, sub-workers, chunks, waves, time, money.
 ///
-/// Nothing is started. What is not given is taken from the configuration, else from the backend's defaults; chunksize
-/// is worker_processes when it is not set. Time and money are predicted where it is known how long a call takes.
+/// Nothing is started. What is not given is taken from the configuration, else from the backend's defaults;
+/// chunksize is worker_processes when it is not set. Time and money are predicted where it is known how long
+/// a call takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -49,7 +51,7 @@ pub(crate) struct PlanJob {
     #[arg(long, value_name = "N", value_parser = number, allow_negative_numbers = true)]
     max_workers: Option<usize>,
 
-    /// What auto is to make small: time, cost or balanced.
+    /// What auto minimizes: time, cost or balanced.
     #[arg(long, value_name = "WHAT")]
     objective: Option<Objective>,
 
@@ -61,7 +63,7 @@ pub(crate) struct PlanJob {
     #[arg(long, value_name = "SHAPE", conflicts_with = "function")]
     durations: Option<Durations>,
 
-    /// The part of its time in which a call needs a CPU: 1 computes, 0 waits.
+    /// The share of its time in which a call needs a CPU: 1 computes, 0 waits.
     #[arg(long, value_name = "PART", value_parser = share, allow_negative_numbers = true)]
     cpu_share: Option<f64>,
 
@@ -105,15 +107,15 @@ pub(crate) struct PlanJob {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Says why, and lists the alternatives with their time and cost.
+    /// Says why this plan was chosen, and lists the alternatives with their time and cost.
     #[arg(long)]
     explain: bool,
 
-    /// Plays the plan event by event, this often.
+    /// Simulates the plan event by event, this many times.
     #[arg(long, value_name = "RUNS", num_args = 0..=1, default_missing_value = "15")]
     simulate: Option<u32>,
 
-    /// Draws time and cost of the alternatives into a file.
+    /// Draws time and cost of the alternatives into an SVG file.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 
@@ -152,7 +154,7 @@ impl PlanJob {
         }
     }
 
-    /// The platform of `--capabilities`.
+    /// The name and capabilities of the platform that the file of `--capabilities` describes.
     fn described(&self, file: &Path) -> lithops::Result<(String, Capabilities)> {
         let read = lithops_core::regular::read(file, LARGEST_DESCRIPTION);
         let text = read.and_then(|text| String::from_utf8(text).map_err(std::io::Error::other));
@@ -171,7 +173,7 @@ impl PlanJob {
         Ok((platform.name().to_owned(), platform.worker(&wish)?))
     }
 
-    /// The backend of the configuration.
+    /// The name and capabilities of the configured backend.
     fn configured(&self, config: &mut Config) -> lithops::Result<(String, Capabilities)> {
         if let Some(backend) = &self.backend {
             config.set("lithops", "backend", backend.as_str(), Origin::Argument("--backend"));
@@ -191,7 +193,7 @@ impl PlanJob {
         Ok((backend.scheme.to_owned(), backend.capabilities(config)?))
     }
 
-    /// What is known of the calls.
+    /// The workload that the options give; `None` if they say nothing about durations.
     fn workload(
         &self,
         config: &Config,

@@ -1,9 +1,9 @@
-//! A plan as programs and people read it.
+//! [`Planned`]: the output of `lithops plan`, as JSON and as text.
 
 use lithops::{Alternative, Cost, Plan, Simulation, seconds};
 use serde::Serialize;
 
-/// A plan as programs read it, and what else was asked for.
+/// The JSON of a plan, with the alternatives and the simulation if they were asked for.
 #[derive(Debug, Serialize)]
 pub(crate) struct Planned {
     #[serde(flatten)]
@@ -64,7 +64,7 @@ impl Planned {
         self
     }
 
-    /// The numbers, a line each.
+    /// The numbers of the plan as text, one line each.
     pub(crate) fn lines(&self, backend: &str) -> Vec<String> {
         let plan = &self.plan;
         let (calls, workers, chunksize) = (plan.calls(), plan.workers(), plan.chunksize());
@@ -110,7 +110,7 @@ impl Planned {
         lines
     }
 
-    /// Why it is so, and what else there would be.
+    /// The reasons for the plan and its alternatives, as text.
     pub(crate) fn reasons(&self) -> Vec<String> {
         let mut lines = vec!["why:".to_owned()];
         lines.extend(self.plan.explain().iter().map(|why| format!("  {why}")));
@@ -122,7 +122,7 @@ impl Planned {
             "    {:>16} {:>10} {:>9} {:>12} {:>11} {:>5}",
             "worker_processes", "chunksize", "workers", "makespan", "cost", "used"
         ));
-        // The shortest, and every one that stands out.
+        // The five shortest alternatives, and those that are marked, are shown.
         let stands_out = |other: &&Other| other.efficient || other.is_plan || !other.best_for.is_empty();
         let shown = alternatives.iter().enumerate().filter(|(place, other)| *place < 5 || stands_out(other));
         for (_, other) in shown {

@@ -1,4 +1,4 @@
-//! `lithops runtime`: what is deployed on a backend so that workers can start there.
+//! `lithops runtime`: manages runtimes, which are deployed on a backend so that workers can start there.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -14,7 +14,8 @@ use crate::print;
 
 /// Builds, deploys, lists and deletes runtimes.
 ///
-/// A job deploys what it needs by itself; with these it is there before, or is gone after.
+/// A job deploys the runtime that it needs by itself. These commands deploy a runtime in advance, or delete
+/// it afterwards.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
@@ -23,22 +24,22 @@ Examples:
   lithops runtime update                       deploys, and deletes what it replaces
   lithops runtime delete --all                 deletes everything of the namespace")]
 pub(crate) enum Runtime {
-    /// Makes the package that would be deployed, and says where it is.
+    /// Builds the package that would be deployed, and prints where it is.
     Build(What),
-    /// Deploys; what is deployed already is left as it is.
+    /// Deploys a runtime; one that is already deployed is left unchanged.
     Deploy(What),
-    /// Deploys, and deletes what was deployed before with the same memory.
+    /// Deploys a runtime, and deletes those deployed before with the same memory.
     Update(What),
-    /// Lists what is deployed.
+    /// Lists the deployed runtimes.
     List(Listing),
-    /// Deletes what is deployed.
+    /// Deletes deployed runtimes.
     Delete(Delete),
 }
 
-/// What is to be built or deployed.
+/// The runtime that is to be built or deployed.
 #[derive(Debug, Args)]
 pub(crate) struct What {
-    /// A name of your own for it.
+    /// A name of your own for the runtime.
     #[arg(default_value = "")]
     name: String,
 
@@ -54,7 +55,7 @@ pub(crate) struct What {
     place: Where,
 }
 
-/// Which backend it is about.
+/// The backend of the runtimes.
 #[derive(Debug, Args)]
 pub(crate) struct Where {
     /// The backend, if not the configured one.
@@ -66,7 +67,7 @@ pub(crate) struct Where {
     config: Option<PathBuf>,
 }
 
-/// How it is listed.
+/// The options of `lithops runtime list`.
 #[derive(Debug, Args)]
 pub(crate) struct Listing {
     /// Prints JSON.
@@ -77,14 +78,14 @@ pub(crate) struct Listing {
     place: Where,
 }
 
-/// What is to be deleted.
+/// The runtimes that are to be deleted.
 #[derive(Debug, Args)]
 pub(crate) struct Delete {
-    /// Its name, as it is listed.
+    /// The name of the runtime, as `lithops runtime list` prints it.
     #[arg(required_unless_present = "all")]
     name: Option<String>,
 
-    /// Everything that is listed.
+    /// Deletes all listed runtimes.
     #[arg(long, conflicts_with = "name")]
     all: bool,
 
@@ -92,7 +93,7 @@ pub(crate) struct Delete {
     place: Where,
 }
 
-/// The backend of a configuration, with another name if one is given.
+/// Connects to the backend of a configuration; `backend` names another one than the configuration does.
 pub(crate) async fn connected(
     config: Option<PathBuf>,
     backend: Option<String>,
@@ -145,7 +146,7 @@ impl What {
 
     async fn update(self) -> lithops::Result<()> {
         let (connected, deployed) = self.deploy().await?;
-        // Another memory is another choice, and no older one.
+        // A runtime with another memory is a separate choice, not an older version of this one.
         let all = connected.backend.list_runtimes().await?;
         for older in all.iter().filter(|other| other.memory == deployed.memory && other.id != deployed.id) {
             connected.backend.delete_runtime(&older.id).await?;

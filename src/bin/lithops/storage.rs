@@ -28,9 +28,9 @@ Examples:
   lithops storage get my-bucket in/1.csv --out copy.csv
   lithops storage delete my-bucket in/1.csv")]
 pub(crate) enum Storage {
-    /// Stores a file as an object; one that exists is replaced once the whole file has arrived.
+    /// Stores a file as an object; an existing object is replaced once the whole file has arrived.
     Put(Put),
-    /// Writes an object to a file, which is there whole or not at all.
+    /// Writes an object to a file. The file appears complete or not at all.
     Get(Get),
     /// Lists objects, sorted by key: size in bytes and key.
     List(List),
@@ -40,7 +40,7 @@ pub(crate) enum Storage {
 
 #[derive(Debug, Args)]
 pub(crate) struct Put {
-    /// The file.
+    /// The file to store.
     file: PathBuf,
     /// The bucket.
     bucket: String,
@@ -68,7 +68,7 @@ pub(crate) struct Get {
 pub(crate) struct List {
     /// The bucket.
     bucket: String,
-    /// What the keys start with.
+    /// Lists only objects whose keys start with this.
     #[arg(long, default_value = "")]
     prefix: String,
     /// Prints JSON.
@@ -171,7 +171,8 @@ impl Delete {
         let client = self.place.storage()?;
         let keys = match (self.key, self.prefix) {
             (Some(key), _) => {
-                // Whoever names one object wants to know that there was none.
+                // Deleting a missing object succeeds in the storage, so a named object is checked first: a
+                // mistyped key is then an error.
                 client.head_object(&self.bucket, &key).await?;
                 vec![key]
             }
@@ -184,7 +185,7 @@ impl Delete {
     }
 }
 
-/// How far a transfer is, at a terminal.
+/// The progress of a transfer, shown at a terminal.
 #[derive(Debug, Clone)]
 struct Progress {
     key: String,
@@ -196,7 +197,7 @@ struct Progress {
 
 impl Progress {
     fn new(key: &str, size: u64) -> Self {
-        // What is moved at once needs no progress.
+        // Small objects are moved too quickly for a progress line.
         let shown = size > 16 << 20 && std::io::stderr().is_terminal();
         Self { key: key.to_owned(), size, moved: Arc::default(), begun: Instant::now(), shown }
     }

@@ -1,4 +1,4 @@
-//! [`Builder`]: from configuration and calls of the program to an executor.
+//! [`Builder`]: makes an executor from the configuration and from what the program sets.
 
 use std::{marker::PhantomData, path::PathBuf, sync::Arc};
 
@@ -23,10 +23,11 @@ use crate::{
     storage::{self, Locator, StorageClient, StorageDescriptor},
 };
 
-/// Who watches a job and falls further behind than this misses the oldest events.
+/// An observer that falls behind by more than this many events misses the oldest of them.
 const EVENTS: usize = 4096;
 
-/// Makes an executor. What is set here wins over the environment and over the configuration file.
+/// Makes an executor. A value that is set here takes precedence over the environment and the configuration
+/// file.
 #[derive(Debug, Clone)]
 pub struct Builder<M: Mode> {
     sources: Sources,
@@ -38,7 +39,7 @@ pub struct Builder<M: Mode> {
 
 #[derive(Debug, Clone)]
 struct Setting {
-    /// `None` is the section of the chosen backend.
+    /// The section of the configuration; `None` is the section of the chosen backend.
     section: Option<&'static str>,
     key: String,
     value: Value,
@@ -46,7 +47,7 @@ struct Setting {
 }
 
 impl<M: Mode> Executor<M> {
-    /// Makes an executor.
+    /// A builder of an executor.
     #[must_use]
     pub fn builder() -> Builder<M> {
         Builder::default()
@@ -66,33 +67,35 @@ impl<M: Mode> Default for Builder<M> {
 }
 
 impl<M: Mode> Builder<M> {
-    /// The backend, by its one word; else the configuration's `lithops.backend`, else `localhost`.
+    /// Sets the backend by its scheme; the default is the configuration's `lithops.backend`, else
+    /// `localhost`.
     #[must_use]
     pub fn backend(self, backend: impl Into<String>) -> Self {
         self.setting(Some("lithops"), "backend", Value::from(backend.into()), "backend")
     }
 
-    /// The storage, by its one word; else the configuration's `lithops.storage`, else `localhost`.
+    /// Sets the storage by its scheme. The default is the configuration's `lithops.storage`, else
+    /// `localhost`, or the first storage that the backend's workers can open.
     #[must_use]
     pub fn storage(self, storage: impl Into<String>) -> Self {
         self.setting(Some("lithops"), "storage", Value::from(storage.into()), "storage")
     }
 
-    /// The configuration file; else the usual search order.
+    /// Sets the configuration file; by default the file is searched for, as `Config::load` describes.
     #[must_use]
     pub fn config_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.sources.file = Some(path.into());
         self
     }
 
-    /// The configuration itself, as YAML.
+    /// Sets the text of the configuration, as YAML, instead of a file.
     #[must_use]
     pub fn config_yaml(mut self, yaml: impl Into<String>) -> Self {
         self.sources.yaml = Some(yaml.into());
         self
     }
 
-    /// How many calls may run at once in one worker.
+    /// Sets how many calls may run at once in one worker.
     #[must_use]
     pub fn worker_processes(self, worker_processes: impl Into<Count>) -> Self {
         let value = match worker_processes.into() {
@@ -102,51 +105,54 @@ impl<M: Mode> Builder<M> {
         self.setting(None, "worker_processes", value, "worker_processes")
     }
 
-    /// What `Auto` is to make small: the time, the price, or their product.
+    /// Sets what `Auto` minimizes: the time, the price, or their product.
     #[must_use]
     pub fn objective(self, objective: Objective) -> Self {
         self.setting(Some("lithops"), "objective", Value::from(objective.to_string()), "objective")
     }
 
-    /// How many workers may live at once.
+    /// Sets how many workers may live at once.
     #[must_use]
     pub fn max_workers(self, max_workers: usize) -> Self {
         self.setting(None, "max_workers", Value::from(max_workers), "max_workers")
     }
 
-    /// The memory of a worker, in MB, where the platform sells it.
+    /// Sets the memory of a worker, in MB, on platforms that sell memory.
     #[must_use]
     pub fn runtime_memory(self, megabytes: usize) -> Self {
         self.setting(None, "runtime_memory", Value::from(megabytes), "runtime_memory")
     }
 
-    /// Whether a progress bar is shown on stderr while the program waits for results. It is unless this says no, and
-    /// never where stderr is not a terminal.
+    /// Sets whether a progress bar is shown on stderr while the program waits for results; the default is
+    /// `true`. The bar is never shown where stderr is not a terminal.
     #[must_use]
     pub fn progress(mut self, progress: bool) -> Self {
         self.progress = progress;
         self
     }
 
-    /// Whether ctrl-C ends the jobs of this executor wherever they run, and then the program. It does unless this says
-    /// no, or the program handles or ignores the signal already when its first job starts. A program that handles it
-    /// itself later says no, and calls `futures.cancel()`.
+    /// Sets whether Ctrl-C ends the jobs of this executor, on any backend, and then the program; the default
+    /// is `true`. The setting has no effect if the program already handles or ignores the signal when its
+    /// first job starts. A program that installs its own handler later passes `false`, and calls
+    /// `futures.cancel()`.
     #[must_use]
     pub fn ctrl_c(mut self, ctrl_c: bool) -> Self {
         self.ctrl_c = ctrl_c;
         self
     }
 
-    /// Any key of the backend's section.
+    /// Sets any key of the backend's section.
     #[must_use]
     pub fn set(self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.setting(None, key, value.into(), "set")
     }
 
-    /// Reads the configuration, checks it, and connects to backend and storage. No job is started, no money spent.
+    /// Reads the configuration, checks it, and connects to backend and storage. The method starts no job and
+    /// spends no money.
     ///
     /// # Errors
-    /// What is wrong with the configuration, where it stands, and what to write instead.
+    /// The configuration is wrong: the error says what is wrong, where it stands, and what to write instead.
+    /// Or backend or storage cannot be reached.
     pub fn build(self) -> M::Out<Result<Executor<M>>> {
         M::run(async move { self.connect().await.map(Executor::new) })
     }
@@ -196,7 +202,8 @@ impl<M: Mode> Builder<M> {
             .with_secrets(secrets.clone())
             .with_storage(StorageClient::new(Arc::clone(&store), locator.bucket.clone()), locator.clone());
         let backend = descriptor.connect(options).await?;
-        // Inside of a call the backend has one worker, however many the configuration gives a client.
+        // Inside of a call the backend has one worker, independent of the configuration's number for a
+        // client.
         let max_workers = max_workers.min(backend.capabilities().max_workers);
         let storage = StorageClient::new(Arc::clone(&store), locator.bucket.clone());
         let pending = Arc::new(BackgroundTasks::default());
@@ -238,7 +245,8 @@ impl<M: Mode> Builder<M> {
     }
 }
 
-/// Where the storage is: what the configuration names, else that of the call which this runs in.
+/// Where the storage is: the one that the configuration names, else the one of the call that this code runs
+/// in.
 fn locate(descriptor: &StorageDescriptor, config: &Config) -> Result<Locator> {
     let section = config.section(descriptor.scheme);
     let named = config.section("lithops").get("storage").is_some()
@@ -249,8 +257,8 @@ fn locate(descriptor: &StorageDescriptor, config: &Config) -> Result<Locator> {
     }
 }
 
-/// A process that was started as a worker must never go on as a client: it would start workers of its own, which
-/// would do the same.
+/// Ends a process that was started as a worker and goes on as a client: it would start workers of its own,
+/// which would do the same without end.
 #[expect(
     clippy::exit,
     clippy::print_stderr,

@@ -41,7 +41,8 @@ impl<T: Argument, R, S, M: Mode> Call<T, R, S, M> {
     common_options!();
     durable_options!();
 
-    /// Starts the call; what is left to wait for is that a durable one is stored.
+    /// Starts the call. The returned future waits until a durable call is stored; otherwise it is ready at
+    /// once.
     fn start(self) -> Result<BoxFuture<'static, Result<ResponseFuture<R, M>>>>
     where
         R: 'static,
@@ -68,7 +69,7 @@ impl<T: Argument, R, S, M: Mode> Call<T, R, S, M> {
 }
 
 impl<T: Argument, R, S: TakesShared, M: Mode> Call<T, R, S, M> {
-    /// The value of the function's `Shared<T>` parameter, a tuple for several.
+    /// Sets the value of the function's `Shared<T>` parameter, or a tuple of values for several.
     pub fn shared(self, value: S::Given) -> Call<T, R, SharedGiven, M> {
         let Self { core, entry, input, options, .. } = self;
         Call { core, entry, input, options, shared_values: S::encode(&value), state: PhantomData }

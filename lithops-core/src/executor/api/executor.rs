@@ -1,4 +1,4 @@
-//! [`Executor`]: runs functions on a backend.
+//! [`Executor`]: runs functions on a backend, with `call_async`, `map` and `map_reduce`.
 
 use std::{fmt, marker::PhantomData, sync::Arc};
 
@@ -22,7 +22,8 @@ pub type FunctionExecutor = Executor<Async>;
 
 /// Runs `#[lithops::function]`s on a backend: `call_async`, `map`, `map_reduce`.
 ///
-/// Cheap to clone. Its workers end when the last clone and the last job are gone, or with the program.
+/// Cheap to clone. The executor's workers end when the last clone and the last job are dropped, or with the
+/// program.
 pub struct Executor<M: Mode> {
     core: Arc<Core>,
     mode: PhantomData<M>,
@@ -47,8 +48,8 @@ impl<M: Mode> Executor<M> {
 
     /// Calls the function once. Several arguments are given as a tuple.
     ///
-    /// A call may be made more than once when a worker is lost, unless the function says `at_most_once`: what it
-    /// does outside itself may then happen twice.
+    /// A call may be run more than once when a worker is lost, so that its side effects may happen twice,
+    /// unless the function says `at_most_once`.
     pub fn call_async<F: Function<K>, K>(
         &self,
         function: F,
@@ -60,9 +61,9 @@ impl<M: Mode> Executor<M> {
 
     /// Calls the function on every input.
     ///
-    /// The inputs are consumed lazily, by another thread. Calls are made at least once and committed exactly once: a
-    /// call may be made more than once when a worker is lost, unless the function says `at_most_once`; what it does
-    /// outside itself may then happen twice.
+    /// The inputs are consumed lazily, by another thread. A call is run at least once and committed exactly
+    /// once: it may be run more than once when a worker is lost, so that its side effects may happen twice,
+    /// unless the function says `at_most_once`.
     pub fn map<F: Function<K>, K, I: IntoInputs<F::Item>>(
         &self,
         function: F,
@@ -72,7 +73,8 @@ impl<M: Mode> Executor<M> {
         Map::new(Arc::clone(&self.core), entry_of::<F>(), inputs.into_inputs())
     }
 
-    /// Calls the function on every input, and then the reducer on all its values, in the order of the inputs.
+    /// Calls the function on every input, and then the reducer once on all the values, in the order of the
+    /// inputs.
     pub fn map_reduce<F, K, I, G, L, V>(
         &self,
         function: F,
@@ -89,16 +91,17 @@ impl<M: Mode> Executor<M> {
         MapReduce::new(Arc::clone(&self.core), entry_of::<F>(), inputs.into_inputs(), entry_of::<G>())
     }
 
-    /// The storage.
+    /// The storage of this executor.
     #[must_use]
     pub fn storage(&self) -> StorageClient {
         self.core.storage.clone()
     }
 
-    /// Attaches to a durable job that this or another program has started: drives it if nobody does, else reads it.
+    /// Attaches to a durable job that this or another program has started. The executor drives the job if no
+    /// other client holds its lease, else only reads it.
     ///
-    /// `R` is what the function returns. The values of the job's environment variables are not stored: they are taken
-    /// from the environment of this program.
+    /// `R` is the return type of the function. The values of the job's environment variables are not stored:
+    /// they are taken from the environment of this program.
     ///
     /// # Errors
     /// `NotDurable` when nothing is stored of the job.
@@ -107,14 +110,14 @@ impl<M: Mode> Executor<M> {
         M::run(async move { core.attach(job).await.map(FuturesList::new) })
     }
 
-    /// What happens to the jobs of this executor from now on: a `Stream`, or an `Iterator` in the blocking form.
+    /// The events of this executor's jobs from now on: a `Stream`, or an `Iterator` in the blocking form.
     #[must_use]
     pub fn events(&self) -> Events<M> {
         Events::new(self.core.observers.subscribe())
     }
 
-    /// Ends the workers that the backend keeps, and removes what is stored of finished jobs; running jobs may end
-    /// first.
+    /// Ends the workers that the backend keeps; calls that run may finish first. Then waits, for 10 s at
+    /// most, until the stored data of finished jobs is removed.
     ///
     /// # Errors
     /// When the backend cannot be reached.
@@ -122,7 +125,7 @@ impl<M: Mode> Executor<M> {
         let core = Arc::clone(&self.core);
         M::run(async move {
             let closed = core.backend.close(CloseMode::Drain).await;
-            // The timer belongs to the driver's runtime, so that any runtime, or none, can wait here.
+            // The timer needs the driver's runtime; spawned there, any runtime, or none, can wait for it.
             let pending = Arc::clone(&core.pending);
             let waited = runtime::start()?.spawn(async move { pending.ended().await }).await;
             drop(waited);

@@ -44,8 +44,8 @@ impl<T: Argument, R, S, M: Mode> Map<T, R, S, M> {
     durable_options!();
     object_options!();
 
-    /// What would be started, how long it would take and what it would cost, without starting anything or consuming
-    /// an input. A lazy input that does not know its length is planned as empty.
+    /// The plan of the job: its workers, makespan and cost. The method starts nothing and consumes no input.
+    /// Inputs that do not know their length are planned as empty.
     ///
     /// # Errors
     /// When an option is wrong.
@@ -59,8 +59,8 @@ impl<T: Argument, R, S, M: Mode> Map<T, R, S, M> {
         })
     }
 
-    /// Starts the job; what is left to wait for is that a durable one is stored, and that one which the planner is to
-    /// choose for is planned by what earlier ones took.
+    /// Starts the job. The returned future waits until objects are looked up, a durable job is stored, or the
+    /// history for the planner is read; otherwise it is ready at once.
     fn start(self) -> Result<BoxFuture<'static, Result<FuturesList<R, M>>>>
     where
         S: 'static,
@@ -101,8 +101,8 @@ impl<T: Argument, R, S, M: Mode> Map<T, R, S, M> {
 }
 
 impl<T: Argument, R, S: TakesShared, M: Mode> Map<T, R, S, M> {
-    /// The value of the function's `Shared<T>` parameter, a tuple for several: sent once per job, decoded once per
-    /// sub-worker.
+    /// Sets the value of the function's `Shared<T>` parameter, or a tuple of values for several. A value is
+    /// sent to each worker once per job, and decoded once per sub-worker.
     pub fn shared(self, value: S::Given) -> Map<T, R, SharedGiven, M> {
         let Self { core, entry, inputs, options, .. } = self;
         Map { core, entry, inputs, options, shared_values: S::encode(&value), state: PhantomData }

@@ -1,4 +1,4 @@
-//! [`MapReduce`]: a map whose values go to a reducer, before it is started.
+//! [`MapReduce`]: a map whose values are the argument of a reducer, before it is started.
 
 use std::{future::IntoFuture, marker::PhantomData, sync::Arc};
 
@@ -22,7 +22,7 @@ use crate::{
     runtime,
 };
 
-/// A function's value as the reducer sees it: `V` of both `V` and `Result<V, E>`.
+/// Relates a function's return type to the value that the reducer gets: `V` for both `V` and `Result<V, E>`.
 #[diagnostic::on_unimplemented(
     message = "the reducer takes `Vec<{V}>`, and the function gives `{Self}`",
     label = "the reducer's argument is a `Vec` of what the function gives"
@@ -42,6 +42,7 @@ pub struct MapReduce<T, S, R, RS, M: Mode> {
     inputs: Inputs<T>,
     options: JobOptions,
     shared_values: Result<SharedValues>,
+    /// The percentage of the maps that must be done before a worker for the reducer may start.
     spawn_reducer: u8,
     state: PhantomData<Types<S, R, RS, M>>,
 }
@@ -63,21 +64,23 @@ impl<T: Argument, S, R, RS, M: Mode> MapReduce<T, S, R, RS, M> {
     granularity_options!();
     object_options!();
 
-    /// How many percent of the maps are done before a worker for the reducer may start. The reducer runs when all
-    /// are done; where workers are warm, as on localhost, an early start gains nothing and none is made.
+    /// Sets how many percent of the maps must be done before a worker for the reducer may start. The reducer
+    /// itself runs when all maps are done. Where workers are warm, as on localhost, an early start gains
+    /// nothing and none is made.
     pub fn spawn_reducer(mut self, percent: u8) -> Self {
         self.spawn_reducer = percent;
         self
     }
 
-    /// One call of the reducer for each object of the [`DataSource`](crate::partition::DataSource), with the values of
-    /// its parts in their order; what they give comes in the order of the objects.
+    /// Calls the reducer once for each object of the [`DataSource`](crate::partition::DataSource), with the
+    /// values of the object's parts in their order. The results are in the order of the objects.
     pub fn obj_reduce_by_key(self) -> MapReduceByKey<T, S, R, RS, M> {
         MapReduceByKey(self)
     }
 
-    /// Starts the job; what is left to wait for is that its objects are found, and what earlier ones took, where it is
-    /// planned by that. The calls of its reducer.
+    /// Starts the maps and the reducer, and returns the reducer's job. The returned future waits until
+    /// objects are looked up, the history for the planner is read, or the maps are stored; otherwise it is
+    /// ready at once.
     fn start(mut self, by_key: bool) -> Result<BoxFuture<'static, Result<Arc<JobState>>>>
     where
         S: 'static,
@@ -109,13 +112,14 @@ impl<T: Argument, S, R, RS, M: Mode> MapReduce<T, S, R, RS, M> {
         Ok(Box::pin(async move { Ok(started) }))
     }
 
-    /// The same where every job is stored before it starts: the reduction is stored when the maps are done.
+    /// Starts the maps on a backend where every job is stored before it starts. The reduction is stored when
+    /// the maps are done.
     async fn start_stored(self, by_key: bool) -> Result<Arc<JobState>> {
         let (entry, reducer) = self.checked()?;
         let groups = self.inputs.parts_by_object().filter(|_| by_key);
         let options = JobOptions { chunksize: None, max_cost: None, ..self.options.clone() };
         let reductions = groups.as_ref().map_or(1, |groups| groups.len() as u64);
-        // Should the reducer be refused, nothing runs.
+        // The reducer is checked first: if it is refused, no map runs.
         let deferred_reduce = DeferredReduce::new(&self.core, reducer, options, reductions)?;
         let (queue, known) = (Arc::new(InputQueue::default()), self.inputs.exact_len());
         encode_inputs::produce(self.inputs, entry.display_name(), &queue);
@@ -133,7 +137,7 @@ impl<T: Argument, S, R, RS, M: Mode> MapReduce<T, S, R, RS, M> {
         Ok(reduce)
     }
 
-    /// The functions, once they and the options have been checked.
+    /// Checks the functions and the options, and returns the entries of the function and of the reducer.
     fn checked(&self) -> Result<(&'static Entry, &'static Entry)> {
         let function = |entry: &Result<&'static Entry>| entry.as_ref().copied().map_err(Error::again);
         let (entry, reducer) = (function(&self.entry)?, function(&self.reducer)?);
@@ -152,11 +156,12 @@ impl<T: Argument, S, R, RS, M: Mode> MapReduce<T, S, R, RS, M> {
         Ok((entry, reducer))
     }
 
+    /// Starts the reducer's job and the maps, and feeds the values of the maps to the reducer.
     fn start_planned(self, earlier: Option<&Measured>, by_key: bool) -> Result<Arc<JobState>> {
         let (entry, reducer) = self.checked()?;
         let groups = self.inputs.parts_by_object().filter(|_| by_key);
         let shared = self.shared_values?.0;
-        // The reducer's job first: should it be refused, nothing runs.
+        // The reducer's job starts first: if it is refused, no map runs.
         let reducer_queue = Arc::new(InputQueue::default());
         let options = JobOptions { chunksize: None, max_cost: None, ..self.options.clone() };
         let reductions = groups.as_ref().map_or(1, |groups| groups.len() as u64);
@@ -183,7 +188,7 @@ impl<T: Argument, S, R, RS, M: Mode> MapReduce<T, S, R, RS, M> {
             };
             tokio::select! {
                 gathered = gathered => reducer_queue.end(gathered.err()),
-                // The reducer can only end before its input has come when it was cancelled, and the maps with it.
+                // A reducer that ends before it has its input was cancelled, so the maps are cancelled too.
                 _ = reducing.wait_for(|_, progress| progress.is_finished()) => maps.cancel(),
             }
         });
@@ -191,8 +196,8 @@ impl<T: Argument, S, R, RS, M: Mode> MapReduce<T, S, R, RS, M> {
     }
 }
 
-/// Queues one argument for each object as soon as all its parts are done, in the order of the objects. Where a part has
-/// failed its object's reduction fails with it, and the others go on.
+/// Queues one argument for each object as soon as all parts of the object are done, in the order of the
+/// objects. If a part has failed, the reduction of its object fails too; the other reductions go on.
 async fn gather_by_key(maps: &JobState, groups: Vec<u64>, queue: &InputQueue) -> Result<()> {
     let mut next = 0;
     for parts in groups {
@@ -226,7 +231,8 @@ async fn gather_by_key(maps: &JobState, groups: Vec<u64>, queue: &InputQueue) ->
     Ok(())
 }
 
-/// The beginning of a MessagePack array; this header form is valid for any length.
+/// The header of a MessagePack array of `values` values, in the form `array 32`, which is valid for any
+/// length.
 fn array_of(values: usize) -> Result<Vec<u8>> {
     let count = u32::try_from(values)
         .map_err(|_| Error::new(ErrorKind::PayloadTooLarge, "a reducer takes at most 4294967295 values"))?;
@@ -245,7 +251,7 @@ fn check_size(bytes: usize) -> Result<()> {
         .with_hint("let the function return less, or put values into the storage and return their names"))
 }
 
-/// Waits for all maps and queues their values as the reducer's one argument, without decoding them.
+/// Waits for all maps and queues their values as the single argument of the reducer, without decoding them.
 async fn gather(maps: &JobState, queue: &InputQueue) -> Result<()> {
     maps.wait_for(|_, progress| progress.is_finished()).await?;
     let (reports, failed) = maps.read(|outcomes| {
@@ -273,7 +279,7 @@ async fn gather(maps: &JobState, queue: &InputQueue) -> Result<()> {
 }
 
 impl<T: Argument, S: TakesShared, R, RS, M: Mode> MapReduce<T, S, R, RS, M> {
-    /// The value of the mapped function's `Shared<T>` parameter, a tuple for several.
+    /// Sets the value of the mapped function's `Shared<T>` parameter, or a tuple of values for several.
     pub fn shared(self, value: S::Given) -> MapReduce<T, SharedGiven, R, RS, M> {
         let Self { core, entry, reducer, inputs, options, spawn_reducer, .. } = self;
         let shared_values = S::encode(&value);
@@ -315,7 +321,8 @@ where
     }
 }
 
-/// A `map_reduce` with one reduction per object, before it is started: `.await?` (or `.run()?` in the blocking form).
+/// A `map_reduce` with one reduction per object, before it is started: `.await?` (or `.run()?` in the
+/// blocking form).
 #[must_use = "a map_reduce starts when it is awaited, or with `.run()` in the blocking form"]
 #[derive(Debug)]
 pub struct MapReduceByKey<T, S, R, RS, M: Mode>(MapReduce<T, S, R, RS, M>);

@@ -1,4 +1,5 @@
-//! What a program calls: the executor, its builder, `call_async`, `map` and `map_reduce` with their options.
+//! The API that a program calls: the executor, its builder, `call_async`, `map` and `map_reduce` with their
+//! options.
 
 pub(super) mod builder;
 pub(super) mod call;

@@ -16,23 +16,23 @@ use crate::{
     fork, runtime, threads,
 };
 
-/// How the methods of an executor give their results: [`Async`] or [`Blocking`].
+/// How the methods of an executor return their results: as futures ([`Async`]) or directly ([`Blocking`]).
 pub trait Mode: Debug + Copy + Send + Sync + 'static {
-    /// What a method gives: a future of the result, or the result.
+    /// What a method returns: a future of the result, or the result.
     type Out<T: Send + 'static>;
 
-    /// Runs an operation.
+    /// Runs an operation: as a future, or to its end on this thread.
     fn run<T, F>(operation: F) -> Self::Out<Result<T>>
     where
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static;
 }
 
-/// Methods give futures.
+/// Methods return futures, which need no particular async runtime.
 #[derive(Debug, Clone, Copy)]
 pub struct Async;
 
-/// Methods give results, and block the thread meanwhile.
+/// Methods return results, and block the thread until they have them.
 #[derive(Debug, Clone, Copy)]
 pub struct Blocking;
 
@@ -63,7 +63,10 @@ impl Mode for Blocking {
     }
 }
 
-/// Runs a future of the library to its end while this thread waits, where it may.
+/// Runs a future of the library to its end while this thread blocks.
+///
+/// # Errors
+/// `InvalidInput`, where an async runtime does not allow this thread to block.
 pub(crate) fn block_on<T, F>(operation: F) -> Result<T>
 where
     T: Send + 'static,
@@ -74,18 +77,23 @@ where
     if Handle::try_current().is_err() {
         return Ok(driver.block_on(operation));
     }
-    // The runtime around may panic where one of its threads runs a future, whether it may block or not.
+    // `block_on` panics on a thread of another runtime, even where that thread may block; so another thread
+    // runs the future.
     let (sender, result) = channel();
     let run = move || {
-        // Whoever waits for it is there.
+        // The receiver below waits until this is sent.
         let _ = sender.send(driver.block_on(operation));
     };
     threads::spawn(run).map_err(threads::refused)?;
     result.recv().map_err(|_| Error::new(ErrorKind::Unexpected, "the operation has panicked"))
 }
 
-/// Blocking a thread that polls the futures of an async runtime would stall or panic the program; says so instead.
-/// Where a runtime allows a thread to block, as in `spawn_blocking` and `block_in_place`, so does this.
+/// Refuses to block a thread that polls the futures of an async runtime, which would stall the program or
+/// make it panic. Blocking is allowed where the runtime allows it, as in `spawn_blocking` and
+/// `block_in_place`.
+///
+/// # Errors
+/// `InvalidInput` on such a thread; or this process is a fork.
 pub(crate) fn refuse_inside_runtime() -> Result<()> {
     fork::refuse()?;
     if Handle::try_current().is_err() || !is_polled() {
@@ -97,12 +105,12 @@ pub(crate) fn refuse_inside_runtime() -> Result<()> {
     ))
 }
 
-/// Whether a runtime polls a future on this thread: that has a budget, which can be used up. Where a thread may block
-/// there is none.
+/// Whether a runtime polls a future on this thread. Tokio gives such a future a budget of operations, which
+/// can be used up; a thread that may block has no budget.
 fn is_polled() -> bool {
     const BUDGET: u32 = 256;
     let mut context = Context::from_waker(Waker::noop());
-    // What was used up is missed by nobody: the future yields a little earlier.
+    // The used budget does no harm: the future around yields a little earlier.
     (0..BUDGET).any(|_| pin!(consume_budget()).poll(&mut context).is_pending())
 }
 

@@ -1,4 +1,4 @@
-//! What can be said of a job: [`RetryPolicy`], and the options every kind of job has.
+//! The options of a job: [`RetryPolicy`], and the setters that all kinds of jobs share.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{
     tracker::Policy,
 };
 
-/// How often a call is tried again, which failures are, and how long to wait in between.
+/// How often a failed call is tried again, which failures are tried again, and how long to wait in between.
 #[derive(Debug, Clone, Copy)]
 pub struct RetryPolicy {
     pub(crate) policy: Policy,
@@ -18,28 +18,29 @@ pub struct RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Tries a failed call `retries` times more, after pauses that double from 50 ms to 30 s, with jitter.
+    /// Tries a failed call at most `retries` more times, after pauses that double from 50 ms to 30 s, with
+    /// jitter.
     #[must_use]
     pub fn new(retries: u32) -> Self {
         Self { policy: Policy { retries, ..Policy::default() }, retry_if: None }
     }
 
-    /// The pause before the second try, and the longest pause.
+    /// Sets the pause before the second try, which doubles with each further try, and the longest pause.
     #[must_use]
     pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
         (self.policy.backoff, self.policy.max_backoff) = (first, longest);
         self
     }
 
-    /// How often a call is tried again when its sub-worker or worker was lost; 3 times unless said otherwise. Such
-    /// tries are not counted as retries.
+    /// Sets how often a call is tried again when its sub-worker or worker was lost; the default is 3. Such
+    /// tries do not count as retries.
     #[must_use]
     pub fn losses(mut self, losses: u32) -> Self {
         self.policy.losses = losses;
         self
     }
 
-    /// Which failures are tried again; all of them unless said otherwise.
+    /// Sets which failures are tried again; by default all of them are.
     #[must_use]
     pub fn when(mut self, retry_if: fn(&CallError) -> bool) -> Self {
         self.retry_if = Some(retry_if);
@@ -53,7 +54,7 @@ impl From<u32> for RetryPolicy {
     }
 }
 
-/// What was said of a job.
+/// The options that the program has set for a job; `None` leaves the choice to the executor.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct JobOptions {
     pub(crate) chunksize: Option<Count>,
@@ -73,7 +74,10 @@ pub(crate) struct JobOptions {
 }
 
 impl JobOptions {
-    /// What was said of the calls.
+    /// The workload that the options give; `None` if they give none.
+    ///
+    /// # Errors
+    /// `InvalidInput`, when both `workload` and `expected_duration` are set.
     pub(crate) fn workload(&self) -> Result<Option<Workload>> {
         match (&self.workload, self.expected_duration) {
             (Some(_), Some(_)) => Err(Error::new(
@@ -88,27 +92,30 @@ impl JobOptions {
         }
     }
 
+    /// Whether the options say how long calls take, so that the history is not needed.
     pub(crate) fn says_durations(&self) -> bool {
         self.workload.is_some() || self.expected_duration.is_some()
     }
 }
 
-/// Writes the options that every kind of job has; the type has a field `options: JobOptions`.
+/// Writes the setters that every kind of job has, for a type with a field `options: JobOptions`.
 macro_rules! common_options {
     () => {
-        /// How often a failed call is tried again; the function's attribute says so otherwise, or it is not.
+        /// Sets how often a failed call is tried again. The default is that of the function's attribute, else
+        /// 0.
         pub fn retries(mut self, retries: impl Into<$crate::executor::api::RetryPolicy>) -> Self {
             self.options.retries = Some(retries.into());
             self
         }
 
-        /// How long one call may run.
+        /// Sets how long one call may run. The default is that of the function's attribute, else the
+        /// configuration's.
         pub fn timeout(mut self, timeout: ::std::time::Duration) -> Self {
             self.options.timeout = Some(timeout);
             self
         }
 
-        /// Environment variables of the calls. Their values are kept out of logs and errors.
+        /// Adds environment variables for the calls. Their values are kept out of logs and errors.
         pub fn extra_env<K: Into<String>, V: Into<String>>(
             mut self,
             env: impl IntoIterator<Item = (K, V)>,
@@ -117,9 +124,9 @@ macro_rules! common_options {
             self
         }
 
-        /// Whether the slowest calls are given to a second worker while the first goes on, once most are done. Of the
-        /// two the first to succeed counts; what the call does outside itself may then happen twice. It has no effect
-        /// where outcomes come back all at once.
+        /// Sets whether the slowest calls get a backup attempt in a second worker while the first goes on,
+        /// once most calls are done. The first attempt to succeed counts; side effects of the call may then
+        /// happen twice. The option has no effect on backends that return all outcomes of a worker at once.
         pub fn speculate(mut self, speculate: bool) -> Self {
             self.options.speculate = speculate;
             self
@@ -127,23 +134,25 @@ macro_rules! common_options {
     };
 }
 
-/// Writes the options of jobs that read objects; the type has a field `options: JobOptions`.
+/// Writes the setters of jobs that read objects, for a type with a field `options: JobOptions`.
 macro_rules! object_options {
     () => {
-        /// Cuts the objects of a [`DataSource`](crate::partition::DataSource) into parts of about this size, one call
-        /// each. A part begins and ends where records do.
+        /// Cuts the objects of a [`DataSource`](crate::partition::DataSource) into parts of about this size,
+        /// one call each. A part begins and ends at the end of a record.
         pub fn obj_chunk_size(mut self, size: $crate::partition::ByteSize) -> Self {
             self.options.objects.chunk_size = Some(size);
             self
         }
 
-        /// Cuts each object of a [`DataSource`](crate::partition::DataSource) into so many parts, at most one per byte.
+        /// Cuts each object of a [`DataSource`](crate::partition::DataSource) into `number` parts, at most
+        /// one per byte.
         pub fn obj_chunk_number(mut self, number: u64) -> Self {
             self.options.objects.chunk_number = Some(number);
             self
         }
 
-        /// What ends a record, `"\n"` unless said otherwise; with `None` objects are cut into exactly equal ranges.
+        /// Sets what ends a record; the default is `"\n"`. With `None`, objects are cut into exactly equal
+        /// ranges.
         pub fn obj_newline(mut self, newline: Option<&str>) -> Self {
             self.options.objects.newline = Some(newline.map(str::to_owned));
             self
@@ -151,19 +160,20 @@ macro_rules! object_options {
     };
 }
 
-/// Writes the options of jobs that can outlive their client.
+/// Writes the setters of jobs that can outlive their client.
 macro_rules! durable_options {
     () => {
-        /// Makes the job survive this program: its inputs are stored before it starts, its outcomes before they are
-        /// visible, a chunk at a time, and another program can [`attach`](super::Executor::attach) to it. Values of
-        /// `extra_env` are not stored. What is stored goes when the job is finished and its last handle is dropped.
+        /// Makes the job outlive this program: the inputs are stored before the job starts, the outcomes
+        /// before they become visible, a chunk at a time, and another program can
+        /// [`attach`](super::Executor::attach) to the job. Values of `extra_env` are not stored. The stored
+        /// data is removed when the job is finished and its last handle is dropped.
         pub fn durable(mut self) -> Self {
             self.options.durable = true;
             self
         }
 
-        /// As [`durable`](Self::durable), and what is stored stays when the handles are dropped and when the program
-        /// is interrupted: another program is to attach.
+        /// As [`durable`](Self::durable), and the stored data is also kept when the handles are dropped, for
+        /// another program to attach. When this program is interrupted, running workers go on.
         pub fn detach(mut self) -> Self {
             self.options.durable = true;
             self.options.detached = true;
@@ -172,50 +182,51 @@ macro_rules! durable_options {
     };
 }
 
-/// Writes the options of jobs with many calls.
+/// Writes the setters of jobs with many calls.
 macro_rules! granularity_options {
     () => {
-        /// How many calls each worker is given at a time; by default as many as `worker_processes`. `Auto` lets the
-        /// planner choose.
+        /// Sets how many calls each worker is given at a time; the default is `worker_processes`. `Auto` lets
+        /// the planner choose.
         pub fn chunksize(mut self, chunksize: impl Into<$crate::plan::Count>) -> Self {
             self.options.chunksize = Some(chunksize.into());
             self
         }
 
-        /// How many calls may run at once in one worker, for this job only. `Auto` lets the planner choose.
+        /// Sets how many calls may run at once in one worker, for this job only. `Auto` lets the planner
+        /// choose.
         pub fn worker_processes(mut self, worker_processes: impl Into<$crate::plan::Count>) -> Self {
             self.options.worker_processes = Some(worker_processes.into());
             self
         }
 
-        /// The memory of a worker, in MB, for this job only, where the platform sells it.
+        /// Sets the memory of a worker, in MB, for this job only, on platforms that sell memory.
         pub fn runtime_memory(mut self, megabytes: usize) -> Self {
             self.options.runtime_memory = Some(megabytes);
             self
         }
 
-        /// What `Auto` is to make small: the time, the price, or their product.
+        /// Sets what `Auto` minimizes: the time, the price, or their product.
         pub fn objective(mut self, objective: $crate::plan::Objective) -> Self {
             self.options.objective = Some(objective);
             self
         }
 
-        /// How long a call computes, for planning. Without it the planner goes by what earlier jobs of the function
-        /// took, or by what this one turns out to take.
+        /// Sets how long a call computes, for planning. Without it the planner uses the durations of earlier
+        /// jobs of the function, or those that are measured while this job runs.
         pub fn expected_duration(mut self, each: ::std::time::Duration) -> Self {
             self.options.expected_duration = Some(each);
             self
         }
 
-        /// As [`expected_duration`](Self::expected_duration), for calls that differ or wait:
+        /// As [`expected_duration`](Self::expected_duration), for calls of different durations, or that wait:
         /// `Workload::given("exponential:20ms".parse()?).with_cpu_share(0.1)?`.
         pub fn workload(mut self, workload: $crate::plan::Workload) -> Self {
             self.options.workload = Some(workload);
             self
         }
 
-        /// Refuses to start the job when it is expected to cost more than so many US dollars. That is what the plan
-        /// says: retries and the loss of workers come on top.
+        /// Refuses to start the job when its plan predicts a cost of more than `usd` US dollars. Retries and
+        /// lost workers are not part of the prediction, and cost extra.
         pub fn max_cost(mut self, usd: f64) -> Self {
             self.options.max_cost = Some(usd);
             self

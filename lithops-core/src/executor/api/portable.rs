@@ -1,6 +1,7 @@
-//! Handles that travel: as arguments and results of functions, and between programs.
+//! Serialization of handles, which travel as arguments and results of functions, and between programs.
 //!
-//! What travels is the name of the job and where it is stored, and no credentials: whoever opens it uses its own.
+//! A serialized handle consists of the job's id and the location of its storage. It contains no credentials:
+//! the process that deserializes the handle opens the storage with its own.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _};
 
@@ -19,7 +20,7 @@ use crate::{
 struct Portable {
     job: JobId,
     stored_at: Locator,
-    /// The call, when it is the handle of one.
+    /// The number of the call in the handle of one call; `None` in the handle of a job.
     call: Option<u64>,
 }
 
@@ -31,7 +32,7 @@ impl Portable {
                 job.id()
             )
         })?;
-        // Whoever gets the handle needs what is stored.
+        // The process that gets the handle needs the stored data, so it must outlive this process's handles.
         job.detach();
         Ok(Self { job: job.id(), stored_at, call })
     }

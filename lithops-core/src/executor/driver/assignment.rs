@@ -1,4 +1,4 @@
-//! [`Assignment`]: everything a job needs to be driven; and how that [`Ended`].
+//! [`Assignment`]: everything a driver needs for a job; and [`Ended`]: how driving it ended.
 
 use std::sync::Arc;
 
@@ -14,45 +14,46 @@ use crate::{
     tracker::Policy,
 };
 
-/// Which failures are tried again.
+/// The user's function that says whether a failed call is tried again.
 pub type RetryIf = fn(&CallError) -> bool;
 
-/// Everything a job needs to be driven.
+/// Everything a driver needs for a job.
 #[derive(Debug)]
 pub struct Assignment {
-    /// What the futures see of it.
+    /// The job's state, which its futures read.
     pub job: Arc<JobState>,
-    /// What workers are told of it.
+    /// The spec that is sent to the workers.
     pub spec: Arc<JobSpec>,
-    /// Where its calls run.
+    /// The backend that runs the calls.
     pub backend: Arc<dyn ComputeBackend>,
-    /// Its encoded inputs.
+    /// The queue of encoded inputs.
     pub queue: Arc<InputQueue>,
-    /// How often its calls may be tried.
+    /// How often the calls may be tried.
     pub policy: Policy,
-    /// Which failures are tried again; all of them otherwise.
+    /// Which failures are tried again; with `None` all of them are, while retries are left.
     pub retry_if: Option<RetryIf>,
-    /// Whether the slowest calls are given to a second worker.
+    /// Whether stragglers get backup attempts in a second worker.
     pub speculate: bool,
-    /// Its granularity.
+    /// The granularity: workers, sub-workers and calls per chunk.
     pub plan: Plan,
-    /// Where its outcomes are stored, when it is durable.
+    /// The journal of a durable job; `None` for other jobs.
     pub durable: Option<Durable>,
-    /// What is too large for a message, on a backend whose messages have a limit.
+    /// Where payloads go that are too large for a message; `None` on backends without a message limit.
     pub payload_store: Option<PayloadStore>,
-    /// Who is told how long its calls took.
+    /// Where the durations of the calls are recorded; `None` if they are not.
     pub learn: Option<Learn>,
-    /// Tells the driver to leave the job to another.
+    /// A message on this channel tells the driver to stop, because another client takes over; `None` if that
+    /// cannot happen.
     pub stop: Option<oneshot::Receiver<()>>,
 }
 
-/// How driving a job has ended.
+/// How driving a job ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
     /// Every call has an outcome.
     Finished,
-    /// The job was left to another.
+    /// The driver stopped before the end: another client took over, or the program was interrupted.
     Stopped,
-    /// The job could not go on; its handles know why.
+    /// The job could not go on; its handles return the error.
     Failed,
 }

@@ -1,39 +1,43 @@
-//! [`Budget`]: how often a job puts up with workers that come to nothing, before it ends with an error.
+//! [`Budget`]: how many failures of workers a job tolerates before it ends with an error.
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// So many workers in a row may end before they have said hello.
+/// The job fails when this many workers in a row have ended before they said hello, and no other worker is
+/// live.
 const NOT_STARTED: u32 = 5;
-/// So many in a row may be lost without any call having been reported: a call that kills its worker costs some.
+/// The job fails when this many workers in a row (or four times the most live workers) were lost without the
+/// report of any call. The number is high because a single call that kills its worker costs several.
 const LOST: u32 = 50;
-/// So many in all may report what they were not given, or what cannot be read.
+/// The job fails when this many workers in all have broken the protocol: they reported calls that they were
+/// not given, or sent frames that cannot be read.
 const BROKEN: u32 = 3;
-/// So often in a row calls may come back without having been begun, or four times for each worker.
+/// The job fails when calls have come back unstarted this many times in a row (or four times for each live
+/// worker).
 const UNSTARTED: u32 = 40;
 
-/// How often it was in vain.
+/// Counts of failures: since the last call was run, except `broken`, which counts over the whole job.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     not_started: u32,
     lost: u32,
     broken: u32,
     unstarted: u32,
-    /// So many workers have lived at once.
+    /// The most workers that have lived at once.
     most: u32,
 }
 
 impl Budget {
-    /// So many workers live.
+    /// Notes how many workers live.
     pub(super) fn live(&mut self, workers: usize) {
         self.most = self.most.max(u32::try_from(workers).unwrap_or(u32::MAX));
     }
 
-    /// Calls were run, whatever came of them.
+    /// Calls were run, successful or not: the counts start again.
     pub(super) fn went_on(&mut self) {
         (self.not_started, self.lost, self.unstarted) = (0, 0, 0);
     }
 
-    /// A worker has ended before it said hello; no other is there if it was `the_last`.
+    /// A worker has ended before it said hello. `the_last` says that no other worker is live.
     pub(super) fn not_started(&mut self, the_last: bool, reason: &str) -> Result<()> {
         self.not_started = self.not_started.saturating_add(1);
         if self.not_started < NOT_STARTED || !the_last {
@@ -48,7 +52,7 @@ impl Budget {
         ))
     }
 
-    /// A worker was lost.
+    /// A worker was lost after its start.
     pub(super) fn lost(&mut self, reason: &str) -> Result<()> {
         self.lost = self.lost.saturating_add(1);
         if self.lost < LOST.max(self.most.saturating_mul(4)) {
@@ -61,7 +65,7 @@ impl Budget {
         Err(Error::new(ErrorKind::WorkerLost, problem))
     }
 
-    /// A worker does not keep to the protocol.
+    /// A worker has broken the protocol.
     pub(super) fn broken(&mut self, reason: &str) -> Result<()> {
         self.broken = self.broken.saturating_add(1);
         if self.broken < BROKEN {
@@ -71,7 +75,7 @@ impl Budget {
         Err(Error::new(ErrorKind::WorkerLost, problem))
     }
 
-    /// Calls have come back without having been begun.
+    /// A report has returned only calls that were not begun.
     pub(super) fn unstarted(&mut self) -> Result<()> {
         self.unstarted = self.unstarted.saturating_add(1);
         if self.unstarted < UNSTARTED.max(self.most.saturating_mul(4)) {

@@ -1,4 +1,4 @@
-//! [`CommitBuffer`]: outcomes of a durable job on their way from being reported to being stored and visible.
+//! [`CommitBuffer`]: the outcomes of a durable job between the report and the commit that makes them visible.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -14,7 +14,7 @@ use crate::{
     tracker::Ranges,
 };
 
-/// So many chunks are being stored at once.
+/// At most this many chunks are stored at once; more would only add load on the storage.
 const AT_ONCE: usize = 64;
 
 /// The outcomes of a durable job that are not visible yet.
@@ -28,15 +28,17 @@ pub(crate) struct CommitBuffer {
     journal: Journal,
     calls: u64,
     chunksize: u64,
-    /// By chunk: how many outcomes, and the reports they are in.
+    /// Incomplete chunks by number: how many outcomes are there, and the reports that hold them.
     waiting: BTreeMap<u64, (u64, Vec<Report>)>,
+    /// Complete chunks that are not being stored yet.
     whole: VecDeque<(u64, Vec<Report>)>,
     storing: FuturesUnordered<BoxFuture<'static, Result<(u64, ChunkOutcomes)>>>,
+    /// The calls whose outcomes are stored and visible.
     visible: Ranges,
 }
 
 impl CommitBuffer {
-    /// The shelf of a job of so many calls of which some are visible already: whole chunks.
+    /// The commit buffer of a job of `calls` calls. The calls in `visible` are stored already: whole chunks.
     pub(crate) fn new(journal: Journal, calls: u64, chunksize: u64, visible: Ranges) -> Self {
         Self {
             journal,
@@ -49,12 +51,12 @@ impl CommitBuffer {
         }
     }
 
-    /// Whether everything that was reported is visible.
+    /// Whether every outcome that was added is visible.
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.whole.is_empty() && self.storing.is_empty()
     }
 
-    /// Takes in outcomes that are final and not stored.
+    /// Adds final outcomes that are not stored.
     pub(crate) fn add(&mut self, report: &Report) {
         let run = report.header.run;
         let mut from = run.first;
@@ -63,7 +65,7 @@ impl CommitBuffer {
             let (first, end) = self.calls_of(chunk);
             let to = end.min(run.end());
             if self.visible.contains(from) {
-                // Another has committed the chunk meanwhile.
+                // Another worker or client has committed the chunk meanwhile.
                 from = to;
                 continue;
             }
@@ -80,11 +82,11 @@ impl CommitBuffer {
         }
     }
 
-    /// Takes in outcomes that a worker has found stored: gives those that are not visible yet.
+    /// Adds outcomes that a worker has found in the storage. Returns those that were not visible before.
     pub(crate) fn take_stored(&mut self, report: &Report) -> Vec<Report> {
         let run = report.header.run;
         for chunk in run.first / self.chunksize..run.end().div_ceil(self.chunksize) {
-            // What another attempt has reported of the chunk does not count any more.
+            // The stored outcomes are final: outcomes of other attempts are dropped.
             self.waiting.remove(&chunk);
         }
         let missing = self.visible.missing(run.first, run.end());
@@ -92,7 +94,7 @@ impl CommitBuffer {
         missing.into_iter().map(|(first, end)| report.part(first, end)).collect()
     }
 
-    /// Begins to store the chunks that are whole; `logs` gives what the calls of a range have printed.
+    /// Begins to store complete chunks; `logs` returns the output of the calls of a range.
     pub(crate) fn store(&mut self, logs: impl Fn(u64, u64) -> Vec<LogEntry>) {
         while self.storing.len() < AT_ONCE
             && let Some((chunk, reports)) = self.whole.pop_front()
@@ -107,7 +109,10 @@ impl CommitBuffer {
         }
     }
 
-    /// The next chunk that is stored, and not visible yet. Pends while none is being stored.
+    /// Waits for the next chunk that was stored and is not visible yet. Pends while no chunk is being stored.
+    ///
+    /// # Errors
+    /// The storage did not take a chunk, after the retries of its retry policy.
     pub(crate) async fn next(&mut self) -> Result<ChunkOutcomes> {
         loop {
             let Some(stored) = self.storing.next().await else { return std::future::pending().await };
@@ -131,7 +136,7 @@ impl CommitBuffer {
     }
 }
 
-/// The journal of a job and what is known of it when its driver begins.
+/// The journal of a durable job, and which outcomes are committed when its driver begins.
 #[derive(Debug, Clone)]
 pub struct Durable {
     /// Where outcomes are committed.

@@ -1,4 +1,4 @@
-//! Which calls go to which worker.
+//! Dispatch: which calls are handed to which worker, and when new workers are started.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +18,8 @@ use crate::{
     tracker::{Dispatch, Tracking},
 };
 
-/// Calls are sent in frames of at most this many bytes, unless a single call is longer.
+/// Calls are sent to live workers in frames of at most this many bytes, unless a single call is longer.
+/// Smaller frames let the first calls run while the next ones are still on their way.
 const FRAME_BYTES: usize = 4 << 20;
 
 impl<T: Tracking> Driver<T> {
@@ -28,7 +29,8 @@ impl<T: Tracking> Driver<T> {
         loop {
             let (again, suspects) = self.tracker.has_waiting();
             if suspects {
-                // A suspect goes to a worker that has nothing else, and is let nothing else be given.
+                // A suspect (a call that was lost with its worker) runs alone in a worker, so that it cannot
+                // take other calls down with it.
                 if let Some(number) = self.workers.idle().or_else(|| self.start_worker(true)) {
                     if let Some(dispatch) = self.tracker.take_suspect() {
                         let calls = self.calls_again(dispatch);
@@ -43,7 +45,7 @@ impl<T: Tracking> Driver<T> {
             if !again && !self.has_new_calls() {
                 return;
             }
-            // New workers first: they take longest.
+            // New workers come first, because starting one takes longest.
             let (number, room) = match self.start_worker(false) {
                 Some(number) => (number, self.chunk_for_new()),
                 None => match self.workers.hungriest() {
@@ -66,7 +68,7 @@ impl<T: Tracking> Driver<T> {
         }
     }
 
-    /// Gives slow calls to a second worker, once no other calls are left to be given.
+    /// Starts backup attempts of slow calls, once no other calls wait.
     pub(super) fn speculate(&mut self) {
         let progress = self.job.progress();
         let patience = self.pace.as_ref().and_then(|pace| pace.patience(progress.done, progress.known));
@@ -76,7 +78,7 @@ impl<T: Tracking> Driver<T> {
             && self.tracker.has_waiting() == (false, false)
             && let Some((dispatch, holder)) = self.tracker.straggler(before, self.plan.chunksize() as u64)
         {
-            // Rather another worker than a second place in the same.
+            // A backup attempt in another worker is preferred: the first worker itself may be what is slow.
             let other = self.workers.hungriest_but(holder).or_else(|| self.start_worker(false));
             let Some(number) = other.or_else(|| self.workers.hungriest().map(|(number, _)| number)) else {
                 return;
@@ -90,7 +92,8 @@ impl<T: Tracking> Driver<T> {
         }
     }
 
-    /// A new worker, if one more may live; it is asked for when its first calls are handed over.
+    /// Adds a worker, if one more may live, and returns its number. The backend is asked for the worker when
+    /// its first calls are handed over.
     fn start_worker(&mut self, alone: bool) -> Option<u64> {
         let live = self.workers.len();
         let first_steps =
@@ -104,12 +107,12 @@ impl<T: Tracking> Driver<T> {
         })
     }
 
-    /// The plan for as many calls as are known.
+    /// The plan for the number of calls that is known so far.
     fn plan_now(&self) -> Plan {
         self.plan.for_calls(self.job.progress().known)
     }
 
-    /// Counts the time that calls have run.
+    /// Tells the tuning how long calls have been running, on backends with a feed.
     pub(super) fn count_run(&mut self) {
         if let (Some(tuning), Some(measured), true) =
             (&mut self.tuning, &self.measured, self.backend.capabilities().feed)
@@ -118,7 +121,7 @@ impl<T: Tracking> Driver<T> {
         }
     }
 
-    /// Plans the rest of the job anew, when enough has been measured.
+    /// Plans the rest of the job again, once enough calls were measured or enough time has passed.
     pub(super) fn tune(&mut self) {
         let (Some(tuning), Some(measured)) = (&mut self.tuning, &self.measured) else { return };
         if !tuning.is_due(measured) {
@@ -144,7 +147,8 @@ impl<T: Tracking> Driver<T> {
         self.job.set_plan(plan);
     }
 
-    /// The granularity may have changed while a worker was being started.
+    /// Sends the present number of sub-workers to a new worker: tuning may have changed it while the worker
+    /// started.
     fn tell_processes(&self, number: u64) {
         if let (Some(_), Some(feed)) = (&self.tuning, self.workers.feed(number)) {
             let worker_processes = self.spec.worker_processes;
@@ -152,14 +156,14 @@ impl<T: Tracking> Driver<T> {
         }
     }
 
-    /// Chunks may have another size from here on.
+    /// Numbers chunks from the next call on, before the chunk size changes: activation numbers stay unique.
     fn begin_chunks_here(&mut self) {
         let (from, number) = self.chunks_from;
         let passed = (self.next - from).div_ceil(self.plan.chunksize() as u64);
         self.chunks_from = (self.next, number + passed);
     }
 
-    /// How many calls a new worker is given.
+    /// How many calls a new worker is given: at most the number that fits into the platform's time limit.
     fn chunk_for_new(&mut self) -> u64 {
         let chunksize = self.plan.chunksize() as u64;
         let fitting = self.fitting.unwrap_or(u64::MAX);
@@ -170,8 +174,8 @@ impl<T: Tracking> Driver<T> {
         tuning.chunk(&self.plan, left).min(fitting)
     }
 
-    /// A worker's time was over before it had begun these calls of its chunk: from now on chunks are as small as what
-    /// it has ended.
+    /// The platform's time limit ended a worker before it began the calls of `run`: from now on a chunk has
+    /// at most as many calls as that worker has finished.
     pub(super) fn did_not_fit(&mut self, run: Run) {
         if self.backend.capabilities().feed {
             return;
@@ -188,14 +192,15 @@ impl<T: Tracking> Driver<T> {
         }
     }
 
-    /// Whether there are calls that no worker was given yet, and as many as are given at once: a worker that cannot be
-    /// fed is given a whole chunk.
+    /// Whether enough undispatched calls are ready: one on a backend with a feed, else a whole chunk, or the
+    /// last calls of the inputs.
     fn has_new_calls(&mut self) -> bool {
         let any = self.backend.capabilities().feed || self.inputs_ended;
         self.ready_calls > 0 && (any || self.ready_calls as u64 >= self.chunk_for_new())
     }
 
-    /// Makes one column of the first `wanted` calls, which may have come in several.
+    /// Joins the columns of the first `wanted` calls into one, because a chunk has a single column. The
+    /// joined column has at most `MAX_VALUE` bytes.
     fn join_ready(&mut self, wanted: usize) {
         let (mut columns, mut calls, mut bytes) = (0, 0, 0);
         for column in &self.ready {
@@ -210,7 +215,7 @@ impl<T: Tracking> Driver<T> {
         }
     }
 
-    /// Puts calls into a worker's hands: what was asked for, or the part of it that `calls` are.
+    /// Hands calls to worker `number`. `calls` may be only the first part of `dispatch`.
     fn hand_over(&mut self, number: u64, calls: Calls, dispatch: Dispatch) {
         let run = calls.run;
         let dispatch = Dispatch { first: run.first, end: run.end(), ..dispatch };
@@ -232,8 +237,8 @@ impl<T: Tracking> Driver<T> {
         }
     }
 
-    /// The same where the arguments are too large for a message: they are stored first, once however often the calls
-    /// are tried.
+    /// Hands calls to worker `number` whose arguments are too large for a message. The arguments are uploaded
+    /// first; retries of the calls share one upload.
     fn store_first(&mut self, number: u64, calls: Calls, payload_store: PayloadStore) {
         let (_, kept) = self.kept.range(..=calls.run.first).next_back().expect("kept until committed");
         let (whole, stored) = (kept.calls.clone(), Arc::clone(&kept.stored));
@@ -259,19 +264,22 @@ impl<T: Tracking> Driver<T> {
         }));
     }
 
-    /// The memory of the workers that the job was planned for.
+    /// The memory per worker that the job was planned with, in MiB; `None` where the platform does not sell
+    /// memory.
     fn memory(&self) -> Option<u64> {
         Some(self.plan.worker_memory()).filter(|memory| *memory > 0)
     }
 
-    /// Arguments for a live worker are stored.
+    /// Sends calls to a live worker, after their arguments were uploaded.
     pub(super) fn feed_stored(&self, number: u64, stored: StoredCalls) {
-        // Should it have ended meanwhile, its calls are with another by now.
+        // If the worker has ended meanwhile, the tracker has already put its calls back.
         if let Some(feed) = self.workers.feed(number) {
             feed.send(FeedCommand::StoredChunk(Box::new(stored)));
         }
     }
 
+    /// The kept calls of a retry or a backup attempt, under an activation number of their own. A part that
+    /// lies beyond the kept range goes back to the tracker.
     fn calls_again(&mut self, again: Dispatch) -> Calls {
         let (first, Kept { calls: kept, .. }) =
             self.kept.range(..=again.first).next_back().expect("calls are kept until committed");
@@ -294,7 +302,7 @@ impl<T: Tracking> Driver<T> {
         calls
     }
 
-    /// Passes over calls that have an outcome although no worker was given them.
+    /// Removes calls from the front of `ready` that already have an outcome.
     fn skip_settled(&mut self) {
         while let Some(front) = self.ready.front_mut() {
             let end = self.next + front.len() as u64;
@@ -341,7 +349,8 @@ impl<T: Tracking> Driver<T> {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         let tuned = self.tuning.is_some() && !self.backend.capabilities().feed;
         if tuned {
-            // Each worker gets a chunk of its own size.
+            // Tuning gives each worker a chunk of a different size, so that every chunk is numbered from its
+            // first call.
             self.begin_chunks_here();
             chunksize = u64::from(count);
         }
@@ -387,7 +396,8 @@ impl<T: Tracking> Driver<T> {
                     self.tell_processes(number);
                     self.job.tell(|| JobEvent::WorkerStarted { job: self.job.id(), workers: live });
                 } else {
-                    // It was given up meanwhile: what it still reports counts, but it is not to go on.
+                    // The worker was given up while it started: reports that it still sends count, but it
+                    // must not go on.
                     self.end_invocation(id);
                 }
                 let ended = futures_util::stream::once(async { None });
@@ -407,7 +417,7 @@ impl<T: Tracking> Driver<T> {
                 self.refused(number, Duration::ZERO);
                 self.still_hopes(&error.to_string())
             }
-            // That there is no room for one more is no fault of those that are there.
+            // Other workers are live: the job goes on with them, and asks for a further worker later.
             Err(error) if self.workers.is_there(number) && live > 1 => {
                 tracing::warn!(%error, live = live - 1, "no further worker can be started for now");
                 self.refused(number, Duration::ZERO);
@@ -417,7 +427,8 @@ impl<T: Tracking> Driver<T> {
         }
     }
 
-    /// The platform has asked to slow down while so many workers were live.
+    /// The platform has asked to slow down while `live` workers were there. `seed` varies the length of the
+    /// pause.
     pub(super) fn throttled(&mut self, live: usize, pause: Duration, seed: u64) {
         self.throttle.refused(live, pause, seed);
         tracing::debug!(live, "the platform asks to slow down");

@@ -1,4 +1,4 @@
-//! Ending calls, workers and the job.
+//! Ending calls, workers and the whole job.
 
 use std::sync::Arc;
 
@@ -12,7 +12,8 @@ use crate::{
 };
 
 impl<T: Tracking> Driver<T> {
-    /// Ends the job: what has no outcome gets `Cancelled`, what runs is ended.
+    /// Cancels the job: calls without an outcome get `Cancelled`, and running workers are ended where the
+    /// backend can do that.
     pub(super) fn cancel(&mut self) {
         let known = self.job.progress().known;
         self.stop_inputs();
@@ -25,19 +26,21 @@ impl<T: Tracking> Driver<T> {
         self.commit_failed(open, &words);
     }
 
-    /// Ends calls: those that have no outcome get `Cancelled`; those that run are ended where that can be done.
+    /// Cancels calls `first..end`: calls without an outcome get `Cancelled`, and running calls are ended
+    /// where the backend can do that.
     pub(super) fn cancel_calls(&mut self, first: u64, end: u64) {
         self.settle(first, end, &cancelled("the call was cancelled"));
         if self.can_end_calls() {
             self.cancelled.push((first, end));
             let cancel = Cancel { job: self.spec.job, calls: vec![(first, end)] };
             self.workers.feeds().for_each(|feed| feed.send(FeedCommand::CancelCalls(cancel.clone())));
-            // What a worker had not begun it drops without a word: there is room for other calls.
+            // Workers do not report cancelled calls that they had not begun, so the room is freed here.
             self.workers.reported_by_any((first, end));
         }
     }
 
-    /// What cannot be ended is said to go on, in words for people too.
+    /// Tells the observers about workers that cannot be ended and run on. Returns the same as text for the
+    /// error message; the text is empty if nothing runs on.
     fn tell_what_runs_on(&self) -> String {
         let (capabilities, workers) = (self.backend.capabilities(), self.workers.len());
         if capabilities.cancel != CancelLevel::None || workers == 0 {
@@ -49,7 +52,8 @@ impl<T: Tracking> Driver<T> {
         format!("; what its {workers} workers have begun cannot be ended and runs on{most}")
     }
 
-    /// Ends what runs.
+    /// Ends all running calls of the job: through the feeds, or by ending the invocations on backends without
+    /// feeds.
     pub(super) fn abandon(&self) {
         let cancel = Cancel { job: self.spec.job, calls: vec![(0, u64::MAX)] };
         self.workers.feeds().for_each(|feed| feed.send(FeedCommand::CancelCalls(cancel.clone())));
@@ -58,24 +62,25 @@ impl<T: Tracking> Driver<T> {
         }
     }
 
-    /// Tells the workers that nothing more will come of this job.
+    /// Tells the workers that this job sends no further calls.
     pub(super) fn release(self) {
         self.workers.feeds().for_each(|feed| feed.send(FeedCommand::Drain));
     }
 
-    /// Ends a worker whose reports do not count, whatever else it serves.
+    /// Ends a worker that broke the protocol, even if it also serves other jobs.
     pub(super) fn discard(&self, id: InvocationId) {
         let backend = Arc::clone(&self.backend);
         interrupt::end(async move {
-            // As below.
+            // The job no longer depends on this worker, so that a failure to end it does not matter.
             let _ = backend.discard(&id).await;
         });
     }
 
+    /// Ends an invocation in the background. An interruption of the program waits for that.
     pub(super) fn end_invocation(&self, id: InvocationId) {
         let backend = Arc::clone(&self.backend);
         interrupt::end(async move {
-            // Its calls are no longer waited for, so that it does not matter whether it could be ended.
+            // The job no longer waits for its calls, so that a failure to end the invocation does not matter.
             let _ = backend.cancel(&id).await;
         });
     }

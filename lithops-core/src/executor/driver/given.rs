@@ -1,11 +1,11 @@
-//! [`Given`]: what each worker may report.
+//! [`Given`]: which calls each worker was given, and so may report.
 
 use std::collections::HashMap;
 
 use crate::{protocol::Run, tracker::Ranges};
 
-/// The calls that each worker was given, by attempt. A worker that is given up may still report: it is forgotten when
-/// its events end.
+/// The calls that each worker was given, by attempt. A worker that is given up may still report, so its entry
+/// is kept until its event stream ends.
 #[derive(Debug, Default)]
 pub(super) struct Given {
     workers: HashMap<u64, Hands>,
@@ -13,15 +13,16 @@ pub(super) struct Given {
 
 #[derive(Debug, Default)]
 struct Hands {
-    /// It was given these, and has not reported them.
+    /// Calls that the worker was given and has not reported.
     open: Attempts,
-    /// It has reported these, and they are to be tried again: it may say so twice.
+    /// Calls that the worker has reported and that are to be tried again. The worker may report them a second
+    /// time without breaking the protocol.
     reported: Attempts,
-    /// It has reported what it was not given: nothing that it says counts any more.
+    /// The worker has reported calls that it was not given: its further reports are ignored.
     is_distrusted: bool,
 }
 
-/// Few calls are on another attempt than the first.
+/// Calls by attempt. Attempts after the first are in a list, because few calls are retried.
 #[derive(Debug, Default)]
 struct Attempts {
     first: Ranges,
@@ -48,28 +49,29 @@ impl Attempts {
         &mut self.later[place].1
     }
 
-    /// The parts of `first..end` that are not there.
+    /// The parts of `first..end` that are not in the set of this attempt.
     fn missing(&self, first: u64, end: u64, attempt: u32) -> Vec<(u64, u64)> {
         self.get(attempt).map_or_else(|| vec![(first, end)], |calls| calls.missing(first, end))
     }
 }
 
-/// What a report is worth.
+/// Which calls of a report count, and which the worker had no right to report.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Checked {
-    /// Calls that its worker was given and had not reported.
+    /// Calls that the worker was given and had not reported.
     pub(super) counts: Vec<(u64, u64)>,
-    /// Calls that it was never given, on that attempt.
+    /// Calls that the worker was never given on the attempt of the report.
     pub(super) strange: Vec<(u64, u64)>,
 }
 
 impl Given {
-    /// A worker is given calls.
+    /// Notes that worker `number` was given calls `first..end`.
     pub(super) fn give(&mut self, number: u64, (first, end): (u64, u64), attempt: u32) {
         self.workers.entry(number).or_default().open.of(attempt).insert(first, end);
     }
 
-    /// It reports calls: which of them it may.
+    /// Checks a report of worker `number`, and removes the calls that count from its open ones. `is_stored`
+    /// says that the outcomes come from the storage.
     pub(super) fn check(&mut self, number: u64, run: &Run, is_stored: bool) -> Checked {
         let (first, end) = (run.first, run.end());
         let Some(hands) = self.workers.get_mut(&number) else {
@@ -79,7 +81,7 @@ impl Given {
             return Checked::default();
         }
         if is_stored {
-            // What is stored may be another's outcome, of whichever attempt.
+            // A stored outcome may be that of another worker's attempt, so calls of every attempt count.
             let open =
                 std::iter::once(&mut hands.open.first).chain(hands.open.later.iter_mut().map(|(_, of)| of));
             let mut known = Ranges::default();
@@ -105,14 +107,14 @@ impl Given {
         Checked { counts, strange: strange.collect() }
     }
 
-    /// What it has reported is no outcome yet.
+    /// Notes that the reported calls have no final outcome, so that the worker may report them again.
     pub(super) fn may_repeat(&mut self, number: u64, (first, end): (u64, u64), attempt: u32) {
         if let Some(hands) = self.workers.get_mut(&number) {
             hands.reported.of(attempt).insert(first, end);
         }
     }
 
-    /// Nothing that it says counts any more.
+    /// Ignores all further reports of the worker.
     pub(super) fn distrust(&mut self, number: u64) {
         self.workers.insert(number, Hands { is_distrusted: true, ..Hands::default() });
     }
@@ -121,13 +123,13 @@ impl Given {
         self.workers.get(&number).is_some_and(|hands| hands.is_distrusted)
     }
 
-    /// It will say nothing more.
+    /// Removes the entry of a worker whose event stream has ended.
     pub(super) fn forget(&mut self, number: u64) {
         self.workers.remove(&number);
     }
 }
 
-/// `first..end` without parts of it, which are in order.
+/// `first..end` without `parts`, which are sorted and lie within it.
 fn without(first: u64, end: u64, parts: &[(u64, u64)]) -> impl Iterator<Item = (u64, u64)> {
     let starts = std::iter::once(first).chain(parts.iter().map(|(_, end)| *end));
     let ends = parts.iter().map(|(first, _)| *first).chain(std::iter::once(end));
@@ -153,7 +155,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is given and reported in whichever order: a call counts once for each time it was given.
+        /// For calls given and reported in any order: a call counts once for each time it was given.
         #[test]
         fn a_report_counts_for_what_was_given_and_was_not_reported(
             events in prop::collection::vec((any::<bool>(), 0u64..3, 0u64..40, 1u32..9, 1u32..4), 0..60),

@@ -1,18 +1,20 @@
 //! The task that drives a job: inputs in, calls to workers, reports to the tracker, outcomes to the futures.
 //!
-//! It chooses by the backend's capabilities: a worker that can be fed is given chunk after chunk while it lives; one
-//! that cannot is given one chunk, and the next chunk goes to the next worker (a wave is what lives at once). A worker
-//! that is not heard of for its lease is given up, and its calls go elsewhere. A report counts for calls that its worker
-//! was given, on that attempt (`given.rs`); a worker that reports others is ended, and a job does not put up with
-//! workers like that without end (`budget.rs`). That one more worker cannot be started ends no job that has another.
+//! The driver chooses by the backend's capabilities. A worker with a feed is given chunk after chunk while it
+//! lives. A worker without a feed is given one chunk, and the next chunk goes to a new worker (the workers
+//! that live at once are a wave). A worker that sends nothing for the length of its lease is given up, and
+//! its calls are dispatched to other workers. A report counts only for calls that its worker was given, on
+//! the same attempt (`given.rs`). A worker that reports other calls is ended, and too many failing workers
+//! end the job (`budget.rs`). A failure to start a further worker does not end a job that still has a live
+//! worker.
 //!
 //! ```text
 //!              allowed by max_workers and throttle        accepted
 //!   (none) ------------------------------------> starting --------> live --+ reports, more calls
 //!     ^                                             |                | ^   |
-//!     |  refused for now: its calls wait again      |                | +---+
+//!     |  refused for now: the calls wait again      |                | +---+
 //!     +---------------------------------------------+                |
-//!     |  ended, its stream ended, or its lease is over: its calls are lost with it, and tried again
+//!     |  worker or its stream ended, or its lease ran out: its calls are lost, and tried again
 //!     +--------------------------------------------------------------+
 //! ```
 

@@ -1,4 +1,4 @@
-//! [`PayloadStore`]: what a job's client sends and fetches through the storage, because a message cannot hold it.
+//! [`PayloadStore`]: payloads of a job that go through the storage, because they are too large for a message.
 
 use std::sync::{
     Arc,
@@ -18,31 +18,35 @@ use crate::{
     storage::{BlobRef, StorageClient},
 };
 
-/// What stands around spec and arguments in a message, at most.
+/// At most this many bytes of a message are headers around the spec and the arguments. Too small a value
+/// would let messages exceed the platform's limit.
 const HEADERS: u64 = 256;
-/// So many parcels of one worker are fetched at once.
+/// At most this many payloads of one worker are fetched at once.
 const AT_ONCE: usize = 8;
 
-/// What a job's client sends and fetches through the storage. Cheap to clone.
+/// Uploads and fetches the payloads of a job that are too large for a message. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct PayloadStore {
-    /// The most bytes in one message, and what is left of that beside what is said of the job.
+    /// The most bytes in one message; `room` is the part of it that the job's spec leaves for arguments.
     limit: u64,
     room: Arc<AtomicU64>,
     scheme: &'static str,
     /// `None` where workers cannot reach the storage.
     storage: Option<StorageClient>,
     journal: Journal,
-    /// Whether anything was stored, so that it is known whose that is.
+    /// Set once the job's mark is stored. The mark says which job and client the blobs belong to, so that
+    /// `lithops clean` can remove them.
     marked: Arc<OnceCell<()>>,
+    /// Whether any payload was stored or fetched, so that there is something to remove.
     used: Arc<AtomicBool>,
-    /// Held by what is being stored.
+    /// Uploads hold this lock for reading; the removal of all payloads waits for them by locking it for
+    /// writing.
     begun: Arc<RwLock<()>>,
 }
 
 impl PayloadStore {
-    /// The payloads of the job that a journal is of, with messages of at most `limit` bytes on the backend `scheme`;
-    /// `storage` is `None` where workers cannot reach it.
+    /// The payload store of the job of `journal`, for messages of at most `limit` bytes on the backend
+    /// `scheme`. `storage` is `None` where workers cannot reach the storage.
     pub(crate) fn new(
         limit: u64,
         scheme: &'static str,
@@ -66,12 +70,12 @@ impl PayloadStore {
         self.limit
     }
 
-    /// Whether these calls are too large for a message.
+    /// Whether the arguments of these calls are too large for a message.
     pub(crate) fn take(&self, calls: &Calls) -> bool {
         calls.arguments.encoded_len() as u64 > self.room.load(Ordering::Relaxed)
     }
 
-    /// Stores the arguments of calls.
+    /// Uploads the arguments of calls.
     pub(crate) async fn put_calls(&self, calls: &Calls) -> Result<StoredCalls> {
         let (first, last) = (calls.run.first, calls.run.end() - 1);
         let bytes = calls.arguments.bytes();
@@ -84,8 +88,8 @@ impl PayloadStore {
         self.store(storing).await
     }
 
-    /// Stores something. What is begun goes on also when nobody waits for it any more, and is over before all is
-    /// removed: otherwise it would come afterwards, and stay.
+    /// Runs an upload as a task of its own. The upload goes on even if its caller is dropped, and `clear`
+    /// waits for it: an upload that ended after the removal would leave a blob behind.
     async fn store<T: Send + 'static>(
         &self,
         storing: impl Future<Output = Result<T>> + Send + 'static,
@@ -99,7 +103,8 @@ impl PayloadStore {
         stored.await.unwrap_or_else(|error| Err(Error::new(ErrorKind::Unexpected, error.to_string())))
     }
 
-    /// The spec with its shared values in the storage, if they are too large for a message.
+    /// The spec, whose shared values are replaced by blobs in the storage if they are too large for a
+    /// message.
     pub(crate) async fn spec(&self, spec: Arc<JobSpec>) -> Result<Arc<JobSpec>> {
         let spec = self.small(spec).await?;
         let said = postcard::to_stdvec(&*spec).map_or(u64::MAX, |said| said.len() as u64);
@@ -109,7 +114,7 @@ impl PayloadStore {
 
     async fn small(&self, spec: Arc<JobSpec>) -> Result<Arc<JobSpec>> {
         let bytes = spec.shared.iter().map(|value| value.len()).sum::<usize>();
-        // They share their message with arguments.
+        // The message also has to hold arguments, so that shared values may take half of it.
         if bytes as u64 <= self.limit / 2 {
             return Ok(spec);
         }
@@ -126,7 +131,7 @@ impl PayloadStore {
         Ok(Arc::new(JobSpec { shared: Vec::new(), stored_shared, ..(*spec).clone() }))
     }
 
-    /// The same events, with reports that are in the storage fetched.
+    /// The same events, in which each stored report is replaced by the report fetched from the storage.
     pub(crate) fn open(
         &self,
         events: BoxStream<'static, Result<Event>>,
@@ -143,7 +148,7 @@ impl PayloadStore {
                 }
             }
         });
-        // In order: what a worker says last is that it has ended.
+        // `buffered` keeps the order: the exit event must come last.
         opened.buffered(AT_ONCE).boxed()
     }
 
@@ -159,8 +164,9 @@ impl PayloadStore {
         EventKind::Report(Box::new(report))
     }
 
-    /// Removes what there is of a job that leaves nothing else behind; if not all went well with it, a worker may have
-    /// stored what nobody has fetched.
+    /// Removes the payloads of a job that is not durable. `went_well` is `false` if workers were lost or
+    /// calls failed: then a worker may have stored an outcome that was never fetched, so that the storage is
+    /// always looked at.
     pub(crate) async fn clear(&self, went_well: bool) {
         if went_well && !self.used.load(Ordering::Relaxed) {
             return;
@@ -172,13 +178,13 @@ impl PayloadStore {
         }
     }
 
-    /// Where the next parcel is put.
+    /// The storage, and the key under which the next payload is put.
     async fn place(&self, what: &impl Fn() -> String) -> Result<(&StorageClient, String)> {
         let storage = self.storage.as_ref().ok_or_else(|| self.unreachable(&what()))?;
         self.used.store(true, Ordering::Relaxed);
         let marked = self.marked.get_or_try_init(|| async { self.journal.mark().await.map(drop) });
         marked.await.map_err(|error| cannot_store(&what(), error))?;
-        // No two clients of a job have the same.
+        // A random key: two clients of one job must not overwrite each other's payloads.
         Ok((storage, self.journal.blob(&JobId::generate().to_string())))
     }
 
@@ -192,7 +198,7 @@ impl PayloadStore {
     }
 }
 
-/// It was tried for long enough: trying again is the caller's business.
+/// The error of an upload that failed after all retries. Its kind is one that the driver does not retry.
 fn cannot_store(what: &str, error: Error) -> Error {
     let kind = match error.kind() {
         kind @ (ErrorKind::PermissionDenied | ErrorKind::NotFound | ErrorKind::PayloadTooLarge) => kind,
@@ -203,7 +209,8 @@ fn cannot_store(what: &str, error: Error) -> Error {
         .with_source(error)
 }
 
-/// Shared values that are stored as they were when their job was.
+/// The shared values of a durable job, inline or as the blobs that were stored with the job: as blobs if the
+/// values have more than `limit` bytes together. `None` means no limit.
 pub(crate) fn shared_parts(
     limit: Option<u64>,
     values: Vec<Bytes>,

@@ -1,4 +1,5 @@
-//! What workers report, and what becomes of it.
+//! Handling of worker events: reports become steps of the tracker, and lost workers' calls are dispatched
+//! again.
 
 use std::{panic::catch_unwind, time::Duration};
 
@@ -17,19 +18,21 @@ use crate::{
 };
 
 impl<T: Tracking> Driver<T> {
-    /// Takes in what happened to a worker; `None` is the end of its events.
+    /// Handles an event of worker `number`; `None` is the end of the worker's event stream.
     pub(super) fn event(&mut self, number: u64, event: Option<Result<Event>>) -> Result<()> {
         match event {
             Some(Ok(Event { kind, .. })) => match kind {
                 EventKind::Report(report) => self.report(Some(number), &report)?,
-                // Fetched before it comes here, where the backend has said that there are such.
+                // The payload store replaces stored reports by fetched ones. One that arrives here came from
+                // a backend without a message limit, which breaks the protocol.
                 EventKind::StoredReport(stored) => {
                     let report =
                         lost_report(stored.run, "its outcome is in the storage, and nobody fetches it");
                     self.report(Some(number), &report)?;
                 }
                 EventKind::Logs(mut logs) => {
-                    // It cannot make this process keep what belongs to no call.
+                    // Entries of calls that were never dispatched are dropped: a worker must not fill this
+                    // process's memory.
                     logs.entries.retain(|entry| entry.call < self.next);
                     if !self.given.is_distrusted(number) {
                         self.job.add_logs(logs);
@@ -46,7 +49,8 @@ impl<T: Tracking> Driver<T> {
                     ));
                 }
                 EventKind::Exited(ExitReason::NotStarted(reason)) => self.not_started(number, &reason)?,
-                // What lacks here would lack the next time too: a worker that is started now inherits the limits.
+                // This process lacks a resource. A new worker would meet the same lack, so a retry makes no
+                // sense.
                 EventKind::Exited(ExitReason::Broken(reason)) => {
                     return Err(Error::new(
                         ErrorKind::Io,
@@ -71,7 +75,7 @@ impl<T: Tracking> Driver<T> {
                 EventKind::Started => self.workers.heard(number),
             },
             Some(Err(error)) => self.lost(number, error.to_string())?,
-            // A stream that ends without an exit event must not be waited for.
+            // A stream may end without an exit event: the worker's calls must not be waited for.
             None => {
                 self.lost(number, "its events ended without a reason".into())?;
                 self.given.forget(number);
@@ -80,7 +84,8 @@ impl<T: Tracking> Driver<T> {
         Ok(())
     }
 
-    /// Takes in a report of a worker: as much of it as the worker may say.
+    /// Handles a report: the calls that the worker was given count. If the worker reports other open calls,
+    /// it is ended.
     fn report(&mut self, number: Option<u64>, report: &Report) -> Result<()> {
         let (Some(number), run) = (number, report.header.run) else { return Ok(()) };
         if run.job != self.spec.job {
@@ -94,7 +99,7 @@ impl<T: Tracking> Driver<T> {
                 self.take_report(number, &report.part(first, end))?;
             }
         }
-        // What it says of calls that have an outcome changes nothing.
+        // A wrong report of calls that already have an outcome does no harm, and is ignored.
         let strange =
             strange.into_iter().find_map(|(first, end)| self.tracker.open(first, end).first().copied());
         let Some((first, end)) = strange else { return Ok(()) };
@@ -106,13 +111,13 @@ impl<T: Tracking> Driver<T> {
         )
     }
 
-    /// Takes in a report of a worker that counts.
+    /// Handles a report, or the part of one, whose calls all count.
     fn take_report(&mut self, number: u64, report: &Report) -> Result<()> {
         let run = report.header.run;
         self.count_run();
         self.workers.reported(number, (run.first, run.end()));
         if let (Some(commit_buffer), true) = (&mut self.commit_buffer, report.header.stored) {
-            // These are the outcomes, whatever else has been reported of the calls.
+            // Stored outcomes are final. They replace what other attempts have reported of the calls.
             let fresh = commit_buffer.take_stored(report);
             for (first, end) in self.tracker.settle(run.first, run.end()) {
                 self.let_go(first, end);
@@ -176,12 +181,12 @@ impl<T: Tracking> Driver<T> {
         Ok(())
     }
 
-    /// Whether other workers are there, or are being started.
+    /// Whether other workers than `number` are live or being started.
     fn has_others(&self, number: u64) -> bool {
         self.workers.len() > usize::from(self.workers.is_there(number))
     }
 
-    /// A worker has ended before it could be given anything: nothing of its calls has begun.
+    /// A worker has ended before it could be given anything: its calls have not begun, and cost no attempt.
     fn not_started(&mut self, number: u64, reason: &str) -> Result<()> {
         tracing::debug!(worker = number, reason, "a worker has not come up");
         let others = self.has_others(number);
@@ -196,8 +201,8 @@ impl<T: Tracking> Driver<T> {
         self.budget.not_started(!others, reason)
     }
 
-    /// A worker says what it cannot know, or what cannot be read: nothing that it says counts from here on, and its
-    /// calls go elsewhere.
+    /// A worker breaks the protocol: the worker is ended, its further reports are ignored, and its calls are
+    /// dispatched to other workers.
     fn broken(&mut self, number: u64, reason: &str) -> Result<()> {
         if self.given.is_distrusted(number) {
             return Ok(());
@@ -217,13 +222,15 @@ impl<T: Tracking> Driver<T> {
         self.budget.broken(reason)
     }
 
+    /// Counts calls that are tried again, and tells the observers.
     fn tried_again(&self, first: u64, end: u64) {
         tracing::debug!(first, end, "calls are tried again");
         self.job.count(|counts| counts.retried += end - first);
         self.job.tell(|| JobEvent::Retried { job: self.job.id(), first, end });
     }
 
-    /// Of a call and its backup attempt one is done: the other need not go on.
+    /// Cancels the other attempt of calls that have just been committed: of a call and its backup attempt
+    /// only one is needed.
     fn end_backups(&mut self, done_by: u64, committed: &[Report]) {
         if !self.can_end_calls() {
             return;
@@ -234,13 +241,13 @@ impl<T: Tracking> Driver<T> {
             for feed in self.workers.feeds_with(run.first, run.end(), done_by) {
                 feed.send(FeedCommand::CancelCalls(cancel.clone()));
             }
-            // What a worker had not begun it drops without a word: there is room for other calls.
+            // Workers do not report cancelled calls that they had not begun, so the room is freed here.
             self.workers.reported_by_any((run.first, run.end()));
         }
     }
 
-    /// The error of a call that is not tried again: what the worker knows of its loss. A call that may run only once
-    /// is lost whatever ended it.
+    /// The encoded error of a lost call that is not tried again. `encoded` is the worker's own error. For a
+    /// call that may run at most once the kind is `WorkerLost`, independent of what ended the call.
     fn loss(&self, encoded: &[u8]) -> Vec<u8> {
         if !self.spec.at_most_once {
             return encoded.to_vec();
@@ -251,7 +258,8 @@ impl<T: Tracking> Driver<T> {
         CallError::new(CallErrorKind::WorkerLost, format!("{message}, and it may run only once")).encode()
     }
 
-    /// A worker is gone, or given up: its calls go elsewhere. What it still reports counts.
+    /// A worker is gone or given up: its calls are dispatched to other workers. Reports that it still sends
+    /// count.
     pub(super) fn lost(&mut self, number: u64, reason: String) -> Result<()> {
         let words = reason.clone();
         match self.lost_as(number, CallErrorKind::WorkerLost, reason) {
@@ -260,8 +268,8 @@ impl<T: Tracking> Driver<T> {
         }
     }
 
-    /// The platform has failed, which says nothing of the calls. It is asked again, more slowly, until it has answered
-    /// nothing for too long.
+    /// The platform did not answer, which is no fault of the calls: they cost no attempt. The driver asks
+    /// again more slowly, and ends the job with an error after too long without an answer.
     fn unanswered(&mut self, number: u64, reason: &str) -> Result<()> {
         if self.workers.remove(number).is_none() {
             return Ok(());
@@ -276,12 +284,12 @@ impl<T: Tracking> Driver<T> {
         self.still_hopes(reason)
     }
 
-    /// Whether the platform has answered anything lately.
+    /// Returns an error if the platform has accepted nothing for too long; `reason` is its last answer.
     pub(super) fn still_hopes(&mut self, reason: &str) -> Result<()> {
         self.throttle.still_hopes(reason)
     }
 
-    /// The platform has too much to do: nothing of what the worker was to have has begun.
+    /// The platform has refused a worker: the calls that it was to get have not begun, and wait again.
     pub(super) fn refused(&mut self, number: u64, pause: Duration) {
         if self.workers.remove(number).is_some() {
             self.job.worker_ended(number, false);
@@ -291,14 +299,15 @@ impl<T: Tracking> Driver<T> {
         }
     }
 
-    /// A worker has answered, where only that says that it was accepted.
+    /// Notes that the platform accepts workers, on backends where only a worker's response shows that.
     fn answered(&mut self) {
         if self.backend.capabilities().liveness == Liveness::ResponseOnly {
             self.throttle.accepted();
         }
     }
 
-    /// The same; says whether it had calls.
+    /// Handles the loss of a worker without counting it against the budget. `kind` is the error of calls that
+    /// are not tried again. Returns whether the worker had calls.
     pub(super) fn lost_as(&mut self, number: u64, kind: CallErrorKind, reason: String) -> bool {
         let Some(worker) = self.workers.remove(number) else { return false };
         self.job.worker_ended(number, true);
@@ -318,7 +327,7 @@ impl<T: Tracking> Driver<T> {
         had_calls
     }
 
-    /// What becomes of the calls of a worker that is gone.
+    /// Carries out the tracker's steps for the calls of a worker that is gone.
     fn take_steps(&mut self, steps: Vec<Step>, kind: CallErrorKind, reason: &str) {
         let error = CallError::new(kind, reason).encode();
         let mut committed = Vec::new();
@@ -338,7 +347,7 @@ impl<T: Tracking> Driver<T> {
         self.commit(committed);
     }
 
-    /// Outcomes are final: they become visible, or are stored first.
+    /// Commits final outcomes: they become visible at once, or, in a durable job, after they were stored.
     pub(super) fn commit(&mut self, reports: Vec<Report>) {
         reports.iter().for_each(|report| self.let_go(report.header.run.first, report.header.run.end()));
         let Some(commit_buffer) = &mut self.commit_buffer else { return self.job.commit(reports) };
@@ -346,10 +355,12 @@ impl<T: Tracking> Driver<T> {
         self.store();
     }
 
-    /// Calls have failed with the same encoded error. They may be more than there is memory for, if they were never made.
+    /// Commits the same encoded error for ranges of calls. The ranges can be far larger than the memory
+    /// (inputs that were never produced), so they are not expanded unless the job is durable.
     pub(super) fn commit_failed(&mut self, calls: Vec<(u64, u64)>, error: &[u8]) {
         if self.commit_buffer.is_some() {
-            // Each outcome of a durable job is stored, as each of its inputs is.
+            // A durable job stores every outcome by chunk, and all its inputs exist, so that their number is
+            // bounded.
             return self.commit(failed_together(self.spec.job, calls, error).collect());
         }
         calls.iter().for_each(|(first, end)| self.let_go(*first, *end));
@@ -365,7 +376,7 @@ impl<T: Tracking> Driver<T> {
         }
     }
 
-    /// A chunk is stored.
+    /// Makes the outcomes of a stored chunk visible.
     pub(super) fn make_visible(&mut self, bundle: ChunkOutcomes) {
         if let Some(report) = bundle.reports.first() {
             self.job.add_logs(crate::protocol::Logs { job: report.header.run.job, entries: bundle.logs });
@@ -374,7 +385,7 @@ impl<T: Tracking> Driver<T> {
         self.store();
     }
 
-    /// The arguments of calls that have just got an outcome are not needed any more.
+    /// Drops the kept arguments of calls that have just got an outcome.
     fn let_go(&mut self, first: u64, end: u64) {
         let touched = self.kept.range(..end).rev().take_while(|(_, kept)| kept.calls.run.end() > first);
         let touched: Vec<_> = touched.map(|(start, _)| *start).collect();
@@ -390,7 +401,8 @@ impl<T: Tracking> Driver<T> {
     }
 }
 
-/// The user's function decides; a panic of it is a no, and so is an error that nobody understands.
+/// Asks the user's `retry_if`. A panic of that function counts as no, and so does an error that does not
+/// decode.
 fn is_to_be_tried_again(retry_if: Option<RetryIf>, error: &[u8]) -> bool {
     let Ok(error) = rmp_serde::from_slice::<CallError>(error) else { return false };
     retry_if.is_none_or(|wanted| catch_unwind(|| wanted(&error)).unwrap_or(false))

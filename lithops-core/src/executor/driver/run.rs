@@ -1,4 +1,4 @@
-//! The driver's loop.
+//! [`Driver`]: the state and the event loop of the task that drives a job.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -31,16 +31,17 @@ use crate::{
     tracker::{Tracker, Tracking},
 };
 
-/// Inputs are taken from the queue while fewer than this many wait for a worker.
+/// The driver takes inputs from the queue while fewer than this many calls wait for a worker. A larger number
+/// makes the inputs less lazy; a smaller one can leave workers idle.
 const READY_CALLS: usize = 8 << 10;
-/// And while they have fewer than this many bytes.
+/// The driver takes inputs while those that wait have fewer than this many bytes; this bounds the memory.
 const READY_BYTES: usize = 8 << 20;
-/// Activations of calls that are tried again are numbered from here.
+/// Activations of retried calls are numbered from here, so that they never collide with those of new chunks.
 const AGAIN: u64 = 1 << 48;
-/// How often slow calls are looked for, where they are given to a second worker.
+/// How often the driver looks for stragglers, in jobs with backup attempts.
 const LOOK_FOR_STRAGGLERS: Duration = Duration::from_millis(50);
 
-/// Drives a job to its end.
+/// Drives a job until every call has an outcome, the job fails, or the driver is told to stop.
 pub async fn drive(assignment: Assignment, commands: &mut Commands) -> Ended {
     let policy = assignment.policy;
     let tracker = match &assignment.durable {
@@ -50,7 +51,8 @@ pub async fn drive(assignment: Assignment, commands: &mut Commands) -> Ended {
     drive_with(assignment, tracker, commands).await
 }
 
-/// Drives a job to its end with a tracker that may be another than [`Tracker`]: the simulator's way in.
+/// Drives a job as [`drive`] does, with any implementation of [`Tracking`]: the simulator passes its own
+/// tracker.
 pub async fn drive_with(
     mut assignment: Assignment,
     tracker: impl Tracking,
@@ -63,7 +65,7 @@ pub async fn drive_with(
     let _at_work = interrupt::AtWork::begin();
     let span = tracing::info_span!("job", id = %job.id(), function = job.function());
     let mut driver = Driver::new(assignment, tracker);
-    // Whatever breaks in here, nobody must wait for ever for a job that is driven no more.
+    // A panic of the driver must fail the job: its handles would otherwise wait for ever.
     let driven = AssertUnwindSafe(driver.run(commands, &mut stop).instrument(span)).catch_unwind().await;
     let driven = driven
         .unwrap_or_else(|_| Err(Error::new(ErrorKind::Unexpected, "the driver of the job has panicked")));
@@ -98,58 +100,65 @@ pub(super) struct Driver<T> {
     pub(super) plan: Plan,
     pub(super) retry_if: Option<RetryIf>,
     pub(super) tracker: T,
-    /// Encoded inputs that no worker has been given yet.
+    /// Encoded inputs that were not dispatched yet.
     pub(super) ready: VecDeque<Payloads>,
     pub(super) ready_calls: usize,
     pub(super) ready_bytes: usize,
-    /// The number of the first call in `ready`.
+    /// The number of the first call in `ready`; every call below this number was dispatched or has an
+    /// outcome.
     pub(super) next: u64,
-    /// Whether calls that no worker was given may have an outcome all the same.
+    /// Whether calls in `ready` may already have an outcome: they were restored, cancelled, or their input
+    /// failed.
     pub(super) holes: bool,
     pub(super) inputs_ended: bool,
-    /// Calls that were cancelled one by one: a worker that is being started may have them.
+    /// Ranges of calls that were cancelled. A worker that is still being started learns of them when it is
+    /// accepted.
     pub(super) cancelled: Vec<(u64, u64)>,
-    /// Calls that may have to be sent again, by the first of them.
+    /// Dispatched calls that may have to be sent again, by the number of the first call of the range.
     pub(super) kept: BTreeMap<u64, Kept>,
-    /// What is too large for a message.
+    /// Where payloads go that are too large for a message; `None` on backends without a message limit.
     pub(super) payload_store: Option<PayloadStore>,
-    /// Calls for a live worker whose arguments are being stored.
+    /// Uploads of arguments for workers that are already live, with the number of the worker.
     pub(super) storing: FuturesUnordered<BoxFuture<'static, (u64, Result<StoredCalls>)>>,
     pub(super) workers: Workers,
-    /// What each worker may report.
+    /// Which calls each worker may report.
     pub(super) given: Given,
-    /// What the job puts up with.
+    /// How many more failures of workers the job tolerates.
     pub(super) budget: Budget,
     pub(super) throttle: Throttle,
     pub(super) next_again: u64,
     pub(super) starting: FuturesUnordered<BoxFuture<'static, (u64, Result<Invocation>)>>,
     pub(super) events: SelectAll<Events>,
     started_at: Instant,
-    /// How long a worker may be silent, and when that is looked at next.
+    /// How long a worker may send nothing before it is given up; `None` where the platform reports lost
+    /// workers. `next_look` is the time of the next check.
     pub(super) lease: Option<Duration>,
     next_look: Instant,
-    /// How fast calls are, when slow ones are given to a second worker, and when those are looked for next.
+    /// The pace of the calls, in jobs with backup attempts; `next_stragglers` is the time of the next check.
     pub(super) pace: Option<Pace>,
     next_stragglers: Instant,
-    /// Where outcomes wait until they are stored, when the job is durable.
+    /// The commit buffer of a durable job, in which outcomes wait until they are stored; `None` for other
+    /// jobs.
     pub(super) commit_buffer: Option<CommitBuffer>,
-    /// How long calls took so far, if anybody wants to know, and how the plan follows from it.
+    /// How long calls took so far, in jobs that are tuned or whose durations are recorded; and the state of
+    /// tuning.
     pub(super) measured: Option<Measured>,
     pub(super) tuning: Option<Tuning>,
     learn: Option<Learn>,
-    /// From which call on chunks have the plan's size, and the number of the first of them.
+    /// The first call from which on chunks have the plan's size, and the activation number of that chunk.
     pub(super) chunks_from: (u64, u64),
-    /// No worker has ended more calls than this in the time that its platform gives it.
+    /// The largest chunk, in calls, that ends within the platform's time limit; `None` until a worker ran out
+    /// of time.
     pub(super) fitting: Option<u64>,
 }
 
-/// Calls that may have to be sent again.
+/// Dispatched calls that may have to be sent again.
 #[derive(Debug)]
 pub(super) struct Kept {
     pub(super) calls: Calls,
-    /// How many of them are not committed.
+    /// How many of the calls are not committed; at 0 the arguments are dropped.
     pub(super) open: u32,
-    /// Where their arguments are, once they were stored.
+    /// Where the arguments are in the storage, once they were uploaded. Retries share the upload.
     pub(super) stored: Arc<OnceCell<StoredCalls>>,
 }
 
@@ -169,11 +178,12 @@ impl<T: Tracking> Driver<T> {
         let commit_buffer = assignment.durable.map(|durable| {
             CommitBuffer::new((*durable.journal).clone(), durable.calls, chunksize, durable.restored)
         });
-        // Outcomes of a durable job come back a chunk at a time: a worker has the next one already then.
+        // Outcomes of a durable job come back a chunk at a time. With two chunks in hand a worker is never
+        // idle while the first is reported.
         let least = assignment.plan.worker_processes() as u64;
         let least = if commit_buffer.is_some() { least.max(chunksize * 2) } else { least };
         let now = Instant::now();
-        // Chunks of a durable job are stored as they are.
+        // A durable job is not tuned: outcomes are committed by chunk, so the chunk size must not change.
         let earlier = assignment.learn.as_ref().and_then(Learn::earlier);
         let tuning = Tuning::of(&assignment.plan, earlier).filter(|_| commit_buffer.is_none());
         let measures = tuning.is_some() || assignment.learn.is_some();
@@ -226,7 +236,8 @@ impl<T: Tracking> Driver<T> {
         if let Some(payload_store) = self.payload_store.clone() {
             let storing = payload_store.spec(Arc::clone(&self.spec));
             tokio::pin!(storing);
-            // Shared values may take their time; nobody has to wait for that who wants the job ended.
+            // The upload of shared values may take long: commands must be served meanwhile, so that the job
+            // can be cancelled.
             self.spec = loop {
                 tokio::select! {
                     biased;
@@ -250,8 +261,8 @@ impl<T: Tracking> Driver<T> {
             }
             let wants_inputs = self.wants_inputs();
             let alarm = self.alarm();
-            // In this order, so that the same events have the same consequences, and a flood of reports keeps nobody
-            // from ending the job.
+            // `biased` polls in this order. The simulator needs a fixed order to be reproducible, and
+            // commands come first so that a flood of reports cannot delay a cancellation.
             tokio::select! {
                 biased;
                 Some(command) = commands.recv() => match command {
@@ -281,13 +292,14 @@ impl<T: Tracking> Driver<T> {
     }
 
     fn wants_inputs(&self) -> bool {
-        // A worker that cannot be fed is given a whole chunk, whatever that takes.
+        // A worker without a feed is given a whole chunk at once, so the limit on bytes must not cut chunks
+        // short.
         let feed = self.backend.capabilities().feed;
         let room = if feed { self.ready_bytes < READY_BYTES } else { true };
         !self.inputs_ended && room && self.ready_calls < READY_CALLS.max(self.plan.chunksize())
     }
 
-    /// What was measured helps to plan the next job of the function.
+    /// Records the measured durations, which help to plan the next job of the function.
     fn learn(&mut self) {
         if let (Some(learn), Some(measured)) = (&self.learn, self.measured.take()) {
             learn.from(measured);
@@ -295,7 +307,8 @@ impl<T: Tracking> Driver<T> {
     }
 
     fn is_finished(&self) -> bool {
-        // Where calls were cancelled one by one, the inputs may never end.
+        // After calls were settled without a worker, the job may be complete before the tracker has seen the
+        // inputs end.
         let all = self.tracker.is_finished()
             || self.holes && {
                 let progress = self.job.progress();
@@ -308,12 +321,14 @@ impl<T: Tracking> Driver<T> {
         Instant::now() - self.started_at
     }
 
-    /// When there is something to do that nothing else will announce.
+    /// The next time at which the driver has to act without an event: a retry is due, leases or stragglers
+    /// are checked, a pause of the throttle ends, or the plan is reconsidered. `None` when there is no such
+    /// time.
     fn alarm(&self) -> Option<Instant> {
         let pause = self.tracker.next_wake().map(|due| self.started_at + due);
         let look = self.lease.map(|_| self.next_look);
         let stragglers = self.pace.as_ref().filter(|_| self.is_at_the_end()).map(|_| self.next_stragglers);
-        // Once every call is given out there is nothing to plan.
+        // Once every call is dispatched there is nothing left to plan.
         let tuned = self.tuning.as_ref().filter(|_| !self.is_at_the_end() && self.workers.len() > 0);
         let tuned = tuned.map(Tuning::due);
         [pause, look, self.throttle.until(), stragglers, tuned].into_iter().flatten().min()
@@ -371,14 +386,15 @@ impl<T: Tracking> Driver<T> {
         Ok(())
     }
 
-    /// Ends calls, wherever they are, with an encoded error.
+    /// Settles calls with an encoded error, whether they were dispatched or not. Calls with an outcome keep
+    /// it.
     pub(super) fn settle(&mut self, first: u64, end: u64, error: &[u8]) {
         let open = self.tracker.settle(first, end);
         self.holes = true;
         self.commit_failed(open, error);
     }
 
-    /// Whether single calls that run can be ended.
+    /// Whether the backend can end single calls that run.
     pub(super) fn can_end_calls(&self) -> bool {
         self.backend.capabilities().cancel == CancelLevel::Call
     }
@@ -391,10 +407,10 @@ impl<T: Tracking> Driver<T> {
     }
 }
 
-/// Pends for ever when nobody can tell the driver to stop.
+/// Resolves when the driver is told to stop; pends for ever if the assignment has no `stop` channel.
 async fn stopped(stop: &mut Option<oneshot::Receiver<()>>) {
     match stop {
-        // Whoever has dropped the sender is gone, and the job with it.
+        // A dropped sender means the same as a message: the part that owned the job is gone.
         Some(stop) => drop(stop.await),
         None => std::future::pending().await,
     }

@@ -1,14 +1,15 @@
-//! [`Pace`]: how long a call may take before it is worth a second attempt elsewhere.
+//! [`Pace`]: how long a call may take before it gets a backup attempt in another worker.
 
 use std::time::Duration;
 
-/// The last so many durations are looked at.
+/// The median is taken over this many of the latest durations.
 const SAMPLE: usize = 255;
-/// A call that takes no longer than this is never a straggler: a second attempt would not come back earlier.
+/// A call that takes no longer than this is never a straggler: a backup attempt would not return earlier.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// How much longer than the median a call must take.
+/// A straggler takes longer than the median times this.
 const FACTOR: f64 = 1.5;
-/// How many percent of the calls must have ended before the pace is believed.
+/// This many percent of the calls must have ended before the median is used: earlier the short calls dominate
+/// it.
 const ENOUGH: u64 = 75;
 
 /// The pace of a job: the median duration of its calls.
@@ -19,7 +20,7 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// Takes in how long a call took.
+    /// Adds the duration of a call.
     pub(crate) fn took(&mut self, duration: Duration) {
         if self.sample.len() < SAMPLE {
             self.sample.push(duration);
@@ -29,7 +30,8 @@ impl Pace {
         self.next += 1;
     }
 
-    /// How long a call may be in a worker's hands when `done` of `calls` have ended; `None` while that says nothing.
+    /// How long a worker may hold a call when `done` of `calls` have ended, before the call gets a backup
+    /// attempt; `None` while too few calls have ended.
     pub(crate) fn patience(&self, done: u64, calls: u64) -> Option<Duration> {
         if self.sample.is_empty() || done * 100 < calls * ENOUGH {
             return None;

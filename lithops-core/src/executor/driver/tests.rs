@@ -1,4 +1,4 @@
-//! The driver against workers that do not keep to what they were asked.
+//! The driver against workers that break the protocol.
 
 use std::{
     fmt,
@@ -33,13 +33,13 @@ use crate::{
 const CALLS: u64 = 20;
 const JOB: JobId = JobId::from_bytes([7; 16]);
 
-/// What a worker does when it is given calls: the number of its start, and the calls.
+/// The events that a worker sends when it is given calls, from the number of its start and the calls.
 type Play = fn(u64, &Calls) -> Vec<EventKind>;
 
 struct Backend {
     capabilities: Capabilities,
     play: Play,
-    /// No more workers than this can be started.
+    /// At most this many workers can be started.
     room: u64,
     starts: AtomicU64,
     discarded: Mutex<Vec<InvocationId>>,
@@ -129,7 +129,7 @@ impl ComputeBackend for Backend {
     }
 }
 
-/// A report in which each call gives a value of one byte.
+/// A report in which each call returns a value of one byte.
 fn report(run: Run, value: u8) -> EventKind {
     let mut builder = ReportBuilder::default();
     for _ in 0..run.count {
@@ -149,7 +149,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// The value of every call.
+    /// The value of every call; 0 for a call without an outcome.
     fn values(&self) -> Vec<u8> {
         (0..CALLS).map(|call| self.job.report_of(call).map_or(0, |report| report.value(0)[0])).collect()
     }
@@ -206,7 +206,7 @@ async fn drive_against(play: Play, workers: usize, room: u64) -> Seen {
         learn: None,
         stop: None,
     };
-    // A job that waits for ever has no end in virtual time either.
+    // The virtual time runs on: a job that waits for ever fails here instead of hanging the test.
     let ended = tokio::time::timeout(Duration::from_secs(3600), drive(assignment, &mut commands)).await;
     Seen { job, ended: ended.expect("the job ends"), backend }
 }

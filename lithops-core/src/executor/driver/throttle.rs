@@ -1,4 +1,4 @@
-//! [`Throttle`]: how fast new workers may be asked for, when the platform has asked to slow down.
+//! [`Throttle`]: how fast new workers may be requested after the platform has asked to slow down.
 
 use std::time::Duration;
 
@@ -6,21 +6,26 @@ use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
 
+/// The pause after the first refusal; each further refusal doubles the pause.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Pauses grow no longer than this, unless the platform itself asks for a longer one.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// A platform that has never answered in this job, for so long: its address is more likely wrong.
+/// A platform that has never accepted a worker of this job is given up after this time: its address is more
+/// likely wrong than the platform overloaded.
 const NEVER_ANSWERED: Duration = Duration::from_secs(20);
-/// A platform that has answered nothing for so long is given up.
+/// A platform that has accepted workers before is given up after this time without another success.
 const NO_ANSWER: Duration = Duration::from_secs(300);
 
-/// Halves the number of live workers when the platform refuses one, and lets it grow again with each one accepted.
+/// Halves the number of allowed workers when the platform refuses one, and raises the number by one with each
+/// worker that is accepted.
 #[derive(Debug)]
 pub(crate) struct Throttle {
     most: usize,
     allowed: usize,
+    /// Refusals in a row.
     refusals: u32,
     until: Option<Instant>,
-    /// Since when nothing was accepted.
+    /// Since when the platform has refused everything; `None` after a success.
     fails_since: Option<Instant>,
     has_accepted: bool,
 }
@@ -30,31 +35,31 @@ impl Throttle {
         Self { most, allowed: most, refusals: 0, until: None, fails_since: None, has_accepted: false }
     }
 
-    /// Whether one more worker may be asked for while `live` are there.
+    /// Whether one more worker may be requested while `live` workers are there.
     pub(crate) fn allows(&self, live: usize) -> bool {
         live < self.allowed && self.until.is_none_or(|until| until <= Instant::now())
     }
 
-    /// When the pause is over.
+    /// When the present pause ends; `None` without a pause.
     pub(crate) fn until(&self) -> Option<Instant> {
         self.until
     }
 
-    /// Ends a pause that is over.
+    /// Clears a pause whose time is over.
     pub(crate) fn look(&mut self) {
         self.until = self.until.filter(|until| *until > Instant::now());
     }
 
-    /// Since when the platform has accepted nothing.
+    /// Since when the platform has refused everything.
     #[cfg(test)]
     pub(crate) fn fails_since(&self) -> Option<Instant> {
         self.fails_since
     }
 
-    /// Whether the platform has answered anything lately; `reason` is what it answered last.
+    /// Checks that the platform is not to be given up yet; `reason` is its last answer.
     ///
     /// # Errors
-    /// It is given up: that is an error that says why.
+    /// `Timeout`, when the platform has accepted nothing for too long. The message contains `reason`.
     pub(crate) fn still_hopes(&self, reason: &str) -> Result<()> {
         let patience = if self.has_accepted { NO_ANSWER } else { NEVER_ANSWERED };
         if self.fails_since.is_none_or(|since| since.elapsed() < patience) {
@@ -64,12 +69,14 @@ impl Throttle {
         Err(Error::new(ErrorKind::Timeout, problem).with_hint("is its address right, and is it there?"))
     }
 
-    /// Workers that the platform runs get on, although it accepts no others: it is there.
+    /// Notes that the platform's workers make progress, although new ones are refused: the platform is
+    /// reachable.
     pub(crate) fn works(&mut self) {
         self.has_accepted = true;
         self.fails_since = None;
     }
 
+    /// The platform has accepted a worker: the pause ends, and one more worker is allowed.
     pub(crate) fn accepted(&mut self) {
         self.has_accepted = true;
         self.fails_since = None;
@@ -78,12 +85,14 @@ impl Throttle {
         self.allowed = (self.allowed + 1).min(self.most);
     }
 
-    /// The platform has refused a worker while `live` others were there; `seed` spreads the pauses of many jobs.
+    /// The platform has refused a worker while `live` others were there. The pause lasts `at_least` as long
+    /// as the platform asked for; `seed` varies the pauses of many jobs, so that they do not come back
+    /// together.
     pub(crate) fn refused(&mut self, live: usize, at_least: Duration, seed: u64) {
         let now = Instant::now();
         self.fails_since.get_or_insert(now);
         self.allowed = (live / 2).max(1);
-        // Those that were asked for together are refused together: that is one refusal.
+        // Workers that were requested together are refused together: that counts as one refusal.
         if at_least.is_zero() && self.until.is_some_and(|until| until > now) {
             return;
         }

@@ -1,12 +1,12 @@
-//! [`Tuning`]: a job's granularity is planned anew as it becomes known how long its calls take.
+//! [`Tuning`]: plans a job's granularity again while the job runs and its calls are measured.
 //!
-//! Guided self-scheduling: a job of which nothing is known starts small, with the default of sub-workers, one round
-//! of calls for each worker and few workers. With the first reports, whenever twice as many calls have been measured,
-//! and when half as much time again has passed, the rest is planned anew. Towards the end chunks become smaller, so
-//! that workers end together.
+//! Guided self-scheduling: a job without any history starts small, with the default number of sub-workers,
+//! one round of calls for each worker and few workers. The rest of the job is planned again with the first
+//! reports, then each time the number of measured calls has doubled, and each time the elapsed time has grown
+//! by half. Towards the end chunks become smaller, so that the workers end together.
 //!
-//! Calls that have ended are shorter than those that have not: the time that sub-workers have spent on calls that are
-//! still running counts too, as that of calls which are half way.
+//! The calls that have ended first are the short ones. To correct that bias, the time that sub-workers have
+//! spent on calls that still run counts too, as if each of these calls were half done.
 
 use std::time::Duration;
 
@@ -17,24 +17,27 @@ use crate::{
     plan::{Basis, Plan},
 };
 
-/// What is planned anew must be better by this much: changing has a price of its own.
+/// A new plan replaces the present one only if its makespan or cost is at most this share of the present
+/// one's: a change costs something too.
 const WORTH: f64 = 0.95;
-/// Of a job of which nothing is known, each worker that is started at first should have so many rounds to do.
+/// In a job without history, each of the first workers should have this many rounds of calls to do. A smaller
+/// number starts more workers, which is waste if the calls turn out to be short.
 const FIRST_ROUNDS: u64 = 16;
-/// As many workers may start at first whatever there is to do.
+/// This many workers may start at first, even if the job has few calls.
 const FIRST_WORKERS: u64 = 4;
 
 /// How far a job's granularity has been tuned.
 #[derive(Debug)]
 pub(crate) struct Tuning {
-    /// When so many calls are measured, the rest is planned anew.
+    /// The rest is planned again once this many calls are measured.
     next: u64,
-    /// Whether anything is known of the calls.
+    /// Whether the durations of the calls are known, from the history or from measurements.
     informed: bool,
-    /// What earlier jobs took.
+    /// The durations that earlier jobs of the function measured.
     earlier: Option<Measured>,
-    /// The time that calls have run, ended or not, in a worker that is fed.
+    /// The time that calls have run in workers with a feed, ended or not; `None` before the first report.
     run: Option<Run>,
+    /// When the job is planned again, even if too few calls were measured by then.
     look: Instant,
     began: Instant,
 }
@@ -44,15 +47,15 @@ pub(crate) struct Tuning {
 struct Run {
     upto: Instant,
     seconds: f64,
-    /// What had been measured before.
+    /// The seconds that were already measured when this count began.
     before: f64,
 }
 
-/// The first look at a job whose reports do not come.
+/// The first time after which a job is planned again without enough reports.
 const FIRST_LOOK: Duration = Duration::from_millis(8);
 
 impl Tuning {
-    /// The tuning of a job that may be tuned.
+    /// The tuning of a job; `None` unless the plan leaves a count to the planner (`Auto`).
     pub(crate) fn of(plan: &Plan, earlier: Option<Measured>) -> Option<Self> {
         let began = Instant::now();
         let informed = plan.workload().is_some();
@@ -66,28 +69,29 @@ impl Tuning {
         })
     }
 
-    /// How many workers may live, before anything is known.
+    /// How many workers may live at once, until durations are known.
     pub(crate) fn limit(&self, plan: &Plan) -> u64 {
         if self.informed {
             return plan.max_workers() as u64;
         }
         let rounds = plan.calls().div_ceil(plan.worker_processes() as u64);
-        // Calls that nothing is heard of for long are long, and worth more workers.
+        // Calls without a report for seconds are long calls, which are worth more workers: the limit doubles
+        // each second.
         let waited = u32::try_from(self.began.elapsed().as_secs()).unwrap_or(u32::MAX).min(32);
         rounds.div_ceil(FIRST_ROUNDS).max(FIRST_WORKERS).saturating_mul(1 << waited)
     }
 
-    /// Whether enough has been measured, or enough time has passed, since the last time.
+    /// Whether enough calls were measured, or enough time has passed, since the rest was last planned.
     pub(crate) fn is_due(&self, measured: &Measured) -> bool {
         measured.calls() >= self.next || self.look <= Instant::now() && measured.calls() > 0
     }
 
-    /// When to look at the job even if nothing is reported.
+    /// When the job is to be planned again even if nothing is reported.
     pub(crate) fn due(&self) -> Instant {
         self.look
     }
 
-    /// So many calls have been running in fed workers since the last time this was said.
+    /// Notes that `running` calls have been running in workers with a feed since this method was last called.
     pub(crate) fn ran(&mut self, running: u64, measured: &Measured) {
         let now = Instant::now();
         match &mut self.run {
@@ -99,20 +103,21 @@ impl Tuning {
         }
     }
 
-    /// It was looked at, whether or not there was anything to plan.
+    /// Sets the next time, after the present one has passed, whether or not a new plan was made.
     pub(crate) fn looked(&mut self) {
         if self.look <= Instant::now() {
             self.put_off();
         }
     }
 
-    /// When it is looked at next.
+    /// Sets the next time to half the elapsed time from now.
     fn put_off(&mut self) {
         let now = Instant::now();
         self.look = now + ((now - self.began) / 2).max(FIRST_LOOK);
     }
 
-    /// The plan for what is left, if it should be another one than the present.
+    /// Plans the `left` calls again. Returns the new plan, or the present plan with the measured workload
+    /// where a change is not worth it; `None` if the measurements give no workload.
     pub(crate) fn replan(
         &mut self,
         plan: &Plan,
@@ -125,7 +130,7 @@ impl Tuning {
         let spent = self.run.map_or(0.0, |run| run.seconds - (measured.seconds() - run.before));
         let basis = Basis::Measured { calls: measured.calls() };
         let workload = match &self.earlier {
-            // They count, but not for so much that a change would not be noticed.
+            // Earlier jobs are weighted low, so that a function whose durations have changed is noticed.
             Some(earlier) => {
                 earlier.clone().scaled_to(20 + measured.calls() * 2).then(measured).workload(basis)?
             }
@@ -134,7 +139,7 @@ impl Tuning {
         let first = !std::mem::replace(&mut self.informed, true);
         let present = plan.with_workload(workload.clone());
         let planned = plan.replanned(workload, measured.payload(), left);
-        // Sub-workers that are there have cost what they cost: fewer help only where they crowd the CPUs.
+        // Sub-workers that run are already paid for. Fewer of them help only where they compete for the CPUs.
         if planned.worker_processes() < present.worker_processes() && !present.is_crowded() {
             return Some(present);
         }
@@ -146,11 +151,11 @@ impl Tuning {
         Some(if !same && (first || better) { planned } else { present })
     }
 
-    /// How many calls the next worker that cannot be fed is given, when so many are left.
+    /// How many calls the next worker without a feed is given, when `left` calls are not dispatched.
     pub(crate) fn chunk(&self, plan: &Plan, left: u64) -> u64 {
         let (chunksize, round) = (plan.chunksize() as u64, plan.worker_processes() as u64);
         let workers = plan.for_calls(left).live_workers().max(1);
-        // Half of what is left, shared by all: whoever is the last has little to do.
+        // The workers share half of what is left, so that the last worker has a short chunk.
         let share = left.div_ceil(workers * 2).next_multiple_of(round);
         if self.informed && workers >= plan.max_workers() as u64 {
             chunksize.min(share.max(round))

@@ -1,4 +1,4 @@
-//! [`Workers`]: the live workers of a job, and which of them should be given calls.
+//! [`Workers`]: the live workers of a job, and which of them should be given calls next.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,20 +12,23 @@ use crate::{
     tracker::{Ranges, Window},
 };
 
-/// How long it may take at least to ask for a worker.
+/// The least time that a request for a worker may take before the worker counts as silent. A shorter time
+/// would give up workers whose payload is still being uploaded.
 const ASKING: Duration = Duration::from_secs(300);
 
-/// One worker of a job, from the moment it is asked for.
+/// One worker of a job, from the moment the backend is asked for it.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    /// Its invocation, once the backend has accepted it.
+    /// The invocation, once the backend has accepted the request.
     pub(crate) invocation: Option<InvocationId>,
     feed: Option<Feed>,
     window: Window,
-    /// The calls it has and has not reported: a report may come twice.
+    /// The calls that the worker has not reported. A set rather than a count, because a report may come
+    /// twice.
     outstanding: Ranges,
-    /// It has suspects, and must be given nothing else before they are reported.
+    /// The worker runs suspects, and must be given nothing else before they are reported.
     alone: bool,
+    /// When the worker last reported, or was accepted, or asked for.
     heard: Instant,
 }
 
@@ -34,25 +37,25 @@ pub(crate) struct Worker {
 pub(crate) struct Workers {
     /// In order, so that the same events have the same consequences.
     all: BTreeMap<u64, Worker>,
-    /// Those with room for calls, fewest calls first.
+    /// The workers with room, as `(calls in hand, number)`: the one with the fewest calls comes first.
     hungry: BTreeSet<(u64, u64)>,
     next: u64,
-    /// How many calls a worker is given ahead of its reports at least.
+    /// A worker is given at least this many calls ahead of its reports.
     least: u64,
 }
 
 impl Workers {
-    /// No workers yet; each is given at least so many calls ahead of its reports.
+    /// No workers; each that is added is given at least `least` calls ahead of its reports.
     pub(crate) fn new(least: u64) -> Self {
         Self { least, ..Self::default() }
     }
 
-    /// How many calls run, when no more than so many do in each.
+    /// How many calls run at once, when a worker runs at most `worker_processes`.
     pub(crate) fn running(&self, worker_processes: u64) -> u64 {
         self.all.values().map(|worker| worker.window.calls().min(worker_processes)).sum()
     }
 
-    /// From now on each is given at least so many calls ahead of its reports.
+    /// From now on each worker is given at least `least` calls ahead of its reports.
     pub(crate) fn give_at_least(&mut self, least: u64) {
         self.least = least;
         for number in self.all.keys().copied().collect::<Vec<_>>() {
@@ -64,7 +67,8 @@ impl Workers {
         self.all.len()
     }
 
-    /// A new worker that is being asked for.
+    /// Adds a worker that is about to be requested, and returns its number. `alone` reserves the worker for
+    /// suspects.
     pub(crate) fn add(&mut self, alone: bool) -> u64 {
         let number = self.next;
         self.next += 1;
@@ -76,7 +80,7 @@ impl Workers {
         number
     }
 
-    /// The backend has accepted it. Returns whether it is still wanted.
+    /// Notes that the backend has accepted the worker. Returns `false` if the worker was given up meanwhile.
     pub(crate) fn started(&mut self, number: u64, invocation: InvocationId, feed: Option<Feed>) -> bool {
         let wanted = self.change(number, |worker| {
             worker.invocation = Some(invocation);
@@ -86,24 +90,25 @@ impl Workers {
         wanted.is_some()
     }
 
+    /// Removes a worker; `None` if it was already removed.
     pub(crate) fn remove(&mut self, number: u64) -> Option<Worker> {
         let worker = self.all.remove(&number)?;
         self.hungry.remove(&(worker.window.calls(), number));
         Some(worker)
     }
 
-    /// The worker that should be given calls first, and how many it has room for.
+    /// The worker with the fewest calls among those with room, and how many calls it has room for.
     pub(crate) fn hungriest(&self) -> Option<(u64, u64)> {
         let (_, number) = self.hungry.first()?;
         Some((*number, self.all.get(number)?.window.room()))
     }
 
-    /// As `hungriest`, of the others.
+    /// The worker with the fewest calls among those with room, except `other`.
     pub(crate) fn hungriest_but(&self, other: u64) -> Option<u64> {
         self.hungry.iter().map(|(_, number)| *number).find(|number| *number != other)
     }
 
-    /// A worker that has nothing, for suspects.
+    /// A worker without any calls, for suspects.
     pub(crate) fn idle(&self) -> Option<u64> {
         self.hungry.first().filter(|(calls, _)| *calls == 0).map(|(_, number)| *number)
     }
@@ -116,7 +121,7 @@ impl Workers {
         self.all.values().filter_map(|worker| worker.feed.as_ref())
     }
 
-    /// The feeds of workers that have some of these calls, but for one worker's.
+    /// The feeds of workers that have some of the calls `first..end`, except that of worker `but`.
     pub(crate) fn feeds_with(&self, first: u64, end: u64, but: u64) -> impl Iterator<Item = &Feed> {
         let has = move |worker: &Worker| worker.outstanding.missing(first, end) != [(first, end)];
         self.all
@@ -129,10 +134,10 @@ impl Workers {
         self.all.values().filter_map(|worker| worker.invocation.as_ref())
     }
 
-    /// It was given calls.
+    /// Notes that a worker was given calls with `bytes` bytes of arguments; `alone` marks them as suspects.
     pub(crate) fn given(&mut self, number: u64, calls: (u64, u64), bytes: usize, alone: bool) {
         self.change(number, |worker| {
-            // It may have one of them already: a slow call can be tried twice by the same worker.
+            // The worker may have some of the calls already: a backup attempt can go to the same worker.
             let before = worker.outstanding.len();
             worker.outstanding.insert(calls.0, calls.1);
             worker.window.given(worker.outstanding.len() - before, bytes);
@@ -140,7 +145,7 @@ impl Workers {
         });
     }
 
-    /// It has reported calls.
+    /// Notes that a worker has reported calls.
     pub(crate) fn reported(&mut self, number: u64, calls: (u64, u64)) {
         let now = Instant::now();
         self.change(number, |worker| {
@@ -153,7 +158,7 @@ impl Workers {
         });
     }
 
-    /// Calls have been reported, by whoever had them.
+    /// Frees the room of `calls` in every worker that has some of them.
     pub(crate) fn reported_by_any(&mut self, calls: (u64, u64)) {
         let has = |worker: &Worker| worker.outstanding.missing(calls.0, calls.1) != [calls];
         let holders = self.all.iter().filter(|(_, worker)| has(worker)).map(|(number, _)| *number);
@@ -164,16 +169,16 @@ impl Workers {
         self.all.contains_key(&number)
     }
 
-    /// It was heard of.
+    /// Renews the lease of a worker that has sent something.
     pub(crate) fn heard(&mut self, number: u64) {
         if let Some(worker) = self.all.get_mut(&number) {
             worker.heard = Instant::now();
         }
     }
 
-    /// Those that have not been heard of for so long.
+    /// The workers that have sent nothing for the length of the lease.
     pub(crate) fn silent(&self, lease: Duration) -> Vec<u64> {
-        // One that is being asked for says nothing, and what it is to be given may be stored first.
+        // A requested worker cannot send anything yet, and its arguments may have to be uploaded first.
         let patience = |worker: &Worker| match worker.invocation {
             Some(_) => lease,
             None => lease.max(ASKING),
@@ -182,6 +187,7 @@ impl Workers {
         silent.map(|(number, _)| *number).collect()
     }
 
+    /// Changes a worker and keeps `hungry` in step: its key contains the number of calls.
     fn change(&mut self, number: u64, change: impl FnOnce(&mut Worker)) -> Option<()> {
         let worker = self.all.get_mut(&number)?;
         self.hungry.remove(&(worker.window.calls(), number));

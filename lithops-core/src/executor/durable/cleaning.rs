@@ -1,4 +1,4 @@
-//! [`Cleaning`]: what nobody will want any more of what is stored, found without trusting any two clocks to be alike.
+//! [`Cleaning`]: finds stored data that is no longer needed, without comparing the clocks of two machines.
 
 use std::{
     collections::BTreeMap,
@@ -23,48 +23,49 @@ use crate::{
     },
 };
 
-/// Other folders of ours: what unfinished puts have left there belongs to no job.
+/// Folders of Lithops outside of jobs, where unfinished puts may have left objects.
 const FOLDERS: [&str; 4] = [CLOCK, HISTORY, PROGRAMS, "cloudobjects/"];
-/// Whoever is at work is seen to be within this time.
+/// A client or reader that is at work writes at least once within this time: a lease plus a heartbeat. A
+/// shorter watch could remove a job that is still driven.
 const WATCHED: Duration = Duration::from_secs(LEASE.as_secs() + BEAT.as_secs());
-/// The longest that is waited for a fleet whose terms are longer.
+/// Fleets with a longer lease configuration are still watched only this long, so that cleaning ends.
 const LONGEST: Duration = Duration::from_secs(120);
-/// What an unfinished put has left is watched too, unless it is older than this.
+/// An unfinished put younger than this is watched before it is removed: it may still be in progress.
 const FRESH: Duration = Duration::from_secs(60);
 
-/// What nobody will want any more, and what cannot be read.
+/// The stored data that may be removed, and the errors of what cannot be read.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Cleaning {
-    /// Jobs.
+    /// The jobs that may be removed.
     pub expired: Vec<Expired>,
-    /// What unfinished puts have left.
+    /// Objects outside of these jobs that unfinished puts have left.
     pub unfinished: Vec<Unfinished>,
-    /// What is wrong with what cannot be read: it stays.
+    /// One error for each object or job that cannot be read; these are not removed.
     pub unreadable: Vec<Error>,
 }
 
-/// What is stored of a job that nobody will want any more.
+/// The stored data of a job that is no longer needed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Expired {
     /// The job.
     pub job: JobId,
-    /// The job as it is stored; `None` when its program ended before it was stored whole.
+    /// The job, as stored; `None` when its program ended before the job was stored completely.
     pub stored: Option<StoredJob>,
     journal: Journal,
-    /// What fleets were told of it.
+    /// The keys of the manifests that announce the job to fleets.
     manifests: Vec<String>,
 }
 
 impl Expired {
-    /// Removes it.
+    /// Removes the job's stored data.
     ///
     /// # Errors
-    /// When the storage does not allow it.
+    /// When the storage does not allow the removal.
     pub fn remove(&self) -> Result<()> {
         runtime::driver().block_on(async {
-            // Nobody is to look for it while it goes.
+            // The manifests go first, so that no worker starts on a job that is half removed.
             for manifest in &self.manifests {
                 self.journal.remove(manifest).await?;
             }
@@ -73,20 +74,20 @@ impl Expired {
     }
 }
 
-/// What a put has left that was killed before it was finished.
+/// An object that a put has left which was killed before it was finished.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Unfinished {
-    /// Its name in the storage.
+    /// The object's name in the storage.
     pub name: String,
     storage: StorageClient,
 }
 
 impl Unfinished {
-    /// Removes it, unless a process has it open. Returns whether it was removed.
+    /// Removes the object, unless a process has it open. Returns whether it was removed.
     ///
     /// # Errors
-    /// When the storage does not allow it.
+    /// When the storage does not allow the removal.
     pub fn remove(&self) -> Result<bool> {
         let (storage, bucket) = (self.storage.storage(), self.storage.bucket());
         runtime::driver().block_on(storage.remove_unfinished(bucket, &self.name))
@@ -94,27 +95,28 @@ impl Unfinished {
 }
 
 impl StoredJobs {
-    /// What is stored of jobs of this user, on this machine, that nobody drives or reads and nothing was written of for
-    /// so long; and what unfinished puts have left for so long.
+    /// The jobs of this user on this machine that no client drives or reads, and whose data was not written
+    /// to for at least `age`; and objects that unfinished puts have left for at least `age`.
     ///
-    /// How long ago that was, the storage's own clock says. Where it cannot be told that a process has ended, it is
-    /// watched for 12 s, all jobs at once, whether anything is written of them.
+    /// Ages are taken from the storage's own clock. Where the end of a process cannot be verified, all such
+    /// jobs are watched together for writes: for 12 s, or longer for jobs of fleets with a longer lease.
     ///
     /// # Errors
-    /// When the storage does not say what time it is.
+    /// When the clock of the storage cannot be read.
     pub fn expired(&self, age: Duration) -> Result<Cleaning> {
         runtime::driver().block_on(self.clean(age))
     }
 
     async fn clean(&self, age: Duration) -> Result<Cleaning> {
-        // Before the jobs: a post comes after its job.
+        // Manifests are listed before the jobs: a manifest is put after its job is stored, so that every
+        // manifest in this list belongs to a job in the survey, unless that job was removed.
         let AllManifests { mut manifests, unfinished, unreadable } = all_manifests(&self.storage).await;
         let survey = Survey::of(&self.storage).await;
         let mut cleaning = Cleaning { unreadable, ..Cleaning::default() };
         cleaning.unreadable.extend(survey.unreadable);
         let mut left = [unfinished, survey.unfinished].concat();
         left.extend(self.unfinished_elsewhere().await);
-        // After what is compared with it.
+        // The time is read after the listings, so that no object can be newer than `now`.
         let now = self.storage_time().await?;
         let since = |changed: SystemTime| now.duration_since(changed).ok();
         let is_old = |changed: SystemTime| since(changed).is_some_and(|since| since >= age);
@@ -165,7 +167,7 @@ impl StoredJobs {
             left.retain(|object| !is_fresh(object) || again.iter().flatten().any(|other| other == object));
         }
         cleaning.expired = found.into_iter().map(|(expired, _)| expired).collect();
-        // What is in the folder of a job that goes, goes with it.
+        // Objects in the folder of an expired job are removed with the job.
         let goes = |name: &str| cleaning.expired.iter().any(|job| name.starts_with(job.journal.folder()));
         let left = left.into_iter().filter(|object| !goes(&object.key));
         cleaning.unfinished =
@@ -173,8 +175,8 @@ impl StoredJobs {
         Ok(cleaning)
     }
 
-    /// Whether a job that nothing was written of for long enough may go, whether that is to be watched first, and for
-    /// how long at least.
+    /// Whether a job that was not written to for long enough may be removed (`None` if not), whether it must
+    /// be watched first, and for how long at least.
     async fn judge(
         &self,
         job: JobId,
@@ -187,8 +189,8 @@ impl StoredJobs {
                 let owner = stored.record.owner.clone();
                 (Some(stored), Some(owner))
             }
-            // Its program has ended before it was stored whole; or the job is not durable, and has written because
-            // something is too large for a message.
+            // The program ended before the job was stored completely; or the job is not durable, and its
+            // payloads were too large for a message.
             Err(error) if error.kind() == ErrorKind::NotDurable => (None, journal.lease(1).await?),
             Err(error) => return Err(error),
         };
@@ -213,7 +215,7 @@ impl StoredJobs {
             }
         }
         let mut lease_config = Duration::ZERO;
-        // Workers that nobody feeds may outlive their client.
+        // Workers that pull their chunks may outlive their client.
         if traces.has_board && !stored.as_ref().is_some_and(StoredJob::is_finished) {
             observer = BeatObserver::Unknown;
             for manifest in &manifests {
@@ -226,7 +228,9 @@ impl StoredJobs {
         Ok(Some((Expired { job, stored, journal, manifests }, observer, lease_config)))
     }
 
-    /// The posts of a job of which nothing is stored any more, so that nobody can do it; if they are this user's.
+    /// The keys of the manifests of a job whose stored data is gone, so that no worker can run it. Only
+    /// manifests that are old enough, belong to this user, and whose client has not been seen alive are
+    /// returned; `None` if there are none.
     async fn without_job(
         &self,
         manifests: &[ObjectMeta],
@@ -246,7 +250,7 @@ impl StoredJobs {
         (!keys.is_empty()).then_some(keys)
     }
 
-    /// A post as it is written, whoever has signed it.
+    /// A manifest as it is written, without a check of its signature; `None` if it does not exist.
     async fn manifest(&self, key: &str) -> Result<Option<JobManifest>> {
         let (storage, bucket) = (self.storage.storage(), self.storage.bucket());
         let signed = match insist(|| storage.get_within(bucket, key, MAX_FRAME as u64)).await {
@@ -261,12 +265,12 @@ impl StoredJobs {
         })
     }
 
-    /// What unfinished puts have left outside of jobs.
+    /// The objects outside of jobs that unfinished puts have left.
     async fn unfinished_elsewhere(&self) -> Vec<ObjectMeta> {
         let mut left = Vec::new();
         for folder in FOLDERS {
             let found = self.storage.storage().survey(self.storage.bucket(), folder);
-            // What cannot be looked at stays, and nobody misses it.
+            // Objects that cannot be listed are skipped: a later cleaning finds them.
             let objects = found.filter_map(|object| std::future::ready(object.ok()));
             let staged = |object: &ObjectMeta| self.storage.storage().is_unfinished(&object.key);
             left.extend(objects.collect::<Vec<_>>().await.into_iter().filter(staged));
@@ -274,32 +278,33 @@ impl StoredJobs {
         left
     }
 
-    /// What time it is by the storage's own clock.
+    /// The present time by the storage's own clock, which is read from an object that is put for this
+    /// purpose.
     pub(super) async fn storage_time(&self) -> Result<SystemTime> {
         let (storage, bucket) = (self.storage.storage(), self.storage.bucket());
         let key = format!("{CLOCK}{}", Uuid::now_v7());
         insist(|| storage.put(bucket, &key, "now".into(), PutMode::Overwrite)).await?;
         let now = insist(|| storage.head(bucket, &key)).await.map(|meta| meta.modified);
         let now = now?;
-        // With what others have left that were killed here.
+        // The same delete removes clock objects of other processes that were killed before their own delete.
         let mut done = vec![key];
         let is_left =
             |object: &ObjectMeta| now.duration_since(object.modified).is_ok_and(|since| since > FRESH);
         if let Ok(found) = self.storage.list_objects(bucket, CLOCK).await {
             done.extend(found.into_iter().filter(is_left).map(|object| object.key));
         }
-        // Should that fail, the next one does it.
+        // If this fails, the next call of this function removes them.
         let _ = insist(|| storage.delete_many(bucket, done.clone())).await;
         Ok(now)
     }
 }
 
-/// Whether anybody may be at work at a job.
+/// Whether a client, reader or worker may still be at work on a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BeatObserver {
-    /// Nobody.
+    /// None is at work.
     None,
-    /// That is to be watched.
+    /// That cannot be told without watching the job for writes.
     Unknown,
 }
 
@@ -321,8 +326,8 @@ mod tests {
 
     const DAY: Duration = Duration::from_secs(24 * 3600);
 
-    /// A storage whose clock is two days behind or ahead of this machine's; and nothing happens on it but what the
-    /// virtual time of the test lets happen.
+    /// A storage whose clock is two days behind or ahead of this machine's, and follows the virtual time of
+    /// the test.
     #[derive(Debug)]
     struct Skewed {
         objects: ObjectStorage,
@@ -425,7 +430,7 @@ mod tests {
         StoredJobs { storage: StorageClient::new(storage, "bucket") }
     }
 
-    /// A process of this user of which nobody can tell whether it lives.
+    /// A process of this user whose end cannot be verified from this machine.
     fn somewhere() -> Owner {
         Owner { machine: None, ..Owner::this_process() }
     }
@@ -542,7 +547,7 @@ mod tests {
             Owner { user: "another".into(), ..gone.clone() },
         ] {
             store(&jobs, &other).await;
-            // Only the mark of a job that is not stored whole.
+            // Only the mark of a job that is not stored completely.
             Lease::take(&jobs.journal(JobId::generate()), 1, &other).await.expect("asks").expect("the first");
         }
         let half = jobs.journal(JobId::generate());

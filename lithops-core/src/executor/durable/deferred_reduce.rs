@@ -1,4 +1,5 @@
-//! [`DeferredReduce`]: a reduction whose inputs come later, on a backend where every job is stored before it starts.
+//! [`DeferredReduce`]: a reduction that is stored once its inputs are there, on backends where every job is
+//! durable.
 
 use std::sync::Arc;
 
@@ -14,8 +15,9 @@ use crate::{
     runtime,
 };
 
-/// A reduction before its inputs are there. Whoever called `map_reduce` holds the handle of this job; once the maps
-/// are done a job is stored and started as every other, and what comes of it is passed on.
+/// A reduction whose inputs are not there yet. The caller of `map_reduce` holds the handle of the job `seen`.
+/// Once the maps are done, a second job is stored and started as usual, and its outcomes are passed on to
+/// `seen`.
 pub(crate) struct DeferredReduce {
     core: Arc<Core>,
     reducer: &'static Entry,
@@ -25,7 +27,8 @@ pub(crate) struct DeferredReduce {
 }
 
 impl DeferredReduce {
-    /// A reduction of so many calls, checked as it will be when it is started.
+    /// A deferred reduction of `reductions` calls. The options are checked now, so that a wrong one is found
+    /// before the maps run.
     pub(crate) fn new(
         core: &Arc<Core>,
         reducer: &'static Entry,
@@ -41,19 +44,21 @@ impl DeferredReduce {
         Ok(Self { core: Arc::clone(core), reducer, options, seen: Arc::new(seen), commands })
     }
 
-    /// The job as it is seen.
+    /// The state of the job whose handle the caller holds.
     pub(crate) fn job(&self) -> Arc<JobState> {
         Arc::clone(&self.seen)
     }
 
-    /// Starts the reduction once its inputs are in the queue, and passes on what comes of it.
+    /// Waits until `gathered` has put the inputs into `queue`, starts the reduction, and passes on its
+    /// outcomes.
     pub(crate) fn start(
         self,
         maps: Arc<JobState>,
         gathered: impl Future<Output = Result<()>> + Send + 'static,
         queue: Arc<InputQueue>,
     ) {
-        // An executor that goes waits until what is stored of the reduction is being removed.
+        // A dropped executor waits for this guard, until the removal of the reduction's stored data has
+        // begun.
         let followed = self.core.pending.follow(&self.seen);
         runtime::driver().spawn(async move {
             let Self { core, reducer, options, seen, mut commands } = self;
@@ -81,7 +86,7 @@ impl DeferredReduce {
                     job = &mut ended => break job,
                 }
             };
-            // What is stored of them may go.
+            // The last handle of the maps: their stored data is removed.
             drop(maps);
             let passed_on = match job {
                 Ok(job) => pass_on(&job, &seen, &mut commands).await,
@@ -95,7 +100,7 @@ impl DeferredReduce {
     }
 }
 
-/// Passes on the outcomes of a job until all are there.
+/// Copies the outcomes and logs of `job` to `seen` until every call of `seen` has an outcome.
 async fn pass_on(job: &Arc<JobState>, seen: &Arc<JobState>, commands: &mut Commands) -> Result<()> {
     let mut done = 0;
     while !seen.progress().is_finished() {
@@ -104,7 +109,7 @@ async fn pass_on(job: &Arc<JobState>, seen: &Arc<JobState>, commands: &mut Comma
             Some(command) = commands.recv() => match command {
                 Command::Cancel => job.cancel(),
                 Command::CancelCalls(..) => end(seen, command),
-                // The job itself hears of it too.
+                // The interruption ends the job itself too.
                 Command::Interrupt => return Ok(()),
             },
             more = job.wait_for(|_, progress| progress.done > done) => more?,
@@ -127,7 +132,7 @@ async fn pass_on(job: &Arc<JobState>, seen: &Arc<JobState>, commands: &mut Comma
     Ok(())
 }
 
-/// Ends reductions that have not begun, or are not waited for.
+/// Commits the calls of a cancel command in `seen` as cancelled, if they have no outcome.
 fn end(seen: &JobState, command: Command) {
     let (first, end, what) = match command {
         Command::CancelCalls(first, end) => (first, end, "the call was cancelled"),

@@ -1,4 +1,4 @@
-//! [`Leadership`]: what a client holds of a durable job, and [`JobResources`]: what it needs to drive one.
+//! [`Leadership`]: a client's part in a durable job, and [`JobResources`]: what the client needs to drive it.
 
 use std::sync::Arc;
 
@@ -15,38 +15,41 @@ use crate::{
     protocol::JobSpec,
 };
 
-/// What a client needs to drive a job.
+/// What a client needs to drive a durable job.
 #[derive(Debug, Clone)]
 pub struct JobResources {
-    /// Where its calls run.
+    /// The backend that runs the calls.
     pub backend: Arc<dyn ComputeBackend>,
-    /// What workers are told of it.
+    /// The spec that is sent to the workers.
     pub spec: Arc<JobSpec>,
-    /// Its granularity.
+    /// The granularity: workers, sub-workers and calls per chunk.
     pub plan: Plan,
-    /// Whether the slowest calls are given to a second worker.
+    /// Whether stragglers get backup attempts in a second worker.
     pub speculate: bool,
-    /// Who is told how long its calls took.
+    /// Where the durations of the calls are recorded; `None` if they are not.
     pub learn: Option<Learn>,
-    /// What is too large for a message, on a backend whose messages have a limit.
+    /// Where payloads go that are too large for a message; `None` on backends without a message limit.
     pub payload_store: Option<PayloadStore>,
-    /// The fleet that runs it, where workers fetch their chunks themselves.
+    /// The fleet that runs the job, on backends whose workers fetch their chunks themselves; `None` on
+    /// others.
     pub client_fleet: Option<Arc<ClientFleet>>,
 }
 
-/// A client's part in a durable job.
+/// A client's part in a durable job: the client drives the job while it holds the lease, and reads it
+/// otherwise.
 #[derive(Debug)]
 pub struct Leadership {
-    /// What is stored of it.
+    /// The job's journal in the storage.
     pub journal: Journal,
-    /// What it is.
+    /// The job's record, as stored.
     pub record: JobRecord,
-    /// What the handles see of it.
+    /// The job's state, which its handles read.
     pub job: Arc<JobState>,
-    /// What this client needs to drive it, or why it cannot.
+    /// What this client needs to drive the job, or the error that says why it cannot.
     pub resources: Result<JobResources>,
-    /// Who this client is.
+    /// The identity of this client, which it writes into the lease.
     pub owner: Owner,
-    /// What is to be removed when the job is finished and nobody needs it any more; `None` leaves that to others.
+    /// Removes the stored data when the job is finished and its last handle is dropped; `None` leaves that to
+    /// other clients.
     pub cleanup: Option<Arc<JobCleanup>>,
 }

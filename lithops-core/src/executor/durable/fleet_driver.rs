@@ -1,4 +1,4 @@
-//! [`FleetDriver`]: a client's part in a job whose chunks a fleet fetches itself.
+//! [`FleetDriver`]: a client's part in a job whose chunks the workers of a fleet fetch themselves.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -29,60 +29,66 @@ use crate::{
     storage::may_succeed_later,
 };
 
-/// So many commits are read at once.
+/// At most this many commits are read at once.
 const AT_ONCE: usize = 32;
-/// Whether its workers live is asked this often, or at each beat.
+/// The platform is asked this often to keep the workers at their number, or at each heartbeat if that is
+/// shorter.
 const SCALED_EVERY: Duration = Duration::from_secs(1);
-/// A fleet whose workers end without a commit is not scaled for ever: so many workers beyond those that every call may
-/// take with it.
+/// The job fails when more workers than the calls of a chunk can have killed, and this many more, have ended
+/// in a row without a commit: a fleet that makes no progress must not start workers without end.
 const FALSE_STARTS: u64 = 16;
 
-/// A post that is taken away is put again so often without a commit in between: then somebody does not want it there.
+/// A removed manifest is put again at most this many times without a commit in between. After that the job
+/// fails: another program removes the manifests on purpose.
 const PUT_AGAIN: u32 = 20;
 
-/// What is looked after while the fleet works.
+/// The result of a check whether the job's objects are still in the storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kept {
-    /// All that the workers look for is there.
+    /// Everything that the workers need is there.
     All,
-    /// The job's post is gone.
+    /// The job's manifest is gone.
     NoPost,
-    /// What is stored of the job is gone.
+    /// The job's stored data is gone.
     NoRecord,
 }
 
-/// A chunk whose commit was read, and what it holds; nothing if it is damaged.
+/// The number of a chunk whose commit was read, and its outcomes; `None` if the commit is damaged.
 type Read = (u64, Option<ChunkOutcomes>);
 
-/// A client's part in a job whose chunks a fleet fetches itself: it tells the fleet of the job, has as many workers
-/// started as are needed, and makes visible what is committed. Which worker does what is none of its business.
+/// A client's part in a job whose chunks the workers of a fleet fetch themselves. The client puts the job's
+/// manifest, requests as many workers as are needed, and makes committed outcomes visible. The workers share
+/// the chunks among themselves.
 pub(crate) struct FleetDriver<'a> {
     leadership: &'a Leadership,
     resources: &'a JobResources,
     client_fleet: &'a ClientFleet,
     board: BoardClient,
     begun: Instant,
-    /// Commits that were seen and are to be read.
+    /// The chunks whose commits were seen on the board, and were not read yet.
     unread: VecDeque<u64>,
     reading: FuturesUnordered<BoxFuture<'a, Result<Read>>>,
     asking: Fuse<BoxFuture<'a, Result<BoardAnswer>>>,
+    /// The present request to the platform, which returns the names of the live workers.
     scaling: Fuse<BoxFuture<'a, Result<Vec<String>>>>,
     next_scaling: Duration,
-    /// The pauses after requests for workers that failed, and how long that is put up with.
+    /// Sets the pauses after failed requests for workers, and gives the platform up after too long.
     throttle: Throttle,
-    /// How many commits there were when such a request last failed.
+    /// The number of commits of the fleet when a request for workers last failed.
     commits_at_failure: u64,
-    /// A look whether what the workers need is there still, or the post that is put again.
+    /// The present check of the job's objects, or the present put of a removed manifest.
     keeping: Fuse<BoxFuture<'a, Result<Kept>>>,
     next_keeping: Duration,
-    /// Since when that has failed.
+    /// Since when these checks have failed; `None` after a success.
     unkept_since: Option<Duration>,
-    /// How often the post was put again, and how many commits there were then.
+    /// How often the manifest was put again without a commit in between, and the number of commits at the
+    /// last put.
     put_again: (u32, u64),
-    /// The workers that were started, and how many of them before the last commit.
+    /// All workers that were started, by name, with their number; and how many of them before the last
+    /// commit.
     workers: BTreeMap<String, u64>,
     started_before: u64,
-    /// How many commits the fleet had made then.
+    /// The number of commits of the fleet when workers were last counted.
     commits: u64,
     measured: Measured,
 }
@@ -120,7 +126,7 @@ impl<'a> FleetDriver<'a> {
         }
     }
 
-    /// Gathers until every call has an outcome, or the job is left to another.
+    /// Runs until every call has an outcome, the job fails, or the driver is told to stop.
     pub(crate) async fn gather(mut self, commands: &mut Commands, stop: &mut oneshot::Receiver<()>) -> Ended {
         let (job, id) = (&self.leadership.job, self.leadership.record.job);
         let ended = self.run(commands, stop).await.unwrap_or_else(|error| {
@@ -130,7 +136,8 @@ impl<'a> FleetDriver<'a> {
         });
         self.workers.values().for_each(|number| job.worker_ended(*number, true));
         self.client_fleet.needs_no_more(id);
-        // Another client has taken the job over, and the fleet may well help; otherwise it has nothing more to do.
+        // The manifest stays only where the job goes on: another client has taken it over, or it was
+        // detached.
         if (ended != Ended::Stopped || job.is_interrupted() && !job.is_detached())
             && let Err(error) = self.client_fleet.fleet.remove(id).await
         {
@@ -178,7 +185,7 @@ impl<'a> FleetDriver<'a> {
                 biased;
                 Some(command) = commands.recv() => match command {
                     Command::Cancel => self.board.cancel(),
-                    // What the workers of a fleet hold cannot be taken away call by call.
+                    // Workers of a fleet claim whole chunks, which the client cannot take back call by call.
                     Command::CancelCalls(first, end) => {
                         tracing::warn!(first, end, "single calls of a fleet's job cannot be cancelled");
                     }
@@ -207,8 +214,8 @@ impl<'a> FleetDriver<'a> {
         self.begun.elapsed()
     }
 
-    /// What the fleet is told: it knows the job from its post alone; outcomes are committed on the board, and nowhere
-    /// else.
+    /// The job's manifest, from which the fleet learns everything about the job. `durable` is `None` because
+    /// outcomes are committed on the board only.
     fn manifest(&self) -> JobManifest {
         let record = &self.leadership.record;
         let spec = JobSpec { durable: None, ..(*self.resources.spec).clone() };
@@ -216,8 +223,8 @@ impl<'a> FleetDriver<'a> {
         JobManifest::new(spec, calls, record.segments.clone(), record.policy, self.client_fleet.lease_config)
     }
 
-    /// Looks from time to time whether what the workers look for is there: anybody may take it away, and nobody else
-    /// would notice.
+    /// Checks at each heartbeat that the job's record and manifest are still there. Other programs can remove
+    /// them, and the workers would then stop without an error.
     fn keep(&mut self) {
         let now = self.now();
         if now < self.next_keeping || !self.keeping.is_terminated() || self.board.is_finished() {
@@ -235,6 +242,7 @@ impl<'a> FleetDriver<'a> {
         self.keeping = look.boxed().fuse();
     }
 
+    /// Handles the result of a check: a removed manifest is put again, and a removed job ends with an error.
     fn kept(&mut self, kept: Result<Kept>) -> Result<()> {
         let id = self.leadership.record.job;
         let now = self.now();
@@ -274,7 +282,7 @@ impl<'a> FleetDriver<'a> {
         Ok(())
     }
 
-    /// Reads what was committed and is not visible yet.
+    /// Starts to read commits that are not visible yet.
     fn read(&mut self) {
         let Leadership { record, journal, job, .. } = self.leadership;
         while let Some(chunk) = self.board.take_committed() {
@@ -291,13 +299,14 @@ impl<'a> FleetDriver<'a> {
         }
     }
 
-    /// What was committed of a chunk is damaged: somebody is to run it again.
+    /// Opens a chunk again whose commit is damaged, so that a worker runs it again.
     fn reopen(&mut self, chunk: u64) {
         let now = self.now();
         self.board.reopened(chunk, now);
         self.next_scaling = now;
     }
 
+    /// Makes the outcomes of a committed chunk visible, and measures them.
     fn make_visible(&mut self, bundle: ChunkOutcomes) {
         let job = &self.leadership.job;
         bundle.reports.iter().for_each(|report| self.measured.add(report));
@@ -305,8 +314,9 @@ impl<'a> FleetDriver<'a> {
         job.commit(bundle.reports);
     }
 
-    /// Has as many workers live as there are open chunks and as may live. It is asked for again and again: a worker
-    /// that has ended is replaced as soon as its platform knows, and one that cannot work is noticed.
+    /// Requests one live worker per open chunk, up to the plan's maximum. The request is repeated regularly:
+    /// a worker that has ended is replaced as soon as the platform knows, and workers that cannot work are
+    /// noticed.
     fn scale(&mut self) {
         let now = self.now();
         if self.board.is_finished() || self.board.is_cancelled() {
@@ -322,8 +332,8 @@ impl<'a> FleetDriver<'a> {
         self.scaling = async move { backend.scale(launch, workers).await }.boxed().fuse();
     }
 
-    /// The platform did not start workers. It is asked again, with growing pauses, where that may help: those that live
-    /// work on meanwhile.
+    /// Handles a failed request for workers. Where a retry may help, the request is repeated with growing
+    /// pauses, while live workers go on.
     fn not_scaled(&mut self, error: Error) -> Result<()> {
         if !may_succeed_later(&error) {
             return Err(error);
@@ -332,7 +342,8 @@ impl<'a> FleetDriver<'a> {
         if std::mem::replace(&mut self.commits_at_failure, commits) != commits {
             self.throttle.works();
         }
-        // Clients that were refused together are not to come back together.
+        // The job's id seeds the jitter, so that clients that were refused together do not come back
+        // together.
         let [.., a, b, c, d, e, f, g, h] = id.to_bytes();
         let seed = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
         self.throttle.refused(self.workers.len(), Duration::ZERO, seed);
@@ -347,6 +358,7 @@ impl<'a> FleetDriver<'a> {
         Ok(())
     }
 
+    /// Notes the live workers. Returns an error if too many have ended without a commit.
     fn scaled(&mut self, names: &[String]) -> Result<()> {
         self.throttle.accepted();
         let now = self.now();
@@ -359,7 +371,7 @@ impl<'a> FleetDriver<'a> {
                 tracing::debug!(worker = name, "a worker of the fleet lives");
             }
         }
-        // Its workers are those of the fleet's other jobs too.
+        // The fleet's workers also serve its other jobs, so that commits of any job count as progress.
         let commits = self.client_fleet.commits();
         if std::mem::replace(&mut self.commits, commits) != commits {
             self.started_before = self.workers.len() as u64;

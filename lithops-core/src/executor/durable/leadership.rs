@@ -1,4 +1,5 @@
-//! A client's part in a durable job, its [`Leadership`]: driving it while it has the lease, and reading it otherwise.
+//! The loop of [`Leadership`]: a client drives a durable job while it holds the lease, and reads it
+//! otherwise.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,14 +20,18 @@ use crate::{
     protocol::Logs,
 };
 
-/// A client that reads a job looks for new outcomes this often at first, and less often while there are none.
+/// A client that reads a job looks for new outcomes this often at first; the interval doubles while there are
+/// none.
 const FIRST_LOOK: Duration = Duration::from_millis(100);
+/// The longest interval between two looks. A longer one would delay outcomes and the takeover of a free
+/// lease.
 const LONGEST_LOOK: Duration = Duration::from_secs(2);
-/// So many stored chunks are read at once.
+/// At most this many stored chunks are read at once.
 const AT_ONCE: usize = 32;
 
 impl Leadership {
-    /// Follows the job to its end, beginning with a lease if this client has one.
+    /// Follows the job to its end. A client that has just stored the job passes its `lease`, and drives at
+    /// once.
     pub async fn follow(self, lease: Option<Lease>, mut commands: Commands) {
         let _at_work = interrupt::AtWork::begin();
         let reads = lease.is_none() && self.cleanup.is_some();
@@ -36,21 +41,22 @@ impl Leadership {
             self.job.fail(error);
         }
         if reads {
-            // Should that fail, what is stored stays until `lithops clean`.
+            // If this fails, the stored data stays until `lithops clean` removes it.
             let _ = self.journal.remove_reader(&self.owner).await;
         }
     }
 
-    /// Says that this client reads the job, meanwhile.
+    /// Keeps this client's reader mark fresh while `run` runs, so that the job's stored data is not removed.
     async fn reading<T>(&self, run: impl Future<Output = T>) -> T {
-        // Should that fail, what is stored may go while this client reads, and it will say so.
+        // If this fails, the stored data may be removed while this client reads; the reader then gets an
+        // error.
         let _ = self.journal.put_reader(&self.owner).await;
         tokio::pin!(run);
         loop {
             tokio::select! {
                 biased;
                 ran = &mut run => return ran,
-                // Whoever watches whether anybody is there does so for longer.
+                // Half a lease: `lithops clean` watches for longer than that before it removes anything.
                 () = sleep(LEASE / 2) => {}
             }
             let mark = self.journal.put_reader(&self.owner);
@@ -58,7 +64,8 @@ impl Leadership {
             tokio::select! {
                 biased;
                 ran = &mut run => {
-                    // A mark that is half made would come after it is removed.
+                    // The mark is completed first: a put that ended after the removal would leave the mark
+                    // behind.
                     let _ = mark.await;
                     return ran;
                 }
@@ -67,6 +74,7 @@ impl Leadership {
         }
     }
 
+    /// Reads, takes the lease when it is free, and drives, in turn, until the job is finished.
     async fn run(&self, mut lease: Option<Lease>, commands: &mut Commands) -> Result<()> {
         let mut watch = LeaseWatch::default();
         let mut pause = FIRST_LOOK;
@@ -78,7 +86,8 @@ impl Leadership {
                 return Ok(());
             }
             if let Some(lease) = lease.take() {
-                // What was asked while this client only read was refused.
+                // Commands that came while this client only read are handled as a reader does: single calls
+                // cannot be cancelled.
                 while self.job.progress().reading
                     && let Ok(command) = commands.try_recv()
                 {
@@ -99,7 +108,8 @@ impl Leadership {
             }
             self.job.set_reading(true);
             if let Watched::Free { epoch } = watch.look(&self.journal).await? {
-                // Whoever drove it has let go after its last commit, which may have come after the last look.
+                // The former driver has released the lease after its last commit, which may be newer than the
+                // last look.
                 self.catch_up(false).await?;
                 if self.is_finished() {
                     continue;
@@ -120,12 +130,12 @@ impl Leadership {
         }
     }
 
-    /// Takes in a command while this client only reads; says whether the program is being ended.
+    /// Handles a command while this client only reads. Returns whether the program is being ended.
     async fn heard(&self, command: Command) -> Result<bool> {
         match command {
-            // Whoever drives the job looks for this.
+            // The client that drives the job looks for this mark at each heartbeat.
             Command::Cancel => self.journal.ask_to_cancel().await?,
-            // It cannot be ended from here, and its handle knows.
+            // Only the driver can cancel single calls; the handle returns an error.
             Command::CancelCalls(..) => {}
             Command::Interrupt => return Ok(true),
         }
@@ -136,7 +146,8 @@ impl Leadership {
         self.job.progress().done == self.record.calls
     }
 
-    /// Makes visible what has been stored since this was last asked. Returns how many calls that are.
+    /// Makes outcomes visible that were stored since the last time. Returns the number of their calls. With
+    /// `first`, they count as restored.
     async fn catch_up(&self, first: bool) -> Result<u64> {
         let before = self.job.progress().done;
         let committed = self.journal.committed().await?;
@@ -148,7 +159,8 @@ impl Leadership {
             committed.into_iter().filter(fresh).collect()
         });
         if first {
-            // Before they are visible: whoever sees the outcomes sees where they come from.
+            // The count comes before the outcomes, so that progress never shows outcomes without their
+            // origin.
             let calls = missing.iter().map(|chunk| self.record.calls_of(*chunk));
             let restored = calls.map(|(first, end)| end - first).sum();
             self.job.count(|counts| counts.restored = restored);
@@ -166,7 +178,7 @@ impl Leadership {
                         self.job.add_logs(Logs { job: self.record.job, entries: bundle.logs });
                         self.job.commit(bundle.reports);
                     }
-                    // It was damaged: its calls are run again.
+                    // The chunk was damaged: its calls are run again.
                     None if first => self.job.count(|counts| counts.restored -= end - first_call),
                     None => {}
                 }
@@ -176,7 +188,7 @@ impl Leadership {
         Ok(self.job.progress().done - before)
     }
 
-    /// Drives the job for as long as this client has the lease.
+    /// Drives the job for as long as this client holds the lease.
     async fn drive(&self, mut lease: Lease, commands: &mut Commands) -> Result<Ended> {
         let resources = self.resources.as_ref().map_err(Error::again)?;
         let (stop, mut stopped) = oneshot::channel();
@@ -187,12 +199,12 @@ impl Leadership {
             }
             None => self.until_taken(&mut lease, stop, self.dispatch(resources, commands, stopped)).await,
         };
-        // Should that fail, the others wait until the lease expires.
+        // If this fails, other clients wait until the lease expires.
         let _ = lease.release().await;
         Ok(ended)
     }
 
-    /// Hands the calls over to workers.
+    /// Drives the job on a backend to which the client sends the calls.
     async fn dispatch(
         &self,
         resources: &JobResources,
@@ -225,7 +237,8 @@ impl Leadership {
         drive(assignment, commands).await
     }
 
-    /// Keeps the lease meanwhile, and asks to stop when another has taken it.
+    /// Runs `driving` while heartbeats keep the lease. When another client has taken the lease, `driving` is
+    /// told to stop.
     async fn until_taken(
         &self,
         lease: &mut Lease,
@@ -237,20 +250,20 @@ impl Leadership {
             biased;
             ended = &mut driving => ended,
             () = self.keep(lease) => {
-                // The driver is there: it listens until it ends.
+                // The driver holds the receiver until it ends, so the message cannot get lost.
                 let _ = stop.send(());
                 driving.await
             }
         }
     }
 
-    /// Says that this client lives, until another has taken the lease.
+    /// Sends heartbeats until another client has taken the lease, and looks for requests to cancel the job.
     async fn keep(&self, lease: &mut Lease) {
         loop {
             match lease.beat().await {
                 Ok(true) => {}
                 Ok(false) => return,
-                // Commits are safe without the lease: the worst is that calls are run by two clients.
+                // Commits are safe without the lease: at worst, two clients run the same calls.
                 Err(error) => tracing::warn!(job = %self.record.job, %error, "cannot renew the lease"),
             }
             if let Ok(true) = self.journal.is_to_be_cancelled().await {
@@ -260,17 +273,18 @@ impl Leadership {
         }
     }
 
-    /// All outcomes are there without this client's having driven the job to its end.
+    /// Ends the leadership when all outcomes are there, although this client did not drive the job to its
+    /// end.
     async fn finish(&self, lease: Option<Lease>, watch: &mut LeaseWatch) {
         if let Some(lease) = lease {
-            // Should that fail, it expires.
+            // If this fails, the lease expires.
             let _ = lease.release().await;
         }
         self.job.tell(|| JobEvent::Finished { job: self.record.job, progress: self.job.progress() });
         if let Some(client_fleet) =
             self.resources.as_ref().ok().and_then(|resources| resources.client_fleet.as_ref())
         {
-            // Should that fail, its workers find that there is nothing to do.
+            // If this fails, the fleet's workers find no open chunk in the job.
             let _ = client_fleet.fleet.remove(self.record.job).await;
         }
         if let Ok(Watched::Free { .. }) = watch.look(&self.journal).await {
@@ -285,6 +299,7 @@ impl Leadership {
     }
 }
 
+/// Reads the stored inputs, segment by segment, into the driver's queue.
 async fn feed(journal: &Journal, segments: &[Segment], queue: &InputQueue) -> Result<()> {
     for (number, segment) in (0..).zip(segments) {
         if !queue.push_all(&journal.inputs(number, segment).await?).await {
@@ -294,7 +309,7 @@ async fn feed(journal: &Journal, segments: &[Segment], queue: &InputQueue) -> Re
     Ok(())
 }
 
-/// A task that ends with its owner.
+/// A guard that aborts a task when it is dropped.
 struct Aborted(AbortHandle);
 
 impl Drop for Aborted {
@@ -303,7 +318,7 @@ impl Drop for Aborted {
     }
 }
 
-/// Why a client that has no function to run cannot drive a job.
+/// The error of a client that cannot drive a job, because it does not have the job's function.
 #[must_use]
 pub fn only_reads(record: &JobRecord) -> Error {
     Error::new(

@@ -1,5 +1,5 @@
-//! Jobs that survive their client: how they are stored and started, who drives them, how a fleet is driven, and how
-//! what is left of them is found and removed.
+//! Durable jobs, which outlive their client: how they are stored and started, which client leads them, how a
+//! fleet is driven, and how their remains are found and removed.
 
 pub(super) mod cleaning;
 pub(super) mod deferred_reduce;

@@ -1,4 +1,4 @@
-//! The client of a fleet whose platform does not always start workers.
+//! The client of a fleet on a platform that does not always start workers.
 
 use std::{
     fmt,
@@ -34,7 +34,7 @@ use crate::{
     tracker::Policy,
 };
 
-/// What a request for workers comes to, by the time since the job began; `None` is a success.
+/// The answer to a request for workers, by the time since the job began; `None` is a success.
 type Answers = fn(Duration) -> Option<Error>;
 
 /// A platform whose workers end the job's only chunk as soon as they are started.
@@ -106,7 +106,7 @@ struct Gathered {
     lasted: Duration,
 }
 
-/// A job of one call, until it ends.
+/// Runs a job of one call to its end.
 async fn gather(answers: Answers) -> Gathered {
     let storage = StorageClient::new(Arc::new(ObjectStorage::memory()), "bucket");
     let journal = Journal::new(&storage, JobId::generate());
@@ -188,7 +188,7 @@ async fn a_platform_that_starts_workers_after_a_while_ends_no_job_and_is_asked_e
         |since| {
             (since < Duration::from_secs(15)).then(|| Error::new(ErrorKind::Timeout, "nothing was answered"))
         },
-        // It is there, and says so.
+        // A platform that limits requests is reachable, so it is not given up.
         |since| {
             (since < Duration::from_secs(600)).then(|| Error::new(ErrorKind::RateLimited, "it answered 429"))
         },

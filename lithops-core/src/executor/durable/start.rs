@@ -1,4 +1,5 @@
-//! Durable jobs: stored before they start, so that another client can go on with them.
+//! The start of durable jobs, which are stored first so that another client can go on with them; and
+//! attaching.
 
 use std::{
     sync::Arc,
@@ -26,7 +27,7 @@ use crate::{
 };
 
 impl Core {
-    /// Stores a job whose encoded inputs come through `queue`, and starts it.
+    /// Stores a job whose encoded inputs come through `queue`, and starts the job.
     pub(crate) async fn start_durable(
         self: Arc<Self>,
         entry: &'static Entry,
@@ -44,9 +45,11 @@ impl Core {
         let started = self.store_and_start(entry, &options, shared, &queue, prepared, &journal).await;
         if let Err(error) = &started {
             queue.close();
-            // Half a job helps nobody; the first error is the one to tell.
+            // A job that is stored only in part cannot be used: it is removed, and the first error is
+            // returned.
             if was_given_up(error) {
-                // The storage fails: removing may take as long again, and the error is not to wait for that.
+                // The storage does not answer, so the removal may take as long again. It runs in the
+                // background, so that the error is returned at once.
                 JobCleanup::new(journal, Arc::clone(&self.pending)).may_go();
             } else {
                 drop(journal.delete().await);
@@ -55,6 +58,11 @@ impl Core {
         started
     }
 
+    /// Checks that a job can be durable.
+    ///
+    /// # Errors
+    /// `Unsupported`: the storage ends with this process, the function may run at most once, or the retry
+    /// policy has a function, which cannot be stored.
     pub(crate) fn check_durable(&self, entry: &'static Entry, prepared: &PreparedJob) -> Result<()> {
         let refuse = |what: String, hint: &str| Err(Error::new(ErrorKind::Unsupported, what).with_hint(hint));
         if !self.storage_shared {
@@ -82,6 +90,8 @@ impl Core {
         Ok(())
     }
 
+    /// Checks that a job without a client connection to its workers sets no environment variables, which are
+    /// not stored.
     fn check_pulled(&self, options: &JobOptions) -> Result<()> {
         if self.client_fleet.is_none() || options.env.is_empty() {
             return Ok(());
@@ -94,6 +104,8 @@ impl Core {
         .with_hint("give such values to the program itself, or hand them over as arguments"))
     }
 
+    /// Stores the lease, the inputs, the shared values and the record, in this order, and then starts the
+    /// job. The record comes last: a job without a record counts as not stored.
     async fn store_and_start(
         self: &Arc<Self>,
         entry: &'static Entry,
@@ -104,14 +116,15 @@ impl Core {
         journal: &Journal,
     ) -> Result<Arc<JobState>> {
         let owner = Owner::this_process();
-        // The lease first: it says whose job this is, whatever becomes of it, and that somebody drives it.
+        // The lease is stored first: from then on `lithops clean` knows the owner, and that the job is
+        // driven, even if this process dies before the record is stored.
         let lease = Lease::take(journal, 1, &owner).await?;
         let (calls, segments) = store_inputs(journal, queue).await?;
         let mut stored_shared = Vec::new();
         for (number, value) in shared.iter().enumerate() {
             stored_shared.push(journal.put_shared(number, value.clone()).await?);
         }
-        // Chunks are stored as they are planned now, and stay so.
+        // The chunk size is fixed from here on: outcomes are committed by chunk number.
         let plan = self.plan(options, calls, earlier.as_ref())?;
         let record = JobRecord {
             form: JobRecord::FORM,
@@ -141,7 +154,7 @@ impl Core {
         Ok(job)
     }
 
-    /// Attaches to a stored job: drives it if nobody does, and reads it otherwise.
+    /// Attaches to a stored job: drives it if its lease is free, and reads it otherwise.
     pub(crate) async fn attach(self: Arc<Self>, id: JobId) -> Result<Arc<JobState>> {
         let journal = Journal::new(&self.storage, id);
         let record = journal.record().await?;
@@ -149,7 +162,11 @@ impl Core {
         Ok(self.pursue(&journal, record, resources, None, false))
     }
 
-    /// What this client needs to drive a stored job.
+    /// What this client needs to drive a stored job: its function, the values of its environment variables,
+    /// its plan and shared values.
+    ///
+    /// # Errors
+    /// When this program lacks one of them; the client can then only read the job.
     async fn means_for(&self, journal: &Journal, record: &JobRecord) -> Result<JobResources> {
         let entry = function::find(&record.function)?;
         let mut env = Vec::new();
@@ -198,10 +215,12 @@ impl Core {
         })
     }
 
+    /// The spec of a stored job.
     fn spec_of(&self, record: &JobRecord, env: Vec<(String, String)>, shared: Vec<Bytes>) -> Result<JobSpec> {
         let (depth, parent) = nesting::below()?;
         let capabilities = self.backend.capabilities();
-        // A fleet is told of the job through the storage, where the values are already.
+        // Workers of a fleet read the shared values from the storage, where they already are. In a message
+        // they may take half of the limit, and leave the rest to arguments.
         let half = capabilities.payload_limit.map(|limit| limit / 2);
         let limit = if capabilities.pull.is_some() { Some(0) } else { half };
         let (shared, stored_shared) = shared_parts(limit, shared, &record.shared);
@@ -227,6 +246,7 @@ impl Core {
         })
     }
 
+    /// Makes the job's state and spawns its leadership. `lease` is `None` for a client that attaches.
     fn pursue(
         &self,
         journal: &Journal,
@@ -260,7 +280,7 @@ impl Core {
     }
 }
 
-/// The plan of a job that this client cannot drive, as far as its record says.
+/// The plan of a job that this client cannot drive, from the numbers in the job's record.
 pub(crate) fn plan_of(record: &JobRecord, max_workers: usize) -> crate::plan::Plan {
     let worker_processes = usize::try_from(record.worker_processes).unwrap_or(1);
     let capabilities = crate::compute::Capabilities::local(worker_processes);
@@ -275,7 +295,8 @@ pub(crate) fn plan_of(record: &JobRecord, max_workers: usize) -> crate::plan::Pl
     request.plan().expect("every number is within its bounds")
 }
 
-/// The handle of a stored job in a process that has nothing but its name: it only reads.
+/// The state of a stored job in a process that only has a deserialized handle. This client reads the job, and
+/// never drives it.
 pub(crate) fn read_only(id: JobId, locator: Locator) -> Arc<JobState> {
     let capabilities = crate::compute::Capabilities::local(1);
     let plan = PlanRequest::new(0, &capabilities).plan().expect("the defaults are within their bounds");
@@ -291,6 +312,7 @@ pub(crate) fn read_only(id: JobId, locator: Locator) -> Arc<JobState> {
     state
 }
 
+/// Reads the job's record, and then follows the job to its end.
 async fn read(
     job: &Arc<JobState>,
     locator: &Locator,
@@ -307,7 +329,7 @@ async fn read(
     Ok(())
 }
 
-/// Stores what comes through the queue, in segments; returns how many calls that are, and the segments.
+/// Stores the inputs from the queue in segments. Returns the number of calls, and the segments.
 async fn store_inputs(journal: &Journal, queue: &InputQueue) -> Result<(u64, Vec<Segment>)> {
     let (mut calls, mut segments) = (0, Vec::new());
     loop {

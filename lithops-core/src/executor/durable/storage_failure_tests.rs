@@ -1,4 +1,4 @@
-//! How long Lithops' own objects are asked of a storage that fails, and how often.
+//! How long and how often requests for Lithops' own objects are repeated on a storage that fails.
 
 use std::{
     ops::Range,
@@ -31,15 +31,15 @@ use crate::{
     },
 };
 
-/// A storage that fails while it is broken, and makes requests again with its own patience if it has one.
+/// A storage that fails while `is_broken` is set, and repeats requests by its own retry policy.
 #[derive(Debug)]
 struct Failing {
     well: ObjectStorage,
     patience: StorageRetryPolicy,
-    /// Whether the service answers at all.
+    /// Whether the service answers, with status 500, or does not answer at all.
     answers: bool,
     is_broken: AtomicBool,
-    /// Puts are made although they fail.
+    /// Whether puts take effect although they return an error.
     puts_happen: bool,
     requests: AtomicU32,
 }
@@ -114,7 +114,7 @@ fn failing(patience: StorageRetryPolicy, answers: bool) -> (Arc<Failing>, Storag
 
 type Operation = (&'static str, BoxFuture<'static, Result<()>>);
 
-/// What is asked of the storage for jobs, fleets, payloads and programs.
+/// The requests that jobs, fleets, payloads and programs make to the storage.
 fn operations(storage: &StorageClient) -> Vec<Operation> {
     let journal = Journal::new(storage, JobId::generate());
     let fleet = Fleet::new(storage, "fleet", FleetKey::generate().expect("a key"));

@@ -1,4 +1,4 @@
-//! [`StoredJobs`]: durable jobs seen from outside the programs that have their functions.
+//! [`StoredJobs`]: durable jobs, seen by programs that do not have the jobs' functions.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -16,35 +16,35 @@ use crate::{
     storage::StorageClient,
 };
 
-/// So many jobs are looked at once.
+/// At most this many jobs are read at once.
 pub(crate) const AT_ONCE: usize = 16;
 
-/// The durable jobs of a storage.
+/// The durable jobs in one storage.
 #[derive(Debug)]
 pub struct StoredJobs {
     pub(crate) storage: StorageClient,
 }
 
-/// A durable job, as it is stored.
+/// A durable job, as read from the storage.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct StoredJob {
-    /// What it is.
+    /// The job's record: its function, number of calls, granularity and owner.
     pub record: JobRecord,
-    /// How many of its calls have a stored outcome.
+    /// How many of the job's calls have a stored outcome.
     pub stored: u64,
-    /// Who drives it, as far as can be told.
+    /// The client that drives the job; `None` if none does, or its lease does not say which.
     pub driver: Option<Owner>,
     is_driven: bool,
 }
 
-/// The jobs of a storage, as far as they can be read.
+/// The jobs of a storage that can be read, and the errors of those that cannot.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Listing {
     /// The jobs, oldest first.
     pub jobs: Vec<StoredJob>,
-    /// What is wrong with what cannot be read.
+    /// One error for each object or job that cannot be read.
     pub unreadable: Vec<Error>,
 }
 
@@ -55,7 +55,7 @@ impl StoredJob {
         self.stored == self.record.calls
     }
 
-    /// `finished`, `running`, or `interrupted` when nobody drives it.
+    /// `finished`, `running`, or `interrupted` when no client holds the job's lease.
     #[must_use]
     pub fn state(&self) -> &'static str {
         match (self.is_finished(), self.is_driven) {
@@ -67,18 +67,19 @@ impl StoredJob {
 }
 
 impl StoredJobs {
-    /// The jobs in the storage of a configuration: that of a file, or the one that is found.
+    /// Opens the storage of a configuration: that of the file `config`, or of the one that is found.
+    /// `storage` names another storage than the configuration does.
     ///
     /// # Errors
     /// When the configuration is wrong, or the storage cannot be opened.
     pub fn open(config: Option<PathBuf>, storage: Option<String>) -> Result<Self> {
-        // What is asked of them runs there.
+        // All methods run on the driver's runtime.
         runtime::start()?;
         let (storage, _) = StorageClient::configured(config, storage)?;
         Ok(Self { storage })
     }
 
-    /// All of them. What cannot be read of one hides no other.
+    /// All jobs in the storage. A job that cannot be read does not keep the others from being listed.
     pub fn list(&self) -> Listing {
         runtime::driver().block_on(async {
             let survey = Survey::of(&self.storage).await;
@@ -88,7 +89,7 @@ impl StoredJobs {
             while let Some(looked) = jobs.next().await {
                 match looked {
                     Ok(job) => listing.jobs.push(job),
-                    // It was removed meanwhile, or is no job that was stored as a whole.
+                    // The job was removed meanwhile, or was never stored completely.
                     Err(error) if error.kind() == ErrorKind::NotDurable => {}
                     Err(error) => listing.unreadable.push(error),
                 }
@@ -97,18 +98,20 @@ impl StoredJobs {
         })
     }
 
-    /// One of them.
+    /// One job.
     ///
     /// # Errors
-    /// `NotDurable` when nothing is stored of it.
+    /// `NotDurable` when the job is not stored.
     pub fn find(&self, job: JobId) -> Result<StoredJob> {
         runtime::start()?.block_on(look(self.journal(job)))
     }
 
-    /// Waits until a job is finished, and hands its outcomes over in order, values as JSON.
+    /// Waits until a job is finished, and passes its outcomes to `take` in the order of the calls, values as
+    /// JSON.
     ///
     /// # Errors
-    /// When nobody drives the job; what is stored so far has been handed over then, as it has on every other error.
+    /// When no client drives the job, the storage cannot be read, or `take` returns an error. Outcomes that
+    /// were stored before the error have been passed to `take`.
     pub fn attach(
         &self,
         job: JobId,
@@ -136,7 +139,8 @@ impl StoredJobs {
         })
     }
 
-    /// Ends a job, whoever drives it, and waits until all its calls have an outcome. Returns how many it has cancelled.
+    /// Cancels a job, even if another client drives it, and waits until all its calls have an outcome.
+    /// Returns how many calls had no outcome before.
     ///
     /// # Errors
     /// When the storage cannot be used.
@@ -162,11 +166,13 @@ impl StoredJobs {
         })
     }
 
+    /// The journal of a job in this storage.
     pub(crate) fn journal(&self, job: JobId) -> Journal {
         Journal::new(&self.storage, job)
     }
 }
 
+/// Reads a job: its record, how many outcomes are stored, and whether its lease is held.
 pub(crate) async fn look(journal: Journal) -> Result<StoredJob> {
     let record = journal.record().await?;
     let stored = stored_calls(&journal, &record).await?;
@@ -177,20 +183,21 @@ pub(crate) async fn look(journal: Journal) -> Result<StoredJob> {
     Ok(StoredJob { record, stored, driver, is_driven })
 }
 
+/// How many calls of a job have a stored outcome.
 async fn stored_calls(journal: &Journal, record: &JobRecord) -> Result<u64> {
     let chunks = journal.committed().await?.into_iter().map(|chunk| record.calls_of(chunk));
-    // A number beyond the last chunk is none of this job's: it has no calls.
+    // A chunk number beyond the last chunk is foreign to the job: `calls_of` gives it no calls.
     Ok(chunks.map(|(first, end)| end - first).sum())
 }
 
-/// Commits every chunk that has no outcomes as cancelled.
+/// Commits every chunk without outcomes as cancelled.
 async fn cancel_all(journal: &Journal, record: &JobRecord) -> Result<()> {
     let committed: std::collections::BTreeSet<_> = journal.committed().await?.into_iter().collect();
     let error = CallError::new(CallErrorKind::Cancelled, "the job was cancelled").encode();
     for chunk in (0..record.chunks()).filter(|chunk| !committed.contains(chunk)) {
         let calls = record.calls_of(chunk);
         let reports = failed_together(record.job, vec![calls], &error).collect();
-        // Another may have been first; then its outcomes count.
+        // If a worker or client has committed the chunk first, its outcomes count.
         journal.commit(chunk, calls, &ChunkOutcomes { logs: Vec::new(), reports }).await?;
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! [`Unused`]: what is kept for later jobs, and no job has used for long.
+//! [`Unused`]: programs and histories that are kept for later jobs, and that no job has used for long.
 
 use std::{
     collections::BTreeMap,
@@ -17,23 +17,23 @@ use crate::{
     },
 };
 
-/// A program, or how long the calls of a function took: kept for later jobs, and not used for long.
+/// A stored program, or the stored history of a function, that no job has used for long.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Unused {
-    /// What its keys start with.
+    /// The prefix of the keys of its objects.
     pub name: String,
-    /// Whether it is a program; else it is a history.
+    /// Whether this is a program; otherwise it is a history.
     pub is_program: bool,
-    /// How long ago it was last used, by the clock of the storage.
+    /// How long ago the program or history was last used, by the clock of the storage.
     pub since: Duration,
     last_use: SystemTime,
     storage: StorageClient,
 }
 
 impl Unused {
-    /// Removes it, unless it was used meanwhile. Returns whether it was removed. A client that needs a program which is
-    /// gone stores it again.
+    /// Removes the program or history, unless it was used meanwhile. Returns whether it was removed. A client
+    /// that needs a removed program stores it again.
     ///
     /// # Errors
     /// When the storage does not allow it.
@@ -52,11 +52,11 @@ impl Unused {
 }
 
 impl StoredJobs {
-    /// Programs and histories that no job has used for so long, by the clock of the storage. Whoever started these jobs:
-    /// programs with the same bytes are stored once.
+    /// Programs and histories that no job has used for at least `age`, by the clock of the storage. Jobs of
+    /// all users count, because programs with the same bytes are stored once.
     ///
     /// # Errors
-    /// When the storage cannot be read, or does not say what time it is.
+    /// When the storage cannot be read, or its clock cannot be read.
     pub fn unused(&self, age: Duration) -> Result<Vec<Unused>> {
         runtime::driver().block_on(self.not_used_for(age))
     }
@@ -82,7 +82,7 @@ impl StoredJobs {
     }
 }
 
-/// The objects with a prefix, without what unfinished puts have left.
+/// The objects with a prefix, without those that unfinished puts have left.
 async fn objects(storage: &StorageClient, prefix: &str) -> Result<Vec<ObjectMeta>> {
     let mut found =
         insist(|| storage.storage().list(storage.bucket(), prefix).try_collect::<Vec<_>>()).await?;
@@ -90,7 +90,8 @@ async fn objects(storage: &StorageClient, prefix: &str) -> Result<Vec<ObjectMeta
     Ok(found)
 }
 
-/// What a thing is called that several objects may belong to: those of a program, and what is noted of its use.
+/// The name that all objects of one program share (its files, and the note of its last use); for a history,
+/// its key.
 fn name_of(object: &ObjectMeta, is_program: bool) -> &str {
     if is_program { program_of(&object.key) } else { &object.key }
 }

@@ -1,4 +1,5 @@
-//! [`BackgroundTasks`]: what still goes on in the storage after a job's last result, and an executor waits for when it goes.
+//! [`BackgroundTasks`]: storage work that goes on after a job's last result; an executor waits for it when
+//! dropped.
 
 use std::{
     collections::HashMap,
@@ -10,35 +11,38 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// An executor that goes waits this long.
+/// An executor that is dropped waits at most this long. Work that is not done by then is left to `lithops
+/// clean`.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How often it looks whether a finished job has let go meanwhile.
+/// How often the wait checks again: a followed job may finish without a signal.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// What goes on in the storage when nobody waits for it: what is left of jobs is removed, and what they took is noted
-/// for later ones.
+/// Storage work that no caller waits for: stored data of finished jobs is removed, and durations are recorded
+/// for later jobs.
 #[derive(Default)]
 pub(crate) struct BackgroundTasks {
     going_on: Mutex<usize>,
     ended: Condvar,
-    /// Jobs that a task follows, by a number of its own: once they are finished it has only little left to do.
+    /// Jobs that a task follows, by a number of the task. Once such a job is finished, its task has little
+    /// left to do, so that waiting for the task is worth it.
     followed: Mutex<HashMap<u64, Weak<dyn MayFinish>>>,
     next: AtomicU64,
 }
 
 impl BackgroundTasks {
-    /// Something is about to be done in the storage.
+    /// Notes that a piece of storage work begins.
     pub(crate) fn begin(&self) {
         *self.going_on.lock().unwrap_or_else(PoisonError::into_inner) += 1;
     }
 
-    /// It has been done.
+    /// Notes that a piece of storage work has ended.
     pub(crate) fn end(&self) {
         *self.going_on.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
         self.ended.notify_all();
     }
 
-    /// A task begins to follow a job. It drops what it gets once it holds nothing of the job any more.
+    /// Notes that a task follows a job. The task drops the returned guard once it holds nothing of the job
+    /// any more.
     pub(crate) fn follow<J: MayFinish>(self: &Arc<Self>, job: &Arc<J>) -> Followed {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -47,17 +51,17 @@ impl BackgroundTasks {
         Followed { pending: Arc::clone(self), number }
     }
 
-    /// Waits until all have ended, but not for ever.
+    /// Blocks the thread until all work has ended, or 10 s have passed.
     pub(crate) fn wait(&self) {
         let until = Instant::now() + PATIENCE;
-        // After that long `lithops clean` has to do it.
+        // Work that takes longer is left to `lithops clean`.
         while (self.is_finishing() || self.is_going_on()) && Instant::now() < until {
             let going_on = self.going_on.lock().unwrap_or_else(PoisonError::into_inner);
             drop(self.ended.wait_timeout(going_on, LOOK));
         }
     }
 
-    /// The same, as a task.
+    /// Waits until all work has ended, or 10 s have passed, without blocking the thread.
     pub(crate) async fn ended(&self) {
         let until = Instant::now() + PATIENCE;
         while (self.is_finishing() || self.is_going_on()) && Instant::now() < until {
@@ -74,18 +78,19 @@ impl BackgroundTasks {
             let followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
             followed.values().filter_map(Weak::upgrade).collect()
         };
-        // Dropped without a lock: the last reference removes what is stored.
+        // The references are dropped outside of the lock: dropping the last one starts a removal, which
+        // locks.
         followed.iter().any(|job| job.is_finished())
     }
 }
 
-/// A job as its background tasks see it.
+/// The part of a job that its background tasks need.
 pub(crate) trait MayFinish: Send + Sync + 'static {
-    /// Whether every call has an outcome, or the job was given up.
+    /// Whether every call has an outcome.
     fn is_finished(&self) -> bool;
 }
 
-/// A task follows a job as long as this is there.
+/// A guard: while it exists, a task follows a job.
 #[derive(Debug)]
 pub(crate) struct Followed {
     pending: Arc<BackgroundTasks>,

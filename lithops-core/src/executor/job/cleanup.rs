@@ -1,4 +1,4 @@
-//! [`JobCleanup`]: what is stored of a job, removed once the job is finished and its last handle is gone.
+//! [`JobCleanup`]: removes the stored data of a job once the job is finished and its last handle is dropped.
 
 use std::sync::{
     Arc,
@@ -8,7 +8,8 @@ use std::sync::{
 use super::background::BackgroundTasks;
 use crate::{fork, journal::Journal, runtime};
 
-/// What is stored of a job. Whoever drops the last reference to one that may go removes it.
+/// The stored data of a job. Dropping the last reference removes the data, if the job is finished and was not
+/// detached.
 #[derive(Debug)]
 pub struct JobCleanup {
     journal: Journal,
@@ -22,16 +23,17 @@ impl JobCleanup {
         Self { journal, may_go: AtomicBool::new(false), stays: AtomicBool::new(false), pending }
     }
 
-    /// The job is finished: nothing of it is needed beyond its handles.
+    /// The job is finished: its stored data may be removed with the last handle.
     pub(crate) fn may_go(&self) {
         self.may_go.store(true, Ordering::Release);
     }
 
-    /// Somebody else will want it.
+    /// Keeps the stored data when the last handle is dropped: another process will need it.
     pub(crate) fn stays(&self) {
         self.stays.store(true, Ordering::Release);
     }
 
+    /// Whether the stored data is kept when the last handle is dropped.
     pub(crate) fn is_kept(&self) -> bool {
         self.stays.load(Ordering::Acquire)
     }
@@ -47,7 +49,7 @@ impl Drop for JobCleanup {
         runtime::driver().spawn(async move {
             let job = journal.job();
             let removed = match journal.is_read().await {
-                // The last to read it removes it.
+                // Another client reads the job, and will remove the data when it has finished reading.
                 Ok(true) => Ok(()),
                 Ok(false) => journal.delete().await,
                 Err(error) => Err(error),

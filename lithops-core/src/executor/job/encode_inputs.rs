@@ -1,4 +1,4 @@
-//! From the user's iterator to the queue of encoded inputs, on a thread of its own.
+//! Encoding of inputs: from the user's iterator to the queue of encoded arguments, on a thread of its own.
 
 use std::{
     any::Any,
@@ -15,14 +15,14 @@ use crate::{
     runtime, threads, value,
 };
 
-/// What the thread that makes inputs is at.
+/// Which user code the producing thread runs, so that a panic can be blamed on it.
 #[derive(Debug, Clone, Copy)]
 enum At {
     Iterator,
     Serialize(usize),
 }
 
-/// Consumes `inputs` on another thread, as fast as the queue is emptied.
+/// Consumes and encodes `inputs` on another thread, as fast as the driver empties the queue.
 pub(crate) fn produce<T: Argument>(inputs: Inputs<T>, function: &'static str, queue: &Arc<InputQueue>) {
     let producing = Arc::clone(queue);
     let spawned = threads::spawn(move || {
@@ -51,7 +51,7 @@ pub(crate) fn produce<T: Argument>(inputs: Inputs<T>, function: &'static str, qu
     }
 }
 
-/// Queues a single input.
+/// Encodes and queues a single input, on the calling thread.
 pub(crate) fn produce_one<T: Argument>(input: &T, function: &'static str, queue: &InputQueue) -> Result<()> {
     let mut encoded = Vec::new();
     encode(input, 0, function, &mut encoded)?;
@@ -80,7 +80,8 @@ fn consume<T: Argument>(
         encoded.clear();
         at.set(At::Serialize(number));
         encode(&input, number, function, &mut encoded)?;
-        // Once per job is enough to notice a type whose two halves of serde disagree, before anything is run.
+        // Decoding the first argument finds a type whose `Serialize` and `Deserialize` disagree, before
+        // anything is run. Once per job is enough.
         if number == 0 {
             check_decodes::<T>(&encoded, function)?;
         }
@@ -93,7 +94,7 @@ fn consume<T: Argument>(
     Ok(())
 }
 
-/// Queues the parts of objects, each with the same arguments behind it.
+/// Queues the parts of objects. The further arguments follow each part.
 fn parts<T: Argument>(objects: &Objects, function: &'static str, queue: &InputQueue) -> Result<()> {
     check_decodes::<T>(&objects.with, function)?;
     let mut encoded = Vec::new();
@@ -108,8 +109,8 @@ fn parts<T: Argument>(objects: &Objects, function: &'static str, queue: &InputQu
     Ok(())
 }
 
-/// Hands the values of another job's calls over, in their order and without decoding them. A call whose input failed
-/// ends with that failure; the others go on.
+/// Queues the values of another job's calls, in their order and without decoding them. A call whose input
+/// failed ends with that failure; the other calls go on.
 fn chain(job: &JobState, queue: &InputQueue) -> Result<()> {
     let mut next = 0;
     loop {
@@ -140,7 +141,7 @@ fn chain(job: &JobState, queue: &InputQueue) -> Result<()> {
     }
 }
 
-/// The error of a call whose input is the outcome of a call that failed.
+/// The encoded error of a call whose input is the outcome of a failed call.
 pub(crate) fn input_failed(cause: &CallError) -> Vec<u8> {
     CallError::new(cause.kind().clone(), format!("its input failed: {cause}"))
         .with_chain(cause.chain().iter().map(ToString::to_string).collect())
@@ -187,7 +188,7 @@ fn check_decodes<T: Argument>(encoded: &[u8], function: &str) -> Result<()> {
 
 const TOO_DEEP: &str = "send it as a flat list whose elements name each other by their place";
 
-/// What a panic said.
+/// The message of a panic, if it is text.
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()

@@ -1,4 +1,4 @@
-//! [`JobEvent`]: what happens to jobs, for programs that want to watch.
+//! [`JobEvent`]: what happens to jobs, for programs that observe them.
 
 use std::time::Duration;
 
@@ -13,23 +13,23 @@ pub enum JobEvent {
     Started {
         /// The job.
         job: JobId,
-        /// Its function's name.
+        /// The display name of its function.
         function: String,
-        /// How many calls it has, when that is known beforehand.
+        /// How many calls the job has; `None` while the inputs have not said.
         calls: Option<u64>,
     },
     /// A further worker has been given calls.
     WorkerStarted {
         /// The job.
         job: JobId,
-        /// How many live workers it has now.
+        /// How many workers of the job live now.
         workers: usize,
     },
-    /// Calls have ended.
+    /// Further calls have got an outcome.
     Done {
         /// The job.
         job: JobId,
-        /// How far it is now.
+        /// How far the job is now.
         progress: Progress,
     },
     /// Calls `first..end` will be tried again.
@@ -41,11 +41,11 @@ pub enum JobEvent {
         /// The call after the last.
         end: u64,
     },
-    /// A worker was lost with calls in its hands.
+    /// A worker was lost while it had calls.
     WorkerLost {
         /// The job.
         job: JobId,
-        /// What is known of its end.
+        /// What is known about the loss.
         reason: String,
     },
     /// The platform asked to slow down.
@@ -53,14 +53,14 @@ pub enum JobEvent {
         /// The job.
         job: JobId,
     },
-    /// Chunks take longer than the platform lets a worker run: from now on they are smaller.
+    /// Chunks take longer than the platform lets a worker run: the remaining chunks are smaller.
     Replanned {
         /// The job.
         job: JobId,
         /// Calls per chunk.
         chunksize: u64,
     },
-    /// Calls `first..end` are slow and were given to a second worker.
+    /// Calls `first..end` are slow: backup attempts were started in another worker.
     Speculated {
         /// The job.
         job: JobId,
@@ -69,34 +69,34 @@ pub enum JobEvent {
         /// The call after the last.
         end: u64,
     },
-    /// The job was cancelled, and the platform has no way to end what runs: nobody waits for it any more, and it costs
-    /// what it costs.
+    /// The job was cancelled, but the platform cannot end running workers: they run on and are billed, and
+    /// their outcomes are dropped.
     RunsOn {
         /// The job.
         job: JobId,
-        /// How many workers.
+        /// How many workers run on.
         workers: usize,
-        /// How long they may run, where that is limited.
+        /// How long they may still run at most; `None` where the platform sets no limit.
         at_most: Option<Duration>,
     },
     /// Every call has an outcome.
     Finished {
         /// The job.
         job: JobId,
-        /// How it went.
+        /// The final counts.
         progress: Progress,
     },
     /// The job could not go on.
     Failed {
         /// The job.
         job: JobId,
-        /// Why.
+        /// The error, as text.
         reason: String,
     },
 }
 
 impl JobEvent {
-    /// The job it is about.
+    /// The job that the event is about.
     #[must_use]
     pub fn job(&self) -> JobId {
         match self {

@@ -1,4 +1,4 @@
-//! [`History`]: how long the calls of functions took in earlier jobs, kept in the storage for planning.
+//! [`History`]: how long the calls of functions took in earlier jobs, kept in the storage for the planner.
 
 use std::{
     collections::HashMap,
@@ -19,20 +19,21 @@ use crate::{
     storage::{StorageClient, own_keys::HISTORY},
 };
 
-/// The most bytes of a history: some hundred classes of durations.
+/// The most bytes of a stored history, which has some hundred classes of durations. A larger object is not
+/// ours, and is not read into memory.
 const LONGEST: u64 = 1 << 20;
 
-/// How long the calls of functions took, by program, function, backend and memory. What is lost of it, or wrong,
-/// makes plans worse and nothing else.
+/// How long the calls of functions took, by program, function, backend and worker memory. A lost or wrong
+/// history only makes plans worse.
 pub struct History {
     storage: StorageClient,
-    /// Where the program's histories are.
+    /// The prefix of the keys of this program's histories.
     folder: String,
-    /// Whether anything is read or written at all.
+    /// Whether the history is read and written at all.
     kept: bool,
-    /// What was read or learnt by this executor; `None` where nothing is stored.
+    /// The histories that this executor has read or measured, by key; `None` where nothing is stored.
     known: Mutex<HashMap<String, Option<Measured>>>,
-    /// What the executor waits for when it goes.
+    /// The background tasks that the executor waits for when it is dropped.
     pending: Arc<BackgroundTasks>,
 }
 
@@ -44,10 +45,11 @@ impl History {
         Self { storage, folder, kept, known: Mutex::default(), pending }
     }
 
-    /// What earlier jobs of a function took, for whoever has not got the program at hand.
+    /// The workload that earlier jobs of a function measured, for tools that run without the program itself.
+    /// `memory` is that of a worker, in MiB.
     ///
     /// # Errors
-    /// `NotFound` that says what is remembered of the program; or the storage cannot be read.
+    /// `NotFound`, with a hint that lists the histories of the program; or the storage cannot be opened.
     pub fn of_program(
         config: &Config,
         program: &str,
@@ -69,7 +71,7 @@ impl History {
             if let Some(expected) = history.load(&key).await.as_ref().and_then(expected) {
                 return Ok(expected);
             }
-            // What cannot be read of it is not known.
+            // Objects that cannot be listed are left out: the list is only a hint.
             let found = history.storage.storage().survey(history.storage.bucket(), &history.folder);
             let found = found.filter_map(|object| std::future::ready(object.ok()));
             let keys: Vec<String> = found.map(|object| object.key).collect().await;
@@ -84,7 +86,8 @@ impl History {
         })
     }
 
-    /// Where the history of a function is kept; what it takes differs between backends and sizes of workers.
+    /// The key of a function's history. Backend and memory are part of the key, because durations differ with
+    /// both.
     pub(crate) fn key(&self, entry: &Entry, backend: &str, memory: u64) -> String {
         self.key_of(entry.name.unwrap_or(entry.path), backend, memory)
     }
@@ -93,12 +96,13 @@ impl History {
         format!("{}{}/{}-{memory}", self.folder, fit(function), fit(backend))
     }
 
-    /// What this executor knows already.
+    /// The history under a key, if this executor has it in memory.
     pub(crate) fn known(&self, key: &str) -> Option<Measured> {
         self.lock().get(key).cloned().flatten()
     }
 
-    /// What is stored, read once.
+    /// The history under a key, read from the storage the first time. A storage that fails counts as no
+    /// history.
     pub(crate) async fn load(&self, key: &str) -> Option<Measured> {
         if !self.kept {
             return None;
@@ -113,7 +117,7 @@ impl History {
                 None
             }
         };
-        // Something may have been learnt meanwhile.
+        // A job may have added measurements meanwhile, which must not be overwritten.
         self.lock().entry(key.to_owned()).or_insert(read).clone()
     }
 
@@ -125,13 +129,13 @@ impl History {
             Err(error) => return Err(error),
         };
         let json = open(key, &object, key).await?;
-        // What another version has written may mean something else.
+        // Another version may have written another format: a history that does not decode counts as none.
         Ok(serde_json::from_slice::<Measured>(&json)
             .ok()
             .filter(|read| read.workload(Basis::Given).is_some()))
     }
 
-    /// Adds what a job took, here at once and in the storage soon.
+    /// Adds the measurements of a job, in memory and, in the background, in the storage.
     fn learn(self: &Arc<Self>, key: String, measured: Measured) {
         if !self.kept || measured.calls() == 0 {
             return;
@@ -165,7 +169,7 @@ impl fmt::Debug for History {
     }
 }
 
-/// What a job's driver tells of its calls when it is finished.
+/// Where a job's driver records the durations of its calls when the job is finished.
 #[derive(Debug, Clone)]
 pub struct Learn {
     pub(crate) history: Arc<History>,
@@ -173,11 +177,12 @@ pub struct Learn {
 }
 
 impl Learn {
-    /// What is known of earlier jobs.
+    /// The measurements of earlier jobs, if they are in memory.
     pub(crate) fn earlier(&self) -> Option<Measured> {
         self.history.known(&self.key)
     }
 
+    /// Records the measurements of a finished job.
     pub(crate) fn from(&self, measured: Measured) {
         self.history.learn(self.key.clone(), measured);
     }
@@ -187,19 +192,19 @@ fn folder(program: &str) -> String {
     format!("{HISTORY}{}/", fit(program))
 }
 
-/// What earlier jobs say of the calls of the next.
+/// The workload that earlier measurements predict for the next job; `None` without measurements.
 pub(crate) fn expected(measured: &Measured) -> Option<Workload> {
     measured.workload(Basis::History { calls: measured.calls() })
 }
 
-/// The name as a part of a key.
+/// A name as one part of a key: characters that are not allowed there become dots.
 fn fit(name: &str) -> String {
     let fit = |character: char| match character {
         'a'..='z' | 'A'..='Z' | '0'..='9' | '_' | '-' => character,
         _ => '.',
     };
     let name: String = name.chars().take(200).map(fit).collect();
-    // An empty part, or one of dots alone, would be another folder.
+    // An empty part, or one of only dots, would name another folder.
     if name.chars().all(|character| character == '.') { format!("_{name}") } else { name }
 }
 

@@ -13,19 +13,20 @@ use crate::{
     protocol::{InputBatch, Payloads, PayloadsBuilder},
 };
 
-/// The producer waits when this many calls are queued, so that inputs stay lazy.
+/// The producer waits while this many calls are queued. A larger queue would consume lazy inputs earlier than
+/// needed.
 const MAX_CALLS: usize = 16 << 10;
-/// The producer waits when this many bytes are queued.
+/// The producer waits while this many bytes are queued, which bounds the memory.
 const MAX_BYTES: usize = 2 << 20;
 
-/// A bounded queue of encoded arguments. The producer is a thread of its own, because a user's iterator may block;
-/// the dispatcher takes whatever is there, so that an argument never waits for the next one.
+/// A bounded queue of encoded arguments. The producer is a thread of its own, because a user's iterator may
+/// block. The dispatcher takes everything that is queued, so that an argument never waits for the next one.
 #[derive(Debug, Default)]
 pub struct InputQueue {
     state: Mutex<State>,
     space: Condvar,
     ready: Notify,
-    /// As `space`, for a producer that is a task.
+    /// Signals free space to a producer that is a task, as `space` does to one that is a thread.
     freed: Notify,
 }
 
@@ -33,6 +34,7 @@ pub struct InputQueue {
 struct State {
     builder: PayloadsBuilder,
     regions: Option<Regions>,
+    /// Calls without an argument: the position in the batch, and the encoded error.
     failed: Vec<(usize, Vec<u8>)>,
     ended: bool,
     closed: bool,
@@ -46,7 +48,8 @@ impl State {
         !self.closed && (self.builder.len() >= MAX_CALLS || self.builder.bytes() >= MAX_BYTES)
     }
 
-    /// What was queued. A long column is copied, so that the same room is filled again and again.
+    /// Takes the queued arguments. A long column is copied into shared memory regions, so that the builder
+    /// keeps its allocation and fills it again.
     fn take_column(&mut self) -> Payloads {
         if self.builder.bytes() < LONG {
             return mem::take(&mut self.builder).finish();
@@ -54,12 +57,14 @@ impl State {
         let regions = self.regions.get_or_insert_with(Regions::shared);
         match regions.cut(self.builder.bytes()) {
             Ok(region) => self.builder.drain_to(region),
-            // It is too long, or too much is on its way: it stays where it is.
+            // The column is too long for a region, or too many regions are in use: its own memory is handed
+            // over.
             Err(_) => mem::take(&mut self.builder).finish(),
         }
     }
 
-    /// Says no when there is no memory for it, and that is the job's error then.
+    /// Appends an argument. Returns `false` if there is no memory for it: the queue is then closed with an
+    /// error, which ends the job.
     fn add(&mut self, argument: &[u8]) -> bool {
         if self.builder.data().try_reserve(argument.len()).is_err() {
             let bytes = argument.len();
@@ -78,12 +83,14 @@ impl State {
 }
 
 impl InputQueue {
-    /// Appends one encoded argument, waiting for space. Returns `false` when nobody wants it any more.
+    /// Appends one encoded argument, and blocks the thread while the queue is full. Returns `false` if the
+    /// queue was closed, or there is no memory.
     pub fn push(&self, argument: &[u8]) -> bool {
         self.append(|state| state.add(argument))
     }
 
-    /// Appends a call whose argument there is not: it ends with this encoded error without being run.
+    /// Appends a call without an argument: the call ends with this encoded error, and is not run. Returns
+    /// `false` as [`push`](Self::push) does.
     pub fn push_failed(&self, error: Vec<u8>) -> bool {
         self.append(|state| {
             state.failed.push((state.builder.len(), error));
@@ -91,8 +98,8 @@ impl InputQueue {
         })
     }
 
-    /// Appends what was taken from another queue, waiting for space as a task does. Returns `false` when nobody wants
-    /// it any more.
+    /// Appends a batch that was taken from another queue, and waits for space without blocking the thread.
+    /// Returns `false` if the queue was closed.
     pub async fn push_all(&self, taken: &InputBatch) -> bool {
         let arguments = &taken.inputs;
         let mut failed = taken.failed.iter().peekable();
@@ -122,7 +129,7 @@ impl InputQueue {
         true
     }
 
-    /// Says that no further argument comes, because of an error or because that was all.
+    /// Ends the queue: no further argument comes. An `error` ends the job.
     pub fn end(&self, error: Option<Error>) {
         let mut state = self.lock();
         state.ended = true;
@@ -131,7 +138,7 @@ impl InputQueue {
         self.ready.notify_one();
     }
 
-    /// Says that nobody wants further arguments.
+    /// Closes the queue for the producer: further arguments are refused.
     pub fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
@@ -140,10 +147,10 @@ impl InputQueue {
         self.freed.notify_waiters();
     }
 
-    /// Everything that is queued, and whether that was the last.
+    /// Takes everything that is queued. The batch says whether the inputs have ended.
     ///
     /// # Errors
-    /// That of the producer.
+    /// The error with which the producer ended the queue.
     pub fn take(&self) -> Result<InputBatch> {
         let mut state = self.lock();
         if let Some(error) = state.error.take() {
@@ -157,12 +164,12 @@ impl InputQueue {
         Ok(taken)
     }
 
-    /// Waits until there is something to take.
+    /// Waits until something is queued, or the queue has ended.
     pub async fn ready(&self) {
         self.ready.notified().await;
     }
 
-    /// Waking nobody is a system call too.
+    /// Wakes blocked producers. The check saves a system call where none waits.
     fn wake_producers(&self, state: &State) {
         if state.waiting > 0 {
             self.space.notify_all();

@@ -1,4 +1,4 @@
-//! [`Inputs`]: what a job is given, one argument or a tuple per call, consumed lazily.
+//! [`Inputs`]: the arguments of a job's calls, one argument or a tuple per call, consumed lazily.
 
 use std::{fmt, sync::Arc};
 
@@ -12,37 +12,38 @@ use crate::{
     value,
 };
 
-/// The inputs of a job, consumed by another thread as calls are dispatched.
+/// The inputs of a job. Another thread consumes them as calls are dispatched.
 pub struct Inputs<T> {
     pub(crate) source: InputSource<T>,
 }
 
-/// Where inputs come from.
+/// The source of the inputs of a job.
 pub(crate) enum InputSource<T> {
-    /// From an iterator of the user's.
+    /// The user's iterator.
     Values(Box<dyn Iterator<Item = T> + Send>),
-    /// From the calls of another job: the value of each is the argument of the call with the same number.
+    /// The calls of another job: the value of each call is the argument of the call with the same number.
     Outcomes(Arc<JobState>),
-    /// Parts of objects that are still to be found.
+    /// Objects that were not looked up in the storage yet, and the encoded arguments that every call gets
+    /// besides.
     Wanted(Vec<Wanted>, Result<Vec<u8>>),
-    /// Parts of objects.
+    /// Objects that were looked up and cut into parts, one part per call.
     Objects(Objects),
 }
 
-/// Parts of objects, and what every call gets besides.
+/// Parts of objects, one per call, and the arguments that every call gets besides.
 pub(crate) struct Objects {
     pub(crate) prepared: ResolvedObjects,
-    /// Encoded.
+    /// The further arguments, encoded; they follow the encoded part in each call's argument.
     pub(crate) with: Vec<u8>,
 }
 
 impl<T> Inputs<T> {
-    /// The outcomes of another job.
+    /// Inputs that are the outcomes of another job.
     pub(crate) fn outcomes(job: Arc<JobState>) -> Self {
         Self { source: InputSource::Outcomes(job) }
     }
 
-    /// Parts of objects, each with the same arguments.
+    /// Inputs that are parts of objects; every call gets the arguments in `with` besides.
     pub(crate) fn objects(wanted: Vec<Wanted>, with: &T) -> Self
     where
         T: Serialize,
@@ -54,7 +55,11 @@ impl<T> Inputs<T> {
         Self { source: InputSource::Wanted(wanted, with) }
     }
 
-    /// The same, with its objects found and cut; other inputs stay as they are.
+    /// Looks up the objects and cuts them into parts; inputs of another kind are returned unchanged.
+    ///
+    /// # Errors
+    /// An object does not exist or cannot be read, an option does not fit, or the further arguments do not
+    /// encode.
     pub(crate) async fn found(self, options: &ObjectOptions, around: &ResolveContext) -> Result<Self> {
         let InputSource::Wanted(wanted, with) = self.source else { return Ok(self) };
         let with = with?;
@@ -62,7 +67,8 @@ impl<T> Inputs<T> {
         Ok(Self { source: InputSource::Objects(Objects { prepared, with }) })
     }
 
-    /// How many calls each object makes, where the inputs are objects.
+    /// The number of parts (calls) of each object; `None` where the inputs are not objects that were looked
+    /// up.
     pub(crate) fn parts_by_object(&self) -> Option<Vec<u64>> {
         match &self.source {
             InputSource::Objects(objects) => Some(objects.prepared.parts_by_object()),
@@ -75,12 +81,15 @@ impl<T> Inputs<T> {
         matches!(self.source, InputSource::Wanted(..) | InputSource::Objects(_))
     }
 
-    /// Whether its objects are still to be found.
+    /// Whether the inputs are objects that must still be looked up in the storage.
     pub(crate) fn are_wanted(&self) -> bool {
         matches!(self.source, InputSource::Wanted(..))
     }
 
-    /// Refuses inputs of another kind than the function takes.
+    /// Checks that the inputs are objects exactly when the function takes a `DataObject`.
+    ///
+    /// # Errors
+    /// `InvalidInput` if they do not match, or if an option about objects was set for other inputs.
     pub(crate) fn check(&self, entry: &Entry, options: &ObjectOptions) -> Result<()> {
         let function = entry.display_name();
         let wrong =
@@ -102,7 +111,7 @@ impl<T> Inputs<T> {
         }
     }
 
-    /// How many there are, when that is known beforehand.
+    /// The number of inputs; `None` when it is not known before they are consumed.
     #[must_use]
     pub fn exact_len(&self) -> Option<u64> {
         match &self.source {
@@ -126,17 +135,18 @@ impl<T> fmt::Debug for Inputs<T> {
     }
 }
 
-/// What can be given to `map`: anything that iterates over the function's argument; or the futures of another map,
-/// whose values become the arguments as they come in, in their order.
+/// What can be given to `map`: anything that iterates over the function's argument; a [`DataSource`]; or the
+/// futures of another map, whose values become the arguments in their order, as soon as they are there.
 ///
-/// The iterator is moved to another thread and consumed as calls are dispatched, so that it is `Send + 'static`.
+/// The iterator is moved to another thread and consumed as calls are dispatched, so it must be `Send +
+/// 'static`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not give the inputs of this function",
     label = "not an iterator over `{T}`",
     note = "several arguments are given as a tuple per call; the iterator must be `Send + 'static`"
 )]
 pub trait IntoInputs<T> {
-    /// The inputs.
+    /// Converts the value into the inputs of a job, without consuming the iterator.
     fn into_inputs(self) -> Inputs<T>;
 }
 

@@ -1,4 +1,5 @@
-//! Ctrl-C: ends the jobs of the program, so that nothing runs on and costs money, and then the program.
+//! Ctrl-C: ends the jobs of the program, so that no worker runs on and costs money, and then ends the
+//! program.
 
 use std::{
     fs,
@@ -18,23 +19,24 @@ use tokio::{
 use super::JobState;
 use crate::runtime;
 
-/// The exit code of a program that was interrupted, as shells have it.
+/// The exit code of an interrupted program, by the convention of shells: 128 + 2, the number of `SIGINT`.
 const EXIT_INTERRUPTED: i32 = 130;
-/// How long ending the jobs may take.
+/// How long ending the jobs may take before the program exits anyway.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The jobs that an interruption ends.
 static JOBS: Mutex<Vec<Weak<JobState>>> = Mutex::new(Vec::new());
-/// Tasks that drive jobs or end invocations.
+/// The number of tasks that drive jobs or end invocations.
 static AT_WORK: AtomicUsize = AtomicUsize::new(0);
 
-/// Notes a job that an interruption is to end. The first one makes the program listen, unless it handles or ignores
-/// the signal itself.
+/// Registers a job that an interruption is to end. The first job makes the program listen for `SIGINT`,
+/// unless the program handles or ignores the signal itself.
 pub(crate) fn note(job: &Arc<JobState>) {
     static LISTEN: Once = Once::new();
     LISTEN.call_once(|| {
         if is_default() {
             runtime::driver().spawn(async {
-                // Without the signal the program ends as it would without this library.
+                // If the handler cannot be installed, the program ends as it would without this library.
                 if let Ok(interrupts) = signal(SignalKind::interrupt()) {
                     wait(interrupts).await;
                 }
@@ -48,7 +50,7 @@ pub(crate) fn note(job: &Arc<JobState>) {
     jobs.push(Arc::downgrade(job));
 }
 
-/// Ends an invocation, and is waited for when the program is interrupted meanwhile.
+/// Runs a task that ends an invocation. An interruption of the program waits for it.
 pub(crate) fn end(ending: impl Future<Output = ()> + Send + 'static) {
     let at_work = AtWork::begin();
     tokio::spawn(async move {
@@ -57,7 +59,7 @@ pub(crate) fn end(ending: impl Future<Output = ()> + Send + 'static) {
     });
 }
 
-/// A task that an interruption of the program waits for.
+/// A guard: while it exists, an interruption of the program waits for its task.
 #[derive(Debug)]
 pub(crate) struct AtWork(());
 
@@ -74,12 +76,12 @@ impl Drop for AtWork {
     }
 }
 
-/// How many tasks there are that an interruption of the program waits for.
+/// The number of tasks that an interruption of the program waits for.
 pub(crate) fn at_work() -> usize {
     AT_WORK.load(Ordering::Acquire)
 }
 
-/// Whether nobody has said what the signal is to do: its bits among the caught and the ignored ones.
+/// Whether the program neither handles nor ignores `SIGINT`, by the signal masks in `/proc/self/status`.
 fn is_default() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let is_set = |name: &str| {
@@ -109,7 +111,7 @@ async fn wait(mut interrupts: Signal) {
         say(&format!("interrupted: {place}; {rest}"));
         job.interrupt();
     }
-    // The program itself learns nothing: it would go on, and end before what runs elsewhere is ended.
+    // The program's own code is not told: it might exit before the workers elsewhere are ended.
     let ended = async {
         while at_work() > 0 {
             sleep(Duration::from_millis(5)).await;
@@ -119,7 +121,7 @@ async fn wait(mut interrupts: Signal) {
         done = timeout(PATIENCE, ended) => if done.is_err() {
             say(&format!("some workers could not be ended within {PATIENCE:?}, and may run on until their timeout"));
         },
-        // Twice: at once.
+        // A second Ctrl-C exits at once.
         _ = interrupts.recv() => {}
     }
     std::process::exit(EXIT_INTERRUPTED);

@@ -1,4 +1,4 @@
-//! [`Measured`]: how long the calls of a function took, counted as they are reported.
+//! [`Measured`]: the durations of a function's calls, collected from their reports.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,30 +9,32 @@ use crate::{
     protocol::Report,
 };
 
-/// Durations are put into classes that differ by a factor of two to the eighth part of one: 9 %.
+/// Durations are collected in classes. Neighbouring classes differ by a factor of 2^(1/8), about 9 %. A
+/// stored history depends on this number: another one would give its classes another meaning.
 const CLASSES_PER_DOUBLING: f64 = 8.0;
-/// Of a report with more calls than this, so many are looked at.
+/// At most this many calls of a report are sampled, so that large reports cost little.
 const LOOKED_AT: usize = 64;
-/// Earlier jobs count no more than this many calls, so that new ones always matter.
+/// Earlier jobs are weighted as at most this many calls, so that new measurements always matter.
 const REMEMBERED: u64 = 10_000;
 
-/// How long calls took when nothing else competed for their CPUs, and how long they were on one.
+/// The durations of calls, corrected for the time in which they waited for a CPU, and their CPU time.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Measured {
-    /// Class of duration, weight, and the sum of the seconds.
+    /// By class of duration: the number of calls, and the sum of their seconds.
     classes: BTreeMap<i32, (f64, f64)>,
+    /// The CPU time of all calls, in seconds.
     cpu: f64,
     calls: u64,
-    /// How many arguments were handed over, and their bytes.
+    /// The number of arguments that were handed over, and their bytes.
     given: (f64, f64),
 }
 
 impl Measured {
-    /// Counts the calls of a report that returned.
+    /// Adds the calls of a report. A report with a failed call is left out.
     pub fn add(&mut self, report: &Report) {
         let len = report.len();
         if len == 0 || !report.all_ok() {
-            // CPU time is known of a whole report only.
+            // CPU time is reported for a whole report only, so that failed calls cannot be separated from it.
             return;
         }
         let took = |index: usize| {
@@ -43,7 +45,8 @@ impl Measured {
         let looked_at: Vec<_> = (0..len).step_by(step).map(took).collect();
         let weight = len as f64 / looked_at.len() as f64;
         let wall = looked_at.iter().sum::<f64>() * weight;
-        // Of the time in which a call was ready and had no CPU nothing would be left without the others.
+        // The delay is the time in which calls were ready and had no CPU, because others competed for it. A
+        // call that runs alone would not have this delay.
         let undelayed = (1.0 - report.header.delay.as_secs_f64() / wall).max(0.05);
         for seconds in looked_at {
             let seconds = (seconds * undelayed).max(1e-9);
@@ -56,45 +59,46 @@ impl Measured {
         self.calls += len as u64;
     }
 
-    /// Counts encoded arguments that are handed over.
+    /// Adds encoded arguments that are handed over; `bytes` is their size together.
     pub fn add_arguments(&mut self, calls: usize, bytes: usize) {
         self.given.0 += calls as f64;
         self.given.1 += bytes as f64;
     }
 
-    /// How many calls.
+    /// How many calls were measured.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.calls
     }
 
-    /// The time they took together, in seconds.
+    /// The time that the calls took together, in seconds.
     #[must_use]
     pub fn seconds(&self) -> f64 {
         self.classes.values().map(|(_, sum)| sum).sum()
     }
 
-    /// How many bytes the encoded argument of a call has, on the average.
+    /// The mean size of a call's encoded argument, in bytes; `None` before the first argument.
     #[must_use]
     pub fn payload(&self) -> Option<u64> {
         (self.given.0 >= 1.0).then(|| (self.given.1 / self.given.0).round() as u64)
     }
 
-    /// What a planner can do with it.
+    /// The workload for the planner; `None` without measurements.
     #[must_use]
     pub fn workload(&self, basis: Basis) -> Option<Workload> {
         let points = self.classes.values().map(|(count, sum)| (sum / count.max(1e-9), *count));
         let durations = Durations::weighted(points).ok()?;
         let seconds = self.seconds();
         let cpu_share = if seconds > 0.0 { self.cpu / seconds } else { 1.0 };
-        // A call with threads of its own is on several CPUs at once.
+        // The share can exceed 1: a call with threads of its own runs on several CPUs at once.
         let cpu_share = if cpu_share.is_finite() { cpu_share.clamp(0.0, 1024.0) } else { 1.0 };
         Some(Workload { durations, cpu_share, basis })
     }
 
-    /// The same while little is known: the next call may take longer than all so far, which has a chance of one in so
-    /// many and one more. The fewer they are, the longer it may take. And `running` calls, on which `spent` seconds have
-    /// been spent together, are half way.
+    /// The workload for the planner while few calls are measured; `None` without measurements. It contains
+    /// one more call that takes longer than all measured ones: the fewer calls were measured, the longer. The
+    /// `running` calls, which have run for `spent` seconds together, count as half done, if that makes them
+    /// longer than the mean.
     #[must_use]
     pub fn cautious_workload(&self, basis: Basis, running: u64, spent: f64) -> Option<Workload> {
         let workload = self.workload(basis)?;
@@ -106,7 +110,8 @@ impl Measured {
         Some(Workload { durations, ..workload })
     }
 
-    /// What was known before together with what came later, which counts at least as much once there is enough of it.
+    /// Merges earlier measurements (`self`) with `later` ones. The earlier ones count as at most 10 000
+    /// calls, so that later ones outweigh them once there are more.
     #[must_use]
     pub fn then(mut self, later: &Self) -> Self {
         self = self.scaled_to(REMEMBERED);
@@ -121,7 +126,7 @@ impl Measured {
         self
     }
 
-    /// The same, but counting for no more than so many calls.
+    /// The same distribution, weighted as at most `most` calls.
     #[must_use]
     pub fn scaled_to(mut self, most: u64) -> Self {
         let factor = most as f64 / self.calls.max(1) as f64;

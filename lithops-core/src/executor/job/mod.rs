@@ -1,4 +1,4 @@
-//! The state of one job in its client: its inputs, its outcomes, its events, and what is done when it has ended.
+//! The state of one job in its client: inputs, outcomes, events, measurements, and the cleanup after the job.
 
 pub(super) mod background;
 pub(super) mod cleanup;

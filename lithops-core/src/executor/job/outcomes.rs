@@ -1,4 +1,4 @@
-//! [`Outcomes`]: the committed outcomes of a job, kept as they came.
+//! [`Outcomes`]: the committed outcomes of a job, kept in the reports in which they arrived.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -7,18 +7,21 @@ use crate::{
     tracker::Ranges,
 };
 
-/// What calls printed is kept up to this many bytes per job; beyond it only the ends are.
+/// The output of calls is kept in full up to this many bytes per job. Beyond that, only the last 4096
+/// characters per call are kept, so that the output of a large job does not fill the memory.
 const MAX_LOG_BYTES: usize = 256 << 20;
 
-/// The committed outcomes of a job: reports in the form they arrived in, found by call.
+/// The committed outcomes of a job, found by call number. Values stay encoded in their reports until they are
+/// read.
 #[derive(Debug, Default)]
 pub struct Outcomes {
     reports: BTreeMap<u64, Report>,
-    /// Calls that have one outcome together, however many they are: by the first, the call after the last, and a
-    /// report of the first.
+    /// Ranges of calls that share one outcome, by the first call: the call after the last, and a report of
+    /// the first call. A range takes as much memory as one call.
     together: BTreeMap<u64, (u64, Report)>,
     done: Ranges,
     failed: u64,
+    /// Commits of calls that were already committed; see [`repeated`](Self::repeated).
     repeated: u64,
     logs: BTreeMap<u64, LogEntry>,
     log_bytes: usize,
@@ -39,8 +42,8 @@ impl Outcomes {
         self.reports.insert(run.first, report);
     }
 
-    /// Adds one outcome, a failure, for calls `report.header.run.first..end`; the report has the first of them. It takes
-    /// as much memory as one call.
+    /// Adds one failure for all calls from `report.header.run.first` up to but not including `end`. The
+    /// report is that of the first call. The range takes as much memory as one call.
     pub fn insert_together(&mut self, end: u64, report: Report) {
         let first = report.header.run.first;
         let before = self.done.len();
@@ -51,7 +54,7 @@ impl Outcomes {
         self.together.insert(first, (end, report));
     }
 
-    /// Adds what a call has printed; the last attempt counts.
+    /// Adds the output of a call. It replaces the output of an earlier attempt.
     pub fn insert_log(&mut self, mut entry: LogEntry) {
         if self.log_bytes > MAX_LOG_BYTES {
             let kept = entry.last(4096).into_bytes();
@@ -64,7 +67,7 @@ impl Outcomes {
         }
     }
 
-    /// The report a call is in, and its place there.
+    /// The report that a call is in, and the call's index there; `None` if the call has no outcome.
     #[must_use]
     pub fn get(&self, call: u64) -> Option<(Cow<'_, Report>, usize)> {
         if let Some((first, report)) = self.reports.range(..=call).next_back()
@@ -77,12 +80,13 @@ impl Outcomes {
         (call < *end).then(|| (Cow::Owned(at(report, call)), 0))
     }
 
-    /// All reports of calls that have outcomes of their own, in the order of the calls.
+    /// The reports of calls with outcomes of their own, in the order of the calls; without ranges that share
+    /// one outcome.
     pub fn reports(&self) -> impl Iterator<Item = &Report> {
         self.reports.values()
     }
 
-    /// All outcomes, in the order of the calls.
+    /// All outcomes, in the order of the calls, as cheap copies that can be read without the job's lock.
     #[must_use]
     pub fn parts(&self) -> Vec<OutcomePart> {
         let own = self.reports.values().map(|report| OutcomePart { report: report.clone(), repeated: None });
@@ -101,53 +105,54 @@ impl Outcomes {
         &self.done
     }
 
-    /// How many calls failed.
+    /// How many of the committed calls failed.
     #[must_use]
     pub fn failed(&self) -> u64 {
         self.failed
     }
 
-    /// How many outcomes were committed that already were. There must be none; the simulator looks.
+    /// How many commits repeated one of the same call. The number must be 0: each call is committed exactly
+    /// once. The simulator checks that.
     #[must_use]
     pub fn repeated(&self) -> u64 {
         self.repeated
     }
 
-    /// What a call has printed.
+    /// What a call has printed; `None` if it printed nothing, or its log has not arrived.
     #[must_use]
     pub fn log(&self, call: u64) -> Option<&LogEntry> {
         self.logs.get(&call)
     }
 }
 
-/// Outcomes of contiguous calls: a report, or one outcome that many calls have together.
+/// Outcomes of contiguous calls: a report, or one outcome that many calls share.
 #[derive(Debug, Clone)]
 pub struct OutcomePart {
     report: Report,
-    /// How many calls have the one outcome of the report.
+    /// How many calls share the one outcome of the report; `None` if each call has its own.
     repeated: Option<u64>,
 }
 
 impl OutcomePart {
-    /// Its report; where calls have one outcome together, that of the first of them.
+    /// The report; where calls share one outcome, the report of the first of these calls.
     #[must_use]
     pub fn report(&self) -> &Report {
         &self.report
     }
 
-    /// How many calls.
+    /// How many calls the part covers.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.repeated.unwrap_or(self.report.len() as u64)
     }
 
-    /// How many calls have one outcome together, where they do.
+    /// How many calls share one outcome; `None` if each call has its own.
     #[must_use]
     pub fn together(&self) -> Option<u64> {
         self.repeated
     }
 
-    /// The report that the call at this place is in, and its place there.
+    /// The report that the call at `place` of this part is in, and the call's index in that report.
     #[must_use]
     pub fn get(&self, place: u64) -> (Cow<'_, Report>, usize) {
         match self.repeated {
@@ -157,7 +162,7 @@ impl OutcomePart {
     }
 }
 
-/// The same outcome, of another call.
+/// A copy of a report of one call, as the report of another call.
 fn at(report: &Report, call: u64) -> Report {
     let mut report = report.clone();
     report.header.run.first = call;

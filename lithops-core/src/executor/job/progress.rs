@@ -1,30 +1,30 @@
 //! [`Progress`]: how far a job is.
 
-/// How far a job is.
+/// How far a job is, at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// How many calls, as far as is known: all of them once `complete`.
+    /// How many calls are known so far: all of them once `complete` is set.
     pub known: u64,
     /// Whether `known` is the final number.
     pub complete: bool,
-    /// How many have an outcome.
+    /// How many calls have an outcome.
     pub done: u64,
-    /// How many of those failed.
+    /// How many of the calls with an outcome failed.
     pub failed: u64,
     /// How often a call was tried again.
     pub retried: u64,
-    /// How many workers were lost with calls in their hands.
+    /// How many workers were lost while they had calls.
     pub lost_workers: u64,
     /// How often the platform asked to slow down.
     pub throttled: u64,
-    /// How often a slow call was given to a second worker.
+    /// How many backup attempts of slow calls were started.
     pub speculated: u64,
-    /// How many outcomes were stored already when this client came to the job.
+    /// How many outcomes were already stored when this client started or attached to the job.
     pub restored: u64,
     /// Whether another client drives the job, and this one only reads it.
     pub reading: bool,
-    /// Whether the inputs may have more calls than they said.
+    /// Whether the inputs have not ended, so that there may be more calls than the iterator announced.
     pub(crate) open: bool,
 }
 

@@ -1,4 +1,4 @@
-//! [`JobState`]: what the handles of a job see of it.
+//! [`JobState`]: the state that a job's handles share with the task that drives the job.
 
 use std::{
     collections::BTreeMap,
@@ -25,18 +25,18 @@ use crate::{
     storage::Locator,
 };
 
-/// What the workers of a job have come to so far.
+/// What the workers of a job have used so far.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Account {
-    /// How many were started.
+    /// How many workers were started.
     pub workers: u64,
-    /// How many chunks, or parts of them that were tried again, were handed over.
+    /// How many chunks, and retried parts of chunks, were handed over to workers.
     pub hand_overs: u64,
-    /// How long workers worked for the job, together.
+    /// How long the workers lived for the job, added up.
     pub lived: Duration,
-    /// How much of that is billed.
+    /// How much of `lived` is billed, after the platform's rounding.
     pub billed: Duration,
-    /// What it all costs, in US dollars.
+    /// The cost of the billed time and the requests, in US dollars.
     pub usd: f64,
 }
 
@@ -49,7 +49,7 @@ impl Account {
     }
 }
 
-/// What happened on the way, beside outcomes.
+/// Counts of what happened to the job besides outcomes; [`Progress`] has the same counts for users.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Counts {
     pub(crate) account: Account,
@@ -60,7 +60,7 @@ pub(crate) struct Counts {
     pub(crate) restored: u64,
 }
 
-/// What the handles of a job share with the task that drives it.
+/// The state that a job's handles share with the task that drives the job.
 #[derive(Debug)]
 pub struct JobState {
     id: JobId,
@@ -69,19 +69,20 @@ pub struct JobState {
     changed: Notify,
     commands: mpsc::UnboundedSender<Command>,
     observers: Option<broadcast::Sender<JobEvent>>,
-    /// Where it is stored, when it is durable.
+    /// The storage of a durable job; `None` for other jobs.
     locator: Option<Locator>,
-    /// What is stored of it, to be removed with the last handle.
+    /// Removes the stored data of a durable job, with the last handle.
     cleanup: Option<Arc<JobCleanup>>,
-    /// Whether waiting for it may show how far it is.
+    /// Whether waiting for the job may show a progress bar.
     shown: bool,
-    /// Whether a task drives it, which has something left to do after its last outcome.
+    /// Whether a driver is at work. A driver still has work after the last outcome, so it wakes the last
+    /// waiters itself.
     driven: AtomicBool,
-    /// Whether a task that drove it has ended.
+    /// Whether the driver has ended.
     over: AtomicBool,
 }
 
-/// A task drives the job as long as this is there; whoever waits for the job's end is woken afterwards.
+/// A guard: while it exists, a task drives the job. Its drop wakes the tasks that wait for the job's end.
 #[derive(Debug)]
 pub(crate) struct Driven(Arc<JobState>);
 
@@ -100,11 +101,11 @@ pub enum Command {
     Cancel,
     /// End these calls.
     CancelCalls(u64, u64),
-    /// The program is being ended: end what runs, and leave everything else as it is.
+    /// The program is being ended (Ctrl-C): end what runs, and leave stored data as it is.
     Interrupt,
 }
 
-/// Where a job's task hears of them.
+/// The channel on which a job's driver receives [`Command`]s.
 pub type Commands = mpsc::UnboundedReceiver<Command>;
 
 #[derive(Debug)]
@@ -112,16 +113,17 @@ struct Inner {
     outcomes: Outcomes,
     known: u64,
     complete: bool,
-    /// Whether the inputs have not ended: their length was what they said, and an iterator may be wrong about it.
+    /// Whether the inputs have not ended. `known` is then the length that the iterator announced, which may
+    /// be wrong.
     open: bool,
     error: Option<Error>,
     plan: Plan,
-    /// The plan as it was when the job started, which nothing was measured for.
+    /// The plan with which the job started, before its own measurements; predictions are taken from it.
     first_plan: Plan,
     counts: Counts,
-    /// The workers that are there, and since when.
+    /// The live workers, and since when each has lived.
     workers: BTreeMap<u64, Instant>,
-    /// Since when every call has an outcome.
+    /// When the last call got its outcome; `None` before. Workers cost the job nothing after that.
     finished: Option<Instant>,
     /// Another client drives the job.
     reading: bool,
@@ -154,7 +156,8 @@ impl MayFinish for JobState {
 }
 
 impl JobState {
-    /// The state of a job that has just been planned, and the receiver of its commands.
+    /// The state of a job that was just planned, and the receiver of its commands. `known` is the number of
+    /// calls; `None` if it is not known yet.
     #[must_use]
     pub fn new(id: JobId, function: impl Into<String>, plan: Plan, known: Option<u64>) -> (Self, Commands) {
         let (commands, received) = mpsc::unbounded_channel();
@@ -190,28 +193,29 @@ impl JobState {
         )
     }
 
-    /// The same, while its inputs come: the number of calls is what they say, until they end.
+    /// Marks the inputs as not ended: the number of calls is what the iterator announced, until the inputs
+    /// end.
     #[must_use]
     pub(crate) fn open(mut self) -> Self {
         self.inner.get_mut().unwrap_or_else(PoisonError::into_inner).open = true;
         self
     }
 
-    /// The same, telling everything that happens to `observers`.
+    /// Sends the job's events to `observers`.
     #[must_use]
     pub fn observed_by(mut self, observers: broadcast::Sender<JobEvent>) -> Self {
         self.observers = Some(observers);
         self
     }
 
-    /// The same, of a job that is stored, and of what is to go with its last handle.
+    /// Makes this the state of a stored job; `cleanup` removes the stored data with the last handle.
     #[must_use]
     pub(crate) fn stored_at(mut self, locator: Locator, cleanup: Option<Arc<JobCleanup>>) -> Self {
         (self.locator, self.cleanup) = (Some(locator), cleanup);
         self
     }
 
-    /// The same, whose progress may be shown to a person who waits for it.
+    /// Sets whether waiting for the job may show a progress bar.
     #[must_use]
     pub(crate) fn shown(mut self, shown: bool) -> Self {
         self.shown = shown;
@@ -222,39 +226,39 @@ impl JobState {
         self.shown
     }
 
-    /// Where it is stored, when it is durable.
+    /// The storage of a durable job; `None` for other jobs.
     #[must_use]
     pub fn locator(&self) -> Option<&Locator> {
         self.locator.as_ref()
     }
 
-    /// Keeps what is stored of it when its last handle goes: somebody else will want it.
+    /// Keeps the stored data when the last handle is dropped: another process will need it.
     pub(crate) fn detach(&self) {
         if let Some(cleanup) = &self.cleanup {
             cleanup.stays();
         }
     }
 
-    /// The job.
+    /// The job's id.
     #[must_use]
     pub fn id(&self) -> JobId {
         self.id
     }
 
-    /// The function's name, for people.
+    /// The function's display name.
     #[must_use]
     pub fn function(&self) -> &str {
         &self.function
     }
 
-    /// The plan, for as many calls as are known.
+    /// The present plan, for the number of calls that is known so far.
     #[must_use]
     pub fn plan(&self) -> Plan {
         let inner = self.lock();
         inner.plan.for_calls(inner.known)
     }
 
-    /// The plan that it was started with.
+    /// The plan with which the job was started, for the number of calls that is known so far.
     pub(crate) fn first_plan(&self) -> Plan {
         let inner = self.lock();
         inner.first_plan.for_calls(inner.known)
@@ -264,7 +268,8 @@ impl JobState {
         self.lock().plan = plan;
     }
 
-    /// What earlier jobs took has been read, unless something better is known already.
+    /// Sets the workload from the history, which was read after the start. A workload that is already there
+    /// is kept: it is better.
     pub(crate) fn expect(&self, workload: &Workload) {
         let mut inner = self.lock();
         if inner.first_plan.workload().is_none() {
@@ -275,7 +280,7 @@ impl JobState {
         }
     }
 
-    /// What its workers have come to so far.
+    /// What the job's workers have used so far, including those that still live.
     pub(crate) fn account(&self) -> Account {
         let inner = self.lock();
         let mut account = inner.counts.account;
@@ -287,14 +292,14 @@ impl JobState {
         account
     }
 
-    /// A worker was asked for.
+    /// Notes that a worker was requested.
     pub(crate) fn worker_began(&self, number: u64) {
         let mut inner = self.lock();
         inner.counts.account.workers += 1;
         inner.workers.insert(number, Instant::now());
     }
 
-    /// A worker is there no longer, or was never started.
+    /// Notes that a worker has ended. With `was_started` false it never ran, and is not counted.
     pub(crate) fn worker_ended(&self, number: u64, was_started: bool) {
         let mut inner = self.lock();
         let Some(began) = inner.workers.remove(&number) else { return };
@@ -307,12 +312,12 @@ impl JobState {
         }
     }
 
-    /// So many chunks were handed over.
+    /// Counts chunks that were handed over.
     pub(crate) fn handed_over(&self, chunks: u64) {
         self.lock().counts.account.hand_overs += chunks;
     }
 
-    /// Says whether another client drives the job, so that this one only reads.
+    /// Sets whether another client drives the job, so that this client only reads it.
     pub(crate) fn set_reading(&self, reading: bool) {
         self.lock().reading = reading;
         self.changed.notify_waiters();
@@ -324,31 +329,31 @@ impl JobState {
         self.lock().progress()
     }
 
-    /// Notes what happened on the way.
+    /// Changes the job's counts.
     pub(crate) fn count(&self, change: impl FnOnce(&mut Counts)) {
         change(&mut self.lock().counts);
     }
 
-    /// Tells observers, if there are any, what happened.
+    /// Sends an event to the observers. The event is only made if there are any.
     pub(crate) fn tell(&self, event: impl FnOnce() -> JobEvent) {
         if let Some(observers) = self.observers.as_ref().filter(|observers| observers.receiver_count() > 0) {
-            // The last of them may have gone meanwhile.
+            // The last observer may have gone meanwhile, which is no error.
             let _ = observers.send(event());
         }
     }
 
-    /// A task begins to drive it.
+    /// Notes that a task begins to drive the job, until the returned guard is dropped.
     pub(crate) fn drive(self: &Arc<Self>) -> Driven {
         self.driven.store(true, Ordering::Release);
         Driven(Arc::clone(self))
     }
 
-    /// Whether the task that drove it has ended. Looking costs nothing.
+    /// Whether the driver has ended. The method takes no lock, so that it can be polled in a loop.
     pub(crate) fn is_over(&self) -> bool {
         self.over.load(Ordering::Acquire)
     }
 
-    /// Says how many calls are known, and whether that is all.
+    /// Sets how many calls are known, and whether that number is final.
     pub fn set_known(&self, known: u64, complete: bool) {
         let mut inner = self.lock();
         let before = (inner.known, inner.complete, inner.open);
@@ -371,7 +376,8 @@ impl JobState {
         self.change_outcomes(|outcomes| reports.into_iter().for_each(|report| outcomes.insert(report)));
     }
 
-    /// Makes it visible that calls have failed with the same encoded error, however many they are.
+    /// Makes ranges of calls visible as failed with the same encoded error. A range takes as much memory as
+    /// one call.
     pub(crate) fn commit_failed(&self, calls: &[(u64, u64)], error: &[u8]) {
         self.change_outcomes(|outcomes| {
             for (first, end) in calls {
@@ -390,7 +396,8 @@ impl JobState {
             inner.finished.get_or_insert_with(Instant::now);
         }
         drop(inner);
-        // The last ones are woken by whoever drives it, once its workers are free for the next job.
+        // Waiters for the job's end are woken when the driver ends: only then are the workers free for the
+        // next job.
         if !(progress.is_finished() && self.driven.load(Ordering::Acquire)) {
             self.changed.notify_waiters();
         }
@@ -399,13 +406,13 @@ impl JobState {
         }
     }
 
-    /// Keeps what calls have printed.
+    /// Adds the output of calls.
     pub fn add_logs(&self, logs: crate::protocol::Logs) {
         let mut inner = self.lock();
         logs.entries.into_iter().for_each(|entry| inner.outcomes.insert_log(entry));
     }
 
-    /// Ends the job with an error: what has no outcome will have none.
+    /// Ends the job with an error: calls without an outcome will get none. Only the first error is kept.
     pub fn fail(&self, error: Error) {
         let reason = error.to_string();
         self.lock().error.get_or_insert(error);
@@ -421,31 +428,32 @@ impl JobState {
 
     /// Asks the task that drives the job to end some of its calls.
     pub fn cancel_calls(&self, first: u64, end: u64) {
-        // As above.
+        // The receiver is gone when the job is finished; there is nothing to cancel then.
         let _ = self.commands.send(Command::CancelCalls(first, end));
     }
 
     /// Tells the task that drives the job that the program is being ended.
     pub(crate) fn interrupt(&self) {
         self.lock().interrupted = true;
-        // As above.
+        // The receiver is gone when the job is finished; there is nothing to end then.
         let _ = self.commands.send(Command::Interrupt);
     }
 
-    /// Whether the program is being ended.
+    /// Whether the program is being ended by Ctrl-C.
     pub(crate) fn is_interrupted(&self) -> bool {
         self.lock().interrupted
     }
 
-    /// Whether what runs may go on without this program.
+    /// Whether the job was detached: its workers may go on without this program.
     pub(crate) fn is_detached(&self) -> bool {
         self.cleanup.as_ref().is_some_and(|cleanup| cleanup.is_kept())
     }
 
-    /// Waits until `condition` holds.
+    /// Waits until `condition` holds. It is called under the job's lock, and must be quick.
     ///
     /// # Errors
-    /// That of the job, when it ended with one before the condition held.
+    /// The job's error, if the job failed before the condition held; or this process is a fork of the one
+    /// with the job.
     pub async fn wait_for(&self, condition: impl Fn(&Outcomes, &Progress) -> bool) -> Result<()> {
         fork::refuse()?;
         loop {
@@ -466,12 +474,12 @@ impl JobState {
         }
     }
 
-    /// Reads the outcomes; the lock is held meanwhile.
+    /// Calls `read` with the outcomes, under the job's lock.
     pub fn read<T>(&self, read: impl FnOnce(&Outcomes) -> T) -> T {
         read(&self.lock().outcomes)
     }
 
-    /// The report a call is in, if it has an outcome, without a copy of its values.
+    /// A report of the one call, without a copy of its value; `None` if the call has no outcome.
     #[must_use]
     pub fn report_of(&self, call: u64) -> Option<Report> {
         let inner = self.lock();
@@ -479,7 +487,7 @@ impl JobState {
         Some(report.slice(u32::try_from(index).ok()?, 1))
     }
 
-    /// What is known of a call that has an outcome.
+    /// When and where a call ran; `None` if the call has no outcome.
     #[must_use]
     pub fn stats(&self, call: u64) -> Option<CallStats> {
         let inner = self.lock();
@@ -487,7 +495,8 @@ impl JobState {
         Some(report.stats(index))
     }
 
-    /// The error of a failed call, with everything the client knows of it.
+    /// The error of the failed call at `index` of a report, completed with the attempt, the end of its log,
+    /// and its function's name.
     #[must_use]
     pub fn call_error(&self, outcomes: &Outcomes, report: &Report, index: usize) -> CallError {
         let call = report.header.run.first + index as u64;

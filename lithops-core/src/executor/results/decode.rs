@@ -1,7 +1,7 @@
 //! [`Values`]: the methods of futures that decode values.
 //!
-//! They exist twice, so that a function that returns `Result<T, E>` gives `T`: on `FuturesList<Result<T, E>>`
-//! itself, and, reached by `Deref` when that does not apply, on `Values<T>`.
+//! The methods exist twice, so that a function that returns `Result<T, E>` gives `T`: on
+//! `FuturesList<Result<T, E>>` itself, and, reached by `Deref` when that one does not apply, on `Values<T>`.
 
 use std::{ops::Deref, sync::Arc};
 
@@ -19,8 +19,7 @@ use crate::{
     },
 };
 
-/// A list of outcomes has no more calls than this that were cancelled together, which may be more than there is memory
-/// for.
+/// `outcomes` lists at most this many calls that were cancelled together: their number can exceed the memory.
 const LISTED: u64 = 1 << 20;
 
 impl<R, M: Mode> Deref for ResponseFuture<R, M> {
@@ -33,11 +32,11 @@ impl<R, M: Mode> Deref for ResponseFuture<R, M> {
 
 macro_rules! list_methods {
     ($T:ident) => {
-        /// Waits for all calls and gives their values, in the order of the inputs.
+        /// Waits for all calls and returns their values, in the order of the inputs.
         ///
         /// # Errors
-        /// The error of the first failed call, in the order of the inputs, once all calls have ended: none is
-        /// destroyed by another's failure, and [`outcomes`](Self::outcomes) has them all.
+        /// The error of the first failed call, in the order of the inputs, once all calls have ended. The
+        /// other calls keep their outcomes, which [`outcomes`](Self::outcomes) returns.
         pub fn get_result(&self) -> M::Out<Result<Vec<$T>>>
         where
             $T: DeserializeOwned + Send + 'static,
@@ -54,11 +53,11 @@ macro_rules! list_methods {
             })
         }
 
-        /// Waits for all calls and gives the outcome of each, in the order of the inputs.
+        /// Waits for all calls and returns the outcome of each, in the order of the inputs.
         ///
         /// # Errors
-        /// When the job as a whole could not go on, or more than a million of its calls were cancelled together. A failed
-        /// call is an `Err` in the list.
+        /// When the job as a whole could not go on, or more than 2^20 of its calls were cancelled together. A
+        /// failed call is an `Err` in the list.
         pub fn outcomes(&self) -> M::Out<Result<Vec<Result<$T, CallError>>>>
         where
             $T: DeserializeOwned + Send + 'static,
@@ -75,7 +74,7 @@ macro_rules! list_methods {
             })
         }
 
-        /// The calls as they end: a `Stream`, or an `Iterator` in the blocking form.
+        /// The calls in the order in which they end: a `Stream`, or an `Iterator` in the blocking form.
         #[must_use]
         pub fn as_completed(&self) -> AsCompleted<$T, M> {
             AsCompleted::new(Arc::clone(&self.job))
@@ -85,7 +84,7 @@ macro_rules! list_methods {
 
 macro_rules! call_methods {
     ($T:ident) => {
-        /// Waits for the call and gives its value.
+        /// Waits for the call and returns its value.
         ///
         /// # Errors
         /// The call's error, as an [`Error`] of kind `CallFailed`; or the job's.
@@ -97,7 +96,7 @@ macro_rules! call_methods {
             M::run(async move { outcome_of(&job, call).await?.map_err(Error::from) })
         }
 
-        /// Waits for the call and gives its outcome.
+        /// Waits for the call and returns its outcome.
         ///
         /// # Errors
         /// When the job as a whole could not go on.
@@ -127,7 +126,7 @@ impl<T, E, M: Mode> ResponseFuture<Result<T, E>, M> {
     call_methods!(T);
 }
 
-/// Waits for the whole job, then hands every outcome over, in the order of the calls.
+/// Waits for the whole job, and then passes every outcome to `take`, in the order of the calls.
 async fn finished<T: DeserializeOwned>(
     job: &Arc<JobState>,
     mut take: impl FnMut(Result<T, CallError>) -> Result<()>,
@@ -135,7 +134,7 @@ async fn finished<T: DeserializeOwned>(
     let shown = progress_bar::show(job);
     job.wait_for(|_, progress| progress.is_finished()).await?;
     drop(shown);
-    // The reports are cheap to clone, and decoding a million values is not done under the lock.
+    // The reports are cheap to clone. They are decoded outside of the lock, which may take long.
     let parts = job.read(Outcomes::parts);
     let mut never_made = 0u64;
     for part in &parts {
@@ -166,7 +165,7 @@ fn too_many_to_list(job: &JobState, never_made: u64) -> Error {
     .with_hint("ask single calls with `futures.get(..)`, or take the calls one by one from `as_completed`")
 }
 
-/// Waits for one call.
+/// Waits for one call and decodes its outcome.
 async fn outcome_of<T: DeserializeOwned>(job: &Arc<JobState>, call: u64) -> Result<Result<T, CallError>> {
     let _shown = progress_bar::show(job);
     let ended = job.wait_for(|outcomes, progress| {

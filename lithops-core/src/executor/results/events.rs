@@ -1,4 +1,4 @@
-//! [`Events`]: what happens to the jobs of an executor.
+//! [`Events`]: the events of an executor's jobs.
 
 use std::{
     fmt,
@@ -20,8 +20,8 @@ use crate::{
 
 type Waiting = BoxFuture<'static, (Receiver<JobEvent>, Option<JobEvent>)>;
 
-/// What happens to the jobs of an executor, from when this was made. Whoever falls far behind misses the oldest
-/// events; it ends with the executor and its jobs.
+/// The events of an executor's jobs since this value was made. An observer that falls far behind misses the
+/// oldest events. The events end when the executor and its jobs are dropped.
 pub struct Events<M: Mode> {
     waiting: Option<Waiting>,
     mode: PhantomData<M>,
@@ -53,7 +53,7 @@ async fn next(mut events: Receiver<JobEvent>) -> (Receiver<JobEvent>, Option<Job
 }
 
 impl Events<Async> {
-    /// The next event; `None` when there will be none. No `StreamExt` is needed.
+    /// Waits for the next event; `None` when there will be no more. No `StreamExt` is needed.
     pub async fn next(&mut self) -> Option<JobEvent> {
         std::future::poll_fn(|context| self.poll(context)).await
     }

@@ -1,4 +1,5 @@
-//! [`FuturesList`]: the handles of a job's calls.
+//! [`FuturesList`]: the handles of a job's calls; and [`AsCompleted`]: the calls in the order in which they
+//! end.
 
 use std::{
     collections::VecDeque,
@@ -51,42 +52,46 @@ impl<R, M: Mode> FuturesList<R, M> {
         Self { values: Values { job, types: PhantomData }, handles: Arc::new(Handles::default()) }
     }
 
-    /// How many calls. Known at once when the inputs know their length; else it grows until they end.
+    /// How many calls the job has. The number is known at once when the inputs know their length; otherwise
+    /// it grows until the inputs end.
     #[must_use]
     pub fn len(&self) -> usize {
         usize::try_from(self.values.job.progress().known).unwrap_or(usize::MAX)
     }
 
-    /// Whether there is no call, as far as is known.
+    /// Whether no call is known so far.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The handle of a call, if there is one.
+    /// The handle of the call at `index`; `None` if no such call is known so far.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<&ResponseFuture<R, M>> {
         (index < self.len()).then(|| self.handles.get(&self.values.job, index))
     }
 
-    /// The handles, in the order of the inputs. Each is kept while the list is, once it was asked for.
+    /// The handles of the calls that are known now, in the order of the inputs. A handle is made when it is
+    /// first asked for, and lives as long as the list.
     pub fn iter(&self) -> impl Iterator<Item = &ResponseFuture<R, M>> {
         handles::Iter::new(&self.handles, &self.values.job, self.len())
     }
 
-    /// The job.
+    /// The job's id.
     #[must_use]
     pub fn job_id(&self) -> JobId {
         self.values.job.id()
     }
 
-    /// The plan: workers, chunks, sub-workers; what auto has chosen anew meanwhile is what it says.
+    /// The present plan: workers, chunks, sub-workers. Where a count is `Auto`, the plan changes while the
+    /// job runs.
     #[must_use]
     pub fn plan(&self) -> Plan {
         self.values.job.plan()
     }
 
-    /// What the job has come to so far, beside what was predicted when it was started. It looks at every call.
+    /// What the job has taken and cost so far, beside what was predicted at its start. The method looks at
+    /// every call.
     #[must_use]
     pub fn summary(&self) -> Summary {
         Summary::of(&self.values.job)
@@ -98,16 +103,16 @@ impl<R, M: Mode> FuturesList<R, M> {
         self.values.job.progress()
     }
 
-    /// Waits until all calls have an outcome, or as few as `return_when` says.
+    /// Waits until all calls have an outcome, or the number of calls that `return_when` sets.
     pub fn wait(&self) -> Wait<R, M> {
         Wait::new(Arc::clone(&self.values.job))
     }
 
-    /// Ends the job: calls without an outcome get the outcome `Cancelled`, those that run are ended. Calls of a lazy
-    /// input that were never made get it too, and take no memory.
+    /// Cancels the job: calls without an outcome get the outcome `Cancelled`, and running calls are ended.
+    /// Announced calls whose lazy inputs were never produced get the same outcome, and take no memory.
     ///
     /// # Errors
-    /// When the job ended with an error before.
+    /// When the job has already ended with an error.
     pub fn cancel(&self) -> M::Out<Result<()>> {
         let job = Arc::clone(&self.values.job);
         M::run(async move {
@@ -173,7 +178,7 @@ impl<R, M: Mode> fmt::Debug for FuturesList<R, M> {
     }
 }
 
-/// The calls of a job as they end.
+/// The calls of a job in the order in which they end.
 pub struct AsCompleted<R, M: Mode> {
     job: Arc<JobState>,
     seen: Ranges,
@@ -227,7 +232,8 @@ impl<R, M: Mode> AsCompleted<R, M> {
                 }
             });
             if let (Err(error), true) = (waited, self.ready.is_empty()) {
-                // The job cannot go on: the first call without an outcome says why, and the stream ends.
+                // The job cannot go on: its error is returned as that of the first call without an outcome,
+                // and the stream ends.
                 let call = self.seen.missing(0, u64::MAX).first().map_or(0, |(first, _)| *first);
                 self.ended = true;
                 let lost = Some(CallError::new(CallErrorKind::WorkerLost, error.to_string()));
@@ -244,7 +250,7 @@ impl<R, M: Mode> AsCompleted<R, M> {
 }
 
 impl<R> AsCompleted<R, Async> {
-    /// The next call that has ended; `None` when all have. No `StreamExt` is needed.
+    /// Waits for the next call that ends; `None` when all calls have ended. No `StreamExt` is needed.
     pub async fn next(&mut self) -> Option<Completed<R>> {
         std::future::poll_fn(|context| self.poll(context)).await
     }
@@ -287,16 +293,16 @@ impl<R> Completed<R> {
         CallId::from(self.call)
     }
 
-    /// When and where it ran.
+    /// When and where the call ran; `None` if the job failed before the call had an outcome.
     #[must_use]
     pub fn stats(&self) -> Option<CallStats> {
         self.job.stats(self.call)
     }
 
-    /// Its outcome, decoded anew each time.
+    /// The call's outcome, decoded on each call of this method.
     ///
     /// # Errors
-    /// The call's error.
+    /// The call's error; or the job's, if the job failed before the call had an outcome.
     pub fn outcome(&self) -> Result<R, CallError>
     where
         R: DeserializeOwned,

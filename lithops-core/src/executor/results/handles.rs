@@ -1,4 +1,4 @@
-//! [`Handles`]: the handles of a job's calls, made when they are asked for.
+//! [`Handles`]: the handles of a job's calls, each made when it is first asked for.
 
 use std::{
     ops::Range,
@@ -8,14 +8,14 @@ use std::{
 use super::ResponseFuture;
 use crate::executor::{api::Mode, job::JobState};
 
-/// A node has a place for each value of this many bits of an index.
+/// A node of the tree branches by this many bits of the index.
 const BITS: u32 = 6;
 const PLACES: usize = 1 << BITS;
 
-/// Handles by index. It is a tree, of which only those parts are there that lead to a handle that was asked for; a
-/// handle never moves while the list of a lazy input still grows.
+/// Handles by index, in a tree of which only the paths to requested handles exist. A handle never moves, so
+/// that references to it stay valid while the list of a lazy input grows.
 pub(crate) struct Handles<R, M: Mode> {
-    /// By the number of levels that the index needs.
+    /// One root for each number of levels that an index can need.
     roots: [OnceLock<Node<R, M>>; usize::BITS.div_ceil(BITS) as usize],
 }
 
@@ -31,6 +31,7 @@ impl<R, M: Mode> Default for Handles<R, M> {
 }
 
 impl<R, M: Mode> Handles<R, M> {
+    /// The handle of the call at `index`, made if it does not exist yet.
     pub(crate) fn get(&self, job: &Arc<JobState>, index: usize) -> &ResponseFuture<R, M> {
         let mut level = (usize::BITS - index.leading_zeros()).max(1).div_ceil(BITS) - 1;
         let mut node = &self.roots[level as usize];
@@ -56,7 +57,7 @@ impl<R, M: Mode> Node<R, M> {
     }
 }
 
-/// The handles of a list. What is skipped is not made.
+/// Iterates over the handles of a list. Handles that are skipped are not made.
 pub(crate) struct Iter<'a, R, M: Mode> {
     handles: &'a Handles<R, M>,
     job: &'a Arc<JobState>,

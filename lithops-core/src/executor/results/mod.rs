@@ -1,4 +1,4 @@
-//! What a program waits for and reads: futures, their values, events, the progress bar and the summary.
+//! The results of jobs: futures, their values, events, the progress bar and the summary.
 
 pub(super) mod decode;
 pub(super) mod events;

@@ -1,4 +1,4 @@
-//! The progress bar: shown at a terminal while a program waits for a job, and nowhere else.
+//! The progress bar, which is shown at a terminal while a program waits for a job.
 
 use std::{
     collections::BTreeMap,
@@ -18,13 +18,14 @@ use crate::{
     nesting, runtime,
 };
 
-/// Whoever waits for no longer than this does not want to read.
+/// A wait shorter than this shows no bar, which would only flicker.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// How often the bars are drawn anew.
+/// How often the bars are redrawn.
 const REDRAW: Duration = Duration::from_millis(100);
 
-/// The waits that are going on, by number.
+/// The present waits, by number.
 static WAITS: Mutex<BTreeMap<u64, Wait>> = Mutex::new(BTreeMap::new());
+/// Wakes the drawing task when a wait begins.
 static BEGUN: Notify = Notify::const_new();
 
 struct Wait {
@@ -32,11 +33,11 @@ struct Wait {
     since: Instant,
 }
 
-/// A wait that is shown until this is dropped.
+/// A guard: a wait is shown until this is dropped. `None` for a wait that is not shown.
 #[derive(Debug)]
 pub(crate) struct Shown(Option<u64>);
 
-/// Shows that somebody waits for a job, where there is somebody to see it.
+/// Shows a progress bar for a wait, if the job allows it and stderr is a terminal.
 pub(crate) fn show(job: &Arc<JobState>) -> Shown {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     if !job.is_shown() || !is_watched() {
@@ -54,19 +55,19 @@ impl Drop for Shown {
     fn drop(&mut self) {
         if let Some(number) = self.0 {
             let ended = WAITS.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
-            // Not under the lock: the last reference to a job may have something to do.
+            // The job is dropped outside of the lock: dropping its last reference may start a cleanup.
             drop(ended);
         }
     }
 }
 
-/// Whether a person sees what this process writes: never in a worker.
+/// Whether stderr is a terminal; never so in a worker.
 fn is_watched() -> bool {
     static WATCHED: OnceLock<bool> = OnceLock::new();
     *WATCHED.get_or_init(|| stderr().is_terminal() && !nesting::is_nested())
 }
 
-/// One task draws all bars.
+/// Spawns the one task that draws all bars, the first time.
 fn start() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -84,6 +85,7 @@ fn start() {
     });
 }
 
+/// Draws a bar for each wait that is long enough, and removes the bars of waits that have ended.
 fn draw(bars: &MultiProgress, shown: &mut BTreeMap<u64, ProgressBar>) {
     let waits: Vec<_> = {
         let waits = WAITS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -113,7 +115,7 @@ fn style() -> ProgressStyle {
     style.unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-/// What there is to say beside how many calls are done.
+/// The text after the number of finished calls: what went wrong so far.
 fn message(progress: &Progress) -> String {
     let mut message = String::new();
     if !progress.complete {

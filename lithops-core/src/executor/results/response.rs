@@ -18,22 +18,22 @@ pub struct ResponseFuture<R, M: Mode = Async> {
     pub(crate) value: ResponseValue<R, M>,
 }
 
-/// The decoding half of a [`ResponseFuture`].
+/// The part of a [`ResponseFuture`] whose methods decode the value of type `R`.
 pub struct ResponseValue<R, M: Mode> {
     pub(crate) job: Arc<JobState>,
     pub(crate) call: u64,
     types: PhantomData<fn() -> (R, M)>,
 }
 
-/// Where a call is.
+/// Whether a call has ended, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Status {
-    /// It has no outcome yet.
+    /// The call has no outcome yet: it waits, or runs.
     Pending,
-    /// It returned.
+    /// The call returned a value.
     Success,
-    /// It failed.
+    /// The call failed, or was cancelled or lost.
     Failed,
 }
 
@@ -48,19 +48,19 @@ impl<R, M: Mode> ResponseFuture<R, M> {
         CallId::from(self.value.call)
     }
 
-    /// The job.
+    /// The id of the call's job.
     #[must_use]
     pub fn job_id(&self) -> JobId {
         self.value.job.id()
     }
 
-    /// The job's plan.
+    /// The present plan of the call's job.
     #[must_use]
     pub fn plan(&self) -> Plan {
         self.value.job.plan()
     }
 
-    /// Where the call is.
+    /// Whether the call has ended, and how. The method does not wait.
     #[must_use]
     pub fn status(&self) -> Status {
         match self.value.job.report_of(self.value.call).map(|report| report.tag(0)) {
@@ -70,13 +70,13 @@ impl<R, M: Mode> ResponseFuture<R, M> {
         }
     }
 
-    /// When and where the call ran, once it has ended.
+    /// When and where the call ran; `None` until the call has ended.
     #[must_use]
     pub fn stats(&self) -> Option<CallStats> {
         self.value.job.stats(self.value.call)
     }
 
-    /// Waits for the call and gives what it has printed, on stdout and stderr, in order.
+    /// Waits for the call and returns what it has printed on stdout and stderr, in order.
     ///
     /// # Errors
     /// When the job as a whole could not go on.
@@ -90,11 +90,11 @@ impl<R, M: Mode> ResponseFuture<R, M> {
         })
     }
 
-    /// Ends the call, if it has no outcome yet: it gets the outcome `Cancelled`, and what runs of it is ended. Where
-    /// the backend cannot end a single call, it runs on, and its outcome is dropped.
+    /// Cancels the call, if it has no outcome yet: it gets the outcome `Cancelled`, and is ended if it runs.
+    /// Where the backend cannot end a single call, the call runs on, and its outcome is dropped.
     ///
     /// # Errors
-    /// When the job ended with an error before, or another client drives it.
+    /// When the job has already ended with an error, or another client drives the job.
     pub fn cancel(&self) -> M::Out<Result<()>> {
         let (job, call) = (Arc::clone(&self.value.job), self.value.call);
         M::run(async move {

@@ -1,4 +1,4 @@
-//! Waiting for a single short call: a moment awake costs less than to sleep and to be woken.
+//! Waiting for a single short call: to spin for a moment costs less time than to sleep and be woken.
 
 use std::{
     future::Future,
@@ -13,16 +13,16 @@ use std::{
 
 use crate::executor::job::{JobState, interrupt};
 
-/// A call that takes longer is slept for.
+/// The longest spin. A call that takes longer is waited for asleep: waking up costs little in comparison.
 const SHORT: Duration = Duration::from_micros(400);
-/// A shorter moment is none.
+/// A spin shorter than this is not worth it.
 const LEAST: Duration = Duration::from_micros(10);
 
-/// For how long the next call is waited for awake, in nanoseconds: `SHORT` while calls are short, and ever less while
-/// they are not.
+/// How long to spin for the next call, in nanoseconds: `SHORT` after a short call, and half of the value
+/// before after each spin in vain, so that programs with long calls waste no CPU time.
 static PATIENCE: AtomicU64 = AtomicU64::new(SHORT.as_nanos() as u64);
 
-/// Waits for `ended`, a moment of it awake where the job is a single short call and no other job goes on.
+/// Waits for `ended`. If the job has a single call and no other job is at work, the first moment is a spin.
 pub(crate) async fn wait<T>(job: &JobState, ended: impl Future<Output = T>) -> T {
     let begun = Instant::now();
     if is_alone(job) {
@@ -35,12 +35,13 @@ pub(crate) async fn wait<T>(job: &JobState, ended: impl Future<Output = T>) -> T
     ended
 }
 
-/// Whether nothing else needs this CPU, as far as is known.
+/// Whether this call is the only work of the program, so that a spin takes the CPU from no other task.
 fn is_alone(job: &JobState) -> bool {
     static CPUS: LazyLock<usize> = LazyLock::new(|| thread::available_parallelism().map_or(1, usize::from));
     *CPUS > 1 && !job.is_over() && interrupt::at_work() == 1 && job.progress().known == 1
 }
 
+/// Spins until the job's driver has ended, or the spin time is used up.
 fn stay_awake(job: &JobState, begun: Instant) {
     let patience = Duration::from_nanos(PATIENCE.load(Ordering::Relaxed));
     if patience < LEAST {

@@ -1,4 +1,4 @@
-//! [`Summary`]: what a job has come to, beside what was predicted.
+//! [`Summary`]: what a job has taken and cost, beside what was predicted.
 
 use std::{collections::BTreeSet, fmt, time::Duration};
 
@@ -9,44 +9,44 @@ use crate::{
     plan::{Cost, seconds},
 };
 
-/// What a job has come to so far, beside what was predicted when it was started.
+/// What a job has taken and cost so far, beside what was predicted at its start.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Summary {
-    /// Calls, as far as is known.
+    /// How many calls are known so far.
     pub calls: u64,
-    /// Calls that have an outcome.
+    /// How many calls have an outcome.
     pub done: u64,
-    /// Calls that failed.
+    /// How many calls failed.
     pub failed: u64,
     /// How often a call was tried again.
     pub retried: u64,
-    /// Workers that were lost with calls in their hands.
+    /// How many workers were lost while they had calls.
     pub lost_workers: u64,
-    /// Workers that were started, or were warm and took part.
+    /// How many workers were started, or were warm and took part.
     pub workers: u64,
-    /// Chunks, and parts of them that were tried again, that were handed over to workers.
+    /// How many chunks, and retried parts of chunks, were handed over to workers.
     pub hand_overs: u64,
-    /// Processes that ran calls.
+    /// How many processes ran calls.
     pub sub_workers: usize,
-    /// From the first call's hand-over to the last call's end.
+    /// The time from the first call's hand-over to the last call's end.
     pub makespan: Duration,
-    /// What was predicted of that, where it was known how long calls take.
+    /// The predicted makespan; `None` where durations were not known.
     pub predicted_makespan: Option<Duration>,
-    /// The time that calls ran, added up.
+    /// The run times of all calls, added up.
     pub run_time: Duration,
-    /// The CPU time of that.
+    /// The CPU time of all calls, added up.
     pub cpu_time: Duration,
-    /// The part of the sub-workers' time in which they ran calls, from 0 to 1.
+    /// The share of the sub-workers' time in which they ran calls, from 0 to 1.
     pub utilisation: f64,
-    /// What was predicted of that.
+    /// The predicted utilisation; `None` where durations were not known.
     pub predicted_utilisation: Option<f64>,
-    /// The time of all workers that is billed.
+    /// The billed time of all workers, added up.
     pub billed: Duration,
-    /// What that and the hand-overs cost by the platform's prices, in US dollars; free tiers and taxes are not
-    /// considered.
+    /// The cost of the billed time and the hand-overs by the platform's prices, in US dollars, without free
+    /// tiers and taxes.
     pub cost_usd: f64,
-    /// What was predicted of that.
+    /// The predicted cost, in US dollars; `None` where durations were not known.
     pub predicted_cost_usd: Option<f64>,
 }
 
@@ -56,7 +56,7 @@ impl Summary {
         let mut ran = Ran::default();
         job.read(|outcomes| {
             for report in outcomes.reports() {
-                // What no process has reported took no time.
+                // Outcomes that no process has reported, such as cancellations, took no time.
                 if report.header.pid == 0 {
                     continue;
                 }

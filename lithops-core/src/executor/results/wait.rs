@@ -1,4 +1,4 @@
-//! [`Wait`]: waiting for some or all calls of a job.
+//! [`Wait`]: waits for some or all calls of a job.
 
 use std::{future::IntoFuture, marker::PhantomData, sync::Arc, time::Duration};
 
@@ -14,19 +14,19 @@ use crate::{
     runtime,
 };
 
-/// Handles of more calls than this are not listed: they would take gigabytes.
+/// `wait` refuses to list the handles of more calls than this: the list would take gigabytes.
 const LISTED: u64 = 1 << 26;
 
-/// When waiting ends.
+/// When a [`Wait`] ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReturnWhen {
     /// All calls have an outcome.
     AllCompleted,
-    /// At least one has.
+    /// At least one call has an outcome.
     AnyCompleted,
-    /// At once.
+    /// At once, without waiting.
     Always,
-    /// At least this many percent have.
+    /// At least this many percent of the calls have an outcome, once their number is known.
     Percent(u8),
 }
 
@@ -47,19 +47,19 @@ impl<R, M: Mode> Wait<R, M> {
         Self { job, return_when: ReturnWhen::AllCompleted, timeout: None, types: PhantomData }
     }
 
-    /// When to return; by default when all calls have an outcome.
+    /// Sets when the wait ends; the default is when all calls have an outcome.
     pub fn return_when(mut self, return_when: ReturnWhen) -> Self {
         self.return_when = return_when;
         self
     }
 
-    /// How long to wait at most; the job goes on.
+    /// Sets how long to wait at most. A wait that times out is no error, and the job goes on.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// The calls that have an outcome, and those that have none.
+    /// Waits, and returns the handles of the calls with an outcome, and of those without.
     async fn lists(self) -> Result<Lists<R, M>> {
         if let ReturnWhen::Percent(percent) = self.return_when
             && percent > 100
@@ -70,7 +70,7 @@ impl<R, M: Mode> Wait<R, M> {
         let _shown = progress_bar::show(&self.job);
         let waited = self.job.wait_for(move |_, progress| enough(return_when, progress));
         match self.timeout {
-            // A wait that times out returns what there is; only a job that cannot go on is an error.
+            // A wait that times out returns the present lists; only a job that cannot go on is an error.
             Some(timeout) => {
                 if let Ok(waited) = tokio::time::timeout(timeout, waited).await {
                     waited?;
@@ -98,6 +98,7 @@ impl<R, M: Mode> Wait<R, M> {
     }
 }
 
+/// Whether enough calls have an outcome for the wait to end.
 fn enough(return_when: ReturnWhen, progress: &Progress) -> bool {
     match return_when {
         ReturnWhen::Always => true,
@@ -115,7 +116,7 @@ impl<R: 'static> IntoFuture for Wait<R, Async> {
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        // The timer belongs to the driver's runtime, so that any runtime, or none, can wait here.
+        // The timer needs the driver's runtime; spawned there, any runtime, or none, can wait for it.
         Box::pin(async move {
             let waiting = runtime::start()?.spawn(self.lists());
             waiting
@@ -126,7 +127,7 @@ impl<R: 'static> IntoFuture for Wait<R, Async> {
 }
 
 impl<R: 'static> Wait<R, Blocking> {
-    /// Waits.
+    /// Waits, and returns the handles of the calls with an outcome, and of those without.
     ///
     /// # Errors
     /// When the job as a whole cannot go on, or has more calls (2^26) than a list of handles can have.
