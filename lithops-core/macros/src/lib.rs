@@ -8,8 +8,8 @@ use syn::parse_macro_input;
 
 /// Makes a function one that `map`, `map_reduce` and `call_async` can run in another process.
 ///
-/// The function stays what it is: it can still be called, passed on, documented and tested. Its arguments are owned
-/// values that implement `Serialize` and `Deserialize`; reserved parameters (`CallId`, `CallContext`,
+/// The function stays what it is: it can still be called, passed on, documented and tested. Its arguments are
+/// owned values that implement `Serialize` and `Deserialize`; reserved parameters (`CallId`, `CallContext`,
 /// `StorageClient`, `Shared<T>`) are filled in. It may be `async`, and may return a `Result`.
 ///
 /// Options: `name = "x"` (a name that stays when the function moves), `timeout = "30s"`, `retries = 3`,
@@ -21,7 +21,8 @@ pub fn function(options: TokenStream, item: TokenStream) -> TokenStream {
     let function = parse_macro_input!(item as syn::ItemFn);
     let registration =
         function::expand(&options, &function).unwrap_or_else(|error| error.into_compile_error());
-    // The user's own tokens come first and unchanged, on errors too, so that no other error hides the real one.
+    // The user's own tokens come first and unchanged, on errors too, so that no other error hides the real
+    // one.
     quote::quote!(#original #registration).into()
 }
 

@@ -18,28 +18,30 @@ use crate::{
 /// Planner, executor and tests read [`capabilities`](Self::capabilities) and never a backend's name.
 ///
 /// # Promises
-/// Every backend keeps these, as far as its capabilities have what they are about; each is a trial of the same name in
-/// `lithops-conformance`, which anybody's backend can be put to.
+/// Every backend keeps these, as far as its capabilities have what they are about; each is a trial of the
+/// same name in `lithops-conformance`, which anybody's backend can be put to.
 ///
 /// What it is:
-/// - `it_is_registered_under_its_one_word`: the descriptor, [`info`](Self::info) and the section of the configuration
-///   agree, and the limits fit each other.
+/// - `it_is_registered_under_its_one_word`: the descriptor, [`info`](Self::info) and the section of the
+///   configuration agree, and the limits fit each other.
 /// - `what_it_cannot_do_is_unsupported`: what its capabilities do not have answers
 ///   [`Unsupported`](crate::error::ErrorKind::Unsupported).
 /// - `check_says_what_it_found`: findings for people, and what to do about those that are bad.
-/// - `deploying_twice_changes_nothing`: [`deploy_runtime`](Self::deploy_runtime) is idempotent, and deleted runtimes
-///   are gone.
+/// - `deploying_twice_changes_nothing`: [`deploy_runtime`](Self::deploy_runtime) is idempotent, and deleted
+///   runtimes are gone.
 ///
 /// What it does with calls:
 /// - `results_come_back_in_order`, `failures_and_panics_come_back_as_they_are`
-/// - `every_call_is_reported_and_reported_once`: by [`invoke`](Self::invoke), before its exit event, which is the last.
+/// - `every_call_is_reported_and_reported_once`: by [`invoke`](Self::invoke), before its exit event, which is
+///   the last.
 /// - `a_call_runs_once_when_nothing_goes_wrong`
-/// - `values_up_to_the_limit_come_back`, `values_beyond_the_limit_come_back`: the limit of a message is what the
-///   capabilities say, and what is larger goes through the storage.
+/// - `values_up_to_the_limit_come_back`, `values_beyond_the_limit_come_back`: the limit of a message is what
+///   the capabilities say, and what is larger goes through the storage.
 /// - `events_name_their_activation`: the activation of the calls that were handed over.
-/// - `reports_come_as_declared`: while the others run, where they are streamed; with the end, where they are buffered.
-/// - `more_workers_than_may_live_are_refused_for_now`: with `RateLimited` or a `Throttled` event; the job is done all
-///   the same.
+/// - `reports_come_as_declared`: while the others run, where they are streamed; with the end, where they are
+///   buffered.
+/// - `more_workers_than_may_live_are_refused_for_now`: with `RateLimited` or a `Throttled` event; the job is
+///   done all the same.
 /// - `many_chunks_are_done_by_few_workers`
 /// - `a_fed_worker_takes_more_until_it_is_drained`
 /// - `dropping_an_invocation_does_not_cancel_it`
@@ -52,7 +54,8 @@ use crate::{
 /// - `no_more_calls_run_at_once_than_worker_processes`: the rest waits in the worker.
 /// - `what_a_call_prints_is_its_own`
 /// - `a_call_that_exits_or_dies_fails_alone`, `a_call_that_is_killed_is_tried_again`,
-///   `a_call_past_its_timeout_fails_alone`, `a_lost_worker_loses_no_call`: the cause of each end, and nothing more.
+///   `a_call_past_its_timeout_fails_alone`, `a_lost_worker_loses_no_call`: the cause of each end, and nothing
+///   more.
 /// - `variables_are_set_for_their_job_alone`
 /// - `secrets_are_in_no_argument_and_no_variable`
 /// - `close_leaves_no_process_behind`
@@ -85,16 +88,17 @@ pub trait ComputeBackend: Debug + Send + Sync + 'static {
     /// Removes a runtime.
     async fn delete_runtime(&self, id: &RuntimeId) -> Result<()>;
 
-    /// Hands calls over to a worker, and returns as soon as the platform has accepted them; what happens then arrives as
-    /// events. Every call is reported, or the invocation ends with an exit
-    /// event; both may happen late, never silently.
+    /// Hands calls over to a worker, and returns as soon as the platform has accepted them; what happens then
+    /// arrives as events. Every call is reported, or the invocation ends with an exit event; both may happen
+    /// late, never silently.
     async fn invoke(&self, request: InvokeRequest) -> Result<Invocation>;
 
-    /// Makes so many workers of a fleet live, of which some may live already; returns the names of all that do. Only
-    /// where [`Capabilities::pull`] has terms: such a backend is never asked to [`invoke`](Self::invoke). More workers than
-    /// that may live; none is ended. A worker that has said why it cannot work is an error, so that it is not started
-    /// for ever. An error that may pass, of kind `RateLimited` or `Timeout` or with `Retry::Later`, is no end of the job:
-    /// this is asked for again, with pauses, for up to five minutes while no worker gets on.
+    /// Makes so many workers of a fleet live, of which some may live already; returns the names of all that
+    /// do. Only where [`Capabilities::pull`] has terms: such a backend is never asked to
+    /// [`invoke`](Self::invoke). More workers than that may live; none is ended. A worker that has said why
+    /// it cannot work is an error, so that it is not started for ever. An error that may pass, of kind
+    /// `RateLimited` or `Timeout` or with `Retry::Later`, is no end of the job: this is asked for again, with
+    /// pauses, for up to five minutes while no worker gets on.
     async fn scale(&self, launch: &Launch, workers: usize) -> Result<Vec<String>> {
         let _ = (launch, workers);
         Err(Error::new(ErrorKind::Unsupported, format!("`{}` has no fleets", self.info().scheme)))
@@ -103,8 +107,8 @@ pub trait ComputeBackend: Debug + Send + Sync + 'static {
     /// Ends an invocation and its calls. Cancelling what has ended is not an error.
     async fn cancel(&self, id: &InvocationId) -> Result<()>;
 
-    /// Ends an invocation whose worker has reported what it was not given: the worker should end too, because nothing
-    /// that it says can be relied on. Where workers cannot be ended, ending the invocation must do.
+    /// Ends an invocation whose worker has reported what it was not given: the worker should end too, because
+    /// nothing that it says can be relied on. Where workers cannot be ended, ending the invocation must do.
     async fn discard(&self, id: &InvocationId) -> Result<()> {
         self.cancel(id).await
     }

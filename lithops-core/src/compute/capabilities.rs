@@ -31,7 +31,8 @@ pub struct Capabilities {
     pub timeout_limit: Option<Duration>,
     /// Whether a live worker can be given further chunks.
     pub feed: bool,
-    /// Whether workers are a fleet that fetches its chunks from a board, and on which terms; else they are handed them.
+    /// Whether workers are a fleet that fetches its chunks from a board, and on which terms; else they are
+    /// handed them.
     pub pull: Option<LeaseConfig>,
     /// How outcomes come back. Those of a fleet are on its board.
     pub reports: Reports,
@@ -39,8 +40,8 @@ pub struct Capabilities {
     pub liveness: Liveness,
     /// What can be cancelled.
     pub cancel: CancelLevel,
-    /// The storages that workers can open by themselves, by what the platform gives them; where none is named, they can
-    /// open every one.
+    /// The storages that workers can open by themselves, by what the platform gives them; where none is
+    /// named, they can open every one.
     pub storages: Vec<String>,
     /// Whether workers start only where a runtime was deployed.
     pub runtimes: bool,

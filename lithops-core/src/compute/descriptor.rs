@@ -1,4 +1,5 @@
-//! [`BackendDescriptor`]: what a backend crate says of itself, and [`BackendOptions`]: what a backend is made from.
+//! [`BackendDescriptor`]: what a backend crate says of itself, and [`BackendOptions`]: what a backend is made
+//! from.
 
 use std::{fmt, sync::Arc};
 
@@ -56,8 +57,8 @@ pub struct BackendOptions {
     pub worker_processes: usize,
     /// Live workers at once.
     pub max_workers: usize,
-    /// What opens the storage, for workers that can be told over a channel which nobody else can read. They are never
-    /// part of a payload.
+    /// What opens the storage, for workers that can be told over a channel which nobody else can read. They
+    /// are never part of a payload.
     pub secrets: Option<Secrets>,
     /// The storage of jobs, and where workers find it; a plugin has none.
     pub storage: Option<(StorageClient, Locator)>,

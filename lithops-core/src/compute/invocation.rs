@@ -137,13 +137,14 @@ pub enum ExitReason {
     Throttled(Duration),
     /// It never started, and the next one would not either; the job cannot go on.
     Refused(String),
-    /// It never started, because the program in the storage is not what was stored there. A backend that has the
-    /// program stores it again and says `Throttled` instead; a job is told no more than that it cannot go on.
+    /// It never started, because the program in the storage is not what was stored there. A backend that has
+    /// the program stores it again and says `Throttled` instead; a job is told no more than that it cannot go
+    /// on.
     Damaged(String),
     /// Its worker ended before it said hello: nothing of its calls has begun.
     NotStarted(String),
-    /// What it sent could not be taken in here, for want of memory, descriptors or the like, and it was ended; the job
-    /// cannot go on.
+    /// What it sent could not be taken in here, for want of memory, descriptors or the like, and it was
+    /// ended; the job cannot go on.
     Broken(String),
 }
 

@@ -15,8 +15,9 @@ use crate::{
 
 /// What a platform can do, its limits and what it costs, read from a file of data.
 ///
-/// Each backend crate has one, `capabilities.yaml`; `lithops plan --capabilities FILE` plans for any platform that is
-/// described in the same form. Durations are written `20us`, `250ms`, `3s`; memory is in MiB; prices are US dollars.
+/// Each backend crate has one, `capabilities.yaml`; `lithops plan --capabilities FILE` plans for any platform
+/// that is described in the same form. Durations are written `20us`, `250ms`, `3s`; memory is in MiB; prices
+/// are US dollars.
 ///
 /// ```yaml
 /// platform: my_containers          # its name
@@ -280,8 +281,8 @@ fn wrong(key: &'static str, problem: String, hint: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidInput, problem).with_hint(hint.into()).with_context("key", key)
 }
 
-/// Lays mappings over mappings; anything else replaces what was there. Where CPUs come from is one choice of several:
-/// another one replaces it too.
+/// Lays mappings over mappings; anything else replaces what was there. Where CPUs come from is one choice of
+/// several: another one replaces it too.
 fn lay_over(below: &mut Value, above: &Value) {
     let (Value::Map(below), Value::Map(above)) = (&mut *below, above) else {
         *below = above.clone();

@@ -92,7 +92,8 @@ pub fn check_files(config: &Config) -> Vec<Finding> {
     config.passed_over().map(note).collect()
 }
 
-/// Reports sections that are neither in `known`, the names of what this program has, nor sections of Python Lithops.
+/// Reports sections that are neither in `known`, the names of what this program has, nor sections of Python
+/// Lithops.
 #[must_use]
 pub fn check_sections(config: &Config, known: &[&str]) -> Vec<Finding> {
     let names = || known.iter().chain(keys::SECTIONS).copied();

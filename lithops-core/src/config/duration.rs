@@ -1,4 +1,5 @@
-//! Durations as the configuration writes them: a number of seconds, or `20us`, `500ms`, `30s`, `2m`, `1h`, `7d`.
+//! Durations as the configuration writes them: a number of seconds, or `20us`, `500ms`, `30s`, `2m`, `1h`,
+//! `7d`.
 
 use std::time::Duration;
 

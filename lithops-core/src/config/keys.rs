@@ -10,8 +10,8 @@ pub struct Key {
     /// What it means, in one line.
     pub doc: &'static str,
     /// Whether a file may set it that nobody has named, and that is only used because it lies in the working
-    /// directory. Whoever has put it there must gain nothing: no code that runs, no place that data or credentials go
-    /// to, no right, no path.
+    /// directory. Whoever has put it there must gain nothing: no code that runs, no place that data or
+    /// credentials go to, no right, no path.
     pub found_file_may_set: bool,
 }
 

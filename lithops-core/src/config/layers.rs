@@ -44,8 +44,8 @@ pub struct ConfigEntry<'a> {
 }
 
 impl Config {
-    /// Finds and reads the configuration. With it comes whether it is only used because it lies in the working
-    /// directory, where others may have put it.
+    /// Finds and reads the configuration. With it comes whether it is only used because it lies in the
+    /// working directory, where others may have put it.
     pub(crate) fn read(sources: &Sources, environment: &Environment) -> Result<(Self, bool)> {
         let mut config = Self::default();
         let mut by_working_directory = false;

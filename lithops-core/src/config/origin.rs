@@ -1,4 +1,5 @@
-//! [`Origin`]: where a value of the configuration came from; [`ConfigSource`]: where the whole text was found.
+//! [`Origin`]: where a value of the configuration came from; [`ConfigSource`]: where the whole text was
+//! found.
 
 use std::{fmt, path::PathBuf};
 

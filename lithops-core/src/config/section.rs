@@ -6,8 +6,8 @@ use super::{Located, Value, duration, secret};
 use crate::error::Result;
 use crate::error::{Error, ErrorKind};
 
-/// A section of the configuration. Every getter gives `None` for a key that is not set or is null; what is set but
-/// cannot be used is an error that says key, place, what was found and what to write instead.
+/// A section of the configuration. Every getter gives `None` for a key that is not set or is null; what is
+/// set but cannot be used is an error that says key, place, what was found and what to write instead.
 #[derive(Debug, Clone, Copy)]
 pub struct Section<'a> {
     name: &'a str,
@@ -105,8 +105,8 @@ impl<'a> Section<'a> {
     /// Text that is not empty.
     ///
     /// # Errors
-    /// It is empty or not a string: a number is refused rather than turned back into text, because `3.10` is read as
-    /// 3.1.
+    /// It is empty or not a string: a number is refused rather than turned back into text, because `3.10` is
+    /// read as 3.1.
     pub fn string(&self, key: &str) -> Result<Option<&'a str>> {
         self.read(key, "a string", |value| match value {
             Value::String(text) if !text.is_empty() => Ok(text.as_str()),

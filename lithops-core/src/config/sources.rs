@@ -43,8 +43,8 @@ pub(super) struct FoundConfig {
     pub(super) by_working_directory: bool,
 }
 
-/// Searches in the documented order; nothing found is no error. What nobody has named and cannot be read counts as not
-/// there, and is noted in `passed_over` with the reason.
+/// Searches in the documented order; nothing found is no error. What nobody has named and cannot be read
+/// counts as not there, and is noted in `passed_over` with the reason.
 pub(super) fn find(
     sources: &Sources,
     environment: &Environment,

@@ -333,7 +333,8 @@ fn what_nobody_has_named_and_cannot_be_read_is_passed_over() {
     let search = || Environment::new(&cwd).with_home(&home).with_system(&system);
     fs::create_dir_all(home.join(".lithops")).unwrap();
     write(&system, "lithops/config", "system");
-    // A folder in the place of one file, a link to itself in the place of the other: root may read everything else.
+    // A folder in the place of one file, a link to itself in the place of the other: root may read everything
+    // else.
     fs::create_dir_all(cwd.join(".lithops_config")).unwrap();
     std::os::unix::fs::symlink("config", home.join(".lithops/config")).unwrap();
     let config = Config::load(&Sources::default(), &search()).unwrap();

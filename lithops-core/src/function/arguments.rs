@@ -20,7 +20,8 @@ impl<'a> Arguments<'a> {
     /// # Errors
     /// When the input is not for that many parameters.
     pub fn new(input: &'a [u8], inputs: usize) -> Result<Self, CallError> {
-        // One argument stands alone; several are a MessagePack array, whose header is one byte up to 15 elements.
+        // One argument stands alone; several are a MessagePack array, whose header is one byte up to 15
+        // elements.
         let values = match input {
             [header, values @ ..] if inputs > 1 => {
                 if usize::from(*header) != 0x90 + inputs {

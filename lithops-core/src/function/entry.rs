@@ -67,8 +67,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The name a sub-worker finds the function by. Module and name alone are not unique: two blocks may each have
-    /// a function of the same name.
+    /// The name a sub-worker finds the function by. Module and name alone are not unique: two blocks may each
+    /// have a function of the same name.
     #[must_use]
     pub fn id(&self) -> String {
         match self.name {

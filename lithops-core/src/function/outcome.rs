@@ -89,7 +89,8 @@ impl<E> ErrorProbe<E> {
     }
 }
 
-/// First choice: the error converts into `Box<dyn Error + Send + Sync>`, `anyhow::Error` and `String` included.
+/// First choice: the error converts into `Box<dyn Error + Send + Sync>`, `anyhow::Error` and `String`
+/// included.
 pub trait ViaBoxed {
     /// The failed call.
     fn call_error(&self) -> CallError;
@@ -122,8 +123,8 @@ impl ErrorProbe<Box<dyn StdError>> {
     }
 }
 
-/// Last choice: anything that can be displayed. It applies to every type, so that what can not be displayed is
-/// refused in words of this system.
+/// Last choice: anything that can be displayed. It applies to every type, so that what can not be displayed
+/// is refused in words of this system.
 pub trait ViaDisplay<E> {
     /// The failed call.
     fn call_error(&self) -> CallError

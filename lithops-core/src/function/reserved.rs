@@ -7,7 +7,8 @@ use crate::{error::CallError, id::CallId, storage::StorageClient};
 
 /// A parameter that is filled in by the system and is not part of the input.
 ///
-/// A reserved type never implements both `Serialize` and `DeserializeOwned`, which is what tells it from an argument.
+/// A reserved type never implements both `Serialize` and `DeserializeOwned`, which is what tells it from an
+/// argument.
 pub trait Reserved: Sized + 'static {
     /// The list of values that must be given with `.shared(..)`, in front of `L`.
     type SharedIn<L>;

@@ -58,8 +58,8 @@ impl<T: Unpin> RetOf<IsSync> for T {
 
 /// A function that can be mapped. `K` is inferred from its parameters.
 ///
-/// The compiler implements it for every function item whose parameters are owned arguments or reserved parameters;
-/// that the function also has the attribute is checked when the job starts.
+/// The compiler implements it for every function item whose parameters are owned arguments or reserved
+/// parameters; that the function also has the attribute is checked when the job starts.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be run by lithops",
     label = "not a `#[lithops::function]` of owned arguments",

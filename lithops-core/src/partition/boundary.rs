@@ -18,9 +18,9 @@ pub(super) trait Read {
 
 /// The first place from `at` on where a record begins; the end of the object where none does.
 ///
-/// A record begins at 0 and behind every separator that a scan from the object's start would find. A separator that
-/// can overlap itself, such as an empty line (`\n\n`), is looked for further back, to where such a scan cannot but find
-/// one.
+/// A record begins at 0 and behind every separator that a scan from the object's start would find. A
+/// separator that can overlap itself, such as an empty line (`\n\n`), is looked for further back, to where
+/// such a scan cannot but find one.
 pub(super) async fn next_record(object: &impl Read, size: u64, separator: &[u8], at: u64) -> Result<u64> {
     find(object, size, separator, at, (AROUND, MOST)).await
 }
@@ -98,8 +98,8 @@ fn overlaps_itself(separator: &[u8]) -> bool {
     (1..separator.len()).any(|len| separator[..len] == separator[separator.len() - len..])
 }
 
-/// The start of the separators that overlap one another and reach `at`: what a scan from the object's start cannot but
-/// find, because nothing before it overlaps it.
+/// The start of the separators that overlap one another and reach `at`: what a scan from the object's start
+/// cannot but find, because nothing before it overlaps it.
 async fn chain_start(object: &impl Read, separator: &[u8], at: u64, around: u64) -> Result<u64> {
     let len = separator.len() as u64;
     let mut back = around;
@@ -160,7 +160,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
-        /// Whatever is read at once: separators lie across the ends of what is read, and chains before its start.
+        /// Whatever is read at once: separators lie across the ends of what is read, and chains before its
+        /// start.
         #[test]
         fn records_begin_where_a_scan_says(
             content in prop::collection::vec(prop::sample::select(b"aab".to_vec()), 0..48),

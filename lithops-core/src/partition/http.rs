@@ -32,8 +32,8 @@ fn client() -> &'static Client {
         let client = Client::builder()
             .connect_timeout(Duration::from_secs(5))
             .read_timeout(Duration::from_secs(30))
-            // What is unpacked on the way has another length than the range that was asked for. Another crate of the
-            // program may have built that in.
+            // What is unpacked on the way has another length than the range that was asked for. Another crate
+            // of the program may have built that in.
             .no_gzip()
             .no_brotli()
             .no_zstd()
@@ -50,7 +50,8 @@ fn patience() -> &'static StorageRetryPolicy {
     PATIENCE.get_or_init(|| StorageRetryPolicy::network().with_total(Duration::from_secs(30)))
 }
 
-/// Asks for one byte: unlike a question for the headers alone, every server answers that as it answers for data.
+/// Asks for one byte: unlike a question for the headers alone, every server answers that as it answers for
+/// data.
 pub(super) async fn look(url: &str) -> Result<UrlInfo> {
     patience()
         .run(|_| async {

@@ -9,8 +9,8 @@ use std::{
 use async_compression::tokio::bufread::GzipDecoder;
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 
-/// The content of all members: files that were appended to one another are one file. Zeros after the last are padding,
-/// as of files that were written in blocks; anything else there is an error.
+/// The content of all members: files that were appended to one another are one file. Zeros after the last are
+/// padding, as of files that were written in blocks; anything else there is an error.
 pub(super) struct Members<R> {
     state: State<R>,
 }

@@ -25,12 +25,13 @@ use crate::{
 /// A part of an object, file or URL: a reserved parameter of functions whose inputs are a
 /// [`DataSource`](super::DataSource). Nothing is read before it is asked for.
 ///
-/// Objects are bytes. Parts begin where a record does, and records end with the bytes of `obj_newline`, `\n` unless it is
-/// said: in UTF-8, and in every encoding that has ASCII in it, that is never in the middle of a character. Text in UTF-16
-/// or UTF-32 is not to be cut: leave `obj_chunk_size` out.
+/// Objects are bytes. Parts begin where a record does, and records end with the bytes of `obj_newline`, `\n`
+/// unless it is said: in UTF-8, and in every encoding that has ASCII in it, that is never in the middle of a
+/// character. Text in UTF-16 or UTF-32 is not to be cut: leave `obj_chunk_size` out.
 ///
-/// Names that end in `.gz` or `.zst` are unpacked. Those of other archives and compressed files (`.bz2`, `.xz`, `.zip`,
-/// `.tgz`, ..) are never cut, give their bytes as they are, and have no [`lines`](Self::lines).
+/// Names that end in `.gz` or `.zst` are unpacked. Those of other archives and compressed files (`.bz2`,
+/// `.xz`, `.zip`, `.tgz`, ..) are never cut, give their bytes as they are, and have no
+/// [`lines`](Self::lines).
 #[derive(Clone)]
 pub struct DataObject {
     partition: Arc<Partition>,
@@ -91,8 +92,8 @@ impl DataObject {
         usize::try_from(self.partition.total).unwrap_or(usize::MAX)
     }
 
-    /// The part's range of the object, in bytes. It has the records that begin there: the first may begin a little
-    /// later, and the last may end beyond it.
+    /// The part's range of the object, in bytes. It has the records that begin there: the first may begin a
+    /// little later, and the last may end beyond it.
     #[must_use]
     pub fn byte_range(&self) -> Range<u64> {
         self.partition.range.0..self.partition.range.1
@@ -125,15 +126,16 @@ impl DataObject {
         block_on(self.bytes())
     }
 
-    /// The part as a stream of bytes, unpacked if the object is compressed: whatever its size, it takes little memory.
+    /// The part as a stream of bytes, unpacked if the object is compressed: whatever its size, it takes
+    /// little memory.
     pub fn reader(&self) -> impl AsyncRead + Send + Unpin + use<> {
         let pieces = self.reading().pieces().map_ok(Bytes::into_inner).map_err(std::io::Error::other);
         self.partition.compression.unpack(BufReader::new(StreamReader::new(pieces)))
     }
 
-    /// The lines of the part, one after another, as text: a `Stream`, with a `next` of its own. They are those of
-    /// [`Bytes::lines`]: `\n` and `\r\n` end lines, whatever `obj_newline` says, and bytes that are not UTF-8 are
-    /// replaced. What is packed in a way that is not unpacked here has none: that is an error.
+    /// The lines of the part, one after another, as text: a `Stream`, with a `next` of its own. They are
+    /// those of [`Bytes::lines`]: `\n` and `\r\n` end lines, whatever `obj_newline` says, and bytes that are
+    /// not UTF-8 are replaced. What is packed in a way that is not unpacked here has none: that is an error.
     pub fn lines(&self) -> Lines {
         let reader: Pin<Box<dyn AsyncRead + Send>> = match self.partition.compression {
             Compression::Other => {

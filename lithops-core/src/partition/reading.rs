@@ -21,8 +21,8 @@ use crate::{
 /// How much is read at a time of a part that is read as a stream.
 const PIECE: u64 = 8 << 20;
 
-/// The bytes of one part's object, of which the last that were read are kept: looking for the end of a part reads
-/// nothing twice.
+/// The bytes of one part's object, of which the last that were read are kept: looking for the end of a part
+/// reads nothing twice.
 #[derive(Debug)]
 pub(super) struct Reading {
     partition: Partition,
@@ -100,8 +100,8 @@ impl Reading {
         KnownVersion { size: self.partition.size, mark: self.partition.mark.as_deref() }
     }
 
-    /// What `read` gives, if the object is still what it was. That is looked at afterwards: what has not changed by then
-    /// had not changed while it was read.
+    /// What `read` gives, if the object is still what it was. That is looked at afterwards: what has not
+    /// changed by then had not changed while it was read.
     async fn unchanged<T>(&self, read: impl Future<Output = Result<T>>) -> Result<T> {
         let place = &self.partition.place;
         let read = read.await;

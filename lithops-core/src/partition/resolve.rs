@@ -127,8 +127,8 @@ async fn find(wanted: Wanted, around: &ResolveContext) -> Result<Vec<ResolvedObj
     }
 }
 
-/// The objects that start so, without what jobs have stored of themselves: the bucket of the data may be that of the
-/// jobs.
+/// The objects that start so, without what jobs have stored of themselves: the bucket of the data may be that
+/// of the jobs.
 async fn listed(bucket: &str, prefix: &str, around: &ResolveContext) -> Result<Vec<ObjectMeta>> {
     let mut listed = around.storage.list_objects(bucket, prefix).await?;
     if !own_keys::is_own(prefix) {
@@ -137,8 +137,8 @@ async fn listed(bucket: &str, prefix: &str, around: &ResolveContext) -> Result<V
     Ok(listed)
 }
 
-/// Looks at the objects whose keys this storage may list and not be able to name: that is to be known before the job
-/// starts.
+/// Looks at the objects whose keys this storage may list and not be able to name: that is to be known before
+/// the job starts.
 async fn check(bucket: &str, listed: &[ObjectMeta], around: &ResolveContext) -> Result<()> {
     let is_odd = |key: &str| {
         key.contains('#')
@@ -257,7 +257,8 @@ fn walk(path: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     for entry in std::fs::read_dir(path).map_err(cannot)? {
         let entry = entry.map_err(cannot)?;
         let is_link = entry.file_type().map_err(cannot)?.is_symlink();
-        // A link to a folder could lead back here. One to nothing is an error, as everything is that cannot be read.
+        // A link to a folder could lead back here. One to nothing is an error, as everything is that cannot
+        // be read.
         if !(is_link && entry.path().is_dir()) {
             walk(&entry.path(), found)?;
         }

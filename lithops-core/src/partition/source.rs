@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use crate::function::Argument;
 
 /// Objects, files and URLs that a job reads, part by part: the inputs of a function with a
-/// [`DataObject`](super::DataObject) parameter. `A` is what the function takes besides. Parts are cut between records,
-/// which are bytes: see there.
+/// [`DataObject`](super::DataObject) parameter. `A` is what the function takes besides. Parts are cut between
+/// records, which are bytes: see there.
 ///
-/// What is found and cannot be read is an error that names it, before the job starts: nothing is left out but what is
-/// said here.
+/// What is found and cannot be read is an error that names it, before the job starts: nothing is left out but
+/// what is said here.
 #[derive(Debug, Clone)]
 #[must_use = "a data source is given to `map` or `map_reduce`"]
 pub struct DataSource<A = ()> {
@@ -42,14 +42,15 @@ impl DataSource {
         Self::new(names.into_iter().map(|name| Wanted::Object(name.into())))
     }
 
-    /// All objects whose names start so, sorted: `bucket/`, `bucket/logs/`, `bucket/logs/2026-`. What jobs store of
-    /// themselves, in `lithops.jobs/` and `lithops.history/`, is left out, and so are folder markers: empty objects whose
-    /// keys end in `/`, as consoles put them.
+    /// All objects whose names start so, sorted: `bucket/`, `bucket/logs/`, `bucket/logs/2026-`. What jobs
+    /// store of themselves, in `lithops.jobs/` and `lithops.history/`, is left out, and so are folder
+    /// markers: empty objects whose keys end in `/`, as consoles put them.
     pub fn prefix(prefix: impl Into<String>) -> Self {
         Self::new([Wanted::Prefix(prefix.into())])
     }
 
-    /// All objects whose names match, sorted: `*` and `?` are anything but `/`, `**` any folders, `[a-z]` one of these.
+    /// All objects whose names match, sorted: `*` and `?` are anything but `/`, `**` any folders, `[a-z]` one
+    /// of these.
     pub fn glob(pattern: impl Into<String>) -> Self {
         Self::new([Wanted::Glob(pattern.into())])
     }
@@ -59,14 +60,15 @@ impl DataSource {
         Self::new([Wanted::Url(url.into())])
     }
 
-    /// A file, or all files below a folder, sorted. Links to folders are not followed; links to nothing, pipes, sockets
-    /// and devices are errors, and so are files that have no size and are not empty, as in `/proc`. Only where workers
-    /// run on this machine.
+    /// A file, or all files below a folder, sorted. Links to folders are not followed; links to nothing,
+    /// pipes, sockets and devices are errors, and so are files that have no size and are not empty, as in
+    /// `/proc`. Only where workers run on this machine.
     pub fn path(path: impl Into<PathBuf>) -> Self {
         Self::new([Wanted::Path(path.into())])
     }
 
-    /// What the function takes besides the object: its argument, or a tuple for several. Each call gets the same.
+    /// What the function takes besides the object: its argument, or a tuple for several. Each call gets the
+    /// same.
     pub fn with<A: Argument>(self, with: A) -> DataSource<A> {
         DataSource { wanted: self.wanted, with }
     }

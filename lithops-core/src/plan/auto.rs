@@ -25,7 +25,8 @@ pub(super) struct Choice {
 }
 
 impl Choice {
-    /// The best granularity; the default rule for what nobody has said, or where nothing is known of the calls.
+    /// The best granularity; the default rule for what nobody has said, or where nothing is known of the
+    /// calls.
     pub(super) fn made(&self, capabilities: &Capabilities, workload: Option<&Workload>) -> Shape {
         let default = self.by_default(capabilities);
         match workload {

@@ -14,8 +14,8 @@ const LONGEST: f64 = 1e9;
 
 /// How long the calls of a function take: at most 32 durations with weights.
 ///
-/// As text: `20ms` or `fixed:20ms`, `exponential:20ms` (its mean), `uniform:5ms,35ms`, and `bimodal:2ms,200ms,0.1`
-/// for one call in ten of 200 ms.
+/// As text: `20ms` or `fixed:20ms`, `exponential:20ms` (its mean), `uniform:5ms,35ms`, and
+/// `bimodal:2ms,200ms,0.1` for one call in ten of 200 ms.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Durations {
     /// Seconds, ascending, and the share of calls that take no longer.
@@ -38,8 +38,8 @@ impl Durations {
     /// # Errors
     /// `InvalidInput` when that is not a number above 0.
     pub fn exponential(mean: f64) -> Result<Self> {
-        // The mean of each slice, so that the mean of all is exact; finer towards the end, because the longest of many
-        // calls decides.
+        // The mean of each slice, so that the mean of all is exact; finer towards the end, because the
+        // longest of many calls decides.
         let tail = |share: f64| if share <= 0.0 { 0.0 } else { share * (1.0 - share.ln()) };
         let upto = |slice: i32| {
             if slice <= 20 { 1.0 - f64::from(slice) * 0.045 } else { 0.1 * 0.5f64.powi(slice - 20) }
@@ -148,9 +148,9 @@ impl Durations {
         of_longest.sum()
     }
 
-    /// How long `calls` of these take in all when `places` serve them one after another, whoever is free the next. A
-    /// call needs `crowd` of all CPUs while it runs: as soon as those of the running ones are more than one together,
-    /// they slow each other.
+    /// How long `calls` of these take in all when `places` serve them one after another, whoever is free the
+    /// next. A call needs `crowd` of all CPUs while it runs: as soon as those of the running ones are more
+    /// than one together, they slow each other.
     pub(super) fn makespan(&self, calls: f64, places: f64, crowd: f64) -> f64 {
         if calls <= places {
             return if calls > 0.0 { self.together(calls, crowd) } else { 0.0 };
@@ -186,8 +186,9 @@ impl Durations {
 
     /// The same for the rests of `count` calls that are looked at while they run.
     fn rests_together(&self, count: f64, crowd: f64) -> f64 {
-        // A call that is running has a rest of at most x with probability G(x) = (1/mean) * integral of 1 - F up to
-        // x, which is linear between points; the mean of the longest rest is the integral of 1 - G^count.
+        // A call that is running has a rest of at most x with probability G(x) = (1/mean) * integral of 1 - F
+        // up to x, which is linear between points; the mean of the longest rest is the integral of 1 -
+        // G^count.
         let (mut took, mut from, mut share, mut rest) = (0.0, 0.0, 0.0, 0.0f64);
         for (seconds, upto) in &self.points {
             let slope = (1.0 - share) / self.mean;

@@ -1,9 +1,9 @@
-//! The granularity planner: how many calls a worker is given, how many run in it at once, how many workers that is,
-//! how long it will take and what it will cost.
+//! The granularity planner: how many calls a worker is given, how many run in it at once, how many workers
+//! that is, how long it will take and what it will cost.
 //!
-//! It is pure and total: the same request gives the same [`Plan`], nothing is clamped in silence, and nothing is
-//! allocated per call. What it reckons with is described in `model.rs`; where it is known how long calls take
-//! ([`Workload`]), it predicts and chooses.
+//! It is pure and total: the same request gives the same [`Plan`], nothing is clamped in silence, and nothing
+//! is allocated per call. What it reckons with is described in `model.rs`; where it is known how long calls
+//! take ([`Workload`]), it predicts and chooses.
 //!
 //! ```text
 //!  Capabilities (limits, prices) --+

@@ -10,8 +10,8 @@
 //! | starting sub-workers | the CPU time each takes, on the worker's vCPUs |
 //! | money | requests, and the billed time of each activation (or of each worker's life, for virtual machines and fed workers) in the platform's steps |
 //!
-//! What it leaves out: that inputs take time to travel, that machines differ, that platforms have good and bad hours.
-//! `lithops plan --simulate` plays the same job event by event, without the shortcuts.
+//! What it leaves out: that inputs take time to travel, that machines differ, that platforms have good and
+//! bad hours. `lithops plan --simulate` plays the same job event by event, without the shortcuts.
 
 use std::time::Duration;
 
@@ -76,8 +76,8 @@ impl Shape {
 
         let (makespan, activation, billed);
         if capabilities.feed {
-            // While the later ones start the earlier ones work already, unless there is only one round, or the CPUs are
-            // all that is short.
+            // While the later ones start the earlier ones work already, unless there is only one round, or
+            // the CPUs are all that is short.
             let rounds = self.calls as f64 / (live * at_once);
             let alone = if at_once * crowd >= 1.0 { 1.0 } else { (1.5 - rounds / 2.0).clamp(0.5, 1.0) };
             // And then they are out of step.
@@ -143,7 +143,8 @@ pub(super) fn overhead(capabilities: &Capabilities, workload: &Workload) -> f64 
     if mean < SHORT { overhead * mean / BATCH + EACH } else { overhead }
 }
 
-/// How many calls fit into the time a worker may run, with some of it to spare; `None` where a single call may not.
+/// How many calls fit into the time a worker may run, with some of it to spare; `None` where a single call
+/// may not.
 pub(super) fn fitting(
     limit: Duration,
     capabilities: &Capabilities,
@@ -156,8 +157,8 @@ pub(super) fn fitting(
     (room > 0.0).then(|| ((room / slowed.mean() * at_once) as u64).max(1))
 }
 
-/// A normal distribution in few points, finer towards the end: the share of what is smaller, how many deviations that
-/// is off the mean, and the weight of the point.
+/// A normal distribution in few points, finer towards the end: the share of what is smaller, how many
+/// deviations that is off the mean, and the weight of the point.
 const SHARES: [(f64, f64, f64); 16] = [
     (0.01, -2.326, 0.02),
     (0.045, -1.695, 0.05),
@@ -190,8 +191,8 @@ impl Spread {
         if durations.deviation() < durations.mean() * 1e-6 {
             return Self::Alike(mean);
         }
-        // The last round differs as its longest call does; what comes before it is a sum, which differs by the square
-        // root of the rounds and is ever more like a normal distribution.
+        // The last round differs as its longest call does; what comes before it is a sum, which differs by
+        // the square root of the rounds and is ever more like a normal distribution.
         let last = calls.min(places);
         let before = (calls - last) / places;
         let of_last = |share: f64| durations.quantile(share.powf(1.0 / last));

@@ -44,8 +44,8 @@ impl Plan {
         Self::new(Numbers { workload: Some(Arc::new(workload)), ..self.numbers.clone() })
     }
 
-    /// The same plan with what has become known meanwhile: what auto may choose is chosen anew, for the calls that
-    /// are left.
+    /// The same plan with what has become known meanwhile: what auto may choose is chosen anew, for the calls
+    /// that are left.
     #[must_use]
     pub fn replanned(&self, workload: Workload, payload: Option<u64>, left: u64) -> Self {
         let numbers = &self.numbers;

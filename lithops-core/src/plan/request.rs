@@ -46,7 +46,8 @@ impl<'a> PlanRequest<'a> {
         }
     }
 
-    /// The same with what the configuration says of granularity, in the section of the backend and in `lithops`.
+    /// The same with what the configuration says of granularity, in the section of the backend and in
+    /// `lithops`.
     ///
     /// # Errors
     /// When a value cannot be what it should be.

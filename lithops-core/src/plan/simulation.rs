@@ -1,7 +1,7 @@
 //! [`simulate`]: a plan played event by event, with durations drawn from their distribution.
 //!
-//! Unlike the cost model it takes no averages: every call gets a duration, waits and computes, and shares the vCPUs
-//! of its worker with the others that compute at that moment.
+//! Unlike the cost model it takes no averages: every call gets a duration, waits and computes, and shares the
+//! vCPUs of its worker with the others that compute at that moment.
 
 use std::{
     cmp::Reverse,
@@ -79,8 +79,8 @@ struct Played {
 
 fn play(plan: &Plan, capabilities: &Capabilities, workload: &Workload, random: &mut Random) -> Played {
     let durations = &workload.durations;
-    // How long a call takes, and where in between it computes. The durations are spread as evenly as the number of
-    // calls allows: a call in 200 that is long is one of 200 calls.
+    // How long a call takes, and where in between it computes. The durations are spread as evenly as the
+    // number of calls allows: a call in 200 that is long is one of 200 calls.
     let mut shares = Shares::of(plan.calls(), random);
     let mut draw = || {
         let share = shares.next(random);

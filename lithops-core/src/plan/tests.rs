@@ -96,7 +96,8 @@ fn ten_million_calls_are_planned_in_no_time() {
         workload: Some(&workload),
         ..PlanRequest::new(10_000_000, &capabilities)
     };
-    // The smallest of several: what else the machine does is not the planner's. Without optimisation it is slower.
+    // The smallest of several: what else the machine does is not the planner's. Without optimisation it is
+    // slower.
     let limit = if cfg!(debug_assertions) { Duration::from_millis(20) } else { Duration::from_millis(1) };
     let took = (0..50)
         .map(|_| {

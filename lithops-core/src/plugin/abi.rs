@@ -20,7 +20,8 @@ pub const ABI: (u16, u16) = (0, 1);
 /// The bytes of a header that are read before it is known to be one.
 pub const PREFIX: usize = 16;
 
-/// A header as numbers: a field of it that holds a function must not be read as one before it is known to be there.
+/// A header as numbers: a field of it that holds a function must not be read as one before it is known to be
+/// there.
 #[cfg(feature = "plugins")]
 pub(super) const HEADER_WORDS: usize = size_of::<Header>() / size_of::<usize>();
 

@@ -27,8 +27,9 @@ impl Header {
     }
 }
 
-/// Exports a backend, so that programs can load the library as a plugin: `crate-type = ["cdylib"]`, and once in the
-/// crate `lithops_core::export_backend!(DESCRIPTOR);` with the constant that is submitted to the registry otherwise.
+/// Exports a backend, so that programs can load the library as a plugin: `crate-type = ["cdylib"]`, and once
+/// in the crate `lithops_core::export_backend!(DESCRIPTOR);` with the constant that is submitted to the
+/// registry otherwise.
 #[macro_export]
 macro_rules! export_backend {
     ($descriptor:expr) => {

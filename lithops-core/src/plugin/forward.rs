@@ -13,7 +13,8 @@ use tracing::{
 
 use super::{Log, Text};
 
-/// Sends what is logged in this library to `log`, from now on; `most` is the number of the finest level wanted.
+/// Sends what is logged in this library to `log`, from now on; `most` is the number of the finest level
+/// wanted.
 pub(super) fn to(log: Log, most: u32) {
     static ONCE: Once = Once::new();
     // A program that links the backend and loads it too has a dispatcher already: that is the right one.

@@ -1,5 +1,5 @@
-//! The plugin's side: the functions that a host calls. Each returns at once; what takes time happens on the plugin's own
-//! runtime. A panic ends in here and is told as an answer.
+//! The plugin's side: the functions that a host calls. Each returns at once; what takes time happens on the
+//! plugin's own runtime. A panic ends in here and is told as an answer.
 
 #![expect(unsafe_code, reason = "pointers and bytes of the host")]
 
@@ -46,8 +46,8 @@ struct Instance {
     next: AtomicU64,
 }
 
-/// An invocation that the host listens to. A task of the plugin's runtime waits for its events, so that asking for them
-/// and telling of them wakes nobody else.
+/// An invocation that the host listens to. A task of the plugin's runtime waits for its events, so that
+/// asking for them and telling of them wakes nobody else.
 struct Listened {
     heard: Mutex<Heard>,
     /// Tells the task that what was heard has been fetched.
@@ -206,14 +206,16 @@ fn said(panic: &(dyn Any + Send)) -> String {
 fn runtime() -> Result<&'static Runtime> {
     static RUNTIME: OnceLock<Option<Runtime>> = OnceLock::new();
     let made = RUNTIME.get_or_init(|| {
-        // One thread: what an event wakes runs on the thread that has seen it. A second one would be woken each time.
+        // One thread: what an event wakes runs on the thread that has seen it. A second one would be woken
+        // each time.
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         builder.worker_threads(1).thread_name("lithops-plugin").enable_all().build().ok()
     });
     made.as_ref().ok_or_else(|| Error::new(ErrorKind::Io, "the plugin's runtime cannot be started"))
 }
 
-/// Does something, and tells of it whatever happens: at once if it has nothing to wait for, else on the runtime.
+/// Does something, and tells of it whatever happens: at once if it has nothing to wait for, else on the
+/// runtime.
 fn spawn(done: Done, doing: impl Future<Output = Result<Vec<u8>>> + Send + 'static) {
     let promised = Promised(Some(done));
     let runtime = match runtime() {

@@ -103,12 +103,12 @@ fn check(library: &Library, shown: &str) -> Result<Header> {
         .with_hint("export its backend with `lithops_core::export_backend!(DESCRIPTOR);`")
     })?;
     let place: *const u8 = (&raw const **symbol).cast();
-    // SAFETY: a symbol of a library is the place of an object; sixteen bytes are less than any that is called so has,
-    // and one that is shorter lies within a page that is mapped.
+    // SAFETY: a symbol of a library is the place of an object; sixteen bytes are less than any that is called
+    // so has, and one that is shorter lies within a page that is mapped.
     let prefix: [u8; PREFIX] = unsafe { ptr::read_unaligned(place.cast()) };
     Header::inspect(&prefix, shown)?;
-    // SAFETY: it says that it is a header of this version, of this length; numbers may be any bytes, as functions may
-    // not.
+    // SAFETY: it says that it is a header of this version, of this length; numbers may be any bytes, as
+    // functions may not.
     let words: [usize; HEADER_WORDS] = unsafe { ptr::read_unaligned(place.cast()) };
     let without = |missing: &str| {
         wrong(ErrorKind::ConfigInvalid, format!("has a header without {missing}"))

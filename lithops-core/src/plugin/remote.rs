@@ -205,8 +205,8 @@ impl Instance {
     }
 }
 
-/// An invocation of a plugin. When its events and its feed are both dropped the plugin lets go of it, and cancels
-/// nothing.
+/// An invocation of a plugin. When its events and its feed are both dropped the plugin lets go of it, and
+/// cancels nothing.
 struct Listened {
     instance: Arc<Instance>,
     number: u64,

@@ -1,5 +1,5 @@
-//! Maps and arrays while they are written. Their elements are counted, because a type may announce another number
-//! than it gives.
+//! Maps and arrays while they are written. Their elements are counted, because a type may announce another
+//! number than it gives.
 
 use serde::{
     Serialize,

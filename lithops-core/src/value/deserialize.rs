@@ -213,7 +213,8 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
         visitor: V,
     ) -> Result<V::Value, Error> {
         match name {
-            // `serde_json::value::RawValue` writes a struct of this name and reads a newtype, which it wants as a map.
+            // `serde_json::value::RawValue` writes a struct of this name and reads a newtype, which it wants
+            // as a map.
             "$serde_json::private::RawValue" => self.deserialize_any(visitor),
             _ => visitor.visit_newtype_struct(self),
         }
@@ -292,9 +293,10 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
     }
 }
 
-/// Whether a visitor is that of the buffer from which serde reads `untagged`, `tag` and `flatten`. Bytes that are
-/// also text would be taken for a `String` when they are read from there, so that they go in as an array, as in
-/// JSON. Should serde rename its visitor, they are bytes again, which is right for all but such an enum.
+/// Whether a visitor is that of the buffer from which serde reads `untagged`, `tag` and `flatten`. Bytes that
+/// are also text would be taken for a `String` when they are read from there, so that they go in as an array,
+/// as in JSON. Should serde rename its visitor, they are bytes again, which is right for all but such an
+/// enum.
 #[inline]
 fn is_buffer<V>() -> bool {
     std::any::type_name::<V>().contains("ContentVisitor")

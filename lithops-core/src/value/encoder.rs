@@ -66,8 +66,8 @@ impl Encoder<'_> {
         value.serialize(self)
     }
 
-    /// Where a `Some` begins whose content has been written: puts the mark around what would be taken for a `None`,
-    /// or for a `Some` with one level less.
+    /// Where a `Some` begins whose content has been written: puts the mark around what would be taken for a
+    /// `None`, or for a `Some` with one level less.
     #[inline]
     pub(super) fn mark_some(&mut self, at: usize) {
         match self.out[at..] {

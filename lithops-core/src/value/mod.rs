@@ -1,7 +1,8 @@
 //! The format of values: arguments, results and shared values as they travel and are stored.
 //!
-//! It is MessagePack as other languages read it, and it is self-describing: what `serde_json` gives back comes back
-//! here too, and so do values that JSON cannot say. `docs/values.md` describes every form; in short:
+//! It is MessagePack as other languages read it, and it is self-describing: what `serde_json` gives back
+//! comes back here too, and so do values that JSON cannot say. `docs/values.md` describes every form; in
+//! short:
 //!
 //! ```text
 //! struct, struct variant     map of field names, without the fields that were skipped
@@ -11,9 +12,9 @@
 //! beyond 64 bits             extension 2 (u128) or 3 (i128), 16 bytes, big-endian
 //! ```
 //!
-//! The field names are what makes this safe: a skipped field moves no other, and `untagged`, `tag` and `flatten`
-//! find what they look for. Types that write themselves differently for people (IP addresses, UUIDs) are written as
-//! text, because serde's own buffers read them as text.
+//! The field names are what makes this safe: a skipped field moves no other, and `untagged`, `tag` and
+//! `flatten` find what they look for. Types that write themselves differently for people (IP addresses,
+//! UUIDs) are written as text, because serde's own buffers read them as text.
 
 mod access;
 mod compound;

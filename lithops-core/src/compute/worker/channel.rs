@@ -34,12 +34,13 @@ use crate::{
 
 type Events = mpsc::UnboundedSender<Result<Event>>;
 
-/// How a worker has ended, asked once nobody listens to its channel any more; with why that is, unless the worker has
-/// closed it. A worker that nobody listens to must be ended, if it has not ended by itself.
+/// How a worker has ended, asked once nobody listens to its channel any more; with why that is, unless the
+/// worker has closed it. A worker that nobody listens to must be ended, if it has not ended by itself.
 pub type HowItEnded = Box<dyn FnOnce(Option<Error>) -> BoxFuture<'static, ExitReason> + Send>;
 
-/// The client's end of a channel to a worker: jobs go down, events come up. A backend that can speak with its workers
-/// while they live needs no more to feed them. The worker ends when the last handle to its channel goes.
+/// The client's end of a channel to a worker: jobs go down, events come up. A backend that can speak with its
+/// workers while they live needs no more to feed them. The worker ends when the last handle to its channel
+/// goes.
 #[derive(Debug)]
 pub struct WorkerChannel {
     /// Unlike any other of this backend.
@@ -61,8 +62,8 @@ struct Shared {
 }
 
 impl WorkerChannel {
-    /// Greets the worker at the other end of `stream`. It is told everything at once and need not be waited for. Must
-    /// be called inside a runtime that stays.
+    /// Greets the worker at the other end of `stream`. It is told everything at once and need not be waited
+    /// for. Must be called inside a runtime that stays.
     ///
     /// # Errors
     /// When the channel cannot be used.

@@ -1,4 +1,5 @@
-//! What backends share whose workers they can speak with while they live: the channel, and the process at its end.
+//! What backends share whose workers they can speak with while they live: the channel, and the process at its
+//! end.
 
 mod channel;
 mod process;

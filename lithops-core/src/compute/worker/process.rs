@@ -41,7 +41,8 @@ const LAST_WORDS: Duration = Duration::from_millis(20);
 /// The code of a worker that says itself why it cannot serve.
 const EXIT_REFUSED: i32 = 88;
 
-/// A worker that is a process of this machine, or is reached through one. It ends when the last handle to it goes.
+/// A worker that is a process of this machine, or is reached through one. It ends when the last handle to it
+/// goes.
 #[derive(Debug)]
 pub struct WorkerProcess {
     pid: u32,
@@ -49,8 +50,8 @@ pub struct WorkerProcess {
 }
 
 impl WorkerProcess {
-    /// Starts a worker from `runtime`, whose sub-workers are `program`; it is told everything at once and need not be
-    /// waited for. Must be called inside a runtime that stays.
+    /// Starts a worker from `runtime`, whose sub-workers are `program`; it is told everything at once and
+    /// need not be waited for. Must be called inside a runtime that stays.
     ///
     /// # Errors
     /// When the process cannot be started.
@@ -173,7 +174,8 @@ impl Drop for Started {
     }
 }
 
-/// Waits for the process, and a little for its last words. Nobody listens to it any more: it does not go on for long.
+/// Waits for the process, and a little for its last words. Nobody listens to it any more: it does not go on
+/// for long.
 async fn end_of(
     mut child: Started,
     reader: JoinHandle<()>,

@@ -12,8 +12,9 @@ const BOTTOM: f64 = 400.0;
 const TOP: f64 = 60.0;
 const RIGHT: f64 = 730.0;
 
-/// Draws what other granularities would take and cost, those that nothing beats joined by a line, and the plan among
-/// them. Where nothing costs anything, the sub-workers stand in for the price. `None` where nothing is predicted.
+/// Draws what other granularities would take and cost, those that nothing beats joined by a line, and the
+/// plan among them. Where nothing costs anything, the sub-workers stand in for the price. `None` where
+/// nothing is predicted.
 #[must_use]
 pub fn svg(plan: &Plan) -> Option<String> {
     let all = plan.alternatives();

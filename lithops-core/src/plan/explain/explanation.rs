@@ -83,8 +83,8 @@ impl Plan {
         sentences(self)
     }
 
-    /// Other granularities, with what they would come to, shortest first; none where it is not known how long calls
-    /// take. This plan is among them.
+    /// Other granularities, with what they would come to, shortest first; none where it is not known how long
+    /// calls take. This plan is among them.
     #[must_use]
     pub fn alternatives(&self) -> Vec<Alternative> {
         alternatives(self)
