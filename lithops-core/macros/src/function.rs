@@ -1,4 +1,4 @@
-//! `#[lithops::function]`: the checks, and the registration it writes.
+//! `#[lithops::function]`: the checks, and the code that registers the function.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
@@ -9,7 +9,7 @@ use syn::{
     spanned::Spanned,
 };
 
-/// What stands in the attribute's parentheses.
+/// The options in the attribute's parentheses.
 pub(crate) struct Options {
     name: Option<LitStr>,
     timeout_ms: Option<u64>,
@@ -95,7 +95,7 @@ fn milliseconds(text: &LitStr) -> Result<u64> {
     })
 }
 
-/// The registration of a function, or what is wrong with it.
+/// The code that registers a function, or the error of a function that cannot be registered.
 pub(crate) fn expand(options: &Options, function: &ItemFn) -> Result<TokenStream> {
     let parameters = check(function)?;
     let krate = &options.krate;
@@ -192,7 +192,7 @@ const BORROWED: &str = "arguments and results of a lithops function are owned: t
 const GENERIC: &str = "a lithops function cannot be generic: another process must find it by name; write one function \
                        per type";
 
-/// The types of the parameters, or the first thing that cannot be run in another process.
+/// The types of the parameters, or the first reason why the function cannot run in another process.
 fn check(function: &ItemFn) -> Result<Vec<&Type>> {
     let signature = &function.sig;
     if let Some(parameter) = signature.generics.params.first() {
@@ -212,7 +212,8 @@ fn check(function: &ItemFn) -> Result<Vec<&Type>> {
         return Err(Error::new(variadic.span(), "a lithops function cannot be variadic"));
     }
     if let ReturnType::Type(_, returned) = &signature.output {
-        // The error of a `Result` may be a `&'static str`: it is turned into text before it travels.
+        // Only a reference itself is refused. The error of a `Result` may be a `&'static str`: it becomes
+        // text before it travels.
         if let Type::Reference(_) = &**returned {
             return Err(Error::new_spanned(returned, BORROWED));
         }

@@ -1,4 +1,5 @@
-//! The attributes of lithops. Use them through the `lithops` crate: the code they write names its paths.
+//! The attributes of lithops. Use them through the `lithops` crate, because the code that they write names
+//! its paths.
 
 mod function;
 mod main_fn;
@@ -6,11 +7,12 @@ mod main_fn;
 use proc_macro::TokenStream;
 use syn::parse_macro_input;
 
-/// Makes a function one that `map`, `map_reduce` and `call_async` can run in another process.
+/// Registers a function, so that `map`, `map_reduce` and `call_async` can run it in another process.
 ///
-/// The function stays what it is: it can still be called, passed on, documented and tested. Its arguments are owned
-/// values that implement `Serialize` and `Deserialize`; reserved parameters (`CallId`, `CallContext`,
-/// `StorageClient`, `Shared<T>`) are filled in. It may be `async`, and may return a `Result`.
+/// The function itself does not change: it can still be called, passed on, documented and tested. Its
+/// arguments are owned values that implement `Serialize` and `Deserialize`; reserved parameters (`CallId`,
+/// `CallContext`, `StorageClient`, `Shared<T>`) are filled in. The function may be `async`, and may return a
+/// `Result`.
 ///
 /// Options: `name = "x"` (a name that stays when the function moves), `timeout = "30s"`, `retries = 3`,
 /// `at_most_once` (never begun twice), `crate = "path"` (when `lithops` is renamed).
@@ -21,13 +23,14 @@ pub fn function(options: TokenStream, item: TokenStream) -> TokenStream {
     let function = parse_macro_input!(item as syn::ItemFn);
     let registration =
         function::expand(&options, &function).unwrap_or_else(|error| error.into_compile_error());
-    // The user's own tokens come first and unchanged, on errors too, so that no other error hides the real one.
+    // The user's own tokens come first and unchanged, also after an error, so that the compiler reports no
+    // further errors that would hide the real one.
     quote::quote!(#original #registration).into()
 }
 
 /// Makes `main` the entry point of a lithops program, `async` or not.
 ///
-/// It calls `lithops::init()` first, which is where a process that was started as a worker becomes one.
+/// The new `main` calls `lithops::init()` first: there, a process that was started as a worker becomes one.
 #[proc_macro_attribute]
 pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
     let options = parse_macro_input!(options as main_fn::Options);

@@ -7,7 +7,7 @@ use syn::{
     parse::{Parse, ParseStream},
 };
 
-/// What stands in the attribute's parentheses.
+/// The options in the attribute's parentheses.
 pub(crate) struct Options {
     krate: Path,
 }
@@ -26,7 +26,7 @@ impl Parse for Options {
     }
 }
 
-/// The entry point.
+/// The code of the entry point.
 pub(crate) fn expand(options: &Options, function: &ItemFn) -> Result<TokenStream> {
     let signature = &function.sig;
     if signature.ident != "main" {
@@ -55,7 +55,7 @@ pub(crate) fn expand(options: &Options, function: &ItemFn) -> Result<TokenStream
     })
 }
 
-/// The error, with an item of the function's name, so that no other error hides the real one.
+/// The error, with an empty function of the same name, so that a missing `main` does not hide the real error.
 pub(crate) fn refuse(function: &ItemFn, error: &Error) -> TokenStream {
     let (error, name) = (error.to_compile_error(), &function.sig.ident);
     quote!(#error fn #name() {})

@@ -1,4 +1,4 @@
-//! [`Capabilities`]: what a backend can do, the only thing planner and executor know of it.
+//! [`Capabilities`]: what a backend can do. Planner and executor know nothing else of a backend.
 
 use std::time::Duration;
 
@@ -13,55 +13,56 @@ use crate::board::LeaseConfig;
 pub struct Capabilities {
     /// What one worker is.
     pub granularity: Granularity,
-    /// The vCPUs of one worker.
+    /// The number of vCPUs of one worker.
     pub worker_cpus: f64,
     /// The memory of one worker, in MiB, where the platform sells it; 0 elsewhere.
     pub worker_memory: u64,
-    /// Sub-workers in one worker, when nothing is configured.
+    /// The number of sub-workers in one worker, when nothing is configured.
     pub default_worker_processes: usize,
-    /// The most sub-workers in one worker.
+    /// The largest number of sub-workers in one worker.
     pub max_worker_processes: usize,
-    /// Live workers at once, when nothing is configured.
+    /// The number of live workers at once, when nothing is configured.
     pub default_max_workers: usize,
-    /// The most live workers at once.
+    /// The largest number of live workers at once.
     pub max_workers: usize,
-    /// The longest encoded chunk that may ride in an invoke.
+    /// The most bytes of payload in one message; longer payloads become blobs. No limit when it is `None`.
     pub payload_limit: Option<u64>,
-    /// How long one activation may last.
+    /// How long one activation may last; no limit when it is `None`.
     pub timeout_limit: Option<Duration>,
     /// Whether a live worker can be given further chunks.
     pub feed: bool,
-    /// Whether workers are a fleet that fetches its chunks from a board, and on which terms; else they are handed them.
+    /// The lease configuration of the fleet, where workers fetch their chunks from a board. `None` where
+    /// workers are handed their chunks.
     pub pull: Option<LeaseConfig>,
-    /// How outcomes come back. Those of a fleet are on its board.
+    /// How outcomes come back. It has no effect on a fleet, whose outcomes come through the storage.
     pub reports: Reports,
     /// How the loss of a worker is noticed.
     pub liveness: Liveness,
     /// What can be cancelled.
     pub cancel: CancelLevel,
-    /// The storages that workers can open by themselves, by what the platform gives them; where none is named, they can
-    /// open every one.
+    /// The storages that workers can open with what the platform gives them, such as a role. When it is
+    /// empty, workers can open every storage.
     pub storages: Vec<String>,
     /// Whether workers start only where a runtime was deployed.
     pub runtimes: bool,
     /// How long a worker takes to start.
     pub startup: Startup,
-    /// The time of a CPU that a call costs beside itself.
+    /// The CPU time that a call costs beside its own.
     pub call_overhead: Duration,
-    /// What it costs.
+    /// The price of workers.
     pub price: Price,
 }
 
 impl Granularity {}
 
 impl Capabilities {
-    /// Whether workers can open a storage.
+    /// Whether workers can open the storage with this name.
     #[must_use]
     pub fn opens(&self, storage: &str) -> bool {
         self.storages.is_empty() || self.storages.iter().any(|known| known == storage)
     }
 
-    /// Whether a worker is billed for as long as it lives, rather than activation by activation.
+    /// Whether a worker is billed for as long as it lives; otherwise each activation is billed.
     #[must_use]
     pub fn bills_lifetime(&self) -> bool {
         self.feed || self.granularity == Granularity::Vm
@@ -99,7 +100,7 @@ impl Capabilities {
     }
 }
 
-/// What one worker is, which decides the default granularity.
+/// What one worker is; it decides the default granularity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Granularity {
@@ -113,47 +114,47 @@ pub enum Granularity {
     Local,
 }
 
-/// How outcomes come back.
+/// When outcomes come back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reports {
-    /// As calls end, over a channel.
+    /// Outcomes come as calls end, over a channel.
     Streamed,
-    /// All at once, when the activation ends.
+    /// All outcomes come when the activation ends.
     Buffered,
 }
 
 /// How the loss of a worker is noticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Liveness {
-    /// The platform says so at once.
+    /// The platform reports the end of a worker at once.
     Platform,
-    /// Only the response, or its absence, says so.
+    /// Only the response, or its absence, shows it.
     ResponseOnly,
 }
 
-/// What can be cancelled.
+/// The smallest unit that can be cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CancelLevel {
-    /// Nothing that runs.
+    /// Running calls cannot be cancelled.
     None,
-    /// A whole activation.
+    /// A whole activation can be cancelled.
     Activation,
-    /// A single call.
+    /// A single call can be cancelled.
     Call,
 }
 
-/// How long a worker takes to start.
+/// How long workers and sub-workers take to start.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Startup {
-    /// When nothing is there yet.
+    /// The time to start a worker when none is idle.
     pub cold: Duration,
-    /// When a warm worker is there.
+    /// The time to start an activation when a worker is idle.
     pub warm: Duration,
-    /// The time of a CPU that one sub-worker takes to start.
+    /// The CPU time that the start of one sub-worker takes.
     pub sub_worker: Duration,
-    /// How many workers the platform starts in a second, where it is known to limit that.
+    /// How many workers the platform starts in a second; `None` where no limit is known.
     pub per_second: Option<f64>,
 }
 

@@ -1,4 +1,4 @@
-//! [`BackendDescriptor`]: what a backend crate says of itself, and [`BackendOptions`]: what a backend is made from.
+//! [`BackendDescriptor`]: what a backend crate registers, and [`BackendOptions`]: the input of a new backend.
 
 use std::{fmt, sync::Arc};
 
@@ -12,24 +12,24 @@ use crate::{
     storage::{Locator, StorageClient},
 };
 
-/// A backend that is being connected to.
+/// The future of a backend that is being connected to.
 pub type Connecting = BoxFuture<'static, Result<Arc<dyn ComputeBackend>>>;
 
-/// What a backend crate submits to say that it exists.
+/// What a backend crate submits to the registry, so that programs that link the crate have the backend.
 pub struct BackendDescriptor {
-    /// The backend's one word.
+    /// The backend's one word: its scheme, feature and section of the configuration.
     pub scheme: &'static str,
-    /// One line for people.
+    /// A line that describes the backend, for lists.
     pub summary: &'static str,
-    /// The crate it comes from.
+    /// The crate that the backend comes from.
     pub package: &'static str,
-    /// The crate's version.
+    /// The version of that crate.
     pub version: &'static str,
-    /// The keys of its section.
+    /// The keys of the backend's section.
     pub keys: &'static [Key],
-    /// What it can do under a configuration, without connecting.
+    /// The capabilities under a configuration, without a connection to the platform.
     pub capabilities: fn(&Config) -> Result<Capabilities>,
-    /// Makes the backend.
+    /// Makes the backend and connects it to its platform.
     pub connect: fn(BackendOptions) -> Connecting,
 }
 
@@ -44,27 +44,27 @@ impl fmt::Debug for BackendDescriptor {
 
 inventory::collect!(BackendDescriptor);
 
-/// What a backend is made from.
+/// The input of a new backend.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct BackendOptions {
-    /// The configuration.
+    /// The configuration of the executor.
     pub config: Config,
-    /// The program that plays the sub-worker.
+    /// The program that plays the sub-worker: the user's program.
     pub program: Program,
-    /// Sub-workers in one worker.
+    /// The number of sub-workers in one worker.
     pub worker_processes: usize,
-    /// Live workers at once.
+    /// The largest number of live workers at once.
     pub max_workers: usize,
-    /// What opens the storage, for workers that can be told over a channel which nobody else can read. They are never
-    /// part of a payload.
+    /// The credentials of the storage, for workers that can be sent them over a channel that no other process
+    /// can read. They are never part of a payload.
     pub secrets: Option<Secrets>,
-    /// The storage of jobs, and where workers find it; a plugin has none.
+    /// The storage of jobs, and its locator for workers; `None` in a plugin.
     pub storage: Option<(StorageClient, Locator)>,
 }
 
 impl BackendOptions {
-    /// Options for a backend.
+    /// Options without storage and secrets.
     #[must_use]
     pub fn new(config: Config, program: Program, worker_processes: usize, max_workers: usize) -> Self {
         Self { config, program, worker_processes, max_workers, secrets: None, storage: None }
@@ -77,7 +77,7 @@ impl BackendOptions {
         self
     }
 
-    /// Adds what opens the storage.
+    /// Adds the credentials of the storage.
     #[must_use]
     pub fn with_secrets(mut self, secrets: Option<Secrets>) -> Self {
         self.secrets = secrets;

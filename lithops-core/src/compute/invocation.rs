@@ -1,4 +1,4 @@
-//! [`Invocation`]: calls in the hands of workers, and the events they send back.
+//! [`Invocation`]: calls that were handed to workers, and the events that come back.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -14,19 +14,20 @@ use crate::{
     },
 };
 
-/// Activations to hand over.
+/// The input of an invocation: activations to hand over.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct InvokeRequest {
-    /// The job.
+    /// The description of the job.
     pub job: Arc<JobSpec>,
     /// The first chunk of each worker.
     pub calls: Vec<Calls>,
-    /// The same, of chunks whose arguments are more bytes than `payload_limit` allows.
+    /// First chunks whose arguments have more bytes than `payload_limit` allows: the arguments are blobs.
     pub stored: Vec<StoredCalls>,
-    /// The memory of a worker, in MiB, where the platform sells it and the job has a wish.
+    /// The memory of a worker, in MiB, where the platform sells it and the job asks for it; else `None`.
     pub memory: Option<u64>,
-    /// How long the platform lets an activation run, where it ends it then: backends set it.
+    /// How long the platform lets an activation run before it ends it. The backend sets it; `None` where
+    /// activations have no limit.
     pub time_limit: Option<Duration>,
 }
 
@@ -43,7 +44,7 @@ impl InvokeRequest {
         Self { stored, ..Self::new(job, Vec::new()) }
     }
 
-    /// The activation it begins with.
+    /// The first activation of the request; 0 when it has no calls.
     #[must_use]
     pub fn activation(&self) -> ActivationId {
         let runs = self.calls.iter().map(|calls| &calls.run);
@@ -51,10 +52,10 @@ impl InvokeRequest {
         runs.next().map_or(ActivationId(0), |run| run.activation)
     }
 
-    /// Appends the frames that tell a worker of the job and its calls.
+    /// Appends the frames that tell a worker about the job and its calls.
     ///
     /// # Errors
-    /// When they cannot be encoded.
+    /// When the job, or the place of stored arguments, cannot be encoded.
     pub fn write(&self, out: &mut Vec<u8>) -> Result<()> {
         Frame::write::<JobSpec>(FrameKind::Job, &self.job, out)?;
         if let Some(within) = self.time_limit {
@@ -77,11 +78,11 @@ impl fmt::Display for InvocationId {
 
 /// Calls in the hands of workers.
 pub struct Invocation {
-    /// Its identity.
+    /// The identity of the invocation.
     pub id: InvocationId,
-    /// What happens to it, until its exit event.
+    /// The events of the invocation; the exit event is the last.
     pub events: BoxStream<'static, Result<Event>>,
-    /// The channel down to a live worker, where there is one.
+    /// The channel for commands to a live worker; `None` where workers cannot be fed.
     pub feed: Option<Feed>,
 }
 
@@ -94,30 +95,30 @@ impl fmt::Debug for Invocation {
     }
 }
 
-/// Something that happened to an activation.
+/// An event of an activation.
 #[derive(Debug, Clone)]
 pub struct Event {
-    /// The activation; for a worker that is fed, its first.
+    /// The activation; for a worker that is fed, its first one.
     pub activation: ActivationId,
     /// What happened.
     pub kind: EventKind,
 }
 
-/// What can happen to an activation.
+/// The kinds of events of an activation.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum EventKind {
-    /// A worker has taken it.
+    /// A worker has taken the activation.
     Started,
-    /// What some calls have printed; comes before their report.
+    /// The output of some calls; it comes before their report.
     Logs(Logs),
-    /// A batch of outcomes.
+    /// Outcomes of a run of calls.
     Report(Box<Report>),
-    /// The same, in the storage: more bytes than `payload_limit` allows.
+    /// Outcomes that are a blob in the storage: they have more bytes than `payload_limit` allows.
     StoredReport(Box<StoredReport>),
-    /// It has ended: nothing more will come.
+    /// The activation has ended: no further event comes.
     Exited(ExitReason),
-    /// The platform asks to slow down.
+    /// The platform asks to slow down; the duration is the pause that it asks for.
     Throttled(Duration),
 }
 
@@ -125,29 +126,31 @@ pub enum EventKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ExitReason {
-    /// It was drained and everything is reported.
+    /// The activation was drained, and everything is reported.
     Finished,
-    /// Its worker was lost; what was not reported is lost with it.
+    /// Its worker was lost, and with it all calls that were not reported.
     Lost(String),
-    /// The same, for want of memory, as far as the platform says.
+    /// Its worker was lost for want of memory, as far as the platform says.
     OutOfMemory(String),
-    /// The platform has failed: nobody knows whether it ran. That says nothing of its calls.
+    /// The platform has failed, and it is unknown whether the activation ran. This is no evidence against its
+    /// calls.
     Unanswered(String),
-    /// It never started: the platform has too much to do, and is left alone for at least so long.
+    /// The activation never started: the platform has too much to do, and must get no request for at least
+    /// this long.
     Throttled(Duration),
-    /// It never started, and the next one would not either; the job cannot go on.
+    /// The activation never started, and the next one would not either: the job cannot go on.
     Refused(String),
-    /// It never started, because the program in the storage is not what was stored there. A backend that has the
-    /// program stores it again and says `Throttled` instead; a job is told no more than that it cannot go on.
+    /// The activation never started, because the program in the storage is damaged. A backend that has the
+    /// program stores it again and says `Throttled` instead; otherwise the job cannot go on.
     Damaged(String),
-    /// Its worker ended before it said hello: nothing of its calls has begun.
+    /// Its worker ended before its hello: none of its calls has begun.
     NotStarted(String),
-    /// What it sent could not be taken in here, for want of memory, descriptors or the like, and it was ended; the job
-    /// cannot go on.
+    /// The client could not take in what the worker sent, for want of memory, descriptors or the like, and
+    /// the worker was ended: the job cannot go on.
     Broken(String),
 }
 
-/// The channel down to a live worker: cheap to clone, never blocks.
+/// The channel for commands to a live worker. It is cheap to clone and never blocks.
 #[derive(Clone)]
 pub struct Feed(Arc<dyn FeedSink>);
 
@@ -158,7 +161,8 @@ impl Feed {
         Self(sink)
     }
 
-    /// Sends a command. When the worker is gone it is dropped: the exit event says so.
+    /// Sends a command. When the worker is gone, the command is dropped: the exit event tells of the worker's
+    /// end.
     pub fn send(&self, command: FeedCommand) {
         self.0.send(command);
     }
@@ -170,24 +174,24 @@ impl fmt::Debug for Feed {
     }
 }
 
-/// What a backend implements to feed a worker.
+/// Implemented by a backend to feed a worker.
 pub trait FeedSink: Send + Sync + 'static {
     /// Queues a command for the worker and returns at once.
     fn send(&self, command: FeedCommand);
 }
 
-/// What a live worker can be told.
+/// A command to a live worker.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum FeedCommand {
-    /// More calls.
+    /// Run further calls.
     Chunk(Calls),
-    /// The same, with their arguments in the storage.
+    /// Run further calls, whose arguments are a blob.
     StoredChunk(Box<StoredCalls>),
     /// End these calls, begun or not.
     CancelCalls(Cancel),
-    /// From now on so many calls of the job may run at once in the worker.
+    /// Change how many calls of the job may run at once in the worker.
     Processes(SetProcesses),
-    /// Nothing more will come: end the invocation when everything is reported.
+    /// No further calls come: end the invocation when everything is reported.
     Drain,
 }

@@ -1,4 +1,4 @@
-//! Where calls run: the [`ComputeBackend`] trait, what a backend can do, and what it reports.
+//! Where calls run: the [`ComputeBackend`] trait, the capabilities of a backend, and its events.
 
 mod backend;
 mod capabilities;

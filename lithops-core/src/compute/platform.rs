@@ -1,4 +1,4 @@
-//! [`Platform`]: the data file of a platform: what it can do, its limits and prices, with date and source.
+//! [`Platform`]: the data file of a platform: its capabilities, limits and prices, with date and source.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,11 @@ use crate::{
     error::{Error, ErrorKind, Result},
 };
 
-/// What a platform can do, its limits and what it costs, read from a file of data.
+/// The capabilities, limits and prices of a platform, read from a data file.
 ///
-/// Each backend crate has one, `capabilities.yaml`; `lithops plan --capabilities FILE` plans for any platform that is
-/// described in the same form. Durations are written `20us`, `250ms`, `3s`; memory is in MiB; prices are US dollars.
+/// Each backend crate has such a file, `capabilities.yaml`; `lithops plan --capabilities FILE` plans for any
+/// platform that is described in the same form. Durations are written `20us`, `250ms`, `3s`; memory is in
+/// MiB; prices are US dollars.
 ///
 /// ```yaml
 /// platform: my_containers          # its name
@@ -51,31 +52,31 @@ use crate::{
 #[derive(Debug, Clone, PartialEq)]
 pub struct Platform {
     data: Data,
-    /// As it was read, for what is laid over it.
+    /// The data as they were read, for variants and overrides that change a part of them.
     value: Value,
     source: String,
 }
 
-/// What is wished of a worker; what is not, is the platform's default.
+/// What a job asks of a worker; `None` means the platform's default.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct WorkerWish {
-    /// `runtime_memory`: MiB.
+    /// `runtime_memory`, in MiB.
     pub memory: Option<u64>,
-    /// `runtime_cpu`: vCPUs.
+    /// `runtime_cpu`, in vCPUs.
     pub vcpus: Option<f64>,
-    /// `runtime_timeout`.
+    /// `runtime_timeout`: how long an activation may run.
     pub timeout: Option<std::time::Duration>,
     /// One of the platform's variants, such as an architecture or a type of instance.
     pub variant: Option<String>,
-    /// The CPUs of the machine, for a platform that is one.
+    /// The number of CPUs of this machine, for a platform that is this machine.
     pub machine: usize,
 }
 
 impl WorkerWish {
-    /// What a section says of memory, CPUs and time.
+    /// Reads memory, CPUs and timeout from a section of the configuration.
     ///
     /// # Errors
-    /// When a value cannot be what it should be.
+    /// When a value has the wrong type.
     pub fn read(section: Section<'_>) -> Result<Self> {
         Ok(Self {
             memory: section.positive("runtime_memory")?.map(|memory| memory as u64),
@@ -88,7 +89,7 @@ impl WorkerWish {
 }
 
 impl Platform {
-    /// Reads the data of a platform; `source` names them in errors.
+    /// Reads the data of a platform; `source` names the file in errors.
     ///
     /// # Errors
     /// `ConfigInvalid` that names source, line and key, and says what to write instead.
@@ -110,7 +111,8 @@ impl Platform {
         Ok(platform)
     }
 
-    /// The same with what the key `capabilities` of a section says instead, if anything.
+    /// This platform with the key `capabilities` of a section laid over its data; unchanged where the key is
+    /// absent.
     ///
     /// # Errors
     /// As [`parse`](Self::parse), naming the section.
@@ -120,7 +122,7 @@ impl Platform {
         self.with(value, &source)
     }
 
-    /// Its name.
+    /// The platform's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.data.platform
@@ -138,7 +140,7 @@ impl Platform {
         &self.data.sources
     }
 
-    /// What workers of this kind can do, and cost.
+    /// The capabilities of workers of this kind, with their price.
     ///
     /// # Errors
     /// `InvalidInput` that names the key and says what to write instead.
@@ -260,7 +262,7 @@ impl Platform {
         self.with(part, &format!("variant `{name}` in {}", self.source))
     }
 
-    /// The same with what `part` says laid over it.
+    /// This platform with the data of `part` laid over its own.
     fn with(&self, part: &Value, source: &str) -> Result<Self> {
         refuse_not_finite(part, "", source)?;
         let mut value = self.value.clone();
@@ -280,8 +282,8 @@ fn wrong(key: &'static str, problem: String, hint: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidInput, problem).with_hint(hint.into()).with_context("key", key)
 }
 
-/// Lays mappings over mappings; anything else replaces what was there. Where CPUs come from is one choice of several:
-/// another one replaces it too.
+/// Lays mappings over mappings; any other value replaces the value below. The forms of `vcpus` exclude each
+/// other: another form replaces the whole mapping.
 fn lay_over(below: &mut Value, above: &Value) {
     let (Value::Map(below), Value::Map(above)) = (&mut *below, above) else {
         *below = above.clone();
@@ -303,7 +305,7 @@ fn lay_over(below: &mut Value, above: &Value) {
     }
 }
 
-/// Numbers that are none would be mistaken for null later on.
+/// Refuses infinities and NaN: JSON would turn them into null.
 fn refuse_not_finite(value: &Value, path: &str, source: &str) -> Result<()> {
     let below = |map: &BTreeMap<String, Value>| {
         map.iter().try_for_each(|(key, value)| {

@@ -1,4 +1,4 @@
-//! What a file that describes a platform may say, as it is read: shapes, defaults, and what is refused.
+//! The content of a platform's data file, as it is read: shapes, defaults, and which values are refused.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -41,7 +41,7 @@ pub(super) struct Data {
     pub(super) variants: BTreeMap<String, Value>,
 }
 
-/// A choice of memory, in MiB.
+/// The memory of a worker that can be chosen, in MiB.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Bounds {
@@ -50,16 +50,16 @@ pub(super) struct Bounds {
     pub(super) max: u64,
 }
 
-/// Where a worker's CPUs come from.
+/// What decides how many vCPUs a worker has.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Vcpus {
-    /// They come with the memory.
+    /// The vCPUs come with the memory: this many MB for each.
     MbPerVcpu(f64),
-    /// Every worker has so many.
+    /// Every worker has this many.
     Count(f64),
-    /// They are those of the machine.
+    /// The vCPUs are those of the machine.
     Machine,
-    /// They are chosen.
+    /// The number is chosen, within these bounds.
     Chosen { default: f64, min: f64, max: f64 },
 }
 
@@ -150,7 +150,7 @@ pub(super) struct Prices {
     pub(super) bills_startup: bool,
 }
 
-/// A duration above zero, with a unit.
+/// A duration above zero, written with a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Span(pub(super) Duration);
 
@@ -166,7 +166,7 @@ impl<'de> Deserialize<'de> for Span {
 }
 
 impl Data {
-    /// Refuses what cannot be.
+    /// Refuses values that no platform can have.
     pub(super) fn check(&self, source: &str) -> Result<()> {
         let refuse = |key: &str, found: String, wanted: &str| {
             Err(Error::new(ErrorKind::ConfigInvalid, format!("`{key}` in {source} is {found}"))

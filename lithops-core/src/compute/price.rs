@@ -1,46 +1,46 @@
-//! [`Price`]: what workers cost, as platforms bill them.
+//! [`Price`]: the price of workers, as platforms bill them.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What workers cost. Every part that is not charged is 0; all of them 0 is free.
+/// The price of workers. A part that is not charged is 0; workers are free when all parts are 0.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Price {
     /// US dollars for each activation.
     pub request_usd: f64,
-    /// US dollars for each GiB of a worker's memory and second.
+    /// US dollars per second for each GiB of a worker's memory.
     pub gb_second_usd: f64,
-    /// US dollars for each vCPU of a worker and second.
+    /// US dollars per second for each vCPU of a worker.
     pub vcpu_second_usd: f64,
-    /// US dollars for each hour of a worker, whatever it has.
+    /// US dollars for each hour of a worker, independent of its size.
     pub worker_hour_usd: f64,
-    /// Time is billed in steps of this.
+    /// Time is billed in steps of this; exactly when it is 0.
     pub increment: Duration,
-    /// No less time than this is billed.
+    /// The least time that is billed.
     pub minimum: Duration,
     /// Whether the time a worker takes to start is billed too.
     pub bills_startup: bool,
 }
 
 impl Price {
-    /// Whether nothing costs anything.
+    /// Whether workers are free.
     #[must_use]
     pub fn is_free(&self) -> bool {
         [self.request_usd, self.gb_second_usd, self.vcpu_second_usd, self.worker_hour_usd] == [0.0; 4]
     }
 
-    /// The seconds that are billed for a worker that was busy for so many.
+    /// The seconds that are billed for a worker that was busy for `seconds`.
     #[must_use]
     pub fn billed_seconds(&self, seconds: f64) -> f64 {
         let increment = self.increment.as_secs_f64();
-        // A sum of fractions may lie a hair above a whole step.
+        // Without the tolerance, rounding errors of a sum could add a whole step.
         let stepped = if increment > 0.0 { (seconds / increment - 1e-9).ceil() * increment } else { seconds };
         stepped.max(self.minimum.as_secs_f64()).max(0.0)
     }
 
-    /// US dollars for one billed second of a worker.
+    /// US dollars for one billed second of a worker with this memory and these vCPUs.
     #[must_use]
     pub fn second_usd(&self, memory_mb: u64, vcpus: f64) -> f64 {
         self.gb_second_usd * memory_mb as f64 / 1024.0

@@ -1,44 +1,44 @@
-//! Runtimes: what is deployed on a backend so that workers can start there.
+//! Runtimes: a runtime is deployed on a backend so that workers can start there.
 
 use std::{fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// What is to be deployed.
+/// The description of a runtime that is to be deployed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RuntimeSpec {
-    /// Its name.
+    /// The name of the runtime.
     pub name: String,
-    /// The memory of a worker, in MB, where the platform sells it.
+    /// The memory of a worker, in MB, where the platform sells it; `None` for its default.
     pub memory: Option<u64>,
-    /// The program whose functions it runs.
+    /// The path of the program whose functions the runtime runs.
     pub artifact: PathBuf,
 }
 
 impl RuntimeSpec {
-    /// A runtime called `name` for a program.
+    /// A runtime called `name` for the program at `artifact`.
     #[must_use]
     pub fn new(name: impl Into<String>, artifact: PathBuf) -> Self {
         Self { name: name.into(), memory: None, artifact }
     }
 }
 
-/// What was built for deploying.
+/// The result of building a runtime, ready to be deployed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Package {
-    /// Where it lies.
+    /// The path of the package.
     pub path: PathBuf,
-    /// Its length in bytes.
+    /// The length of the package in bytes.
     pub size: u64,
 }
 
 /// A deployed runtime.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Runtime {
-    /// Its identity on the platform.
+    /// The identity of the runtime on the platform.
     pub id: RuntimeId,
-    /// The memory of a worker, in MB.
+    /// The memory of a worker, in MB; `None` where the platform does not sell it.
     pub memory: Option<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! What `config check` finds: unknown keys and sections, refused keys, keys that have no effect.
+//! The findings of `config check`: unknown keys and sections, refused keys, and keys without effect.
 
 use std::path::Path;
 
@@ -7,26 +7,26 @@ use serde::Serialize;
 use super::{Config, Key, KeyStatus, Origin, Section, keys};
 use crate::error::{Error, ErrorKind};
 
-/// How much a [`Finding`] matters.
+/// How serious a [`Finding`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FindingSeverity {
     /// The configuration cannot be used as it is.
     Error,
-    /// Worth knowing.
+    /// The configuration works, but the finding may surprise its author.
     Note,
 }
 
-/// Something in the configuration that deserves a line.
+/// A problem or a note about the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// How much it matters.
+    /// How serious the finding is.
     pub severity: FindingSeverity,
-    /// What it is, and where.
+    /// What was found, and where.
     pub message: String,
-    /// What to do about it.
+    /// What to do about it; `None` when nothing is to be done.
     pub hint: Option<String>,
-    /// Where it stands.
+    /// The place of the key, section or file.
     pub origin: Origin,
 }
 
@@ -76,7 +76,7 @@ pub fn check_section(section: Section<'_>, known: &[Key]) -> Vec<Finding> {
         .collect()
 }
 
-/// Reports the files that were looked for by default and cannot be read.
+/// Reports the default configuration files that exist and cannot be read.
 #[must_use]
 pub fn check_files(config: &Config) -> Vec<Finding> {
     let note = |(path, reason): (&Path, &str)| {
@@ -92,7 +92,8 @@ pub fn check_files(config: &Config) -> Vec<Finding> {
     config.passed_over().map(note).collect()
 }
 
-/// Reports sections that are neither in `known`, the names of what this program has, nor sections of Python Lithops.
+/// Reports sections that are neither in `known`, which has the sections that this program reads, nor sections
+/// of Python Lithops.
 #[must_use]
 pub fn check_sections(config: &Config, known: &[&str]) -> Vec<Finding> {
     let names = || known.iter().chain(keys::SECTIONS).copied();
@@ -110,7 +111,7 @@ pub fn check_sections(config: &Config, known: &[&str]) -> Vec<Finding> {
         .collect()
 }
 
-/// The candidate that `name` was probably meant to be.
+/// The candidate that is most like `name`; `None` when none is like it enough for a suggestion.
 pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let normal = |name: &str| name.to_lowercase().replace(['-', ' '], "_");
     let name = normal(name);
@@ -118,7 +119,7 @@ pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
         .into_iter()
         .map(|candidate| (strsim::normalized_damerau_levenshtein(&name, &normal(candidate)), candidate))
         .filter(|(likeness, _)| *likeness >= 0.6)
-        // The first of equals: `max_by` alone would take the last.
+        // Of equally good candidates the first is kept: `max_by` alone would take the last.
         .fold(None, |best: Option<(f64, &str)>, next| match best {
             Some(best) if best.0 >= next.0 => Some(best),
             _ => Some(next),

@@ -1,4 +1,4 @@
-//! Reads the YAML text into sections of located values.
+//! Reads the YAML text into sections of values with their origins.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -8,7 +8,7 @@ use serde_saphyr::Spanned;
 use super::{ConfigSource, Located, Origin, Value};
 use crate::error::{Error, ErrorKind, Result};
 
-/// A section: where it starts, and its values.
+/// A section: the place where it starts, and its values.
 #[derive(Clone)]
 pub(super) struct SectionValues {
     pub(super) origin: Origin,
@@ -18,11 +18,11 @@ pub(super) struct SectionValues {
 /// Reads `text`, which came from `source`.
 pub(super) fn parse(text: &str, source: &ConfigSource) -> Result<BTreeMap<String, SectionValues>> {
     let options = serde_saphyr::options! {
-        // YAML 1.2: `on` and `no` are words, 0123 is not octal. An account id keeps its zeros.
+        // YAML 1.2: `on` and `no` are strings, and 0123 is not octal. An account id keeps its leading zeros.
         strict_booleans: true,
         leading_zero_numbers_as_strings: true,
         underscored_numbers_as_strings: true,
-        // A snippet would show the lines around the fault, and these may hold credentials.
+        // A snippet would show the lines around the error, which may hold credentials.
         with_snippet: false,
     };
     let document: Document =
@@ -103,7 +103,7 @@ fn refuse(error: &serde_saphyr::Error, source: &ConfigSource) -> Error {
     refused
 }
 
-/// The whole text; what is not a mapping is kept by kind, for a better message than the parser's.
+/// The whole text. A document that is no mapping is kept by its kind, for a better message than the parser's.
 enum Document {
     Sections(Vec<(Spanned<String>, Body)>),
     Other(&'static str),
@@ -118,7 +118,7 @@ impl<'de> Deserialize<'de> for Document {
     }
 }
 
-/// What stands below a section's name.
+/// The content of a section.
 enum Body {
     Entries(Vec<(Spanned<String>, Value)>),
     Other(Value),
@@ -133,7 +133,7 @@ impl<'de> Deserialize<'de> for Body {
     }
 }
 
-/// Reads a mapping with the places of its keys; nothing counts as an empty mapping.
+/// Reads a mapping with the places of its keys; an empty document counts as an empty mapping.
 struct Entries<V>(std::marker::PhantomData<V>);
 
 impl<V> Entries<V> {

@@ -1,10 +1,11 @@
-//! Durations as the configuration writes them: a number of seconds, or `20us`, `500ms`, `30s`, `2m`, `1h`, `7d`.
+//! The form of durations in the configuration: a number of seconds, or `20us`, `500ms`, `30s`, `2m`, `1h`,
+//! `7d`.
 
 use std::time::Duration;
 
 use super::Value;
 
-/// The duration, if the value is a positive one.
+/// Reads a duration; `None` unless the value is a duration above zero.
 pub(crate) fn read(value: &Value) -> Option<Duration> {
     match value {
         Value::Int(seconds) => positive(*seconds as f64, 1.0),
@@ -14,7 +15,7 @@ pub(crate) fn read(value: &Value) -> Option<Duration> {
     }
 }
 
-/// The duration that a text with a unit says, which may be zero.
+/// Reads a text with a unit; `None` when it is no duration. The duration may be zero.
 #[must_use]
 pub fn parse(text: &str) -> Option<Duration> {
     let text = text.trim();

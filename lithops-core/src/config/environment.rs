@@ -1,4 +1,5 @@
-//! [`Environment`]: what the search for a configuration takes from outside, as a plain value.
+//! [`Environment`]: everything outside the program that the search for a configuration depends on, as a
+//! value.
 
 use std::{
     collections::BTreeMap,
@@ -6,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The working directory, the home directory and the variables that the search for a configuration looks at.
+/// The working directory, the home directory and the environment variables of a search for a configuration.
 #[derive(Clone)]
 pub struct Environment {
     cwd: PathBuf,
@@ -16,7 +17,7 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// An environment without home and variables.
+    /// An environment without home directory and variables.
     pub fn new(cwd: impl Into<PathBuf>) -> Self {
         Self { cwd: cwd.into(), home: None, system: PathBuf::from("/etc"), variables: BTreeMap::new() }
     }
@@ -28,7 +29,7 @@ impl Environment {
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
         let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
-        // A working directory that was deleted leaves nothing to find in it.
+        // A deleted working directory is no error: no configuration can be in it.
         let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
         Self { cwd, home, system: PathBuf::from("/etc"), variables }
     }
@@ -40,14 +41,14 @@ impl Environment {
         self
     }
 
-    /// Sets the directory of the system's configuration, `/etc` otherwise.
+    /// Sets the directory of the system's configuration; `/etc` by default.
     #[must_use]
     pub fn with_system(mut self, system: impl Into<PathBuf>) -> Self {
         self.system = system.into();
         self
     }
 
-    /// Sets a variable.
+    /// Sets an environment variable.
     #[must_use]
     pub fn with_variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.variables.insert(name.into(), value.into());
@@ -60,7 +61,7 @@ impl Environment {
         &self.cwd
     }
 
-    /// The home directory.
+    /// The home directory; `None` when it is unknown.
     #[must_use]
     pub fn home(&self) -> Option<&Path> {
         self.home.as_deref()
@@ -72,7 +73,7 @@ impl Environment {
         &self.system
     }
 
-    /// The value of a variable; a blank one counts as not set.
+    /// The value of a variable; a blank value counts as not set.
     #[must_use]
     pub fn variable(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str).filter(|value| !value.trim().is_empty())

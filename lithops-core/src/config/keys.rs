@@ -1,29 +1,31 @@
-//! The keys of the configuration as data: those of the section `lithops`, and the names of all sections.
+//! The keys of the configuration, as data: those of the section `lithops`, and the names of all sections.
 
-/// A key that is known in a section.
+/// A key that a section may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
-    /// The key.
+    /// The name of the key.
     pub name: &'static str,
-    /// What becomes of it.
+    /// Whether the key is read, ignored or refused.
     pub status: KeyStatus,
-    /// What it means, in one line.
+    /// The meaning of the key, in one line.
     pub doc: &'static str,
-    /// Whether a file may set it that nobody has named, and that is only used because it lies in the working
-    /// directory. Whoever has put it there must gain nothing: no code that runs, no place that data or credentials go
-    /// to, no right, no path.
+    /// Whether a file may set the key that was found only because it lies in the working directory. Another
+    /// user may have put that file there, and must gain nothing: no code that runs, no place that data or
+    /// credentials go to, no right, no path.
     pub found_file_may_set: bool,
 }
 
-/// What becomes of a key.
+/// How a key is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyStatus {
-    /// It is read.
+    /// The key is read.
     Used,
-    /// It may stand there so that one file serves Python Lithops too, but has no effect; the note says why.
+    /// The key has no effect. It may stand there so that one file serves Python Lithops too; the note says
+    /// why.
     Accepted(&'static str),
-    /// Ignoring it would change what the user gets; the reason says what to write instead.
+    /// The key is an error, because ignoring it would change the results; the reason says what to write
+    /// instead.
     Refused(&'static str),
 }
 
@@ -46,8 +48,8 @@ impl Key {
         Self { name, status: KeyStatus::Refused(reason), doc, found_file_may_set: false }
     }
 
-    /// The same key, and a configuration that was only found in the working directory may set it: see
-    /// [`found_file_may_set`](Self::found_file_may_set).
+    /// The same key, which a configuration file may set that was found only because of the working directory:
+    /// see [`found_file_may_set`](Self::found_file_may_set).
     #[must_use]
     pub const fn harmless(self) -> Self {
         Self { found_file_may_set: true, ..self }
@@ -102,8 +104,8 @@ pub const LITHOPS: &[Key] = &[
     Key::refused("compute_backend", "write `backend`", "the older name of `backend`"),
 ];
 
-/// Every section that a configuration of Python Lithops may have. Those of backends and storages that are not
-/// selected, or that this program lacks, are ignored.
+/// Every section that a configuration of Python Lithops may have. Sections of backends and storages that are
+/// not selected, or that this program lacks, are ignored.
 pub const SECTIONS: &[&str] = &[
     "lithops",
     "aliyun",

@@ -1,4 +1,5 @@
-//! [`Config`]: the layers defaults < file < environment < builder, laid over one another.
+//! [`Config`]: the layers defaults < file < environment < builder; a later layer replaces values of earlier
+//! ones.
 
 use std::{
     collections::BTreeMap,
@@ -15,11 +16,11 @@ use super::{
 };
 use crate::error::Result;
 
-/// The section that is about lithops itself.
+/// The section with the keys of lithops itself.
 const LITHOPS: &str = "lithops";
-/// What is used when no backend or no storage is named; both bear the same name.
+/// The backend and the storage that are used when none is named; both have this name.
 const LOCALHOST: &str = "localhost";
-/// The variables that overrule keys of the section `lithops`.
+/// The environment variables that replace keys of the section `lithops`.
 const VARIABLES: [(&str, &str); 2] = [("LITHOPS_BACKEND", "backend"), ("LITHOPS_STORAGE", "storage")];
 
 /// The configuration: sections of keys, each value with its origin.
@@ -30,22 +31,22 @@ pub struct Config {
     passed_over: Vec<(PathBuf, String)>,
 }
 
-/// One value of the configuration, as `config show` lists them.
+/// One value of the configuration, as `config show` lists it.
 #[derive(Debug, Clone, Serialize)]
 pub struct ConfigEntry<'a> {
-    /// The section.
+    /// The name of the section.
     pub section: &'a str,
-    /// The key.
+    /// The name of the key.
     pub key: &'a str,
     /// The value, with credentials replaced by asterisks.
     pub value: Value,
-    /// Where the value came from.
+    /// The origin of the value.
     pub origin: &'a Origin,
 }
 
 impl Config {
-    /// Finds and reads the configuration. With it comes whether it is only used because it lies in the working
-    /// directory, where others may have put it.
+    /// Finds and reads the configuration. The flag says whether it is used only because it lies in the
+    /// working directory, where another user may have put it.
     pub(crate) fn read(sources: &Sources, environment: &Environment) -> Result<(Self, bool)> {
         let mut config = Self::default();
         let mut by_working_directory = false;
@@ -57,27 +58,27 @@ impl Config {
         Ok((config, by_working_directory))
     }
 
-    /// Lays the variables that overrule the file over what is there.
+    /// Replaces values of the file by those of environment variables.
     pub(crate) fn overrule(&mut self, environment: &Environment) -> Result<()> {
         for (name, key) in VARIABLES {
             if let Some(value) = environment.variable(name) {
                 self.set(LITHOPS, key, value, Origin::Variable { name, line: None });
             }
         }
-        // Here, so that `backend` and `storage` can promise a name.
+        // Both names are checked here, so that `backend` and `storage` need not return errors.
         for key in ["backend", "storage"] {
             self.section(LITHOPS).string(key)?;
         }
         Ok(())
     }
 
-    /// The name of the backend, `localhost` if none is named.
+    /// The name of the backend; `localhost` if none is named.
     #[must_use]
     pub fn backend(&self) -> &str {
         self.name_or_localhost("backend")
     }
 
-    /// The name of the storage, `localhost` if none is named.
+    /// The name of the storage; `localhost` if none is named.
     #[must_use]
     pub fn storage(&self) -> &str {
         self.name_or_localhost("storage")
@@ -89,12 +90,12 @@ impl Config {
         self.found.as_ref()
     }
 
-    /// The files that were looked for by default, are there and cannot be read, each with the reason.
+    /// The default configuration files that exist and cannot be read, each with the reason.
     pub fn passed_over(&self) -> impl Iterator<Item = (&Path, &str)> {
         self.passed_over.iter().map(|(path, reason)| (path.as_path(), reason.as_str()))
     }
 
-    /// Sets a value over whatever was there.
+    /// Sets a value, and replaces the one that was there.
     pub fn set(&mut self, section: &str, key: &str, value: impl Into<Value>, origin: Origin) {
         let values = self
             .sections
@@ -103,25 +104,25 @@ impl Config {
         values.values.insert(key.to_owned(), Located { value: value.into(), origin });
     }
 
-    /// Sets a value where none is set, so that `config show` lists it.
+    /// Sets a value if none is set, so that `config show` lists the default.
     pub fn set_default(&mut self, section: &str, key: &str, value: impl Into<Value>) {
         if self.section(section).get(key).is_none() {
             self.set(section, key, value, Origin::Default);
         }
     }
 
-    /// A section; one that is not there is empty.
+    /// A section; it is empty if the configuration does not have it.
     #[must_use]
     pub fn section<'a>(&'a self, name: &'a str) -> Section<'a> {
         Section::new(name, self.sections.get(name).map(|section| &section.values))
     }
 
-    /// The names of the sections that are there, sorted, each with the place where it starts.
+    /// The names of the sections, sorted, each with the place where it starts.
     pub fn sections(&self) -> impl Iterator<Item = (&str, &Origin)> {
         self.sections.iter().map(|(name, section)| (name.as_str(), &section.origin))
     }
 
-    /// Every value, sorted by section and key, fit to be shown.
+    /// Every value, sorted by section and key, with credentials hidden.
     pub fn entries(&self) -> impl Iterator<Item = ConfigEntry<'_>> {
         self.sections.iter().flat_map(|(section, values)| {
             values.values.iter().map(move |(key, located)| ConfigEntry {

@@ -1,7 +1,8 @@
-//! The configuration: the YAML of Python Lithops, where it is found, what it says and where each value came from.
+//! The configuration: the YAML of Python Lithops, where it is found, its values, and the origin of each
+//! value.
 //!
-//! [`Config::load`] finds the text and reads it, [`Section`] hands out typed values, and [`check_section`] compares
-//! a section with the [`Key`]s that its reader knows.
+//! [`Config::load`] finds and reads the text, [`Section`] returns typed values, and [`check_section`]
+//! compares a section with the [`Key`]s that its reader knows.
 
 mod check;
 mod document;

@@ -1,4 +1,4 @@
-//! [`Origin`]: where a value of the configuration came from; [`ConfigSource`]: where the whole text was found.
+//! [`Origin`]: the place that a value came from; [`ConfigSource`]: the place where the whole text was found.
 
 use std::{fmt, path::PathBuf};
 
@@ -6,24 +6,24 @@ use serde::{Serialize, Serializer};
 
 use super::Value;
 
-/// Where a value came from. `Display` gives the place as messages name it: `lithops.yaml:3`.
+/// The place that a value came from. `Display` writes it as messages name it: `lithops.yaml:3`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Origin {
-    /// Nobody set it.
+    /// The value is a default: no layer has set it.
     Default,
     /// A line of a configuration file; 0 stands for an unknown line.
     File {
-        /// The file, as it was named.
+        /// The path of the file, as it was named.
         path: PathBuf,
         /// The line of the key, from 1.
         line: u64,
     },
-    /// A variable of the environment.
+    /// An environment variable.
     Variable {
-        /// The variable.
+        /// The name of the variable.
         name: &'static str,
-        /// The line of the key, when the variable holds a whole configuration.
+        /// The line of the key when the variable holds a whole configuration; otherwise `None`.
         line: Option<u64>,
     },
     /// A line of the text given to the builder's `config_yaml`.
@@ -35,12 +35,12 @@ pub enum Origin {
     Builder(&'static str),
     /// An argument of the command line, with its dashes.
     Argument(&'static str),
-    /// Where the program that has loaded a plugin has it from, in its words.
+    /// The origin in the program that has loaded this plugin, as text.
     Host(String),
 }
 
 impl Origin {
-    /// The place with its preposition, as it ends a sentence: `at lithops.yaml:3`.
+    /// The place with a preposition, to end a sentence: `at lithops.yaml:3`.
     pub(crate) fn phrase(&self) -> String {
         match self {
             Self::Default => "set by default".to_owned(),
@@ -79,7 +79,7 @@ impl Serialize for Origin {
 pub struct Located {
     /// The value.
     pub value: Value,
-    /// Where it came from.
+    /// The place that the value came from.
     pub origin: Origin,
 }
 
@@ -90,20 +90,20 @@ impl fmt::Debug for Located {
     }
 }
 
-/// Where the text of the configuration was found.
+/// The place where the text of the configuration was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigSource {
-    /// A file.
+    /// A configuration file.
     File(PathBuf),
-    /// A variable of the environment that holds the text itself.
+    /// An environment variable that holds the text itself.
     Variable(&'static str),
-    /// The text given to the builder.
+    /// The text that was given to the builder.
     Text,
 }
 
 impl ConfigSource {
-    /// The origin of what stands on `line` of the text.
+    /// The origin of a value on `line` of the text; 0 is an unknown line.
     #[must_use]
     pub fn at(&self, line: u64) -> Origin {
         match self {

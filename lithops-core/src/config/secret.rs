@@ -1,8 +1,8 @@
-//! Which keys hold credentials, so that neither `config show` nor a message repeats them.
+//! Recognises keys that hold credentials, so that neither `config show` nor a message shows their values.
 
 use super::Value;
 
-/// What stands in the place of a credential.
+/// The text that is shown instead of a credential.
 pub(super) const HIDDEN: &str = "***";
 
 const WORDS: [&str; 6] = ["secret", "password", "passwd", "token", "credential", "private"];
@@ -19,7 +19,7 @@ const NAMES: [&str; 11] = [
     "env_vars",
     "extra_env",
 ];
-/// Names of files and of services rather than of what is in them.
+/// Endings of keys that hold the name of a file or a service, and not its content.
 const PUBLIC_ENDINGS: [&str; 4] = ["_path", "_file", "_filename", "_endpoint"];
 
 /// Whether a value of this key must not be shown.

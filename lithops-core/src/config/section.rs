@@ -6,20 +6,20 @@ use super::{Located, Value, duration, secret};
 use crate::error::Result;
 use crate::error::{Error, ErrorKind};
 
-/// A section of the configuration. Every getter gives `None` for a key that is not set or is null; what is set but
-/// cannot be used is an error that says key, place, what was found and what to write instead.
+/// A section of the configuration. Every getter returns `None` for a key that is not set or is null. A value
+/// that cannot be used is an error with the key, its place, what was found and what to write instead.
 #[derive(Debug, Clone, Copy)]
 pub struct Section<'a> {
     name: &'a str,
     values: Option<&'a BTreeMap<String, Located>>,
 }
 
-/// A count, or the wish to have it chosen.
+/// A number, or the wish that the planner chooses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CountValue {
-    /// `AUTO`: to be chosen by the planner.
+    /// `AUTO`: the planner chooses.
     Auto,
-    /// At least one.
+    /// This number, at least 1.
     Count(usize),
 }
 
@@ -34,21 +34,21 @@ impl<'a> Section<'a> {
         self.name
     }
 
-    /// The value of a key as it stands there.
+    /// The value of a key as it was written.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&'a Located> {
         self.values?.get(key).filter(|located| !located.value.is_null())
     }
 
-    /// Every key that is written, with null ones, sorted.
+    /// Every key that was written, also with null, sorted.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a Located)> + use<'a> {
         self.values.into_iter().flatten().map(|(key, located)| (key.as_str(), located))
     }
 
-    /// A list of paths, or one.
+    /// A list of paths, or a single path; empty when the key is not set.
     ///
     /// # Errors
-    /// It is anything else.
+    /// When the value is anything else.
     pub fn paths(&self, key: &str) -> Result<Vec<PathBuf>> {
         let read = self.read(key, "a list of paths", |value| {
             let path = |value: &Value| value.as_str().filter(|path| !path.is_empty()).map(PathBuf::from);
@@ -64,7 +64,7 @@ impl<'a> Section<'a> {
     /// A whole number from 1 up.
     ///
     /// # Errors
-    /// It is 0, negative, a fraction, a string or anything else.
+    /// When the value is 0, negative, a fraction, a string or anything else.
     pub fn positive(&self, key: &str) -> Result<Option<usize>> {
         self.read(key, "a whole number from 1 up", |value| {
             let hint = match value {
@@ -80,7 +80,7 @@ impl<'a> Section<'a> {
     /// A number above 0, with or without a fraction.
     ///
     /// # Errors
-    /// It is anything else.
+    /// When the value is anything else.
     pub fn number(&self, key: &str) -> Result<Option<f64>> {
         self.read(key, "a number above 0", |value| match value {
             Value::Int(number @ 1..) => Ok(*number as f64),
@@ -92,7 +92,7 @@ impl<'a> Section<'a> {
     /// A count from 1 up, or `AUTO`.
     ///
     /// # Errors
-    /// It is neither.
+    /// When the value is anything else.
     pub fn count_or_auto(&self, key: &str) -> Result<Option<CountValue>> {
         self.read(key, "a whole number from 1 up or `AUTO`", |value| match value {
             Value::String(text) if text.eq_ignore_ascii_case("auto") => Ok(CountValue::Auto),
@@ -105,8 +105,8 @@ impl<'a> Section<'a> {
     /// Text that is not empty.
     ///
     /// # Errors
-    /// It is empty or not a string: a number is refused rather than turned back into text, because `3.10` is read as
-    /// 3.1.
+    /// When the value is empty or not a string. A number is refused rather than turned back into text,
+    /// because `3.10` is read as 3.1.
     pub fn string(&self, key: &str) -> Result<Option<&'a str>> {
         self.read(key, "a string", |value| match value {
             Value::String(text) if !text.is_empty() => Ok(text.as_str()),
@@ -118,10 +118,10 @@ impl<'a> Section<'a> {
         })
     }
 
-    /// One of some words, whatever their case.
+    /// One of some words, in any case.
     ///
     /// # Errors
-    /// It is none of them.
+    /// When the value is none of the words.
     pub fn one_of(&self, key: &str, words: &[&'static str]) -> Result<Option<&'static str>> {
         let list = words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
         self.read(key, &format!("one of {list}"), |value| {
@@ -136,7 +136,7 @@ impl<'a> Section<'a> {
     /// `true` or `false`.
     ///
     /// # Errors
-    /// It is anything else; `yes` and `off` are strings in YAML 1.2.
+    /// When the value is anything else; `yes` and `off` are strings in YAML 1.2.
     pub fn bool(&self, key: &str) -> Result<Option<bool>> {
         self.read(key, "`true` or `false`", |value| {
             let hint = match value {
@@ -156,7 +156,7 @@ impl<'a> Section<'a> {
     /// A duration above zero: a number of seconds, or a number with a unit as in `500ms`, `30s`, `2m`, `1h`.
     ///
     /// # Errors
-    /// It is anything else.
+    /// When the value is anything else.
     pub fn duration(&self, key: &str) -> Result<Option<Duration>> {
         self.read(key, "a duration above zero", |value| {
             duration::read(value)
@@ -167,7 +167,7 @@ impl<'a> Section<'a> {
     /// The path of a file or folder.
     ///
     /// # Errors
-    /// It is not a string, is empty, or starts with `~`, which only a shell replaces.
+    /// When the value is not a string, is empty, or starts with `~`, which only a shell replaces.
     pub fn path(&self, key: &str) -> Result<Option<PathBuf>> {
         self.read(key, "a path", |value| match value {
             Value::String(text) if text == "~" || text.starts_with("~/") => {
@@ -178,7 +178,7 @@ impl<'a> Section<'a> {
         })
     }
 
-    /// Reads a key with `read`, which gives the hint of the error where it cannot.
+    /// Reads a key with `read`, which returns the hint of the error if the value cannot be used.
     fn read<T>(
         &self,
         key: &str,

@@ -1,4 +1,4 @@
-//! [`Sources`]: what the program named, and the search for the text of the configuration.
+//! [`Sources`]: the configuration that the program named, and the search for the text.
 
 use std::{
     fmt, io,
@@ -11,14 +11,14 @@ use crate::{
     regular,
 };
 
-/// The variable that holds the text of a configuration.
+/// The environment variable that holds the text of a configuration.
 const TEXT_VARIABLE: &str = "LITHOPS_CONFIG";
-/// The variable that names a configuration file.
+/// The environment variable that names a configuration file.
 const FILE_VARIABLE: &str = "LITHOPS_CONFIG_FILE";
-/// A configuration is written by hand; what is larger was named by mistake.
+/// The longest configuration file in bytes: a longer file is no configuration, and was named by mistake.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// What the program itself named as its configuration; both empty means: search.
+/// The configuration that the program itself named; if both are empty, the default places are searched.
 #[derive(Clone, Default)]
 pub struct Sources {
     /// The file given to `config_file` or to `--config`.
@@ -39,12 +39,13 @@ impl fmt::Debug for Sources {
 pub(super) struct FoundConfig {
     pub(super) source: ConfigSource,
     pub(super) text: String,
-    /// Whether it is only used because it lies in the working directory, which others may have filled.
+    /// Whether the file is used only because it lies in the working directory, where another user may have
+    /// put it.
     pub(super) by_working_directory: bool,
 }
 
-/// Searches in the documented order; nothing found is no error. What nobody has named and cannot be read counts as not
-/// there, and is noted in `passed_over` with the reason.
+/// Searches in the documented order; a missing configuration is no error. A default file that cannot be read
+/// counts as missing, and is noted in `passed_over` with the reason.
 pub(super) fn find(
     sources: &Sources,
     environment: &Environment,
@@ -101,7 +102,7 @@ fn given(source: ConfigSource, text: &str) -> FoundConfig {
     FoundConfig { source, text: text.to_owned(), by_working_directory: false }
 }
 
-/// Reads a file that was named: it must be there.
+/// Reads a file that was named: a missing file is an error.
 fn named(path: &Path, environment: &Environment, what: &str) -> Result<FoundConfig> {
     let whole = environment.cwd().join(path);
     match read(&whole) {

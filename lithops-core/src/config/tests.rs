@@ -1,4 +1,4 @@
-//! Search order, layers, origins, typed reading and checks of the configuration.
+//! Search order, layers, origins, typed getters and checks of the configuration.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -16,7 +16,7 @@ fn from_yaml(yaml: &str) -> Result<Config, Error> {
     )
 }
 
-/// The configuration of a file `lithops.yaml` with that text.
+/// The configuration of a file `lithops.yaml` with this text.
 fn from_file(text: &str) -> Result<Config, Error> {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("lithops.yaml"), text).unwrap();
@@ -316,7 +316,7 @@ fn a_file_that_was_only_found_may_set_what_is_harmless_and_nothing_else() {
         let sources = Sources { file: Some(folder.path().join(".lithops_config")), yaml: None };
         Config::load(&sources, &search()).unwrap();
     }
-    // What no file may say is told as such.
+    // A key that no file may set is refused as such.
     let error = load("lithops: {storage_bucket: b}\n", search()).unwrap_err().to_string();
     assert!(error.contains("is refused: write it in the section of the storage"), "{error}");
     let many: String = (0..20).map(|number| format!("k{number}: {{a: 1}}\n")).collect();
@@ -333,7 +333,8 @@ fn what_nobody_has_named_and_cannot_be_read_is_passed_over() {
     let search = || Environment::new(&cwd).with_home(&home).with_system(&system);
     fs::create_dir_all(home.join(".lithops")).unwrap();
     write(&system, "lithops/config", "system");
-    // A folder in the place of one file, a link to itself in the place of the other: root may read everything else.
+    // A folder in place of one file, and a link to itself in place of the other: root could read anything
+    // else.
     fs::create_dir_all(cwd.join(".lithops_config")).unwrap();
     std::os::unix::fs::symlink("config", home.join(".lithops/config")).unwrap();
     let config = Config::load(&Sources::default(), &search()).unwrap();
@@ -346,7 +347,7 @@ fn what_nobody_has_named_and_cannot_be_read_is_passed_over() {
         notes[0].message,
         "the configuration file `.lithops_config` is passed over: it is a folder and no file"
     );
-    // A pipe is not waited for, and what is named is an error.
+    // Opening a pipe does not wait, and a named file that cannot be read is an error.
     let pipe = cwd.join("pipe");
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
         .unwrap();
@@ -380,7 +381,7 @@ fn nothing_shows_credentials() {
 fn values_are_json_for_machines() {
     let config = from_yaml("s: {a: [1, 2.5, x, true, ~], b: {c: d}}").unwrap();
     let entries: Vec<_> = config.entries().collect();
-    // Named MessagePack stands in for JSON here: both need nothing but `Serialize`.
+    // MessagePack with field names stands in for JSON here: both need nothing but `Serialize`.
     let read: Value = rmp_serde::from_slice(&rmp_serde::to_vec(&entries[0].value).unwrap()).unwrap();
     assert_eq!(read.to_string(), "[1, 2.5, x, true, null]");
     assert_eq!(entries[1].value.to_string(), "{c: d}");

@@ -1,4 +1,4 @@
-//! [`Value`]: one value of the configuration, as YAML has them.
+//! [`Value`]: a value of the configuration, as in YAML.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// A value of the configuration. Its `Display` is YAML on one line.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum Value {
-    /// `null`, `~` or nothing: the key counts as not set.
+    /// `null`, `~` or an empty value: the key counts as not set.
     #[default]
     Null,
     /// `true` or `false`; as in YAML 1.2, `yes` and `off` are strings.
@@ -16,7 +16,7 @@ pub enum Value {
     Int(i64),
     /// A number with a fraction or an exponent.
     Float(f64),
-    /// Text.
+    /// A text.
     String(String),
     /// A list.
     List(Vec<Value>),
@@ -25,7 +25,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// The kind of value, with its article, as it stands in messages.
+    /// The kind of the value with its article, for messages.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -39,13 +39,13 @@ impl Value {
         }
     }
 
-    /// Whether the key counts as not set.
+    /// Whether the value is null: the key counts as not set.
     #[must_use]
     pub fn is_null(&self) -> bool {
         matches!(self, Self::Null)
     }
 
-    /// The text of a string.
+    /// The text of a string; `None` for other kinds.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
         match self {
@@ -88,7 +88,7 @@ fn write_float(f: &mut fmt::Formatter<'_>, value: f64) -> fmt::Result {
         _ if value.is_nan() => f.write_str(".nan"),
         f64::INFINITY => f.write_str(".inf"),
         f64::NEG_INFINITY => f.write_str("-.inf"),
-        // Debug keeps the `.0` that makes it a float again when it is read.
+        // `Debug` keeps the `.0`, so that the number is read as a float again.
         _ => write!(f, "{value:?}"),
     }
 }
@@ -115,7 +115,7 @@ fn write_text(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     f.write_str("\"")
 }
 
-/// Whether the text can stand without quotes and is still read as a string.
+/// Whether the text is read as a string when it is written without quotes.
 fn is_plain(text: &str) -> bool {
     let words = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
     text.starts_with(|first: char| first.is_ascii_alphabetic() || matches!(first, '/' | '_'))
@@ -138,7 +138,8 @@ from_small_integers!(i8, i16, i32, i64, u8, u16, u32);
 macro_rules! from_large_integers {
     ($($integer:ty),*) => {$(
         impl From<$integer> for Value {
-            /// What does not fit becomes a fraction, which every reader of a whole number refuses by name.
+            /// A number that does not fit becomes a fraction, which every reader of a whole number refuses by
+            /// name.
             fn from(value: $integer) -> Self {
                 i64::try_from(value).map_or(Self::Float(value as f64), Self::Int)
             }

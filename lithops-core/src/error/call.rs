@@ -1,4 +1,4 @@
-//! [`CallError`]: why one call of a user's function has no result.
+//! [`CallError`]: the reason why one call of a user's function has no result.
 
 use std::{error::Error as StdError, fmt};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::CallId;
 
-/// Why a call has no result.
+/// The class of a call's failure.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum CallErrorKind {
@@ -20,12 +20,12 @@ pub enum CallErrorKind {
     OutOfMemory,
     /// The process that ran the call ended before the call did.
     Crashed {
-        /// The signal that ended the process.
+        /// The signal that ended the process; `None` when it exited by itself.
         signal: Option<i32>,
-        /// The code the process ended with.
+        /// The exit code of the process; `None` when a signal ended it.
         exit_code: Option<i32>,
     },
-    /// The worker that ran the call was lost, and the call may not or can no longer be tried again.
+    /// The worker that ran the call was lost, and the call may not be tried again, or no more often.
     WorkerLost,
     /// The call was cancelled.
     Cancelled,
@@ -33,12 +33,12 @@ pub enum CallErrorKind {
     Undecodable,
 }
 
-/// A failed call: kind, message, chain of causes, and what the call had printed last.
+/// A failed call: kind, message, chain of causes, and the last output of the call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CallError(Box<Facts>);
 
-/// What is known of a failed call. It travels by field name, so that a field may be added.
+/// The content of a call's error. It is encoded by field name, so that fields can be added later.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Facts {
     kind: CallErrorKind,
@@ -69,7 +69,7 @@ impl CallError {
         }))
     }
 
-    /// The error as a report carries it. It can always be encoded: it is text and numbers.
+    /// The error as a report carries it. Encoding cannot fail, because the error is text and numbers.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         rmp_serde::to_vec_named(self).unwrap_or_default()
@@ -89,34 +89,34 @@ impl CallError {
         self
     }
 
-    /// Adds what the call had printed last.
+    /// Adds the last output of the call.
     #[must_use]
     pub fn with_log_tail(mut self, tail: String) -> Self {
         self.0.log_tail = tail;
         self
     }
 
-    /// Says how often the call was tried.
+    /// Adds how often the call was tried.
     #[must_use]
     pub fn with_attempts(mut self, attempts: u32) -> Self {
         self.0.attempts = attempts;
         self
     }
 
-    /// Says which call it was, and of which function; `Display` then starts with both.
+    /// Adds the call and its function; `Display` then starts with both.
     #[must_use]
     pub fn with_call(mut self, call: CallId, function: impl Into<String>) -> Self {
         self.0.call = Some((call, function.into()));
         self
     }
 
-    /// Why the call has no result.
+    /// The class of the failure.
     #[must_use]
     pub fn kind(&self) -> &CallErrorKind {
         &self.0.kind
     }
 
-    /// What happened, in one line: the error's own words, or the panic's message and place.
+    /// What happened, in one line: the text of the user's error, or the panic's message and place.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.0.message
@@ -128,13 +128,13 @@ impl CallError {
         &self.0.chain
     }
 
-    /// The backtrace of a panic.
+    /// The backtrace of a panic; `None` for other failures.
     #[must_use]
     pub fn backtrace(&self) -> Option<&str> {
         self.0.backtrace.as_deref()
     }
 
-    /// The end of what the call had printed.
+    /// The last output of the call; empty when it is unknown.
     #[must_use]
     pub fn log_tail(&self) -> &str {
         &self.0.log_tail
@@ -146,13 +146,13 @@ impl CallError {
         self.0.attempts
     }
 
-    /// The call, where it is known.
+    /// The call, if [`with_call`](Self::with_call) has added it.
     #[must_use]
     pub fn call_id(&self) -> Option<CallId> {
         self.0.call.as_ref().map(|(call, _)| *call)
     }
 
-    /// Everything there is to say about the failure, in several lines.
+    /// All details of the failure, in several lines.
     #[must_use]
     pub fn report(&self) -> String {
         let mut report = format!("  {self}");

@@ -1,48 +1,48 @@
-//! The classes of [`Error`](super::Error): what the caller can do, and whether trying again helps.
+//! The classes of [`Error`](super::Error): what the caller can do, and whether a retry helps.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What kind of failure it is, named by what the caller can do about it.
+/// The class of a failure, named by what the caller can do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The configuration is wrong: mend the file, the variable or the builder call that is named.
+    /// The configuration is wrong: correct the file, the variable or the builder call that is named.
     ConfigInvalid,
-    /// An argument of the API call is wrong: mend the program.
+    /// An argument of the API call is wrong: correct the program.
     InvalidInput,
-    /// What was named does not exist.
+    /// The object, job or other thing that was named does not exist.
     NotFound,
-    /// Nothing is stored of the job, so that it cannot be attached to.
+    /// The job is not stored, so that no client can attach to it.
     NotDurable,
-    /// It exists already, and the operation was asked not to replace it.
+    /// The object exists already, and the operation was asked not to replace it.
     AlreadyExists,
     /// The backend, the storage or the platform cannot do this; its capabilities say so.
     Unsupported,
-    /// The credentials at hand do not allow it.
+    /// The credentials at hand do not allow the operation.
     PermissionDenied,
     /// The platform asked to slow down.
     RateLimited,
-    /// More bytes than the platform or the protocol carries.
+    /// The payload has more bytes than the platform or the protocol carries.
     PayloadTooLarge,
-    /// The job would cost more than it may; nothing was started.
+    /// The job would cost more than `max_cost`; nothing was started.
     TooExpensive,
-    /// It took longer than it was allowed to.
+    /// The operation took longer than it was allowed to.
     Timeout,
-    /// It was cancelled.
+    /// The operation was cancelled.
     Cancelled,
     /// A call of a user's function failed; the source is its [`CallError`](super::CallError).
     CallFailed,
-    /// A worker ended or never answered.
+    /// A worker ended, or never answered.
     WorkerLost,
-    /// Two parts that must be of one version are not.
+    /// Two parts that must have the same version do not.
     VersionMismatch,
-    /// What was read from a storage is not what was stored there; the message names the object.
+    /// The bytes that were read from a storage are not those that were stored; the message names the object.
     Damaged,
-    /// The operating system refused something.
+    /// The operating system or a network failed or refused an operation.
     Io,
-    /// A fault of this system: please report it.
+    /// A fault of this library: please report it.
     Unexpected,
 }
 
@@ -90,9 +90,9 @@ impl fmt::Display for ErrorKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Retry {
-    /// It will fail again.
+    /// Another try will fail too.
     #[default]
     Never,
-    /// It may succeed at once or after a pause.
+    /// Another try may succeed, at once or after a pause.
     Later,
 }

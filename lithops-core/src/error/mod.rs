@@ -1,4 +1,4 @@
-//! What can go wrong: [`Error`] for operations, [`CallError`] for one call of a user's function.
+//! The two errors: [`Error`] for operations, [`CallError`] for one call of a user's function.
 
 mod call;
 mod kind;

@@ -1,11 +1,11 @@
-//! [`Error`]: one error type for every operation, with kind, context and source.
+//! [`Error`]: the error of every operation, with kind, context and source.
 
 use std::{error::Error as StdError, fmt, sync::Arc};
 
 use super::{CallError, ErrorKind, Retry};
 use crate::id::InvalidJobId;
 
-/// The result of an operation of this system.
+/// The result of an operation of this library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 type Source = Arc<dyn StdError + Send + Sync>;
@@ -38,7 +38,7 @@ impl Error {
         }))
     }
 
-    /// Adds what to do now; Display ends with it.
+    /// Adds advice what to do now; `Display` ends with it.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
@@ -59,26 +59,26 @@ impl Error {
         self
     }
 
-    /// Says whether trying again may help.
+    /// Sets whether a retry may help.
     #[must_use]
     pub fn with_retry(mut self, retry: Retry) -> Self {
         self.0.retry = retry;
         self
     }
 
-    /// The same error for another reader.
+    /// A copy of the error for another reader.
     #[must_use]
     pub fn again(&self) -> Self {
         Self(self.0.clone())
     }
 
-    /// What the caller can do about it.
+    /// The class of the failure.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// Whether trying again may help.
+    /// Whether a retry may help.
     #[must_use]
     pub fn retry(&self) -> Retry {
         self.0.retry
@@ -90,7 +90,7 @@ impl Error {
         &self.0.message
     }
 
-    /// What to do now, where there is advice.
+    /// Advice what to do now; `None` when there is none.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         self.0.hint.as_deref()

@@ -1,4 +1,4 @@
-//! Decoding the arguments of a call, one parameter at a time.
+//! Decodes the arguments of a call, one parameter at a time.
 
 use serde::de::DeserializeOwned;
 
@@ -15,12 +15,13 @@ pub struct Arguments<'a> {
 }
 
 impl<'a> Arguments<'a> {
-    /// The input of a function with `inputs` parameters that are not reserved.
+    /// Reads the input of a function with `inputs` parameters that are not reserved.
     ///
     /// # Errors
-    /// When the input is not for that many parameters.
+    /// When the input is not a tuple of `inputs` values.
     pub fn new(input: &'a [u8], inputs: usize) -> Result<Self, CallError> {
-        // One argument stands alone; several are a MessagePack array, whose header is one byte up to 15 elements.
+        // A single argument stands alone; several are a MessagePack array, whose header is one byte for up to
+        // 15 elements.
         let values = match input {
             [header, values @ ..] if inputs > 1 => {
                 if usize::from(*header) != 0x90 + inputs {
@@ -34,12 +35,12 @@ impl<'a> Arguments<'a> {
     }
 }
 
-/// Takes a parameter: from the scope when it is reserved, else from the input.
+/// A parameter's value, taken from the scope when the parameter is reserved, otherwise from the input.
 pub trait Take<const RESERVED: bool>: Sized {
     /// The value of the parameter.
     ///
     /// # Errors
-    /// When it cannot be decoded or made.
+    /// When the value cannot be decoded, or a reserved value cannot be made.
     fn take(scope: &Scope<'_>, arguments: &mut Arguments<'_>) -> Result<Self, CallError>;
 }
 

@@ -1,8 +1,9 @@
-//! The bounds of parameters and results, asked by the attribute's code where it can point at the type.
+//! The bounds of parameters and results. The attribute's code checks them where the compiler can point at the
+//! type.
 
 use super::{Argument, Reserved};
 
-/// A type a parameter may have.
+/// A type that a parameter may have.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a parameter of a lithops function",
     label = "neither an argument nor a reserved parameter",
@@ -14,7 +15,7 @@ pub trait Parameter<const RESERVED: bool> {}
 impl<T: Reserved> Parameter<true> for T {}
 impl<T: Argument> Parameter<false> for T {}
 
-/// A type a function may return.
+/// A type that a function may return.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the result of a lithops function",
     label = "not a result that can travel",
@@ -25,8 +26,8 @@ pub trait Returned<const RESULT: bool> {}
 impl<T: Argument> Returned<false> for T {}
 impl<T: Argument, E> Returned<true> for Result<T, E> {}
 
-/// Compiles when a parameter may have this type.
+/// Compiles only if a parameter may have this type.
 pub fn check_parameter<T: Parameter<RESERVED>, const RESERVED: bool>() {}
 
-/// Compiles when a function may return this type.
+/// Compiles only if a function may return this type.
 pub fn check_return<T: Returned<RESULT>, const RESULT: bool>() {}

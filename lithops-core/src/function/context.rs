@@ -1,4 +1,4 @@
-//! What a call knows of itself and of its job.
+//! What a call can ask about itself and its job.
 
 use std::{
     any::Any,
@@ -14,7 +14,7 @@ use crate::{
     storage::{self, StorageClient},
 };
 
-/// What a call may ask about itself: a reserved parameter.
+/// The call, its job and its attempt: a reserved parameter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallContext {
     call: CallId,
@@ -40,53 +40,53 @@ impl CallContext {
         self.call
     }
 
-    /// The job.
+    /// The id of the call's job.
     #[must_use]
     pub fn job_id(&self) -> JobId {
         self.job
     }
 
-    /// The activation: the hand-over of a chunk that the call was part of.
+    /// The activation that the call belongs to: the hand-over of its chunk to a worker.
     #[must_use]
     pub fn activation_id(&self) -> ActivationId {
         self.activation
     }
 
-    /// Which try of the call this is, from 1.
+    /// The attempt of the call that runs, from 1.
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.attempt
     }
 }
 
-/// What a running call is given.
+/// The surroundings of a running call, from which reserved parameters are made.
 #[derive(Debug)]
 pub struct Scope<'a> {
-    /// The call.
+    /// The number of the call in its job.
     pub call: CallId,
-    /// Its activation.
+    /// The activation that the call belongs to.
     pub activation: ActivationId,
-    /// Its attempt.
+    /// The attempt of the call, from 1.
     pub attempt: u32,
-    /// Its job.
+    /// The scope of the call's job.
     pub job: &'a JobScope,
-    /// Its part of an object, encoded, where the function takes one.
+    /// The encoded partition of the call; `None` unless the function takes an object.
     pub object: Option<&'a [u8]>,
     /// How many `Shared<T>` parameters were taken so far.
     pub shared_taken: Cell<usize>,
 }
 
-/// What a sub-worker keeps for a job: decoded once, used by every call.
+/// What a sub-worker keeps for a job: values that are decoded once and used by every call.
 #[derive(Debug)]
 pub struct JobScope {
-    /// What the worker was told.
+    /// The description of the job, as the worker has sent it.
     pub spec: JobSpec,
     shared: Vec<OnceLock<Arc<dyn Any + Send + Sync>>>,
     storage: OnceLock<StorageClient>,
 }
 
 impl JobScope {
-    /// The scope of a job.
+    /// The scope of a job, in which no value is decoded yet.
     #[must_use]
     pub fn new(spec: JobSpec) -> Self {
         let shared = spec.shared.iter().map(|_| OnceLock::new()).collect();

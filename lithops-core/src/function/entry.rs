@@ -1,4 +1,4 @@
-//! [`Entry`]: what the attribute registers for a function.
+//! [`Entry`]: the registration of a function.
 
 use std::{
     any::TypeId, collections::BTreeMap, fmt, future::Future, pin::Pin, sync::OnceLock, time::Duration,
@@ -7,23 +7,23 @@ use std::{
 use super::Scope;
 use crate::error::{CallError, Error, ErrorKind, Result};
 
-/// Where a function stands in the source.
+/// The place of a function in its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Location {
-    /// The file.
+    /// The path of the file, as the compiler knows it.
     pub file: &'static str,
-    /// The line.
+    /// The line, from 1.
     pub line: u32,
-    /// The column.
+    /// The column, from 1.
     pub column: u32,
 }
 
 type Outcome = std::result::Result<(), CallError>;
 
-/// An `async` function that runs.
+/// The future of an `async` function.
 pub type CallFuture<'a> = Pin<Box<dyn Future<Output = Outcome> + 'a>>;
 
-/// How a function is run on encoded arguments; the encoded value is appended to the buffer.
+/// Runs a function on encoded arguments; the encoded value is appended to the buffer.
 #[derive(Clone, Copy)]
 pub enum RunFn {
     /// A plain function.
@@ -41,34 +41,34 @@ impl fmt::Debug for RunFn {
     }
 }
 
-/// A registered function.
+/// A function that the attribute has registered.
 #[derive(Debug)]
 pub struct Entry {
-    /// `module::function`.
+    /// The path `module::function`.
     pub path: &'static str,
-    /// The attribute's `name`.
+    /// The attribute's `name`; `None` when it has none.
     pub name: Option<&'static str>,
-    /// Where it stands.
+    /// The place of the function in its source.
     pub at: Location,
-    /// The attribute's `timeout`, in milliseconds.
+    /// The attribute's `timeout`, in milliseconds; `None` when it has none.
     pub timeout_ms: Option<u64>,
-    /// The attribute's `retries`.
+    /// The attribute's `retries`: how often a failed call is tried again.
     pub retries: u32,
-    /// The attribute's `at_most_once`.
+    /// The attribute's `at_most_once`: whether a call may be begun only once.
     pub at_most_once: bool,
     /// Whether a parameter is a [`StorageClient`](crate::storage::StorageClient).
     pub uses_storage: bool,
     /// Whether a parameter is a [`DataObject`](crate::partition::DataObject).
     pub takes_object: bool,
-    /// The type of the function item.
+    /// The type of the function item, by which the client finds the entry.
     pub type_id: fn() -> TypeId,
-    /// How it is run.
+    /// Runs the function.
     pub run: RunFn,
 }
 
 impl Entry {
-    /// The name a sub-worker finds the function by. Module and name alone are not unique: two blocks may each have
-    /// a function of the same name.
+    /// The name by which a sub-worker finds the function. Path and name alone are not unique: two blocks may
+    /// each have a function of the same name.
     #[must_use]
     pub fn id(&self) -> String {
         match self.name {
@@ -77,26 +77,26 @@ impl Entry {
         }
     }
 
-    /// The name people know it by.
+    /// The function's name in messages and lists.
     #[must_use]
     pub fn display_name(&self) -> &'static str {
         self.name.unwrap_or(self.path)
     }
 
-    /// The attribute's `timeout`.
+    /// The attribute's `timeout`; `None` when it has none.
     #[must_use]
     pub fn timeout(&self) -> Option<Duration> {
         self.timeout_ms.map(Duration::from_millis)
     }
 }
 
-/// A submitted entry.
+/// An entry that was submitted to the registry at link time.
 #[derive(Debug)]
 pub struct Registered(pub &'static Entry);
 
 inventory::collect!(Registered);
 
-/// The type of a function item, for entries.
+/// The type of a function item, for [`Entry::type_id`].
 pub fn type_id_of<F: 'static>(_: &F) -> TypeId {
     TypeId::of::<F>()
 }
@@ -151,7 +151,7 @@ pub fn entry_of<F: 'static>() -> Result<&'static Entry> {
     })
 }
 
-/// The entry with a name, in the process that runs it.
+/// The entry with this id, in the process that runs the function.
 ///
 /// # Errors
 /// When this program has no such function.

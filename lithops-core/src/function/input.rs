@@ -1,10 +1,10 @@
-//! [`Argument`] and [`InputList`]: what a call takes, one argument or a tuple.
+//! [`Argument`] and [`InputList`]: the input of a call, one argument or a tuple.
 
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::list::{Cons, Nil};
 
-/// A value that can be sent to a call and back.
+/// A value that can be sent to a call, and returned by one.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent to a call",
     label = "not an argument or a result of a lithops function",
@@ -14,9 +14,9 @@ pub trait Argument: Serialize + DeserializeOwned + 'static {}
 
 impl<T: Serialize + DeserializeOwned + 'static> Argument for T {}
 
-/// The list of a function's inputs.
+/// The list of a function's parameters that are not reserved.
 pub trait InputList {
-    /// One element of the inputs.
+    /// The input of one call: the argument, or a tuple of several.
     type Item: Argument;
 }
 

@@ -1,4 +1,4 @@
-//! Lists of types, as functions have parameters.
+//! Lists of types, for the parameters of functions.
 
 use std::marker::PhantomData;
 

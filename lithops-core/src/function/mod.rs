@@ -1,8 +1,8 @@
-//! Functions: what can be mapped, how its types are found, and how it is run by name in another process.
+//! Functions: which can be mapped, how their types are found, and how they run by name in another process.
 //!
-//! `#[lithops::function]` leaves a function untouched and submits an [`Entry`] for it. [`Function`] gives the typed
-//! API its types from the function item itself; the entry is found by the item's `TypeId` in the client and by its
-//! name in a sub-worker, which is the same program.
+//! `#[lithops::function]` leaves a function untouched and submits an [`Entry`] for it. [`Function`] gives the
+//! typed API its types from the function item itself. The client finds the entry by the item's `TypeId`; a
+//! sub-worker, which is the same program, finds it by its name.
 
 mod arguments;
 mod checks;

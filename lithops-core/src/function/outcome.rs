@@ -1,4 +1,4 @@
-//! Encoding what a function returned, a value or an error of nearly any type.
+//! Encodes the result of a function: a value, or an error of nearly any type.
 
 use std::{
     cell::Cell,
@@ -15,22 +15,22 @@ use crate::{
     value,
 };
 
-/// Whether a type is a `Result`: the answer for every other type.
+/// Says for every type that is no `Result` that it is none.
 pub trait NotResult {
-    /// It is not a `Result`.
+    /// The type is not a `Result`.
     const RESULT: bool = false;
 }
 
 impl<T> NotResult for Probe<T> {}
 
-/// Splits what a function returned into a value and an error, where it can return one.
+/// Splits the returned value of a function into a value and an error.
 pub trait Return<const RESULT: bool> {
-    /// The value.
+    /// The type of the value.
     type Value;
-    /// The error.
+    /// The type of the error; `Infallible` when the function returns no `Result`.
     type Error;
 
-    /// Splits it.
+    /// Returns the value or the error.
     ///
     /// # Errors
     /// The function's own error.
@@ -55,7 +55,7 @@ impl<T, E> Return<true> for Result<T, E> {
     }
 }
 
-/// Appends the encoded value.
+/// Appends the encoded value to `out`.
 ///
 /// # Errors
 /// When the value cannot be encoded.
@@ -68,8 +68,8 @@ pub fn encode<T: Serialize>(result: &T, out: &mut Vec<u8>) -> Result<(), CallErr
     })
 }
 
-/// Turns an error of nearly any type into a [`CallError`], choosing by method resolution:
-/// what converts into a boxed error, then any `std::error::Error`, then anything that can be displayed.
+/// Turns an error of nearly any type into a [`CallError`]. Method resolution chooses the way: conversion into
+/// a boxed error first, then `std::error::Error`, then `Display`.
 pub struct ErrorProbe<E>(Cell<Option<E>>);
 
 impl<E> fmt::Debug for ErrorProbe<E> {
@@ -89,9 +89,10 @@ impl<E> ErrorProbe<E> {
     }
 }
 
-/// First choice: the error converts into `Box<dyn Error + Send + Sync>`, `anyhow::Error` and `String` included.
+/// The first choice: the error converts into `Box<dyn Error + Send + Sync>`, as `anyhow::Error` and `String`
+/// do.
 pub trait ViaBoxed {
-    /// The failed call.
+    /// The error of the call.
     fn call_error(&self) -> CallError;
 }
 
@@ -102,9 +103,9 @@ impl<E: Into<Box<dyn StdError + Send + Sync>>> ViaBoxed for &&ErrorProbe<E> {
     }
 }
 
-/// Second choice: a `std::error::Error` that is not `Send + Sync`.
+/// The second choice: the error is a `std::error::Error` that is not `Send + Sync`.
 pub trait ViaStdError {
-    /// The failed call.
+    /// The error of the call.
     fn call_error(&self) -> CallError;
 }
 
@@ -115,17 +116,17 @@ impl<E: StdError + 'static> ViaStdError for &ErrorProbe<E> {
 }
 
 impl ErrorProbe<Box<dyn StdError>> {
-    /// The failed call.
+    /// The error of the call.
     #[must_use]
     pub fn call_error(&self) -> CallError {
         from_error(&*self.take())
     }
 }
 
-/// Last choice: anything that can be displayed. It applies to every type, so that what can not be displayed is
-/// refused in words of this system.
+/// The last choice: the error can be displayed. The trait is implemented for every type, so that the compiler
+/// refuses other types with the message of `Failure`.
 pub trait ViaDisplay<E> {
-    /// The failed call.
+    /// The error of the call.
     fn call_error(&self) -> CallError
     where
         E: Failure;
@@ -140,7 +141,7 @@ impl<E> ViaDisplay<E> for ErrorProbe<E> {
     }
 }
 
-/// What can be said of an error that is no `std::error::Error`.
+/// An error that is no `std::error::Error` and can be displayed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the error of a lithops function",
     label = "the error has no words",

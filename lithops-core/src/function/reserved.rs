@@ -1,27 +1,28 @@
-//! Reserved parameters: filled in by the system, recognised by trait and in any position.
+//! Reserved parameters: the library supplies their values. They are recognised by their trait, at any
+//! position.
 
 use std::marker::PhantomData;
 
 use super::{CallContext, Scope, list::Nil};
 use crate::{error::CallError, id::CallId, storage::StorageClient};
 
-/// A parameter that is filled in by the system and is not part of the input.
+/// A parameter whose value the library supplies; it is not part of the input.
 ///
-/// A reserved type never implements both `Serialize` and `DeserializeOwned`, which is what tells it from an argument.
+/// A reserved type never implements both `Serialize` and `DeserializeOwned`: this tells it from an argument.
 pub trait Reserved: Sized + 'static {
-    /// The list of values that must be given with `.shared(..)`, in front of `L`.
+    /// The list of types for which values must be given with `.shared(..)`, in front of `L`.
     type SharedIn<L>;
 
-    /// Whether it is the storage.
+    /// Whether the parameter is the storage.
     const STORAGE: bool = false;
 
-    /// Whether it is an object of a data source.
+    /// Whether the parameter is an object of a data source.
     const OBJECT: bool = false;
 
-    /// The value for a call.
+    /// Makes the value for a call.
     ///
     /// # Errors
-    /// When it cannot be made, as for a storage that cannot be reached.
+    /// When the value cannot be made, for example because the storage cannot be reached.
     fn take(scope: &Scope<'_>) -> Result<Self, CallError>;
 }
 
@@ -51,32 +52,33 @@ impl Reserved for StorageClient {
     }
 }
 
-/// Asks a type whether it is reserved and whether it is a `Result`: an inherent constant wins over a trait's.
+/// Tells whether a type is reserved and whether it is a `Result`: an inherent constant wins over that of a
+/// trait.
 #[derive(Debug)]
 pub struct Probe<T>(PhantomData<T>, Nil);
 
 impl<T: Reserved> Probe<T> {
-    /// It is a reserved parameter.
+    /// The type is a reserved parameter.
     pub const RESERVED: bool = true;
-    /// Whether it is the storage.
+    /// Whether the parameter is the storage.
     pub const STORAGE: bool = T::STORAGE;
-    /// Whether it is an object of a data source.
+    /// Whether the parameter is an object of a data source.
     pub const OBJECT: bool = T::OBJECT;
 }
 
-/// The answer for every other type.
+/// The constants of every type that is not reserved.
 pub trait NotReserved {
-    /// It is not a reserved parameter.
+    /// The type is not a reserved parameter.
     const RESERVED: bool = false;
-    /// It is not the storage.
+    /// The type is not the storage.
     const STORAGE: bool = false;
-    /// It is not an object of a data source.
+    /// The type is not an object of a data source.
     const OBJECT: bool = false;
 }
 
 impl<T> NotReserved for Probe<T> {}
 
 impl<T, E> Probe<Result<T, E>> {
-    /// It is a `Result`, under whatever name.
+    /// The type is a `Result`, also behind an alias.
     pub const RESULT: bool = true;
 }

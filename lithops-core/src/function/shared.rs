@@ -1,4 +1,4 @@
-//! [`Shared`]: data that is sent once per job and decoded once per sub-worker.
+//! [`Shared`]: data that are sent once per job and decoded once per sub-worker.
 
 use std::{any::Any, marker::PhantomData, ops::Deref, sync::Arc};
 
@@ -15,12 +15,12 @@ use crate::{
     value,
 };
 
-/// Data that all calls of a job read: a reserved parameter, given once with `.shared(value)`.
+/// Data that all calls of a job read: a reserved parameter, whose value is given once with `.shared(value)`.
 #[derive(Debug, Clone)]
 pub struct Shared<T>(Arc<T>);
 
 impl<T> Shared<T> {
-    /// Shared data to call the function with directly.
+    /// Wraps a value, to call the function directly.
     pub fn new(value: T) -> Self {
         Self(Arc::new(value))
     }
@@ -58,27 +58,27 @@ impl<T: DeserializeOwned + Any + Send + Sync> Reserved for Shared<T> {
     }
 }
 
-/// The function has no `Shared<T>` parameter.
+/// State of a job whose function has no `Shared<T>` parameter.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoShared;
 
-/// The function has a `Shared<T>` parameter, and `.shared(value)` has not been called yet.
+/// State of a job whose function has a `Shared<T>` parameter, before `.shared(value)`.
 #[derive(Debug)]
 pub struct SharedMissing<A>(PhantomData<A>);
 
-/// The function has two, and `.shared((a, b))` has not been called yet.
+/// State of a job whose function has two `Shared<T>` parameters, before `.shared((a, b))`.
 #[derive(Debug)]
 pub struct SharedMissing2<A, B>(PhantomData<(A, B)>);
 
-/// The function has three, and `.shared((a, b, c))` has not been called yet.
+/// State of a job whose function has three `Shared<T>` parameters, before `.shared((a, b, c))`.
 #[derive(Debug)]
 pub struct SharedMissing3<A, B, C>(PhantomData<(A, B, C)>);
 
-/// `.shared(value)` was called.
+/// State of a job after `.shared(value)`.
 #[derive(Debug, Clone, Copy)]
 pub struct SharedGiven;
 
-/// A job that has all its shared data.
+/// Implemented by the states in which a job has all its shared data.
 #[diagnostic::on_unimplemented(
     message = "the function has a `Shared` parameter and no value for it",
     label = "call `.shared(value)` first"
@@ -88,19 +88,19 @@ pub trait SharedReady {}
 impl SharedReady for NoShared {}
 impl SharedReady for SharedGiven {}
 
-/// A job that lacks its shared data: what `.shared(..)` takes.
+/// Implemented by the states in which a job lacks its shared data.
 #[diagnostic::on_unimplemented(
     message = "the function has no `Shared` parameter",
     label = "there is nothing to share"
 )]
 pub trait TakesShared {
-    /// The value, or a tuple for several parameters.
+    /// What `.shared(..)` takes: the value, or a tuple for several parameters.
     type Given;
 
-    /// Encodes it.
+    /// Encodes the shared data, one value per parameter.
     ///
     /// # Errors
-    /// When it cannot be encoded.
+    /// When a value cannot be encoded, or is too long for a message.
     fn encode(given: &Self::Given) -> Result<SharedValues>;
 }
 
@@ -130,7 +130,7 @@ impl<A: Serialize, B: Serialize, C: Serialize> TakesShared for SharedMissing3<A,
 
 /// The list of a function's `Shared<T>` parameters.
 pub trait SharedList {
-    /// What is still to be given.
+    /// The state of a new job with these parameters.
     type State;
 }
 

@@ -1,4 +1,4 @@
-//! [`Function`]: the types of a function, found from the function item itself.
+//! [`Function`]: the types of a function, found from its function item.
 
 use std::future::Future;
 
@@ -41,9 +41,9 @@ impl<P: Argument> Param<Inp> for P {
     type SharedIn<L> = L;
 }
 
-/// What a function gives: the output of an `async` one, else what it returns. `K` is inferred.
+/// The result of a function: the output of an `async` function, otherwise the returned type. `K` is inferred.
 pub trait RetOf<K> {
-    /// The value, or the `Result`.
+    /// The type of the value, or the `Result`.
     type Ret;
 }
 
@@ -51,26 +51,26 @@ impl<F: Future> RetOf<IsAsync> for F {
     type Ret = F::Output;
 }
 
-// The future of an async fn is never Unpin, so that at most one of the two applies to it.
+// The future of an async fn is never `Unpin`, so that the two implementations never apply to the same type.
 impl<T: Unpin> RetOf<IsSync> for T {
     type Ret = T;
 }
 
 /// A function that can be mapped. `K` is inferred from its parameters.
 ///
-/// The compiler implements it for every function item whose parameters are owned arguments or reserved parameters;
-/// that the function also has the attribute is checked when the job starts.
+/// The compiler implements this trait for every function item whose parameters are owned arguments or
+/// reserved parameters. Whether the function also has the attribute is checked when the job starts.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be run by lithops",
     label = "not a `#[lithops::function]` of owned arguments",
     note = "pass the function itself, not a closure; its arguments and result must be `Serialize + DeserializeOwned`"
 )]
 pub trait Function<K>: Copy + Send + Sync + 'static {
-    /// One element of the inputs: the argument, or a tuple for several.
+    /// The input of one call: the argument, or a tuple of several.
     type Item: Argument;
-    /// What is still to be given of shared data.
+    /// The state of the job's shared data when the job is made.
     type Shared;
-    /// What it returns, a `Result` included.
+    /// The type that the function returns, a `Result` included.
     type Ret;
 }
 

@@ -1,4 +1,4 @@
-//! Where records begin, found from the middle of an object.
+//! Finds where records begin, from the middle of an object.
 
 use std::{collections::VecDeque, ops::Range};
 
@@ -6,26 +6,28 @@ use memchr::memmem;
 
 use crate::{bytes::Bytes, error::Result};
 
-/// How much is read at first around a place where a record may end.
+/// How many bytes are read at first around a place where a record may end.
 pub(super) const AROUND: u64 = 64 << 10;
-/// How much is read at most at a time to find the end of a long record.
+/// The most bytes that are read at a time to find the end of a long record.
 const MOST: u64 = 8 << 20;
 
-/// Reads bytes of one object.
+/// Reads ranges of one object.
 pub(super) trait Read {
     async fn read(&self, range: Range<u64>) -> Result<Bytes>;
 }
 
-/// The first place from `at` on where a record begins; the end of the object where none does.
+/// The first place from `at` on where a record begins; the end of the object where no record begins.
 ///
-/// A record begins at 0 and behind every separator that a scan from the object's start would find. A separator that
-/// can overlap itself, such as an empty line (`\n\n`), is looked for further back, to where such a scan cannot but find
-/// one.
+/// A record begins at 0 and behind every separator that a scan from the object's start would find. A
+/// separator that can overlap itself, such as an empty line (`
+///
+/// `), is looked for further back, from a place where such a scan is certain to find one.
 pub(super) async fn next_record(object: &impl Read, size: u64, separator: &[u8], at: u64) -> Result<u64> {
     find(object, size, separator, at, (AROUND, MOST)).await
 }
 
-/// The same, reading so much at first and so much at most.
+/// Like [`next_record`], but reads `around` bytes at first and `most` bytes at a time; tests choose small
+/// numbers.
 async fn find(
     object: &impl Read,
     size: u64,
@@ -37,7 +39,7 @@ async fn find(
         return Ok(at.min(size));
     }
     let len = separator.len() as u64;
-    // A separator that ends at `at` or later starts here or later.
+    // A separator that ends at `at` or later starts at `at - len` or later.
     let mut first = at.saturating_sub(len);
     if overlaps_itself(separator) {
         first = chain_start(object, separator, at, around).await?;
@@ -57,13 +59,13 @@ async fn find(
     Ok(size)
 }
 
-/// A scan from left to right for separators that do not overlap, over bytes that come in pieces.
+/// A scan from left to right for separators that do not overlap, over bytes that come piece by piece.
 struct Scan<'a> {
     finder: memmem::Finder<'a>,
     len: usize,
-    /// What may be the beginning of a separator at the end of the last piece.
+    /// The last bytes of the last piece, which may be the beginning of a separator.
     held: VecDeque<u8>,
-    /// Where the held bytes begin.
+    /// The offset in the object of the first held byte.
     at: u64,
 }
 
@@ -72,7 +74,7 @@ impl<'a> Scan<'a> {
         Self { finder: memmem::Finder::new(separator), len: separator.len(), held: VecDeque::new(), at }
     }
 
-    /// The end of the first separator that ends at `wanted` or later.
+    /// The end of the first separator that ends at `wanted` or later; `None` when it is not in this piece.
     fn ends_at(&mut self, piece: &[u8], wanted: u64) -> Option<u64> {
         self.held.extend(piece);
         let bytes = self.held.make_contiguous();
@@ -84,7 +86,7 @@ impl<'a> Scan<'a> {
                 return Some(end);
             }
         }
-        // What was matched is not matched again.
+        // The bytes of a separator that was found are not held: they must not be found again.
         let keep = (self.len - 1).min(bytes.len() - next);
         let gone = bytes.len() - keep;
         self.held.drain(..gone);
@@ -93,21 +95,21 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// Whether a beginning of the separator is also an end of it.
+/// Whether some first bytes of the separator are also its last bytes.
 fn overlaps_itself(separator: &[u8]) -> bool {
     (1..separator.len()).any(|len| separator[..len] == separator[separator.len() - len..])
 }
 
-/// The start of the separators that overlap one another and reach `at`: what a scan from the object's start cannot but
-/// find, because nothing before it overlaps it.
+/// The start of the chain of overlapping separators that reaches `at`. A scan from the object's start is
+/// certain to find the first separator of the chain, because no separator before it overlaps it.
 async fn chain_start(object: &impl Read, separator: &[u8], at: u64, around: u64) -> Result<u64> {
     let len = separator.len() as u64;
     let mut back = around;
     loop {
-        // Every separator that overlaps `at` or ends at it starts from here on.
+        // Every separator that overlaps `at` or ends there starts from here on.
         let start = at.saturating_sub(back);
         let bytes = object.read(start..at).await?;
-        // Occurrences that overlap or not, from the last one back.
+        // All occurrences, overlapping or not, from the last one back.
         let starts: Vec<u64> = occurrences(&bytes, separator).map(|found| start + found as u64).collect();
         let mut head = at.saturating_sub(len);
         for found in starts.iter().rev() {
@@ -117,7 +119,7 @@ async fn chain_start(object: &impl Read, separator: &[u8], at: u64, around: u64)
                 break;
             }
         }
-        // Another could overlap the head, and lie before what was read.
+        // Otherwise a separator before the bytes that were read could overlap the head of the chain.
         if head >= start + len || start == 0 {
             return Ok(head);
         }
@@ -125,7 +127,7 @@ async fn chain_start(object: &impl Read, separator: &[u8], at: u64, around: u64)
     }
 }
 
-/// Where a separator stands, overlapping or not.
+/// The offsets of all occurrences of a separator, overlapping or not.
 fn occurrences<'a>(bytes: &'a [u8], separator: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
     bytes.windows(separator.len()).enumerate().filter(move |(_, part)| *part == separator).map(|(at, _)| at)
 }
@@ -142,7 +144,7 @@ mod tests {
         }
     }
 
-    /// A scan of the whole.
+    /// The result of a scan of the whole object.
     fn expected(content: &[u8], separator: &[u8], wanted: usize) -> u64 {
         let mut at = 0;
         while at < wanted {
@@ -160,7 +162,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
-        /// Whatever is read at once: separators lie across the ends of what is read, and chains before its start.
+        /// For any sizes of reads: separators lie across the ends of reads, and chains begin before them.
         #[test]
         fn records_begin_where_a_scan_says(
             content in prop::collection::vec(prop::sample::select(b"aab".to_vec()), 0..48),

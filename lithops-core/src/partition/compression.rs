@@ -1,4 +1,4 @@
-//! [`Compression`]: objects that are compressed or packed, which cannot be cut.
+//! [`Compression`]: whether an object is compressed or packed; such an object cannot be cut.
 
 use std::pin::Pin;
 
@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufRead, AsyncRead};
 
 use super::members::Members;
 
-/// The endings of names of what is compressed or packed in another way.
+/// The endings of names of objects that are compressed or packed in a form that is not unpacked here.
 const OTHERS: [&str; 23] = [
     "7z", "br", "bz", "bz2", "cab", "jar", "lz", "lz4", "lzma", "lzo", "rar", "sz", "tbz", "tbz2", "tgz",
     "tlz", "txz", "tzst", "xz", "z", "zip", "whl", "zpaq",
@@ -20,14 +20,14 @@ pub(crate) enum Compression {
     None,
     Gzip,
     Zstd,
-    /// In a way that is not unpacked here: its bytes are what they are, and there are no lines in them.
+    /// In a form that is not unpacked here: the function gets the bytes as they are, and they have no lines.
     Other,
 }
 
 impl Compression {
-    /// What the end of a name says.
+    /// The compression that the end of a name says.
     pub(crate) fn of(name: &str) -> Self {
-        // A URL may have a query after its name.
+        // A URL may have a query behind its name.
         let name = name.split(['?', '#']).next().unwrap_or(name).to_ascii_lowercase();
         match name.rsplit_once('.') {
             Some((_, "gz" | "gzip")) => Self::Gzip,

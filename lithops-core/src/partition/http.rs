@@ -1,4 +1,4 @@
-//! URLs: how large they are, and ranges of them.
+//! URLs: their sizes, and ranges of their content.
 
 use std::{ops::Range, sync::OnceLock, time::Duration};
 
@@ -18,11 +18,11 @@ use crate::{
     storage::StorageRetryPolicy,
 };
 
-/// What a server says of a URL.
+/// What a server says about a URL, with the ETag or date of its content.
 pub(super) struct UrlInfo {
     pub(super) size: u64,
     pub(super) mark: Option<String>,
-    /// Whether it answers requests for ranges.
+    /// Whether the server answers requests for ranges.
     pub(super) ranges: bool,
 }
 
@@ -32,15 +32,15 @@ fn client() -> &'static Client {
         let client = Client::builder()
             .connect_timeout(Duration::from_secs(5))
             .read_timeout(Duration::from_secs(30))
-            // What is unpacked on the way has another length than the range that was asked for. Another crate of the
-            // program may have built that in.
+            // A body that the client unpacks has another length than the range that was asked for. The client
+            // would unpack if another crate of the program has enabled these features.
             .no_gzip()
             .no_brotli()
             .no_zstd()
             .no_deflate()
             .user_agent(concat!("lithops/", env!("CARGO_PKG_VERSION")))
             .build();
-        // It fails where the system has no certificates at all: then only requests over TLS do.
+        // Building fails where the system has no certificates; then only requests over TLS fail.
         client.unwrap_or_default()
     })
 }
@@ -50,27 +50,29 @@ fn patience() -> &'static StorageRetryPolicy {
     PATIENCE.get_or_init(|| StorageRetryPolicy::network().with_total(Duration::from_secs(30)))
 }
 
-/// Asks for one byte: unlike a question for the headers alone, every server answers that as it answers for data.
+/// Asks for one byte: every server answers that as it answers requests for data, unlike a request for the
+/// headers alone.
 pub(super) async fn look(url: &str) -> Result<UrlInfo> {
     patience()
         .run(|_| async {
             let response = send(url, Some(0..1)).await?;
             let size = match response.status() {
                 StatusCode::PARTIAL_CONTENT => total(response.headers()),
-                // An empty one has no first byte.
+                // An empty content has no first byte.
                 StatusCode::RANGE_NOT_SATISFIABLE => total(response.headers()).or(Some(0)),
                 _ => return described_whole(url, response).await,
             };
             match size {
                 Some(size) => Ok(UrlInfo { size, mark: mark(response.headers()), ranges: true }),
-                // Ranges of nobody knows how much cannot be told apart from all of it.
+                // Without the total size, an answer with the last part cannot be told from an answer with the
+                // whole.
                 None => described_whole(url, send(url, None).await?).await,
             }
         })
         .await
 }
 
-/// What an answer with all of it says. Who does not say how large it is must be read to the end.
+/// The size of a whole answer. If the server does not say it, the answer is read to its end.
 async fn described_whole(url: &str, mut response: Response) -> Result<UrlInfo> {
     let mark = mark(response.headers());
     let mut size = text(response.headers(), CONTENT_LENGTH.as_str()).and_then(|len| len.parse().ok());
@@ -84,7 +86,7 @@ async fn described_whole(url: &str, mut response: Response) -> Result<UrlInfo> {
     Ok(UrlInfo { size: size.unwrap_or_default(), mark, ranges: false })
 }
 
-/// Some of its bytes, from a server that answers ranges, as long as it is what it was.
+/// Reads a range from a server that answers ranges; an error if the content has changed.
 pub(super) async fn read(url: &str, known: KnownVersion<'_>, range: Range<u64>) -> Result<Bytes> {
     patience()
         .run(|_| async {
@@ -98,7 +100,7 @@ pub(super) async fn read(url: &str, known: KnownVersion<'_>, range: Range<u64>) 
             if !known.allows(total(headers), mark(headers).as_deref()) {
                 return Err(changed(&shown(url)));
             }
-            // A server that says nothing of it is believed, if the length is right.
+            // A server that does not say which range it sends is believed, if the length is right.
             let other = first(headers).is_some_and(|first| first != range.start);
             let bytes = response.bytes().await.map_err(|error| broken(url, error))?;
             if other || bytes.len() as u64 != range.end - range.start {
@@ -109,7 +111,7 @@ pub(super) async fn read(url: &str, known: KnownVersion<'_>, range: Range<u64>) 
         .await
 }
 
-/// All of it, from a server that answers no ranges, in pieces of one answer.
+/// The whole content, from a server that answers no ranges, in pieces of one answer.
 pub(super) fn stream(url: String, size: u64, mark: Option<String>) -> BoxStream<'static, Result<Bytes>> {
     let begun = async move {
         let response = patience().run(|_| send(&url, None)).await?;
@@ -158,12 +160,12 @@ async fn send(url: &str, range: Option<Range<u64>>) -> Result<Response> {
     }
 }
 
-/// How large all of it is, as the answer to a request for a range says.
+/// The total size, from the header of an answer with a range.
 fn total(headers: &HeaderMap) -> Option<u64> {
     text(headers, CONTENT_RANGE.as_str())?.rsplit_once('/')?.1.parse().ok()
 }
 
-/// Where the range of an answer begins: `bytes 7-13/20`.
+/// The first offset of the range in an answer: 7 of `bytes 7-13/20`.
 fn first(headers: &HeaderMap) -> Option<u64> {
     let range = text(headers, CONTENT_RANGE.as_str())?;
     range.strip_prefix("bytes ")?.split_once('-')?.0.trim().parse().ok()
@@ -179,7 +181,7 @@ fn text(headers: &HeaderMap, name: &str) -> Option<String> {
 
 fn broken(url: &str, error: reqwest::Error) -> Error {
     let retry = if error.is_builder() { Retry::Never } else { Retry::Later };
-    // Its own text repeats the URL, with what may be a signature in it.
+    // The text of the error would repeat the URL, which may contain a signature.
     let error = error.without_url();
     let mut causes = vec![error.to_string()];
     let mut source = std::error::Error::source(&error);

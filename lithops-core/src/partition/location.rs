@@ -1,4 +1,4 @@
-//! [`ObjectLocation`]: where an object is, and how bytes are read from there.
+//! [`ObjectLocation`]: the place of an object, and how bytes are read from there.
 
 use std::{
     fmt,
@@ -19,7 +19,7 @@ use crate::{
     storage::StorageClient,
 };
 
-/// Where an object is.
+/// The place of an object: in a storage, in a file, or at a URL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ObjectLocation {
     Object {
@@ -27,7 +27,7 @@ pub(crate) enum ObjectLocation {
         key: String,
     },
     Path(PathBuf),
-    /// Whether the server answers requests for ranges.
+    /// A URL, and whether its server answers requests for ranges.
     Url {
         url: String,
         ranges: bool,
@@ -45,7 +45,7 @@ impl fmt::Display for ObjectLocation {
 }
 
 impl ObjectLocation {
-    /// The size now, and a mark that changes with the content.
+    /// The present size in bytes, and a mark that changes with the content: an ETag or a time.
     pub(super) async fn look(&self, storage: Option<&StorageClient>) -> Result<(u64, Option<String>)> {
         match self {
             Self::Object { bucket, key } => {
@@ -65,7 +65,7 @@ impl ObjectLocation {
         }
     }
 
-    /// Some of its bytes. Of a URL they are what was `known` when it was found, or an error.
+    /// Reads a range. A read from a URL fails if the content is not the `known` version.
     pub(super) async fn read(
         &self,
         storage: Option<&StorageClient>,
@@ -92,7 +92,7 @@ impl ObjectLocation {
         }
     }
 
-    /// All of it in pieces of one answer, where it cannot be read by range.
+    /// The whole content in pieces of one answer, where it cannot be read by range; `None` where it can.
     pub(super) fn whole(&self, known: KnownVersion<'_>) -> Option<BoxStream<'static, Result<Bytes>>> {
         match self {
             #[cfg(feature = "http")]
@@ -106,7 +106,7 @@ impl ObjectLocation {
         }
     }
 
-    /// Whether each read notices by itself that the content has changed.
+    /// Whether each read notices a changed content; otherwise the caller must check the version.
     pub(super) fn watches_itself(&self) -> bool {
         matches!(self, Self::Url { .. })
     }
@@ -130,7 +130,8 @@ pub(super) fn no_http() -> Error {
     Error::new(ErrorKind::Unsupported, "this program reads no URLs")
         .with_hint("enable the cargo feature `http` of crate `lithops`")
 }
-/// Some bytes of a file. They begin at an even place in memory: the kernel copies to others much more slowly.
+/// Reads a range of a file into memory that begins at an aligned address: the kernel copies to others much
+/// more slowly.
 fn read_file(path: &Path, range: Range<u64>) -> std::io::Result<Bytes> {
     let len = range.end - range.start;
     let mut file = File::open(path)?;

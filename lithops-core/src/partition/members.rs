@@ -1,4 +1,4 @@
-//! [`Members`]: the members of a file that gzip has made, one after the other.
+//! [`Members`]: the members of a gzip file, one after the other.
 
 use std::{
     io,
@@ -9,15 +9,16 @@ use std::{
 use async_compression::tokio::bufread::GzipDecoder;
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 
-/// The content of all members: files that were appended to one another are one file. Zeros after the last are padding,
-/// as of files that were written in blocks; anything else there is an error.
+/// The content of all members: gzip files that were appended to one another are one file. Zeros after the
+/// last member are padding, as in files that were written in blocks; other bytes after the zeros are an
+/// error.
 pub(super) struct Members<R> {
     state: State<R>,
 }
 
 enum State<R> {
     Member(Pin<Box<GzipDecoder<R>>>),
-    /// Behind a member; whether zeros have come.
+    /// After a member; the flag says whether zeros have come.
     Between(Pin<Box<R>>, bool),
     End,
 }
@@ -72,10 +73,10 @@ impl<R: AsyncBufRead + Unpin> AsyncRead for Members<R> {
     }
 }
 
-/// What is behind a member.
+/// What follows a member.
 enum Behind {
     Nothing,
-    /// Some, which were taken off.
+    /// Zeros, which were taken off.
     Zeros,
     Something,
 }

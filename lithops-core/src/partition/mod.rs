@@ -1,11 +1,12 @@
-//! The partitioner: objects, files and URLs as parts that begin and end where records do.
+//! The partitioner: cuts objects, files and URLs into parts that begin and end where records do.
 //!
-//! [`DataSource`] says what is to be read; `prepare` finds the objects and how many parts each has; a part travels as
-//! a `Partition` in front of its call's arguments; [`DataObject`] reads it in the worker.
+//! [`DataSource`] says what a job reads; `resolve` finds the objects and how many parts each has; a part
+//! travels as a `Partition` in front of its call's arguments; [`DataObject`] reads the part in the worker.
 //!
-//! A part is given a range of bytes, and **owns the records that begin in it**: it starts at the first place from its
-//! range's start on where a record begins, and ends where the next part starts. Both are found by looking at the bytes
-//! around them alone, so that nobody reads the whole object, and neighbours always agree:
+//! A part is given a range of bytes, and **owns the records that begin in it**: it starts at the first place
+//! from its range's start on where a record begins, and ends where the next part starts. Both places are
+//! found by reading a few bytes around them, so that no worker reads the whole object, and neighbours always
+//! agree:
 //!
 //! ```text
 //! ranges    |0            |13           |26            39|
@@ -13,7 +14,7 @@
 //! parts     [aaaa/bbbbbbbb/][ccc.......ccccccc/][dd/eeeee]
 //! ```
 //!
-//! A record that is longer than a range leaves the parts whose ranges it covers empty.
+//! A record that is longer than a range leaves those parts empty whose ranges it covers.
 
 mod boundary;
 mod compression;

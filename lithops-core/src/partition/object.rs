@@ -1,4 +1,4 @@
-//! [`DataObject`]: a part of an object, as the function that is called on it sees it.
+//! [`DataObject`]: a part of an object, as a function sees it.
 
 use std::{
     fmt,
@@ -23,14 +23,15 @@ use crate::{
 };
 
 /// A part of an object, file or URL: a reserved parameter of functions whose inputs are a
-/// [`DataSource`](super::DataSource). Nothing is read before it is asked for.
+/// [`DataSource`](super::DataSource). The part is read only when the function asks for its content.
 ///
-/// Objects are bytes. Parts begin where a record does, and records end with the bytes of `obj_newline`, `\n` unless it is
-/// said: in UTF-8, and in every encoding that has ASCII in it, that is never in the middle of a character. Text in UTF-16
-/// or UTF-32 is not to be cut: leave `obj_chunk_size` out.
+/// Objects are bytes. Parts begin where a record does, and records end with the bytes of `obj_newline`, which
+/// is `
+/// ` by default: in UTF-8, and in every encoding that extends ASCII, that byte is never in the middle of a
+/// character. Text in UTF-16 or UTF-32 must not be cut: leave `obj_chunk_size` out.
 ///
-/// Names that end in `.gz` or `.zst` are unpacked. Those of other archives and compressed files (`.bz2`, `.xz`, `.zip`,
-/// `.tgz`, ..) are never cut, give their bytes as they are, and have no [`lines`](Self::lines).
+/// Objects whose names end in `.gz` or `.zst` are unpacked. Other archives and compressed files (`.bz2`,
+/// `.xz`, `.zip`, `.tgz`, ..) are never cut, are read as they are, and have no [`lines`](Self::lines).
 #[derive(Clone)]
 pub struct DataObject {
     partition: Arc<Partition>,
@@ -42,7 +43,7 @@ impl DataObject {
         Self { partition: Arc::new(partition), storage }
     }
 
-    /// The object's key; of a file its path, of a URL the URL.
+    /// The object's key; the path of a file; the URL of a URL.
     #[must_use]
     pub fn key(&self) -> &str {
         match &self.partition.place {
@@ -61,7 +62,7 @@ impl DataObject {
         }
     }
 
-    /// The file, if it is one.
+    /// The path, if the object is a file.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match &self.partition.place {
@@ -70,7 +71,7 @@ impl DataObject {
         }
     }
 
-    /// The URL, if it is one.
+    /// The URL, if the object is a URL.
     #[must_use]
     pub fn url(&self) -> Option<&str> {
         match &self.partition.place {
@@ -79,7 +80,7 @@ impl DataObject {
         }
     }
 
-    /// Which part of the object it is, from 0.
+    /// The number of this part in its object, from 0.
     #[must_use]
     pub fn part(&self) -> usize {
         usize::try_from(self.partition.part).unwrap_or(usize::MAX)
@@ -91,8 +92,8 @@ impl DataObject {
         usize::try_from(self.partition.total).unwrap_or(usize::MAX)
     }
 
-    /// The part's range of the object, in bytes. It has the records that begin there: the first may begin a little
-    /// later, and the last may end beyond it.
+    /// The part's range of the object, in bytes. The part has the records that begin there: the first may
+    /// begin a little later, and the last may end beyond the range.
     #[must_use]
     pub fn byte_range(&self) -> Range<u64> {
         self.partition.range.0..self.partition.range.1
@@ -104,10 +105,10 @@ impl DataObject {
         self.partition.size
     }
 
-    /// The whole part, unpacked if the object is compressed.
+    /// The whole content of the part, unpacked if the object is compressed.
     ///
     /// # Errors
-    /// It cannot be read, or has been changed since the job was started.
+    /// When the part cannot be read or unpacked, or the object was changed after the job was started.
     pub async fn bytes(&self) -> Result<Bytes> {
         if matches!(self.partition.compression, Compression::None | Compression::Other) {
             return self.reading().bytes().await;
@@ -117,23 +118,26 @@ impl DataObject {
         Ok(unpacked.into())
     }
 
-    /// As [`bytes`](Self::bytes), for functions that are not `async`.
+    /// Like [`bytes`](Self::bytes), for functions that are not `async`.
     ///
     /// # Errors
-    /// As there.
+    /// The errors of [`bytes`](Self::bytes).
     pub fn bytes_blocking(&self) -> Result<Bytes> {
         block_on(self.bytes())
     }
 
-    /// The part as a stream of bytes, unpacked if the object is compressed: whatever its size, it takes little memory.
+    /// The part as a stream of bytes, unpacked if the object is compressed. It takes little memory for parts
+    /// of any size.
     pub fn reader(&self) -> impl AsyncRead + Send + Unpin + use<> {
         let pieces = self.reading().pieces().map_ok(Bytes::into_inner).map_err(std::io::Error::other);
         self.partition.compression.unpack(BufReader::new(StreamReader::new(pieces)))
     }
 
-    /// The lines of the part, one after another, as text: a `Stream`, with a `next` of its own. They are those of
-    /// [`Bytes::lines`]: `\n` and `\r\n` end lines, whatever `obj_newline` says, and bytes that are not UTF-8 are
-    /// replaced. What is packed in a way that is not unpacked here has none: that is an error.
+    /// The lines of the part as text, one after another: a `Stream`, with a `next` of its own. They are those
+    /// of [`Bytes::lines`]: `
+    /// ` and `\r
+    /// ` end lines, independent of `obj_newline`, and bytes that are not UTF-8 are replaced. Objects that are
+    /// packed in a form that is not unpacked here have no lines: the first one is an error.
     pub fn lines(&self) -> Lines {
         let reader: Pin<Box<dyn AsyncRead + Send>> = match self.partition.compression {
             Compression::Other => {
@@ -196,7 +200,7 @@ impl Reserved for DataObject {
     }
 }
 
-/// The lines of a part.
+/// The lines of a part, as [`DataObject::lines`] reads them.
 pub struct Lines {
     object: DataObject,
     lines: Split<BufReader<Pin<Box<dyn AsyncRead + Send>>>>,
@@ -204,6 +208,9 @@ pub struct Lines {
 
 impl Lines {
     /// The next line; `None` after the last.
+    ///
+    /// # Errors
+    /// As [`DataObject::bytes`].
     pub async fn next(&mut self) -> Option<Result<String>> {
         StreamExt::next(self).await
     }

@@ -1,4 +1,4 @@
-//! [`ObjectOptions`]: into how many parts objects are cut, and where.
+//! [`ObjectOptions`]: how many parts objects are cut into, and where.
 
 use super::ByteSize;
 use crate::{
@@ -6,17 +6,17 @@ use crate::{
     error::{Error, ErrorKind, Result},
 };
 
-/// What was said of a job's objects.
+/// The options of a job for its objects.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ObjectOptions {
     pub(crate) chunk_size: Option<ByteSize>,
     pub(crate) chunk_number: Option<u64>,
-    /// What ends a record; `Some(None)` is none, so that objects are cut anywhere.
+    /// The bytes that end a record: `None` is the default, `Some(None)` means that objects are cut anywhere.
     pub(crate) newline: Option<Option<String>>,
 }
 
 impl ObjectOptions {
-    /// Whether anything was said.
+    /// The name of an option that was given, if there is one.
     pub(crate) fn any(&self) -> Option<&'static str> {
         let said = [
             (self.chunk_size.is_some(), "obj_chunk_size"),
@@ -26,7 +26,7 @@ impl ObjectOptions {
         said.into_iter().find_map(|(is_said, name)| is_said.then_some(name))
     }
 
-    /// Refuses what contradicts itself.
+    /// Refuses options that contradict each other or have no meaning.
     pub(crate) fn check(&self) -> Result<()> {
         let wrong =
             |message: &str, hint: &str| Err(Error::new(ErrorKind::InvalidInput, message).with_hint(hint));
@@ -48,7 +48,7 @@ impl ObjectOptions {
         Ok(())
     }
 
-    /// What ends a record.
+    /// The bytes that end a record; `None` means that objects are cut anywhere.
     pub(crate) fn separator(&self) -> Option<Bytes> {
         match &self.newline {
             None => Some(Bytes::from(b"\n".to_vec())),
@@ -56,7 +56,7 @@ impl ObjectOptions {
         }
     }
 
-    /// How many parts an object of that size has.
+    /// How many parts an object of `size` bytes has.
     pub(crate) fn parts(&self, size: u64) -> u64 {
         match (self.chunk_size, self.chunk_number) {
             (Some(chunk), _) => size.div_ceil(chunk.bytes()).max(1),
@@ -65,7 +65,7 @@ impl ObjectOptions {
         }
     }
 
-    /// The range of the `part`th of an object's parts.
+    /// The range of the `part`th part of an object of `size` bytes, as start and end.
     pub(crate) fn range(&self, size: u64, part: u64) -> (u64, u64) {
         let total = self.parts(size);
         match self.chunk_size {

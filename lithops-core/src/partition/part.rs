@@ -1,4 +1,4 @@
-//! [`Partition`]: what a call is told of its part.
+//! [`Partition`]: the description of a part, as it travels to its call.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,23 +8,23 @@ use crate::{
     error::{CallError, CallErrorKind, Result},
 };
 
-/// A part of an object. It travels in front of the call's arguments, after its length.
+/// A part of an object. It travels in front of the call's arguments, behind its own length.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Partition {
     pub(crate) place: ObjectLocation,
-    /// The size of the object, and a mark that changes with its content, when it was found.
+    /// The size of the object when it was found.
     pub(crate) size: u64,
     pub(crate) mark: Option<String>,
     pub(crate) range: (u64, u64),
     pub(crate) part: u64,
     pub(crate) total: u64,
-    /// What ends a record.
+    /// The bytes that end a record; `None` means that the range is exact.
     pub(crate) newline: Option<Bytes>,
     pub(crate) compression: Compression,
 }
 
 impl Partition {
-    /// Appends it, and its length before it.
+    /// Appends the length of the encoded partition, and then the partition.
     pub(crate) fn write(&self, out: &mut Vec<u8>) -> Result<()> {
         let encoded = postcard::to_stdvec(self).map_err(|error| {
             crate::error::Error::new(
@@ -48,10 +48,10 @@ impl Partition {
     }
 }
 
-/// The input of a call of a function that takes an object, in two: its partition, and the arguments.
+/// Splits the input of a call whose function takes an object: the encoded partition, and the arguments.
 ///
 /// # Errors
-/// There are not two.
+/// When the input does not begin with a partition.
 pub fn split(input: &[u8]) -> std::result::Result<(&[u8], &[u8]), CallError> {
     let cut = || {
         let (len, rest) = input.split_first_chunk::<4>()?;

@@ -1,4 +1,4 @@
-//! Reading a part: where it begins and ends, and its bytes.
+//! Reading a part: its first and last byte, and its content.
 
 use std::{ops::Range, sync::Mutex, sync::PoisonError};
 
@@ -18,11 +18,11 @@ use crate::{
     storage::StorageClient,
 };
 
-/// How much is read at a time of a part that is read as a stream.
+/// How many bytes are read at a time when a part is read as a stream.
 const PIECE: u64 = 8 << 20;
 
-/// The bytes of one part's object, of which the last that were read are kept: looking for the end of a part reads
-/// nothing twice.
+/// Reads the object of one part. The last bytes that were read are kept, so that finding the end of a part
+/// reads nothing twice.
 #[derive(Debug)]
 pub(super) struct Reading {
     partition: Partition,
@@ -35,7 +35,7 @@ impl Reading {
         Self { partition, storage, kept: Mutex::default() }
     }
 
-    /// The whole part, as it is stored.
+    /// The whole part, as it is stored: not unpacked.
     pub(super) async fn bytes(&self) -> Result<Bytes> {
         if let Some(pieces) = self.partition.place.whole(self.known()) {
             let whole = pieces.try_fold(Vec::new(), |mut whole, piece| async move {
@@ -45,7 +45,8 @@ impl Reading {
             return whole.await.map(Bytes::from);
         }
         let (start, end) = self.partition.range;
-        // In one request, with what is needed to find its ends, unless a record is long.
+        // One request reads the range with the bytes that are needed to find its ends, unless a record is
+        // long.
         let (before, after) = match &self.partition.newline {
             Some(newline) => (newline.len() as u64, AROUND),
             None => (0, 0),
@@ -59,7 +60,8 @@ impl Reading {
         self.unchanged(read).await
     }
 
-    /// The part as it is stored, piece by piece. It ends with an error if the object was changed meanwhile.
+    /// The part as it is stored, piece by piece. The stream ends with an error if the object was changed
+    /// meanwhile.
     pub(super) fn pieces(self) -> BoxStream<'static, Result<Bytes>> {
         if let Some(pieces) = self.partition.place.whole(self.known()) {
             return pieces;
@@ -70,7 +72,8 @@ impl Reading {
             let read = |(reading, start, end): (Self, u64, u64)| async move {
                 let next = (start + PIECE).min(end);
                 let piece = reading.read(start..next).await;
-                // Before the last piece is given out, so that nobody takes a mixture for the whole.
+                // The check comes before the last piece is given out, so that no reader takes a mixture of
+                // two versions for the whole.
                 let piece = if piece.is_err() || next == end {
                     reading.unchanged(async { piece }).await?
                 } else {
@@ -83,13 +86,13 @@ impl Reading {
         stream::once(begun).try_flatten().boxed()
     }
 
-    /// Where the part begins and ends.
+    /// The offsets in the object where the part begins and ends.
     async fn bounds(&self) -> Result<Range<u64>> {
         let (start, end) = self.partition.range;
         let Some(newline) = &self.partition.newline else { return Ok(start..end) };
         let size = self.partition.size;
         let begin = boundary::next_record(self, size, newline, start).await?;
-        // A record that covers the whole range ends both at once.
+        // A record that covers the whole range leaves the part empty.
         if begin >= end {
             return Ok(begin..begin);
         }
@@ -100,12 +103,12 @@ impl Reading {
         KnownVersion { size: self.partition.size, mark: self.partition.mark.as_deref() }
     }
 
-    /// What `read` gives, if the object is still what it was. That is looked at afterwards: what has not changed by then
-    /// had not changed while it was read.
+    /// The result of `read`, if the object has not changed. The check comes after the read: an object that is
+    /// unchanged then was unchanged during the read.
     async fn unchanged<T>(&self, read: impl Future<Output = Result<T>>) -> Result<T> {
         let place = &self.partition.place;
         let read = read.await;
-        // Of something empty nothing was read that could have noticed.
+        // From an empty object nothing was read, so that no read could have noticed a change.
         if place.watches_itself() && self.partition.size > 0
             || read.as_ref().is_err_and(|error| error.retry() == Retry::Later)
         {

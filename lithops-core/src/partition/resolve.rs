@@ -1,4 +1,4 @@
-//! From what is wanted to the parts of what is there.
+//! [`resolve`]: finds the objects of a data source, and cuts them into parts.
 
 use std::path::{Path, PathBuf};
 
@@ -11,20 +11,20 @@ use crate::{
     storage::{ObjectMeta, StorageClient, own_keys},
 };
 
-/// How many objects are looked at at once.
+/// How many objects are looked up at once.
 const AT_ONCE: usize = 32;
 
-/// What a job runs in.
+/// The surroundings of a job that decide what it can read.
 #[derive(Debug, Clone)]
 pub(crate) struct ResolveContext {
     pub(crate) storage: StorageClient,
-    /// Whether workers see the files of this machine.
+    /// Whether workers can read the files of this machine.
     pub(crate) workers_are_here: bool,
-    /// Whether workers see the objects of the storage.
+    /// Whether workers can read the objects of the storage.
     pub(crate) storage_is_shared: bool,
 }
 
-/// The objects of a job, and how they are cut. Parts are made one by one, as they are wanted.
+/// The objects of a job, and how they are cut. Parts are made one by one, when they are asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct ResolvedObjects {
     objects: Vec<ResolvedObject>,
@@ -41,7 +41,7 @@ impl ResolvedObjects {
         if object.can_be_cut() { self.options.parts(object.size) } else { 1 }
     }
 
-    /// How many parts there are.
+    /// How many parts all objects have together.
     pub(crate) fn len(&self) -> u64 {
         self.objects.iter().map(|object| self.parts_of(object)).sum()
     }
@@ -51,7 +51,7 @@ impl ResolvedObjects {
         self.objects.iter().map(|object| self.parts_of(object)).collect()
     }
 
-    /// All parts: by object, and by place within it.
+    /// All parts, by object and by place within it.
     pub(crate) fn parts(&self) -> impl Iterator<Item = Partition> + '_ {
         self.objects.iter().flat_map(move |object| {
             let total = self.parts_of(object);
@@ -69,7 +69,7 @@ impl ResolvedObjects {
     }
 }
 
-/// Finds every object that is wanted. What is not there is an error that names it: nothing is left out.
+/// Finds every object of a data source. A missing object is an error that names it: nothing is left out.
 pub(crate) async fn resolve(
     wanted: Vec<Wanted>,
     options: ObjectOptions,
@@ -127,8 +127,8 @@ async fn find(wanted: Wanted, around: &ResolveContext) -> Result<Vec<ResolvedObj
     }
 }
 
-/// The objects that start so, without what jobs have stored of themselves: the bucket of the data may be that of the
-/// jobs.
+/// The objects whose keys start with `prefix`, without Lithops' own objects: the data may be in the bucket of
+/// the jobs.
 async fn listed(bucket: &str, prefix: &str, around: &ResolveContext) -> Result<Vec<ObjectMeta>> {
     let mut listed = around.storage.list_objects(bucket, prefix).await?;
     if !own_keys::is_own(prefix) {
@@ -137,8 +137,8 @@ async fn listed(bucket: &str, prefix: &str, around: &ResolveContext) -> Result<V
     Ok(listed)
 }
 
-/// Looks at the objects whose keys this storage may list and not be able to name: that is to be known before the job
-/// starts.
+/// Looks up the objects whose keys the storage may list but cannot name, so that the error comes before the
+/// job starts.
 async fn check(bucket: &str, listed: &[ObjectMeta], around: &ResolveContext) -> Result<()> {
     let is_odd = |key: &str| {
         key.contains('#')
@@ -168,7 +168,7 @@ fn object(bucket: &str, meta: ObjectMeta) -> ResolvedObject {
     ResolvedObject { place, size: meta.size, mark: meta.etag }
 }
 
-/// Bucket and key of a name, which may say the storage.
+/// Splits a name into bucket and key. The name may begin with the scheme of the storage.
 fn in_bucket<'a>(name: &'a str, around: &ResolveContext) -> Result<(&'a str, &'a str)> {
     let own = scheme(around);
     if !around.storage_is_shared {
@@ -208,7 +208,7 @@ async fn files(path: PathBuf, around: &ResolveContext) -> Result<Vec<ResolvedObj
         return Err(Error::new(ErrorKind::Unsupported, message)
             .with_hint("put it into the storage: `lithops storage put FILE BUCKET`"));
     }
-    // Workers need not run in the same folder.
+    // The path becomes absolute, because workers may run in another folder.
     let path = std::path::absolute(&path)?;
     let walked = tokio::task::spawn_blocking(move || {
         let mut found = Vec::new();
@@ -257,7 +257,8 @@ fn walk(path: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     for entry in std::fs::read_dir(path).map_err(cannot)? {
         let entry = entry.map_err(cannot)?;
         let is_link = entry.file_type().map_err(cannot)?.is_symlink();
-        // A link to a folder could lead back here. One to nothing is an error, as everything is that cannot be read.
+        // A link to a folder is passed over, because it could lead back here. A link to nothing is an error,
+        // as everything is that cannot be read.
         if !(is_link && entry.path().is_dir()) {
             walk(&entry.path(), found)?;
         }
@@ -265,11 +266,11 @@ fn walk(path: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// Whether there is something in a file that says it is empty, as most of those in `/proc` do.
+/// Whether a file has content although its size is 0, as most files in `/proc` have.
 fn has_content(path: &Path) -> std::io::Result<bool> {
     use std::{io::Read, os::unix::fs::OpenOptionsExt};
 
-    // Some wait for what is to come.
+    // Without this flag, opening or reading a special file may wait for ever.
     let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
     let read = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path).and_then(|file| {
         let mut byte = Vec::with_capacity(1);
@@ -277,9 +278,9 @@ fn has_content(path: &Path) -> std::io::Result<bool> {
     });
     match read {
         Ok(read) => Ok(read > 0),
-        // There would be something, later.
+        // The file has content, but later.
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(true),
-        // Whoever reads it is told the same.
+        // A reader of the file gets this error too, and reports it.
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(false),
         Err(error) => Err(error),
     }

@@ -1,8 +1,8 @@
-//! [`ResolvedObject`]: an object that a source stands for.
+//! [`ResolvedObject`]: an object that was found for a data source.
 
 use super::{compression::Compression, location::ObjectLocation};
 
-/// An object, with what is known of it before it is read.
+/// An object that was found: its place, its size in bytes, and a mark that changes with its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ResolvedObject {
     pub(crate) place: ObjectLocation,
@@ -19,7 +19,7 @@ impl ResolvedObject {
         })
     }
 
-    /// Whether any part of it can be read alone.
+    /// Whether the object can be cut into parts: any range of it can be read alone, and has a meaning alone.
     pub(crate) fn can_be_cut(&self) -> bool {
         self.compression() == Compression::None
             && !matches!(self.place, ObjectLocation::Url { ranges: false, .. })

@@ -1,37 +1,37 @@
-//! [`ByteSize`]: a number of bytes that says its unit.
+//! [`ByteSize`]: a number of bytes, written with a unit.
 
 use std::fmt;
 
-/// A number of bytes.
+/// A number of bytes, for `obj_chunk_size`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ByteSize(u64);
 
 impl ByteSize {
-    /// Bytes.
+    /// A size in bytes.
     #[must_use]
     pub const fn b(bytes: u64) -> Self {
         Self(bytes)
     }
 
-    /// Kibibytes: 1024 bytes.
+    /// A size in kibibytes of 1024 bytes.
     #[must_use]
     pub const fn kib(kibibytes: u64) -> Self {
         Self(kibibytes.saturating_mul(1 << 10))
     }
 
-    /// Mebibytes: 1024 KiB.
+    /// A size in mebibytes of 1024 KiB.
     #[must_use]
     pub const fn mib(mebibytes: u64) -> Self {
         Self(mebibytes.saturating_mul(1 << 20))
     }
 
-    /// Gibibytes: 1024 MiB.
+    /// A size in gibibytes of 1024 MiB.
     #[must_use]
     pub const fn gib(gibibytes: u64) -> Self {
         Self(gibibytes.saturating_mul(1 << 30))
     }
 
-    /// In bytes.
+    /// The size in bytes.
     #[must_use]
     pub const fn bytes(self) -> u64 {
         self.0

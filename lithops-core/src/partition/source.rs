@@ -1,15 +1,15 @@
-//! [`DataSource`]: what a job is to read.
+//! [`DataSource`]: what a job reads.
 
 use std::path::PathBuf;
 
 use crate::function::Argument;
 
-/// Objects, files and URLs that a job reads, part by part: the inputs of a function with a
-/// [`DataObject`](super::DataObject) parameter. `A` is what the function takes besides. Parts are cut between records,
-/// which are bytes: see there.
+/// Objects, files and URLs that a job reads part by part: the inputs of a function with a
+/// [`DataObject`](super::DataObject) parameter. `A` is the type of the function's other argument. Parts are
+/// cut between records, as the documentation of [`DataObject`](super::DataObject) describes.
 ///
-/// What is found and cannot be read is an error that names it, before the job starts: nothing is left out but what is
-/// said here.
+/// Anything that is found and cannot be read is an error that names it, before the job starts. Only the
+/// objects that the methods below mention are left out.
 #[derive(Debug, Clone)]
 #[must_use = "a data source is given to `map` or `map_reduce`"]
 pub struct DataSource<A = ()> {
@@ -17,16 +17,16 @@ pub struct DataSource<A = ()> {
     pub(crate) with: A,
 }
 
-/// One thing that is wanted.
+/// One entry of a data source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// `bucket/key`, with or without `scheme://`.
+    /// An object by its name: `bucket/key`, with or without `scheme://`.
     Object(String),
-    /// All objects that start so.
+    /// All objects whose names start with this.
     Prefix(String),
-    /// All objects that match.
+    /// All objects whose names match this pattern.
     Glob(String),
-    /// `http://` or `https://`.
+    /// A URL with `http://` or `https://`.
     Url(String),
     /// A file, or all files below a folder.
     Path(PathBuf),
@@ -42,38 +42,41 @@ impl DataSource {
         Self::new(names.into_iter().map(|name| Wanted::Object(name.into())))
     }
 
-    /// All objects whose names start so, sorted: `bucket/`, `bucket/logs/`, `bucket/logs/2026-`. What jobs store of
-    /// themselves, in `lithops.jobs/` and `lithops.history/`, is left out, and so are folder markers: empty objects whose
-    /// keys end in `/`, as consoles put them.
+    /// All objects whose names start with `prefix`, sorted: `bucket/`, `bucket/logs/`, `bucket/logs/2026-`.
+    /// Lithops' own objects, such as those in `lithops.jobs/` and `lithops.history/`, are left out unless the
+    /// prefix names their folder. Folder markers are left out too: empty objects whose keys end in `/`, as
+    /// consoles create them.
     pub fn prefix(prefix: impl Into<String>) -> Self {
         Self::new([Wanted::Prefix(prefix.into())])
     }
 
-    /// All objects whose names match, sorted: `*` and `?` are anything but `/`, `**` any folders, `[a-z]` one of these.
+    /// All objects whose names match, sorted: `*` and `?` match anything but `/`, `**` any folders, `[a-z]`
+    /// one of these characters.
     pub fn glob(pattern: impl Into<String>) -> Self {
         Self::new([Wanted::Glob(pattern.into())])
     }
 
-    /// What a URL gives. It can be cut into parts where the server answers requests for ranges.
+    /// The content of a URL. It can be cut into parts where the server answers requests for ranges.
     pub fn url(url: impl Into<String>) -> Self {
         Self::new([Wanted::Url(url.into())])
     }
 
-    /// A file, or all files below a folder, sorted. Links to folders are not followed; links to nothing, pipes, sockets
-    /// and devices are errors, and so are files that have no size and are not empty, as in `/proc`. Only where workers
-    /// run on this machine.
+    /// A file, or all files below a folder, sorted. Links to folders are not followed; links to nothing,
+    /// pipes, sockets and devices are errors, and so are files that have size 0 but content, as in `/proc`.
+    /// Works only where workers run on this machine.
     pub fn path(path: impl Into<PathBuf>) -> Self {
         Self::new([Wanted::Path(path.into())])
     }
 
-    /// What the function takes besides the object: its argument, or a tuple for several. Each call gets the same.
+    /// The argument of the function besides the object, or a tuple for several. Each call gets the same
+    /// value.
     pub fn with<A: Argument>(self, with: A) -> DataSource<A> {
         DataSource { wanted: self.wanted, with }
     }
 }
 
 impl<A> DataSource<A> {
-    /// What another source has comes after what this one has.
+    /// Appends the entries of another source to those of this one.
     pub fn and(mut self, other: DataSource) -> Self {
         self.wanted.extend(other.wanted);
         self

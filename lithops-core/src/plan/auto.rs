@@ -1,4 +1,4 @@
-//! What `auto` chooses: of a few granularities, the one that the cost model says is best.
+//! The choice of `Auto`: of some granularities, the one that the cost model says is best.
 
 use super::{
     Objective, Workload,
@@ -6,18 +6,18 @@ use super::{
 };
 use crate::compute::Capabilities;
 
-/// `auto` never starts more sub-workers in a worker, however much calls wait: each is a process.
+/// The most sub-workers in one worker that `Auto` chooses, even if calls mostly wait: each is a process.
 const MOST_PROCESSES: usize = 128;
-/// Plans that differ by less are equally good.
+/// Plans whose objectives differ by less than this factor count as equally good.
 const CLOSE: f64 = 1.02;
 
-/// What there is to choose from.
+/// A request for a granularity: which numbers are fixed, and which are to be chosen.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Choice {
     pub(super) calls: u64,
     pub(super) worker_processes: Option<usize>,
     pub(super) chunksize: Option<usize>,
-    /// Which of the two is chosen here.
+    /// Whether `worker_processes` and `chunksize` are chosen by the cost model.
     pub(super) auto: (bool, bool),
     pub(super) max_workers: usize,
     pub(super) objective: Objective,
@@ -25,7 +25,8 @@ pub(super) struct Choice {
 }
 
 impl Choice {
-    /// The best granularity; the default rule for what nobody has said, or where nothing is known of the calls.
+    /// The best granularity. Numbers that are not given follow the default rule, and so do all where the
+    /// workload is unknown.
     pub(super) fn made(&self, capabilities: &Capabilities, workload: Option<&Workload>) -> Shape {
         let default = self.by_default(capabilities);
         match workload {
@@ -47,7 +48,7 @@ impl Choice {
         Shape { calls: self.calls, worker_processes, chunksize, max_workers: self.max_workers }
     }
 
-    /// Every granularity that is looked at, with what it comes to.
+    /// Every granularity that is considered, with its prediction.
     pub(super) fn all(&self, capabilities: &Capabilities, workload: &Workload) -> Vec<(Shape, Prediction)> {
         let mut all = Vec::new();
         for worker_processes in self.processes(capabilities, workload) {
@@ -65,14 +66,14 @@ impl Choice {
         }
         let calls = usize::try_from(self.calls).unwrap_or(usize::MAX);
         let most = MOST_PROCESSES.min(capabilities.max_worker_processes).min(calls);
-        // As many as keep the CPUs busy; more would only wait for them.
+        // As many sub-workers as keep the CPUs busy; more would only wait for a CPU.
         let enough = capabilities.worker_cpus / workload.cpu_share.max(0.001);
         let doubled = std::iter::successors(Some(1usize), |count| count.checked_mul(2));
         let mut all: Vec<_> =
             doubled.take_while(|count| *count < most && (*count as f64) < enough * 2.0).collect();
         let of = |count: f64| (count as usize).clamp(1, most);
         if capabilities.feed {
-            // Whole rounds, so that nobody is left over for the last one.
+            // Counts for which all rounds are full, so that no call is left over for a last round.
             let live = self.max_workers as u64;
             let rounds = (1..=12u64).map(|rounds| of(self.calls.div_ceil(rounds * live) as f64));
             all.extend(rounds.filter(|count| (*count as f64) < enough * 2.0));
@@ -90,7 +91,7 @@ impl Choice {
             return vec![self.chunksize.unwrap_or(processes)];
         }
         if capabilities.feed {
-            // A live worker is given more and more: a chunk is no more than what is counted.
+            // A live worker is given chunk after chunk, so that the size of a chunk hardly matters.
             return vec![processes];
         }
         let calls = usize::try_from(self.calls).unwrap_or(usize::MAX).min(u32::MAX as usize);
@@ -98,7 +99,7 @@ impl Choice {
         let rounds = std::iter::successors(Some(processes), |size| size.checked_mul(2));
         let mut all: Vec<_> = rounds.take_while(|size| *size < most).collect();
         all.push(most);
-        // Whole waves, so that the last one is full.
+        // Sizes for which the last wave of workers is full.
         for waves in [1, 2, 3, 4, 8] {
             let size = self.calls.div_ceil(self.max_workers as u64 * waves);
             all.push(usize::try_from(size).unwrap_or(most).clamp(processes.min(most), most));
@@ -108,7 +109,7 @@ impl Choice {
         all
     }
 
-    /// How many calls fit into the time a worker may run, and into one hand-over.
+    /// How many calls fit into the time a worker may run, and into one message.
     fn most_in_a_chunk(&self, processes: usize, capabilities: &Capabilities, workload: &Workload) -> usize {
         let by_time = capabilities
             .timeout_limit
@@ -121,7 +122,7 @@ impl Choice {
     }
 }
 
-/// The best of them; of equally good ones that with the fewest sub-workers.
+/// The best granularity; of equally good ones, the one with the fewest sub-workers.
 pub(super) fn best(all: &[(Shape, Prediction)], objective: Objective) -> Option<(Shape, Prediction)> {
     let time = |one: &(Shape, Prediction)| one.1.makespan.as_secs_f64();
     let usd = |one: &(Shape, Prediction)| one.1.usd;
@@ -132,7 +133,7 @@ pub(super) fn best(all: &[(Shape, Prediction)], objective: Objective) -> Option<
         Objective::Cost => usd(one),
         Objective::Balanced => time(one) * usd(one),
     };
-    // Where nothing costs anything they are equal by that, and the fewest are chosen.
+    // Where nothing costs anything, all are equal by this number, and the fewest sub-workers decide.
     let second = |one: &(Shape, Prediction)| match objective {
         _ if free => usd(one),
         Objective::Time => usd(one),

@@ -1,17 +1,17 @@
-//! [`Cost`]: what a job costs.
+//! [`Cost`]: the price of a job.
 
 use std::fmt;
 
-/// What a job costs, in US dollars.
+/// The price of a job, in US dollars.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Cost {
-    /// US dollars, where that can be said.
+    /// US dollars; `None` where the price cannot be predicted.
     pub usd: Option<f64>,
 }
 
 impl Cost {
-    /// So many US dollars.
+    /// A known price of `usd` US dollars.
     #[must_use]
     pub fn of(usd: f64) -> Self {
         Self { usd: Some(usd) }

@@ -1,8 +1,8 @@
-//! [`Count`]: a number, or the wish to have it chosen.
+//! [`Count`]: a number that is given, or left to the planner.
 
 use std::fmt;
 
-/// Lets the planner choose: `chunksize(Auto)`, `worker_processes(Auto)`.
+/// Leaves a number to the planner: `chunksize(Auto)`, `worker_processes(Auto)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Auto;
 
@@ -11,7 +11,7 @@ pub struct Auto;
 pub enum Count {
     /// This number.
     Exactly(usize),
-    /// The planner chooses, by what is known of the calls, and corrects it while they run.
+    /// The planner chooses by the workload, and corrects the choice while the job runs.
     Auto,
 }
 
@@ -45,12 +45,12 @@ impl Count {
     }
 }
 
-/// Who has decided a number of a plan.
+/// The source of a number in a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Chosen {
-    /// Whoever wrote the program, the configuration or the command.
+    /// The program, the configuration or the command.
     Given,
-    /// The rule that holds when nobody says anything.
+    /// The default rule, because no number was given.
     Default,
     /// The planner, by the cost model.
     Auto,

@@ -7,15 +7,15 @@ use crate::{
     error::{Error, ErrorKind, Result},
 };
 
-/// A distribution is never described by more points than this: a plan is to take well under a millisecond.
+/// The most points of a distribution: more would make planning slower than a millisecond.
 const POINTS: usize = 32;
-/// No call is planned to take longer, in seconds.
+/// The longest duration of a call, in seconds: a limit against numbers that are no durations.
 const LONGEST: f64 = 1e9;
 
 /// How long the calls of a function take: at most 32 durations with weights.
 ///
-/// As text: `20ms` or `fixed:20ms`, `exponential:20ms` (its mean), `uniform:5ms,35ms`, and `bimodal:2ms,200ms,0.1`
-/// for one call in ten of 200 ms.
+/// As text: `20ms` or `fixed:20ms`, `exponential:20ms` (its mean), `uniform:5ms,35ms`, and
+/// `bimodal:2ms,200ms,0.1` for one call in ten of 200 ms.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Durations {
     /// Seconds, ascending, and the share of calls that take no longer.
@@ -25,10 +25,10 @@ pub struct Durations {
 }
 
 impl Durations {
-    /// Every call takes so many seconds.
+    /// Every call takes this many seconds.
     ///
     /// # Errors
-    /// `InvalidInput` when that is not a number above 0.
+    /// `InvalidInput` when `seconds` is not a number above 0.
     pub fn fixed(seconds: f64) -> Result<Self> {
         Self::weighted([(seconds, 1.0)])
     }
@@ -36,10 +36,10 @@ impl Durations {
     /// Exponentially distributed with this mean, in seconds.
     ///
     /// # Errors
-    /// `InvalidInput` when that is not a number above 0.
+    /// `InvalidInput` when the mean is not a number above 0.
     pub fn exponential(mean: f64) -> Result<Self> {
-        // The mean of each slice, so that the mean of all is exact; finer towards the end, because the longest of many
-        // calls decides.
+        // Each point is the mean of its slice, so that the mean of all points is exact. Slices are finer
+        // towards the end, because the longest of many calls decides the makespan.
         let tail = |share: f64| if share <= 0.0 { 0.0 } else { share * (1.0 - share.ln()) };
         let upto = |slice: i32| {
             if slice <= 20 { 1.0 - f64::from(slice) * 0.045 } else { 0.1 * 0.5f64.powi(slice - 20) }
@@ -54,16 +54,16 @@ impl Durations {
     /// Evenly distributed between two durations, in seconds.
     ///
     /// # Errors
-    /// `InvalidInput` when these are not numbers above 0.
+    /// `InvalidInput` when the durations are not numbers above 0.
     pub fn uniform(least: f64, most: f64) -> Result<Self> {
         let step = (most - least) / POINTS as f64;
         Self::weighted((0..POINTS).map(|index| (least + step * (index as f64 + 0.5), 1.0)))
     }
 
-    /// Some calls are long: that share of them takes `long` seconds, the others `short`.
+    /// Short and long calls: the given share of calls takes `long` seconds, the others `short`.
     ///
     /// # Errors
-    /// `InvalidInput` when these are not numbers above 0, or the share is not between 0 and 1.
+    /// `InvalidInput` when the durations are not numbers above 0, or the share is not between 0 and 1.
     pub fn bimodal(short: f64, long: f64, share: f64) -> Result<Self> {
         if !(0.0..=1.0).contains(&share) {
             return Err(Error::new(ErrorKind::InvalidInput, format!("the share of long calls is {share}"))
@@ -72,10 +72,10 @@ impl Durations {
         Self::weighted([(short, 1.0 - share), (long, share)])
     }
 
-    /// From seconds with weights, in any order.
+    /// Makes a distribution of pairs of seconds and weight, in any order.
     ///
     /// # Errors
-    /// `InvalidInput` when one is not a number above 0, or there is none.
+    /// `InvalidInput` when a duration is not a number above 0, or no pair has a weight.
     pub fn weighted(points: impl IntoIterator<Item = (f64, f64)>) -> Result<Self> {
         let mut points: Vec<_> = points.into_iter().filter(|(_, weight)| *weight > 0.0).collect();
         for (seconds, weight) in &points {
@@ -119,7 +119,7 @@ impl Durations {
         self.variance.sqrt()
     }
 
-    /// The longest, in seconds.
+    /// The longest duration, in seconds.
     #[must_use]
     pub fn longest(&self) -> f64 {
         self.points.last().map_or(0.0, |(seconds, _)| *seconds)
@@ -132,13 +132,13 @@ impl Durations {
         self.points[place.min(self.points.len() - 1)].0
     }
 
-    /// All of them times `factor`, and `offset` seconds more.
+    /// This distribution with all durations times `factor`, and `offset` seconds longer.
     pub(super) fn stretched(&self, factor: f64, offset: f64) -> Self {
         let points = self.points.iter().map(|(seconds, upto)| (seconds * factor + offset, *upto)).collect();
         Self { points, mean: self.mean * factor + offset, variance: self.variance * factor * factor }
     }
 
-    /// How long the longest of `count` calls takes, on the average.
+    /// The mean duration of the longest of `count` calls, in seconds.
     pub(super) fn longest_of(&self, count: f64) -> f64 {
         let mut before = 0.0;
         let of_longest = self.points.iter().map(|(seconds, upto)| {
@@ -148,46 +148,48 @@ impl Durations {
         of_longest.sum()
     }
 
-    /// How long `calls` of these take in all when `places` serve them one after another, whoever is free the next. A
-    /// call needs `crowd` of all CPUs while it runs: as soon as those of the running ones are more than one together,
-    /// they slow each other.
+    /// How many seconds `calls` such calls take when `places` serve them, each taking the next call when it
+    /// is free. A call needs the part `crowd` of all CPUs while it runs: when the running calls need more
+    /// than all CPUs together, they slow each other.
     pub(super) fn makespan(&self, calls: f64, places: f64, crowd: f64) -> f64 {
         if calls <= places {
             return if calls > 0.0 { self.together(calls, crowd) } else { 0.0 };
         }
         let stretch = (places * crowd).max(1.0);
         let rounds = calls / places;
-        // In step: as long as calls are about equally long, all places end their rounds together.
+        // In step: while calls are about equally long, all places end their rounds together.
         let whole = rounds.ceil() - 1.0;
         let in_step = whole * self.mean * stretch + self.together(calls - whole * places, crowd);
-        // They get out of step by the square root of the rounds; a quarter of a call is half way.
+        // Places get out of step with the square root of the rounds; a drift of a quarter of a call is half
+        // way.
         let drift = rounds * self.variance / (self.mean * self.mean);
         let together = (-drift * 8.0).exp();
         if together > 0.999 {
             return in_step;
         }
-        // Out of step: at the moment when the last call is begun each place is somewhere in its call.
+        // Out of step: when the last call begins, each place is at a random point of its call.
         let rest = (self.mean + self.variance / self.mean) / 2.0;
         let out_of_step = ((rounds * self.mean - rest) * stretch + self.rests_together(places, crowd))
             .max(((calls - places) / places * self.mean) * stretch + self.mean);
         (together * in_step + (1.0 - together) * out_of_step).max(self.longest_of(calls))
     }
 
-    /// How long `count` calls that begin together take: the fewer are left, the less they slow each other.
+    /// How long `count` calls take that begin together: the fewer still run, the less they slow each other.
     fn together(&self, count: f64, crowd: f64) -> f64 {
         let (mut took, mut from, mut share) = (0.0, 0.0, 0.0f64);
         for (seconds, upto) in &self.points {
-            // Between two points nobody ends.
+            // Between two points no call ends.
             took += (seconds - from) * (1.0 - share.powf(count)).max(crowd * count * (1.0 - share));
             (from, share) = (*seconds, *upto);
         }
         took
     }
 
-    /// The same for the rests of `count` calls that are looked at while they run.
+    /// How long the rests of `count` running calls take, seen at a random moment.
     fn rests_together(&self, count: f64, crowd: f64) -> f64 {
-        // A call that is running has a rest of at most x with probability G(x) = (1/mean) * integral of 1 - F up to
-        // x, which is linear between points; the mean of the longest rest is the integral of 1 - G^count.
+        // A call that is running has a rest of at most x with probability G(x) = (1/mean) * integral of 1 - F
+        // up to x, which is linear between points; the mean of the longest rest is the integral of 1 -
+        // G^count.
         let (mut took, mut from, mut share, mut rest) = (0.0, 0.0, 0.0, 0.0f64);
         for (seconds, upto) in &self.points {
             let slope = (1.0 - share) / self.mean;
@@ -197,7 +199,7 @@ impl Durations {
                 let below = (next.powf(count + 1.0) - rest.powf(count + 1.0)) / ((count + 1.0) * slope);
                 took += span - below;
             } else {
-                // Simpson's rule.
+                // Simpson's rule, because the integral has no closed form when calls slow each other.
                 let at = |rest: f64| (1.0 - rest.powf(count)).max(crowd * count * (1.0 - rest));
                 took += span / 6.0 * (at(rest) + 4.0 * at((rest + next) / 2.0) + at(next));
             }
@@ -207,7 +209,7 @@ impl Durations {
     }
 }
 
-/// At most [`POINTS`] of them, neighbours of little weight put together; the longest stays as it is.
+/// At most [`POINTS`] points: neighbours of little weight are merged; the longest stays as it is.
 fn thinned(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
     if points.len() <= POINTS {
         return points;
@@ -219,7 +221,7 @@ fn thinned(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
     let mut left = total;
     for (index, (seconds, weight)) in points.into_iter().enumerate() {
         let full = thin.len() == POINTS - 1;
-        // Finer towards the end, because the longest of many calls decides.
+        // Finer towards the end, because the longest of many calls decides the makespan.
         let most = each.min(left / 2.0);
         left -= weight;
         match thin.last_mut() {

@@ -1,4 +1,4 @@
-//! [`Numbers`]: the granularity of a plan, and what it was chosen by.
+//! [`Numbers`]: the numbers of a plan, and what they were chosen by.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ pub(super) struct Numbers {
     pub(super) worker_processes: usize,
     pub(super) chunksize: usize,
     pub(super) max_workers: usize,
-    /// Who has chosen the first and the second of these.
+    /// The sources of `worker_processes` and `chunksize`.
     pub(super) chosen: (Chosen, Chosen),
     pub(super) capabilities: Arc<Capabilities>,
     pub(super) workload: Option<Arc<Workload>>,

@@ -1,9 +1,9 @@
-//! The granularity planner: how many calls a worker is given, how many run in it at once, how many workers that is,
-//! how long it will take and what it will cost.
+//! The granularity planner: how many calls a worker is given, how many run in it at once, how many workers
+//! there are, how long the job takes and what it costs.
 //!
-//! It is pure and total: the same request gives the same [`Plan`], nothing is clamped in silence, and nothing is
-//! allocated per call. What it reckons with is described in `model.rs`; where it is known how long calls take
-//! ([`Workload`]), it predicts and chooses.
+//! The planner is pure and total: the same request gives the same [`Plan`], a value beyond a limit is an
+//! error and never clamped, and no memory is allocated per call. The cost model is described in `model.rs`;
+//! where a [`Workload`] says how long calls take, the planner predicts and chooses.
 //!
 //! ```text
 //!  Capabilities (limits, prices) --+

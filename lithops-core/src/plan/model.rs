@@ -1,24 +1,24 @@
-//! The cost model: what a granularity comes to in time and money.
+//! The cost model: the time and the price of a granularity.
 //!
 //! | quantity | how it is computed |
 //! |---|---|
 //! | a call | its duration and the platform's overhead per call, which calls shorter than 20 us share |
 //! | contention | `q` calls at once on `v` vCPUs, each on a CPU for the part `b` of its time, take `max(1, q b / v)` times as long |
-//! | an activation | `chunksize` calls on `worker_processes` places, whoever is free taking the next; the end of the last round comes from the distribution of durations |
+//! | an activation | `chunksize` calls on `worker_processes` places, each taking the next call when it is free; the end of the last round comes from the distribution of durations |
 //! | the job, workers not fed | activations on as many places as workers may live, the first of each after a cold start, the others after a warm one; workers start no faster than the platform starts them |
 //! | the job, workers fed | all calls on the places of all live workers, after a cold start |
 //! | starting sub-workers | the CPU time each takes, on the worker's vCPUs |
 //! | money | requests, and the billed time of each activation (or of each worker's life, for virtual machines and fed workers) in the platform's steps |
 //!
-//! What it leaves out: that inputs take time to travel, that machines differ, that platforms have good and bad hours.
-//! `lithops plan --simulate` plays the same job event by event, without the shortcuts.
+//! The model leaves out that inputs take time to travel, that machines differ, and that platforms have good
+//! and bad hours. `lithops plan --simulate` plays the same job event by event, without the shortcuts.
 
 use std::time::Duration;
 
 use super::{Durations, Workload};
 use crate::compute::Capabilities;
 
-/// A granularity.
+/// A granularity, with the number of calls and the limit on workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shape {
     pub(super) calls: u64,
@@ -27,7 +27,7 @@ pub(super) struct Shape {
     pub(super) max_workers: usize,
 }
 
-/// What a plan is expected to come to.
+/// The predicted time and price of a plan.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Prediction {
@@ -35,11 +35,11 @@ pub struct Prediction {
     pub makespan: Duration,
     /// How long a worker works on one chunk.
     pub activation: Duration,
-    /// The time of all workers that is billed.
+    /// The billed time of all workers together.
     pub billed: Duration,
     /// The part of the sub-workers' time in which they run calls, from 0 to 1.
     pub utilisation: f64,
-    /// US dollars.
+    /// The price in US dollars.
     pub usd: f64,
 }
 
@@ -52,7 +52,7 @@ impl Shape {
         self.workers().min(self.max_workers as u64)
     }
 
-    /// How many calls run at once in a worker.
+    /// How many calls run at once in one worker.
     pub(super) fn at_once(&self, fed: bool) -> f64 {
         let live = self.live().max(1);
         let most = if fed { self.calls.div_ceil(live) } else { self.calls.min(self.chunksize as u64) };
@@ -76,11 +76,11 @@ impl Shape {
 
         let (makespan, activation, billed);
         if capabilities.feed {
-            // While the later ones start the earlier ones work already, unless there is only one round, or the CPUs are
-            // all that is short.
+            // While later sub-workers start, earlier ones run calls already, unless there is only one round,
+            // or the CPUs are the bottleneck.
             let rounds = self.calls as f64 / (live * at_once);
             let alone = if at_once * crowd >= 1.0 { 1.0 } else { (1.5 - rounds / 2.0).clamp(0.5, 1.0) };
-            // And then they are out of step.
+            // Sub-workers that start one after another are out of step.
             let apart = if alone < 1.0 && rounds > 1.0 { starting.min(durations.mean()) / 2.0 } else { 0.0 };
             makespan = first
                 + starting * alone
@@ -100,7 +100,7 @@ impl Shape {
                 + spread.makespan(workers, live)
                 + waves * starting;
             let start = if price.bills_startup { (cold * live) / workers } else { 0.0 };
-            // The last chunk may be shorter, and is billed as what it is.
+            // The last chunk may be shorter, and is billed by its own length.
             let whole = self.calls as f64 / calls;
             billed = if capabilities.bills_lifetime() {
                 live * price.billed_seconds(makespan)
@@ -123,10 +123,10 @@ impl Shape {
     }
 }
 
-/// A chunk is planned to take no more than this part of the time a worker may run.
+/// The part of a worker's time limit that a chunk may be planned for: predictions are not exact.
 const OF_TIMEOUT: f64 = 0.8;
 
-/// How long calls take with what each costs beside itself, and the part of a worker's vCPUs that each needs.
+/// The durations of calls with their overhead, and the part of a worker's vCPUs that each call needs.
 pub(super) fn calls_of(capabilities: &Capabilities, workload: &Workload) -> (Durations, f64) {
     let overhead = overhead(capabilities, workload);
     let mean = workload.durations.mean() + overhead;
@@ -134,7 +134,8 @@ pub(super) fn calls_of(capabilities: &Capabilities, workload: &Workload) -> (Dur
     (workload.durations.stretched(1.0, overhead), on_cpu / mean / capabilities.worker_cpus)
 }
 
-/// What a call costs beside itself: very short ones travel together, about a millisecond of them at a time.
+/// The overhead of a call, in seconds. Very short calls travel together, about a millisecond of them at a
+/// time.
 pub(super) fn overhead(capabilities: &Capabilities, workload: &Workload) -> f64 {
     const SHORT: f64 = 20e-6;
     const BATCH: f64 = 1e-3;
@@ -143,7 +144,7 @@ pub(super) fn overhead(capabilities: &Capabilities, workload: &Workload) -> f64 
     if mean < SHORT { overhead * mean / BATCH + EACH } else { overhead }
 }
 
-/// How many calls fit into the time a worker may run, with some of it to spare; `None` where a single call may not.
+/// How many calls fit into the time a worker may run, with a reserve; `None` where not even one call fits.
 pub(super) fn fitting(
     limit: Duration,
     capabilities: &Capabilities,
@@ -156,8 +157,8 @@ pub(super) fn fitting(
     (room > 0.0).then(|| ((room / slowed.mean() * at_once) as u64).max(1))
 }
 
-/// A normal distribution in few points, finer towards the end: the share of what is smaller, how many deviations that
-/// is off the mean, and the weight of the point.
+/// A normal distribution as a few points, finer towards the end: the share of smaller values, the distance
+/// from the mean in deviations, and the weight of the point.
 const SHARES: [(f64, f64, f64); 16] = [
     (0.01, -2.326, 0.02),
     (0.045, -1.695, 0.05),
@@ -177,21 +178,22 @@ const SHARES: [(f64, f64, f64); 16] = [
     (0.9995, 3.291, 0.001),
 ];
 
-/// How the durations of activations differ.
+/// How much the durations of activations differ.
 enum Spread {
-    /// Hardly, for a plan.
+    /// The activations differ too little to matter; each takes this many seconds.
     Alike(f64),
     Different(Durations),
 }
 
 impl Spread {
-    /// Of activations of so many calls on so many places, which take `mean` seconds on the average.
+    /// The spread of activations with `calls` calls on `places` places, which take `mean` seconds on the
+    /// average.
     fn of(durations: &Durations, calls: f64, places: f64, mean: f64) -> Self {
         if durations.deviation() < durations.mean() * 1e-6 {
             return Self::Alike(mean);
         }
-        // The last round differs as its longest call does; what comes before it is a sum, which differs by the square
-        // root of the rounds and is ever more like a normal distribution.
+        // The last round varies as its longest call does. The rounds before it are a sum, whose deviation
+        // grows with the square root of the rounds, and which is ever more like a normal distribution.
         let last = calls.min(places);
         let before = (calls - last) / places;
         let of_last = |share: f64| durations.quantile(share.powf(1.0 / last));

@@ -1,10 +1,10 @@
-//! [`Objective`]: what `auto` is to make small.
+//! [`Objective`]: what `Auto` minimises.
 
 use std::{fmt, str::FromStr};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// What `auto` is to make small. Where nothing costs anything it is the time, whatever is said.
+/// What `Auto` minimises. Where nothing costs anything, every objective means the time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Objective {
     /// The time until the last call has ended. Of plans that are within 2 % of the shortest, the cheapest.

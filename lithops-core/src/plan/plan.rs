@@ -1,4 +1,4 @@
-//! [`Plan`]: what will be started, before anything is.
+//! [`Plan`]: what a job will start.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::compute::Granularity;
 
-/// What a job will start: workers, chunks, sub-workers, waves; and what that is expected to come to.
+/// What a job will start: workers, chunks, sub-workers, waves; and the predicted time and price.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     numbers: Numbers,
@@ -38,14 +38,14 @@ impl Plan {
         Self::new(Numbers { calls, ..self.numbers.clone() })
     }
 
-    /// The same plan with what has become known of the calls.
+    /// The same plan with another workload: its prediction changes, its numbers do not.
     #[must_use]
     pub fn with_workload(&self, workload: Workload) -> Self {
         Self::new(Numbers { workload: Some(Arc::new(workload)), ..self.numbers.clone() })
     }
 
-    /// The same plan with what has become known meanwhile: what auto may choose is chosen anew, for the calls that
-    /// are left.
+    /// A new plan for the `left` calls, with what the job has measured. Only numbers that are left to the
+    /// planner change.
     #[must_use]
     pub fn replanned(&self, workload: Workload, payload: Option<u64>, left: u64) -> Self {
         let numbers = &self.numbers;
@@ -53,7 +53,7 @@ impl Plan {
         let choice = Choice {
             calls: left,
             worker_processes: Some(numbers.worker_processes),
-            // Where nobody has said anything it follows the other.
+            // Without a given chunksize, it follows `worker_processes`.
             chunksize: (numbers.chosen.1 == Chosen::Given).then_some(numbers.chunksize),
             auto,
             max_workers: numbers.max_workers,
@@ -65,7 +65,7 @@ impl Plan {
         Self::new(Numbers { worker_processes, chunksize, workload, payload, ..numbers.clone() })
     }
 
-    /// How many calls.
+    /// How many calls the job has.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.numbers.calls
@@ -77,7 +77,7 @@ impl Plan {
         self.numbers.shape().workers()
     }
 
-    /// The chunks: how many calls each hand-over has, in order; all have `chunksize` but perhaps the last.
+    /// How many calls each hand-over has, in order: all have `chunksize`, except perhaps the last.
     pub fn chunks(&self) -> impl ExactSizeIterator<Item = u64> + use<> {
         let (calls, chunksize) = (self.numbers.calls, self.numbers.chunksize as u64);
         let count = usize::try_from(self.workers()).unwrap_or(usize::MAX);
@@ -90,7 +90,7 @@ impl Plan {
         self.numbers.calls - self.workers().saturating_sub(1) * self.numbers.chunksize as u64
     }
 
-    /// Calls given to one worker at a time.
+    /// How many calls one worker is given at a time.
     #[must_use]
     pub fn chunksize(&self) -> usize {
         self.numbers.chunksize
@@ -106,24 +106,26 @@ impl Plan {
     #[must_use]
     pub fn sub_workers(&self) -> usize {
         let calls = usize::try_from(self.numbers.calls).unwrap_or(usize::MAX);
-        // A worker that is fed gets further chunks while it lives, so that a chunk is no bound.
+        // A worker that is fed gets further chunks while it lives, so that its sub-workers are not bounded by
+        // one chunk.
         let at_once = if self.is_fed() { calls } else { self.numbers.chunksize.min(calls) };
         self.numbers.worker_processes.min(at_once)
     }
 
-    /// How many workers live at once, at the most.
+    /// The most workers that live at once, given the number of calls.
     #[must_use]
     pub fn live_workers(&self) -> u64 {
         self.numbers.shape().live()
     }
 
-    /// How many workers may live at once, whatever the number of calls.
+    /// The most workers that may live at once, for any number of calls.
     #[must_use]
     pub fn max_workers(&self) -> usize {
         self.numbers.max_workers
     }
 
-    /// How many rounds of workers start one after another; 1 where a live worker is given further chunks.
+    /// How many rounds of workers start one after another; at most 1 where live workers are given further
+    /// chunks.
     #[must_use]
     pub fn waves(&self) -> u64 {
         if self.is_fed() {
@@ -133,26 +135,26 @@ impl Plan {
         }
     }
 
-    /// What would be better.
+    /// Advice on the plan; empty when there is none.
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
 
-    /// What it will cost: known where nothing costs anything, or where it is known how long calls take.
+    /// The price: known where nothing costs anything, or where a workload is known.
     #[must_use]
     pub fn cost(&self) -> Cost {
         let free = self.numbers.capabilities.price.is_free().then_some(0.0);
         Cost { usd: free.or_else(|| self.prediction.map(|prediction| prediction.usd)) }
     }
 
-    /// Whether nothing costs anything.
+    /// Whether the platform charges nothing.
     #[must_use]
     pub fn is_free(&self) -> bool {
         self.numbers.capabilities.price.is_free()
     }
 
-    /// What a worker that was busy for so many seconds is billed for, and what that costs without requests.
+    /// The billed time of a worker that was busy for `seconds`, and its price in US dollars without requests.
     #[must_use]
     pub fn bill(&self, seconds: f64) -> (Duration, f64) {
         let capabilities = &self.numbers.capabilities;
@@ -162,31 +164,31 @@ impl Plan {
         (Duration::try_from_secs_f64(billed).unwrap_or(Duration::MAX), usd)
     }
 
-    /// What so many hand-overs cost by themselves.
+    /// The price in US dollars of this many hand-overs, without the time of workers.
     #[must_use]
     pub fn requests_usd(&self, hand_overs: u64) -> f64 {
         hand_overs as f64 * self.numbers.capabilities.price.request_usd
     }
 
-    /// How long it will take, where it is known how long calls take.
+    /// The predicted time of the job; `None` without a workload.
     #[must_use]
     pub fn makespan(&self) -> Option<Duration> {
         self.prediction.map(|prediction| prediction.makespan)
     }
 
-    /// What it is expected to come to, where it is known how long calls take.
+    /// The predicted time and price; `None` without a workload.
     #[must_use]
     pub fn prediction(&self) -> Option<&Prediction> {
         self.prediction.as_ref()
     }
 
-    /// What is known of the calls.
+    /// The workload that the plan was made with; `None` when nothing is known of the calls.
     #[must_use]
     pub fn workload(&self) -> Option<&Workload> {
         self.numbers.workload.as_deref()
     }
 
-    /// What kind of worker it is for.
+    /// The kind of worker that the plan is for.
     #[must_use]
     pub fn granularity(&self) -> Granularity {
         self.numbers.capabilities.granularity
@@ -198,13 +200,13 @@ impl Plan {
         self.numbers.capabilities.worker_memory
     }
 
-    /// Whether the planner may correct it while the job runs.
+    /// Whether the planner may change the plan while the job runs.
     #[must_use]
     pub fn is_auto(&self) -> bool {
         self.numbers.chosen.0 == Chosen::Auto || self.numbers.chosen.1 == Chosen::Auto
     }
 
-    /// Whether the calls of a worker are known to wait for its vCPUs.
+    /// Whether calls of a worker are known to wait for its vCPUs.
     pub(crate) fn is_crowded(&self) -> bool {
         self.workload().is_some_and(|workload| {
             let (_, crowd) = model::calls_of(&self.numbers.capabilities, workload);

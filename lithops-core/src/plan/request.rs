@@ -1,4 +1,4 @@
-//! [`PlanRequest`]: what a plan is made from.
+//! [`PlanRequest`]: the input of the planner.
 
 use std::sync::Arc;
 
@@ -9,29 +9,30 @@ use crate::{
     error::{Error, ErrorKind, Result},
 };
 
-/// What a plan is made from.
+/// The input of the planner.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlanRequest<'a> {
-    /// How many calls.
+    /// How many calls the job has.
     pub calls: u64,
-    /// Sub-workers in one worker; the backend's default when not given.
+    /// The number of sub-workers in one worker; `None` means the backend's default.
     pub worker_processes: Option<Count>,
-    /// Calls given to one worker at a time; `worker_processes` when not given.
+    /// How many calls one worker is given at a time; `None` means `worker_processes`.
     pub chunksize: Option<Count>,
-    /// Live workers at once; the backend's default when not given.
+    /// The most workers that live at once; `None` means the backend's default.
     pub max_workers: Option<usize>,
-    /// What the backend can do.
+    /// The capabilities of the backend.
     pub capabilities: &'a Capabilities,
-    /// What is known of the calls: without it nothing is predicted, and `Auto` is the default for now.
+    /// What is known of the calls. Without it nothing is predicted, and `Auto` means the default until calls
+    /// are measured.
     pub workload: Option<&'a Workload>,
-    /// How many bytes the encoded argument of a call has, on the average, where that is known.
+    /// The average length of the encoded argument of a call, in bytes; `None` when it is unknown.
     pub payload: Option<u64>,
-    /// What `Auto` is to make small.
+    /// What `Auto` minimises.
     pub objective: Objective,
 }
 
 impl<'a> PlanRequest<'a> {
-    /// A request in which nothing is given but the number of calls.
+    /// A request with the number of calls alone; everything else has its default.
     #[must_use]
     pub fn new(calls: u64, capabilities: &'a Capabilities) -> Self {
         Self {
@@ -46,10 +47,10 @@ impl<'a> PlanRequest<'a> {
         }
     }
 
-    /// The same with what the configuration says of granularity, in the section of the backend and in `lithops`.
+    /// Takes granularity and objective from the configuration: the section of the backend, and `lithops`.
     ///
     /// # Errors
-    /// When a value cannot be what it should be.
+    /// When a value has the wrong type or is out of range.
     pub fn with_config(mut self, config: &Config, backend: Section<'_>) -> Result<Self> {
         let lithops = config.section("lithops");
         self.worker_processes = backend.count_or_auto("worker_processes")?.map(Count::from);
@@ -63,7 +64,7 @@ impl<'a> PlanRequest<'a> {
         Ok(self)
     }
 
-    /// The plan.
+    /// Makes the plan.
     ///
     /// # Errors
     /// `InvalidInput` that names the value and says what to write instead.

@@ -1,7 +1,7 @@
-//! [`simulate`]: a plan played event by event, with durations drawn from their distribution.
+//! [`simulate`]: plays a plan event by event, with durations drawn from their distribution.
 //!
-//! Unlike the cost model it takes no averages: every call gets a duration, waits and computes, and shares the vCPUs
-//! of its worker with the others that compute at that moment.
+//! Unlike the cost model, the simulation takes no averages: every call gets a duration, waits and computes,
+//! and shares the vCPUs of its worker with the other calls that compute at that moment.
 
 use std::{
     cmp::Reverse,
@@ -15,25 +15,25 @@ use crate::{
     error::{Error, ErrorKind, Result},
 };
 
-/// No more calls than this are played in all, so that it ends.
+/// The most calls that are played, all runs together: more would take too long.
 const MOST_CALLS: u64 = 50_000_000;
 
-/// What playing a plan several times came to.
+/// The results of playing a plan several times.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Simulation {
-    /// How long each run took, shortest first.
+    /// How long each run took, the shortest first.
     pub makespans: Vec<Duration>,
     /// The part of the sub-workers' time in which they ran calls, on the average.
     pub utilisation: f64,
     /// The time of all workers that was billed, on the average.
     pub billed: Duration,
-    /// US dollars, on the average.
+    /// The price in US dollars, on the average.
     pub usd: f64,
 }
 
 impl Simulation {
-    /// The median of the runs.
+    /// The median of the makespans.
     #[must_use]
     pub fn makespan(&self) -> Duration {
         self.makespans.get(self.makespans.len() / 2).copied().unwrap_or_default()
@@ -79,8 +79,8 @@ struct Played {
 
 fn play(plan: &Plan, capabilities: &Capabilities, workload: &Workload, random: &mut Random) -> Played {
     let durations = &workload.durations;
-    // How long a call takes, and where in between it computes. The durations are spread as evenly as the number of
-    // calls allows: a call in 200 that is long is one of 200 calls.
+    // A drawn call has a duration, and a place within it where it computes. Durations are spread as evenly as
+    // the number of calls allows: if one call in 200 is long, exactly one of 200 calls is.
     let mut shares = Shares::of(plan.calls(), random);
     let mut draw = || {
         let share = shares.next(random);
@@ -101,7 +101,7 @@ fn play(plan: &Plan, capabilities: &Capabilities, workload: &Workload, random: &
     if capabilities.feed {
         let mut left = plan.calls();
         let mut workers: Vec<_> = (0..live).map(|index| Worker::new(machine, started(index))).collect();
-        // Whoever is the next to have a free place takes the next call.
+        // The worker that has a free place first takes the next call.
         let mut next: BinaryHeap<_> =
             (0..workers.len()).map(|index| Reverse((Time(workers[index].now), index))).collect();
         while let Some(Reverse((_, index))) = next.pop() {
@@ -149,13 +149,13 @@ fn play(plan: &Plan, capabilities: &Capabilities, workload: &Workload, random: &
     Played { makespan, billed, utilisation: if places > 0.0 { busy / places } else { 0.0 } }
 }
 
-/// Which share of all calls each call is longer than, in no order.
+/// For each call, the share of calls that are shorter, in random order.
 enum Shares {
     Even {
         left: Vec<u32>,
         of: f64,
     },
-    /// Of very many calls they are even enough by themselves.
+    /// Many calls are spread evenly enough without the list.
     Random,
 }
 
@@ -179,7 +179,7 @@ impl Shares {
     }
 }
 
-/// What every worker is.
+/// The properties that all workers share.
 #[derive(Clone, Copy)]
 struct Machine {
     cpus: f64,
@@ -189,17 +189,17 @@ struct Machine {
     start: f64,
 }
 
-/// One worker: calls that compute share its vCPUs equally, each getting one at the most; the others wait.
+/// One worker: calls that compute share its vCPUs equally, each getting at most one; the other calls wait.
 struct Worker {
     machine: Machine,
     now: f64,
-    /// What a call that has computed all the time has had of a CPU so far.
+    /// The CPU time that a call would have had if it had computed from the beginning.
     served: f64,
-    /// When those that compute have had enough, in terms of `served`; and how long they wait then.
+    /// Computing calls: the value of `served` at which each has computed enough, and how long it waits then.
     computing: BinaryHeap<Reverse<(Time, Time)>>,
-    /// When those that wait are done; what they compute and wait then, if anything.
+    /// Waiting calls: when each is done, and how long it then computes and waits.
     waiting: BinaryHeap<Reverse<(Time, Time, Time)>>,
-    /// Places with nothing to do; the sub-workers of those in front are not started yet.
+    /// Places without a call: whether the sub-worker of each must still be started.
     idle: VecDeque<bool>,
     running: usize,
     busy: f64,
@@ -222,12 +222,12 @@ impl Worker {
         }
     }
 
-    /// How fast a call that computes gets on.
+    /// How much CPU time a computing call gets per second.
     fn rate(&self) -> f64 {
         (self.machine.cpus / self.computing.len().max(1) as f64).min(1.0)
     }
 
-    /// When the next call has ended its computing or its waiting.
+    /// When the next call ends its computing or its waiting.
     fn next(&self) -> f64 {
         let computed =
             self.computing.peek().map(|Reverse((Time(at), _))| self.now + (at - self.served) / self.rate());
@@ -235,7 +235,7 @@ impl Worker {
         computed.unwrap_or(f64::INFINITY).min(waited.unwrap_or(f64::INFINITY))
     }
 
-    /// Goes on to the next event, and gives every free place a call. Returns whether anything runs.
+    /// Goes on to the next event, and gives each free place a call. Returns whether any call runs.
     fn advance(&mut self, take: &mut impl FnMut() -> Option<(f64, f64)>) -> bool {
         let next = self.next();
         if next.is_finite() {
@@ -279,7 +279,7 @@ impl Worker {
     fn end_call(&mut self) {
         self.running -= 1;
         self.ended = self.now;
-        // Those that are started already come first.
+        // Places whose sub-worker runs already are used first.
         self.idle.push_front(false);
     }
 }
@@ -302,7 +302,7 @@ impl Ord for Time {
     }
 }
 
-/// Numbers between 0 and 1 that look random: xorshift.
+/// A generator of numbers between 0 and 1: xorshift, so that a seed gives the same numbers everywhere.
 struct Random(u64);
 
 impl Random {

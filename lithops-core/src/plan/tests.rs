@@ -1,4 +1,4 @@
-//! What the planner promises, one test for each promise.
+//! The promises of the planner, one test for each.
 
 use std::time::{Duration, Instant};
 
@@ -96,7 +96,8 @@ fn ten_million_calls_are_planned_in_no_time() {
         workload: Some(&workload),
         ..PlanRequest::new(10_000_000, &capabilities)
     };
-    // The smallest of several: what else the machine does is not the planner's. Without optimisation it is slower.
+    // The shortest of several runs, because other processes of the machine disturb the time. Without
+    // optimisation the limit is higher.
     let limit = if cfg!(debug_assertions) { Duration::from_millis(20) } else { Duration::from_millis(1) };
     let took = (0..50)
         .map(|_| {
@@ -153,7 +154,7 @@ fn the_objective_decides() {
     assert!(time.2 > cost.2);
 }
 
-/// Each is a process: a time that is hardly shorter is not worth more of them.
+/// Each sub-worker is a process: a time that is hardly shorter is not worth more of them.
 #[test]
 fn of_equally_good_granularities_the_one_with_the_fewest_sub_workers_is_chosen() {
     let capabilities = Capabilities::local(2);

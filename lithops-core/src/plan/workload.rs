@@ -1,33 +1,34 @@
-//! [`Workload`]: what is known of the calls of a job beside their number.
+//! [`Workload`]: what is known of the calls of a job besides their number.
 
 use std::fmt;
 
 use super::Durations;
 use crate::error::{Error, ErrorKind, Result};
 
-/// What is known of the calls of a job.
+/// What is known of the calls of a job: how long they take, and how much of that on a CPU.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Workload {
     /// How long a call takes when nothing else competes for the CPUs.
     pub durations: Durations,
-    /// The part of that time in which it needs a CPU: 1 for one that computes, near 0 for one that waits.
+    /// The part of that time in which the call needs a CPU: 1 for a call that computes, near 0 for one that
+    /// waits.
     pub cpu_share: f64,
-    /// Where this is known from.
+    /// The source of these numbers.
     pub basis: Basis,
 }
 
-/// Where something is known from.
+/// The source of a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Basis {
-    /// It was said.
+    /// The user has given it.
     Given,
-    /// From earlier jobs of the same function.
+    /// Measured in earlier jobs of the same function.
     History {
-        /// How many calls they had.
+        /// How many calls those jobs had.
         calls: u64,
     },
-    /// From the job itself, so far.
+    /// Measured in the job itself, so far.
     Measured {
         /// How many calls were measured.
         calls: u64,
@@ -35,16 +36,16 @@ pub enum Basis {
 }
 
 impl Workload {
-    /// Calls that were said to take so long, and to compute all the time.
+    /// A workload that the user has given: calls with these durations, which compute all the time.
     #[must_use]
     pub fn given(durations: Durations) -> Self {
         Self { durations, cpu_share: 1.0, basis: Basis::Given }
     }
 
-    /// The same with another part of the time in which a call needs a CPU.
+    /// The same workload with another part of the time in which a call needs a CPU.
     ///
     /// # Errors
-    /// `InvalidInput` when it is not a number from 0 to 1.
+    /// `InvalidInput` when the share is not a number from 0 to 1.
     pub fn with_cpu_share(mut self, share: f64) -> Result<Self> {
         if !(0.0..=1.0).contains(&share) {
             return Err(Error::new(ErrorKind::InvalidInput, format!("the CPU share of calls is {share}"))

@@ -1,4 +1,4 @@
-//! What crosses between a program and a plugin: C layouts, and nothing else.
+//! The binary interface between a program and a plugin: C layouts, and nothing else.
 
 #![expect(unsafe_code, reason = "this is the border that two builds share")]
 
@@ -8,23 +8,24 @@ use std::{ffi::c_void, slice};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The symbol that a plugin exports.
+/// The name of the symbol that a plugin exports.
 pub const SYMBOL: &str = "LITHOPS_PLUGIN";
 
-/// What a header begins with.
+/// The first bytes of a header.
 pub const MAGIC: [u8; 8] = *b"LITHOPSP";
 
-/// The version of these layouts, major and minor. A program loads plugins of its own major version.
+/// The version of these layouts, major and minor. A program loads only plugins of its own major version.
 pub const ABI: (u16, u16) = (0, 1);
 
-/// The bytes of a header that are read before it is known to be one.
+/// How many bytes of a header are read before it is known to be one: magic, version and length.
 pub const PREFIX: usize = 16;
 
-/// A header as numbers: a field of it that holds a function must not be read as one before it is known to be there.
+/// How many words a header has. It is first read as words, because a field that holds a function must not be
+/// read as a function before it is known not to be null.
 #[cfg(feature = "plugins")]
 pub(super) const HEADER_WORDS: usize = size_of::<Header>() / size_of::<usize>();
 
-/// Bytes that somebody else owns, valid during a call.
+/// Bytes that the other side owns, valid during a call.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct Text {
@@ -33,22 +34,22 @@ pub struct Text {
 }
 
 impl Text {
-    /// These bytes.
+    /// A text that points at these bytes.
     #[must_use]
     pub const fn of(bytes: &[u8]) -> Self {
         Self { data: bytes.as_ptr(), len: bytes.len() }
     }
 
-    /// The bytes.
+    /// The bytes that the text points at.
     ///
     /// # Safety
-    /// Whoever made it keeps them for as long as they are read.
+    /// The owner of the bytes must keep them unchanged for as long as they are read.
     #[must_use]
     pub unsafe fn bytes<'a>(self) -> &'a [u8] {
         if self.len == 0 {
             return &[];
         }
-        // SAFETY: the caller says that they are there still.
+        // SAFETY: the caller guarantees that the bytes are still there.
         unsafe { slice::from_raw_parts(self.data, self.len) }
     }
 }
@@ -57,18 +58,18 @@ impl Text {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum PluginStatus {
-    /// The bytes are what was asked for.
+    /// The operation has succeeded; the bytes are its result.
     Ok = 0,
-    /// The bytes are the error.
+    /// The operation has failed; the bytes are the encoded error.
     Failed = 1,
-    /// The plugin has panicked; the bytes are what it said.
+    /// The plugin has panicked; the bytes are the panic's message.
     Panicked = 2,
-    /// There is nothing more.
+    /// No further event comes.
     Ended = 3,
 }
 
 impl PluginStatus {
-    /// The status of a number; an unknown one is a failure.
+    /// The status of a number; an unknown number counts as a failure.
     #[must_use]
     pub fn of(number: u32) -> Self {
         match number {
@@ -80,34 +81,35 @@ impl PluginStatus {
     }
 }
 
-/// Who is told of the end of an operation, once, on any thread.
+/// The callback that is told of the end of an operation, once, on any thread.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Done {
-    /// Whatever the caller wants to be given back.
+    /// A pointer that the caller gets back in `call`.
     pub context: *mut c_void,
-    /// Takes context, status, what was opened if anything was, and bytes that are valid during the call.
+    /// Takes the context, the status, the instance that was opened (else null), and bytes that are valid
+    /// during the call.
     pub call: extern "C" fn(*mut c_void, u32, *mut c_void, Text),
 }
 
-// SAFETY: the caller's context may be used on any thread: that is part of the contract above.
+// SAFETY: the caller's context may be used on any thread: that is part of the contract of `Done`.
 unsafe impl Send for Done {}
 
 impl Done {
-    /// Tells it.
+    /// Calls the callback.
     pub fn tell(self, status: PluginStatus, opened: *mut c_void, bytes: &[u8]) {
         (self.call)(self.context, status as u32, opened, Text::of(bytes));
     }
 }
 
-/// What an operation has given, owned by whoever asked.
+/// The result of an operation, owned by the caller of the operation.
 #[derive(Debug)]
 pub struct PluginAnswer {
     /// How it has ended.
     pub status: PluginStatus,
-    /// What was opened.
+    /// The instance that was opened; else null.
     pub opened: *mut c_void,
-    /// Value, error or words.
+    /// The value, the encoded error or the panic's message, as the status says.
     pub bytes: Vec<u8>,
 }
 
@@ -121,49 +123,49 @@ pub type Log = extern "C" fn(level: u32, target: Text, message: Text);
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct Vtable {
-    /// What the backend is, and can do under a configuration.
+    /// Describes the backend, and its capabilities under a configuration.
     pub describe: extern "C" fn(config: Text, done: Done),
-    /// Makes the backend; gives an instance.
+    /// Makes the backend; the callback gets an instance.
     pub open: extern "C" fn(options: Text, log: Log, done: Done),
-    /// Does an operation of an instance.
+    /// Runs an operation of an instance.
     pub call: extern "C" fn(instance: *mut c_void, operation: u32, request: Text, done: Done),
-    /// The next events of an invocation; asked for one after another.
+    /// Asks for the next events of an invocation; one request at a time.
     pub next_event: extern "C" fn(instance: *mut c_void, invocation: u64, done: Done),
     /// Sends a frame to the worker of an invocation.
     pub feed: extern "C" fn(instance: *mut c_void, invocation: u64, frame: Text),
-    /// The host listens to an invocation no more; it goes on.
+    /// The host reads the events of an invocation no more; the invocation itself goes on.
     pub cancel: extern "C" fn(instance: *mut c_void, invocation: u64),
-    /// The host needs the instance no more.
+    /// The host uses the instance no more.
     pub drop: extern "C" fn(instance: *mut c_void),
 }
 
-/// What a plugin exports.
+/// The object that a plugin exports as [`SYMBOL`].
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct Header {
-    /// [`MAGIC`].
+    /// Always [`MAGIC`].
     pub magic: [u8; 8],
-    /// [`ABI`].
+    /// The major version of [`ABI`].
     pub abi_major: u16,
-    /// See there.
+    /// The minor version of [`ABI`].
     pub abi_minor: u16,
     /// The length of this header in bytes.
     pub size: u32,
-    /// The crate it was made from.
+    /// The name of the crate that the plugin was made from.
     pub name: Text,
     /// The version of that crate.
     pub version: Text,
-    /// The version of `lithops-core` in it.
+    /// The version of `lithops-core` that the plugin was built with.
     pub core_version: Text,
-    /// Its functions.
+    /// The functions of the plugin.
     pub vtable: Vtable,
 }
 
-// SAFETY: its texts are constants.
+// SAFETY: the texts of a header point at constants.
 unsafe impl Sync for Header {}
 
 impl Header {
-    /// The text that is null in the words of a header.
+    /// The name of a text that is null in the words of a header.
     #[cfg(feature = "plugins")]
     pub(super) fn missing_text(words: &[usize; HEADER_WORDS]) -> Option<&'static str> {
         let texts = [
@@ -176,7 +178,7 @@ impl Header {
         missing.map(|(_, what)| what)
     }
 
-    /// The function that is null in the words of a header of this version.
+    /// The name of a function that is null in the words of a header of this version.
     #[cfg(feature = "plugins")]
     pub(super) fn missing_function(words: &[usize; HEADER_WORDS]) -> Option<&'static str> {
         let functions = [
@@ -193,10 +195,10 @@ impl Header {
         missing.map(|(_, what)| what)
     }
 
-    /// Looks at the beginning of what is called [`SYMBOL`] in a library, which may be anything.
+    /// Checks the first bytes of the object that is called [`SYMBOL`] in a library, which may be anything.
     ///
     /// # Errors
-    /// When it is no header, or not one that this program reads.
+    /// When the object is no header, or a header of another version or length.
     pub fn inspect(prefix: &[u8; PREFIX], shown: &str) -> Result<()> {
         let wrong = |kind: ErrorKind, what: String| Error::new(kind, format!("the plugin `{shown}` {what}"));
         if prefix[..8] != MAGIC {

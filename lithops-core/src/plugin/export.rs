@@ -1,4 +1,4 @@
-//! [`export_backend!`](crate::export_backend): makes a plugin of a backend.
+//! [`export_backend!`](crate::export_backend): makes a plugin from a backend.
 
 use super::{ABI, Header, MAGIC, Text, Vtable, exports::Exports, guest};
 
@@ -27,8 +27,9 @@ impl Header {
     }
 }
 
-/// Exports a backend, so that programs can load the library as a plugin: `crate-type = ["cdylib"]`, and once in the
-/// crate `lithops_core::export_backend!(DESCRIPTOR);` with the constant that is submitted to the registry otherwise.
+/// Exports a backend, so that programs can load the library as a plugin. The crate needs `crate-type =
+/// ["cdylib"]`, and once `lithops_core::export_backend!(DESCRIPTOR);` with the constant that it otherwise
+/// submits to the registry.
 #[macro_export]
 macro_rules! export_backend {
     ($descriptor:expr) => {

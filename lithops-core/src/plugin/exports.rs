@@ -1,9 +1,9 @@
-//! [`Exports`]: a backend that a library exports.
+//! [`Exports`]: the backend that a library exports.
 
 use crate::compute::BackendDescriptor;
 
-/// A backend that a library exports.
+/// Implemented by [`export_backend!`](crate::export_backend) for the backend of a library.
 pub trait Exports: 'static {
-    /// It.
+    /// The descriptor of the backend.
     fn descriptor() -> &'static BackendDescriptor;
 }

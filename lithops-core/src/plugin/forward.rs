@@ -1,4 +1,5 @@
-//! What a plugin logs, on its way to the host: a plugin has a dispatcher of its own, which nobody else hears.
+//! Log messages of a plugin on their way to the host: a plugin has a dispatcher of its own, which the host
+//! does not see.
 
 use std::{
     fmt::{self, Write as _},
@@ -13,10 +14,12 @@ use tracing::{
 
 use super::{Log, Text};
 
-/// Sends what is logged in this library to `log`, from now on; `most` is the number of the finest level wanted.
+/// From now on sends the log messages of this library to `log`; `most` is the number of the finest level that
+/// the host logs.
 pub(super) fn to(log: Log, most: u32) {
     static ONCE: Once = Once::new();
-    // A program that links the backend and loads it too has a dispatcher already: that is the right one.
+    // An error says that there is a dispatcher already, because the program also links the backend: that one
+    // stays.
     ONCE.call_once(|| drop(tracing::subscriber::set_global_default(Forward { log, most })));
 }
 
@@ -25,7 +28,7 @@ struct Forward {
     most: u32,
 }
 
-/// Levels as numbers.
+/// The number of a level, as [`Log`] takes it.
 pub(super) fn number(level: Level) -> u32 {
     match level {
         Level::ERROR => 1,
@@ -68,7 +71,7 @@ struct Line(String);
 impl Visit for Line {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let space = if self.0.is_empty() { "" } else { " " };
-        // Writing into a text does not fail.
+        // Writing into a string cannot fail.
         let _ = match field.name() {
             "message" => write!(self.0, "{space}{value:?}"),
             name => write!(self.0, "{space}{name}={value:?}"),

@@ -1,5 +1,5 @@
-//! The plugin's side: the functions that a host calls. Each returns at once; what takes time happens on the plugin's own
-//! runtime. A panic ends in here and is told as an answer.
+//! The plugin's side: the functions that a host calls. Each returns at once; longer work happens on the
+//! plugin's own runtime. A panic ends here and becomes an answer.
 
 #![expect(unsafe_code, reason = "pointers and bytes of the host")]
 
@@ -36,26 +36,27 @@ use crate::{
     protocol::{Calls, Frame, FrameKind, JobSpec, StoredCalls, read_frame},
 };
 
-/// So many events are kept until they are fetched.
+/// How many events are kept until the host fetches them; then the plugin stops reading the invocation's
+/// events.
 const EVENTS: usize = 256;
 
-/// An opened backend.
+/// An opened backend, with the invocations whose events the host reads.
 struct Instance {
     backend: Arc<dyn ComputeBackend>,
     invocations: Mutex<HashMap<u64, (Arc<Listened>, AbortHandle)>>,
     next: AtomicU64,
 }
 
-/// An invocation that the host listens to. A task of the plugin's runtime waits for its events, so that asking for them
-/// and telling of them wakes nobody else.
+/// An invocation whose events the host reads. A task of the plugin's runtime waits for the events, so that
+/// asking for them and telling of them wakes no other thread.
 struct Listened {
     heard: Mutex<Heard>,
-    /// Tells the task that what was heard has been fetched.
+    /// Tells the task that the host has fetched the events.
     fetched: Notify,
     feed: Option<Feed>,
 }
 
-/// What was heard and not fetched.
+/// Events that have come and that the host has not fetched.
 #[derive(Default)]
 struct Heard {
     events: Vec<u8>,
@@ -64,7 +65,7 @@ struct Heard {
     ended: Option<End>,
 }
 
-/// How the events have ended.
+/// How the stream of events has ended.
 #[derive(Clone)]
 enum End {
     Ended,
@@ -76,7 +77,7 @@ impl Listened {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in the events until there are no more, or nobody fetches them any more.
+    /// Collects the events until there are no more. The task is aborted when the host reads them no more.
     async fn listen(self: Arc<Self>, mut events: BoxStream<'static, Result<Event>>) {
         let all = AssertUnwindSafe(async {
             while let Some(event) = events.next().await {
@@ -127,7 +128,7 @@ impl Listened {
 }
 
 impl Heard {
-    /// Whoever waits, and what there is for it.
+    /// The host's waiting request, and the events for it; `None` unless there are both.
     fn fetch(&mut self) -> Option<(Promised, Vec<u8>)> {
         if self.count == 0 {
             return None;
@@ -165,7 +166,7 @@ impl Instance {
     }
 }
 
-/// Who is to be told, and is told also if nobody gets to it.
+/// A callback that is called in any case: if it is dropped without an answer, it reports that.
 struct Promised(Option<Done>);
 
 impl Promised {
@@ -202,18 +203,20 @@ fn said(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it did not say why").to_owned()
 }
 
-/// The plugin's own runtime, for as long as the program lives.
+/// The plugin's own runtime, which lives as long as the program.
 fn runtime() -> Result<&'static Runtime> {
     static RUNTIME: OnceLock<Option<Runtime>> = OnceLock::new();
     let made = RUNTIME.get_or_init(|| {
-        // One thread: what an event wakes runs on the thread that has seen it. A second one would be woken each time.
+        // One thread: a task that an event wakes runs on the thread that has seen the event. With a second
+        // thread, that one would be woken each time.
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         builder.worker_threads(1).thread_name("lithops-plugin").enable_all().build().ok()
     });
     made.as_ref().ok_or_else(|| Error::new(ErrorKind::Io, "the plugin's runtime cannot be started"))
 }
 
-/// Does something, and tells of it whatever happens: at once if it has nothing to wait for, else on the runtime.
+/// Runs an operation and reports its end in any case: at once if the operation needs no waiting, otherwise
+/// from a task of the runtime.
 fn spawn(done: Done, doing: impl Future<Output = Result<Vec<u8>>> + Send + 'static) {
     let promised = Promised(Some(done));
     let runtime = match runtime() {
@@ -293,13 +296,13 @@ pub(super) extern "C" fn open<E: Exports>(options: Text, log: Log, done: Done) {
     });
 }
 
-/// The instance behind a pointer, for as long as what is done with it takes.
+/// The instance behind a pointer. The handle keeps it alive for as long as it is used.
 ///
 /// # Safety
 /// The pointer came from `open`, and `drop` was not called with it.
 unsafe fn instance(pointer: *mut c_void) -> Arc<Instance> {
     let pointer: *const Instance = pointer.cast_const().cast();
-    // SAFETY: as above; the count is raised for the handle that is given.
+    // SAFETY: as above; the count is raised for the handle that is returned.
     unsafe {
         Arc::increment_strong_count(pointer);
         Arc::from_raw(pointer)
@@ -332,7 +335,7 @@ pub(super) extern "C" fn call(pointer: *mut c_void, operation: u32, request: Tex
     });
 }
 
-/// A request, as it is written to a worker.
+/// Decodes a request, which has the form that a worker gets.
 fn read_request(mut bytes: &[u8]) -> Result<InvokeRequest> {
     let (mut job, mut calls, mut stored): (Option<JobSpec>, _, _) = (None, Vec::new(), Vec::new());
     while let Some(frame) = read_frame(&mut bytes)? {
@@ -360,7 +363,7 @@ pub(super) extern "C" fn next_event(pointer: *mut c_void, invocation: u64, done:
     }
 }
 
-/// What an event is, on its way to the host.
+/// The kinds of events, as numbers for the host.
 pub(super) mod kinds {
     pub(in crate::plugin) const STARTED: u8 = 0;
     pub(in crate::plugin) const LOGS: u8 = 2;
@@ -371,7 +374,7 @@ pub(super) mod kinds {
     pub(in crate::plugin) const FAILED: u8 = 7;
 }
 
-/// Appends an event: kind, activation, length and bytes.
+/// Appends an encoded event: kind, activation, length and bytes.
 fn write_event(event: Result<Event>, out: &mut Vec<u8>) {
     let activation = event.as_ref().map_or(0, |event| event.activation.0);
     let (kind, bytes) = match event {
@@ -382,7 +385,7 @@ fn write_event(event: Result<Event>, out: &mut Vec<u8>) {
             EventKind::Report(report) => (kinds::REPORT, report.encode()),
             EventKind::StoredReport(stored) => {
                 let mut frame = Vec::new();
-                // A name and some digests can always be encoded.
+                // Encoding cannot fail: the frame is a name and some digests.
                 drop(stored.write(&mut frame));
                 (kinds::STORED_REPORT, frame)
             }
@@ -399,7 +402,7 @@ fn write_event(event: Result<Event>, out: &mut Vec<u8>) {
 pub(super) extern "C" fn feed(pointer: *mut c_void, invocation: u64, frame: Text) {
     // SAFETY: the host has opened the instance, and keeps the bytes during the call.
     let (instance, frame) = unsafe { (instance(pointer), frame.bytes()) };
-    // A panic has nobody to be told to: the worker's silence says it.
+    // A panic cannot be reported from here: the host sees that the worker stays silent.
     drop(catch_unwind(AssertUnwindSafe(|| {
         let feed = instance.invocations().get(&invocation).and_then(|(listened, _)| listened.feed.clone());
         if let (Some(feed), Ok(command)) = (feed, read_command(frame)) {
@@ -409,7 +412,7 @@ pub(super) extern "C" fn feed(pointer: *mut c_void, invocation: u64, frame: Text
     })));
 }
 
-/// A command, as it is written to a worker.
+/// Decodes a command, which has the form that a worker gets.
 fn read_command(mut bytes: &[u8]) -> Result<FeedCommand> {
     let frame = read_frame(&mut bytes)?;
     let frame = frame.ok_or_else(|| Error::new(ErrorKind::Unexpected, "an empty command"))?;
@@ -428,7 +431,8 @@ pub(super) extern "C" fn cancel(pointer: *mut c_void, invocation: u64) {
     // SAFETY: the host has opened the instance.
     let instance = unsafe { instance(pointer) };
     let gone = instance.invocations().remove(&invocation);
-    // What goes with it may be the plugin author's, and may want the runtime.
+    // The values that are dropped here may be the plugin author's, and their `drop` may panic or need the
+    // runtime.
     drop(catch_unwind(AssertUnwindSafe(|| {
         let _guard = runtime().ok().map(Runtime::enter);
         if let Some((listened, listening)) = gone {
@@ -440,7 +444,7 @@ pub(super) extern "C" fn cancel(pointer: *mut c_void, invocation: u64) {
 }
 
 pub(super) extern "C" fn drop_instance(pointer: *mut c_void) {
-    // SAFETY: it came from `open`, and the host uses it no more.
+    // SAFETY: the pointer came from `open`, and the host uses it no more.
     let instance = unsafe { Arc::from_raw(pointer.cast_const().cast::<Instance>()) };
     drop(catch_unwind(AssertUnwindSafe(|| {
         let _guard = runtime().ok().map(Runtime::enter);

@@ -1,4 +1,4 @@
-//! [`Plugin`]: a library that was loaded, once it was checked.
+//! [`load`]: opens a library and checks that it is a plugin of this version.
 
 #![expect(unsafe_code, reason = "a library is code of somebody else")]
 
@@ -26,26 +26,26 @@ use crate::{
     regular,
 };
 
-/// The plugins of this program by file.
+/// The plugins that this program has loaded, by the path of the library.
 static LOADED: Mutex<BTreeMap<PathBuf, &'static Plugin>> = Mutex::new(BTreeMap::new());
 
-/// The plugins that were loaded.
+/// The plugins that this program has loaded.
 #[must_use]
 pub fn loaded() -> Vec<&'static Plugin> {
     LOADED.lock().unwrap_or_else(PoisonError::into_inner).values().copied().collect()
 }
 
-/// Loads a plugin, unless it is loaded already.
+/// Loads a plugin from the library at `path`, unless it is loaded already.
 ///
 /// # Errors
-/// What the file is not: there, a library, a plugin, of this version.
+/// When the file does not exist, is no library, is no plugin, or is of another version.
 pub fn load(path: &Path) -> Result<&'static Plugin> {
     let shown = path.display();
     let whole = path.canonicalize().map_err(|error| {
         Error::new(ErrorKind::NotFound, format!("the plugin `{shown}` cannot be found: {error}"))
             .with_hint("name the library's file, such as `target/release/liblithops_backend_x.so`")
     })?;
-    // The loader would wait for a pipe, and names no reason for what it refuses.
+    // Checked first, because the loader would wait for a pipe, and gives no reason when it refuses a file.
     regular::check(&whole).map_err(|error| {
         Error::new(ErrorKind::ConfigInvalid, format!("the plugin `{shown}` cannot be loaded: {error}"))
             .with_hint("name the library's file, such as `target/release/liblithops_backend_x.so`")
@@ -54,7 +54,7 @@ pub fn load(path: &Path) -> Result<&'static Plugin> {
     if let Some(plugin) = loaded.get(&whole) {
         return Ok(plugin);
     }
-    // SAFETY: whoever names a plugin wants its code to run; initialisers of a library run as it is loaded.
+    // SAFETY: naming a plugin is the request to run its code; initialisers of a library run as it is loaded.
     let library = unsafe { Library::new(&whole) }.map_err(|error| {
         let reason = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
         Error::new(ErrorKind::ConfigInvalid, format!("the plugin `{shown}` cannot be loaded: {reason}"))
@@ -62,7 +62,7 @@ pub fn load(path: &Path) -> Result<&'static Plugin> {
             .with_source(error)
     })?;
     let header = check(&library, &shown.to_string())?;
-    // Never unloaded: its threads may run for ever.
+    // The library is never unloaded: its threads may run for ever.
     std::mem::forget(library);
     let described = ask_now(|done| {
         let config = encode(&WireConfig::of(&Config::default(), "")).unwrap_or_default();
@@ -91,10 +91,10 @@ fn by_its_plugin() -> Error {
     Error::new(ErrorKind::Unexpected, "the backend of a plugin is asked through its plugin")
 }
 
-/// The header of a library, if it is that of a plugin of this version.
+/// Checks a library and returns its header, if it is a plugin of this version.
 fn check(library: &Library, shown: &str) -> Result<Header> {
     let wrong = |kind: ErrorKind, what: String| Error::new(kind, format!("the plugin `{shown}` {what}"));
-    // SAFETY: the symbol is only used as a place to read bytes from.
+    // SAFETY: the symbol is only used as an address to read bytes from.
     let symbol = unsafe { library.get::<*const u8>(SYMBOL.as_bytes()) }.map_err(|_| {
         wrong(
             ErrorKind::ConfigInvalid,
@@ -103,12 +103,12 @@ fn check(library: &Library, shown: &str) -> Result<Header> {
         .with_hint("export its backend with `lithops_core::export_backend!(DESCRIPTOR);`")
     })?;
     let place: *const u8 = (&raw const **symbol).cast();
-    // SAFETY: a symbol of a library is the place of an object; sixteen bytes are less than any that is called so has,
-    // and one that is shorter lies within a page that is mapped.
+    // SAFETY: a symbol of a library is the address of an object. The sixteen bytes that are read are fewer
+    // than a header has; a shorter object lies within a mapped page.
     let prefix: [u8; PREFIX] = unsafe { ptr::read_unaligned(place.cast()) };
     Header::inspect(&prefix, shown)?;
-    // SAFETY: it says that it is a header of this version, of this length; numbers may be any bytes, as functions may
-    // not.
+    // SAFETY: the object says that it is a header of this version and length; words may have any bits, as
+    // functions may not.
     let words: [usize; HEADER_WORDS] = unsafe { ptr::read_unaligned(place.cast()) };
     let without = |missing: &str| {
         wrong(ErrorKind::ConfigInvalid, format!("has a header without {missing}"))
@@ -117,9 +117,9 @@ fn check(library: &Library, shown: &str) -> Result<Header> {
     if let Some(missing) = Header::missing_text(&words) {
         return Err(without(missing));
     }
-    // SAFETY: it lies within the header; a text is a place and a length, which may be any.
+    // SAFETY: the text lies within the header; its address and length may have any bits.
     let core: Text = unsafe { ptr::read_unaligned(place.byte_add(offset_of!(Header, core_version)).cast()) };
-    // SAFETY: the texts of a header are constants of the library, and this one is not null.
+    // SAFETY: the texts of a header are constants of the library, and this text is not null.
     let core = unsafe { core.bytes() };
     if core != env!("CARGO_PKG_VERSION").as_bytes() {
         return Err(wrong(
@@ -132,16 +132,16 @@ fn check(library: &Library, shown: &str) -> Result<Header> {
         )
         .with_hint("build the plugin and the program with the same version of lithops"));
     }
-    // Which functions there are depends on the version.
+    // Checked after the version, because it depends on the version which functions a header has.
     if let Some(missing) = Header::missing_function(&words) {
         return Err(without(missing));
     }
-    // SAFETY: it is a header of this version, and nothing in it is null that must not be.
+    // SAFETY: the object is a header of this version, and no text or function in it is null.
     Ok(unsafe { ptr::read_unaligned(place.cast()) })
 }
 
 impl Plugin {
-    /// What the backend can do under a configuration.
+    /// The capabilities of the backend under a configuration.
     ///
     /// # Errors
     /// When the configuration is wrong.
@@ -151,7 +151,7 @@ impl Plugin {
         decode::<DescribedBackend>(&described)?.capabilities.map_err(super::wire::WireError::read)
     }
 
-    /// Makes the backend.
+    /// Opens the backend of the plugin.
     ///
     /// # Errors
     /// When the configuration is wrong, or the plugin panics.

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use super::Vtable;
 use crate::compute::BackendDescriptor;
 
-/// A library that was loaded. It is never unloaded: its threads and its statics stay.
+/// A library that was loaded and checked. It is never unloaded: its threads and its statics stay.
 #[derive(Debug)]
 pub struct Plugin {
-    /// The file.
+    /// The path of the library.
     pub path: PathBuf,
-    /// What the backend is.
+    /// The descriptor of the plugin's backend.
     pub descriptor: &'static BackendDescriptor,
     pub(super) vtable: Vtable,
 }

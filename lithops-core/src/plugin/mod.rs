@@ -1,4 +1,5 @@
-//! Backends that are loaded at run time, over a C interface: Rust's own has no layout that two builds agree on.
+//! Backends that are loaded at run time, over a C interface: the layouts of Rust's own types may differ
+//! between two builds.
 //!
 //! ```text
 //! host program                                        plugin, a library with everything it needs in it
@@ -8,10 +9,10 @@
 //!     └─ Remote: a ComputeBackend <──── callbacks ─────── ComputeBackend
 //! ```
 //!
-//! A plugin exports one symbol, [`LITHOPS_PLUGIN`](SYMBOL), a [`Header`] that is checked before anything else is
-//! touched. It is loaded only when it is named, and never unloaded. Calls and reports cross as the frames of the
-//! protocol, everything else as MessagePack. The ABI is of major version 0: any version of the core may change it, and
-//! host and plugin must be of one version.
+//! A plugin exports one symbol, [`LITHOPS_PLUGIN`](SYMBOL), a [`Header`] that is checked before anything else
+//! is used. A plugin is loaded only when it is named, and never unloaded. Calls and reports cross as the
+//! frames of the protocol, everything else as MessagePack. The ABI has major version 0: any version of the
+//! core may change it, and host and plugin must be of the same version.
 
 mod abi;
 mod export;

@@ -30,14 +30,14 @@ use crate::{
     protocol::{Forget, Frame, FrameKind, Launch, Report, StoredReport, read_frame},
 };
 
-/// The backend of a plugin.
+/// The backend of a plugin, as a [`ComputeBackend`].
 pub(super) struct Remote {
     instance: Arc<Instance>,
     info: BackendInfo,
     capabilities: Capabilities,
 }
 
-/// What a plugin has opened; closed with its last handle.
+/// An opened instance of a plugin's backend; it is closed when its last handle is dropped.
 struct Instance {
     plugin: &'static Plugin,
     pointer: *mut c_void,
@@ -62,16 +62,18 @@ impl fmt::Debug for Remote {
     }
 }
 
-/// Somebody who waits for an answer, and what becomes of an answer that nobody waits for any more.
+/// The context of a request: the sender for its answer, and a function for an answer that comes after the
+/// caller has stopped waiting.
 struct Waiting {
     sender: oneshot::Sender<PluginAnswer>,
     abandoned: Box<dyn FnOnce(PluginAnswer) + Send>,
 }
 
-/// Hands an answer to whoever waits for it.
+/// The callback of [`ask`]: sends the answer to the task that waits for it.
 extern "C" fn answered(context: *mut c_void, status: u32, opened: *mut c_void, bytes: Text) {
     #[expect(unsafe_code, reason = "what `ask` has made of a box")]
-    // SAFETY: it is that box, and this is called once; the plugin keeps the bytes during the call.
+    // SAFETY: the context is the box that `ask` has made, and the callback is called once; the plugin keeps
+    // the bytes during the call.
     let (waiting, bytes) = unsafe { (Box::from_raw(context.cast::<Waiting>()), bytes.bytes().to_vec()) };
     let Waiting { sender, abandoned } = *waiting;
     if let Err(answer) = sender.send(PluginAnswer { status: PluginStatus::of(status), opened, bytes }) {
@@ -79,7 +81,8 @@ extern "C" fn answered(context: *mut c_void, status: u32, opened: *mut c_void, b
     }
 }
 
-/// Asks a plugin, and waits for its answer as a task does; what is answered to nobody goes to `abandoned`.
+/// Asks a plugin, and waits for its answer without blocking the thread. When the caller has stopped waiting,
+/// the answer goes to `abandoned`, which must release what the plugin has opened.
 fn ask(
     abandoned: impl FnOnce(PluginAnswer) + Send + 'static,
     asking: impl FnOnce(Done),
@@ -93,14 +96,15 @@ fn ask(
     }
 }
 
-/// The same where that is soon, and the thread may wait.
+/// Asks a plugin and blocks the thread until the answer comes; for operations that take no time.
 pub(super) fn ask_now(asking: impl FnOnce(Done)) -> Result<Vec<u8>> {
     extern "C" fn answered(context: *mut c_void, status: u32, opened: *mut c_void, bytes: Text) {
         #[expect(unsafe_code, reason = "what this function has made of a box")]
-        // SAFETY: it is that box, and this is called once; the plugin keeps the bytes during the call.
+        // SAFETY: the context is the box made below, and the callback is called once; the plugin keeps the
+        // bytes during the call.
         let (sender, bytes) =
             unsafe { (Box::from_raw(context.cast::<mpsc::Sender<PluginAnswer>>()), bytes.bytes().to_vec()) };
-        // Whoever has asked waits for it.
+        // Sending cannot fail: the caller waits for the answer.
         let _ = sender.send(PluginAnswer { status: PluginStatus::of(status), opened, bytes });
     }
     let (sender, answer) = mpsc::channel::<PluginAnswer>();
@@ -121,13 +125,13 @@ fn read(answer: PluginAnswer) -> Result<PluginAnswer> {
     }
 }
 
-/// What a plugin logs.
+/// Takes a plugin's log message, and logs it in this program.
 extern "C" fn log(level: u32, target: Text, message: Text) {
     #[expect(unsafe_code, reason = "words of the plugin")]
-    // SAFETY: the plugin keeps them during the call.
+    // SAFETY: the plugin keeps both texts during the call.
     let (target, message) = unsafe { (target.bytes(), message.bytes()) };
     let (target, message) = (String::from_utf8_lossy(target), String::from_utf8_lossy(message));
-    // A subscriber that panics must not do so through the plugin.
+    // A panic of the program's subscriber must not unwind through the plugin.
     drop(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match level {
         1 => tracing::error!(target: "lithops_plugin", from = %target, "{message}"),
         2 => tracing::warn!(target: "lithops_plugin", from = %target, "{message}"),
@@ -160,7 +164,8 @@ impl Remote {
         decode(&self.instance.call(operation, &encode(request)?, |_| {}).await?)
     }
 
-    /// An operation that gives an invocation; one that nobody waits for any more is listened to no more.
+    /// Runs an operation that starts an invocation. If the caller has stopped waiting, the plugin is told
+    /// that nothing reads the invocation's events.
     async fn invoked(&self, operation: Operation, request: &[u8]) -> Result<Invocation> {
         let instance = Arc::clone(&self.instance);
         let abandoned = move |answer: PluginAnswer| {
@@ -181,7 +186,7 @@ impl Remote {
                 match listening.next().await {
                     Ok(Some(more)) => waiting = more,
                     Ok(None) => return None,
-                    // A plugin that has panicked has no more to say of it.
+                    // After an error the invocation has no further events.
                     Err(error) => return Some((Err(error), (None, Bytes::new()))),
                 }
             }
@@ -205,8 +210,8 @@ impl Instance {
     }
 }
 
-/// An invocation of a plugin. When its events and its feed are both dropped the plugin lets go of it, and cancels
-/// nothing.
+/// An invocation of a plugin. When its events and its feed are both dropped, the plugin drops its side too,
+/// and cancels nothing.
 struct Listened {
     instance: Arc<Instance>,
     number: u64,
@@ -228,7 +233,7 @@ impl Drop for Listened {
     }
 }
 
-/// Takes the next event off.
+/// Takes the next event off the front of `waiting`.
 fn read_event(waiting: &mut Bytes) -> Result<Event> {
     let broken = || Error::new(ErrorKind::Unexpected, "a plugin sent half an event");
     if waiting.len() < 17 {
@@ -259,7 +264,7 @@ fn read_event(waiting: &mut Bytes) -> Result<Event> {
     Ok(Event { activation, kind })
 }
 
-/// The channel down to a worker of a plugin.
+/// The channel for commands to a worker of a plugin's backend.
 struct RemoteFeed(Arc<Listened>);
 
 impl FeedSink for RemoteFeed {
@@ -278,7 +283,7 @@ impl FeedSink for RemoteFeed {
                 Frame::write(FrameKind::Forget, &Forget { job }, &mut frame)
             }
         };
-        // Numbers and bytes can always be encoded.
+        // Encoding cannot fail: commands are numbers and bytes.
         if written.is_ok() {
             let Listened { instance, number } = &*self.0;
             (instance.plugin.vtable.feed)(instance.pointer, *number, Text::of(&frame));
@@ -299,7 +304,7 @@ impl ComputeBackend for Remote {
     fn sized(&self, memory: u64) -> Result<Capabilities> {
         let request = encode(&memory)?;
         let Instance { plugin, pointer } = &*self.instance;
-        // It is a computation, on a thread of the plugin.
+        // The plugin only computes the answer, on a thread of its own.
         let answer = ask_now(|done| {
             (plugin.vtable.call)(*pointer, Operation::Sized as u32, Text::of(&request), done);
         });

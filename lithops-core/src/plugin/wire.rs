@@ -1,4 +1,4 @@
-//! What crosses between a program and a plugin, as MessagePack.
+//! The types that cross between a program and a plugin as MessagePack.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -9,7 +9,7 @@ use crate::{
     protocol::{Launch, Program, Secrets},
 };
 
-/// Operations of an instance.
+/// The operations of an instance. Their numbers are part of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum Operation {
@@ -43,7 +43,7 @@ impl Operation {
     }
 }
 
-/// A configuration, as far as a plugin has to do with it: the sections `lithops` and its own.
+/// The part of a configuration that a plugin needs: the sections `lithops` and its own.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct WireConfig(Vec<(String, String, Value, String)>);
 
@@ -76,7 +76,7 @@ impl WireConfig {
     }
 }
 
-/// What a backend is made from.
+/// The options of a new backend.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct WireOptions {
     pub(super) config: WireConfig,
@@ -84,11 +84,11 @@ pub(super) struct WireOptions {
     pub(super) worker_processes: usize,
     pub(super) max_workers: usize,
     pub(super) secrets: Option<Secrets>,
-    /// The finest level that the host logs.
+    /// The number of the finest level that the host logs.
     pub(super) level: u32,
 }
 
-/// What a backend is.
+/// The description of a plugin's backend.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct DescribedBackend {
     pub(super) scheme: String,
@@ -99,7 +99,7 @@ pub(super) struct DescribedBackend {
     pub(super) capabilities: Result<Capabilities, WireError>,
 }
 
-/// What an opened backend is.
+/// The description of an opened backend.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Opened {
     pub(super) region: Option<String>,
@@ -107,7 +107,7 @@ pub(super) struct Opened {
     pub(super) capabilities: Capabilities,
 }
 
-/// An invocation, by the number that the plugin knows it by.
+/// An invocation, with the number by which the plugin knows it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Invoked {
     pub(super) number: u64,
@@ -115,14 +115,14 @@ pub(super) struct Invoked {
     pub(super) feed: bool,
 }
 
-/// What `scale` is asked.
+/// The request of [`Operation::Scale`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Scale {
     pub(super) launch: Launch,
     pub(super) workers: usize,
 }
 
-/// A key of a section: name, what it means, and the note or reason with what becomes of it.
+/// A key of a section: its name and meaning, and its status with the note or reason of that status.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct WireKey {
     name: String,
@@ -144,7 +144,7 @@ impl WireKey {
     }
 
     #[cfg(feature = "plugins")]
-    /// The key; plugins are never unloaded, and neither are their words.
+    /// The key with texts that are never freed: plugins are never unloaded.
     pub(super) fn leak(self) -> Key {
         let Self { name, doc, status, note, found_file_may_set } = self;
         let [name, doc, note] = [name, doc, note].map(|text| &*text.leak());
@@ -157,7 +157,7 @@ impl WireKey {
     }
 }
 
-/// An error.
+/// An error, without its context and source.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct WireError {
     kind: ErrorKind,
@@ -196,7 +196,7 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     })
 }
 
-/// How a backend is closed, as it crosses.
+/// Decodes the request of [`Operation::Close`].
 pub(super) fn close_mode(bytes: &[u8]) -> Result<CloseMode> {
     Ok(if decode(bytes)? { CloseMode::Now } else { CloseMode::Drain })
 }

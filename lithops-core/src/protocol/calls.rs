@@ -18,10 +18,12 @@ pub struct Calls {
     pub arguments: Payloads,
 }
 
+/// Bytes before the arguments: the run, the batch, four zero bytes that align the next field, and
+/// `queued_at`.
 const FIXED: usize = Run::LEN + 16;
 
 impl Calls {
-    /// The part that skips `skip` calls and has `count`, without a copy.
+    /// The `count` calls from the `skip`th on, counted from 0; nothing is copied.
     #[must_use]
     pub fn slice(&self, skip: u32, count: u32) -> Self {
         Self {
@@ -31,7 +33,7 @@ impl Calls {
         }
     }
 
-    /// Takes the first `count` calls off.
+    /// Takes the first `count` calls off and returns them; nothing is copied.
     #[must_use]
     pub fn take_front(&mut self, count: u32) -> Self {
         let front = self.slice(0, count);
@@ -39,14 +41,15 @@ impl Calls {
         front
     }
 
-    /// Appends the frame.
+    /// Appends the whole frame to `out`.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.reserve(super::HEADER_LEN + FIXED + self.arguments.encoded_len());
         let arguments = self.write_head(out);
         out.extend_from_slice(&arguments);
     }
 
-    /// Appends the frame but for its end, the arguments themselves, which are given as they are.
+    /// Appends the frame up to its arguments, and returns the arguments: the caller sends them without a
+    /// copy.
     #[must_use]
     pub fn write_head(&self, out: &mut Vec<u8>) -> Bytes {
         let len = FIXED + self.arguments.encoded_len();
@@ -54,7 +57,7 @@ impl Calls {
         self.write_body_head(out)
     }
 
-    /// The same without the frame's header.
+    /// Like [`write_head`](Self::write_head), but without the frame's header.
     pub(super) fn write_body_head(&self, out: &mut Vec<u8>) -> Bytes {
         self.run.write(out);
         out.extend_from_slice(&self.batch.to_le_bytes());
@@ -71,7 +74,7 @@ impl Calls {
         Self::read_with(body, None)
     }
 
-    /// Decodes a frame, whose arguments may be elsewhere: they stay there.
+    /// Decodes a frame. Arguments that are lent stay in the shared memory.
     ///
     /// # Errors
     /// When the body is malformed.

@@ -6,32 +6,32 @@ use serde::{Deserialize, Serialize};
 use super::malformed;
 use crate::error::Result;
 
-/// Frames as they travel where a message is JSON: four bytes of text for three of theirs.
+/// Frames inside a JSON message, in base64: four bytes of text for three bytes of frames.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
     /// The frames, in base64.
     pub frames: String,
-    /// Whether the answer is wanted in pieces, as it comes to be.
+    /// Whether the worker streams its answer, piece by piece; otherwise it answers once, at the end.
     #[serde(default)]
     pub stream: bool,
 }
 
 impl Envelope {
-    /// Frames as text.
+    /// Encodes frames as text.
     #[must_use]
     pub fn seal(frames: &[u8], stream: bool) -> Self {
         Self { frames: STANDARD.encode(frames), stream }
     }
 
-    /// The frames.
+    /// Decodes the frames.
     ///
     /// # Errors
-    /// When the text is something else.
+    /// When the text is not base64.
     pub fn open(&self) -> Result<Vec<u8>> {
         STANDARD.decode(&self.frames).map_err(|error| malformed(format!("not in base64: {error}")))
     }
 
-    /// How many bytes of frames fit into a message of so many bytes.
+    /// How many bytes of frames fit into a JSON message of `message` bytes.
     #[must_use]
     pub fn room(message: u64) -> u64 {
         message.saturating_sub(64) / 4 * 3

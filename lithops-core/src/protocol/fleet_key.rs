@@ -1,4 +1,4 @@
-//! [`FleetKey`]: what the posts of a fleet are signed with.
+//! [`FleetKey`]: the key that signs the job manifests of a fleet.
 
 use std::fmt;
 
@@ -11,15 +11,16 @@ use crate::{
     error::{Error, ErrorKind, Result},
 };
 
+/// The length of a signature: that of SHA-256.
 const TAG: usize = 32;
 
-/// What the posts of a fleet are signed with (HMAC-SHA-256). It is given to workers when they are launched, and is in
-/// no payload, log or stored object.
+/// The key that signs the job manifests of a fleet (HMAC-SHA-256). Workers get the key when they are
+/// launched; it is in no payload, log or stored object.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FleetKey([u8; 32]);
 
 impl FleetKey {
-    /// A key that nobody else has.
+    /// A new random key.
     ///
     /// # Errors
     /// When the operating system gives no random numbers.
@@ -31,7 +32,7 @@ impl FleetKey {
         Ok(Self(key))
     }
 
-    /// The signed form of `body`, which is good under this name only.
+    /// The signed form of `body`: the signature, then the body. It is valid under this name only.
     #[must_use]
     pub fn sign(&self, name: &str, body: &[u8]) -> Bytes {
         let mut signed = self.mac(name, body).finalize().into_bytes().to_vec();
@@ -39,10 +40,11 @@ impl FleetKey {
         signed.into()
     }
 
-    /// The body of what was signed under this name.
+    /// Checks the signature, and returns the body that was signed under this name.
     ///
     /// # Errors
-    /// `PermissionDenied` when it was not signed with this key, or under another name, or has changed since.
+    /// `PermissionDenied` when the body was signed with another key or under another name, or has changed
+    /// since.
     pub fn open(&self, name: &str, signed: &Bytes) -> Result<Bytes> {
         let refused = || {
             Error::new(
@@ -56,7 +58,8 @@ impl FleetKey {
         Ok(signed.clone().into_inner().slice(TAG..).into())
     }
 
-    /// The body of what was signed with whatever key: nothing is to be done because of what it says.
+    /// The body, without a check of its signature; `None` when it is too short to be signed. The body may be
+    /// forged: nothing may be executed because of its content.
     pub(crate) fn unchecked(signed: &Bytes) -> Option<Bytes> {
         (signed.len() >= TAG).then(|| signed.clone().into_inner().slice(TAG..).into())
     }

@@ -1,16 +1,17 @@
-//! [`Hello`]: who speaks, and which versions of the protocol it understands.
+//! [`Hello`]: the role of a process, and the versions of the protocol that it understands.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Frame, FrameKind, frame_header, malformed};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The versions of the protocol this build speaks, first and last.
+/// The oldest and the newest version of the protocol that this build speaks.
 pub const PROTOCOL: (u16, u16) = (5, 5);
 
+/// The first bytes of a hello, in every version: they tell a process of lithops from any other peer.
 const MAGIC: &[u8; 8] = b"LITHOPS\n";
 
-/// The part a process plays.
+/// The role of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Role {
     /// The program that calls `map`.
@@ -23,24 +24,24 @@ pub enum Role {
 
 /// The first frame of both sides.
 ///
-/// Magic and version range stand first in a layout that never changes, so that any two versions can tell each other
-/// why they do not understand each other.
+/// Magic and version range stand first in a layout that never changes, so that any two versions can tell each
+/// other why they do not understand each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
-    /// The versions of the protocol it speaks, first and last.
+    /// The oldest and the newest version of the protocol that the sender speaks.
     pub protocol: (u16, u16),
-    /// The version of lithops it was built with.
+    /// The version of lithops that the sender was built with.
     pub version: String,
-    /// What else it says of itself.
+    /// What else the sender says of itself.
     pub about: About,
 }
 
 /// What a hello says beyond versions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
-    /// The part it plays.
+    /// The role of the sender.
     pub role: Role,
-    /// Its process id.
+    /// The process id of the sender.
     pub pid: u32,
     /// From a worker to its sub-worker: the secret bytes that mark the end of a call in the log.
     pub log_mark: [u8; 16],
@@ -64,10 +65,10 @@ impl Hello {
         self
     }
 
-    /// Appends the frame.
+    /// Appends the frame to `out`.
     ///
     /// # Errors
-    /// When it cannot be encoded.
+    /// When the hello cannot be encoded.
     pub fn write(&self, out: &mut Vec<u8>) -> Result<()> {
         let mut body = MAGIC.to_vec();
         body.extend_from_slice(&self.protocol.0.to_le_bytes());
@@ -86,7 +87,8 @@ impl Hello {
     /// Decodes a hello and checks that both sides speak a common version.
     ///
     /// # Errors
-    /// `VersionMismatch` naming both versions when there is none; otherwise when it is not a hello.
+    /// `VersionMismatch` naming both versions when there is no common one; another error when the frame is no
+    /// hello.
     pub fn read(frame: &Frame) -> Result<Self> {
         let body = (frame.kind == FrameKind::Hello)
             .then_some(&frame.body[..])

@@ -1,4 +1,5 @@
-//! What a worker is told of a job, and of itself.
+//! What a client tells a worker: its own setup ([`Setup`]), a job ([`JobSpec`]), and changes of a running
+//! job.
 
 use std::{ffi::OsString, fmt, path::PathBuf, time::Duration};
 
@@ -11,36 +12,37 @@ use crate::{
     storage::{BlobRef, Locator},
 };
 
-/// What a worker needs to know of itself, sent once by the client.
+/// The settings of a worker, sent once by the client.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Setup {
-    /// What to start as a sub-worker.
+    /// The program that the worker starts as a sub-worker.
     pub program: Program,
     /// How long a process that was asked to end may take before it is killed.
     pub grace: Duration,
-    /// The fleet it is of: then it finds its jobs itself. Else the client sends them.
+    /// The fleet that the worker belongs to: then it finds its jobs itself. `None` when the client sends
+    /// them.
     pub launch: Option<Launch>,
 }
 
 /// A program that plays the sub-worker: the user's compiled program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Program {
-    /// The executable.
+    /// The path of the executable.
     pub path: PathBuf,
-    /// Its arguments.
+    /// The arguments that the executable is started with.
     pub arguments: Vec<OsString>,
 }
 
-/// What worker and sub-worker need to know of a job, sent before its first calls.
+/// The description of a job for worker and sub-worker, sent before its first calls.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct JobSpec {
-    /// The job.
+    /// The id of the job.
     pub job: JobId,
     /// The registered name of its function.
     pub function: String,
     /// How many of its calls may run at once in one worker.
     pub worker_processes: u32,
-    /// How long a call may run.
+    /// How long a call may run; no limit when it is `None`.
     pub timeout: Option<Duration>,
     /// Whether a call may be begun only once; then calls are never sent in batches.
     pub at_most_once: bool,
@@ -48,28 +50,31 @@ pub struct JobSpec {
     pub env: Vec<(String, String)>,
     /// The encoded values of its `Shared<T>` parameters, in order.
     pub shared: Vec<Bytes>,
-    /// Where they are instead, when they are too large for a message; a sub-worker is sent the values.
+    /// The blobs that hold the shared values instead, when these are too large for a message. The worker
+    /// fetches them: a sub-worker is always sent the values.
     pub stored_shared: Vec<BlobRef>,
-    /// The most bytes of arguments or outcomes in one message; more go through the storage.
+    /// The most bytes of arguments or outcomes in one message; longer ones become blobs. No limit when it is
+    /// `None`.
     pub inline_limit: Option<u64>,
-    /// Where its storage is; no secret in it.
+    /// The storage of the job, without its credentials.
     pub storage: Option<Locator>,
-    /// How many bytes of what one call prints are kept.
+    /// How many bytes of the output of one call are kept.
     pub log_limit: u64,
-    /// How its outcomes are stored, when it is durable.
+    /// How its outcomes are stored; `None` unless the job is durable.
     pub durable: Option<DurableSpec>,
-    /// How deep it is nested: 0 for a client's job, one more than its parent's for a job that a call has started.
+    /// How deep the job is nested: 0 for a client's job, one more than its parent's for a job that a call has
+    /// started.
     pub depth: u32,
-    /// The call that has started it.
+    /// The call that has started the job; `None` for a client's job.
     pub parent: Option<ParentCall>,
 }
 
 /// A call that has started a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParentCall {
-    /// Its job.
+    /// The job of the call.
     pub job: JobId,
-    /// Its number there.
+    /// The number of the call in that job.
     pub call: u64,
 }
 
@@ -78,7 +83,7 @@ pub struct ParentCall {
 pub struct DurableSpec {
     /// How many calls the job has.
     pub calls: u64,
-    /// Calls per chunk.
+    /// How many calls one chunk has.
     pub chunksize: u64,
     /// Whether a failed call is never tried again, so that its failure may be stored at once.
     pub failures_are_final: bool,
@@ -98,33 +103,35 @@ impl fmt::Debug for JobSpec {
     }
 }
 
-/// The job is finished: whatever is kept for it may go.
+/// Says that a job is finished: everything that is kept for it may be dropped.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Forget {
-    /// The job.
+    /// The finished job.
     pub job: JobId,
 }
 
-/// How long the platform lets the worker run calls of a job from now on: shortly before, it stops beginning them and
-/// gives those that it has not begun back; and a little later it ends those that still run, so that the platform does
-/// not end it with all that it has not yet told.
+/// How long the platform lets the worker run calls of a job. Shortly before that time has passed the worker
+/// stops beginning calls and gives back those that it has not begun. A little later it ends the calls that
+/// still run: if the platform ended the worker, all outcomes that it has not reported would be lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deadline {
-    /// The job.
+    /// The job whose calls the time limit is for.
     pub job: JobId,
-    /// From when the frame comes.
+    /// The time that is left, counted from the arrival of the frame.
     pub within: Duration,
 }
 
 impl Deadline {
-    /// When no further call may begin, from when the frame comes: 5 s before, or a twentieth of the time if that is
-    /// less; of short times half a second, or a quarter.
+    /// The time from the arrival of the frame until no further call may begin: 5 s before the limit, or a
+    /// twentieth of the time if that is less; half a second before a short limit, or a quarter of the time if
+    /// that is less.
     #[must_use]
     pub fn last_start(&self) -> Duration {
         self.within - self.margin()
     }
 
-    /// When what still runs is ended, so that the rest can be told: half of that before.
+    /// The time from the arrival of the frame until calls that still run are ended, so that the other
+    /// outcomes can be reported: half of the margin of [`last_start`](Self::last_start) before the limit.
     #[must_use]
     pub fn end(&self) -> Duration {
         self.within - self.margin() / 2
@@ -139,16 +146,16 @@ impl Deadline {
 /// Changes how many calls of a job may run at once in a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetProcesses {
-    /// The job.
+    /// The job whose limit changes.
     pub job: JobId,
-    /// As many.
+    /// How many of its calls may run at once in one worker from now on.
     pub worker_processes: u32,
 }
 
 /// Ends calls of a job, begun or not.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Cancel {
-    /// The job.
+    /// The job of the calls.
     pub job: JobId,
     /// The calls, as ranges `first..end`.
     pub calls: Vec<(u64, u64)>,

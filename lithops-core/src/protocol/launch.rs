@@ -1,4 +1,4 @@
-//! [`Launch`]: what a worker of a fleet is told when it is launched.
+//! [`Launch`]: the settings of a worker of a fleet.
 
 use std::time::Duration;
 
@@ -7,27 +7,28 @@ use serde::{Deserialize, Serialize};
 use super::{FleetKey, Secrets};
 use crate::storage::Locator;
 
-/// What a worker of a fleet is told when it is launched, over a way that nobody else can read: it holds secrets.
+/// The settings that a worker of a fleet is given when it is launched. They hold secrets: they may travel
+/// only over a channel that no other process can read.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Launch {
-    /// The fleet.
+    /// The name of the fleet, unique in its storage.
     pub fleet: String,
-    /// The worker's own name, which no other has ever had.
+    /// The worker's own name, which no other worker has ever had: claims and heartbeats bear it.
     pub worker: String,
-    /// What the fleet's posts are signed with.
+    /// The key that signs the fleet's job manifests.
     pub key: FleetKey,
-    /// Where they are.
+    /// The storage that holds the job manifests.
     pub storage: Locator,
-    /// What opens that storage.
+    /// The credentials of that storage; `None` where the worker has some from its platform.
     pub secrets: Option<Secrets>,
-    /// The pause between two looks for a job.
+    /// The pause between two looks for a job manifest.
     pub look: Duration,
-    /// How long it stays without a job.
+    /// How long the worker stays without a job before it ends.
     pub patience: Duration,
 }
 
 impl Launch {
-    /// The same for a worker of this name.
+    /// The same settings for a worker of this name.
     #[must_use]
     pub fn named(&self, worker: impl Into<String>) -> Self {
         Self { worker: worker.into(), ..self.clone() }

@@ -7,7 +7,7 @@ use crate::{bytes::Bytes, id::JobId};
 /// What some calls of a job have printed; arrives before the report of those calls.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Logs {
-    /// The job.
+    /// The job of the calls.
     pub job: JobId,
     /// One entry per call that printed something.
     pub entries: Vec<LogEntry>,
@@ -16,20 +16,20 @@ pub struct Logs {
 /// What one attempt of a call has printed on stdout and stderr, in order.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LogEntry {
-    /// The call.
+    /// The number of the call in its job.
     pub call: u64,
-    /// The attempt.
+    /// The attempt that printed, from 1.
     pub attempt: u32,
-    /// The first bytes, up to the limit.
+    /// The first bytes, as many as the job's `log_limit` allows.
     pub head: Bytes,
     /// How many bytes were left out between head and tail.
     pub dropped: u64,
-    /// The last bytes, when some were left out.
+    /// The last bytes; empty unless some were left out.
     pub tail: Bytes,
 }
 
 impl LogEntry {
-    /// The log as text, saying how much was left out.
+    /// The log as text, with a note of how much was left out.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::from_utf8_lossy(&self.head).into_owned();

@@ -9,27 +9,29 @@
 //!   | -- Calls -------------> | -- Calls ------------------> |   a run of calls, sliced
 //!   | <------------- Hello -- | <------------------ Hello -- |
 //!   | <----- Logs, Report --- | <----------------- Report -- |   a run of outcomes, forwarded
-//!   | -- StoredCalls -------> |                              |   the same where they are too large for a message:
-//!   | <-------- StoredReport  |                              |   what is in the storage, by name (`crate::parcel`)
+//!   | -- StoredCalls -------> |                              |   calls and reports too large for a message:
+//!   | <-------- StoredReport  |                              |   the payload is a blob in the storage
 //!   | -- Forget, Cancel ----> | -- Forget -----------------> |
 //!   | -- Processes ---------> |                              |   another granularity, while it runs
 //!   | -- Deadline ----------> |                              |   how long the platform lets it run
 //! ```
 //!
-//! On one machine, long values do not travel through the sockets: the end of a frame can be lent by its sender
-//! ([`Loan`](crate::memory::Loan)), and a worker hands the loan on. A client attaches a descriptor to its
-//! greeting, and a worker that gets it says `Shares`: the socket leads from the one to the other, and nobody only
-//! relays its bytes.
+//! On one machine, long values do not travel through the sockets: the sender of a frame can lend the frame's
+//! end ([`Loan`](crate::memory::Loan)), and a worker hands the loan on. A client attaches a descriptor to its
+//! greeting, and a worker that receives the descriptor answers `Shares`: this shows that the socket connects
+//! the two processes directly. Where a launcher relays the bytes, the descriptor does not arrive, and nothing
+//! is lent.
 //!
-//! An executor inside of a call is a client too: over the second socket it sends its worker what a client sends after
-//! the greeting, and is sent what a client is sent.
+//! An executor inside of a call is a client too: over the second socket it sends its worker the frames that a
+//! client sends after the greeting, and receives the frames that a client receives.
 //!
-//! Where a worker is reached by requests instead, a request holds a hello, the program that is running (`Running`), a
-//! job and its calls; the answer holds what the worker would send, and at last how it ended (`Ended`).
+//! Where a worker is reached by requests instead, a request holds a hello, the program that is running
+//! (`Running`), a job and its calls; the answer holds the frames that the worker would send, and at last how
+//! it ended (`Ended`).
 //!
-//! A frame is `length: u32 LE`, `kind: u8`, a byte that says whether the body begins with a loan, two zero bytes, and
-//! a body. Bodies that carry calls or outcomes are
-//! laid out by hand in columns and sliced without a copy; the others are postcard.
+//! A frame is `length: u32 LE`, `kind: u8`, a byte that says whether the body begins with a loan, two zero
+//! bytes, and a body. Bodies that carry calls or outcomes are laid out by hand in columns and sliced without
+//! a copy; the other bodies are encoded with postcard.
 
 mod calls;
 mod envelope;

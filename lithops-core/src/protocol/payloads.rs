@@ -11,15 +11,16 @@ use crate::{
     memory::{Loan, Region},
 };
 
-/// A column of values: their end offsets and their bytes.
+/// A column of encoded values: their end offsets and their bytes.
 #[derive(Debug, Clone, Default)]
 pub struct Payloads {
     /// `u32 LE` per value, relative to the buffer the column was cut from.
     ends: Bytes,
     /// Where the first value starts, on the scale of `ends`.
     base: u32,
+    /// The bytes of the values; empty when the values are only in the loan.
     data: Bytes,
-    /// Where the values are in memory that is shared with other processes; perhaps only there.
+    /// The place of the values in memory that is shared with other processes.
     loan: Option<Loan>,
 }
 
@@ -27,12 +28,12 @@ impl Payloads {
     /// Decodes `count` values from `body`, checking every offset once.
     ///
     /// # Errors
-    /// When the offsets do not fit the bytes.
+    /// When the offsets do not match the bytes.
     pub fn read(body: &Bytes, count: u32) -> Result<Self> {
         Self::read_with(body, count, None)
     }
 
-    /// The same where the values may be lent rather than behind the offsets.
+    /// Like [`read`](Self::read), but the values may be in `loan` instead of behind the offsets.
     pub(super) fn read_with(body: &Bytes, count: u32, loan: Option<&Loan>) -> Result<Self> {
         let table = (count as usize).checked_mul(4).filter(|table| *table <= body.len());
         let table = table.ok_or_else(|| malformed("the offsets are cut short"))?;
@@ -55,43 +56,44 @@ impl Payloads {
         Ok(column)
     }
 
-    /// How many values.
+    /// How many values the column has.
     #[must_use]
     pub fn len(&self) -> usize {
         self.ends.len() / 4
     }
 
-    /// Whether there are none.
+    /// Whether the column has no value.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// How many bytes all values have.
+    /// How many bytes all values have together.
     #[must_use]
     pub fn bytes(&self) -> usize {
         if self.data.is_empty() { self.loan.as_ref().map_or(0, Loan::len) } else { self.data.len() }
     }
 
-    /// Where the values are in memory that is shared, if they are.
+    /// The place of the values in shared memory; `None` when they are not there.
     #[must_use]
     pub fn loan(&self) -> Option<&Loan> {
         self.loan.as_ref()
     }
 
-    /// How many bytes one value has.
+    /// How many bytes the value at `index` has.
     #[must_use]
     pub fn size(&self, index: usize) -> usize {
         (self.end(index) - self.start(index)) as usize
     }
 
-    /// One value, which must be here.
+    /// The value at `index`. The values must be in this process, not only lent.
     #[must_use]
     pub fn get(&self, index: usize) -> &[u8] {
         &self.data[(self.start(index) - self.base) as usize..(self.end(index) - self.base) as usize]
     }
 
-    /// Decodes one value, so that long [`Bytes`](crate::bytes::Bytes) in it share the column.
+    /// Decodes the value at `index`, so that long [`Bytes`](crate::bytes::Bytes) in it share the column's
+    /// memory.
     pub fn decode<T>(&self, index: usize, decode: impl FnOnce(&[u8]) -> T) -> T {
         let value = self.get(index);
         if value.len() < SHARED_FROM {
@@ -101,7 +103,7 @@ impl Payloads {
         }
     }
 
-    /// `count` values from `skip` on, without a copy.
+    /// The `count` values from `skip` on; nothing is copied.
     #[must_use]
     pub fn slice(&self, skip: usize, count: usize) -> Self {
         if count == 0 {
@@ -117,7 +119,7 @@ impl Payloads {
         }
     }
 
-    /// One column of several, in their order.
+    /// Joins several columns into one, in their order.
     #[must_use]
     pub fn concat(columns: impl IntoIterator<Item = Self>) -> Self {
         let mut builder = PayloadsBuilder::default();
@@ -130,7 +132,7 @@ impl Payloads {
         builder.finish()
     }
 
-    /// How many leading values fit into `limit` bytes, but at least one.
+    /// How many of the first values fit into `limit` bytes; at least one, so that a caller always gets on.
     #[must_use]
     pub fn fitting(&self, limit: usize) -> usize {
         if self.bytes() <= limit {
@@ -145,19 +147,19 @@ impl Payloads {
         low.max(1)
     }
 
-    /// The encoded length.
+    /// The length of the encoded column in bytes.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
         self.ends.len() + self.bytes()
     }
 
-    /// Appends the encoded column.
+    /// Appends the encoded column to `out`.
     pub fn write(&self, out: &mut Vec<u8>) {
         let data = self.write_ends(out);
         out.extend_from_slice(&data);
     }
 
-    /// Appends the encoded column but for the values, which are given as they are.
+    /// Appends the end offsets and returns the values: the caller appends or sends them behind the offsets.
     pub(super) fn write_ends(&self, out: &mut Vec<u8>) -> Bytes {
         if self.base == 0 {
             out.extend_from_slice(&self.ends);
@@ -183,7 +185,7 @@ impl Payloads {
 pub struct PayloadsBuilder {
     ends: Vec<u8>,
     data: Vec<u8>,
-    /// The bytes of the last value, when they are sent behind the column.
+    /// The length of the last value, when its bytes are not in `data` but are sent behind the column; else 0.
     behind: usize,
 }
 
@@ -193,50 +195,51 @@ impl PayloadsBuilder {
         &mut self.data
     }
 
-    /// Ends the value that was appended.
+    /// Ends the value that was appended to [`data`](Self::data).
     pub fn end_value(&mut self) {
         self.ends.extend_from_slice(&u32::try_from(self.data.len()).unwrap_or(u32::MAX).to_le_bytes());
     }
 
-    /// Ends the last value, whose bytes are sent behind the column.
+    /// Ends the last value of the column, whose `bytes` bytes are sent behind the column.
     pub(super) fn end_value_of(&mut self, bytes: usize) {
         self.behind = bytes;
         let end = u32::try_from(self.data.len() + bytes).unwrap_or(u32::MAX);
         self.ends.extend_from_slice(&end.to_le_bytes());
     }
 
-    /// How many values.
+    /// How many values were ended.
     #[must_use]
     pub fn len(&self) -> usize {
         self.ends.len() / 4
     }
 
-    /// Whether there are none.
+    /// Whether no value was ended.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// How many bytes all values have.
+    /// How many bytes all values have together.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.data.len() + self.behind
     }
 
-    /// The encoded length.
+    /// The length of the encoded column in bytes.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
         self.ends.len() + self.bytes()
     }
 
-    /// Appends the encoded column and starts anew, keeping the buffers.
+    /// Appends the encoded column to `out`, and starts a new column; the buffers keep their memory.
     pub fn drain_into(&mut self, out: &mut Vec<u8>) {
         self.behind = 0;
         out.append(&mut self.ends);
         out.append(&mut self.data);
     }
 
-    /// The column, its values copied to a region of that length; starts anew, keeping the buffers.
+    /// Returns the column with its values copied to `region`, which has their length, and starts a new
+    /// column; the buffer of the values keeps its memory.
     pub(crate) fn drain_to(&mut self, mut region: Region) -> Payloads {
         region.copy_from_slice(&self.data);
         self.data.clear();
@@ -244,21 +247,22 @@ impl PayloadsBuilder {
         Payloads { ends: mem::take(&mut self.ends).into(), base: 0, data: region.freeze(), loan }
     }
 
-    /// The column.
+    /// Ends the column.
     #[must_use]
     pub fn finish(self) -> Payloads {
         Payloads { ends: self.ends.into(), base: 0, data: self.data.into(), loan: None }
     }
 }
 
-/// Inputs of consecutive calls, as they were taken from where they were queued or stored.
+/// Inputs of consecutive calls, taken from the queue or from the storage.
 #[derive(Debug, Default)]
 pub struct InputBatch {
     /// The encoded arguments.
     pub inputs: Payloads,
-    /// The inputs that could not be made: their places among `inputs`, and the encoded error each call is to end with.
+    /// The inputs that could not be encoded: their indices in `inputs`, and the encoded error that the call
+    /// ends with.
     pub failed: Vec<(usize, Vec<u8>)>,
-    /// Whether these are the last of the job.
+    /// Whether these are the last inputs of the job.
     pub ended: bool,
 }
 

@@ -7,17 +7,18 @@ use bytes::Bytes;
 use super::{Frame, FrameKind, HEADER_LEN, Payloads, PayloadsBuilder, Run, frame_header, malformed};
 use crate::{error::Result, id::CallId, memory::Loan};
 
-/// What became of a call, one byte in a report.
+/// How a call has ended, one byte in a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Tag {
-    /// It returned; the payload is the encoded value.
+    /// The call returned; the payload is the encoded value.
     Ok = 0,
-    /// It failed; the payload is the encoded [`CallError`](crate::error::CallError).
+    /// The call failed; the payload is the encoded [`CallError`](crate::error::CallError).
     Failed = 1,
-    /// It was not begun and comes back unharmed.
+    /// The call was not begun, which is neither a failure nor a loss; the payload is empty.
     Unstarted = 2,
-    /// Its sub-worker was lost through no fault of its own, as far as is known; the payload is a `CallError`.
+    /// The sub-worker of the call was lost, and the call is not known to be to blame; the payload is a
+    /// `CallError`.
     Lost = 3,
 }
 
@@ -33,16 +34,16 @@ impl Tag {
     }
 }
 
-/// What is known of all calls of a report together.
+/// The part of a report that holds for all its calls together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReportHeader {
-    /// Which calls.
+    /// The calls of the report.
     pub run: Run,
-    /// The batch the calls came in, on the hop from a sub-worker.
+    /// The number of the batch that the calls came in, on the hop from a sub-worker; 0 elsewhere.
     pub batch: u32,
     /// Whether the batch is finished: nothing more will be reported of it.
     pub batch_done: bool,
-    /// Whether the outcomes are those that are stored, as those of a durable job are: they are final.
+    /// Whether the outcomes are the stored ones of a durable job: they are final.
     pub stored: bool,
     /// The process that ran the calls.
     pub pid: u32,
@@ -52,12 +53,13 @@ pub struct ReportHeader {
     pub cpu: Duration,
     /// The process's highest resident memory so far, in bytes.
     pub peak_memory: u64,
-    /// How long the calls were ready to go on and had to wait for a CPU, where the system tells.
+    /// How long the calls were ready to run and had to wait for a CPU; 0 where the system does not tell.
     pub delay: Duration,
 }
 
+/// The length of an encoded header in bytes: the run, and six fields of `u64 LE`.
 const FIXED: usize = Run::LEN + 48;
-/// Bits of the field that holds the batch's number.
+/// Flags above the 32 bits of the batch's number, in the same field.
 const BATCH_DONE: u64 = 1 << 32;
 const STORED: u64 = 1 << 33;
 
@@ -75,10 +77,10 @@ impl ReportHeader {
     }
 }
 
-/// A run of outcomes, in columns; kept as it came, and read in place.
+/// A run of outcomes, in columns. The bytes are kept as they came, and are read in place.
 #[derive(Debug, Clone)]
 pub struct Report {
-    /// What is known of all its calls together.
+    /// The part that holds for all calls together.
     pub header: ReportHeader,
     tags: Bytes,
     times: Bytes,
@@ -94,7 +96,7 @@ impl Report {
         Self::read_with(body, None)
     }
 
-    /// Decodes a frame, whose values may be elsewhere: they stay there.
+    /// Decodes a frame. Values that are lent stay in the shared memory.
     ///
     /// # Errors
     /// When the body is malformed.
@@ -118,7 +120,7 @@ impl Report {
         Ok(Self { header, tags, times, values })
     }
 
-    /// Decodes only what is known of all calls together.
+    /// Decodes the header alone.
     ///
     /// # Errors
     /// When the body is malformed.
@@ -144,42 +146,43 @@ impl Report {
         })
     }
 
-    /// How many calls.
+    /// How many calls the report has.
     #[must_use]
     pub fn len(&self) -> usize {
         self.tags.len()
     }
 
-    /// Whether there are none.
+    /// Whether the report has no call.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.tags.is_empty()
     }
 
-    /// Whether every call has returned.
+    /// Whether every call has returned a value.
     #[must_use]
     pub fn all_ok(&self) -> bool {
         self.tags.iter().all(|tag| *tag == Tag::Ok as u8)
     }
 
-    /// What became of a call.
+    /// How the call at `index` has ended.
     #[must_use]
     pub fn tag(&self, index: usize) -> Tag {
         Tag::from_byte(self.tags[index]).expect("tags were checked when the report was read")
     }
 
-    /// The encoded value or error of a call.
+    /// The encoded value or error of the call at `index`.
     #[must_use]
     pub fn value(&self, index: usize) -> &[u8] {
         self.values.get(index)
     }
 
-    /// Decodes the value or error of a call, so that long [`Bytes`](crate::bytes::Bytes) in it share the report.
+    /// Decodes the value or error of the call at `index`, so that long [`Bytes`](crate::bytes::Bytes) in it
+    /// share the report's memory.
     pub fn decode<T>(&self, index: usize, decode: impl FnOnce(&[u8]) -> T) -> T {
         self.values.decode(index, decode)
     }
 
-    /// When a call started and ended, in nanoseconds since the Unix epoch.
+    /// When the call at `index` started and ended, in nanoseconds since the Unix epoch.
     #[must_use]
     pub fn times(&self, index: usize) -> (u64, u64) {
         let at = |at: usize| {
@@ -190,7 +193,7 @@ impl Report {
         (at(index * 16), at(index * 16 + 8))
     }
 
-    /// What is known of one call.
+    /// The statistics of the call at `index`.
     #[must_use]
     pub fn stats(&self, index: usize) -> CallStats {
         let (started, ended) = self.times(index);
@@ -209,7 +212,7 @@ impl Report {
         }
     }
 
-    /// A part of the report, without a copy.
+    /// The `count` outcomes from `skip` on; nothing is copied.
     #[must_use]
     pub fn slice(&self, skip: u32, count: u32) -> Self {
         let (from, to) = (skip as usize, (skip + count) as usize);
@@ -221,14 +224,14 @@ impl Report {
         }
     }
 
-    /// The outcomes of the calls `first..end`, all of which it has, without a copy.
+    /// The outcomes of the calls `first..end`, all of which the report must have; nothing is copied.
     #[must_use]
     pub fn part(&self, first: u64, end: u64) -> Self {
         let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         self.slice(narrow(first - self.header.run.first), narrow(end - first))
     }
 
-    /// The frame's body, as it is read.
+    /// The frame's body, in the form that [`read`](Self::read) takes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(FIXED + self.bytes());
@@ -239,43 +242,43 @@ impl Report {
         out
     }
 
-    /// Appends its frame.
+    /// Appends the whole frame to `out`.
     pub fn write(&self, out: &mut Vec<u8>) {
         let body = self.encode();
         out.extend_from_slice(&frame_header(FrameKind::Report, body.len()));
         out.extend_from_slice(&body);
     }
 
-    /// How many bytes the report holds.
+    /// How many bytes the outcomes have when they are encoded, without the header.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.tags.len() + self.times.len() + self.values.encoded_len()
     }
 }
 
-/// What is known of one call: where, when, how much.
+/// The statistics of one call: where and when it ran, and what it used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CallStats {
-    /// The call.
+    /// The id of the call.
     pub call: CallId,
     /// The attempt that gave the outcome, from 1.
     pub attempt: u32,
-    /// The process that ran it: a sub-worker.
+    /// The process id of the sub-worker that ran the call; 0 when no process has reported it.
     pub pid: u32,
-    /// When the client handed it over to a worker.
+    /// When the client handed the call over to a worker.
     pub queued: SystemTime,
-    /// When it began to run.
+    /// When the call began to run.
     pub started: SystemTime,
-    /// When it ended.
+    /// When the call ended.
     pub ended: SystemTime,
-    /// The length of its encoded value.
+    /// The length of the encoded value or error, in bytes.
     pub bytes: usize,
     /// CPU time of the process during the batch the call ran in, which is the call itself when `batch` is 1.
     pub cpu: Duration,
-    /// The highest resident memory of the process that ran it, up to then, in bytes.
+    /// The highest resident memory of the process that ran the call, up to then, in bytes.
     pub peak_memory: u64,
-    /// How many calls were reported together; short calls are, and share `cpu`.
+    /// How many calls were reported together. Short calls are, and share `cpu`.
     pub batch: usize,
 }
 
@@ -296,18 +299,19 @@ pub struct ReportBuilder {
 }
 
 impl ReportBuilder {
-    /// The bytes of the values; append one here, then call [`end_call`](Self::end_call).
+    /// The bytes of the values so far; append a value here, then call [`end_call`](Self::end_call).
     pub fn value(&mut self) -> &mut Vec<u8> {
         self.values.data()
     }
 
-    /// Ends the outcome whose value was appended.
+    /// Ends the outcome whose value was appended; the times are nanoseconds since the Unix epoch.
     pub fn end_call(&mut self, tag: Tag, started: u64, ended: u64) {
         self.values.end_value();
         self.note(tag, started, ended);
     }
 
-    /// Ends the last outcome, whose value of so many bytes is not here: whoever sends the frame sends it behind.
+    /// Ends the last outcome, whose value of `bytes` bytes is not in the builder: the sender of the frame
+    /// sends the value behind it.
     pub fn end_call_of(&mut self, bytes: usize, tag: Tag, started: u64, ended: u64) {
         self.values.end_value_of(bytes);
         self.note(tag, started, ended);
@@ -319,32 +323,34 @@ impl ReportBuilder {
         self.times.extend_from_slice(&ended.to_le_bytes());
     }
 
-    /// How many outcomes.
+    /// How many outcomes were ended.
     #[must_use]
     pub fn len(&self) -> usize {
         self.tags.len()
     }
 
-    /// Whether there are none.
+    /// Whether no outcome was ended.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.tags.is_empty()
     }
 
-    /// How many bytes the values have.
+    /// How many bytes all values have together.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.values.bytes()
     }
 
-    /// The same without the frame's header, and without the last value, which is not here.
+    /// Like [`drain_into`](Self::drain_into), but without the frame's header; for a frame whose last value is
+    /// sent behind.
     pub fn drain_head_into(&mut self, header: &ReportHeader, out: &mut Vec<u8>) {
         let from = out.len();
         self.drain_into(header, out);
         out.drain(from..from + HEADER_LEN);
     }
 
-    /// Appends the frame and starts anew, keeping the buffers. The header's run must have as many calls.
+    /// Appends the frame to `out`, and starts a new report; the buffers keep their memory. The header's run
+    /// must have as many calls as outcomes were ended.
     pub fn drain_into(&mut self, header: &ReportHeader, out: &mut Vec<u8>) {
         debug_assert_eq!(header.run.count as usize, self.len(), "one outcome per call of the run");
         let len = FIXED + self.tags.len() + self.times.len() + self.values.encoded_len();

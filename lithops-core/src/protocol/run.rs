@@ -1,4 +1,4 @@
-//! [`Run`]: a contiguous run of calls of one job, as it stands in frames.
+//! [`Run`]: a contiguous run of calls of one job, as frames carry it.
 
 use super::malformed;
 use crate::{
@@ -6,33 +6,34 @@ use crate::{
     id::{ActivationId, CallId, JobId},
 };
 
-/// A contiguous run of calls, and the activations they belong to.
+/// A contiguous run of calls, and the activations that the calls belong to.
 ///
 /// A run may cover several activations, each of `chunksize` calls, so that a chunk is a unit of planning and
-/// accounting and not a frame: call `c` belongs to activation `activation + (offset + c - first) / chunksize`.
+/// accounting and not a frame: call `c` belongs to activation `activation + (offset + c - first) /
+/// chunksize`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Run {
-    /// The job.
+    /// The job of the calls.
     pub job: JobId,
     /// The activation of the first call.
     pub activation: ActivationId,
     /// How many calls of that activation come before the first call.
     pub offset: u32,
-    /// Calls per activation.
+    /// How many calls one activation has.
     pub chunksize: u32,
-    /// The attempt all these calls are on, from 1.
+    /// The attempt that all these calls are on, from 1.
     pub attempt: u32,
-    /// The first call.
+    /// The number of the first call.
     pub first: u64,
-    /// How many calls.
+    /// How many calls the run has.
     pub count: u32,
 }
 
 impl Run {
-    /// The length of an encoded run.
+    /// The length of an encoded run in bytes.
     pub const LEN: usize = 48;
 
-    /// The part of the run that skips `skip` calls and has `count`.
+    /// The part of the run that skips `skip` calls and has `count` calls.
     #[must_use]
     pub fn slice(&self, skip: u32, count: u32) -> Self {
         debug_assert!(u64::from(skip) + u64::from(count) <= u64::from(self.count), "slice within the run");
@@ -54,13 +55,13 @@ impl Run {
         ActivationId(self.activation.0.saturating_add(position / u64::from(self.chunksize.max(1))))
     }
 
-    /// The call after the last.
+    /// The number of the call after the last one.
     #[must_use]
     pub fn end(&self) -> u64 {
         self.first + u64::from(self.count)
     }
 
-    /// Appends the encoded run.
+    /// Appends the encoded run to `out`.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.job.to_bytes());
         out.extend_from_slice(&self.activation.0.to_le_bytes());

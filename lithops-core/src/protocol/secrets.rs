@@ -1,4 +1,4 @@
-//! [`Secrets`]: what opens a storage.
+//! [`Secrets`]: the credentials of a storage, as they are sent to workers.
 
 use std::fmt;
 
@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::storage::Locator;
 
-/// What opens a storage, from a client to the workers of its own machine and from them to their sub-workers, over
-/// channels that nobody else can read.
+/// The credentials of a storage. A client sends them to the workers of its own machine, and a worker to its
+/// sub-workers, over channels that no other process can read.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Secrets {
-    /// Where the storage is.
+    /// The storage that the credentials open.
     pub storage: Locator,
-    /// Names and secrets.
+    /// The credentials, as pairs of name and secret.
     pub secrets: Vec<(String, String)>,
 }
 

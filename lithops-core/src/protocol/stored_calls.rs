@@ -1,4 +1,4 @@
-//! [`StoredCalls`]: calls whose arguments are in a parcel.
+//! [`StoredCalls`]: calls whose arguments are in a blob.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,11 +9,11 @@ use crate::{
     storage::{BlobRef, StorageClient},
 };
 
-/// A run of calls whose arguments are in a parcel. It is the column of all arguments of that parcel, of which these
-/// calls may be a part: what is tried again is not stored again.
+/// A run of calls whose arguments are in a blob. The blob is a column of arguments, of which these calls may
+/// need only a part: arguments of calls that are tried again are not stored again.
 #[derive(Debug, Clone)]
 pub struct StoredCalls {
-    /// Which calls.
+    /// The calls.
     pub run: Run,
     /// When the client handed the calls over, in nanoseconds since the Unix epoch.
     pub queued_at: u64,
@@ -23,16 +23,17 @@ pub struct StoredCalls {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Place {
     blob: BlobRef,
-    /// How many arguments the parcel has, and how many come before the first of these.
+    /// How many arguments the blob has.
     arguments: u32,
+    /// How many of them come before those of the first call.
     skipped: u32,
 }
 
 impl StoredCalls {
-    /// Stores the arguments of calls.
+    /// Stores the arguments of `calls` as a blob under `key`.
     ///
     /// # Errors
-    /// When the storage does not take them.
+    /// When the storage refuses the blob or fails.
     pub async fn put(storage: &StorageClient, key: String, calls: &Calls) -> Result<Self> {
         let mut column = Vec::with_capacity(calls.arguments.encoded_len());
         calls.arguments.write(&mut column);
@@ -41,7 +42,7 @@ impl StoredCalls {
         Ok(Self { run: calls.run, queued_at: calls.queued_at, place })
     }
 
-    /// The same place for some of these calls, on whatever attempt.
+    /// The place, in the same blob, of some of these calls, on any attempt.
     #[must_use]
     pub fn part(&self, calls: &Calls) -> Self {
         let skipped = u32::try_from(calls.run.first.saturating_sub(self.run.first)).unwrap_or(u32::MAX);
@@ -49,10 +50,10 @@ impl StoredCalls {
         Self { run: calls.run, queued_at: calls.queued_at, place }
     }
 
-    /// The calls with their arguments.
+    /// Fetches the arguments of the calls.
     ///
     /// # Errors
-    /// When they cannot be read, or are not those that were stored.
+    /// When the blob cannot be read, or its digest is not that of the stored bytes.
     pub async fn load(&self, storage: &StorageClient) -> Result<Calls> {
         let Place { blob, arguments, skipped } = &self.place;
         let (skipped, count) = (u64::from(*skipped), u64::from(self.run.count));
@@ -65,10 +66,10 @@ impl StoredCalls {
         Ok(Calls { run: self.run, batch: 0, queued_at: self.queued_at, arguments })
     }
 
-    /// Appends the frame.
+    /// Appends the frame to `out`.
     ///
     /// # Errors
-    /// When it cannot be encoded.
+    /// When the place of the arguments cannot be encoded.
     pub fn write(&self, out: &mut Vec<u8>) -> Result<()> {
         let mut run = Vec::with_capacity(Run::LEN);
         self.run.write(&mut run);
@@ -78,7 +79,7 @@ impl StoredCalls {
     /// Decodes a frame.
     ///
     /// # Errors
-    /// When it is malformed.
+    /// When the frame is malformed.
     pub fn read(frame: &Frame) -> Result<Self> {
         let (run, queued_at, place): (Vec<u8>, u64, Place) = frame.decode()?;
         let run = Run::read(&run)?;
@@ -89,7 +90,7 @@ impl StoredCalls {
     }
 }
 
-/// The column of some of the arguments: their ends are read, then their bytes.
+/// The column of some of the arguments, read by range: first their end offsets, then their bytes.
 async fn part_of(
     blob: &BlobRef,
     storage: &StorageClient,

@@ -1,4 +1,4 @@
-//! [`StoredReport`]: outcomes that are in a parcel.
+//! [`StoredReport`]: outcomes that are in a blob.
 
 use super::{Frame, FrameKind, Report, Run, malformed};
 use crate::{
@@ -6,20 +6,20 @@ use crate::{
     storage::{BlobRef, StorageClient},
 };
 
-/// A report that is in a parcel.
+/// A report that is in a blob, because no message can hold it.
 #[derive(Debug, Clone)]
 pub struct StoredReport {
-    /// The calls that it is about.
+    /// The calls that the report is about.
     pub run: Run,
-    /// Where it is.
+    /// The blob that holds the report.
     pub blob: BlobRef,
 }
 
 impl StoredReport {
-    /// The report.
+    /// Fetches the report.
     ///
     /// # Errors
-    /// When it cannot be read, or is not what was stored.
+    /// When the blob cannot be read, its digest is not that of the stored bytes, or it is about other calls.
     pub async fn load(&self, storage: &StorageClient) -> Result<Report> {
         let report = Report::read(&self.blob.get(storage).await?.into_inner())?;
         if report.header.run != self.run {
@@ -28,10 +28,10 @@ impl StoredReport {
         Ok(report)
     }
 
-    /// Appends the frame.
+    /// Appends the frame to `out`.
     ///
     /// # Errors
-    /// When it cannot be encoded.
+    /// When the reference to the blob cannot be encoded.
     pub fn write(&self, out: &mut Vec<u8>) -> Result<()> {
         let mut run = Vec::with_capacity(Run::LEN);
         self.run.write(&mut run);
@@ -41,7 +41,7 @@ impl StoredReport {
     /// Decodes a frame.
     ///
     /// # Errors
-    /// When it is malformed.
+    /// When the frame is malformed.
     pub fn read(frame: &Frame) -> Result<Self> {
         let (run, blob): (Vec<u8>, BlobRef) = frame.decode()?;
         Ok(Self { run: Run::read(&run)?, blob })

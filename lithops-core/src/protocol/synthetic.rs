@@ -1,4 +1,4 @@
-//! Reports that no worker has sent: of calls that were lost, cancelled, or never had an argument.
+//! Reports that no worker has sent: for calls that were lost, cancelled, or never had an argument.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,10 +8,11 @@ use crate::{
     id::{ActivationId, JobId},
 };
 
-/// No report that is made here has more calls.
+/// The most calls in one report of [`failed_together`]: a job may have far more calls than one frame should
+/// carry.
 const MOST: u64 = 1 << 16;
 
-/// The time, in nanoseconds since the Unix epoch.
+/// The present time, in nanoseconds since the Unix epoch.
 #[must_use]
 pub fn now_nanos() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -34,7 +35,7 @@ pub fn blank_header(run: Run) -> ReportHeader {
     }
 }
 
-/// A report in which every call has failed with an encoded error.
+/// A report in which every call has failed with its encoded error.
 ///
 /// # Panics
 /// When there are not as many errors as calls.
@@ -56,20 +57,21 @@ fn made(header: &ReportHeader, tag: Tag, errors: &[&[u8]]) -> Report {
     Report::read(&body).expect("it was just written")
 }
 
-/// A report in which every call comes back as it was.
+/// A report in which every call comes back without having been begun.
 #[must_use]
 pub fn unstarted_report(run: Run) -> Report {
     made(&blank_header(run), Tag::Unstarted, &vec![[].as_slice(); run.count as usize])
 }
 
-/// A report in which every call is lost, through no fault of its own.
+/// A report in which every call is lost, and none is to blame.
 #[must_use]
 pub fn lost_report(run: Run, why: &str) -> Report {
     let error = CallError::new(CallErrorKind::WorkerLost, why).encode();
     made(&blank_header(run), Tag::Lost, &vec![error.as_slice(); run.count as usize])
 }
 
-/// Reports in which calls that were never begun have all failed with the same encoded error.
+/// Reports in which calls that were never begun have all failed with the same encoded error. The calls are
+/// given as ranges `first..end`.
 pub fn failed_together(job: JobId, calls: Vec<(u64, u64)>, error: &[u8]) -> impl Iterator<Item = Report> {
     let parts = calls.into_iter().flat_map(|(first, end)| {
         (first..end).step_by(MOST as usize).map(move |from| (from, (end - from).min(MOST)))

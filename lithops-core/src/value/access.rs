@@ -1,4 +1,4 @@
-//! What is within maps, arrays and enums while they are read.
+//! Access to the content of maps, arrays and enums while they are read.
 
 use serde::{
     Deserializer as _,
@@ -23,7 +23,7 @@ impl<'a, 'de> Elements<'a, 'de> {
         Self { decoder, left }
     }
 
-    /// Checks that the type has taken them all.
+    /// Checks that the type has read all elements.
     #[inline]
     pub(super) fn end(&self) -> Result<(), Error> {
         match self.left {
@@ -74,7 +74,7 @@ impl<'de> MapAccess<'de> for Elements<'_, 'de> {
 #[derive(Debug)]
 pub(super) struct Fields<'a, 'de> {
     pub(super) entries: Elements<'a, 'de>,
-    /// The names that are still to come.
+    /// The names of the fields that are still expected.
     pub(super) names: &'static [&'static str],
 }
 
@@ -104,7 +104,7 @@ impl<'de> MapAccess<'de> for Fields<'_, 'de> {
     }
 }
 
-/// A variant that is a name alone.
+/// A variant without content: a name alone.
 #[derive(Debug)]
 pub(super) struct UnitVariant<'a, 'de>(pub(super) &'a mut Decoder<'de>);
 
@@ -138,7 +138,7 @@ impl<'de> VariantAccess<'de> for UnitVariant<'_, 'de> {
     }
 }
 
-/// A variant with content: the entry of a map of one.
+/// A variant with content: the only entry of a map.
 #[derive(Debug)]
 pub(super) struct Variant<'a, 'de>(pub(super) &'a mut Decoder<'de>);
 

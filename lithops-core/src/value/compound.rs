@@ -1,5 +1,5 @@
-//! Maps and arrays while they are written. Their elements are counted, because a type may announce another number
-//! than it gives.
+//! Writes maps and arrays. Their elements are counted, because a type may announce another number than it
+//! writes.
 
 use serde::{
     Serialize,
@@ -15,7 +15,7 @@ use super::{
     markers::{ARRAY_16, ARRAY_32, FIX_ARRAY, FIX_MAP, MAP_16, MAP_32},
 };
 
-/// What is open.
+/// The kind of a compound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     Array,
@@ -52,12 +52,12 @@ impl Form {
 pub(super) struct Compound<'e, 'o> {
     encoder: &'e mut Encoder<'o>,
     form: Form,
-    /// Where its header is.
+    /// The offset of the header in the output.
     at: usize,
-    /// What its header says.
+    /// The number of elements that the header says.
     said: u32,
     count: u32,
-    /// Whether a key waits for its value.
+    /// Whether a key was written whose value is still to come.
     key: bool,
     somes: u16,
 }
@@ -105,7 +105,7 @@ impl<'e, 'o> Compound<'e, 'o> {
         Ok(())
     }
 
-    /// Where the number was not known beforehand, or was wrong.
+    /// Writes the header again, because the number was unknown beforehand, or wrong.
     fn correct_header(&mut self) {
         let (mut before, mut after) = ([0; 5], [0; 5]);
         let before = self.form.header(self.said, &mut before).len();

@@ -1,4 +1,4 @@
-//! Reading a value.
+//! [`Decoder`]: reads values of the format.
 
 use std::marker::PhantomData;
 
@@ -15,10 +15,10 @@ use super::{
     stack::{self, SHALLOW},
 };
 
-/// Decodes a value, which is all of `bytes`.
+/// Decodes one value from all of `bytes`.
 ///
 /// # Errors
-/// When the bytes are no value of the type, or more than one.
+/// When the bytes are no value of the type, or bytes follow the value.
 pub fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Error> {
     let mut decoder = Decoder::new(bytes);
     let value = decoder.value()?;
@@ -28,36 +28,38 @@ pub fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Error> {
     }
 }
 
-/// Reads values that follow each other.
+/// Reads values that follow each other in a buffer.
 #[derive(Debug)]
 pub struct Decoder<'de> {
     pub(super) reader: Reader<'de>,
-    /// How many levels deeper it may go.
+    /// How many levels of maps, arrays and marked `Some` may still be entered.
     pub(super) levels: u16,
-    /// Whether it would have had to go deeper. The type's own code may have dropped the error.
+    /// Whether the limit on levels was reached. It is noted here because the type's own code may drop the
+    /// error.
     pub(super) reached: bool,
 }
 
-/// What can be encoded: so many maps and arrays, and as many `Some` around a nil.
+/// The most levels that an encoded value can have: [`MAX_DEPTH`] maps and arrays, and as many `Some` around a
+/// nil.
 const MOST_LEVELS: u16 = 2 * MAX_DEPTH;
 
 impl<'de> Decoder<'de> {
-    /// Reads from `bytes`.
+    /// A decoder that reads from `bytes`.
     #[must_use]
     pub fn new(bytes: &'de [u8]) -> Self {
         Self { reader: Reader { rest: bytes }, levels: SHALLOW, reached: false }
     }
 
-    /// The next value.
+    /// Reads the next value.
     ///
     /// # Errors
-    /// When what follows is no value of the type.
+    /// When the next bytes are no value of the type.
     #[inline]
     pub fn value<T: Deserialize<'de>>(&mut self) -> Result<T, Error> {
         self.value_of(PhantomData)
     }
 
-    /// The next value, by a seed.
+    /// Reads the next value with a seed. A value of more than 64 levels is read again on a stack of its own.
     ///
     /// # Errors
     /// Those of [`value`](Self::value).
@@ -94,7 +96,7 @@ impl<'de> Decoder<'de> {
         self.levels += 1;
     }
 
-    /// The content of a marked `Some`.
+    /// Reads the content of a marked `Some`.
     pub(super) fn visit_some<V: Visitor<'de>>(
         &mut self,
         length: usize,
@@ -143,8 +145,8 @@ impl<'de> Decoder<'de> {
         }
     }
 
-    /// What stands for a unit: nil, within any number of marks of `Some`; the array of none is what other
-    /// implementations write for a unit struct.
+    /// Reads a unit: nil, within any number of marks of `Some`, or an empty array, which other
+    /// implementations write for a unit struct. Returns the token if it is something else.
     pub(super) fn unit(&mut self) -> Result<Option<Token<'de>>, Error> {
         loop {
             match self.reader.token()? {

@@ -1,4 +1,5 @@
-//! How deep a value may be.
+//! The limit on the depth of a value.
 
-/// The most levels of a value, counting maps, arrays, and each `Some` around a nil. More are an error on both sides.
+/// The most levels of a value: maps and arrays within each other, and also `Some` directly within each other.
+/// A deeper value is an error when it is encoded and when it is decoded.
 pub const MAX_DEPTH: u16 = 1024;

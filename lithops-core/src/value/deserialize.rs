@@ -1,4 +1,4 @@
-//! How each kind of value of `serde` is read.
+//! Reads each kind of value of `serde`.
 
 use serde::{
     Deserializer,
@@ -14,7 +14,7 @@ use super::{
 
 use super::decoder::{Big, Decoder};
 
-/// Bytes as the elements that they would be in JSON.
+/// Reads bytes as an array of their numbers, which is their form in JSON.
 fn visit_bytes_as_array<'de, V: Visitor<'de>>(bytes: &'de [u8], visitor: V) -> Result<V::Value, Error> {
     let mut elements = SeqDeserializer::new(bytes.iter().copied());
     let value = visitor.visit_seq(&mut elements)?;
@@ -25,7 +25,8 @@ fn visit_bytes_as_array<'de, V: Visitor<'de>>(bytes: &'de [u8], visitor: V) -> R
 macro_rules! integers {
     ($($method:ident $Int:ident $visit:ident),* $(,)?) => {
         $(
-            // In the type that is asked for where it fits: a visitor may know no other.
+            // The number is passed on in the type that was asked for, where it fits: a visitor may accept no
+            // other.
             #[inline]
             fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
                 if let Some(value) = self.reader.unsigned() {
@@ -213,7 +214,8 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
         visitor: V,
     ) -> Result<V::Value, Error> {
         match name {
-            // `serde_json::value::RawValue` writes a struct of this name and reads a newtype, which it wants as a map.
+            // `serde_json::value::RawValue` writes a struct of this name, and reads it as a newtype with a
+            // map.
             "$serde_json::private::RawValue" => self.deserialize_any(visitor),
             _ => visitor.visit_newtype_struct(self),
         }
@@ -292,9 +294,10 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
     }
 }
 
-/// Whether a visitor is that of the buffer from which serde reads `untagged`, `tag` and `flatten`. Bytes that are
-/// also text would be taken for a `String` when they are read from there, so that they go in as an array, as in
-/// JSON. Should serde rename its visitor, they are bytes again, which is right for all but such an enum.
+/// Whether a visitor is that of the buffer from which serde reads `untagged`, `tag` and `flatten`. Bytes that
+/// are also text would be taken for a `String` when they are read from that buffer, so that they go in as an
+/// array, as in JSON. If serde renames its visitor, they go in as bytes, which is right except for such an
+/// enum.
 #[inline]
 fn is_buffer<V>() -> bool {
     std::any::type_name::<V>().contains("ContentVisitor")

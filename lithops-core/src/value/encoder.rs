@@ -1,4 +1,4 @@
-//! Writing a value.
+//! [`encode`]: writes values in the format.
 
 use serde::Serialize;
 
@@ -12,36 +12,36 @@ use super::{
     stack::{SHALLOW, with_room},
 };
 
-/// Encodes a value.
+/// Encodes a value into a new buffer.
 ///
 /// # Errors
-/// What the type's `Serialize` says; or that the value is nested too deeply.
+/// When the type's `Serialize` fails, or the value is nested too deeply.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
     let mut out = Vec::new();
     encode_into(value, &mut out)?;
     Ok(out)
 }
 
-/// Appends an encoded value. After an error, `out` ends with a part of it.
+/// Appends an encoded value to `out`. After an error, `out` ends with a part of the value.
 ///
 /// # Errors
-/// Those of [`encode`].
+/// The errors of [`encode`].
 pub fn encode_into<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), Error> {
     value.serialize(&mut Encoder { out, depth: 0, somes: 0 })
 }
 
-/// Appends to a buffer.
+/// Appends encoded values to a buffer.
 #[derive(Debug)]
 pub(super) struct Encoder<'o> {
     pub(super) out: &'o mut Vec<u8>,
     /// How many maps and arrays are open.
     pub(super) depth: u16,
-    /// How many `Some` directly within each other, without a map or an array between them.
+    /// How many `Some` are open directly within each other, without a map or an array between them.
     pub(super) somes: u16,
 }
 
 impl Encoder<'_> {
-    /// One map or array further in. What comes back is for [`leave`](Self::leave).
+    /// Enters a map or an array. The result is the argument of [`leave`](Self::leave).
     #[inline]
     pub(super) fn enter(&mut self) -> Result<u16, Error> {
         if self.depth >= MAX_DEPTH {
@@ -57,7 +57,7 @@ impl Encoder<'_> {
         self.somes = somes;
     }
 
-    /// Writes what is within a map or an array.
+    /// Writes a value within a map or an array; checks the stack at every [`SHALLOW`]th level.
     #[inline]
     pub(super) fn inner<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
         if (self.depth + self.somes).is_multiple_of(SHALLOW) {
@@ -66,8 +66,8 @@ impl Encoder<'_> {
         value.serialize(self)
     }
 
-    /// Where a `Some` begins whose content has been written: puts the mark around what would be taken for a `None`,
-    /// or for a `Some` with one level less.
+    /// Called when the content of a `Some` that begins at `at` has been written. Puts a mark around a content
+    /// that would be read as `None`, or as a `Some` with one level less.
     #[inline]
     pub(super) fn mark_some(&mut self, at: usize) {
         match self.out[at..] {
@@ -116,7 +116,7 @@ impl Encoder<'_> {
         }
     }
 
-    /// One byte and a number: `M` is one more than `N`.
+    /// Writes a marker and a number; `M` is one more than `N`.
     #[inline]
     pub(super) fn with_marker<const N: usize, const M: usize>(&mut self, marker: u8, bytes: [u8; N]) {
         const { assert!(M == N + 1) };
@@ -141,7 +141,7 @@ impl Encoder<'_> {
         Ok(())
     }
 
-    /// A map of one, whose key is the name of a variant; its content follows.
+    /// Begins a map with one entry, whose key is the name of a variant; the content must follow.
     #[inline]
     pub(super) fn variant(&mut self, name: &str) -> Result<(), Error> {
         self.out.push(super::markers::FIX_MAP | 1);
@@ -149,7 +149,7 @@ impl Encoder<'_> {
     }
 }
 
-/// The header of a text.
+/// The header of a text of `length` bytes.
 pub(super) fn text_header(length: usize, header: &mut [u8; 5]) -> Result<&[u8], Error> {
     let bytes = u32::try_from(length).map_err(|_| too_long())?.to_be_bytes();
     Ok(match length {
@@ -173,7 +173,7 @@ pub(super) fn text_header(length: usize, header: &mut [u8; 5]) -> Result<&[u8], 
     })
 }
 
-/// The mark of a `Some` around another one.
+/// The mark of a `Some` around another marked one, whose encoded length is `length`.
 fn some_header(length: usize, header: &mut [u8; 6]) -> &[u8] {
     let [a, b, c, d] = (length as u32).to_be_bytes();
     let written: &[u8] = match length {

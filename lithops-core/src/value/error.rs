@@ -1,4 +1,4 @@
-//! [`Error`]: why a value is not encoded or decoded.
+//! [`Error`]: the reason why a value is not encoded or decoded.
 
 use std::fmt;
 
@@ -6,21 +6,21 @@ use serde::{de, ser};
 
 use super::depth::MAX_DEPTH;
 
-/// Why a value is not encoded or decoded.
+/// The reason why a value is not encoded or decoded.
 #[derive(Debug)]
 pub struct Error(Box<Reason>);
 
 #[derive(Debug)]
 enum Reason {
-    /// Said by the type's `Serialize` or `Deserialize`, or by serde.
+    /// An error of the type's `Serialize` or `Deserialize`, or of serde.
     Said(String),
-    /// The bytes end within a value.
+    /// The bytes end before the value does.
     CutShort,
-    /// The bytes are not this format.
+    /// The bytes do not have this format.
     Malformed(&'static str),
     /// More levels than [`MAX_DEPTH`].
     TooDeep,
-    /// The system gives no memory for a stack on which a deep value could be decoded.
+    /// The system has no memory for a stack on which a deep value could be decoded.
     NoStack,
 }
 
@@ -54,7 +54,7 @@ impl Error {
     #[cold]
     fn said(message: &dyn fmt::Display) -> Self {
         let mut message = message.to_string();
-        // serde's words for what its own buffers cannot hold, in any format.
+        // The message of serde for numbers that its own buffers cannot hold, in any format.
         let small = message == "i128 is not supported" || message == "u128 is not supported";
         let large = message.ends_with(" as i128, expected any value")
             || message.ends_with(" as u128, expected any value");

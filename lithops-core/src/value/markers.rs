@@ -1,4 +1,4 @@
-//! The first bytes of MessagePack's forms, and the extensions of this format.
+//! The first bytes of the forms of MessagePack, and the extensions of this format.
 
 pub(super) const FIX_MAP: u8 = 0x80;
 pub(super) const FIX_ARRAY: u8 = 0x90;
@@ -35,7 +35,7 @@ pub(super) const ARRAY_32: u8 = 0xdd;
 pub(super) const MAP_16: u8 = 0xde;
 pub(super) const MAP_32: u8 = 0xdf;
 
-/// A `Some` whose content is nil, or another such `Some`: the content, encoded.
+/// The extension of a `Some` whose content is nil, or another such `Some`: its data is the content, encoded.
 pub(super) const SOME: u8 = 1;
 /// An integer above 64 bits: 16 bytes, big-endian.
 pub(super) const BIG_UNSIGNED: u8 = 2;

@@ -1,7 +1,8 @@
 //! The format of values: arguments, results and shared values as they travel and are stored.
 //!
-//! It is MessagePack as other languages read it, and it is self-describing: what `serde_json` gives back comes back
-//! here too, and so do values that JSON cannot say. `docs/values.md` describes every form; in short:
+//! The format is MessagePack as other languages read it, and it is self-describing: values that `serde_json`
+//! reads back as they were are read back here too, and so are values that JSON cannot express.
+//! `docs/values.md` describes every form; in short:
 //!
 //! ```text
 //! struct, struct variant     map of field names, without the fields that were skipped
@@ -11,9 +12,9 @@
 //! beyond 64 bits             extension 2 (u128) or 3 (i128), 16 bytes, big-endian
 //! ```
 //!
-//! The field names are what makes this safe: a skipped field moves no other, and `untagged`, `tag` and `flatten`
-//! find what they look for. Types that write themselves differently for people (IP addresses, UUIDs) are written as
-//! text, because serde's own buffers read them as text.
+//! The field names make the format safe: a skipped field does not move the others, and `untagged`, `tag` and
+//! `flatten` find the names that they look for. Types that have a form for people (IP addresses, UUIDs) are
+//! written as text, because serde's own buffers read them as text.
 
 mod access;
 mod compound;

@@ -1,4 +1,4 @@
-//! Reading MessagePack's forms. Every length is compared with the bytes that are there before it is used.
+//! Reads the forms of MessagePack. Every length is compared with the bytes that are there before it is used.
 
 use super::{
     Error,
@@ -9,19 +9,19 @@ use super::{
     },
 };
 
-/// The bytes that are left.
+/// The bytes that are not read yet.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reader<'de> {
     pub(super) rest: &'de [u8],
 }
 
-/// What begins here; what it contains follows.
+/// The first part of a value: the content of a compound follows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Token<'de> {
     Nil,
     Bool(bool),
     Unsigned(u64),
-    /// Below zero.
+    /// An integer below zero.
     Signed(i64),
     F32(f32),
     F64(f64),
@@ -29,12 +29,12 @@ pub(super) enum Token<'de> {
     Bytes(&'de [u8]),
     Array(usize),
     Map(usize),
-    /// Its kind and the length of its content, which follows.
+    /// An extension: its kind, and the length of its content, which follows.
     Extension(u8, usize),
 }
 
 impl<'de> Reader<'de> {
-    /// The marker of the next value, which is not taken.
+    /// The marker of the next value, which is not taken off.
     #[inline]
     pub(super) fn peek(&self) -> Result<u8, Error> {
         self.rest.first().copied().ok_or_else(Error::cut_short)
@@ -80,7 +80,7 @@ impl<'de> Reader<'de> {
         self.take(length).map(Token::Bytes)
     }
 
-    /// Every element has a byte at least.
+    /// Refuses a length beyond the bytes that are left: every element has at least one byte.
     #[inline]
     fn array(&mut self, length: usize) -> Result<Token<'de>, Error> {
         if length > self.rest.len() {
@@ -111,7 +111,7 @@ impl<'de> Reader<'de> {
         u64::try_from(value).map_or(Token::Signed(value), Token::Unsigned)
     }
 
-    /// Takes an integer that is not negative, if one is next.
+    /// Takes an integer that is not negative; `None` if the next value is something else.
     #[inline]
     pub(super) fn unsigned(&mut self) -> Option<u64> {
         let (value, rest) = match *self.rest {
@@ -128,7 +128,7 @@ impl<'de> Reader<'de> {
         Some(value)
     }
 
-    /// Takes a number of floating point that has `marker`, if one is next.
+    /// Takes a floating-point number with this marker; `None` if the next value is something else.
     #[inline]
     pub(super) fn float<const N: usize>(&mut self, marker: u8) -> Option<[u8; N]> {
         let (first, rest) = self.rest.split_first()?;
@@ -139,7 +139,7 @@ impl<'de> Reader<'de> {
         })
     }
 
-    /// Takes a short text, if it is the next value.
+    /// Takes a text of less than 32 bytes, if it is the next value, and returns whether it was.
     #[inline]
     pub(super) fn is_text(&mut self, text: &str) -> bool {
         let rest = self.rest.strip_prefix(&[FIX_STR | text.len() as u8 & 0x1f]);
@@ -152,7 +152,7 @@ impl<'de> Reader<'de> {
         }
     }
 
-    /// Takes the next token.
+    /// Takes the next token off.
     pub(super) fn token(&mut self) -> Result<Token<'de>, Error> {
         let [marker] = self.number()?;
         match marker {
@@ -196,12 +196,12 @@ impl<'de> Reader<'de> {
         }
     }
 
-    /// Passes over a value, whatever its depth.
+    /// Passes over a value of any depth, without recursion.
     pub(super) fn skip(&mut self) -> Result<(), Error> {
         let mut left = 1usize;
         while left > 0 {
             left -= 1;
-            // Lengths are those of elements that are there, so that their sum is no more than the bytes.
+            // The sums cannot overflow: each length is at most the number of bytes that are left.
             match self.token()? {
                 Token::Array(length) => left += length,
                 Token::Map(length) => left += 2 * length,

@@ -1,4 +1,4 @@
-//! How each kind of value of `serde` is written.
+//! Writes each kind of value of `serde`.
 
 use std::fmt::{self, Display, Write as _};
 
@@ -253,7 +253,7 @@ impl<'e, 'o> Serializer for &'e mut Encoder<'o> {
     }
 }
 
-/// Text that is written piece by piece.
+/// A text that is written piece by piece, without a buffer of its own.
 struct Text<'a>(&'a mut Vec<u8>);
 
 impl fmt::Write for Text<'_> {

@@ -1,31 +1,32 @@
-//! Room on the stack for deep values: both directions recurse through the `serde` code of the value's type, whose
-//! frames are of any size, on whatever thread the value is used.
+//! Stack for deep values. Encoding and decoding recurse through the `serde` code of the value's type, whose
+//! frames may have any size, and may run on any thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::Error;
 
-/// A value of fewer levels is decoded on the stack that there is; also the distance between two looks at the stack
-/// while a value is encoded.
+/// A value with fewer levels is decoded on the present stack. While a value is encoded, the stack is checked
+/// every time that this many levels were entered.
 pub(super) const SHALLOW: u16 = 64;
 
-/// What `SHALLOW` levels may need while encoding: 16 KiB a level, several times what was seen in builds without
-/// optimisation.
+/// The stack that `SHALLOW` levels may need while encoding: 16 KiB for each level, several times what was
+/// measured in builds without optimisation.
 const NEEDED: usize = 1 << 20;
 
-/// A piece of stack for `SHALLOW` levels and what they call.
+/// The size of a new piece of stack: for `SHALLOW` levels and the functions that they call.
 const PIECE: usize = 4 << 20;
 
-/// A stack for a value of `MAX_DEPTH` levels: 128 KiB for each, of which the system gives only what is touched.
-/// serde reads `untagged` enums from buffers of its own, so that there is no place to look at the stack meanwhile.
+/// The stack for a value of `MAX_DEPTH` levels: 128 KiB for each, of which the system gives only touched
+/// pages. It is one piece, because serde reads `untagged` enums from buffers of its own, where the stack
+/// cannot be checked.
 const DEEP: usize = 128 << 20;
 
-/// Runs a step of encoding with room for `SHALLOW` more levels.
+/// Runs a step of encoding with stack for `SHALLOW` more levels.
 pub(super) fn with_room<T>(step: impl FnOnce() -> T) -> T {
     stacker::maybe_grow(NEEDED, PIECE, step)
 }
 
-/// Decodes a deep value on a stack of its own.
+/// Decodes a deep value on a new stack.
 pub(super) fn deep<T>(decode: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     let mut began = false;
     let decoded = catch_unwind(AssertUnwindSafe(|| {
@@ -36,7 +37,7 @@ pub(super) fn deep<T>(decode: impl FnOnce() -> Result<T, Error>) -> Result<T, Er
     }));
     decoded.unwrap_or_else(|panic| match began {
         true => resume_unwind(panic),
-        // `stacker` panics where the system has no memory for a stack.
+        // `stacker` panics before it calls the closure if the system has no memory for a stack.
         false => Err(Error::no_stack()),
     })
 }

@@ -1,4 +1,4 @@
-//! The forms of values byte by byte, and what is refused.
+//! The forms of values byte by byte, and malformed values.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -169,7 +169,7 @@ fn half_a_value_and_more_than_one_are_errors() {
 
 #[test]
 fn a_length_reserves_nothing() {
-    // An array, a map, a text, bytes and an extension of 4,294,967,295 each.
+    // An array, a map, a text, bytes and an extension, each with a length of 4,294,967,295.
     for marker in [0xdd, 0xdf, 0xdb, 0xc6, 0xc9] {
         let bytes = [marker, 0xff, 0xff, 0xff, 0xff, 1, 1, 1];
         assert!(decode::<serde_json::Value>(&bytes).is_err());

@@ -34,15 +34,17 @@ use crate::{
 
 type Events = mpsc::UnboundedSender<Result<Event>>;
 
-/// How a worker has ended, asked once nobody listens to its channel any more; with why that is, unless the worker has
-/// closed it. A worker that nobody listens to must be ended, if it has not ended by itself.
+/// Asked how a worker has ended, once its channel is not read any more. The argument is the error that ended
+/// the reading, or `None` when the worker has closed the channel. The function must end a worker that still
+/// runs: without a reader it can do nothing useful.
 pub type HowItEnded = Box<dyn FnOnce(Option<Error>) -> BoxFuture<'static, ExitReason> + Send>;
 
-/// The client's end of a channel to a worker: jobs go down, events come up. A backend that can speak with its workers
-/// while they live needs no more to feed them. The worker ends when the last handle to its channel goes.
+/// The client's end of a channel to a worker: jobs go down, events come up. A backend that can speak with its
+/// live workers needs nothing else to feed them. The worker ends when the last handle to its channel is
+/// dropped.
 #[derive(Debug)]
 pub struct WorkerChannel {
-    /// Unlike any other of this backend.
+    /// The name of the worker, unique within its backend: ids of invocations begin with it.
     name: String,
     outbox: Outbox,
     shared: Arc<Shared>,
@@ -50,19 +52,19 @@ pub struct WorkerChannel {
 
 #[derive(Debug)]
 struct Shared {
-    /// The jobs it serves; `None` once it has ended.
+    /// The jobs that the worker serves; `None` once it has ended.
     jobs: Mutex<Option<HashMap<JobId, Events>>>,
-    /// How it has ended, once that is known.
+    /// How the worker has ended; `None` until that is known.
     ended: Mutex<Option<ExitReason>>,
-    /// Whether memory is shared with it.
+    /// Whether memory is shared with the worker.
     shares: Arc<AtomicBool>,
-    /// Whether it has said hello.
+    /// Whether the worker has said hello.
     has_come: AtomicBool,
 }
 
 impl WorkerChannel {
-    /// Greets the worker at the other end of `stream`. It is told everything at once and need not be waited for. Must
-    /// be called inside a runtime that stays.
+    /// Greets the worker at the other end of `stream`. Everything is sent at once, without waiting for the
+    /// worker. Must be called inside a runtime that outlives the worker.
     ///
     /// # Errors
     /// When the channel cannot be used.
@@ -75,13 +77,14 @@ impl WorkerChannel {
     ) -> Result<Self> {
         let mut greeting = Vec::new();
         Hello::of(Role::Client).write(&mut greeting)?;
-        // Where this arrives with it, nobody relays the bytes, and memory can be shared.
+        // Where this descriptor arrives with the greeting, the socket leads straight to the worker, and
+        // memory can be shared.
         let probe = crate::process::open_null()?;
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         let descriptors = [probe.as_fd()];
         control.push(SendAncillaryMessage::ScmRights(&descriptors));
-        // Whoever reads will notice that it is gone.
+        // If the worker is gone, the reader of the channel notices that.
         let sent = sendmsg(&stream, &[IoSlice::new(&greeting)], &mut control, SendFlags::NOSIGNAL);
         greeting.drain(..sent.unwrap_or(greeting.len()));
         let (frames, channel) = Self::halves(name, stream)?;
@@ -94,7 +97,7 @@ impl WorkerChannel {
         Ok(channel)
     }
 
-    /// The channel to a worker that has been greeted before: the one that this process is a sub-worker of.
+    /// The channel to a worker that has been greeted before: the worker whose sub-worker this process is.
     ///
     /// # Errors
     /// When the channel cannot be used.
@@ -123,37 +126,37 @@ impl WorkerChannel {
         Ok((frames, Self { name: name.into(), outbox, shared: Arc::new(shared) }))
     }
 
-    /// Whether it has not ended, as far as is known.
+    /// Whether the worker lives, as far as is known.
     #[must_use]
     pub fn is_alive(&self) -> bool {
         self.shared.jobs().is_some()
     }
 
-    /// How it has ended, once that is known.
+    /// How the worker has ended; `None` until that is known.
     #[must_use]
     pub fn ended(&self) -> Option<ExitReason> {
         self.shared.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether it has said hello.
+    /// Whether the worker has said hello.
     #[must_use]
     pub fn has_come(&self) -> bool {
         self.shared.has_come.load(Ordering::Acquire)
     }
 
-    /// Whether an invocation is one of this worker.
+    /// Whether this worker runs the invocation.
     #[must_use]
     pub fn has(&self, id: &InvocationId) -> bool {
         self.shared.jobs().iter().flat_map(HashMap::keys).any(|job| self.invocation(*job) == *id)
     }
 
-    /// How many jobs it serves.
+    /// How many jobs the worker serves.
     #[must_use]
     pub fn jobs(&self) -> usize {
         self.shared.jobs().as_ref().map_or(0, HashMap::len)
     }
 
-    /// Whether it serves a job.
+    /// Whether the worker serves the job.
     #[must_use]
     pub fn serves(&self, job: JobId) -> bool {
         self.shared.jobs().as_ref().is_some_and(|jobs| jobs.contains_key(&job))
@@ -174,7 +177,7 @@ impl WorkerChannel {
         let mut frames = Vec::new();
         request.write(&mut frames)?;
         self.outbox.send(&frames);
-        // The receiver is in this function's hands.
+        // It cannot fail: this function still holds the receiver.
         let _ = sender.send(Ok(Event { activation, kind: EventKind::Started }));
         let events =
             stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) });
@@ -187,7 +190,7 @@ impl WorkerChannel {
         self.outbox.send(&frame_header(FrameKind::Leave, 0));
     }
 
-    /// Ends the calls of an invocation, if it is one of this worker.
+    /// Ends the calls of an invocation, if this worker runs it.
     pub fn cancel(&self, id: &InvocationId) {
         let jobs: Vec<_> = self.shared.jobs().iter().flat_map(HashMap::keys).copied().collect();
         for job in jobs.into_iter().filter(|job| self.invocation(*job) == *id) {
@@ -201,14 +204,14 @@ impl WorkerChannel {
 
     fn write<T: serde::Serialize>(&self, kind: FrameKind, value: &T) {
         let mut frame = Vec::new();
-        // These frames are a few numbers each: they can always be encoded.
+        // Encoding cannot fail: these frames are a few numbers each.
         if Frame::write(kind, value, &mut frame).is_ok() {
             self.outbox.send(&frame);
         }
     }
 }
 
-/// The channel down to a worker, for one job.
+/// The channel for commands to a worker, for one job.
 struct JobFeed {
     worker: Arc<WorkerChannel>,
     job: JobId,
@@ -223,7 +226,7 @@ impl FeedSink for JobFeed {
             }
             FeedCommand::StoredChunk(stored) => {
                 let mut frame = Vec::new();
-                // A name and some digests can always be encoded.
+                // Encoding cannot fail: the frame is a name and some digests.
                 if stored.write(&mut frame).is_ok() {
                     self.worker.outbox.send(&frame);
                 }
@@ -232,14 +235,15 @@ impl FeedSink for JobFeed {
             FeedCommand::Processes(processes) => self.worker.write(FrameKind::Processes, &processes),
             FeedCommand::Drain => {
                 let mut frame = Vec::new();
-                // A worker that has nothing to do need not be woken for it. A number can always be encoded.
+                // Sent later, because a worker that has nothing to do need not be woken for it. Encoding a
+                // number cannot fail.
                 if Frame::write(FrameKind::Forget, &Forget { job: self.job }, &mut frame).is_ok() {
                     self.worker.outbox.send_later(&frame);
                 }
                 if let Some(events) =
                     self.worker.shared.jobs().as_mut().and_then(|jobs| jobs.remove(&self.job))
                 {
-                    // The job may have stopped listening.
+                    // An error says that the job has stopped listening.
                     let _ = events.send(Ok(Event {
                         activation: self.activation,
                         kind: EventKind::Exited(ExitReason::Finished),
@@ -257,13 +261,13 @@ impl Shared {
 
     fn tell(&self, job: JobId, event: Event) {
         if let Some(events) = self.jobs().as_ref().and_then(|jobs| jobs.get(&job)) {
-            // A job that has stopped listening is about to drain.
+            // An error says that the job has stopped listening: it is about to drain.
             let _ = events.send(Ok(event));
         }
     }
 }
 
-/// Forwards what a worker sends to the jobs it belongs to, and at last how it ended.
+/// Forwards the worker's frames to the jobs that they belong to, and at last how the worker ended.
 async fn listen(
     shared: Arc<Shared>,
     mut frames: FrameReader<Incoming>,
@@ -278,7 +282,8 @@ async fn listen(
         shared.has_come.store(true, Ordering::Release);
         forward(&shared, &mut frames).await
     };
-    // Nobody must wait for ever for a worker that nobody listens to.
+    // A panic is caught, because otherwise jobs would wait for ever for a worker whose channel is not read
+    // any more.
     let served = AssertUnwindSafe(served).catch_unwind().await;
     let served = served.unwrap_or_else(|_| {
         Err(Error::new(ErrorKind::Unexpected, "what listens to the worker has panicked"))
@@ -293,14 +298,14 @@ async fn listen(
         reason = ExitReason::NotStarted(words);
     }
     for events in jobs.into_values() {
-        // Nobody may be listening any more.
+        // An error says that the job has stopped listening.
         let _ =
             events.send(Ok(Event { activation: ActivationId(0), kind: EventKind::Exited(reason.clone()) }));
     }
     *shared.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
 }
 
-/// Whether an error says no more than that the other side is gone: its end tells why.
+/// Whether an error says only that the peer is gone: the end of the peer's process tells why.
 fn is_gone(error: &Error) -> bool {
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
     source.is_some_and(|source| {
@@ -311,7 +316,7 @@ fn is_gone(error: &Error) -> bool {
     })
 }
 
-/// What lacked here, where it was that.
+/// Adds what this process lacked, where the error says that.
 fn explained(error: Error) -> Error {
     let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<io::Error>());
     let code = source.and_then(io::Error::raw_os_error).map(Errno::from_raw_os_error);
@@ -329,7 +334,7 @@ fn explained(error: Error) -> Error {
     Error::new(ErrorKind::Io, format!("{problem}: {error}")).with_hint(hint)
 }
 
-/// Waits for the worker's hello; says whether one came.
+/// Waits for the worker's hello, and returns whether one came before the end of the stream.
 async fn hello(frames: &mut FrameReader<Incoming>) -> Result<bool> {
     let hello = tokio::time::timeout(process::START_LIMIT, frames.next()).await.map_err(|_| {
         Error::new(ErrorKind::Timeout, format!("the worker has said nothing for {:?}", process::START_LIMIT))

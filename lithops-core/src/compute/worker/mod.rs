@@ -1,4 +1,4 @@
-//! What backends share whose workers they can speak with while they live: the channel, and the process at its end.
+//! Shared by backends that can speak with their live workers: the channel, and the process at its end.
 
 mod channel;
 mod process;

@@ -1,4 +1,4 @@
-//! [`WorkerProcess`]: a worker that is a process, and the channel to it.
+//! [`WorkerProcess`]: a worker that is a process of this machine, and the channel to it.
 
 use std::{
     collections::VecDeque,
@@ -27,21 +27,23 @@ use crate::{
     protocol::{Launch, Program, Role, Secrets, Setup},
 };
 
-/// How long a process that was asked to end may take before it is killed.
+/// How long a sub-worker that was asked to end may take before its worker kills it.
 const GRACE: Duration = Duration::from_millis(500);
-/// How much of a worker's own output is kept, to explain its end.
+/// How many bytes of a worker's own output are kept, to explain its end.
 const OUTPUT: usize = 4 << 10;
-/// A worker whose channel is closed may take this long to end.
+/// How long a worker whose channel is closed may take to end before it is killed.
 const TO_END: Duration = Duration::from_secs(5);
-/// It is looked whether it has ended after this long at first, and more and more seldom.
+/// The pause before the second look whether a process has ended; it doubles with each look.
 const FIRST_LOOK: Duration = Duration::from_millis(1);
+/// The longest pause between two looks: a compromise between a late answer and a busy CPU.
 const LAST_LOOK: Duration = Duration::from_millis(50);
-/// For so long it is read on what it has said, if somebody else can still write there.
+/// How long the output of an ended worker is still read, if another process holds the pipe open.
 const LAST_WORDS: Duration = Duration::from_millis(20);
-/// The code of a worker that says itself why it cannot serve.
+/// The exit code of a worker that prints why it cannot serve.
 const EXIT_REFUSED: i32 = 88;
 
-/// A worker that is a process of this machine, or is reached through one. It ends when the last handle to it goes.
+/// A worker that is a process of this machine, or is reached through one. It ends when the last handle to it
+/// is dropped.
 #[derive(Debug)]
 pub struct WorkerProcess {
     pid: u32,
@@ -49,8 +51,8 @@ pub struct WorkerProcess {
 }
 
 impl WorkerProcess {
-    /// Starts a worker from `runtime`, whose sub-workers are `program`; it is told everything at once and need not be
-    /// waited for. Must be called inside a runtime that stays.
+    /// Starts a worker from `runtime`, whose sub-workers are `program`. Everything is sent at once, without
+    /// waiting for the worker. Must be called inside a runtime that outlives the worker.
     ///
     /// # Errors
     /// When the process cannot be started.
@@ -58,7 +60,7 @@ impl WorkerProcess {
         Self::greeted(runtime, &Setup { program: program.clone(), grace: GRACE, launch: None }, secrets)
     }
 
-    /// Starts a worker of a fleet: it finds its jobs itself.
+    /// Starts a worker of a fleet, which finds its jobs itself.
     ///
     /// # Errors
     /// When the process cannot be started.
@@ -90,37 +92,37 @@ impl WorkerProcess {
         Ok(Self { pid, channel: Arc::new(channel) })
     }
 
-    /// Whether it has not ended, as far as is known.
+    /// Whether the worker lives, as far as is known.
     #[must_use]
     pub fn is_alive(&self) -> bool {
         self.channel.is_alive()
     }
 
-    /// How it has ended, once that is known.
+    /// How the worker has ended; `None` until that is known.
     #[must_use]
     pub fn ended(&self) -> Option<ExitReason> {
         self.channel.ended()
     }
 
-    /// Whether it has said hello.
+    /// Whether the worker has said hello.
     #[must_use]
     pub fn has_come(&self) -> bool {
         self.channel.has_come()
     }
 
-    /// Whether an invocation is one of this worker.
+    /// Whether this worker runs the invocation.
     #[must_use]
     pub fn has(&self, id: &InvocationId) -> bool {
         self.channel.has(id)
     }
 
-    /// How many jobs it serves.
+    /// How many jobs the worker serves.
     #[must_use]
     pub fn jobs(&self) -> usize {
         self.channel.jobs()
     }
 
-    /// Whether it serves a job.
+    /// Whether the worker serves the job.
     #[must_use]
     pub fn serves(&self, job: JobId) -> bool {
         self.channel.serves(job)
@@ -134,7 +136,7 @@ impl WorkerProcess {
         self.channel.invoke(request)
     }
 
-    /// Ends the calls of an invocation, if it is one of this worker.
+    /// Ends the calls of an invocation, if this worker runs it.
     pub fn cancel(&self, id: &InvocationId) {
         self.channel.cancel(id);
     }
@@ -144,7 +146,7 @@ impl WorkerProcess {
         self.channel.let_go();
     }
 
-    /// Ends the process, at once; its sub-workers end with it.
+    /// Kills the process at once; its sub-workers end with it.
     pub fn kill(&self) {
         if self.is_alive() {
             kill(self.pid);
@@ -154,12 +156,12 @@ impl WorkerProcess {
 
 fn kill(pid: u32) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-        // It may have ended by itself meanwhile.
+        // An error says that the process has ended by itself meanwhile.
         let _ = kill_process_group(pid, Signal::KILL);
     }
 }
 
-/// A process that does not outlive this.
+/// A process that is killed when this value is dropped.
 #[derive(Debug)]
 struct Started(Child);
 
@@ -167,13 +169,14 @@ impl Drop for Started {
     fn drop(&mut self) {
         if !matches!(self.0.try_wait(), Ok(Some(_))) {
             kill(self.0.id());
-            // It ends at once, and is not to stay as a zombie.
+            // The process ends at once, and must not stay as a zombie.
             let _ = self.0.wait();
         }
     }
 }
 
-/// Waits for the process, and a little for its last words. Nobody listens to it any more: it does not go on for long.
+/// Waits for the end of the process, and a little for its last output. The channel is closed, so that a
+/// process that lives on is killed after a while.
 async fn end_of(
     mut child: Started,
     reader: JoinHandle<()>,
@@ -181,7 +184,7 @@ async fn end_of(
     broken: Option<Error>,
 ) -> ExitReason {
     let ended = ended(&mut child.0, broken.is_some()).await;
-    // A grandchild may hold the pipe open; then what has been read so far must do.
+    // A grandchild may hold the pipe open: then the output that has been read so far must be enough.
     let stop = reader.abort_handle();
     if timeout(LAST_WORDS, reader).await.is_err() {
         stop.abort();
@@ -198,7 +201,7 @@ async fn end_of(
     }
 }
 
-/// How a process has ended, and whether it had to be killed: at once, or when it takes too long.
+/// How a process has ended, and whether it had to be killed: at once if `now`, otherwise after [`TO_END`].
 async fn ended(child: &mut Child, mut now: bool) -> io::Result<(ExitStatus, bool)> {
     let (since, mut pause, mut is_killed) = (Instant::now(), FIRST_LOOK, false);
     loop {
@@ -244,7 +247,7 @@ fn reason(status: ExitStatus, said: &Mutex<VecDeque<u8>>) -> ExitReason {
     }
 }
 
-/// Keeps the end of what a worker itself prints: it explains an end that nobody expected.
+/// Keeps the last part of the output of a worker itself, which explains an unexpected end.
 async fn keep_output(mut output: pipe::Receiver, kept: Arc<Mutex<VecDeque<u8>>>) {
     let mut part = [0; 1024];
     while let Ok(read @ 1..) = output.read(&mut part).await {

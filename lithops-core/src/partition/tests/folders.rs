@@ -1,4 +1,4 @@
-//! Folders and buckets with things in them that are no data, and files that are packed.
+//! Folders and buckets that contain more than data, and files that are packed.
 
 use std::{
     fs,
@@ -17,7 +17,7 @@ use crate::{
     storage::{ObjectStorage, StorageClient},
 };
 
-/// Puts something in a place.
+/// Makes something at a path.
 type Make = fn(&Path);
 
 async fn found(source: DataSource, storage: Arc<ObjectStorage>) -> Result<Vec<DataObject>> {
@@ -106,7 +106,7 @@ async fn gzip(text: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn zeros_behind_what_gzip_has_made_are_padding_and_nothing_else_is() {
     let one = gzip(b"one\n").await;
-    // More than any buffer between here and there holds.
+    // More zeros than any buffer on the way holds.
     let (some, many) = (vec![0; 1], vec![0; 1 << 20]);
     let large = gzip(&vec![b'x'; 5 << 20]).await;
     let sound: [(&[&[u8]], usize); 7] = [

@@ -1,4 +1,4 @@
-//! The parts of an object, against a scan of the whole.
+//! The parts of an object, compared with a scan of the whole object.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::{
     storage::{ObjectStorage, StorageClient},
 };
 
-/// Where records begin, by a scan from the start.
+/// The offsets where records begin, by a scan from the start.
 fn begins(content: &[u8], separator: &[u8]) -> Vec<u64> {
     let mut begins = vec![0];
     let mut at = 0;
@@ -90,7 +90,7 @@ proptest! {
 
 #[tokio::test]
 async fn records_longer_than_what_is_read_at_once_are_whole() {
-    // The original cuts records at 128 KiB.
+    // Python Lithops cuts records at 128 KiB.
     let mut content = Vec::new();
     for (number, len) in [300_000, 0, 1, 200_000, 7].into_iter().enumerate() {
         content.extend(std::iter::repeat_n(b'a' + number as u8, len));
@@ -119,15 +119,15 @@ async fn the_originals_faults_are_not_here() {
             .map(|(_, bytes, _): (std::ops::Range<u64>, _, Vec<u8>)| String::from_utf8(bytes).unwrap())
             .collect()
     };
-    // The last record without a newline loses nothing.
+    // A last record without a newline is not lost.
     assert_eq!(texts(parts(b"one\ntwo\nthree", by_size(6, "\n")).await), ["one\ntwo\n", "three", ""]);
-    // An object of one byte is not skipped, and an empty one is one part.
+    // An object of one byte is not skipped, and an empty object has one part.
     assert_eq!(texts(parts(b"x", by_size(5, "\n")).await), ["x"]);
     assert_eq!(texts(parts(b"", ObjectOptions::default()).await), [""]);
     assert_eq!(texts(parts(b"", by_size(5, "\n")).await), [""]);
-    // Several bytes may end a record.
+    // Several bytes may end a record together.
     assert_eq!(texts(parts(b"a--b--c", by_size(2, "--")).await), ["a--", "b--", "", "c"]);
-    // Without one, ranges are exact.
+    // Without a separator, ranges are exact.
     let exact = ObjectOptions { chunk_number: Some(3), newline: Some(None), ..ObjectOptions::default() };
     assert_eq!(texts(parts(b"0123456789", exact).await), ["012", "345", "6789"]);
 }
@@ -146,7 +146,7 @@ fn what_contradicts_itself_is_refused() {
     }
 }
 
-/// An object of that content, whole, after `change` has been made to it.
+/// A stored object with that content, as one part, and its storage.
 async fn object_of(key: &str, content: &[u8]) -> (StorageClient, DataObject) {
     let storage = StorageClient::new(Arc::new(ObjectStorage::memory()), "b");
     storage.put_object("b", key, content.to_vec()).await.unwrap();

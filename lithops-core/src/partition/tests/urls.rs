@@ -1,4 +1,4 @@
-//! URLs of servers that answer oddly: what is read is what is there, or an error.
+//! URLs of servers with odd answers: a read returns the right content, or an error.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -18,10 +18,11 @@ use crate::{
     storage::{ObjectStorage, StorageClient},
 };
 
-/// What a server says to the `n`th request, which asked for that range: head without its lengths, and body.
+/// The answer of a server to its `n`th request, which asked for that range: the head without its lengths, and
+/// the body.
 type Answer = fn(usize, Option<Range<usize>>, &[u8]) -> (String, Vec<u8>);
 
-/// A server on loopback, and how often it was asked.
+/// A server on loopback: its URL, and how often it was asked.
 fn serve(content: Vec<u8>, says: Answer) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("it works");
     let url = format!("http://{}/x", listener.local_addr().expect("it works"));
@@ -30,7 +31,7 @@ fn serve(content: Vec<u8>, says: Answer) -> (String, Arc<AtomicUsize>) {
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let number = count.fetch_add(1, Ordering::Relaxed);
-            // Who has heard enough goes.
+            // An error says that the client has closed the connection.
             drop(answer(&stream, number, &content, says));
         }
     });
@@ -115,7 +116,7 @@ async fn another_range_than_the_one_asked_for_is_an_error() {
 
 #[tokio::test]
 async fn what_changes_between_two_requests_is_an_error() {
-    // The mark is another from the second read of data on; then the length is.
+    // First the mark changes from the second read of data on; then the length does.
     let marked: Answer =
         |number, range, content| partial(&range.unwrap(), content, &content.len().to_string(), number / 3);
     let longer: Answer = |number, range, content| {
@@ -138,7 +139,7 @@ async fn what_cannot_be_read_by_range_is_streamed_with_one_request() {
     part.reader().read_to_end(&mut streamed).await.unwrap();
     assert!(streamed == content);
     assert_eq!(asked.load(Ordering::Relaxed) - before, 1);
-    // And it is an error when that ends early or is another.
+    // A stream that ends early, or has another length, is an error.
     let (url, _) = serve(TEXT.to_vec(), |number, _, content| match number {
         0 => whole(content),
         _ => whole(&content[..content.len() - 2]),

@@ -1,4 +1,4 @@
-//! What would be better than what a plan says.
+//! The warnings of a plan: what would be better, and when to say so.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// The warnings of a plan, the gravest first.
+/// The warnings of a plan, the most serious first.
 pub(in crate::plan) fn on(numbers: &Numbers, prediction: Option<&Prediction>) -> Vec<Warning> {
     let shape = numbers.shape();
     let mut warnings: Vec<_> = [
@@ -55,7 +55,7 @@ fn one_worker(numbers: &Numbers, shape: Shape) -> Option<Warning> {
         && shape.workers() == 1
         && max_workers > 1
         && calls > numbers.worker_processes as u64
-        // The planner knows what it does.
+        // `Auto` has compared this with other granularities.
         && numbers.chosen.1 != Chosen::Auto;
     lonely.then_some(Warning::OneWorker { calls, chunksize, max_workers })
 }
@@ -65,7 +65,8 @@ fn processes(numbers: &Numbers) -> Option<Warning> {
     if numbers.chosen.0 == Chosen::Auto {
         return None;
     }
-    // Where it is known that calls wait, that many more are right.
+    // Where calls are known to wait, more sub-workers are right; without knowledge, half the time on a CPU is
+    // assumed.
     let share = numbers.workload.as_ref().map_or(0.5, |workload| workload.cpu_share.max(0.001));
     if worker_processes > 1 && worker_processes as f64 * share > cpus.ceil() {
         let enough = (cpus / share.max(0.5)).ceil().max(1.0) as usize;
@@ -109,7 +110,7 @@ fn last_wave(numbers: &Numbers, shape: Shape) -> Option<Warning> {
     if waves < 2 || last == 0 || last * 4 > max_workers {
         return None;
     }
-    // The others take what the last wave had; not when that makes them much longer.
+    // The other waves take over the calls of the last one, unless that makes them much longer.
     let better = numbers.calls.div_ceil(max_workers * (waves - 1));
     let little = better * 2 <= numbers.chunksize as u64 * 3;
     little.then_some(Warning::LastWaveNearlyEmpty { waves, last, max_workers: numbers.max_workers, better })

@@ -1,4 +1,4 @@
-//! The time-cost frontier of a plan, drawn as SVG.
+//! The time-cost frontier of a plan, drawn as an SVG.
 
 use std::fmt::Write;
 
@@ -12,8 +12,9 @@ const BOTTOM: f64 = 400.0;
 const TOP: f64 = 60.0;
 const RIGHT: f64 = 730.0;
 
-/// Draws what other granularities would take and cost, those that nothing beats joined by a line, and the plan among
-/// them. Where nothing costs anything, the sub-workers stand in for the price. `None` where nothing is predicted.
+/// Draws the time and the price of other granularities, with the plan among them; a line joins those that no
+/// other beats in both. Where nothing costs anything, the number of sub-workers stands in for the price.
+/// `None` where nothing is predicted.
 #[must_use]
 pub fn svg(plan: &Plan) -> Option<String> {
     let all = plan.alternatives();

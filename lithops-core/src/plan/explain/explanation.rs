@@ -1,4 +1,4 @@
-//! Why a plan is as it is, and what else there would be.
+//! The reasons for the numbers of a plan, and its alternatives.
 
 use serde::{Serialize, Serializer};
 
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// A plan as programs read it.
+/// A plan in the form that programs read, as JSON.
 #[derive(Debug, Serialize)]
 struct Planned {
     calls: u64,
@@ -56,35 +56,35 @@ impl Serialize for Plan {
     }
 }
 
-/// Another granularity, and what it would come to.
+/// Another granularity for the same job, with its prediction.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Alternative {
-    /// Sub-workers in one worker.
+    /// The number of sub-workers in one worker.
     pub worker_processes: usize,
-    /// Calls given to one worker at a time.
+    /// How many calls one worker is given at a time.
     pub chunksize: usize,
-    /// Hand-overs.
+    /// How many hand-overs there are.
     pub workers: u64,
-    /// What it would come to.
+    /// The predicted time and price.
     pub prediction: Prediction,
-    /// Whether no other is both shorter and cheaper.
+    /// Whether no other alternative is both shorter and cheaper.
     pub is_efficient: bool,
-    /// What it is the best for.
+    /// The objectives for which this alternative is the best.
     pub best_for: Vec<Objective>,
-    /// Whether it is the plan itself.
+    /// Whether this alternative is the plan itself.
     pub is_plan: bool,
 }
 
 impl Plan {
-    /// Why it is as it is, a sentence for each number.
+    /// The reasons for the numbers of the plan, a sentence for each.
     #[must_use]
     pub fn explain(&self) -> Vec<String> {
         sentences(self)
     }
 
-    /// Other granularities, with what they would come to, shortest first; none where it is not known how long calls
-    /// take. This plan is among them.
+    /// Other granularities with their predictions, the shortest first; this plan is among them. Empty where
+    /// no workload is known.
     #[must_use]
     pub fn alternatives(&self) -> Vec<Alternative> {
         alternatives(self)

@@ -1,4 +1,4 @@
-//! What is said of a plan: why it is so, what else there would be, warnings and advice, and drawings.
+//! What is said about a plan: the reasons for its numbers, alternatives, warnings and drawings.
 
 pub(super) mod advice;
 pub(super) mod drawing;

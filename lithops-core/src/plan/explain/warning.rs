@@ -1,88 +1,88 @@
-//! [`Warning`]: advice on a plan that works but is not what one would choose.
+//! [`Warning`]: advice on a plan that works, but not well.
 
 use std::{fmt, time::Duration};
 
 use super::seconds;
 
-/// Advice on a plan. Its `Display` says what is not good about it, and what to write instead.
+/// Advice on a plan. Its `Display` says what the problem is, and what to write instead.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Warning {
     /// Sub-workers will compete for vCPUs.
     MoreProcessesThanCpus {
-        /// Sub-workers in one worker.
+        /// The number of sub-workers in one worker.
         worker_processes: usize,
-        /// vCPUs of one worker.
+        /// The number of vCPUs of one worker.
         cpus: f64,
-        /// What would be enough.
+        /// The number of sub-workers that would be enough.
         enough: usize,
     },
     /// vCPUs are paid for and not used.
     FewerProcessesThanCpus {
-        /// Sub-workers in one worker.
+        /// The number of sub-workers in one worker.
         worker_processes: usize,
-        /// vCPUs of one worker.
+        /// The number of vCPUs of one worker.
         cpus: f64,
     },
     /// Some sub-workers will have nothing to do.
     ChunkBelowProcesses {
-        /// Calls given to one worker.
+        /// How many calls one worker is given.
         chunksize: usize,
-        /// Sub-workers in one worker.
+        /// The number of sub-workers in one worker.
         worker_processes: usize,
     },
     /// Most sub-workers will have nothing to do in the last round of every chunk.
     UnevenChunk {
-        /// Calls given to one worker.
+        /// How many calls one worker is given.
         chunksize: usize,
-        /// Sub-workers in one worker.
+        /// The number of sub-workers in one worker.
         worker_processes: usize,
     },
-    /// One worker gets everything although more may live.
+    /// One worker gets all calls although more workers may live.
     OneWorker {
-        /// How many calls.
+        /// How many calls the job has.
         calls: u64,
-        /// Calls given to one worker.
+        /// How many calls one worker is given.
         chunksize: usize,
-        /// Live workers at once.
+        /// The most workers that live at once.
         max_workers: usize,
     },
     /// A whole wave is started for few workers.
     LastWaveNearlyEmpty {
-        /// How many waves.
+        /// How many waves there are.
         waves: u64,
-        /// Workers in the last of them.
+        /// How many workers the last wave has.
         last: u64,
-        /// Workers in each of the others.
+        /// How many workers each of the other waves has.
         max_workers: usize,
-        /// The chunksize that saves the wave.
+        /// The chunksize with which the last wave is not needed.
         better: u64,
     },
-    /// A chunk is too large to travel with its hand-over.
+    /// A chunk is too large for a message, so that its arguments become a blob.
     PayloadOverLimit {
-        /// Bytes of a chunk.
+        /// The length of a chunk's arguments in bytes.
         bytes: u64,
-        /// Bytes that travel.
+        /// The most bytes of arguments in one message.
         limit: u64,
-        /// The chunksize that would travel; none when a single call does not.
+        /// The largest chunksize that fits into a message; `None` when not even a single call does.
         fitting: Option<u64>,
     },
     /// A chunk is expected to take longer than a worker may run.
     ChunkOverTimeout {
-        /// How long a chunk takes.
+        /// How long a chunk is expected to take.
         chunk: Duration,
         /// How long a worker may run.
         limit: Duration,
-        /// The chunksize that fits; none when a single call does not.
+        /// The largest chunksize that fits; `None` when not even a single call does.
         fitting: Option<u64>,
     },
-    /// Workers take longer to start than to do their chunk.
+    /// Workers take longer to start than to run their chunk.
     StartupDominates {
         /// How long a worker takes to start.
         startup: Duration,
-        /// How long a chunk takes.
+        /// How long a chunk is expected to take.
         chunk: Duration,
-        /// A chunksize with which it would not be so.
+        /// The chunksize with which a chunk takes as long as the start.
         better: u64,
     },
 }

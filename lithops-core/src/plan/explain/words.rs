@@ -1,6 +1,6 @@
-//! [`seconds`]: how times are written for people.
+//! [`seconds`]: times in the form that people read.
 
-/// A time for people: `1.5 ms`, `20 s`, `3 min 20 s`.
+/// A time in seconds for people: `1.5 ms`, `20 s`, `3 min 20 s`.
 #[must_use]
 pub fn seconds(seconds: f64) -> String {
     let short = |value: f64| {

@@ -1,4 +1,5 @@
-//! [`channel`]: both ways of a socket between two processes of one machine. Descriptors can travel with the bytes.
+//! [`channel`]: both directions of a socket between two processes of one machine. Descriptors can travel with
+//! the bytes.
 
 use std::{
     io::{self, BufReader, IoSlice, Read, Write},
@@ -34,10 +35,11 @@ use crate::{
     memory::{Loan, Regions},
 };
 
-/// Nobody sends descriptors more often than this ahead of the frames they belong to.
+/// The most messages with descriptors that may arrive ahead of their frames. A peer that sends more is
+/// broken, and would use up the descriptors of this process.
 const MAX_ARRIVED: usize = 32;
 
-/// Frames from a peer, and the way out to it. Must be called inside a runtime.
+/// The reader of a peer's frames, and the outbox for frames to that peer. Must be called inside a runtime.
 ///
 /// # Errors
 /// When the system has no further descriptor.
@@ -45,13 +47,13 @@ pub fn channel(stream: UnixStream) -> Result<(FrameReader<Incoming>, Outbox)> {
     stream.set_nonblocking(true)?;
     let outbox = Outbox::new(stream.try_clone()?);
     let arrived = ReceivedFds::default();
-    // Only its reading side: else each time the peer reads, this process would be woken.
+    // The socket is watched for input only: otherwise this process would be woken each time the peer reads.
     let stream = watched(stream, Interest::READABLE)?;
     let incoming = Incoming { stream, arrived: arrived.clone() };
     Ok((FrameReader::with_arrived(incoming, arrived), outbox))
 }
 
-/// Bytes from a peer.
+/// The stream of bytes from a peer.
 #[derive(Debug)]
 pub struct Incoming {
     stream: AsyncFd<UnixStream>,
@@ -59,10 +61,10 @@ pub struct Incoming {
 }
 
 impl FrameReader<Incoming> {
-    /// The peer has ended: what it has sent can still be read, and then comes the end, although others may hold its
-    /// end of the socket.
+    /// Called when the peer has ended. Bytes that it has sent can still be read, and then comes the end of
+    /// the stream, although other processes may hold the peer's end of the socket.
     pub fn hang_up(&self) {
-        // It may be shut down already.
+        // An error says that the socket is shut down already.
         let _ = self.stream().stream.get_ref().shutdown(Shutdown::Read);
     }
 }
@@ -76,17 +78,18 @@ impl AsyncRead for Incoming {
     ) -> Poll<io::Result<()>> {
         loop {
             let mut ready = ready!(self.stream.poll_read_ready(context))?;
-            // SAFETY: what is written there is initialised, and nothing else is.
+            // SAFETY: `receive` only writes initialised bytes there, and reads none.
             let room = unsafe { buffer.unfilled_mut() };
             let Ok(received) = ready.try_io(|stream| receive(stream.get_ref(), room, &self.arrived)) else {
                 continue;
             };
             let Received { bytes, with_descriptors } = received?;
             let room = buffer.remaining();
-            // SAFETY: the system has written that many.
+            // SAFETY: the system has written this number of bytes.
             unsafe { buffer.assume_init(bytes) };
             buffer.advance(bytes);
-            // With descriptors, more may follow; else a short read has emptied the socket.
+            // A read that brought descriptors may be short although more bytes wait; any other short read has
+            // emptied the socket.
             if 0 < bytes && bytes < room && !with_descriptors {
                 ready.clear_ready();
             }
@@ -95,7 +98,7 @@ impl AsyncRead for Incoming {
     }
 }
 
-/// Whole frames from a peer, for a thread that has nothing else to wait for.
+/// Whole frames from a peer, read by a thread that blocks.
 #[derive(Debug)]
 pub struct BlockingFrames {
     incoming: BufReader<BlockingIncoming>,
@@ -131,13 +134,14 @@ impl BlockingFrames {
 impl Read for BlockingIncoming {
     #[expect(unsafe_code, reason = "as above")]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // SAFETY: what is written there is initialised, and nothing else is.
+        // SAFETY: `receive` only writes initialised bytes there, so that the buffer stays initialised.
         let room = unsafe { &mut *(ptr::from_mut(buffer) as *mut [MaybeUninit<u8>]) };
         receive(&self.stream, room, &self.arrived).map(|received| received.bytes)
     }
 }
 
-/// Sends a frame whose body is `head` and what is lent, and waits until the socket has taken it.
+/// Sends a frame whose body is `head` and the bytes of the loan, and waits until the socket has taken the
+/// frame.
 ///
 /// # Errors
 /// When the peer is gone.
@@ -151,7 +155,7 @@ pub fn send_lent(mut stream: &UnixStream, kind: FrameKind, head: &[u8], loan: &L
         let parts = [IoSlice::new(&header), IoSlice::new(head)];
         match sendmsg(stream, &parts, &mut control, SendFlags::NOSIGNAL) {
             Err(rustix::io::Errno::INTR) => {}
-            // Too many descriptors of this user are on their way: they arrive soon.
+            // Too many descriptors of this user are in flight: the kernel takes more once some have arrived.
             Err(rustix::io::Errno::TOOMANYREFS) => thread::sleep(Duration::from_millis(1)),
             sent => break sent?,
         }
@@ -170,7 +174,8 @@ fn receive(stream: &UnixStream, room: &mut [MaybeUninit<u8>], arrived: &Received
     let (bytes, is_cut, came) = receive_message(stream, room)?;
     let with_descriptors = came.is_some() || is_cut;
     if with_descriptors {
-        // A part of what belongs together is of no use; that something came is noted in its place all the same.
+        // One of two descriptors is of no use. Their arrival is still noted in its place, so that the next
+        // frame does not take the descriptors of another.
         let came = if is_cut { Came::Lost } else { Came::Here(came.unwrap_or_default()) };
         let mut arrived = arrived.lock();
         arrived.push_back(came);
@@ -181,14 +186,15 @@ fn receive(stream: &UnixStream, room: &mut [MaybeUninit<u8>], arrived: &Received
     Ok(Received { bytes, with_descriptors })
 }
 
-/// How many bytes came, whether descriptors that came with them were lost, and those that were not. The kernel ends a
-/// read behind the bytes that descriptors came with, so that these are of one message.
+/// Receives bytes: returns how many came, whether descriptors that came with them were lost, and the
+/// descriptors. The kernel ends a read behind the bytes that descriptors came with, so that all descriptors
+/// are of one message.
 #[expect(unsafe_code, reason = "safe bindings want memory that was written before")]
 fn receive_message(
     stream: &UnixStream,
     room: &mut [MaybeUninit<u8>],
 ) -> io::Result<(usize, bool, Option<Vec<OwnedFd>>)> {
-    /// Room for two descriptors, at a place where its header may be.
+    /// Room for two descriptors and their header, aligned as the header must be.
     #[repr(C, align(8))]
     struct Control([u8; 64]);
 
@@ -199,7 +205,7 @@ fn receive_message(
     message.msg_iov = &raw mut part;
     message.msg_iovlen = 1;
     message.msg_control = (&raw mut control.0).cast();
-    // SAFETY: it computes a number.
+    // SAFETY: the macro only computes a number.
     message.msg_controllen = unsafe { libc::CMSG_SPACE((2 * size_of::<RawFd>()) as u32) } as _;
     let bytes = loop {
         // SAFETY: the message names memory that may be written, with its lengths.
@@ -215,7 +221,7 @@ fn receive_message(
         }
     };
     let mut came: Option<Vec<OwnedFd>> = None;
-    // SAFETY: the kernel has filled the message in; what the macros lead to is inside of `control`.
+    // SAFETY: the kernel has filled the message in; the pointers of these macros are inside of `control`.
     let mut header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
     while let Some(control) = NonNull::new(header) {
         // SAFETY: as above.
@@ -224,10 +230,11 @@ fn receive_message(
             let mut descriptors = Vec::new();
             // SAFETY: as above.
             let data = unsafe { libc::CMSG_DATA(header) }.cast::<RawFd>();
-            // SAFETY: it computes a number.
+            // SAFETY: the macro only computes a number.
             let len_of = |count: usize| unsafe { libc::CMSG_LEN((count * size_of::<RawFd>()) as u32) };
             while u64::from(len_of(descriptors.len() + 1)) <= cmsg_len as u64 {
-                // SAFETY: as above; the descriptor is a new one that nobody else owns.
+                // SAFETY: as above; the kernel has made the descriptor for this process, and nothing else
+                // owns it.
                 let descriptor =
                     unsafe { OwnedFd::from_raw_fd(data.add(descriptors.len()).read_unaligned()) };
                 descriptors.push(descriptor);
@@ -245,7 +252,8 @@ mod tests {
     use super::*;
     use crate::memory::LONG;
 
-    /// Heads that fit into one read, into none, and into no socket; each with a loan of its own.
+    /// Lengths of heads: some fit into one read, some into several reads, some into no socket's buffer. Each
+    /// has a loan.
     const HEADS: [usize; 6] = [0, 10, 70_000, LONG + 1, 3 << 20, 1];
 
     fn is_right(number: usize, frame: &Frame) -> bool {
@@ -302,7 +310,8 @@ mod tests {
         assert!(error.to_string().contains("did not come"), "{error}");
     }
 
-    /// What came when another descriptor did not fit is noted in its place, and the loan behind it is its own.
+    /// A message whose descriptors were lost is noted in its place, so that the next frame gets its own
+    /// descriptors.
     #[test]
     fn a_lost_pair_of_descriptors_is_not_taken_for_the_next_one() {
         let (ours, theirs) = UnixStream::pair().expect("a pair");
@@ -312,7 +321,7 @@ mod tests {
         let arrived = ReceivedFds::default();
         let mut incoming = BlockingIncoming { stream: Arc::new(theirs), arrived: arrived.clone() };
         arrived.lock().push_back(Came::Lost);
-        // The mark is that of an earlier message, whose frame is read first.
+        // The note belongs to an earlier message, whose frame is read first.
         let first = shared_header(FrameKind::Report, 0, &loans[0]);
         let error = read_frame_with(&mut first.as_slice(), &arrived).expect_err("it was lost");
         assert!(format!("{error:?}").contains("ulimit -n"), "{error:?}");

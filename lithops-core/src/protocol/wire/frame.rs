@@ -1,4 +1,4 @@
-//! Frames on the wire: header, length cap, and readers for both kinds of ends.
+//! Frames on the wire: header, limit of length, and readers for blocking and asynchronous streams.
 
 use std::io::Read;
 
@@ -16,22 +16,24 @@ use crate::{
     memory::{LONG, Loan, Region, Regions},
 };
 
-/// The bytes before a frame's body.
+/// The length of a frame's header in bytes.
 pub const HEADER_LEN: usize = 8;
 
-/// The byte of a header that is 1 when the body begins with a loan, with whose bytes it ends.
+/// The index of the header's byte that is 1 when the body begins with a loan: then the body ends with the
+/// lent bytes.
 const ENDS_ELSEWHERE: usize = 5;
-/// Where in what is shared, and how many bytes: `u64 LE` each.
+/// The length of an encoded loan: the offset in the shared memory, and the number of bytes, `u64 LE` each.
 const LOAN_LEN: usize = 16;
 
-/// No more than this is reserved on the word of a header alone, or one block for what is [`LONG`]; the rest grows as bytes
-/// arrive.
+/// The most bytes that are reserved because of a header alone, so that a broken peer cannot use up the memory
+/// with a few bytes; the buffer grows further as bytes arrive. For a body longer than [`LONG`] it is one
+/// block of memory.
 const MAX_RESERVE: usize = 1 << 20;
 
-/// A read is not worth making for less room than this.
+/// The least room in the buffer for a read: smaller reads would cost too many system calls.
 const MIN_ROOM: usize = 2 << 10;
 
-/// What a frame's body holds.
+/// The kind of a frame: what its body holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum FrameKind {
@@ -51,23 +53,25 @@ pub enum FrameKind {
     Forget = 7,
     /// [`Cancel`](super::Cancel): end these calls, wherever they are.
     Cancel = 8,
-    /// [`Processes`](super::SetProcesses): from now on so many calls of the job may run at once.
+    /// [`Processes`](super::SetProcesses): how many calls of the job may run at once from now on.
     Processes = 9,
-    /// [`Secrets`](super::Secrets): what opens the storage, before the first job.
+    /// [`Secrets`](super::Secrets): the credentials of the storage, sent before the first job.
     Secrets = 10,
-    /// [`StoredCalls`](crate::protocol::StoredCalls): a run of calls to make, whose arguments are in the storage.
+    /// [`StoredCalls`](crate::protocol::StoredCalls): a run of calls to make, whose arguments are in the
+    /// storage.
     StoredCalls = 11,
     /// [`StoredReport`](crate::protocol::StoredReport): a run of outcomes that are in the storage.
     StoredReport = 12,
     /// [`Deadline`](super::Deadline): how long the worker may run calls of the job.
     Deadline = 13,
-    /// No body: the worker has got what came with the greeting, so that memory can be shared with it.
+    /// No body: the worker has received the descriptor of the greeting, so that memory can be shared with it.
     Shares = 17,
-    /// No body: a worker of a fleet is to take no further job, and to end when it has none.
+    /// No body: a worker of a fleet must take no further job, and end when it has none.
     Leave = 14,
-    /// `artifact::Running`: which program runs the calls that follow, for a worker that finds it in the storage.
+    /// `artifact::Running`: the program of the calls that follow, for a worker that fetches it from the
+    /// storage.
     Running = 15,
-    /// [`ExitReason`](crate::compute::ExitReason): the last frame of an answer.
+    /// [`ExitReason`](crate::compute::ExitReason): how the activation ended, the last frame of an answer.
     Ended = 16,
 }
 
@@ -103,7 +107,7 @@ pub struct Frame {
     pub kind: FrameKind,
     /// The body, not yet decoded.
     pub body: Bytes,
-    /// The end of the body, when it is not here: its sender lends it.
+    /// The end of the body, when its sender lends it; `None` when all of the body is in `body`.
     pub end: Option<Loan>,
 }
 
@@ -126,19 +130,19 @@ impl Frame {
         Ok(())
     }
 
-    /// A frame whose body has come, with the loan that it begins with, if it does.
+    /// Makes a frame of a body that has come. Where the body begins with a loan, the loan is taken off.
     fn of(kind: FrameKind, ends_elsewhere: bool, mut body: Bytes, arrived: &ReceivedFds) -> Result<Self> {
         let end = if ends_elsewhere { Some(arrived.loan(&mut body)?) } else { None };
         Ok(Self { kind, body, end })
     }
 
-    /// The same with all of its body here.
+    /// Copies lent bytes into this process, so that the whole body is in `body`.
     ///
     /// # Errors
-    /// When there is no memory, or what was shared is gone.
+    /// When there is no memory, or the loan is larger than the shared memory.
     pub fn whole(self, regions: &mut Regions) -> Result<Self> {
         let Some(loan) = &self.end else { return Ok(self) };
-        // Before memory is set aside for it.
+        // Checked first: otherwise a broken peer could make this process reserve any amount of memory.
         if !loan.is_within() {
             return Err(malformed("a loan of more than there is"));
         }
@@ -162,7 +166,8 @@ pub fn frame_header(kind: FrameKind, len: usize) -> [u8; HEADER_LEN] {
     [len[0], len[1], len[2], len[3], kind as u8, 0, 0, 0]
 }
 
-/// The beginning of a frame whose body ends with what is lent: its header, and what is followed by the rest of the body.
+/// The header and the loan of a frame whose body ends with lent bytes. The `rest` other bytes of the body
+/// follow.
 pub(super) fn shared_header(kind: FrameKind, rest: usize, loan: &Loan) -> [u8; HEADER_LEN + LOAN_LEN] {
     let mut header = [0; HEADER_LEN + LOAN_LEN];
     header[..HEADER_LEN].copy_from_slice(&frame_header(kind, LOAN_LEN + rest));
@@ -183,7 +188,7 @@ fn parse_header(header: &[u8]) -> Result<(FrameKind, usize)> {
     Ok((kind, len))
 }
 
-/// Reads frames from a blocking stream; `None` at its end.
+/// Reads one frame from a blocking stream; `None` at the end of the stream.
 ///
 /// # Errors
 /// When the stream fails, ends inside a frame, or carries something else.
@@ -191,7 +196,7 @@ pub fn read_frame(stream: &mut impl Read) -> Result<Option<Frame>> {
     read_frame_with(stream, &ReceivedFds::default())
 }
 
-/// The same, where `arrived` takes what comes with the bytes.
+/// Like [`read_frame`], but with the descriptors that have come with the bytes.
 pub(super) fn read_frame_with(stream: &mut impl Read, arrived: &ReceivedFds) -> Result<Option<Frame>> {
     let mut header = [0; HEADER_LEN];
     let mut filled = 0;
@@ -233,17 +238,17 @@ fn announced(regions: &mut Regions, len: usize) -> Result<Region> {
     regions.announced(len).map_err(|error| std::io::Error::from(error).into())
 }
 
-/// Reads frames from an asynchronous stream. Cancel safe: what was read stays in the reader.
+/// Reads frames from an asynchronous stream. Cancel safe: bytes that were read stay in the reader.
 #[derive(Debug)]
 pub struct FrameReader<R> {
     stream: R,
     buffer: BytesMut,
-    /// How many bytes are read together where there are so many: whoever keeps a frame keeps its block.
+    /// The size of the blocks that frames are read into, in bytes. A frame keeps its whole block alive.
     block: usize,
-    /// A long frame that has not come to its end yet.
+    /// A long frame of which some bytes are still to come.
     long: Option<Long>,
     regions: Regions,
-    /// What has come with the bytes.
+    /// The descriptors that have come with the bytes.
     arrived: ReceivedFds,
 }
 
@@ -251,13 +256,15 @@ pub struct FrameReader<R> {
 struct Long {
     kind: FrameKind,
     ends_elsewhere: bool,
-    /// As many bytes as there is room for until now.
+    /// The memory of the body; it grows as bytes arrive.
     body: Region,
+    /// How many bytes have arrived.
     filled: usize,
-    /// How many there are to be.
+    /// The length of the whole body.
     len: usize,
 }
 
+/// The usual size of a block: many short frames come with one system call.
 const BLOCK: usize = 64 << 10;
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
@@ -266,14 +273,15 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         Self::with_block(stream, BLOCK)
     }
 
-    /// The same, for one of very many streams over which little comes.
+    /// A reader with blocks of `block` bytes: small blocks save memory where there are many streams with
+    /// little traffic.
     pub fn with_block(stream: R, block: usize) -> Self {
         let (buffer, block) = (BytesMut::with_capacity(block), block.max(MIN_ROOM));
         let (arrived, regions) = (ReceivedFds::default(), Regions::default());
         Self { stream, buffer, block, long: None, regions, arrived }
     }
 
-    /// The same, where `arrived` takes what comes with the bytes.
+    /// A reader that takes the descriptors of loans from `arrived`.
     pub(super) fn with_arrived(stream: R, arrived: ReceivedFds) -> Self {
         Self { arrived, ..Self::new(stream) }
     }
@@ -282,21 +290,21 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         &self.stream
     }
 
-    /// Drops the descriptors that have come with a greeting; says how many there were.
+    /// Drops the descriptors that have come with a greeting, and returns how many there were.
     pub fn take_arrived(&self) -> usize {
         self.arrived.take_all()
     }
 
-    /// The next frame, all of it.
+    /// The next frame with its whole body in this process; `None` at the end of the stream.
     ///
     /// # Errors
-    /// As [`next`](Self::next), and when there is no memory for it.
+    /// As [`next`](Self::next), and when there is no memory for the body.
     pub async fn next_whole(&mut self) -> Result<Option<Frame>> {
         let Some(frame) = self.next().await? else { return Ok(None) };
         frame.whole(&mut self.regions).map(Some)
     }
 
-    /// The next frame; `None` at the end of the stream.
+    /// The next frame, of which a part may be lent; `None` at the end of the stream.
     ///
     /// # Errors
     /// When the stream fails, ends inside a frame, or carries something else.
@@ -319,7 +327,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
-    /// The next frame, if it has been read already.
+    /// The next frame, if all of it has been read already.
     ///
     /// # Errors
     /// When the bytes read are not a frame.
@@ -357,8 +365,8 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         Frame::of(kind, ends_elsewhere, self.buffer.split_to(len).freeze(), &self.arrived).map(Some)
     }
 
-    /// Frames share the block they were read into, and whoever keeps one keeps the block: a new one is only begun
-    /// when the old one is used up.
+    /// Makes room for a read. Frames share the block that they were read into, and each keeps the whole block
+    /// alive: a new block is begun only when the old one is used up.
     fn make_room(&mut self, room: usize) {
         if self.buffer.capacity() - self.buffer.len() < room {
             self.buffer.reserve(room.max(self.block));

@@ -8,12 +8,13 @@ pub(crate) fn malformed(what: impl Into<String>) -> Error {
         .with_hint("the peer is broken or is not a lithops process of this version")
 }
 
-/// The peer has died while it wrote; that is no breach of the protocol.
+/// An error for a stream that ends inside a frame: the peer has died while it wrote, which is no breach of
+/// the protocol.
 pub(super) fn cut_short() -> Error {
     std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the stream ended inside a frame").into()
 }
 
-/// An error for descriptors that came and that this process had no room for.
+/// An error for descriptors that were lost because this process has too many open files.
 #[must_use]
 pub fn no_descriptors() -> Error {
     Error::new(ErrorKind::WorkerLost, "too many open files: a descriptor that came with a message was lost")

@@ -1,4 +1,4 @@
-//! Frames as bytes, and the sockets they go through.
+//! Frames as bytes, and the sockets that carry them.
 
 mod channel;
 mod frame;

@@ -1,4 +1,5 @@
-//! [`Outbox`]: frames to a peer, sent at once when the socket takes them and kept in order when it does not.
+//! [`Outbox`]: frames to a peer. They are sent at once while the socket takes them; otherwise they are kept
+//! in order.
 
 use std::{
     collections::VecDeque,
@@ -23,14 +24,15 @@ use tokio::{io::Interest, sync::Notify, time};
 use super::{FrameKind, frame::shared_header, watched::watched};
 use crate::{fork, memory::Loan, protocol::Calls};
 
-/// Frames that can wait are sent after this long, if nothing else is sent before.
+/// How long frames that can wait are kept, if no other frame is sent before.
 const LATER: Duration = Duration::from_millis(5);
-/// And at once when they are this many bytes.
+/// Frames that can wait are sent at once when they have more bytes than this.
 const MUCH: usize = 4 << 10;
-/// When nothing could be sent although there was room, it is tried again after this.
+/// The pause before the next try when nothing could be sent although the socket had room.
 const SOON: Duration = Duration::from_millis(1);
 
-/// The way out to a peer. Sending never blocks; what the socket does not take at once is sent by a task.
+/// The outgoing direction of a channel. Sending never blocks; a task sends the bytes that the socket does not
+/// take at once.
 #[derive(Debug)]
 pub struct Outbox {
     shared: Arc<Shared>,
@@ -39,7 +41,7 @@ pub struct Outbox {
 #[derive(Debug)]
 struct Shared {
     stream: UnixStream,
-    /// Whether the peer can be sent loans.
+    /// Whether loans can be sent to the peer.
     shares: Arc<AtomicBool>,
     waiting: Mutex<Waiting>,
     wake: Notify,
@@ -47,11 +49,11 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    /// What the socket has not taken, in order.
+    /// The bytes that the socket has not taken, in order.
     pieces: VecDeque<Piece>,
-    /// Whole frames that can wait for the next ones.
+    /// Whole frames that can wait for the next send.
     later: Vec<u8>,
-    /// Whether the task knows that there are such.
+    /// Whether the task was told of the frames in `later`: then its timer runs.
     timed: bool,
     closed: bool,
 }
@@ -59,12 +61,12 @@ struct Waiting {
 #[derive(Debug)]
 struct Piece {
     bytes: Bytes,
-    /// What is sent with the first byte.
+    /// The loan whose descriptors are sent with the first byte.
     loan: Option<Loan>,
 }
 
 impl Outbox {
-    /// An outbox into a socket that does not block; must be called inside a runtime.
+    /// An outbox into a socket that does not block. Must be called inside a runtime.
     pub(super) fn new(stream: UnixStream) -> Self {
         fork::note_origin();
         let (shares, waiting, wake) = (Arc::default(), Mutex::default(), Notify::new());
@@ -73,24 +75,25 @@ impl Outbox {
         Self { shared }
     }
 
-    /// Sends whole frames. When the peer is gone they are dropped: the reading side notices its end.
+    /// Sends whole frames. When the peer is gone the frames are dropped: the reading side notices the end of
+    /// the peer.
     pub fn send(&self, frames: &[u8]) {
         self.send_with(frames, &Bytes::new());
     }
 
-    /// Sends whole frames, of which the last ends with `tail`, without a copy of that.
+    /// Sends whole frames, of which the last ends with `tail`; `tail` is not copied.
     pub fn send_with(&self, frames: &[u8], tail: &Bytes) {
         self.send_parts(frames, tail, None);
     }
 
-    /// Sends a frame whose body is `head` and what is lent.
+    /// Sends a frame whose body is `head` and the bytes of the loan.
     pub fn send_lent(&self, kind: FrameKind, head: &[u8], loan: &Loan) {
         let mut frame = shared_header(kind, head.len(), loan).to_vec();
         frame.extend_from_slice(head);
         self.send_parts(&frame, &Bytes::new(), Some(loan));
     }
 
-    /// Sends calls behind other frames; where memory is shared, long arguments stay where they are.
+    /// Sends calls behind other frames; where memory is shared, long arguments are lent and not sent.
     pub fn send_calls(&self, mut frames: Vec<u8>, calls: &Calls) {
         let Some(loan) = calls.arguments.loan().filter(|_| self.shares()) else {
             let arguments = calls.write_head(&mut frames);
@@ -103,20 +106,21 @@ impl Outbox {
         self.send_parts(&frames, &Bytes::new(), Some(loan));
     }
 
-    /// Whether loans can be sent.
+    /// Whether loans can be sent to the peer.
     #[must_use]
     pub fn shares(&self) -> bool {
         self.shared.shares.load(Ordering::Relaxed)
     }
 
-    /// What is to be set once they can.
+    /// The flag that the reader of the peer's frames sets once loans can be sent.
     #[must_use]
     pub fn sharing(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.shared.shares)
     }
 
     fn send_parts(&self, frames: &[u8], tail: &Bytes, loan: Option<&Loan>) {
-        // The socket is its parent's, and the lock may have been held when the copy was made.
+        // In a fork the socket belongs to the parent process, and the lock may have been held when the copy
+        // was made.
         if fork::is_copy() {
             return;
         }
@@ -148,7 +152,7 @@ impl Outbox {
         }
     }
 
-    /// Sends whole frames together with the next ones, or a little later: the peer is not woken for them alone.
+    /// Sends whole frames together with the next ones, or after 5 ms: the peer is not woken for them alone.
     pub fn send_later(&self, frames: &[u8]) {
         if fork::is_copy() {
             return;
@@ -181,7 +185,7 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes of what waits as much as the socket takes; says whether that was anything.
+    /// Writes as many of the waiting bytes as the socket takes, and returns whether it took any.
     fn write_pieces(&self) -> io::Result<bool> {
         let mut waiting = self.lock();
         let mut any = false;
@@ -200,7 +204,7 @@ impl Shared {
         Ok(any)
     }
 
-    /// What could wait has waited long enough.
+    /// The frames in `later` have waited long enough: they are sent now.
     fn time_is_up(&self) {
         let mut waiting = self.lock();
         waiting.timed = false;
@@ -210,7 +214,7 @@ impl Shared {
         }
     }
 
-    /// Writes as much as the socket takes.
+    /// Writes as many bytes as the socket takes, and returns how many.
     fn write(&self, parts: &[&[u8]], loan: Option<&Loan>) -> io::Result<usize> {
         let all: usize = parts.iter().map(|part| part.len()).sum();
         let mut sent = 0;
@@ -231,7 +235,8 @@ impl Shared {
             match sendmsg(&self.stream, &slices[..parts.len()], &mut control, SendFlags::NOSIGNAL) {
                 Ok(count) => sent += count,
                 Err(Errno::INTR) => {}
-                // Too many descriptors of this user are on their way: they arrive soon. So does memory, if it does.
+                // The socket is full, too many descriptors of this user are in flight, or the kernel lacks
+                // memory: a later try may succeed.
                 Err(Errno::AGAIN | Errno::TOOMANYREFS | Errno::NOBUFS | Errno::NOMEM) => break,
                 Err(error) => return Err(error.into()),
             }
@@ -239,14 +244,14 @@ impl Shared {
         Ok(sent)
     }
 
-    /// What was to be sent is lost: the reading sides of both ends must not wait for what follows from it.
+    /// Called when bytes are lost: the readers of both ends must not wait for an answer to them.
     fn hang_up(&self) {
-        // The peer may be gone itself.
+        // An error says that the peer is gone itself.
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
-    /// Waits until the socket may take more. Only then is it watched for that: else this process would be woken each
-    /// time the peer reads.
+    /// Waits until the socket may take more. The socket is watched for room only during this wait: otherwise
+    /// this process would be woken each time the peer reads.
     async fn writable(&self) -> io::Result<()> {
         let stream = watched(self.stream.try_clone()?, Interest::WRITABLE)?;
         stream.writable().await.map(drop)
@@ -258,7 +263,8 @@ impl Drop for Shared {
         if fork::is_copy() {
             return;
         }
-        // The peer sees the end even while somebody still listens to it. It may be gone itself.
+        // The peer sees the end of the stream even while a reader of this process still holds the socket. An
+        // error says that the peer is gone itself.
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 }
@@ -273,14 +279,15 @@ async fn flush(shared: Arc<Shared>) {
         if has_pieces {
             match shared.write_pieces() {
                 Ok(true) => {}
-                // Without a descriptor to watch it through, it is tried again and again.
+                // Without a free descriptor the socket cannot be watched: the write is repeated after a
+                // pause.
                 Ok(false) if shared.writable().await.is_err() => time::sleep(SOON).await,
                 Ok(false) => match shared.write_pieces() {
                     Ok(true) => {}
                     Ok(false) => time::sleep(SOON).await,
                     Err(_) => return shared.hang_up(),
                 },
-                // The peer is gone, as a rule.
+                // Usually because the peer is gone.
                 Err(_) => return shared.hang_up(),
             }
         } else if closed {

@@ -1,4 +1,4 @@
-//! [`ReceivedFds`]: descriptors that have come through a socket.
+//! [`ReceivedFds`]: descriptors that have arrived through a socket.
 
 use std::{
     collections::VecDeque,
@@ -14,20 +14,21 @@ use super::{
 };
 use crate::{error::Result, memory::Loan};
 
-/// What has come with one message.
+/// The descriptors that have come with one message.
 #[derive(Debug)]
 pub(super) enum Came {
+    /// All of them.
     Here(Vec<OwnedFd>),
-    /// This process had no room for it.
+    /// At least one is lost, because this process has too many open files.
     Lost,
 }
 
-/// Descriptors that have come, in the order of the frames they belong to.
+/// Descriptors that have arrived, in the order of the frames that they belong to.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ReceivedFds(Arc<Mutex<VecDeque<Came>>>);
 
 impl ReceivedFds {
-    /// Takes a loan off the front of a body, and what came with it.
+    /// Takes a loan off the front of a body, and the two descriptors that came with it.
     pub(super) fn loan(&self, body: &mut Bytes) -> Result<Loan> {
         let (Ok(start), Ok(len)) = (body.try_get_u64_le(), body.try_get_u64_le()) else {
             return Err(malformed("a loan is cut short"));
@@ -45,7 +46,7 @@ impl ReceivedFds {
         }
     }
 
-    /// Drops what has come; says how many descriptors there were.
+    /// Drops all descriptors that have arrived, and returns how many there were.
     pub(super) fn take_all(&self) -> usize {
         let count = |came: Came| if let Came::Here(descriptors) = came { descriptors.len() } else { 0 };
         self.lock().drain(..).map(count).sum()
