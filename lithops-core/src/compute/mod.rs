@@ -19,4 +19,4 @@ pub use invocation::{
 pub use platform::{Platform, WorkerWish};
 pub use price::Price;
 pub use runtime::{Package, Runtime, RuntimeId, RuntimeSpec};
-pub use worker::{HowItEnded, WorkerChannel, WorkerProcess};
+pub use worker::{HowItEnded, WorkerChannel, WorkerProcess, encode_request, read_answer};

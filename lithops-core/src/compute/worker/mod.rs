@@ -1,7 +1,11 @@
-//! What backends share whose workers they can speak with while they live: the channel, and the process at its end.
+//! What backends share: the channel to a worker that they can speak with while it lives, the process at its end, and the
+//! request to a worker that answers once.
 
 mod channel;
+mod event;
 mod process;
+mod request;
 
 pub use channel::{HowItEnded, WorkerChannel};
 pub use process::WorkerProcess;
+pub use request::{encode_request, read_answer};

@@ -65,14 +65,15 @@ pub enum FrameKind {
     Shares = 17,
     /// No body: a worker of a fleet is to take no further job, and to end when it has none.
     Leave = 14,
-    /// `artifact::Running`: which program runs the calls that follow, for a worker that finds it in the storage.
+    /// `artifact::ProgramRef`: which program runs the calls that follow, for a worker that finds it in the storage.
     Running = 15,
     /// [`ExitReason`](crate::compute::ExitReason): the last frame of an answer.
     Ended = 16,
 }
 
 impl FrameKind {
-    fn from_byte(byte: u8) -> Option<Self> {
+    /// The kind of this number.
+    pub(crate) fn from_byte(byte: u8) -> Option<Self> {
         Some(match byte {
             1 => Self::Hello,
             2 => Self::Setup,
