@@ -19,4 +19,6 @@ pub use invocation::{
 pub use platform::{Platform, WorkerWish};
 pub use price::Price;
 pub use runtime::{Package, Runtime, RuntimeId, RuntimeSpec};
-pub use worker::{HowItEnded, WorkerChannel, WorkerProcess, encode_request, read_answer};
+pub use worker::{
+    HowItEnded, WorkerChannel, WorkerProcess, WorkerProcesses, encode_request, read_answer,
+};

@@ -4,8 +4,10 @@
 mod channel;
 mod event;
 mod process;
+mod processes;
 mod request;
 
 pub use channel::{HowItEnded, WorkerChannel};
 pub use process::WorkerProcess;
+pub use processes::WorkerProcesses;
 pub use request::{encode_request, read_answer};
