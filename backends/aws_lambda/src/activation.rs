@@ -17,15 +17,12 @@ use bytes::Bytes;
 use futures_util::stream;
 use lithops_core::{
     artifact::ProgramRef,
-    compute::{Event, EventKind, ExitReason, InvokeRequest, encode_request, read_answer},
+    compute::{Event, EventKind, EventSender, ExitReason, InvokeRequest, encode_request, read_answer},
     error::{Error, ErrorKind, Result},
     id::ActivationId,
     protocol::{Envelope, FrameReader},
 };
-use tokio::{
-    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt},
-    sync::mpsc,
-};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt};
 use tokio_util::io::StreamReader;
 
 use crate::{client::Client, failure, health::Answer};
@@ -36,9 +33,6 @@ const BLOCK: usize = 4 << 10;
 const DELIMITER: usize = 8;
 /// The header of a stream ends within this many bytes; a stream without it is no answer of a worker.
 const LONGEST_PRELUDE: u64 = 64 << 10;
-
-/// Where the events of an activation go.
-pub(crate) type Events = mpsc::UnboundedSender<Result<Event>>;
 
 /// A request, encoded.
 #[derive(Debug)]
@@ -72,7 +66,7 @@ impl Activation {
     }
 
     /// Makes the request. All events but the last go to `events`; the last follows from the answer that is returned.
-    pub(crate) async fn run(self, client: &Client, events: &Events) -> Answer {
+    pub(crate) async fn run(self, client: &Client, events: &EventSender) -> Answer {
         match self.stream {
             true => self.stream(client, events).await,
             false => self.whole(client, events).await,
@@ -80,7 +74,7 @@ impl Activation {
     }
 
     /// Makes a request whose answer comes at once. An answer that is not whole is not used at all.
-    async fn whole(self, client: &Client, events: &Events) -> Answer {
+    async fn whole(self, client: &Client, events: &EventSender) -> Answer {
         let request = client.invocations.invoke().function_name(&self.function).log_type(LogType::Tail);
         let answer = match request.payload(Blob::new(self.payload)).send().await {
             Ok(answer) => answer,
@@ -102,7 +96,7 @@ impl Activation {
     }
 
     /// Makes a request whose answer comes in pieces, and uses each as it comes.
-    async fn stream(self, client: &Client, events: &Events) -> Answer {
+    async fn stream(self, client: &Client, events: &EventSender) -> Answer {
         let request = client
             .invocations
             .invoke_with_response_stream()
@@ -113,7 +107,7 @@ impl Activation {
             Ok(answer) => answer,
             Err(error) => return failure::of_invocation(&error),
         };
-        tell(events, Event { activation: self.id, kind: EventKind::Started });
+        events.send(Event { activation: self.id, kind: EventKind::Started });
         let request = answer.request_id().unwrap_or("unknown").to_owned();
         let complete: Arc<Mutex<Option<InvokeWithResponseStreamCompleteEvent>>> = Arc::default();
         let pieces =
@@ -180,11 +174,10 @@ async fn pass_prelude(pieces: &mut (impl AsyncBufReadExt + Unpin)) -> io::Result
 async fn take<R: AsyncRead + Unpin>(
     frames: FrameReader<R>,
     id: ActivationId,
-    events: &Events,
+    events: &EventSender,
     request: &str,
 ) -> Answer {
-    let tell = |event| tell(events, event);
-    match read_answer(frames, id, tell).await {
+    match read_answer(frames, id, |event| events.send(event)).await {
         Ok(reason) => Answer::Said(reason),
         Err(error) if error.kind() == ErrorKind::Io => broken(&error, request),
         Err(error) => nonsense(&error, request),
@@ -197,9 +190,4 @@ fn broken(how: &(impl std::fmt::Display + ?Sized), request: &str) -> Answer {
 
 fn nonsense(error: &Error, request: &str) -> Answer {
     Answer::Nonsense(format!("the function answers what is not understood: {error} (request {request})"))
-}
-
-fn tell(events: &Events, event: Event) {
-    // The job may have ended, so that no task receives events any more.
-    let _ = events.send(Ok(event));
 }

@@ -20,5 +20,6 @@ pub use platform::{Platform, WorkerWish};
 pub use price::Price;
 pub use runtime::{Package, Runtime, RuntimeId, RuntimeSpec};
 pub use worker::{
-    HowItEnded, WorkerChannel, WorkerProcess, WorkerProcesses, encode_request, read_answer,
+    EventSender, HowItEnded, InFlight, WorkerChannel, WorkerProcess, WorkerProcesses, encode_request,
+    read_answer,
 };

@@ -112,9 +112,9 @@ mod tests {
         let entry = LogEntry {
             call: 8,
             attempt: 1,
-            head: Bytes::from_static(b"hello"),
+            head: Bytes::from_static(b"hello").into(),
             dropped: 0,
-            tail: Bytes::new(),
+            tail: Bytes::new().into(),
         };
         let blob = postcard::to_stdvec(&("a key", 0_u64, Vec::<u8>::new())).expect("small");
         let blob: BlobRef = postcard::from_bytes(&blob).expect("the fields of one");

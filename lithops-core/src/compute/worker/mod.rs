@@ -3,11 +3,13 @@
 
 mod channel;
 mod event;
+mod in_flight;
 mod process;
 mod processes;
 mod request;
 
 pub use channel::{HowItEnded, WorkerChannel};
+pub use in_flight::{EventSender, InFlight};
 pub use process::WorkerProcess;
 pub use processes::WorkerProcesses;
 pub use request::{encode_request, read_answer};
