@@ -17,17 +17,12 @@ use bytes::Bytes;
 use futures_util::stream;
 use lithops_core::{
     artifact::ProgramRef,
-    compute::{Event, EventKind, ExitReason, InvokeRequest},
+    compute::{Event, EventKind, EventSender, ExitReason, InvokeRequest, encode_request, read_answer},
     error::{Error, ErrorKind, Result},
     id::ActivationId,
-    protocol::{
-        Envelope, Frame, FrameKind, FrameReader, Hello, Logs, Report, Role, StoredReport, read_frame,
-    },
+    protocol::{Envelope, FrameReader},
 };
-use tokio::{
-    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt},
-    sync::mpsc,
-};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt};
 use tokio_util::io::StreamReader;
 
 use crate::{client::Client, failure, health::Answer};
@@ -38,9 +33,6 @@ const BLOCK: usize = 4 << 10;
 const DELIMITER: usize = 8;
 /// The header of a stream ends within this many bytes; a stream without it is no answer of a worker.
 const LONGEST_PRELUDE: u64 = 64 << 10;
-
-/// Where the events of an activation go.
-pub(crate) type Events = mpsc::UnboundedSender<Result<Event>>;
 
 /// A request, encoded.
 #[derive(Debug)]
@@ -64,14 +56,9 @@ impl Activation {
         request: &InvokeRequest,
         stream: bool,
     ) -> Result<Self> {
-        let mut frames = Vec::new();
-        Hello::of(Role::Client).write(&mut frames)?;
-        Frame::write(FrameKind::Running, running, &mut frames)?;
-        request.write(&mut frames)?;
+        let frames = encode_request(running, request)?;
         // The outcome of a single call comes with the end: a stream would bring nothing earlier.
-        let runs =
-            request.calls.iter().map(|calls| calls.run).chain(request.stored.iter().map(|stored| stored.run));
-        let stream = stream && runs.map(|run| run.count).sum::<u32>() > 1;
+        let stream = stream && request.count() > 1;
         let payload = serde_json::to_vec(&Envelope::seal(&frames, stream)).map_err(|error| {
             Error::new(ErrorKind::Unexpected, format!("cannot encode a request: {error}"))
         })?;
@@ -79,7 +66,7 @@ impl Activation {
     }
 
     /// Makes the request. All events but the last go to `events`; the last follows from the answer that is returned.
-    pub(crate) async fn run(self, client: &Client, events: &Events) -> Answer {
+    pub(crate) async fn run(self, client: &Client, events: &EventSender) -> Answer {
         match self.stream {
             true => self.stream(client, events).await,
             false => self.whole(client, events).await,
@@ -87,7 +74,7 @@ impl Activation {
     }
 
     /// Makes a request whose answer comes at once. An answer that is not whole is not used at all.
-    async fn whole(self, client: &Client, events: &Events) -> Answer {
+    async fn whole(self, client: &Client, events: &EventSender) -> Answer {
         let request = client.invocations.invoke().function_name(&self.function).log_type(LogType::Tail);
         let answer = match request.payload(Blob::new(self.payload)).send().await {
             Ok(answer) => answer,
@@ -105,22 +92,11 @@ impl Activation {
             Ok(frames) => frames,
             Err(error) => return nonsense(&error, &request),
         };
-        let mut left = &frames[..];
-        loop {
-            match read_frame(&mut left) {
-                Ok(Some(frame)) => match event(&frame, self.id) {
-                    Ok((_, EventKind::Exited(reason))) => return Answer::Said(reason),
-                    Ok((id, kind)) => tell(events, id, kind),
-                    Err(error) => return nonsense(&error, &request),
-                },
-                Ok(None) => return broken("it has no end", &request),
-                Err(error) => return nonsense(&error, &request),
-            }
-        }
+        take(FrameReader::with_block(&frames[..], BLOCK), self.id, events, &request).await
     }
 
     /// Makes a request whose answer comes in pieces, and uses each as it comes.
-    async fn stream(self, client: &Client, events: &Events) -> Answer {
+    async fn stream(self, client: &Client, events: &EventSender) -> Answer {
         let request = client
             .invocations
             .invoke_with_response_stream()
@@ -131,7 +107,7 @@ impl Activation {
             Ok(answer) => answer,
             Err(error) => return failure::of_invocation(&error),
         };
-        tell(events, self.id, EventKind::Started);
+        events.send(Event { activation: self.id, kind: EventKind::Started });
         let request = answer.request_id().unwrap_or("unknown").to_owned();
         let complete: Arc<Mutex<Option<InvokeWithResponseStreamCompleteEvent>>> = Arc::default();
         let pieces =
@@ -196,40 +172,16 @@ async fn pass_prelude(pieces: &mut (impl AsyncBufReadExt + Unpin)) -> io::Result
 
 /// Turns frames into events, up to the frame that says how the activation ended.
 async fn take<R: AsyncRead + Unpin>(
-    mut frames: FrameReader<R>,
+    frames: FrameReader<R>,
     id: ActivationId,
-    events: &Events,
+    events: &EventSender,
     request: &str,
 ) -> Answer {
-    loop {
-        let frame = match frames.next().await {
-            Ok(Some(frame)) => frame,
-            Ok(None) => return broken("it has no end", request),
-            Err(error) if error.kind() == ErrorKind::Io => return broken(&error, request),
-            Err(error) => return nonsense(&error, request),
-        };
-        match event(&frame, id) {
-            Ok((_, EventKind::Exited(reason))) => return Answer::Said(reason),
-            Ok((id, kind)) => tell(events, id, kind),
-            Err(error) => return nonsense(&error, request),
-        }
+    match read_answer(frames, id, |event| events.send(event)).await {
+        Ok(reason) => Answer::Said(reason),
+        Err(error) if error.kind() == ErrorKind::Io => broken(&error, request),
+        Err(error) => nonsense(&error, request),
     }
-}
-
-fn event(frame: &Frame, id: ActivationId) -> Result<(ActivationId, EventKind)> {
-    Ok(match frame.kind {
-        FrameKind::Report => {
-            let report = Report::read(&frame.body)?;
-            (report.header.run.activation, EventKind::Report(Box::new(report)))
-        }
-        FrameKind::StoredReport => {
-            let stored = StoredReport::read(frame)?;
-            (stored.run.activation, EventKind::StoredReport(Box::new(stored)))
-        }
-        FrameKind::Logs => (id, EventKind::Logs(frame.decode::<Logs>()?)),
-        FrameKind::Ended => (id, EventKind::Exited(frame.decode()?)),
-        kind => return Err(Error::new(ErrorKind::Unexpected, format!("a function sent a {kind:?} frame"))),
-    })
 }
 
 fn broken(how: &(impl std::fmt::Display + ?Sized), request: &str) -> Answer {
@@ -238,9 +190,4 @@ fn broken(how: &(impl std::fmt::Display + ?Sized), request: &str) -> Answer {
 
 fn nonsense(error: &Error, request: &str) -> Answer {
     Answer::Nonsense(format!("the function answers what is not understood: {error} (request {request})"))
-}
-
-fn tell(events: &Events, activation: ActivationId, kind: EventKind) {
-    // The job may have ended, so that no task receives events any more.
-    let _ = events.send(Ok(Event { activation, kind }));
 }

@@ -3,29 +3,25 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use async_trait::async_trait;
-use futures_util::{StreamExt, stream};
 use lithops_core::{
     artifact::{Artifact, ProgramRef, StoredProgram},
     compute::{
         BackendDescriptor, BackendInfo, BackendOptions, Capabilities, Check, CloseMode, ComputeBackend,
-        Event, EventKind, ExitReason, Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId,
+        ExitReason, InFlight, Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId,
         RuntimeSpec,
     },
     error::{Error, ErrorKind, Result},
     protocol::{Envelope, Program},
     storage::{Locator, StorageClient},
 };
-use tokio::{
-    sync::{Mutex as AsyncMutex, OnceCell, mpsc},
-    task::AbortHandle,
-};
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::{
     SCHEME,
@@ -70,11 +66,11 @@ pub struct AwsLambdaBackend {
     /// The program that is in the storage, and the means to store it again.
     running: OnceCell<(ProgramRef, Mending)>,
     /// The names of functions that are ready, by the memory of their instances.
-    ready: Arc<AsyncMutex<HashMap<u64, Arc<OnceCell<String>>>>>,
+    ready: Arc<Mutex<HashMap<u64, Arc<OnceCell<String>>>>>,
     /// The state of the service, by its answers until now.
     health: Arc<Health>,
-    /// The invocations that this client waits for.
-    waiting: Arc<Mutex<HashMap<InvocationId, AbortHandle>>>,
+    /// The requests that this client waits for.
+    in_flight: InFlight,
     started: Arc<AtomicU64>,
 }
 
@@ -95,7 +91,7 @@ impl AwsLambdaBackend {
             running: OnceCell::new(),
             ready: Arc::default(),
             health: Arc::default(),
-            waiting: Arc::default(),
+            in_flight: InFlight::new(options.max_workers),
             started: Arc::default(),
         })
     }
@@ -187,10 +183,6 @@ impl AwsLambdaBackend {
         };
         self.running.get_or_try_init(make).await
     }
-
-    fn waiting(&self) -> MutexGuard<'_, HashMap<InvocationId, AbortHandle>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 #[async_trait]
@@ -238,49 +230,32 @@ impl ComputeBackend for AwsLambdaBackend {
         let activation = Activation::new(function, running, &request, self.config.streams)?;
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         let id = InvocationId(format!("{}/{}/{number}", activation.function, request.job.job));
-        let (sender, receiver) = mpsc::unbounded_channel();
-        let (all, key) = (Arc::clone(&self.waiting), id.clone());
-        let mut waiting = self.waiting();
-        if waiting.len() >= self.max_workers {
-            let problem = format!("{} instances are at work, which is `max_workers`", waiting.len());
-            return Err(Error::new(ErrorKind::RateLimited, problem));
-        }
-        let (request, mending) = (self.health.begin(), mending.clone());
-        let (ready, started) = (Arc::clone(&self.ready), Arc::clone(&self.started));
-        // Dropping the events does not end the invocation: that is a promise of `ComputeBackend`.
-        let task = tokio::spawn(async move {
-            let (function, once) = (activation.function.clone(), activation.once);
-            let activation_id = activation.id;
-            let reason = match activation.run(&client, &sender).await {
-                Answer::Said(ExitReason::Damaged(words)) => {
-                    mending.mend(words, number, || started.load(Ordering::Relaxed)).await
-                }
-                answer => {
-                    if let Answer::Gone(_) = answer {
-                        // The next activation deploys it again.
-                        ready.lock().await.retain(|_, name| name.get() != Some(&function));
+        let (mending, ready, started) = (mending.clone(), Arc::clone(&self.ready), Arc::clone(&self.started));
+        self.in_flight.spawn(id, activation.id, |events| {
+            let request = self.health.begin();
+            async move {
+                let (function, once) = (activation.function.clone(), activation.once);
+                match activation.run(&client, &events).await {
+                    Answer::Said(ExitReason::Damaged(words)) => {
+                        mending.mend(words, number, || started.load(Ordering::Relaxed)).await
                     }
-                    let (reason, pause) = request.judge(answer, once);
-                    tokio::time::sleep(pause).await;
-                    reason
+                    answer => {
+                        if let Answer::Gone(_) = answer {
+                            // The next activation deploys it again.
+                            ready.lock().await.retain(|_, name| name.get() != Some(&function));
+                        }
+                        let (reason, pause) = request.judge(answer, once);
+                        tokio::time::sleep(pause).await;
+                        reason
+                    }
                 }
-            };
-            let ended = Event { activation: activation_id, kind: EventKind::Exited(reason) };
-            // The executor may ask for another invocation as soon as it is told of this end.
-            all.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
-            let _ = sender.send(Ok(ended));
-        });
-        waiting.insert(id.clone(), task.abort_handle());
-        drop(waiting);
-        let events =
-            stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) });
-        Ok(Invocation { id, events: events.boxed(), feed: None })
+            }
+        })
     }
 
     async fn cancel(&self, id: &InvocationId) -> Result<()> {
         // Lambda has no way to end an instance: this client only stops waiting for it.
-        let waited = self.waiting().remove(id).map(|task| task.abort());
-        let what = if waited.is_some() { "it runs on" } else { "it may run on" };
+        let what = if self.in_flight.abort(id) { "it runs on" } else { "it may run on" };
         let problem =
             format!("Lambda has no way to end an instance: {what}, for {:?} at most", self.timeout());
         Err(Error::new(ErrorKind::Unsupported, problem))
@@ -292,7 +267,7 @@ impl ComputeBackend for AwsLambdaBackend {
 
     async fn close(&self, mode: CloseMode) -> Result<()> {
         if mode == CloseMode::Now {
-            self.waiting().drain().for_each(|(_, task)| task.abort());
+            self.in_flight.abort_all();
         }
         Ok(())
     }

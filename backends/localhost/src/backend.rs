@@ -1,17 +1,17 @@
 //! [`LocalhostBackend`]: the [`ComputeBackend`] of this machine.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use lithops_core::{
     compute::{
         BackendDescriptor, BackendInfo, BackendOptions, Capabilities, Check, CloseMode, ComputeBackend,
         Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId, RuntimeSpec, Severity,
-        WorkerProcess,
+        WorkerProcesses,
     },
     error::{Error, ErrorKind, Result},
     nesting::is_nested,
-    protocol::{Launch, Program, Secrets},
+    protocol::{Launch, Program},
 };
 
 use crate::{
@@ -41,16 +41,10 @@ pub(crate) const DESCRIPTOR: BackendDescriptor = BackendDescriptor {
 #[derive(Debug)]
 pub struct LocalhostBackend {
     capabilities: Capabilities,
-    /// The program that plays the worker.
-    runtime: Program,
-    /// The program that plays the sub-worker.
-    program: Program,
-    /// The credentials of the storage.
-    secrets: Option<Secrets>,
     max_workers: usize,
     /// Whether the executor is inside of a call: its worker is then the one that the call runs in, and none is started.
     nested: bool,
-    workers: Mutex<Vec<Arc<WorkerProcess>>>,
+    processes: WorkerProcesses,
     fleets: Fleets,
 }
 
@@ -75,39 +69,11 @@ impl LocalhostBackend {
         }
         Ok(Self {
             capabilities,
-            runtime,
-            program,
-            secrets: options.secrets,
             max_workers: options.max_workers,
             nested,
-            workers: Mutex::default(),
+            processes: WorkerProcesses::new(runtime, program, options.secrets, options.max_workers),
             fleets: Fleets::default(),
         })
-    }
-
-    fn workers(&self) -> MutexGuard<'_, Vec<Arc<WorkerProcess>>> {
-        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A worker that does not serve the job yet: a warm one, or a new one while fewer than `max_workers` live.
-    fn worker_for(&self, request: &InvokeRequest) -> Result<Arc<WorkerProcess>> {
-        let mut workers = self.workers();
-        workers.retain(|worker| worker.is_alive());
-        let job = request.job.job;
-        let warm = workers.iter().filter(|worker| !worker.serves(job)).min_by_key(|worker| worker.jobs());
-        // A busy worker is shared only when no further one may live.
-        if let Some(worker) = warm.filter(|worker| worker.jobs() == 0 || workers.len() >= self.max_workers) {
-            return Ok(Arc::clone(worker));
-        }
-        if workers.len() >= self.max_workers {
-            return Err(Error::new(
-                ErrorKind::RateLimited,
-                format!("all {} workers serve the job already", self.max_workers),
-            ));
-        }
-        let worker = Arc::new(WorkerProcess::start(&self.runtime, &self.program, self.secrets.as_ref())?);
-        workers.push(Arc::clone(&worker));
-        Ok(worker)
     }
 }
 
@@ -138,26 +104,16 @@ impl ComputeBackend for LocalhostBackend {
     }
 
     async fn invoke(&self, request: InvokeRequest) -> Result<Invocation> {
-        // A worker may end after it was chosen and before it is asked; the next one is new then.
-        for _ in 0..3 {
-            let invocation = if self.nested {
-                nesting::worker()?.invoke(&request)?
-            } else {
-                self.worker_for(&request)?.invoke(&request)?
-            };
-            if let Some(invocation) = invocation {
-                return Ok(invocation);
-            }
-        }
-        Err(Error::new(ErrorKind::WorkerLost, "three workers in a row ended as soon as they were started"))
+        if self.nested { nesting::invoke(&request) } else { self.processes.invoke(&request) }
     }
 
     async fn scale(&self, launch: &Launch, workers: usize) -> Result<Vec<String>> {
-        self.fleets.scale(launch, workers.min(self.max_workers), &self.runtime, &self.program)
+        let workers = workers.min(self.max_workers);
+        self.fleets.scale(launch, workers, self.processes.runtime(), self.processes.program())
     }
 
     async fn cancel(&self, id: &InvocationId) -> Result<()> {
-        self.workers().iter().for_each(|worker| worker.cancel(id));
+        self.processes.cancel(id);
         if self.nested {
             nesting::known_worker().iter().for_each(|worker| worker.cancel(id));
         }
@@ -168,7 +124,7 @@ impl ComputeBackend for LocalhostBackend {
         if self.nested {
             return self.cancel(id).await;
         }
-        self.workers().iter().filter(|worker| worker.has(id)).for_each(|worker| worker.kill());
+        self.processes.discard(id);
         Ok(())
     }
 
@@ -177,7 +133,7 @@ impl ComputeBackend for LocalhostBackend {
         vec![Check {
             finding: format!(
                 "this machine has {cpus} CPUs; `{}` plays the worker",
-                self.runtime.path.display()
+                self.processes.runtime().path.display()
             ),
             severity: Severity::Fine,
             remedy: None,
@@ -186,12 +142,8 @@ impl ComputeBackend for LocalhostBackend {
 
     async fn close(&self, mode: CloseMode) -> Result<()> {
         // Inside of a call there is no worker to end: jobs that the call has started go on as long as it does.
-        // A worker ends when its last handle is dropped: at once when it is idle, else with its last job.
         self.fleets.close(mode == CloseMode::Now);
-        let workers = std::mem::take(&mut *self.workers());
-        if mode == CloseMode::Now {
-            workers.iter().for_each(|worker| worker.kill());
-        }
+        self.processes.close(mode);
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     error::Result,
     id::ActivationId,
     protocol::{
-        Calls, Cancel, Deadline, Frame, FrameKind, JobSpec, Logs, Report, SetProcesses, StoredCalls,
+        Calls, Cancel, Deadline, Frame, FrameKind, JobSpec, Logs, Report, Run, SetProcesses, StoredCalls,
         StoredReport,
     },
 };
@@ -47,9 +47,13 @@ impl InvokeRequest {
     /// The first activation of the request; 0 when it has no calls.
     #[must_use]
     pub fn activation(&self) -> ActivationId {
-        let runs = self.calls.iter().map(|calls| &calls.run);
-        let mut runs = runs.chain(self.stored.iter().map(|stored| &stored.run));
-        runs.next().map_or(ActivationId(0), |run| run.activation)
+        self.runs().next().map_or(ActivationId(0), |run| run.activation)
+    }
+
+    /// How many calls it has.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.runs().map(|run| u64::from(run.count)).sum()
     }
 
     /// Appends the frames that tell a worker about the job and its calls.
@@ -63,6 +67,10 @@ impl InvokeRequest {
         }
         self.calls.iter().for_each(|calls| calls.write(out));
         self.stored.iter().try_for_each(|stored| stored.write(out))
+    }
+
+    fn runs(&self) -> impl Iterator<Item = &Run> {
+        self.calls.iter().map(|calls| &calls.run).chain(self.stored.iter().map(|stored| &stored.run))
     }
 }
 

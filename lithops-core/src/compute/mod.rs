@@ -19,4 +19,7 @@ pub use invocation::{
 pub use platform::{Platform, WorkerWish};
 pub use price::Price;
 pub use runtime::{Package, Runtime, RuntimeId, RuntimeSpec};
-pub use worker::{HowItEnded, WorkerChannel, WorkerProcess};
+pub use worker::{
+    EventSender, HowItEnded, InFlight, WorkerChannel, WorkerProcess, WorkerProcesses, encode_request,
+    read_answer,
+};

@@ -26,11 +26,12 @@ use super::{
         DescribedBackend, Invoked, Opened, Operation, Scale, WireConfig, WireError, WireKey, WireOptions,
         close_mode, decode, encode,
     },
+    wire_event::write_event,
 };
 use crate::{
     compute::{
-        BackendOptions, ComputeBackend, Event, EventKind, Feed, FeedCommand, Invocation, InvocationId,
-        InvokeRequest, RuntimeId,
+        BackendOptions, ComputeBackend, Event, Feed, FeedCommand, Invocation, InvocationId, InvokeRequest,
+        RuntimeId,
     },
     error::{Error, ErrorKind, Result},
     protocol::{Calls, Frame, FrameKind, JobSpec, StoredCalls, read_frame},
@@ -361,42 +362,6 @@ pub(super) extern "C" fn next_event(pointer: *mut c_void, invocation: u64, done:
         Some(listened) => listened.next(promised),
         None => promised.tell(PluginStatus::Ended, std::ptr::null_mut(), &[]),
     }
-}
-
-/// The kinds of events, as numbers for the host.
-pub(super) mod kinds {
-    pub(in crate::plugin) const STARTED: u8 = 0;
-    pub(in crate::plugin) const LOGS: u8 = 2;
-    pub(in crate::plugin) const REPORT: u8 = 3;
-    pub(in crate::plugin) const STORED_REPORT: u8 = 4;
-    pub(in crate::plugin) const EXITED: u8 = 5;
-    pub(in crate::plugin) const THROTTLED: u8 = 6;
-    pub(in crate::plugin) const FAILED: u8 = 7;
-}
-
-/// Appends an encoded event: kind, activation, length and bytes.
-fn write_event(event: Result<Event>, out: &mut Vec<u8>) {
-    let activation = event.as_ref().map_or(0, |event| event.activation.0);
-    let (kind, bytes) = match event {
-        Err(error) => (kinds::FAILED, encode(&WireError::of(&error)).unwrap_or_default()),
-        Ok(Event { kind, .. }) => match kind {
-            EventKind::Started => (kinds::STARTED, Vec::new()),
-            EventKind::Logs(logs) => (kinds::LOGS, encode(&logs).unwrap_or_default()),
-            EventKind::Report(report) => (kinds::REPORT, report.encode()),
-            EventKind::StoredReport(stored) => {
-                let mut frame = Vec::new();
-                // Encoding cannot fail: the frame is a name and some digests.
-                drop(stored.write(&mut frame));
-                (kinds::STORED_REPORT, frame)
-            }
-            EventKind::Exited(reason) => (kinds::EXITED, encode(&reason).unwrap_or_default()),
-            EventKind::Throttled(pause) => (kinds::THROTTLED, encode(&pause).unwrap_or_default()),
-        },
-    };
-    out.push(kind);
-    out.extend_from_slice(&activation.to_le_bytes());
-    out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
-    out.extend_from_slice(&bytes);
 }
 
 pub(super) extern "C" fn feed(pointer: *mut c_void, invocation: u64, frame: Text) {

@@ -26,6 +26,7 @@ mod loaded;
 #[cfg(feature = "plugins")]
 mod remote;
 mod wire;
+mod wire_event;
 
 pub use abi::{ABI, Done, Header, Log, MAGIC, PREFIX, PluginAnswer, PluginStatus, SYMBOL, Text, Vtable};
 pub use exports::Exports;

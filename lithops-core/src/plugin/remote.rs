@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::oneshot;
@@ -15,19 +15,18 @@ use tracing::level_filters::LevelFilter;
 
 use super::{
     Done, PluginAnswer, PluginStatus, Text, forward,
-    guest::kinds,
     loaded::Plugin,
     wire::{Invoked, Opened, Operation, Scale, WireConfig, WireError, WireOptions, decode, encode},
+    wire_event::read_event,
 };
 use crate::{
     compute::{
-        BackendInfo, BackendOptions, Capabilities, Check, CloseMode, ComputeBackend, Event, EventKind, Feed,
-        FeedCommand, FeedSink, Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId,
-        RuntimeSpec,
+        BackendInfo, BackendOptions, Capabilities, Check, CloseMode, ComputeBackend, Feed, FeedCommand,
+        FeedSink, Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId, RuntimeSpec,
     },
     error::{Error, ErrorKind, Result},
-    id::{ActivationId, JobId},
-    protocol::{Forget, Frame, FrameKind, Launch, Report, StoredReport, read_frame},
+    id::JobId,
+    protocol::{Forget, Frame, FrameKind, Launch},
 };
 
 /// The backend of a plugin, as a [`ComputeBackend`].
@@ -233,38 +232,7 @@ impl Drop for Listened {
     }
 }
 
-/// Takes the next event off the front of `waiting`.
-fn read_event(waiting: &mut Bytes) -> Result<Event> {
-    let broken = || Error::new(ErrorKind::Unexpected, "a plugin sent half an event");
-    if waiting.len() < 17 {
-        waiting.clear();
-        return Err(broken());
-    }
-    let kind = waiting.get_u8();
-    let activation = ActivationId(waiting.get_u64_le());
-    let len = usize::try_from(waiting.get_u64_le()).ok().filter(|len| *len <= waiting.len());
-    let Some(len) = len else {
-        waiting.clear();
-        return Err(broken());
-    };
-    let bytes = waiting.split_to(len);
-    let kind = match kind {
-        kinds::STARTED => EventKind::Started,
-        kinds::LOGS => EventKind::Logs(decode(&bytes)?),
-        kinds::REPORT => EventKind::Report(Box::new(Report::read(&bytes)?)),
-        kinds::STORED_REPORT => {
-            let frame = read_frame(&mut &*bytes)?.ok_or_else(broken)?;
-            EventKind::StoredReport(Box::new(StoredReport::read(&frame)?))
-        }
-        kinds::EXITED => EventKind::Exited(decode(&bytes)?),
-        kinds::THROTTLED => EventKind::Throttled(decode(&bytes)?),
-        kinds::FAILED => return Err(decode::<WireError>(&bytes)?.read()),
-        kind => return Err(Error::new(ErrorKind::Unexpected, format!("a plugin sent event {kind}"))),
-    };
-    Ok(Event { activation, kind })
-}
-
-/// The channel for commands to a worker of a plugin's backend.
+/// The channel down to a worker of a plugin.
 struct RemoteFeed(Arc<Listened>);
 
 impl FeedSink for RemoteFeed {

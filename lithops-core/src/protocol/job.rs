@@ -89,6 +89,29 @@ pub struct DurableSpec {
     pub failures_are_final: bool,
 }
 
+#[cfg(test)]
+impl JobSpec {
+    /// A job for tests, of a function that does not exist.
+    pub(crate) fn blank(job: JobId) -> Self {
+        Self {
+            job,
+            function: "f".into(),
+            worker_processes: 1,
+            timeout: None,
+            at_most_once: false,
+            env: Vec::new(),
+            shared: Vec::new(),
+            stored_shared: Vec::new(),
+            inline_limit: None,
+            storage: None,
+            log_limit: 0,
+            durable: None,
+            depth: 0,
+            parent: None,
+        }
+    }
+}
+
 impl fmt::Debug for JobSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The values of environment variables may be secrets; only their names are shown.

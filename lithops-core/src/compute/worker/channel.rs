@@ -27,8 +27,8 @@ use crate::{
     id::{ActivationId, JobId},
     process,
     protocol::{
-        self, Cancel, Forget, Frame, FrameKind, FrameReader, Hello, Incoming, Logs, Outbox, Report, Role,
-        Secrets, Setup, StoredReport, frame_header,
+        self, Cancel, Forget, Frame, FrameKind, FrameReader, Hello, Incoming, Outbox, Role, Secrets, Setup,
+        frame_header,
     },
 };
 
@@ -347,30 +347,19 @@ async fn hello(frames: &mut FrameReader<Incoming>) -> Result<bool> {
 
 async fn forward(shared: &Shared, frames: &mut FrameReader<Incoming>) -> Result<()> {
     while let Some(frame) = frames.next_whole().await? {
-        match frame.kind {
-            FrameKind::Shares => shared.shares.store(true, Ordering::Relaxed),
-            FrameKind::Report => {
-                let report = Report::read(&frame.body)?;
-                let run = report.header.run;
-                shared.tell(
-                    run.job,
-                    Event { activation: run.activation, kind: EventKind::Report(Box::new(report)) },
-                );
-            }
-            FrameKind::StoredReport => {
-                let stored = StoredReport::read(&frame)?;
-                let run = stored.run;
-                shared.tell(
-                    run.job,
-                    Event { activation: run.activation, kind: EventKind::StoredReport(Box::new(stored)) },
-                );
-            }
-            FrameKind::Logs => {
-                let logs: Logs = frame.decode()?;
-                shared.tell(logs.job, Event { activation: ActivationId(0), kind: EventKind::Logs(logs) });
-            }
-            kind => return Err(Error::new(ErrorKind::Unexpected, format!("a worker sent a {kind:?} frame"))),
+        if frame.kind == FrameKind::Shares {
+            shared.shares.store(true, Ordering::Relaxed);
+            continue;
         }
+        let event = Event::from_frame(&frame, ActivationId(0))?;
+        let job = match &event.kind {
+            EventKind::Report(report) => report.header.run.job,
+            EventKind::StoredReport(stored) => stored.run.job,
+            EventKind::Logs(logs) => logs.job,
+            // The end of a worker that is fed is the end of its channel, of which no frame tells.
+            kind => return Err(Error::new(ErrorKind::Unexpected, format!("a worker sent {kind:?}"))),
+        };
+        shared.tell(job, event);
     }
     Ok(())
 }

@@ -1,7 +1,15 @@
-//! Shared by backends that can speak with their live workers: the channel, and the process at its end.
+//! What backends share: the channel to a worker that they can speak with while it lives, the process at its end, and the
+//! request to a worker that answers once.
 
 mod channel;
+mod event;
+mod in_flight;
 mod process;
+mod processes;
+mod request;
 
 pub use channel::{HowItEnded, WorkerChannel};
+pub use in_flight::{EventSender, InFlight};
 pub use process::WorkerProcess;
+pub use processes::WorkerProcesses;
+pub use request::{encode_request, read_answer};

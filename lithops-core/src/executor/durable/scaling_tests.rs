@@ -128,22 +128,7 @@ async fn gather(answers: Answers) -> Gathered {
         created: 0,
     };
     journal.put_record(&record).await.expect("stored");
-    let spec = JobSpec {
-        job: record.job,
-        function: "f".into(),
-        worker_processes: 1,
-        timeout: None,
-        at_most_once: false,
-        env: Vec::new(),
-        shared: Vec::new(),
-        stored_shared: Vec::new(),
-        inline_limit: None,
-        storage: None,
-        log_limit: 0,
-        durable: None,
-        depth: 0,
-        parent: None,
-    };
+    let spec = JobSpec::blank(record.job);
     let begun = Instant::now();
     let platform = Arc::new(Platform {
         capabilities: Capabilities { pull: Some(LeaseConfig::default()), ..Capabilities::local(1) },

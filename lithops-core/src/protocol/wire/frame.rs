@@ -37,46 +37,47 @@ const MIN_ROOM: usize = 2 << 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum FrameKind {
-    /// [`Hello`](super::Hello), the first frame of both sides.
+    /// [`Hello`](crate::protocol::Hello), the first frame of both sides.
     Hello = 1,
-    /// [`Setup`](super::Setup), from the client to the worker, after its hello.
+    /// [`Setup`](crate::protocol::Setup), from the client to the worker, after its hello.
     Setup = 2,
-    /// [`JobSpec`](super::JobSpec), before the first calls of a job.
+    /// [`JobSpec`](crate::protocol::JobSpec), before the first calls of a job.
     Job = 3,
-    /// [`Calls`](super::Calls), a run of calls to make.
+    /// [`Calls`](crate::protocol::Calls), a run of calls to make.
     Calls = 4,
-    /// [`Report`](super::Report), a run of outcomes.
+    /// [`Report`](crate::protocol::Report), a run of outcomes.
     Report = 5,
-    /// [`Logs`](super::Logs), what calls have printed; sent before the report of those calls.
+    /// [`Logs`](crate::protocol::Logs), what calls have printed; sent before the report of those calls.
     Logs = 6,
-    /// [`Forget`](super::Forget): the job is finished.
+    /// [`Forget`](crate::protocol::Forget): the job is finished.
     Forget = 7,
-    /// [`Cancel`](super::Cancel): end these calls, wherever they are.
+    /// [`Cancel`](crate::protocol::Cancel): end these calls, wherever they are.
     Cancel = 8,
-    /// [`Processes`](super::SetProcesses): how many calls of the job may run at once from now on.
+    /// [`Processes`](crate::protocol::SetProcesses): how many calls of the job may run at once from now on.
     Processes = 9,
-    /// [`Secrets`](super::Secrets): the credentials of the storage, sent before the first job.
+    /// [`Secrets`](crate::protocol::Secrets): the credentials of the storage, sent before the first job.
     Secrets = 10,
     /// [`StoredCalls`](crate::protocol::StoredCalls): a run of calls to make, whose arguments are in the
     /// storage.
     StoredCalls = 11,
     /// [`StoredReport`](crate::protocol::StoredReport): a run of outcomes that are in the storage.
     StoredReport = 12,
-    /// [`Deadline`](super::Deadline): how long the worker may run calls of the job.
+    /// [`Deadline`](crate::protocol::Deadline): how long the worker may run calls of the job.
     Deadline = 13,
     /// No body: the worker has received the descriptor of the greeting, so that memory can be shared with it.
     Shares = 17,
     /// No body: a worker of a fleet must take no further job, and end when it has none.
     Leave = 14,
-    /// `artifact::Running`: the program of the calls that follow, for a worker that fetches it from the
-    /// storage.
+    /// `artifact::ProgramRef`: the program of the calls that follow, for a worker that fetches it
+    /// from the storage.
     Running = 15,
     /// [`ExitReason`](crate::compute::ExitReason): how the activation ended, the last frame of an answer.
     Ended = 16,
 }
 
 impl FrameKind {
-    fn from_byte(byte: u8) -> Option<Self> {
+    /// The kind of this number.
+    pub(crate) fn from_byte(byte: u8) -> Option<Self> {
         Some(match byte {
             1 => Self::Hello,
             2 => Self::Setup,
