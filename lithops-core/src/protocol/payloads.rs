@@ -195,7 +195,7 @@ impl PayloadsBuilder {
         &mut self.data
     }
 
-    /// Ends the value that was appended to [`data`](Self::data).
+    /// Ends the value that was appended to [`data`](Self::data()).
     pub fn end_value(&mut self) {
         self.ends.extend_from_slice(&u32::try_from(self.data.len()).unwrap_or(u32::MAX).to_le_bytes());
     }
