@@ -86,7 +86,7 @@ pub trait ComputeBackend: Debug + Send + Sync + 'static {
     /// The runtimes that are deployed on the platform.
     async fn list_runtimes(&self) -> Result<Vec<Runtime>>;
 
-    /// Removes a runtime.
+    /// Removes a runtime from the platform.
     async fn delete_runtime(&self, id: &RuntimeId) -> Result<()>;
 
     /// Hands calls over to a worker, and returns as soon as the platform has accepted them; later events
@@ -162,6 +162,6 @@ pub enum Severity {
 pub enum CloseMode {
     /// Running calls may end first.
     Drain,
-    /// Everything ends now.
+    /// Running calls are ended at once.
     Now,
 }

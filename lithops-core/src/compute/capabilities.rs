@@ -11,7 +11,7 @@ use crate::board::LeaseConfig;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Capabilities {
-    /// What one worker is.
+    /// What one worker is: a function instance, a container, a virtual machine or a local process.
     pub granularity: Granularity,
     /// The number of vCPUs of one worker.
     pub worker_cpus: f64,
@@ -38,7 +38,7 @@ pub struct Capabilities {
     pub reports: Reports,
     /// How the loss of a worker is noticed.
     pub liveness: Liveness,
-    /// What can be cancelled.
+    /// What can be cancelled: nothing, an activation or a single call.
     pub cancel: CancelLevel,
     /// The storages that workers can open with what the platform gives them, such as a role. When it is
     /// empty, workers can open every storage.
@@ -49,7 +49,7 @@ pub struct Capabilities {
     pub startup: Startup,
     /// The CPU time that a call costs beside its own.
     pub call_overhead: Duration,
-    /// The price of workers.
+    /// The price of workers, as the platform bills them.
     pub price: Price,
 }
 

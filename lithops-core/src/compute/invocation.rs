@@ -108,7 +108,7 @@ impl fmt::Debug for Invocation {
 pub struct Event {
     /// The activation; for a worker that is fed, its first one.
     pub activation: ActivationId,
-    /// What happened.
+    /// What happened to the activation.
     pub kind: EventKind,
 }
 

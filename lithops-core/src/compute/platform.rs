@@ -122,7 +122,7 @@ impl Platform {
         self.with(value, &source)
     }
 
-    /// The platform's name.
+    /// The platform's name, as messages show it.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.data.platform

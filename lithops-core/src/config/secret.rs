@@ -5,7 +5,9 @@ use super::Value;
 /// The text that is shown instead of a credential.
 pub(super) const HIDDEN: &str = "***";
 
+/// Parts of names of keys that hold credentials.
 const WORDS: [&str; 6] = ["secret", "password", "passwd", "token", "credential", "private"];
+/// Names of keys that hold credentials, and have none of these parts.
 const NAMES: [&str; 11] = [
     "access_key",
     "access_key_id",

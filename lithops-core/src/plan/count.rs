@@ -6,10 +6,10 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Auto;
 
-/// A number, or [`Auto`].
+/// A number that is given, or [`Auto`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Count {
-    /// This number.
+    /// The number that was given.
     Exactly(usize),
     /// The planner chooses by the workload, and corrects the choice while the job runs.
     Auto,

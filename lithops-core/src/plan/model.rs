@@ -137,6 +137,8 @@ pub(super) fn calls_of(capabilities: &Capabilities, workload: &Workload) -> (Dur
 /// The overhead of a call, in seconds. Very short calls travel together, about a millisecond of them at a
 /// time.
 pub(super) fn overhead(capabilities: &Capabilities, workload: &Workload) -> f64 {
+    // As the worker's pool makes batches: calls shorter than 20 us travel together, about 1 ms of them, and
+    // each then costs 0.3 us.
     const SHORT: f64 = 20e-6;
     const BATCH: f64 = 1e-3;
     const EACH: f64 = 0.3e-6;

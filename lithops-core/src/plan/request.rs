@@ -64,7 +64,7 @@ impl<'a> PlanRequest<'a> {
         Ok(self)
     }
 
-    /// Makes the plan.
+    /// Makes the plan that this request asks for.
     ///
     /// # Errors
     /// `InvalidInput` that names the value and says what to write instead.

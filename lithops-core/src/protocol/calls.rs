@@ -8,7 +8,7 @@ use crate::{error::Result, memory::Loan};
 /// A run of calls and their arguments.
 #[derive(Debug, Clone)]
 pub struct Calls {
-    /// Which calls.
+    /// The calls to make.
     pub run: Run,
     /// The number of the batch on the hop to a sub-worker; 0 on the hop to a worker.
     pub batch: u32,

@@ -195,7 +195,7 @@ impl PayloadsBuilder {
         &mut self.data
     }
 
-    /// Ends the value that was appended to [`data`](Self::data).
+    /// Ends the value that was appended to [`data`](Self::data()).
     pub fn end_value(&mut self) {
         self.ends.extend_from_slice(&u32::try_from(self.data.len()).unwrap_or(u32::MAX).to_le_bytes());
     }
@@ -247,7 +247,7 @@ impl PayloadsBuilder {
         Payloads { ends: mem::take(&mut self.ends).into(), base: 0, data: region.freeze(), loan }
     }
 
-    /// Ends the column.
+    /// Ends the column and returns it.
     #[must_use]
     pub fn finish(self) -> Payloads {
         Payloads { ends: self.ends.into(), base: 0, data: self.data.into(), loan: None }
@@ -257,7 +257,7 @@ impl PayloadsBuilder {
 /// Inputs of consecutive calls, taken from the queue or from the storage.
 #[derive(Debug, Default)]
 pub struct InputBatch {
-    /// The encoded arguments.
+    /// The encoded arguments, one for each call.
     pub inputs: Payloads,
     /// The inputs that could not be encoded: their indices in `inputs`, and the encoded error that the call
     /// ends with.

@@ -13,7 +13,7 @@ use crate::{
 /// need only a part: arguments of calls that are tried again are not stored again.
 #[derive(Debug, Clone)]
 pub struct StoredCalls {
-    /// The calls.
+    /// The calls to make.
     pub run: Run,
     /// When the client handed the calls over, in nanoseconds since the Unix epoch.
     pub queued_at: u64,
@@ -76,7 +76,7 @@ impl StoredCalls {
         Frame::write(FrameKind::StoredCalls, &(run, self.queued_at, &self.place), out)
     }
 
-    /// Decodes a frame.
+    /// Decodes a frame of this kind.
     ///
     /// # Errors
     /// When the frame is malformed.

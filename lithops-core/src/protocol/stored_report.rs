@@ -38,7 +38,7 @@ impl StoredReport {
         Frame::write(FrameKind::StoredReport, &(run, &self.blob), out)
     }
 
-    /// Decodes a frame.
+    /// Decodes a frame of this kind.
     ///
     /// # Errors
     /// When the frame is malformed.

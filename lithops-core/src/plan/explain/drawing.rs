@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::{Alternative, seconds};
 use crate::plan::Plan;
 
+// The size of the drawing and the edges of its axes, in units of the SVG's view box.
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 460.0;
 const LEFT: f64 = 90.0;

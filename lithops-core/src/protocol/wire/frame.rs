@@ -269,7 +269,7 @@ struct Long {
 const BLOCK: usize = 64 << 10;
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
-    /// A reader of `stream`.
+    /// A reader of `stream` with blocks of 64 KiB.
     pub fn new(stream: R) -> Self {
         Self::with_block(stream, BLOCK)
     }

@@ -17,7 +17,7 @@ use crate::{error::Result, memory::Loan};
 /// The descriptors that have come with one message.
 #[derive(Debug)]
 pub(super) enum Came {
-    /// All of them.
+    /// All descriptors of the message.
     Here(Vec<OwnedFd>),
     /// At least one is lost, because this process has too many open files.
     Lost,
