@@ -167,6 +167,7 @@ impl Tracker {
     /// Commits calls, and appends the step, merged with the last one where they are adjacent.
     fn commit(&mut self, first: u64, end: u64, steps: &mut Vec<Step>) {
         self.committed.insert(first, end);
+        // The smaller of the two sets is walked through.
         if end - first > self.tried.len() as u64 {
             self.tried.retain(|call, _| !(first..end).contains(call));
         } else {
