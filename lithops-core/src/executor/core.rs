@@ -46,8 +46,8 @@ pub(crate) struct Core {
     pub(crate) storage: StorageClient,
     pub(crate) storage_shared: bool,
     pub(crate) locator: Locator,
-    /// Sub-workers per worker for all jobs of this executor; `None` leaves the number to the planner. A job's
-    /// own option takes precedence, as it does for the fields below.
+    /// Sub-workers per worker for all jobs of this executor, unless a job sets its own; `None` is the
+    /// backend's default.
     pub(crate) worker_processes: Option<Count>,
     pub(crate) max_workers: usize,
     pub(crate) chunksize: Option<Count>,
@@ -231,6 +231,8 @@ impl Core {
             learn: learn.clone(),
             stop: None,
         };
+        // The history may be only in the storage. It is read while the job runs, so that the summary has
+        // predictions.
         if let Some(learn) = learn.filter(|_| state.first_plan().workload().is_none()) {
             let job = Arc::downgrade(&state);
             runtime::driver().spawn(async move {
@@ -323,6 +325,7 @@ fn refuse_too_expensive(plan: &Plan, calls: Option<u64>, limit: f64) -> Result<(
         return refuse(format!("`max_cost` is {limit}"), "write US dollars from 0 up, such as 0.5");
     }
     match plan.cost().usd {
+        // Without the number of calls any cost is possible, unless the platform is free.
         _ if calls.is_none() && !plan.is_free() => refuse(
             "`max_cost` needs to know how many calls there are".into(),
             "collect the inputs into a `Vec` first",

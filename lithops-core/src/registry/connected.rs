@@ -72,6 +72,7 @@ impl Connected {
                     found.push(Check { finding, severity: Severity::Warning, remedy: Some(remedy.into()) });
                 }
                 let (bucket, scheme) = (storage.bucket(), storage.info().scheme);
+                // Listing a prefix shows that the bucket exists and may be read, without writing to it.
                 let listed = storage.list_keys(bucket, "lithops.doctor").await;
                 listed.map(|_| format!("the storage `{scheme}` answers for bucket `{bucket}`"))
             }

@@ -174,6 +174,7 @@ impl Registry {
     pub fn register(&mut self, backend: Backend) -> Result<()> {
         let descriptor = backend.descriptor;
         match self.backends.insert(descriptor.scheme, backend) {
+            // The same descriptor may be registered twice; two descriptors of one scheme are an error.
             Some(other) if !std::ptr::eq(other.descriptor, descriptor) => Err(Error::new(
                 ErrorKind::ConfigInvalid,
                 format!(

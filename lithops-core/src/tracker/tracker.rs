@@ -22,14 +22,12 @@
 //!
 //! - A call is dispatched at least once and committed exactly once: a later outcome of a committed call is
 //!   dropped. A success counts on any attempt. A failure or loss counts only on the present attempt of the
-//! call,
-//!   and only from the worker that holds the call.
+//!   call, and only from the worker that holds the call.
 //! - When a worker is lost, it is not known which of its calls caused the loss. The first loss of a call
-//! costs
-//!   nothing. At the second loss the call becomes a suspect: its range is dispatched to a worker without
-//! other
-//!   calls. When that worker is lost too, the range is split, until a call that keeps killing its workers is
-//!   alone. Only then does a loss count against the call's budget, so that its neighbours are never blamed.
+//!   costs nothing. At the second loss the call becomes a suspect: its range is dispatched to a worker
+//!   without other calls. When that worker is lost too, the range is split, until a call that keeps killing
+//!   its workers is alone. Only then does a loss count against the call's budget, so that its neighbours are
+//!   never blamed.
 //! - A backup attempt is a second attempt while the first goes on. The success of either attempt commits the
 //!   call. A failure or loss of the backup attempt is ignored.
 //! - Calls are kept as ranges, so that a job of a million calls without failures needs a handful of entries.
@@ -167,6 +165,7 @@ impl Tracker {
     /// Commits calls, and appends the step, merged with the last one where they are adjacent.
     fn commit(&mut self, first: u64, end: u64, steps: &mut Vec<Step>) {
         self.committed.insert(first, end);
+        // The smaller of the two sets is walked through.
         if end - first > self.tried.len() as u64 {
             self.tried.retain(|call, _| !(first..end).contains(call));
         } else {

@@ -55,6 +55,7 @@ enum Command {
     Storage(storage::Storage),
 }
 
+/// The text below the options of `lithops --help`.
 const EXAMPLES: &str = "\
 Examples:
   lithops hello                                                    does it work here?

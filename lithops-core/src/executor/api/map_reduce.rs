@@ -42,7 +42,7 @@ pub struct MapReduce<T, S, R, RS, M: Mode> {
     inputs: Inputs<T>,
     options: JobOptions,
     shared_values: Result<SharedValues>,
-    /// The percentage of the maps that must be done before a worker for the reducer may start.
+    /// A percentage, which is checked and has no effect: see the setter.
     spawn_reducer: u8,
     state: PhantomData<Types<S, R, RS, M>>,
 }
@@ -64,9 +64,9 @@ impl<T: Argument, S, R, RS, M: Mode> MapReduce<T, S, R, RS, M> {
     granularity_options!();
     object_options!();
 
-    /// Sets how many percent of the maps must be done before a worker for the reducer may start. The reducer
-    /// itself runs when all maps are done. Where workers are warm, as on localhost, an early start gains
-    /// nothing and none is made.
+    /// Sets after how many percent of the maps a worker for the reducer may start, as in Python Lithops. The
+    /// value is
+    /// checked, and has no effect in this version: the reducer's worker starts when all maps are done.
     pub fn spawn_reducer(mut self, percent: u8) -> Self {
         self.spawn_reducer = percent;
         self

@@ -108,6 +108,7 @@ pub(crate) fn refuse_inside_runtime() -> Result<()> {
 /// Whether a runtime polls a future on this thread. Tokio gives such a future a budget of operations, which
 /// can be used up; a thread that may block has no budget.
 fn is_polled() -> bool {
+    // More operations than tokio's budget for one poll, which is 128.
     const BUDGET: u32 = 256;
     let mut context = Context::from_waker(Waker::noop());
     // The used budget does no harm: the future around yields a little earlier.

@@ -138,7 +138,7 @@ macro_rules! common_options {
 macro_rules! object_options {
     () => {
         /// Cuts the objects of a [`DataSource`](crate::partition::DataSource) into parts of about this size,
-        /// one call each. A part begins and ends at the end of a record.
+        /// one call each. Parts begin and end at the boundaries of records.
         pub fn obj_chunk_size(mut self, size: $crate::partition::ByteSize) -> Self {
             self.options.objects.chunk_size = Some(size);
             self

@@ -139,7 +139,7 @@ impl CommitBuffer {
 /// The journal of a durable job, and which outcomes are committed when its driver begins.
 #[derive(Debug, Clone)]
 pub struct Durable {
-    /// Where outcomes are committed.
+    /// The journal in which outcomes are committed.
     pub journal: Arc<Journal>,
     /// How many calls the job has.
     pub calls: u64,

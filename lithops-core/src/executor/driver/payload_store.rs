@@ -164,9 +164,9 @@ impl PayloadStore {
         EventKind::Report(Box::new(report))
     }
 
-    /// Removes the payloads of a job that is not durable. `went_well` is `false` if workers were lost or
-    /// calls failed: then a worker may have stored an outcome that was never fetched, so that the storage is
-    /// always looked at.
+    /// Removes the payloads of a job that is not durable. `went_well` is `false` if the job did not finish,
+    /// or had failed calls, lost workers or backup attempts: then a worker may have stored an outcome that
+    /// was never fetched, so that the removal is made even if this client has stored and fetched nothing.
     pub(crate) async fn clear(&self, went_well: bool) {
         if went_well && !self.used.load(Ordering::Relaxed) {
             return;
@@ -198,7 +198,8 @@ impl PayloadStore {
     }
 }
 
-/// The error of an upload that failed after all retries. Its kind is one that the driver does not retry.
+/// The error of an upload that failed after all retries of the storage client. Another try is left to the
+/// caller.
 fn cannot_store(what: &str, error: Error) -> Error {
     let kind = match error.kind() {
         kind @ (ErrorKind::PermissionDenied | ErrorKind::NotFound | ErrorKind::PayloadTooLarge) => kind,

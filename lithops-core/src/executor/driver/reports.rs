@@ -174,6 +174,7 @@ impl<T: Tracking> Driver<T> {
         }
         self.commit(committed);
         self.tune();
+        // A report that only returns calls is no progress: too many of them end the job.
         if (0..report.len()).all(|index| report.tag(index) == Tag::Unstarted) && !report.is_empty() {
             return self.budget.unstarted();
         }
@@ -268,8 +269,8 @@ impl<T: Tracking> Driver<T> {
         }
     }
 
-    /// The platform did not answer, which is no fault of the calls: they cost no attempt. The driver asks
-    /// again more slowly, and ends the job with an error after too long without an answer.
+    /// The platform did not answer, which is no fault of the calls: the loss does not count against them. The
+    /// driver asks again more slowly, and ends the job with an error after too long without an answer.
     fn unanswered(&mut self, number: u64, reason: &str) -> Result<()> {
         if self.workers.remove(number).is_none() {
             return Ok(());

@@ -169,6 +169,8 @@ impl<T: Tracking> Driver<T> {
             Liveness::Platform => None,
             Liveness::ResponseOnly => {
                 let limit = capabilities.timeout_limit.unwrap_or(Duration::from_secs(3600));
+                // The worker is heard of only when it ends. The platform ends it at its time limit; the
+                // margin leaves time for the start and the response.
                 Some(limit + Duration::from_secs(30))
             }
         };
@@ -307,8 +309,7 @@ impl<T: Tracking> Driver<T> {
     }
 
     fn is_finished(&self) -> bool {
-        // After calls were settled without a worker, the job may be complete before the tracker has seen the
-        // inputs end.
+        // Settled calls can complete a job whose inputs never end, which the tracker alone would wait for.
         let all = self.tracker.is_finished()
             || self.holes && {
                 let progress = self.job.progress();

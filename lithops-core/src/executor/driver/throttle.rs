@@ -85,8 +85,8 @@ impl Throttle {
         self.allowed = (self.allowed + 1).min(self.most);
     }
 
-    /// The platform has refused a worker while `live` others were there. The pause lasts `at_least` as long
-    /// as the platform asked for; `seed` varies the pauses of many jobs, so that they do not come back
+    /// The platform has refused a worker while `live` others were there. `at_least` is the pause that the
+    /// platform has asked for, or zero. `seed` varies the pauses of many jobs, so that they do not come back
     /// together.
     pub(crate) fn refused(&mut self, live: usize, at_least: Duration, seed: u64) {
         let now = Instant::now();
@@ -98,6 +98,8 @@ impl Throttle {
         }
         self.refusals = self.refusals.saturating_add(1);
         let doubled = FIRST_PAUSE.saturating_mul(1u32.checked_shl(self.refusals - 1).unwrap_or(u32::MAX));
+        // The jitter is between half and all of the pause. The multiplier (2^64 divided by the golden ratio)
+        // spreads neighbouring seeds.
         let part = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(self.refusals) % 1000;
         let jittered = doubled.min(LONGEST_PAUSE).mul_f64(0.5 + part as f64 / 2000.0);
         self.until = Some(now + jittered.max(at_least));

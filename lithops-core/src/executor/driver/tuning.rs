@@ -69,14 +69,14 @@ impl Tuning {
         })
     }
 
-    /// How many workers may live at once, until durations are known.
+    /// How many workers may live at once: few until durations are known, and then as many as the plan allows.
     pub(crate) fn limit(&self, plan: &Plan) -> u64 {
         if self.informed {
             return plan.max_workers() as u64;
         }
         let rounds = plan.calls().div_ceil(plan.worker_processes() as u64);
         // Calls without a report for seconds are long calls, which are worth more workers: the limit doubles
-        // each second.
+        // each second, at most 32 times so that the shift cannot overflow.
         let waited = u32::try_from(self.began.elapsed().as_secs()).unwrap_or(u32::MAX).min(32);
         rounds.div_ceil(FIRST_ROUNDS).max(FIRST_WORKERS).saturating_mul(1 << waited)
     }

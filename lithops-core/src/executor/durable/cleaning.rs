@@ -49,7 +49,7 @@ pub struct Cleaning {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Expired {
-    /// The job.
+    /// The id of the job.
     pub job: JobId,
     /// The job, as stored; `None` when its program ended before the job was stored completely.
     pub stored: Option<StoredJob>,

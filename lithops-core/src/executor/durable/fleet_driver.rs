@@ -314,9 +314,9 @@ impl<'a> FleetDriver<'a> {
         job.commit(bundle.reports);
     }
 
-    /// Requests one live worker per open chunk, up to the plan's maximum. The request is repeated regularly:
-    /// a worker that has ended is replaced as soon as the platform knows, and workers that cannot work are
-    /// noticed.
+    /// Requests one live worker per open chunk of all the fleet's jobs, up to the plan's maximum. The request
+    /// is repeated regularly: a worker that has ended is replaced as soon as the platform knows, and workers
+    /// that cannot work are noticed.
     fn scale(&mut self) {
         let now = self.now();
         if self.board.is_finished() || self.board.is_cancelled() {

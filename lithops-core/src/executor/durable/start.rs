@@ -90,8 +90,8 @@ impl Core {
         Ok(())
     }
 
-    /// Checks that a job without a client connection to its workers sets no environment variables, which are
-    /// not stored.
+    /// Checks that a job sets no environment variables if its workers fetch jobs from the storage: the values
+    /// of variables are not stored.
     fn check_pulled(&self, options: &JobOptions) -> Result<()> {
         if self.client_fleet.is_none() || options.env.is_empty() {
             return Ok(());

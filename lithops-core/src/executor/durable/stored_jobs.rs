@@ -161,6 +161,8 @@ impl StoredJobs {
                     cancel_all(&journal, &record).await?;
                     lease.release().await?;
                 }
+                // The driver of the job looks for the request at each heartbeat; 100 ms between looks is
+                // often enough.
                 sleep(LEASE / 100).await;
             }
         })

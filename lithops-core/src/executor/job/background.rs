@@ -11,8 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// An executor that is dropped waits at most this long. Work that is not done by then is left to `lithops
-/// clean`.
+/// An executor that is dropped waits at most this long for the work. `lithops clean` does what is left then.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often the wait checks again: a followed job may finish without a signal.
 const LOOK: Duration = Duration::from_millis(5);

@@ -186,6 +186,7 @@ fn check_decodes<T: Argument>(encoded: &[u8], function: &str) -> Result<()> {
     })
 }
 
+/// The hint for values that nest more deeply than the encoding allows.
 const TOO_DEEP: &str = "send it as a flat list whose elements name each other by their place";
 
 /// The message of a panic, if it is text.

@@ -11,7 +11,7 @@ use crate::id::JobId;
 pub enum JobEvent {
     /// The job has started.
     Started {
-        /// The job.
+        /// The id of the job.
         job: JobId,
         /// The display name of its function.
         function: String,
@@ -20,59 +20,59 @@ pub enum JobEvent {
     },
     /// A further worker has been given calls.
     WorkerStarted {
-        /// The job.
+        /// The id of the job.
         job: JobId,
         /// How many workers of the job live now.
         workers: usize,
     },
     /// Further calls have got an outcome.
     Done {
-        /// The job.
+        /// The id of the job.
         job: JobId,
         /// How far the job is now.
         progress: Progress,
     },
     /// Calls `first..end` will be tried again.
     Retried {
-        /// The job.
+        /// The id of the job.
         job: JobId,
-        /// The first call.
+        /// The number of the first call.
         first: u64,
-        /// The call after the last.
+        /// The number after that of the last call.
         end: u64,
     },
     /// A worker was lost while it had calls.
     WorkerLost {
-        /// The job.
+        /// The id of the job.
         job: JobId,
         /// What is known about the loss.
         reason: String,
     },
     /// The platform asked to slow down.
     Throttled {
-        /// The job.
+        /// The id of the job.
         job: JobId,
     },
     /// Chunks take longer than the platform lets a worker run: the remaining chunks are smaller.
     Replanned {
-        /// The job.
+        /// The id of the job.
         job: JobId,
         /// Calls per chunk.
         chunksize: u64,
     },
     /// Calls `first..end` are slow: backup attempts were started in another worker.
     Speculated {
-        /// The job.
+        /// The id of the job.
         job: JobId,
-        /// The first call.
+        /// The number of the first call.
         first: u64,
-        /// The call after the last.
+        /// The number after that of the last call.
         end: u64,
     },
     /// The job was cancelled, but the platform cannot end running workers: they run on and are billed, and
     /// their outcomes are dropped.
     RunsOn {
-        /// The job.
+        /// The id of the job.
         job: JobId,
         /// How many workers run on.
         workers: usize,
@@ -81,14 +81,14 @@ pub enum JobEvent {
     },
     /// Every call has an outcome.
     Finished {
-        /// The job.
+        /// The id of the job.
         job: JobId,
         /// The final counts.
         progress: Progress,
     },
     /// The job could not go on.
     Failed {
-        /// The job.
+        /// The id of the job.
         job: JobId,
         /// The error, as text.
         reason: String,

@@ -203,6 +203,7 @@ fn fit(name: &str) -> String {
         'a'..='z' | 'A'..='Z' | '0'..='9' | '_' | '-' => character,
         _ => '.',
     };
+    // Storages limit the length of keys, so that long names are cut.
     let name: String = name.chars().take(200).map(fit).collect();
     // An empty part, or one of only dots, would name another folder.
     if name.chars().all(|character| character == '.') { format!("_{name}") } else { name }

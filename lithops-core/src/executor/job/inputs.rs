@@ -138,8 +138,7 @@ impl<T> fmt::Debug for Inputs<T> {
 /// What can be given to `map`: anything that iterates over the function's argument; a [`DataSource`]; or the
 /// futures of another map, whose values become the arguments in their order, as soon as they are there.
 ///
-/// The iterator is moved to another thread and consumed as calls are dispatched, so it must be `Send +
-/// 'static`.
+/// Another thread consumes the iterator as calls are dispatched, so the iterator must be `Send + 'static`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not give the inputs of this function",
     label = "not an iterator over `{T}`",

@@ -7,8 +7,8 @@ use crate::{
     tracker::Ranges,
 };
 
-/// The output of calls is kept in full up to this many bytes per job. Beyond that, only the last 4096
-/// characters per call are kept, so that the output of a large job does not fill the memory.
+/// The output of calls is kept in full up to this many bytes per job. Beyond that, only the last 4096 bytes
+/// per call are kept, so that the output of a large job does not fill the memory.
 const MAX_LOG_BYTES: usize = 256 << 20;
 
 /// The committed outcomes of a job, found by call number. Values stay encoded in their reports until they are

@@ -18,7 +18,7 @@ pub struct Progress {
     pub lost_workers: u64,
     /// How often the platform asked to slow down.
     pub throttled: u64,
-    /// How many backup attempts of slow calls were started.
+    /// How often a slow call got a backup attempt in a second worker.
     pub speculated: u64,
     /// How many outcomes were already stored when this client started or attached to the job.
     pub restored: u64,

@@ -10,6 +10,7 @@ use crate::executor::{api::Mode, job::JobState};
 
 /// A node of the tree branches by this many bits of the index.
 const BITS: u32 = 6;
+/// How many branches a node of the tree has.
 const PLACES: usize = 1 << BITS;
 
 /// Handles by index, in a tree of which only the paths to requested handles exist. A handle never moves, so
@@ -33,6 +34,7 @@ impl<R, M: Mode> Default for Handles<R, M> {
 impl<R, M: Mode> Handles<R, M> {
     /// The handle of the call at `index`, made if it does not exist yet.
     pub(crate) fn get(&self, job: &Arc<JobState>, index: usize) -> &ResponseFuture<R, M> {
+        // The level of the root: a small index has a shallow tree of its own, which never grows.
         let mut level = (usize::BITS - index.leading_zeros()).max(1).div_ceil(BITS) - 1;
         let mut node = &self.roots[level as usize];
         loop {
