@@ -154,7 +154,7 @@ async fn a_storage_that_workers_cannot_reach() {
 async fn a_runtime_that_does_not_exist_or_is_no_worker() {
     let error =
         FunctionExecutor::builder().set("runtime", "/no/such/worker").build().await.expect_err("refused");
-    says(&error, ErrorKind::ConfigInvalid, &["localhost.runtime", "/no/such/worker"]);
+    says(&error, ErrorKind::ConfigInvalid, &["`runtime` in section `localhost`", "/no/such/worker"]);
     let fexec = FunctionExecutor::builder().set("runtime", "/bin/true").build().await.expect("it is a file");
     let error = fexec.call_async(double, 4).await.expect("a call").result().await.expect_err("no worker");
     assert!(error.to_string().contains("exited with code 0"), "{error}");

@@ -46,7 +46,7 @@ fn every_key_that_is_not_on_the_list_is_refused() {
     let registry = Registry::builtin().expect("backends of different names");
     let mut all: BTreeSet<(&str, &str)> = keys::LITHOPS.iter().map(|key| ("lithops", key.name)).collect();
     for backend in registry.iter() {
-        all.extend(backend.keys.iter().map(|key| (backend.scheme, key.name)));
+        all.extend(backend.section_keys().iter().map(|key| (backend.scheme, key.name)));
     }
     for storage in lithops::storages().expect("storages of different names") {
         all.extend(storage.keys.iter().map(|key| (storage.scheme, key.name)));

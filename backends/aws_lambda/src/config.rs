@@ -15,6 +15,9 @@ use crate::SCHEME;
 /// The capabilities, limits and prices of Lambda, as data.
 const PLATFORM: &str = include_str!("../capabilities.yaml");
 
+/// The hint where a program does not exist.
+const PROGRAM: &str = "name the compiled program, or leave the key out";
+
 /// The most characters of a namespace, and of the name of a runtime: both fit into the 64 of a function's name.
 pub(crate) const LONGEST_NAME: usize = 12;
 
@@ -43,8 +46,6 @@ pub(crate) const KEYS: &[Key] = &[
     Key::used("user_tags", "tags of the function"),
     Key::used("vpc", "{subnets: [..], security_groups: [..]} that the function is in"),
     Key::used("efs", "file systems that are mounted: [{access_point: arn, mount_path: /mnt/data}]"),
-    Key::used("worker_processes", "how many calls may run at once in one instance; by default 1").harmless(),
-    Key::used("max_workers", "how many instances may live at once; by default 1000").harmless(),
     Key::used(
         "runtime_include_function",
         "whether the program is deployed as the function itself, rather than fetched by it",
@@ -56,10 +57,6 @@ pub(crate) const KEYS: &[Key] = &[
     .harmless(),
     Key::used("worker", "the path of the `lithops-worker` program that is deployed; else it is looked for"),
     Key::used("artifact", "the path of the program that has the functions, when it is not the one that runs"),
-    Key::used(
-        "capabilities",
-        "what is known otherwise of Lambda: prices of the region, limits, starting times",
-    ),
     Key::accepted("account_id", "the credentials say it", "the account"),
     Key::accepted("invoke_pool_threads", "invocations are asynchronous", "threads that invoke").harmless(),
     Key::accepted(
@@ -157,7 +154,7 @@ impl AwsLambdaConfig {
             let hint = "write it whole: `execution_role: arn:aws:iam::123456789012:role/my-role`";
             return Err(wrong("execution_role", format!("is `{role}`, which is no ARN of a role"), hint));
         }
-        let env_vars = texts(section, "env_vars")?;
+        let env_vars = section.texts("env_vars")?;
         if let Some(name) = env_vars.keys().find(|name| name.starts_with("AWS_") || *name == "_HANDLER") {
             let hint = "names that begin with `AWS_` are Lambda's own";
             return Err(wrong("env_vars", format!("sets `{name}`"), hint));
@@ -170,13 +167,13 @@ impl AwsLambdaConfig {
             machine,
             ephemeral_storage: disk.and_then(|disk| i32::try_from(disk).ok()),
             env_vars,
-            user_tags: texts(section, "user_tags")?,
+            user_tags: section.texts("user_tags")?,
             vpc: vpc(section)?,
             efs: efs(section)?,
             include_function: section.bool("runtime_include_function")?.unwrap_or(false),
             streams: section.bool("response_streaming")?.unwrap_or(false),
-            worker: existing(section, "worker")?,
-            artifact: existing(section, "artifact")?,
+            worker: section.existing("worker", PROGRAM)?,
+            artifact: section.existing("artifact", PROGRAM)?,
             platform,
             wish,
         })
@@ -224,25 +221,6 @@ fn wrong(key: &str, problem: String, hint: impl Into<String>) -> Error {
         .with_context("key", format!("{SCHEME}.{key}"))
 }
 
-/// Reads a mapping of names to texts.
-fn texts(section: Section<'_>, key: &str) -> Result<BTreeMap<String, String>> {
-    let Some(located) = section.get(key) else { return Ok(BTreeMap::new()) };
-    let text = |value: &Value| match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Int(_) | Value::Bool(_) => Some(value.to_string()),
-        _ => None,
-    };
-    let read = match &located.value {
-        Value::Map(map) => {
-            map.iter().map(|(name, value)| Some((name.clone(), text(value)?))).collect::<Option<_>>()
-        }
-        _ => None,
-    };
-    read.ok_or_else(|| {
-        wrong(key, "is no mapping of names to texts".into(), format!("write `{key}: {{NAME: text}}`"))
-    })
-}
-
 fn list(value: Option<&Value>) -> Option<Vec<String>> {
     match value? {
         Value::List(values) => values.iter().map(|value| value.as_str().map(str::to_owned)).collect(),
@@ -279,16 +257,6 @@ fn efs(section: Section<'_>) -> Result<Vec<(String, String)>> {
         let hint = "write `efs: [{access_point: arn:aws:elasticfilesystem:.., mount_path: /mnt/data}]`";
         wrong("efs", "does not say what is mounted where".into(), hint)
     })
-}
-
-/// Reads the path of a file, which must exist.
-fn existing(section: Section<'_>, key: &str) -> Result<Option<PathBuf>> {
-    let path = section.path(key)?;
-    if let Some(path) = path.as_ref().filter(|path| !path.is_file()) {
-        let hint = "name the compiled program, or leave the key out";
-        return Err(wrong(key, format!("names `{}`, and there is no such file", path.display()), hint));
-    }
-    Ok(path)
 }
 
 #[cfg(test)]
@@ -351,7 +319,7 @@ mod tests {
             ("  namespace: a b\n", "letters, digits"),
             ("  runtime: a-name-that-is-too-long\n", "at most 12"),
             ("  env_vars: {AWS_REGION: x}\n", "`AWS_REGION`"),
-            ("  env_vars: [A]\n", "no mapping"),
+            ("  env_vars: [A]\n", "a mapping of names to texts"),
             ("  vpc: {subnets: [a]}\n", "security_groups: [sg-1]"),
             ("  efs: [{access_point: a, mount_path: /data}]\n", "mount_path: /mnt/data"),
             ("  worker: /no/such/file\n", "there is no such file"),

@@ -15,11 +15,6 @@ use crate::SCHEME;
 /// The keys of the section.
 pub(crate) const KEYS: &[Key] = &[
     Key::used(
-        "worker_processes",
-        "how many calls may run at once in one worker; by default the CPUs of this machine",
-    ).harmless(),
-    Key::used("max_workers", "how many worker processes may live at once; by default 1").harmless(),
-    Key::used(
         "runtime",
         "the path of a `lithops-worker` program; by default the program itself plays the worker",
     ),
@@ -28,7 +23,6 @@ pub(crate) const KEYS: &[Key] = &[
         "`push`: workers are handed their chunks; `pull`: they are a fleet that fetches them from the storage",
     ).harmless(),
     Key::used("lease", "with `dispatch: pull`: how long a worker may be silent until others take its chunk").harmless(),
-    Key::used("capabilities", "what is known otherwise of this machine: starting times, overhead, prices"),
     Key::accepted(
         "runtime_memory",
         "the processes share the memory of this machine",
@@ -52,18 +46,9 @@ impl LocalhostConfig {
     /// # Errors
     /// When a value cannot be what it should be, or the runtime does not exist.
     pub fn read(config: &Config) -> Result<Self> {
-        let runtime = config.section(SCHEME).path("runtime")?;
-        if let Some(path) = &runtime
-            && !path.is_file()
-        {
-            return Err(Error::new(
-                ErrorKind::ConfigInvalid,
-                format!("`localhost.runtime` names `{}`, and there is no such file", path.display()),
-            )
-            .with_hint(
-                "name a `lithops-worker` program, or leave it out: the program itself plays the worker then",
-            ));
-        }
+        let hint =
+            "name a `lithops-worker` program, or leave it out: the program itself plays the worker then";
+        let runtime = config.section(SCHEME).existing("runtime", hint)?;
         Ok(Self { runtime })
     }
 }

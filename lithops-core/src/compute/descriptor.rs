@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 
 use super::{Capabilities, ComputeBackend};
 use crate::{
-    config::{Config, Key},
+    config::{Config, Key, keys},
     error::Result,
     protocol::{Program, Secrets},
     storage::{Locator, StorageClient},
@@ -25,12 +25,22 @@ pub struct BackendDescriptor {
     pub package: &'static str,
     /// The version of that crate.
     pub version: &'static str,
-    /// The keys of the backend's section.
+    /// The keys of the backend's section, without those of [`keys::BACKEND`].
     pub keys: &'static [Key],
     /// The capabilities under a configuration, without a connection to the platform.
     pub capabilities: fn(&Config) -> Result<Capabilities>,
     /// Makes the backend and connects it to its platform.
     pub connect: fn(BackendOptions) -> Connecting,
+}
+
+impl BackendDescriptor {
+    /// All keys of its section: its own, and those of [`keys::BACKEND`]. A key that the backend lists itself, because it
+    /// has no effect there or may not be set, is as the backend says.
+    #[must_use]
+    pub fn section_keys(&self) -> Vec<Key> {
+        let is_own = |key: &&Key| self.keys.iter().any(|own| own.name == key.name);
+        self.keys.iter().chain(keys::BACKEND.iter().filter(|key| !is_own(key))).copied().collect()
+    }
 }
 
 impl fmt::Debug for BackendDescriptor {
@@ -82,5 +92,34 @@ impl BackendOptions {
     pub fn with_secrets(mut self, secrets: Option<Secrets>) -> Self {
         self.secrets = secrets;
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::KeyStatus;
+
+    #[test]
+    fn a_section_has_the_keys_of_every_backend_and_the_backend_may_refuse_one() {
+        const OWN: &[Key] = &[
+            Key::used("command", "what workers are started through"),
+            Key::refused("max_workers", "there is one machine", "how many workers may live at once"),
+        ];
+        let descriptor = BackendDescriptor {
+            scheme: "x",
+            summary: "",
+            package: "",
+            version: "",
+            keys: OWN,
+            capabilities: |_| Ok(Capabilities::local(1)),
+            connect: |_| unreachable!("no backend is made"),
+        };
+        let keys = descriptor.section_keys();
+        let names: Vec<_> = keys.iter().map(|key| key.name).collect();
+        assert_eq!(names, ["command", "max_workers", "worker_processes", "capabilities"]);
+        assert!(matches!(keys[1].status, KeyStatus::Refused(_)), "{keys:?}");
+        // A found file may say how many, and never what the platform is taken for.
+        assert!(keys[2].found_file_may_set && !keys[3].found_file_may_set);
     }
 }

@@ -1,4 +1,5 @@
-//! The keys of the configuration, as data: those of the section `lithops`, and the names of all sections.
+//! The keys of the configuration, as data: those of the section `lithops` and of every backend, and the names of all
+//! sections.
 
 /// A key that a section may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +103,13 @@ pub const LITHOPS: &[Key] = &[
     Key::refused("storage_bucket", IN_STORAGE, "the bucket that holds the data"),
     Key::refused("storage_backend", "write `storage`", "the older name of `storage`"),
     Key::refused("compute_backend", "write `backend`", "the older name of `backend`"),
+];
+
+/// The keys of the section of every backend. The core reads them, and a backend does not list them.
+pub const BACKEND: &[Key] = &[
+    Key::used("worker_processes", "how many calls may run at once in one worker").harmless(),
+    Key::used("max_workers", "how many workers may live at once").harmless(),
+    Key::used("capabilities", "what is known otherwise of the platform: limits, starting times, prices"),
 ];
 
 /// Every section that a configuration of Python Lithops may have. Sections of backends and storages that are

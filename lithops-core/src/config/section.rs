@@ -178,6 +178,44 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// The path of a file that exists; `hint` says what to write where there is none.
+    ///
+    /// # Errors
+    /// It is not a path, or there is no such file.
+    pub fn existing(&self, key: &str, hint: &str) -> Result<Option<PathBuf>> {
+        let path = self.path(key)?;
+        if let Some(path) = path.as_ref().filter(|path| !path.is_file()) {
+            let (section, path) = (self.name, path.display());
+            let problem = format!("`{key}` in section `{section}` names `{path}`, and there is no such file");
+            return Err(Error::new(ErrorKind::ConfigInvalid, problem)
+                .with_hint(hint)
+                .with_context("key", format!("{section}.{key}")));
+        }
+        Ok(path)
+    }
+
+    /// A mapping of names to texts; a whole number, `true` and `false` count as texts. Empty for a key that is not set.
+    ///
+    /// # Errors
+    /// It is anything else.
+    pub fn texts(&self, key: &str) -> Result<BTreeMap<String, String>> {
+        let text = |value: &Value| match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Int(_) | Value::Bool(_) => Some(value.to_string()),
+            _ => None,
+        };
+        let read = self.read(key, "a mapping of names to texts", |value| {
+            let texts = match value {
+                Value::Map(map) => {
+                    map.iter().map(|(name, value)| Some((name.clone(), text(value)?))).collect()
+                }
+                _ => None,
+            };
+            texts.ok_or_else(|| format!("write `{key}: {{NAME: text}}`"))
+        });
+        Ok(read?.unwrap_or_default())
+    }
+
     /// Reads a key with `read`, which returns the hint of the error if the value cannot be used.
     fn read<T>(
         &self,

@@ -275,10 +275,44 @@ fn sections_of_other_backends_are_ignored_and_unknown_ones_are_not() {
 }
 
 #[test]
+fn mappings_of_texts_and_files_that_exist_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("x");
+    fs::write(&file, "").unwrap();
+    let config = from_yaml(&format!(
+        "s:\n  tags: {{team: data, n: 4, yes: true}}\n  list: [a]\n  nested: {{a: [b]}}\n  fraction: {{a: 3.10}}\n  \
+         file: {}\n  none: {}\n  folder: {}\n  env_vars: TOKEN=hunter2\n",
+        file.display(),
+        folder.path().join("y").display(),
+        folder.path().display(),
+    ))
+    .unwrap();
+    let section = config.section("s");
+    let tags: Vec<_> = section.texts("tags").unwrap().into_iter().collect();
+    let wanted = [("n", "4"), ("team", "data"), ("yes", "true")];
+    assert_eq!(tags, wanted.map(|(name, text)| (name.to_owned(), text.to_owned())));
+    assert!(section.texts("absent").unwrap().is_empty());
+    for key in ["list", "nested", "fraction", "file"] {
+        let error = section.texts(key).unwrap_err().to_string();
+        assert!(error.contains("a mapping of names to texts") && error.contains(key), "{error}");
+    }
+    assert!(!section.texts("env_vars").unwrap_err().to_string().contains("hunter2"));
+    assert_eq!(section.existing("file", "").unwrap(), Some(file));
+    assert_eq!(section.existing("absent", "").unwrap(), None);
+    for key in ["none", "folder"] {
+        let error = section.existing(key, "build it").unwrap_err();
+        assert!(error.to_string().contains(&format!("`{key}` in section `s` names")), "{error}");
+        assert_eq!(error.hint(), Some("build it"));
+    }
+}
+
+#[test]
 fn the_tables_of_keys_are_sound() {
-    for (index, key) in keys::LITHOPS.iter().enumerate() {
-        assert!(!key.doc.is_empty(), "{key:?}");
-        assert!(keys::LITHOPS[..index].iter().all(|other| other.name != key.name), "{key:?}");
+    for keys in [keys::LITHOPS, keys::BACKEND] {
+        for (index, key) in keys.iter().enumerate() {
+            assert!(!key.doc.is_empty(), "{key:?}");
+            assert!(keys[..index].iter().all(|other| other.name != key.name), "{key:?}");
+        }
     }
     assert!(keys::SECTIONS[1..].is_sorted());
 }

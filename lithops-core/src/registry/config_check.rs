@@ -22,7 +22,7 @@ pub fn findings(config: &Config, registry: &Registry) -> Result<Vec<Finding>> {
     findings.extend(check_section(config.section("lithops"), keys::LITHOPS));
     // One section may belong to a backend and to a storage, as `localhost` does: the keys of both are valid
     // there.
-    let mut sections: Vec<(&str, Vec<Key>)> = vec![(backend.scheme, backend.keys.to_vec())];
+    let mut sections: Vec<(&str, Vec<Key>)> = vec![(backend.scheme, backend.section_keys())];
     if storage.scheme == backend.scheme {
         sections[0].1.extend_from_slice(storage.keys);
     } else {

@@ -23,12 +23,12 @@ pub(super) fn check(config: &Config) -> Result<()> {
     let registry = Registry::builtin()?;
     let storages = storage::descriptors()?;
     let known = |section: &str| {
-        let of_lithops = if section == "lithops" { keys::LITHOPS } else { &[] };
-        let backends =
-            registry.iter().filter(|backend| backend.scheme == section).map(|backend| backend.keys);
-        let storages =
-            storages.iter().filter(|storage| storage.scheme == section).map(|storage| storage.keys);
-        backends.chain(storages).chain([of_lithops]).flatten().copied().collect::<Vec<Key>>()
+        let backends = registry.iter().filter(|backend| backend.scheme == section);
+        let storages = storages.iter().filter(|storage| storage.scheme == section);
+        let mut known: Vec<Key> = backends.flat_map(|backend| backend.section_keys()).collect();
+        known.extend(storages.flat_map(|storage| storage.keys));
+        known.extend(if section == "lithops" { keys::LITHOPS } else { &[] });
+        known
     };
     let mut refused = Vec::new();
     for (section, _) in config.sections() {

@@ -18,7 +18,7 @@ use lithops_core::{
         Connecting, EventKind, Feed, FeedCommand, FeedSink, Invocation, InvocationId, InvokeRequest, Package,
         Runtime, RuntimeId, RuntimeSpec,
     },
-    config::{Config, Key},
+    config::Config,
     error::{Error, ErrorKind, Result},
     protocol::JobSpec,
 };
@@ -98,18 +98,13 @@ fn play(promise: &str, scheme: &str, yaml: &str, patience: Duration) -> Result<(
     tried
 }
 
-const KEYS: &[Key] = &[
-    Key::used("worker_processes", "calls at once in one worker"),
-    Key::used("max_workers", "workers at once"),
-];
-
 const fn descriptor(scheme: &'static str, connect: fn(BackendOptions) -> Connecting) -> BackendDescriptor {
     BackendDescriptor {
         scheme,
         summary: "localhost, broken on purpose",
         package: env!("CARGO_PKG_NAME"),
         version: env!("CARGO_PKG_VERSION"),
-        keys: KEYS,
+        keys: &[],
         capabilities: |_: &Config| Ok(Capabilities::local(2)),
         connect,
     }

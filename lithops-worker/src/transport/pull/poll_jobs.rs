@@ -81,7 +81,7 @@ pub(super) async fn poll_jobs(launch: &Launch, mut pool: ToPool, leaves: &Atomic
         let session = JobSession::new(&name, manifest, &storage, &fleet, &journal);
         let end = session.work(&mut pool, launch.look).await?;
         if end != SessionEnd::Idle {
-            remove_remainings(&journal).await;
+            remove_own_objects(&journal).await;
             finished.insert(job, FinishedJob { chunks, again, looked: Instant::now(), is_open: false });
         }
         // A short second session that has found nothing to do is no work, and must not keep an idle worker alive.
@@ -116,7 +116,7 @@ impl FinishedJob {
 }
 
 /// Removes what this worker has written of a job that was removed meanwhile: it would stay for ever.
-async fn remove_remainings(journal: &Journal) {
+async fn remove_own_objects(journal: &Journal) {
     if journal.record().await.is_err_and(|error| error.kind() == ErrorKind::NotDurable) {
         // If this fails, `lithops clean` removes them.
         let _ = journal.delete().await;

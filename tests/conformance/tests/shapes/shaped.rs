@@ -16,7 +16,7 @@ use lithops_core::{
         ComputeBackend, Event, EventKind, ExitReason, Feed, FeedCommand, Granularity, Invocation,
         InvocationId, InvokeRequest, Liveness, Package, Reports, Runtime, RuntimeId, RuntimeSpec,
     },
-    config::{Config, Key},
+    config::Config,
     error::{Error, ErrorKind, Result},
     tracker::Ranges,
 };
@@ -25,11 +25,6 @@ use lithops_core::{
 const LIMIT: Duration = Duration::from_secs(5);
 /// The most bytes of a message.
 const PAYLOAD: u64 = 1 << 20;
-
-const KEYS: &[Key] = &[
-    Key::used("worker_processes", "calls at once in one worker"),
-    Key::used("max_workers", "workers at once"),
-];
 
 const fn descriptor(
     scheme: &'static str,
@@ -41,7 +36,7 @@ const fn descriptor(
         summary: "localhost as a platform whose workers cannot be fed",
         package: env!("CARGO_PKG_NAME"),
         version: env!("CARGO_PKG_VERSION"),
-        keys: KEYS,
+        keys: &[],
         capabilities,
         connect,
     }
