@@ -3,6 +3,10 @@
 
 mod policy;
 mod ranges;
+#[expect(
+    clippy::module_inception,
+    reason = "the module is private, and its one subject is that of the folder"
+)]
 mod tracker;
 mod tracking;
 mod window;

@@ -3,6 +3,7 @@
 pub(super) mod files;
 pub(super) mod folder;
 pub(super) mod listing;
+#[expect(clippy::module_inception, reason = "its one subject is that of the folder")]
 pub(super) mod local;
 pub(super) mod tree;
 

@@ -2,6 +2,7 @@
 
 pub(super) mod faults;
 pub(super) mod listed_key;
+#[expect(clippy::module_inception, reason = "its one subject is that of the folder")]
 pub(super) mod objects;
 mod parts;
 

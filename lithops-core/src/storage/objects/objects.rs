@@ -76,10 +76,7 @@ impl ObjectStorage {
         Ok(Self {
             store: Arc::new(store),
             info: StorageInfo { scheme: files::SCHEME, location: root.display().to_string() },
-            capabilities: StorageCapabilities {
-                shared_between_processes: true,
-                ..StorageCapabilities::default()
-            },
+            capabilities: StorageCapabilities { shared_between_processes: true },
             network: None,
             patience: StorageRetryPolicy::none(),
             files: Some(Files::below(root)),
