@@ -155,7 +155,7 @@ impl Storage for RedisStorage {
     }
 
     fn capabilities(&self) -> StorageCapabilities {
-        StorageCapabilities { shared_between_processes: true, ..StorageCapabilities::default() }
+        StorageCapabilities { shared_between_processes: true }
     }
 
     async fn put(&self, bucket: &str, key: &str, bytes: Bytes, mode: PutMode) -> Result<()> {
