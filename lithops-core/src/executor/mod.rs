@@ -2,7 +2,7 @@
 //!
 //! `api/` holds what a program calls, `results/` what the program waits for and reads, `job/` the state of
 //! one job, `driver/` the task that dispatches the job's calls to workers, and `durable/` the parts that let
-//! a job outlive its client. [`Core`](core::Core) holds what all jobs of an executor share.
+//! a job outlive its client. `core.rs` holds what all jobs of an executor share.
 
 mod api;
 mod core;
