@@ -20,10 +20,7 @@ mod explain;
 mod granularity;
 mod model;
 mod objective;
-#[expect(
-    clippy::module_inception,
-    reason = "the module is private, and its one subject is that of the folder"
-)]
+#[expect(clippy::module_inception, reason = "its one subject is that of the folder")]
 mod plan;
 mod request;
 mod simulation;

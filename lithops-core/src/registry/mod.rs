@@ -4,10 +4,7 @@ mod config_check;
 mod connected;
 mod load_config;
 mod open_storage;
-#[expect(
-    clippy::module_inception,
-    reason = "the module is private, and its one subject is that of the folder"
-)]
+#[expect(clippy::module_inception, reason = "its one subject is that of the folder")]
 mod registry;
 mod trust;
 

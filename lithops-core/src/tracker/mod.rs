@@ -3,10 +3,7 @@
 
 mod policy;
 mod ranges;
-#[expect(
-    clippy::module_inception,
-    reason = "the module is private, and its one subject is that of the folder"
-)]
+#[expect(clippy::module_inception, reason = "its one subject is that of the folder")]
 mod tracker;
 mod tracking;
 mod window;
