@@ -66,7 +66,7 @@ fn places() -> Result<Vec<Place>, String> {
 }
 
 /// The lines above the names of all backends in the core. They are searched for, because files of the core move.
-const KNOWN: &str = "/// Backends that are features of the crate `lithops`.\nconst FEATURES: &[&str] = &[";
+const KNOWN: &str = "/// Backends that are features of the crate `lithops`. The hints of errors name the feature to enable.\nconst FEATURES: &[&str] = &[";
 
 fn file_with(folder: &Path, text: &str) -> Result<PathBuf, String> {
     let mut folders = vec![folder.to_owned()];
