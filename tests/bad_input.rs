@@ -12,10 +12,6 @@ fn double(x: i64) -> i64 {
     2 * x
 }
 
-fn plain(x: i64) -> i64 {
-    x
-}
-
 async fn refused(yaml: &str) -> Error {
     FunctionExecutor::builder().config_yaml(yaml).build().await.expect_err("refused")
 }
@@ -82,13 +78,6 @@ async fn numbers_that_cannot_be() {
         fexec.map(double, Vec::new()).await.expect("a job").get_result().await.expect("nothing"),
         Vec::<i64>::new()
     );
-}
-
-#[tokio::test]
-async fn a_function_without_the_attribute() {
-    let fexec = FunctionExecutor::builder().build().await.expect("an executor");
-    let error = fexec.map(plain, 0..9).await.expect_err("refused");
-    says(&error, ErrorKind::InvalidInput, &["bad_input::plain", "put `#[lithops::function]` above it"]);
 }
 
 /// Its two halves of serde disagree: it is written as text and read as a number.

@@ -180,6 +180,7 @@ pub(crate) fn expand(options: &Options, function: &ItemFn) -> Result<TokenStream
                 takes_object: false #(|| __l::Probe::<#parameters>::OBJECT)*,
                 type_id: || { let _ = __check; __l::type_id_of(&#name) },
                 run: __l::RunFn::#variant(__run),
+                address: ::core::option::Option::None,
             };
             __l::inventory::submit! { __l::Registered(&__ENTRY) }
         };

@@ -2,12 +2,16 @@
 //!
 //! `#[lithops::function]` leaves a function untouched and submits an [`Entry`] for it. [`Function`] gives the
 //! typed API its types from the function item itself. The client finds the entry by the item's `TypeId`; a
-//! sub-worker, which is the same program, finds it by its name.
+//! sub-worker, which is the same program, finds it by its name. A closure, or a function without the attribute,
+//! is found by the [`Address`] of the [`Glue`] that the compiler makes for it.
 
+mod address;
+mod any_result;
 mod arguments;
 mod checks;
 mod context;
 mod entry;
+mod glue;
 mod input;
 mod list;
 mod outcome;
@@ -15,10 +19,13 @@ mod reserved;
 mod shared;
 mod signature;
 
+pub use address::Address;
 pub use arguments::{Arguments, Take};
 pub use checks::{check_parameter, check_return};
 pub use context::{CallContext, JobScope, Scope};
 pub use entry::{CallFuture, Entry, Location, Registered, RunFn, entry_of, find, type_id_of};
+pub(crate) use glue::Captures;
+pub use glue::Glue;
 pub use input::{Argument, InputList};
 pub use list::{Cons, Nil};
 pub use outcome::{ErrorProbe, NotResult, Return, ViaBoxed, ViaDisplay, ViaStdError, encode};

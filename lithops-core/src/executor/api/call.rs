@@ -95,7 +95,7 @@ impl<T: Argument, R: 'static, S: SharedReady> Call<T, R, S, Blocking> {
     /// Starts the call.
     ///
     /// # Errors
-    /// When an option is wrong, or the function is not a lithops function.
+    /// When an option is wrong, or what the function returns cannot be sent.
     pub fn run(self) -> Result<ResponseFuture<R, Blocking>> {
         refuse_inside_runtime()?;
         mode::block_on(self.start()?)?

@@ -1,6 +1,6 @@
 //! [`Executor`]: runs functions on a backend, with `call_async`, `map` and `map_reduce`.
 
-use std::{fmt, marker::PhantomData, sync::Arc};
+use std::{fmt, marker::PhantomData, panic::Location, sync::Arc};
 
 use super::{Async, Call, Map, MapReduce, Mode, map_reduce::Gives};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
         job::IntoInputs,
         results::{Events, FuturesList},
     },
-    function::{Function, entry_of},
+    function::{Captures, Function, entry_of},
     id::JobId,
     runtime,
     storage::StorageClient,
@@ -50,13 +50,14 @@ impl<M: Mode> Executor<M> {
     ///
     /// A call may be run more than once when a worker is lost, so that its side effects may happen twice,
     /// unless the function says `at_most_once`.
+    #[track_caller]
     pub fn call_async<F: Function<K>, K>(
         &self,
         function: F,
         input: F::Item,
     ) -> Call<F::Item, F::Ret, F::Shared, M> {
-        let _ = function;
-        Call::new(Arc::clone(&self.core), entry_of::<F>(), input)
+        let (_, ()) = (function, Captures::<F>::NOTHING);
+        Call::new(Arc::clone(&self.core), entry_of::<F, K>(Location::caller()), input)
     }
 
     /// Calls the function on every input.
@@ -64,17 +65,19 @@ impl<M: Mode> Executor<M> {
     /// The inputs are consumed lazily, by another thread. A call is run at least once and committed exactly
     /// once: it may be run more than once when a worker is lost, so that its side effects may happen twice,
     /// unless the function says `at_most_once`.
+    #[track_caller]
     pub fn map<F: Function<K>, K, I: IntoInputs<F::Item>>(
         &self,
         function: F,
         inputs: I,
     ) -> Map<F::Item, F::Ret, F::Shared, M> {
-        let _ = function;
-        Map::new(Arc::clone(&self.core), entry_of::<F>(), inputs.into_inputs())
+        let (_, ()) = (function, Captures::<F>::NOTHING);
+        Map::new(Arc::clone(&self.core), entry_of::<F, K>(Location::caller()), inputs.into_inputs())
     }
 
     /// Calls the function on every input, and then the reducer once on all the values, in the order of the
     /// inputs.
+    #[track_caller]
     pub fn map_reduce<F, K, I, G, L, V>(
         &self,
         function: F,
@@ -87,8 +90,14 @@ impl<M: Mode> Executor<M> {
         G: Function<L, Item = Vec<V>>,
         F::Ret: Gives<V>,
     {
-        let _ = (function, reducer);
-        MapReduce::new(Arc::clone(&self.core), entry_of::<F>(), inputs.into_inputs(), entry_of::<G>())
+        let (_, ()) = (function, Captures::<F>::NOTHING);
+        let (_, ()) = (reducer, Captures::<G>::NOTHING);
+        MapReduce::new(
+            Arc::clone(&self.core),
+            entry_of::<F, K>(Location::caller()),
+            inputs.into_inputs(),
+            entry_of::<G, L>(Location::caller()),
+        )
     }
 
     /// The storage of this executor.

@@ -313,7 +313,7 @@ where
     /// Starts the job.
     ///
     /// # Errors
-    /// When an option is wrong, or a function is not a lithops function.
+    /// When an option is wrong, or what a function returns cannot be sent.
     pub fn run(self) -> Result<ResponseFuture<R, Blocking>> {
         refuse_inside_runtime()?;
         let started = mode::block_on(self.start(false)?)??;
@@ -353,7 +353,7 @@ where
     /// Starts the job.
     ///
     /// # Errors
-    /// When an option is wrong, or a function is not a lithops function.
+    /// When an option is wrong, or what a function returns cannot be sent.
     pub fn run(self) -> Result<FuturesList<R, Blocking>> {
         refuse_inside_runtime()?;
         let started = mode::block_on(self.0.start(true)?)??;
