@@ -1,3 +1,5 @@
+//! A closure that takes a variable along cannot run in another process.
+
 use lithops::prelude::*;
 
 #[lithops::main]

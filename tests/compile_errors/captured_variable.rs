@@ -1,3 +1,5 @@
+//! A closure that borrows a variable cannot run in another process.
+
 use lithops::prelude::*;
 
 #[lithops::main]

@@ -1,3 +1,5 @@
+//! A closure names the types of its arguments.
+
 use lithops::prelude::*;
 
 #[lithops::main]

@@ -230,7 +230,7 @@ mod tests {
     use std::{process::Command, sync::Arc};
 
     use super::*;
-    use crate::storage::ObjectStorage;
+    use crate::storage::MemoryStorage;
 
     fn artifact(bytes: Vec<u8>) -> Artifact {
         Artifact { digest: Digest::of(&bytes), bytes: bytes.into() }
@@ -238,7 +238,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_shipped_is_executed_and_nothing_else() {
-        let storage = StorageClient::new(Arc::new(ObjectStorage::memory()), "own");
+        let storage = StorageClient::new(Arc::new(MemoryStorage::default()), "own");
         let folder = tempfile::tempdir().expect("a folder");
         let cache = folder.path();
         let program = artifact(std::fs::read("/bin/echo").expect("a program"));

@@ -187,11 +187,11 @@ mod damage_tests {
         id::JobId,
         journal,
         protocol::failed_together,
-        storage::ObjectStorage,
+        storage::MemoryStorage,
     };
 
     fn board() -> StoredBoard {
-        let storage = StorageClient::new(Arc::new(ObjectStorage::memory()), "bucket");
+        let storage = StorageClient::new(Arc::new(MemoryStorage::default()), "bucket");
         let journal = Journal::new(&storage, JobId::from_bytes([1; 16]));
         StoredBoard::new(&storage, &journal, Chunks::new(8, 4))
     }
@@ -265,7 +265,7 @@ mod failure_tests {
     use super::*;
     use crate::{
         id::JobId,
-        storage::{ObjectMeta, ObjectStorage, Storage, StorageCapabilities, StorageInfo},
+        storage::{MemoryStorage, ObjectMeta, Storage, StorageCapabilities, StorageInfo},
     };
 
     /// Which operations of the storage fail.
@@ -281,7 +281,7 @@ mod failure_tests {
 
     #[derive(Debug)]
     struct Sick {
-        well: ObjectStorage,
+        well: MemoryStorage,
         broken: Broken,
     }
 
@@ -338,7 +338,7 @@ mod failure_tests {
     }
 
     fn board(broken: Broken) -> StoredBoard {
-        let storage = StorageClient::new(Arc::new(Sick { well: ObjectStorage::memory(), broken }), "bucket");
+        let storage = StorageClient::new(Arc::new(Sick { well: MemoryStorage::default(), broken }), "bucket");
         StoredBoard::new(&storage, &Journal::new(&storage, JobId::generate()), Chunks::new(10, 1))
     }
 
@@ -384,7 +384,7 @@ mod failure_tests {
             advance(GIVEN_UP - Duration::from_secs(1)).await;
             let sick = std::mem::replace(
                 &mut board.storage,
-                StorageClient::new(Arc::new(ObjectStorage::memory()), "b"),
+                StorageClient::new(Arc::new(MemoryStorage::default()), "b"),
             );
             assert_eq!(board.perform(get()).await.unwrap(), BoardAnswer::Absent);
             board.storage = sick;

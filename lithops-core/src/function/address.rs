@@ -3,8 +3,8 @@
 //!
 //! The number is the distance from a static of this crate, which does not depend on where the program is
 //! loaded. The process that gets it believes nothing: the program must be the same one, and the place must be
-//! in a part of the program that cannot be written, be aligned, and begin with [`MAGIC`]. So whoever can
-//! choose the number can choose among the functions of the program, as with names.
+//! in a part of the program that cannot be written, be aligned, and begin with [`MAGIC`]. So a job's
+//! description can only choose among the functions of the program, as with names.
 #![expect(unsafe_code, reason = "the program's parts are found, and glue is read, by address")]
 
 use std::{

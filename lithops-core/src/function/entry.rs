@@ -3,15 +3,12 @@
 use std::{
     any::TypeId,
     collections::BTreeMap,
-    fmt,
-    future::Future,
-    pin::Pin,
     sync::{Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
-use super::{Function, Scope, address::Address, any_result, glue::Glue};
-use crate::error::{CallError, Error, ErrorKind, Result};
+use super::{Function, RunFn, address::Address, any_result, glue::Glue};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The place of a function in its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,29 +19,6 @@ pub struct Location {
     pub line: u32,
     /// The column, from 1.
     pub column: u32,
-}
-
-type Outcome = std::result::Result<(), CallError>;
-
-/// The future of an `async` function.
-pub type CallFuture<'a> = Pin<Box<dyn Future<Output = Outcome> + 'a>>;
-
-/// Runs a function on encoded arguments; the encoded value is appended to the buffer.
-#[derive(Clone, Copy)]
-pub enum RunFn {
-    /// A plain function.
-    Sync(for<'a> fn(&'a Scope<'a>, &'a [u8], &'a mut Vec<u8>) -> Outcome),
-    /// An `async` function.
-    Async(for<'a> fn(&'a Scope<'a>, &'a [u8], &'a mut Vec<u8>) -> CallFuture<'a>),
-}
-
-impl fmt::Debug for RunFn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Sync(_) => "Sync",
-            Self::Async(_) => "Async",
-        })
-    }
 }
 
 /// A function that can be run: one that the attribute has registered, or one that is found by its address.

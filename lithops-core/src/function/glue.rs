@@ -1,8 +1,8 @@
 //! [`Glue`]: how a function without the attribute is called, found by its address in the program.
 
-use std::{any::type_name, future::Future, marker::PhantomData, mem::needs_drop, ptr::NonNull};
+use std::{any::type_name, marker::PhantomData, mem::needs_drop, ptr::NonNull};
 
-use super::{Function, RunFn, Scope, any_result::encode_any};
+use super::RunFn;
 use crate::error::CallError;
 
 /// What stands at the address of an entry, so that another address is not taken for one.
@@ -33,19 +33,6 @@ impl Glue {
     ) -> Self {
         Self { magic: MAGIC, name: type_name::<F>, run, problem, uses_storage, takes_object }
     }
-}
-
-/// The way to run a plain function.
-pub(super) fn run_sync<F: Function<K>, K>() -> RunFn {
-    RunFn::Sync(|scope, input, out| encode_any(F::call(scope, input)?, out))
-}
-
-/// The way to run an `async` function.
-pub(super) fn run_async<F: Function<K, Returned: Future + 'static>, K>() -> RunFn {
-    RunFn::Async(|scope: &Scope<'_>, input, out| {
-        let begun = F::call(scope, input);
-        Box::pin(async move { encode_any(begun?.await, out) })
-    })
 }
 
 /// A check when the program is compiled. It is used in the methods of an executor too, so that the compiler's

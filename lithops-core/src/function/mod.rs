@@ -16,6 +16,7 @@ mod input;
 mod list;
 mod outcome;
 mod reserved;
+mod run_fn;
 mod shared;
 mod signature;
 
@@ -23,13 +24,14 @@ pub use address::Address;
 pub use arguments::{Arguments, Take};
 pub use checks::{check_parameter, check_return};
 pub use context::{CallContext, JobScope, Scope};
-pub use entry::{CallFuture, Entry, Location, Registered, RunFn, entry_of, find, type_id_of};
+pub use entry::{Entry, Location, Registered, entry_of, find, type_id_of};
 pub(crate) use glue::Captures;
 pub use glue::Glue;
 pub use input::{Argument, InputList};
 pub use list::{Cons, Nil};
 pub use outcome::{ErrorProbe, NotResult, Return, ViaBoxed, ViaDisplay, ViaStdError, encode};
 pub use reserved::{NotReserved, Probe, Reserved};
+pub use run_fn::{CallFuture, RunFn};
 pub use shared::{
     NoShared, Shared, SharedGiven, SharedList, SharedMissing, SharedMissing2, SharedMissing3, SharedReady,
     SharedValues, TakesShared,

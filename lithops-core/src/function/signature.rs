@@ -4,8 +4,8 @@ use std::future::Future;
 
 use super::{
     Argument, Arguments, InputList, Reserved, RunFn, Scope, SharedList, Take,
-    any_result::problem_of,
-    glue::{Glue, run_async, run_sync, value_of},
+    any_result::{encode_any, problem_of},
+    glue::{Glue, value_of},
     list::{Cons, Nil},
 };
 use crate::error::CallError;
@@ -83,7 +83,10 @@ impl<F: Future + 'static> RetOf<IsAsync> for F {
     type Ret = F::Output;
 
     fn run<G: Function<L, Returned = Self>, L>() -> RunFn {
-        run_async::<G, L>()
+        RunFn::Async(|scope, input, out| {
+            let begun = G::call(scope, input);
+            Box::pin(async move { encode_any(begun?.await, out) })
+        })
     }
 }
 
@@ -92,7 +95,7 @@ impl<T: Unpin> RetOf<IsSync> for T {
     type Ret = T;
 
     fn run<F: Function<L, Returned = Self>, L>() -> RunFn {
-        run_sync::<F, L>()
+        RunFn::Sync(|scope, input, out| encode_any(F::call(scope, input)?, out))
     }
 }
 

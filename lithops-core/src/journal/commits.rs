@@ -222,13 +222,13 @@ mod tests {
     use crate::{
         id::JobId,
         protocol::failed_together,
-        storage::{ObjectStorage, PutMode, StorageClient},
+        storage::{MemoryStorage, PutMode, StorageClient},
     };
 
     const CALLS: (u64, u64) = (8, 12);
 
     fn journal() -> Journal {
-        let storage = StorageClient::new(Arc::new(ObjectStorage::memory()), "bucket");
+        let storage = StorageClient::new(Arc::new(MemoryStorage::default()), "bucket");
         Journal::new(&storage, JobId::from_bytes([1; 16]))
     }
 

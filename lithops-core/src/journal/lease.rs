@@ -128,11 +128,11 @@ mod tests {
     use super::*;
     use crate::{
         id::JobId,
-        storage::{ObjectStorage, StorageClient},
+        storage::{MemoryStorage, StorageClient},
     };
 
     fn journal() -> Journal {
-        let storage = StorageClient::new(Arc::new(ObjectStorage::memory()), "bucket");
+        let storage = StorageClient::new(Arc::new(MemoryStorage::default()), "bucket");
         Journal::new(&storage, JobId::generate())
     }
 

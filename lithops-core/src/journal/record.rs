@@ -188,10 +188,10 @@ mod tests {
 
     use super::*;
     use crate::digest::Digest;
-    use crate::storage::{ObjectStorage, StorageClient};
+    use crate::storage::{MemoryStorage, StorageClient};
 
     fn journal() -> Journal {
-        let storage = StorageClient::new(Arc::new(ObjectStorage::memory()), "bucket");
+        let storage = StorageClient::new(Arc::new(MemoryStorage::default()), "bucket");
         Journal::new(&storage, JobId::from_bytes([9; 16]))
     }
 

@@ -142,7 +142,7 @@ mod tests {
             let part = calls.slice(skip as u32, taken as u32);
             let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
             let loaded = runtime.block_on(async {
-                let memory = std::sync::Arc::new(crate::storage::ObjectStorage::memory());
+                let memory = std::sync::Arc::new(crate::storage::MemoryStorage::default());
                 let storage = StorageClient::new(memory, "own");
                 let stored = StoredCalls::put(&storage, "a".into(), &calls).await.expect("stored");
                 let mut frame = Vec::new();

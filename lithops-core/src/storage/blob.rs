@@ -125,7 +125,8 @@ mod tests {
 
     #[tokio::test]
     async fn any_part_of_it_is_read_and_every_block_is_checked() {
-        let storage = StorageClient::new(std::sync::Arc::new(crate::storage::ObjectStorage::memory()), "own");
+        let storage =
+            StorageClient::new(std::sync::Arc::new(crate::storage::MemoryStorage::default()), "own");
         let len = 2 * BLOCK + 77;
         let bytes: Bytes = (0..len).map(|at| (at % 251) as u8).collect::<Vec<_>>().into();
         let blob = BlobRef::put(&storage, "jobs/1".into(), bytes.clone()).await.expect("stored");

@@ -162,6 +162,44 @@ pub struct ObjectMeta {
     pub etag: Option<String>,
 }
 
+/// The error of a range that is reversed or ends beyond its object, for implementations of
+/// [`Storage::get_range`].
+#[must_use]
+pub fn out_of_bounds(bucket: &str, key: &str, range: &Range<u64>, size: u64) -> Error {
+    let (Range { start, end }, object) = (range, format!("object `{key}` in bucket `{bucket}`"));
+    let (message, hint) = match start > end {
+        true => (
+            format!("the range {start}..{end} of {object} ends before it starts"),
+            "write start..end".to_owned(),
+        ),
+        false => (
+            format!("the range {start}..{end} ends beyond {object}, which has {size} bytes"),
+            format!("end it at {size} at most"),
+        ),
+    };
+    Error::new(ErrorKind::InvalidInput, message)
+        .with_hint(hint)
+        .with_context("operation", "read")
+        .with_context("bucket", bucket)
+        .with_context("key", key)
+}
+
+/// The error of a put with [`PutMode::IfAbsent`] where there is an object.
+pub(super) fn exists_already(bucket: &str, key: &str) -> Error {
+    Error::new(ErrorKind::AlreadyExists, format!("object `{key}` in bucket `{bucket}` exists already"))
+        .with_context("operation", "store")
+        .with_context("bucket", bucket)
+        .with_context("key", key)
+}
+
+/// The error of an operation on an object that does not exist.
+pub(super) fn no_such_object(bucket: &str, key: &str, doing: &'static str) -> Error {
+    Error::new(ErrorKind::NotFound, format!("there is no object `{key}` in bucket `{bucket}`"))
+        .with_context("operation", doing)
+        .with_context("bucket", bucket)
+        .with_context("key", key)
+}
+
 /// The error of an object that is longer than expected, for implementations of [`Storage::get_within`].
 #[must_use]
 pub fn too_large(bucket: &str, key: &str, size: u64, limit: u64) -> Error {

@@ -1,7 +1,7 @@
 //! Storage: objects in buckets, with the same interface for every backend.
 //!
-//! [`Storage`] is the interface of a storage, [`ObjectStorage`] implements it with the crate
-//! `object_store`, [`StorageClient`] is the handle that users have, and a [`Locator`] tells a
+//! [`Storage`] is the interface of a storage. [`FileStorage`] and [`MemoryStorage`] are those that every program
+//! has; with the feature `object_store`, `ObjectStorage` implements it for a bucket behind a network. [`StorageClient`] is the handle that users have, and a [`Locator`] tells a
 //! worker which storage to [`connect`] to.
 
 mod blob;
@@ -9,25 +9,31 @@ mod client;
 mod contract;
 mod credentials;
 mod descriptor;
+mod faults;
 mod files;
 mod local;
 mod locator;
 mod memory;
 mod names;
+#[cfg(feature = "object_store")]
 mod objects;
 pub mod own_keys;
 mod patience;
 
 pub use blob::{BLOCK, BlobRef};
 pub use client::{CloudObject, StorageClient};
-pub use contract::{ObjectMeta, PutMode, Storage, StorageCapabilities, StorageInfo, too_large, wrong_length};
+pub use contract::{
+    ObjectMeta, PutMode, Storage, StorageCapabilities, StorageInfo, out_of_bounds, too_large, wrong_length,
+};
 pub use credentials::{Credentials, give};
 pub use descriptor::{StorageDescriptor, connect, descriptor, descriptors};
 pub use files::{file_pieces, write_pieces};
-pub use local::{openness, temporary_folder};
+pub use local::{FileStorage, openness, temporary_folder};
 pub use locator::Locator;
+pub use memory::MemoryStorage;
 pub use names::check_bucket;
-pub use objects::{ObjectStorage, as_listed, out_of_bounds};
+#[cfg(feature = "object_store")]
+pub use objects::{ObjectStorage, as_listed};
 pub use patience::StorageRetryPolicy;
 pub(crate) use patience::{insist, may_succeed_later, was_given_up};
 

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt as _, TryStreamExt, stream};
 
 use crate::{
     config::{Config, Environment, Sources},
-    error::{ErrorKind, Result},
+    error::{Error, ErrorKind, Result},
     storage::*,
 };
 
@@ -28,8 +28,8 @@ fn kind<T: std::fmt::Debug>(outcome: Result<T>) -> ErrorKind {
 #[tokio::test]
 async fn a_cloud_object_of_another_storage_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let here = StorageClient::new(Arc::new(ObjectStorage::memory()), "own");
-    let there = StorageClient::new(Arc::new(ObjectStorage::local(folder.path()).unwrap()), "own");
+    let here = StorageClient::new(Arc::new(MemoryStorage::default()), "own");
+    let there = StorageClient::new(Arc::new(FileStorage::new(folder.path()).unwrap()), "own");
     let object = there.put_cloudobject("x").await.unwrap();
     let error = here.get_cloudobject(&object).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
@@ -39,7 +39,7 @@ async fn a_cloud_object_of_another_storage_is_refused() {
 #[tokio::test]
 async fn files_refuse_what_only_they_cannot_hold() {
     let folder = tempfile::tempdir().unwrap();
-    let storage = ObjectStorage::local(folder.path()).unwrap();
+    let storage = FileStorage::new(folder.path()).unwrap();
     put(&storage, "a", b"x").await;
     put(&storage, "b/c", b"x").await;
     for key in ["a/b", "b", "part#1", "d/part#22"] {
@@ -83,7 +83,7 @@ async fn the_same_locator_opens_the_same_storage() {
 #[test]
 fn a_root_that_is_a_file_is_refused() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let error = ObjectStorage::local(file.path()).unwrap_err().to_string();
+    let error = FileStorage::new(file.path()).unwrap_err().to_string();
     assert!(error.contains("storage folder") && error.contains("`storage_root`"), "{error}");
 }
 
@@ -91,7 +91,7 @@ fn a_root_that_is_a_file_is_refused() {
 async fn nothing_is_deleted_through_a_link_and_the_rest_is() {
     let folder = tempfile::tempdir().unwrap();
     let (root, precious) = (folder.path().join("root"), folder.path().join("precious"));
-    let storage = ObjectStorage::local(&root).unwrap();
+    let storage = FileStorage::new(&root).unwrap();
     for key in ["data/1", "data/z"] {
         put(&storage, key, b"x").await;
     }
@@ -111,4 +111,41 @@ async fn nothing_is_deleted_through_a_link_and_the_rest_is() {
     std::os::unix::fs::symlink(&precious, root.join("bucket")).unwrap();
     assert_eq!(kind(storage.delete("bucket", "keep").await), ErrorKind::PermissionDenied);
     assert!(precious.join("keep").is_file());
+}
+
+#[tokio::test]
+async fn what_is_no_file_is_refused_and_never_waited_for() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let folder = tempfile::tempdir().unwrap();
+    let storage = FileStorage::new(folder.path()).unwrap();
+    put(&storage, "below/a", b"x").await;
+    mknodat(CWD, folder.path().join("bucket/pipe"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("bucket/socket")).unwrap();
+    for key in ["pipe", "socket"] {
+        assert_eq!(kind(storage.get("bucket", key).await), ErrorKind::Damaged, "{key}");
+        assert_eq!(kind(storage.get_within("bucket", key, 9).await), ErrorKind::Damaged, "{key}");
+        assert_eq!(kind(storage.get_range("bucket", key, 0..1).await), ErrorKind::Damaged, "{key}");
+        assert_eq!(kind(storage.head("bucket", key).await), ErrorKind::Damaged, "{key}");
+    }
+    for key in ["below", "below/a/b", "none"] {
+        assert_eq!(kind(storage.get("bucket", key).await), ErrorKind::NotFound, "{key}");
+        assert_eq!(kind(storage.get_range("bucket", key, 0..1).await), ErrorKind::NotFound, "{key}");
+        assert_eq!(kind(storage.head("bucket", key).await), ErrorKind::NotFound, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_put_that_is_given_up_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = FileStorage::new(folder.path()).unwrap();
+    let broken = Error::new(ErrorKind::Io, "the source has failed");
+    let pieces = stream::iter([Ok("half".into()), Err(broken)]).boxed();
+    assert_eq!(kind(storage.put_stream("bucket", "a/b", pieces).await), ErrorKind::Io);
+    put(&storage, "c", b"old").await;
+    let again = storage.put("bucket", "c", b"new".into(), PutMode::IfAbsent).await;
+    assert_eq!(kind(again), ErrorKind::AlreadyExists);
+    let left: Vec<_> = std::fs::read_dir(folder.path().join("bucket/a")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert_eq!(std::fs::read_dir(folder.path().join("bucket")).unwrap().count(), 2);
+    assert_eq!(*storage.get("bucket", "c").await.unwrap(), *b"old");
 }

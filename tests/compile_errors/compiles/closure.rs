@@ -1,4 +1,5 @@
-// Some errors are found only when code is generated, which needs a program that compiles.
+//! Some errors are found only when code is generated, which needs a program that compiles.
+
 use lithops::blocking::FunctionExecutor;
 
 #[lithops::main]

@@ -16,7 +16,7 @@ use lithops_core::{
         Calls, Cancel, FleetKey, Frame, FrameKind, HEADER_LEN, Hello, JobSpec, Logs, PayloadsBuilder, Report,
         ReportBuilder, ReportHeader, Role, Run, Setup, StoredCalls, StoredReport, Tag, read_frame,
     },
-    storage::{ObjectStorage, StorageClient},
+    storage::{MemoryStorage, StorageClient},
     tracker::Policy,
     value,
 };
@@ -244,7 +244,7 @@ fn policy() -> Policy {
 
 /// That of the job that the samples are of.
 fn journal() -> Journal {
-    let storage = StorageClient::new(Arc::new(ObjectStorage::memory()), "bucket");
+    let storage = StorageClient::new(Arc::new(MemoryStorage::default()), "bucket");
     Journal::new(&storage, run().job)
 }
 

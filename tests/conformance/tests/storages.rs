@@ -9,7 +9,7 @@ use libtest_mimic::Arguments;
 use lithops_conformance::storage::trials;
 use lithops_core::{
     config::{Config, Environment, Sources},
-    storage::{ObjectStorage, StorageClient},
+    storage::{FileStorage, MemoryStorage, StorageClient},
 };
 // They register themselves.
 use faults::faults;
@@ -19,11 +19,11 @@ use lithops_storage_redis as _;
 fn main() -> ExitCode {
     let folder = tempfile::tempdir().expect("a folder");
     let root = folder.path().to_owned();
-    let memory = std::sync::Arc::new(ObjectStorage::memory());
+    let memory = std::sync::Arc::new(MemoryStorage::default());
     let mut all =
-        trials("memory", move || Ok((std::sync::Arc::<ObjectStorage>::clone(&memory), "bucket".to_owned())));
+        trials("memory", move || Ok((std::sync::Arc::<MemoryStorage>::clone(&memory), "bucket".to_owned())));
     all.extend(trials("localhost", move || {
-        Ok((std::sync::Arc::new(ObjectStorage::local(&root)?), "bucket".to_owned()))
+        Ok((std::sync::Arc::new(FileStorage::new(&root)?), "bucket".to_owned()))
     }));
     if let Some(file) = std::env::var_os("LITHOPS_TEST_STORAGE").map(PathBuf::from) {
         let config = Config::load(&Sources { file: Some(file), yaml: None }, &Environment::new("."));

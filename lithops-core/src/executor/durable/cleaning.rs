@@ -320,7 +320,7 @@ mod tests {
         bytes::Bytes,
         digest::Digest,
         journal::{JobRecord, Lease, Segment},
-        storage::{ObjectStorage, Storage, StorageCapabilities, StorageInfo},
+        storage::{MemoryStorage, Storage, StorageCapabilities, StorageInfo},
         tracker::Policy,
     };
 
@@ -330,7 +330,7 @@ mod tests {
     /// the test.
     #[derive(Debug)]
     struct Skewed {
-        objects: ObjectStorage,
+        objects: MemoryStorage,
         begun: tokio::time::Instant,
         ahead: bool,
         times: std::sync::Mutex<BTreeMap<String, SystemTime>>,
@@ -425,7 +425,7 @@ mod tests {
 
     fn stored_jobs(ahead: bool) -> StoredJobs {
         let begun = tokio::time::Instant::now();
-        let objects = ObjectStorage::memory();
+        let objects = MemoryStorage::default();
         let storage = Arc::new(Skewed { objects, begun, ahead, times: std::sync::Mutex::default() });
         StoredJobs { storage: StorageClient::new(storage, "bucket") }
     }

@@ -30,7 +30,7 @@ use crate::{
     id::JobId,
     journal::{ChunkOutcomes, JobRecord, Journal, Owner, Segment},
     protocol::{JobSpec, Launch, failed_together},
-    storage::{Locator, ObjectStorage, StorageClient},
+    storage::{Locator, MemoryStorage, StorageClient},
     tracker::Policy,
 };
 
@@ -108,7 +108,7 @@ struct Gathered {
 
 /// Runs a job of one call to its end.
 async fn gather(answers: Answers) -> Gathered {
-    let storage = StorageClient::new(Arc::new(ObjectStorage::memory()), "bucket");
+    let storage = StorageClient::new(Arc::new(MemoryStorage::default()), "bucket");
     let journal = Journal::new(&storage, JobId::generate());
     let record = JobRecord {
         form: JobRecord::FORM,

@@ -26,7 +26,7 @@ use crate::{
     journal::{Journal, Lease, Owner},
     protocol::FleetKey,
     storage::{
-        BlobRef, ObjectMeta, ObjectStorage, PutMode, Storage, StorageCapabilities, StorageClient,
+        BlobRef, MemoryStorage, ObjectMeta, PutMode, Storage, StorageCapabilities, StorageClient,
         StorageInfo, StorageRetryPolicy,
     },
 };
@@ -34,7 +34,7 @@ use crate::{
 /// A storage that fails while `is_broken` is set, and repeats requests by its own retry policy.
 #[derive(Debug)]
 struct Failing {
-    well: ObjectStorage,
+    well: MemoryStorage,
     patience: StorageRetryPolicy,
     /// Whether the service answers, with status 500, or does not answer at all.
     answers: bool,
@@ -102,7 +102,7 @@ impl Storage for Failing {
 
 fn failing(patience: StorageRetryPolicy, answers: bool) -> (Arc<Failing>, StorageClient) {
     let failing = Arc::new(Failing {
-        well: ObjectStorage::memory(),
+        well: MemoryStorage::default(),
         patience,
         answers,
         is_broken: AtomicBool::new(true),
@@ -187,7 +187,7 @@ async fn a_storage_that_never_answered_is_given_up_after_seconds() {
 #[tokio::test(start_paused = true)]
 async fn a_put_if_absent_that_failed_and_was_made_is_our_own() {
     let uncertain = Failing {
-        well: ObjectStorage::memory(),
+        well: MemoryStorage::default(),
         patience: StorageRetryPolicy::none(),
         answers: true,
         is_broken: AtomicBool::new(true),

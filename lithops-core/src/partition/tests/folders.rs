@@ -14,13 +14,13 @@ use tokio::io::AsyncWriteExt as _;
 use crate::{
     error::{Error, ErrorKind, Result},
     partition::*,
-    storage::{ObjectStorage, StorageClient},
+    storage::{FileStorage, MemoryStorage, Storage, StorageClient},
 };
 
 /// Makes something at a path.
 type Make = fn(&Path);
 
-async fn found(source: DataSource, storage: Arc<ObjectStorage>) -> Result<Vec<DataObject>> {
+async fn found(source: DataSource, storage: Arc<dyn Storage>) -> Result<Vec<DataObject>> {
     let storage = StorageClient::new(storage, "b");
     let around = ResolveContext { storage: storage.clone(), workers_are_here: true, storage_is_shared: true };
     let prepared = resolve(source.wanted, ObjectOptions::default(), &around).await?;
@@ -28,7 +28,7 @@ async fn found(source: DataSource, storage: Arc<ObjectStorage>) -> Result<Vec<Da
 }
 
 async fn below(folder: &Path) -> Result<Vec<DataObject>> {
-    found(DataSource::path(folder), Arc::new(ObjectStorage::memory())).await
+    found(DataSource::path(folder), Arc::new(MemoryStorage::default())).await
 }
 
 async fn fault(folder: &Path) -> Error {
@@ -77,8 +77,9 @@ async fn objects_that_cannot_be_named_are_an_error_before_the_job_starts() {
     let root = tempfile::tempdir().unwrap();
     fs::create_dir_all(root.path().join("b/x")).unwrap();
     fs::write(root.path().join("b/a"), "a\n").unwrap();
-    let storage = Arc::new(ObjectStorage::local(root.path()).unwrap());
-    let count = async |source| found(source, Arc::clone(&storage)).await.map(|found| found.len());
+    let storage = Arc::new(FileStorage::new(root.path()).unwrap());
+    let count =
+        async |source| found(source, Arc::<FileStorage>::clone(&storage)).await.map(|found| found.len());
     for name in ["report#1", "a\nb"] {
         let place = root.path().join("b").join(name);
         fs::write(&place, "a\n").unwrap();
@@ -141,7 +142,7 @@ async fn what_is_packed_in_another_way_is_whole_and_has_no_lines() {
     for name in ["a.bz2", "a.XZ", "a.tgz", "a.zip", "a.lz4", "a.tar.bz2"] {
         let place = folder.path().join(name);
         fs::write(&place, "a\n".repeat(100)).unwrap();
-        let storage = StorageClient::new(Arc::new(ObjectStorage::memory()), "b");
+        let storage = StorageClient::new(Arc::new(MemoryStorage::default()), "b");
         let around = ResolveContext { storage, workers_are_here: true, storage_is_shared: true };
         let options = ObjectOptions { chunk_size: Some(ByteSize::b(10)), ..ObjectOptions::default() };
         let prepared = resolve(DataSource::path(&place).wanted, options, &around).await.unwrap();

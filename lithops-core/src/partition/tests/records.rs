@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::{
     partition::{location::ObjectLocation, resolved::ResolvedObject, *},
-    storage::{ObjectStorage, StorageClient},
+    storage::{MemoryStorage, StorageClient},
 };
 
 /// The offsets where records begin, by a scan from the start.
@@ -27,7 +27,7 @@ fn begins(content: &[u8], separator: &[u8]) -> Vec<u64> {
 async fn parts(content: &[u8], options: ObjectOptions) -> Vec<(std::ops::Range<u64>, Vec<u8>, Vec<u8>)> {
     use tokio::io::AsyncReadExt as _;
 
-    let storage = StorageClient::new(Arc::new(ObjectStorage::memory()), "b");
+    let storage = StorageClient::new(Arc::new(MemoryStorage::default()), "b");
     storage.put_object("b", "k", content.to_vec()).await.unwrap();
     let meta = storage.head_object("b", "k").await.unwrap();
     let place = ObjectLocation::Object { bucket: "b".into(), key: "k".into() };
@@ -148,7 +148,7 @@ fn what_contradicts_itself_is_refused() {
 
 /// A stored object with that content, as one part, and its storage.
 async fn object_of(key: &str, content: &[u8]) -> (StorageClient, DataObject) {
-    let storage = StorageClient::new(Arc::new(ObjectStorage::memory()), "b");
+    let storage = StorageClient::new(Arc::new(MemoryStorage::default()), "b");
     storage.put_object("b", key, content.to_vec()).await.unwrap();
     let meta = storage.head_object("b", key).await.unwrap();
     let place = ObjectLocation::Object { bucket: "b".into(), key: key.into() };

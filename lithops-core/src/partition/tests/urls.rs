@@ -15,7 +15,7 @@ use tokio::io::AsyncReadExt as _;
 use crate::{
     error::{Error, Result},
     partition::{resolve::resolve, *},
-    storage::{ObjectStorage, StorageClient},
+    storage::{MemoryStorage, StorageClient},
 };
 
 /// The answer of a server to its `n`th request, which asked for that range: the head without its lengths, and
@@ -72,7 +72,7 @@ fn whole(content: &[u8]) -> (String, Vec<u8>) {
 }
 
 async fn parts(url: &str, chunk: u64) -> Result<Vec<DataObject>> {
-    let storage = StorageClient::new(Arc::new(ObjectStorage::memory()), "b");
+    let storage = StorageClient::new(Arc::new(MemoryStorage::default()), "b");
     let around = ResolveContext { storage, workers_are_here: true, storage_is_shared: true };
     let options = ObjectOptions { chunk_size: Some(ByteSize::b(chunk)), ..ObjectOptions::default() };
     let prepared = resolve(vec![Wanted::Url(url.to_owned())], options, &around).await?;

@@ -1,4 +1,4 @@
-//! [`Files`]: operations on objects that are files, beyond those of `object_store`.
+//! [`Files`]: what files have and objects do not: folders, links, and files that are still being written.
 
 use std::{
     fs, io,
@@ -12,7 +12,7 @@ use futures_util::{StreamExt, stream, stream::BoxStream};
 use super::tree;
 use crate::{
     error::{Error, ErrorKind, Result},
-    storage::{ObjectMeta, names, objects::faults::of_file},
+    storage::{ObjectMeta, faults::of_file, names},
 };
 
 /// The scheme of the storage.
@@ -21,8 +21,7 @@ pub(in crate::storage) const SCHEME: &str = "localhost";
 /// The bucket when none is configured, as in Python Lithops.
 pub(in crate::storage) const DEFAULT_BUCKET: &str = "storage";
 
-/// The files of a storage, with what objects do not have: folders, links, and files that are still
-/// being written.
+/// The files of a storage.
 #[derive(Debug, Clone)]
 pub(in crate::storage) struct Files {
     root: Arc<Path>,
@@ -83,7 +82,7 @@ impl Files {
     /// Removes a folder with everything in it.
     pub(in crate::storage) async fn remove_folder(&self, bucket: &str, folder: &str) -> Result<()> {
         let (root, bucket, folder) = (Arc::clone(&self.root), bucket.to_owned(), folder.to_owned());
-        names::folder(&bucket, &folder)?;
+        names::check_bucket(&bucket)?;
         off_the_runtime(move || {
             let path = Path::new(&bucket).join(folder.trim_end_matches('/'));
             tree::remove_folder(&root, &path).map_err(|error| of_file(error, "delete", &bucket, &folder))
@@ -99,7 +98,7 @@ impl Files {
     ) -> BoxStream<'static, Result<ObjectMeta>> {
         let (root, bucket, folder) = (Arc::clone(&self.root), bucket.to_owned(), folder.to_owned());
         let surveyed = off_the_runtime(move || {
-            names::folder(&bucket, &folder)?;
+            names::check_bucket(&bucket)?;
             let (found, unreadable) = tree::survey(&root, &Path::new(&bucket).join(&folder));
             let key = |path: &Path| path.strip_prefix(&bucket).unwrap_or(path).to_string_lossy().into_owned();
             let found = found.into_iter().map(|(path, metadata)| {
@@ -158,16 +157,19 @@ fn copy_of(error: &io::Error) -> io::Error {
     error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
-/// Runs file operations on a blocking thread, because they would delay other tasks.
-async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
+/// Runs file operations on a thread that may block, because they would delay other tasks; where there is no
+/// runtime, on this one.
+pub(super) async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return work() };
+    let done = runtime.spawn_blocking(work).await;
     done.unwrap_or_else(|error| {
         Err(Error::new(ErrorKind::Unexpected, format!("files were left alone: {error}")))
     })
 }
 
-/// Refuses a key that cannot be a file name here: `object_store` uses `name#1` for files that are
-/// being written.
+/// Refuses a key that cannot be a file name here: `name#1` is the name of a file that is being written.
 pub(in crate::storage) fn check_file_name(key: &str) -> Result<()> {
     if is_staged(key) {
         let message = format!(
@@ -178,8 +180,7 @@ pub(in crate::storage) fn check_file_name(key: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether `object_store` uses a file of this name while it writes. It does not list, read or
-/// delete such files.
+/// Whether this is the name of a file that is being written.
 pub(in crate::storage) fn is_staged(key: &str) -> bool {
     let name = Path::new(key).file_name().and_then(|name| name.to_str()).unwrap_or(key);
     name.split_once('#')

@@ -173,8 +173,8 @@ fn identity(metadata: &fs::Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-/// Describes a file, with the same etag that `object_store` gives for a single file.
-fn describe(key: &str, metadata: &fs::Metadata) -> ObjectMeta {
+/// Describes the file of an object.
+pub(super) fn describe(key: &str, metadata: &fs::Metadata) -> ObjectMeta {
     let modified = metadata.modified().unwrap_or(UNIX_EPOCH);
     let micros = modified.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
     let etag = format!("\"{:x}-{micros:x}-{:x}\"", metadata.ino(), metadata.len());
@@ -200,7 +200,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::storage::{ObjectStorage, StorageClient};
+    use crate::storage::{FileStorage, StorageClient};
 
     /// Creates an entry at a path.
     type Make = fn(&Path);
@@ -230,7 +230,7 @@ mod tests {
     async fn what_is_listed_is_what_is_found_by_its_key() {
         let (root, bucket) = bucket();
         symlink(bucket.join("x/y/z"), bucket.join("x/link")).unwrap();
-        let storage = StorageClient::new(Arc::new(ObjectStorage::local(root.path()).unwrap()), "b");
+        let storage = StorageClient::new(Arc::new(FileStorage::new(root.path()).unwrap()), "b");
         storage.put_object("b", "x/y/new", "333").await.unwrap();
         let listed = storage.list_objects("b", "").await.unwrap();
         assert_eq!(

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, future, stream, stream::BoxStream};
 
 use super::{
+    FileStorage,
     files::{DEFAULT_BUCKET, SCHEME, is_staged},
     folder,
 };
@@ -18,8 +19,8 @@ use crate::{
     config::{Config, Key},
     error::{Error, ErrorKind, Result},
     storage::{
-        Credentials, Locator, ObjectMeta, ObjectStorage, PutMode, Storage, StorageCapabilities,
-        StorageDescriptor, StorageInfo, names,
+        Credentials, Locator, ObjectMeta, PutMode, Storage, StorageCapabilities, StorageDescriptor,
+        StorageInfo, names,
     },
 };
 
@@ -62,7 +63,7 @@ fn connect(locator: &Locator, _: &Credentials) -> Result<Arc<dyn Storage>> {
 #[derive(Debug, Clone)]
 struct Folder {
     root: PathBuf,
-    opened: Arc<OnceLock<ObjectStorage>>,
+    opened: Arc<OnceLock<FileStorage>>,
 }
 
 impl Folder {
@@ -71,7 +72,7 @@ impl Folder {
     }
 
     /// Checks and creates the folder at the first call.
-    fn open(&self) -> Result<&ObjectStorage> {
+    fn open(&self) -> Result<&FileStorage> {
         if let Some(opened) = self.opened.get() {
             return Ok(opened);
         }
@@ -80,7 +81,7 @@ impl Folder {
         if self.root.starts_with(&own) {
             folder::create_own(&own)?;
         }
-        let opened = ObjectStorage::local(&self.root)?;
+        let opened = FileStorage::new(&self.root)?;
         Ok(self.opened.get_or_init(|| opened))
     }
 }

@@ -1,5 +1,6 @@
 //! The storage `localhost`: objects as files below a folder.
 
+mod file_storage;
 pub(super) mod files;
 pub(super) mod folder;
 pub(super) mod listing;
@@ -7,5 +8,6 @@ pub(super) mod listing;
 pub(super) mod local;
 pub(super) mod tree;
 
+pub use file_storage::FileStorage;
 pub use folder::temporary_folder;
 pub use local::openness;

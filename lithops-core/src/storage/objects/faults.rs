@@ -4,15 +4,13 @@ use std::{error::Error as StdError, io};
 
 use object_store::Error as StoreError;
 
-use crate::error::{Error, ErrorKind, Retry};
+use crate::{
+    error::{Error, ErrorKind, Retry},
+    storage::faults::{Meaning, complete, from_io, located},
+};
 
 /// Translates an error of `object_store` about one object.
-pub(in crate::storage) fn translate(
-    error: StoreError,
-    doing: &'static str,
-    bucket: &str,
-    key: &str,
-) -> Error {
+pub(super) fn translate(error: StoreError, doing: &'static str, bucket: &str, key: &str) -> Error {
     if let Some(error) = from_service(&error, doing, bucket, key) {
         return error;
     }
@@ -60,29 +58,14 @@ pub(in crate::storage) fn translate(
     complete((kind, message, hint), doing, bucket, key).with_source(error)
 }
 
-/// The error of an operation on a file of a storage.
-pub(in crate::storage) fn of_file(error: io::Error, doing: &'static str, bucket: &str, key: &str) -> Error {
-    let object = format!("object `{key}` in bucket `{bucket}`");
-    complete(from_io(&error, doing, &object), doing, bucket, key).with_source(error)
-}
-
-fn complete((kind, message, hint): Meaning, doing: &str, bucket: &str, key: &str) -> Error {
-    let error = located(Error::new(kind, message), doing, bucket, key);
-    let error = error.with_retry(if kind == ErrorKind::Io { Retry::Later } else { Retry::Never });
-    match hint {
-        Some(hint) => error.with_hint(hint),
-        None => error,
-    }
-}
-
 /// Whether the error is a temporary one of the service, which says nothing about the object.
-pub(in crate::storage) fn is_passing(error: &StoreError) -> bool {
+pub(super) fn is_passing(error: &StoreError) -> bool {
     status(error).is_some_and(|status| matches!(status, 408 | 429 | 500..))
 }
 
 /// Whether the service refused the requested range: the object may be empty, or the service may not
 /// support ranges.
-pub(in crate::storage) fn is_about_range(error: &StoreError) -> bool {
+pub(super) fn is_about_range(error: &StoreError) -> bool {
     status(error) == Some(416) || chain(error).any(|error| error.to_string().contains("non-partial response"))
 }
 
@@ -158,10 +141,6 @@ fn from_service(error: &StoreError, doing: &str, bucket: &str, key: &str) -> Opt
     Some(located(Error::new(kind, one_line(&message)).with_hint(hint), doing, bucket, key))
 }
 
-fn located(error: Error, doing: &str, bucket: &str, key: &str) -> Error {
-    error.with_context("operation", doing).with_context("bucket", bucket).with_context("key", key)
-}
-
 /// The HTTP status of the answer, which `object_store` gives only in the texts of its errors.
 fn status(error: &(dyn StdError + 'static)) -> Option<u16> {
     let after = |text: &str| {
@@ -182,41 +161,8 @@ fn one_line(text: &str) -> String {
 }
 
 /// The error of the operating system that caused an error, if there is one.
-pub(in crate::storage) fn io_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
+pub(super) fn io_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
     chain(error).find_map(|error| error.downcast_ref())
-}
-
-/// The kind, the message and the hint of an error.
-type Meaning = (ErrorKind, String, Option<&'static str>);
-
-fn from_io(error: &io::Error, doing: &str, object: &str) -> Meaning {
-    use io::ErrorKind as Io;
-    if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {
-        return (
-            ErrorKind::PermissionDenied,
-            format!("cannot {doing} {object}, there is a link in its path"),
-            Some("links are not followed to delete something: remove the link, or what it leads to, itself"),
-        );
-    }
-    match error.kind() {
-        Io::NotFound => (ErrorKind::NotFound, format!("there is no {object}"), None),
-        Io::PermissionDenied | Io::ReadOnlyFilesystem => (
-            ErrorKind::PermissionDenied,
-            format!("not allowed to {doing} {object}, {error}"),
-            Some("look at the owner and the mode of the storage folder"),
-        ),
-        Io::IsADirectory | Io::NotADirectory | Io::AlreadyExists => (
-            ErrorKind::InvalidInput,
-            format!("cannot {doing} {object}, a part of its key is an object and a folder at once"),
-            Some("objects are files in this storage: `a` and `a/b` cannot both exist"),
-        ),
-        Io::InvalidFilename => (
-            ErrorKind::InvalidInput,
-            format!("cannot {doing} {object}, its key is too long for a file name"),
-            Some("keep every part of a key below 240 bytes"),
-        ),
-        _ => (ErrorKind::Io, format!("cannot {doing} {object}, {error}"), None),
-    }
 }
 
 fn innermost(error: &(dyn StdError + 'static)) -> String {

@@ -22,7 +22,7 @@ pub fn as_listed(key: &str) -> Option<String> {
 }
 
 /// The key that was stored, from its form in the listing.
-pub(in crate::storage) fn as_stored(listed: &str) -> String {
+pub(super) fn as_stored(listed: &str) -> String {
     let decoded = || {
         let digits = listed.strip_prefix(MARK)?.as_bytes();
         let digit = |byte: u8| char::from(byte).to_digit(16);

@@ -1,14 +1,12 @@
-//! [`ObjectStorage`]: implements [`Storage`] with a store of the crate `object_store`.
+//! [`ObjectStorage`]: implements [`Storage`] with one bucket of a store of the crate `object_store`.
 
-use std::{fmt, ops::Range, path::Path as FilePath, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, future, stream, stream::BoxStream};
 use object_store::{
     GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode as StoreMode, PutOptions,
     list::{PaginatedListOptions, PaginatedListStore},
-    local::LocalFileSystem,
-    memory::InMemory,
     multipart::MultipartStore,
     path::Path,
 };
@@ -16,102 +14,48 @@ use object_store::{
 use super::{
     faults::{self, io_error, translate},
     parts::{self, PART, UploadTarget},
+    paths,
 };
 use crate::{
     bytes::Bytes,
     error::{Error, ErrorKind, Result},
     storage::{
         ObjectMeta, PutMode, Storage, StorageCapabilities, StorageInfo, StorageRetryPolicy,
-        contract::{too_large, wrong_length},
-        local::{
-            files::{self, Files},
-            folder, listing,
-        },
+        contract::{out_of_bounds, too_large, wrong_length},
         names,
     },
 };
 
-/// The scheme of the storage in memory.
-pub(in crate::storage) const MEMORY: &str = "memory";
-/// How often a put is repeated after another process has removed its folder, because the folder had
-/// become empty.
-const FOLDER_RACES: u32 = 20;
-
-/// A storage over one store. In a store of all buckets the first segment of a path is the bucket.
+/// One bucket of a storage behind a network. Paths are keys, without the bucket.
 #[derive(Clone)]
 pub struct ObjectStorage {
     store: Arc<dyn ObjectStore>,
-    info: StorageInfo,
-    capabilities: StorageCapabilities,
-    network: Option<Network>,
-    patience: StorageRetryPolicy,
-    /// Present where objects are files: what `object_store` does not do with files.
-    files: Option<Files>,
-}
-
-/// One bucket of a storage behind a network. Paths are keys there, without the bucket.
-#[derive(Clone)]
-struct Network {
     /// Uploads objects in parts that are too large for one request.
     parts: Arc<dyn MultipartStore>,
     /// Lists any prefix, page by page.
     pages: Arc<dyn PaginatedListStore>,
+    info: StorageInfo,
+    capabilities: StorageCapabilities,
+    patience: StorageRetryPolicy,
 }
 
 impl ObjectStorage {
-    /// The files below `root`. The folder is created for this user alone if it does not exist.
-    ///
-    /// # Errors
-    /// When the folder cannot be created, or `root` is not a folder.
-    pub fn local(root: &FilePath) -> Result<Self> {
-        folder::create(root)?;
-        let fault = |error: object_store::Error| {
-            let io = io_error(&error).map(ToString::to_string);
-            let message = format!("cannot use the folder `{}`, {}", root.display(), io.unwrap_or_default());
-            Error::new(ErrorKind::Io, message)
-                .with_hint("set `storage_root` in section `localhost` to a folder of yours")
-                .with_source(error)
-        };
-        let store = LocalFileSystem::new_with_prefix(root).map_err(fault)?;
-        Ok(Self {
-            store: Arc::new(store),
-            info: StorageInfo { scheme: files::SCHEME, location: root.display().to_string() },
-            capabilities: StorageCapabilities { shared_between_processes: true },
-            network: None,
-            patience: StorageRetryPolicy::none(),
-            files: Some(Files::below(root)),
-        })
-    }
-
-    /// Objects in the memory of this process. Every call makes a new, empty storage.
-    #[must_use]
-    pub fn memory() -> Self {
-        Self {
-            store: Arc::new(InMemory::new()),
-            info: StorageInfo { scheme: MEMORY, location: "memory of this process".to_owned() },
-            capabilities: StorageCapabilities::default(),
-            network: None,
-            patience: StorageRetryPolicy::none(),
-            files: None,
-        }
-    }
-
-    /// One bucket of a storage behind a network. The store's own retries must be off, because
-    /// `patience` repeats requests. The store always reaches this bucket, so that the caller must
-    /// choose the store by the name of the bucket.
+    /// The bucket that a store reaches. The store's own retries must be off, because `patience` repeats
+    /// requests. The store always reaches this bucket, so that the caller must choose the store by the name
+    /// of the bucket.
     pub fn bucket<S: ObjectStore + MultipartStore + PaginatedListStore>(
         store: Arc<S>,
         info: StorageInfo,
         capabilities: StorageCapabilities,
         patience: StorageRetryPolicy,
     ) -> Self {
-        let network = Some(Network { parts: Arc::<S>::clone(&store), pages: Arc::<S>::clone(&store) });
-        Self { store, info, capabilities, network, patience, files: None }
+        let (parts, pages) = (Arc::<S>::clone(&store), Arc::<S>::clone(&store));
+        Self { store, parts, pages, info, capabilities, patience }
     }
 
-    fn path(&self, bucket: &str, key: &str) -> Result<Path> {
-        let path = names::path(bucket, key, self.network.is_some())?;
-        if self.files.is_some() { files::check_file_name(key) } else { Ok(()) }.map(|()| path)
+    /// Where the parts of an upload go.
+    fn target<'a>(&'a self, path: &'a Path, bucket: &'a str, key: &'a str) -> UploadTarget<'a> {
+        UploadTarget { store: &*self.parts, patience: &self.patience, path, bucket, key }
     }
 
     async fn put_once(&self, path: &Path, bytes: &bytes::Bytes, mode: StoreMode) -> object_store::Result<()> {
@@ -136,20 +80,17 @@ impl ObjectStorage {
             .await
     }
 
-    /// Reads a whole object, if it has at most `limit` bytes. A store behind a network is asked for a range,
-    /// so that the answer has the length of the object even if a proxy has cut or changed the content.
+    /// Reads a whole object, if it has at most `limit` bytes. A range is asked for, so that the answer has the
+    /// length of the object even if a proxy has cut or changed the content.
     async fn read_once(&self, bucket: &str, key: &str, path: &Path, limit: Option<u64>) -> Result<Bytes> {
         let fault = |error| translate_read(error, "read", bucket, key);
-        let whole = GetOptions::default();
-        let result = if self.network.is_some() {
-            let from_start = GetOptions { range: Some(GetRange::Offset(0)), ..GetOptions::default() };
-            match self.store.get_opts(path, from_start).await {
-                // The object is empty, or the store does not support ranges.
-                Err(error) if faults::is_about_range(&error) => self.store.get_opts(path, whole).await,
-                result => result,
+        let from_start = GetOptions { range: Some(GetRange::Offset(0)), ..GetOptions::default() };
+        let result = match self.store.get_opts(path, from_start).await {
+            // The object is empty, or the store does not support ranges.
+            Err(error) if faults::is_about_range(&error) => {
+                self.store.get_opts(path, GetOptions::default()).await
             }
-        } else {
-            self.store.get_opts(path, whole).await
+            result => result,
         };
         let result = result.map_err(fault)?;
         let size = result.meta.size;
@@ -163,32 +104,22 @@ impl ObjectStorage {
         Ok(bytes.into())
     }
 
-    /// Lists candidates for the prefix. A store behind a network lists exactly the prefix; other
-    /// stores list its folder.
-    fn listing(
-        &self,
-        bucket: &str,
-        prefix: &str,
-    ) -> Result<Option<BoxStream<'_, object_store::Result<object_store::ObjectMeta>>>> {
-        if let Some(network) = &self.network {
-            names::check_bucket(bucket)?;
-            let prefix = (!prefix.is_empty()).then(|| prefix.to_owned());
-            let pages = stream::try_unfold(Some(None), move |next: Option<Option<String>>| {
-                let (store, prefix) = (Arc::clone(&network.pages), prefix.clone());
-                async move {
-                    let Some(page_token) = next else { return Ok(None) };
-                    let options = PaginatedListOptions { page_token, ..PaginatedListOptions::default() };
-                    let page = store.list_paginated(prefix.as_deref(), options).await?;
-                    Ok::<_, object_store::Error>(Some((
-                        stream::iter(page.result.objects.into_iter().map(Ok)),
-                        page.page_token.map(Some),
-                    )))
-                }
-            });
-            return Ok(Some(pages.try_flatten().boxed()));
-        }
-        let folder = names::folder(bucket, prefix)?;
-        Ok(folder.map(|folder| self.store.list(Some(&folder))))
+    /// The entries of a listing, page by page.
+    fn listing(&self, prefix: &str) -> BoxStream<'_, object_store::Result<object_store::ObjectMeta>> {
+        let prefix = (!prefix.is_empty()).then(|| prefix.to_owned());
+        let pages = stream::try_unfold(Some(None), move |next: Option<Option<String>>| {
+            let (store, prefix) = (Arc::clone(&self.pages), prefix.clone());
+            async move {
+                let Some(page_token) = next else { return Ok(None) };
+                let options = PaginatedListOptions { page_token, ..PaginatedListOptions::default() };
+                let page = store.list_paginated(prefix.as_deref(), options).await?;
+                Ok::<_, object_store::Error>(Some((
+                    stream::iter(page.result.objects.into_iter().map(Ok)),
+                    page.page_token.map(Some),
+                )))
+            }
+        });
+        pages.try_flatten().boxed()
     }
 
     async fn head_once(&self, bucket: &str, key: &str, path: &Path) -> Result<ObjectMeta> {
@@ -198,38 +129,13 @@ impl ObjectStorage {
     }
 
     async fn list_once(&self, bucket: &str, prefix: &str) -> Result<Vec<ObjectMeta>> {
-        if let Some(files) = &self.files {
-            let root = files.root();
-            let (owned_bucket, owned_prefix) = (bucket.to_owned(), prefix.to_owned());
-            let list = move || listing::list(&root, &owned_bucket, &owned_prefix);
-            let listed = match tokio::runtime::Handle::try_current() {
-                Ok(runtime) => runtime.spawn_blocking(list).await,
-                Err(_) => Ok(list()),
-            };
-            let mut objects =
-                listed.map_err(|error| Error::new(ErrorKind::Unexpected, error.to_string()))??;
-            objects.sort_unstable_by(|left, right| left.key.cmp(&right.key));
-            return Ok(objects);
-        }
-        let Some(mut listing) = self.listing(bucket, prefix)? else { return Ok(Vec::new()) };
+        names::check_bucket(bucket)?;
+        let mut listing = self.listing(prefix);
         let mut objects = Vec::new();
         while let Some(object) = listing.next().await {
-            match object.map_err(|error| translate_read(error, "list", bucket, prefix)) {
-                Ok(meta) => {
-                    let key = names::key(bucket, &meta.location, self.network.is_some());
-                    objects.extend(key.filter(|key| key.starts_with(prefix)).map(|key| describe(key, meta)));
-                }
-                // The folder does not exist, so that no object has the prefix. After the first
-                // object the same error would mean that a part of the listing is missing.
-                Err(error)
-                    if error.kind() == ErrorKind::NotFound
-                        && self.network.is_none()
-                        && objects.is_empty() =>
-                {
-                    break;
-                }
-                Err(error) => return Err(error),
-            }
+            let meta = object.map_err(|error| translate_read(error, "list", bucket, prefix))?;
+            let key = paths::key(&meta.location);
+            objects.extend(key.starts_with(prefix).then(|| describe(key, meta)));
         }
         // Consoles and file browsers create these markers to show folders. The objects are none of
         // the user's data.
@@ -257,47 +163,20 @@ impl Storage for ObjectStorage {
     }
 
     async fn put(&self, bucket: &str, key: &str, bytes: Bytes, mode: PutMode) -> Result<()> {
-        let path = self.path(bucket, key)?;
+        let path = paths::path(bucket, key)?;
         let bytes = bytes.into_inner();
-        match (&self.network, mode) {
-            (Some(_), PutMode::IfAbsent) => self.put_if_absent(bucket, key, &path, &bytes).await,
-            (Some(network), PutMode::Overwrite) if bytes.len() > PART => {
+        match mode {
+            PutMode::IfAbsent => self.put_if_absent(bucket, key, &path, &bytes).await,
+            PutMode::Overwrite if bytes.len() > PART => {
                 let pieces = stream::once(future::ready(Ok(Bytes::from(bytes)))).boxed();
-                let target = UploadTarget {
-                    store: &*network.parts,
-                    patience: &self.patience,
-                    path: &path,
-                    bucket,
-                    key,
-                };
-                parts::upload(&target, pieces).await
+                parts::upload(&self.target(&path, bucket, key), pieces).await
             }
-            (Some(_), PutMode::Overwrite) => {
+            PutMode::Overwrite => {
                 let put = |_| async {
                     let put = self.put_once(&path, &bytes, StoreMode::Overwrite).await;
                     put.map_err(|error| translate(error, "store", bucket, key))
                 };
                 self.patience.run(put).await
-            }
-            (None, mode) => {
-                let mode = match mode {
-                    PutMode::Overwrite => StoreMode::Overwrite,
-                    PutMode::IfAbsent => StoreMode::Create,
-                };
-                let mut races = 0;
-                loop {
-                    if let Some(files) = &self.files {
-                        files.make_bucket(bucket);
-                    }
-                    match self.put_once(&path, &bytes, mode.clone()).await {
-                        Err(error)
-                            if self.files.is_some() && races < FOLDER_RACES && is_folder_race(&error) =>
-                        {
-                            races += 1
-                        }
-                        put => return put.map_err(|error| translate(error, "store", bucket, key)),
-                    }
-                }
             }
         }
     }
@@ -308,56 +187,34 @@ impl Storage for ObjectStorage {
         key: &str,
         mut pieces: BoxStream<'static, Result<Bytes>>,
     ) -> Result<()> {
-        let path = self.path(bucket, key)?;
-        if let Some(network) = &self.network {
-            let mut first = Vec::new();
-            let mut len = 0;
-            while len <= PART {
-                let Some(piece) = pieces.try_next().await? else {
-                    // The object fits into one request.
-                    let whole: Vec<u8> = first.concat();
-                    return self.put(bucket, key, whole.into(), PutMode::Overwrite).await;
-                };
-                len += piece.len();
-                first.push(piece.into_inner());
-            }
-            let first = stream::iter(first.into_iter().map(|piece| Ok(Bytes::from(piece))));
-            let pieces = first.chain(pieces).boxed();
-            let target =
-                UploadTarget { store: &*network.parts, patience: &self.patience, path: &path, bucket, key };
-            return parts::upload(&target, pieces).await;
+        let path = paths::path(bucket, key)?;
+        let mut first = Vec::new();
+        let mut len = 0;
+        while len <= PART {
+            let Some(piece) = pieces.try_next().await? else {
+                // The object fits into one request.
+                let whole: Vec<u8> = first.concat();
+                return self.put(bucket, key, whole.into(), PutMode::Overwrite).await;
+            };
+            len += piece.len();
+            first.push(piece.into_inner());
         }
-        let fault = |error| translate(error, "store", bucket, key);
-        let mut upload = self.store.put_multipart(&path).await.map_err(fault)?;
-        let written = async {
-            while let Some(piece) = pieces.try_next().await? {
-                upload.put_part(piece.into_inner().into()).await.map_err(fault)?;
-            }
-            upload.complete().await.map(drop).map_err(fault)
-        };
-        let written = written.await;
-        if written.is_err() {
-            // An error of the abort is ignored, because the first error is the one to report.
-            drop(upload.abort().await);
-        }
-        written
+        let first = stream::iter(first.into_iter().map(|piece| Ok(Bytes::from(piece))));
+        parts::upload(&self.target(&path, bucket, key), first.chain(pieces).boxed()).await
     }
 
     async fn get(&self, bucket: &str, key: &str) -> Result<Bytes> {
-        let path = self.path(bucket, key)?;
+        let path = paths::path(bucket, key)?;
         self.patience.run(|_| self.read_once(bucket, key, &path, None)).await
     }
 
     async fn get_within(&self, bucket: &str, key: &str, limit: u64) -> Result<Bytes> {
-        let path = self.path(bucket, key)?;
-        if let Some(files) = &self.files {
-            files.check_is_file(bucket, key)?;
-        }
+        let path = paths::path(bucket, key)?;
         self.patience.run(|_| self.read_once(bucket, key, &path, Some(limit))).await
     }
 
     async fn get_range(&self, bucket: &str, key: &str, range: Range<u64>) -> Result<Bytes> {
-        let path = self.path(bucket, key)?;
+        let path = paths::path(bucket, key)?;
         let outside = |size| out_of_bounds(bucket, key, &range, size);
         // Stores refuse empty ranges, and some errors do not give the size when the range is beyond it.
         if range.start >= range.end {
@@ -394,7 +251,7 @@ impl Storage for ObjectStorage {
     }
 
     async fn head(&self, bucket: &str, key: &str) -> Result<ObjectMeta> {
-        let path = self.path(bucket, key)?;
+        let path = paths::path(bucket, key)?;
         self.patience.run(|_| self.head_once(bucket, key, &path)).await
     }
 
@@ -410,47 +267,15 @@ impl Storage for ObjectStorage {
         stream::once(sorted).flatten().boxed()
     }
 
-    fn survey(&self, bucket: &str, prefix: &str) -> BoxStream<'static, Result<ObjectMeta>> {
-        match &self.files {
-            Some(files) => files.survey(bucket, prefix),
-            None => self.list(bucket, prefix),
-        }
-    }
-
-    async fn remove_folder(&self, bucket: &str, prefix: &str) -> Result<()> {
-        if let Some(files) = &self.files {
-            return files.remove_folder(bucket, prefix).await;
-        }
-        let keys = self.list(bucket, prefix).map_ok(|object| object.key).try_collect().await?;
-        self.delete_many(bucket, keys).await
-    }
-
-    fn is_unfinished(&self, name: &str) -> bool {
-        self.files.is_some() && files::check_file_name(name).is_err()
-    }
-
-    async fn remove_unfinished(&self, bucket: &str, name: &str) -> Result<bool> {
-        match &self.files {
-            Some(files) => files.remove_unfinished(bucket, name).await,
-            None => Ok(false),
-        }
-    }
-
     async fn delete(&self, bucket: &str, key: &str) -> Result<()> {
-        let path = self.path(bucket, key)?;
-        if let Some(files) = &self.files {
-            return files.delete(bucket, vec![key.to_owned()]).await;
-        }
+        let path = paths::path(bucket, key)?;
         let delete =
             |_| async { self.store.delete(&path).await.or_else(|error| forgive_absence(error, bucket, key)) };
         self.patience.run(delete).await
     }
 
     async fn delete_many(&self, bucket: &str, keys: Vec<String>) -> Result<()> {
-        let paths = keys.iter().map(|key| self.path(bucket, key)).collect::<Result<Vec<_>>>()?;
-        if let Some(files) = &self.files {
-            return files.delete(bucket, keys).await;
-        }
+        let paths = keys.iter().map(|key| paths::path(bucket, key)).collect::<Result<Vec<_>>>()?;
         let (paths, keys) = (&paths, &keys);
         let delete = |_| async move {
             let mut deleted =
@@ -492,31 +317,4 @@ fn forgive_absence(error: object_store::Error, bucket: &str, key: &str) -> Resul
         error if error.kind() == ErrorKind::NotFound => Ok(()),
         error => Err(error),
     }
-}
-
-/// Whether another process has removed the folder between its creation and the put.
-fn is_folder_race(error: &object_store::Error) -> bool {
-    io_error(error).is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
-}
-
-/// The error of a range that is reversed or ends beyond its object, for implementations of
-/// [`Storage::get_range`].
-#[must_use]
-pub fn out_of_bounds(bucket: &str, key: &str, range: &Range<u64>, size: u64) -> Error {
-    let (Range { start, end }, object) = (range, format!("object `{key}` in bucket `{bucket}`"));
-    let (message, hint) = match start > end {
-        true => (
-            format!("the range {start}..{end} of {object} ends before it starts"),
-            "write start..end".to_owned(),
-        ),
-        false => (
-            format!("the range {start}..{end} ends beyond {object}, which has {size} bytes"),
-            format!("end it at {size} at most"),
-        ),
-    };
-    Error::new(ErrorKind::InvalidInput, message)
-        .with_hint(hint)
-        .with_context("operation", "read")
-        .with_context("bucket", bucket)
-        .with_context("key", key)
 }

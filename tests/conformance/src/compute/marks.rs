@@ -80,14 +80,14 @@ impl Marks {
 mod tests {
     use std::sync::Arc;
 
-    use lithops_core::storage::ObjectStorage;
+    use lithops_core::storage::FileStorage;
 
     use super::*;
 
     #[tokio::test]
     async fn what_a_killed_call_leaves_unfinished_is_no_mark_and_is_cleared() {
         let root = tempfile::tempdir().unwrap();
-        let storage = StorageClient::new(Arc::new(ObjectStorage::local(root.path()).unwrap()), "bucket");
+        let storage = StorageClient::new(Arc::new(FileStorage::new(root.path()).unwrap()), "bucket");
         let marks = Marks::anew(storage);
         marks.set("ended-4").await.unwrap();
         let folder = root.path().join("bucket").join(marks.folder());

@@ -1,6 +1,7 @@
 //! [`Subject`]: the backend under trial, and the ways to it.
 
 use std::{
+    panic::Location,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -96,8 +97,9 @@ impl Subject {
     }
 
     /// A job of a function, for `invoke`.
+    #[track_caller]
     pub(super) fn job<F: Function<K>, K>(&self, _function: F, worker_processes: u32) -> JobSpec {
-        let entry = entry_of::<F>().unwrap_or_else(|error| panic!("{error:?}"));
+        let entry = entry_of::<F, K>(Location::caller()).unwrap_or_else(|error| panic!("{error:?}"));
         JobSpec {
             job: JobId::generate(),
             function: entry.id(),

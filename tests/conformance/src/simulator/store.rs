@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream, stream::BoxStream};
 use lithops_core::{
     bytes::Bytes,
     error::{Error, ErrorKind, Result, Retry},
-    storage::{ObjectMeta, ObjectStorage, PutMode, Storage, StorageCapabilities, StorageInfo},
+    storage::{MemoryStorage, ObjectMeta, PutMode, Storage, StorageCapabilities, StorageInfo},
 };
 use tokio::time::sleep;
 
@@ -20,7 +20,7 @@ use super::{Scenario, random::Random};
 /// A storage in memory that misbehaves as its scenario says.
 #[derive(Debug)]
 pub(super) struct SimulatedStore {
-    objects: ObjectStorage,
+    objects: MemoryStorage,
     errors: u64,
     overwrites: bool,
     skew: i64,
@@ -38,7 +38,7 @@ enum Fault {
 impl SimulatedStore {
     pub(super) fn new(scenario: &Scenario) -> Self {
         Self {
-            objects: ObjectStorage::memory(),
+            objects: MemoryStorage::default(),
             errors: scenario.storage_errors,
             overwrites: scenario.overwrites,
             skew: scenario.skew,

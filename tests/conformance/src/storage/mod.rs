@@ -5,10 +5,10 @@
 //! ```no_run
 //! use std::{process::ExitCode, sync::Arc};
 //!
-//! use lithops_core::storage::ObjectStorage;
+//! use lithops_core::storage::MemoryStorage;
 //!
 //! fn main() -> ExitCode {
-//!     let storage = Arc::new(ObjectStorage::memory());
+//!     let storage = Arc::new(MemoryStorage::default());
 //!     lithops_conformance::storage::run("memory", move || Ok((storage.clone(), "bucket".to_owned())))
 //! }
 //! ```
