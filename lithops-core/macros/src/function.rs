@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::{
     Error, FnArg, GenericArgument, GenericParam, Ident, ItemFn, LitInt, LitStr, Path, PathArguments, Result,
-    ReturnType, Token, Type,
+    ReturnType, Safety, Token, Type,
     parse::{Parse, ParseStream},
     spanned::Spanned,
 };
@@ -203,7 +203,7 @@ fn check(function: &ItemFn) -> Result<Vec<&Type>> {
         };
         return Err(Error::new_spanned(parameter, message));
     }
-    if let Some(unsafety) = &signature.unsafety {
+    if let Safety::Unsafe(unsafety) = &signature.safety {
         return Err(Error::new(
             unsafety.span(),
             "a lithops function cannot be `unsafe`: wrap it in a safe one",

@@ -28,7 +28,7 @@ pub(super) fn run() -> Result<(), String> {
     build("lithops-backend-launcher", &["--lib", "--features", "plugin"])?;
     build("lithops-backend-panics", &[])?;
     build("host", &[])?;
-    let lithops = ["build", "--quiet", "-p", "lithops", "--bins", "--features", "plugins"];
+    let lithops = ["build", "--quiet", "-p", "lithops", "--bins", "--features", "cli,plugins"];
     steps::run(cargo().args(lithops))?;
     let programs = Programs::new(built("debug")?)?;
 

@@ -13,7 +13,7 @@ const BUILD: &[&str] = &[
     "--quiet",
     "--package=lithops",
     "--package=lithops-worker",
-    "--features=lithops/aws_lambda,lithops-worker/lambda",
+    "--features=lithops/aws_lambda,lithops/cli,lithops-worker/lambda",
     "--bins",
     "--examples",
 ];

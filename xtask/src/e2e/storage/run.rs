@@ -12,7 +12,7 @@ use crate::{
 /// Starts a server, whose files go into the folder.
 type Start = fn(&std::path::Path) -> Result<Server, String>;
 
-const FEATURES: &str = "aws_s3,ceph,minio,redis";
+const FEATURES: &str = "aws_s3,ceph,cli,minio,redis";
 
 /// Trials that a server fails where the storage that it stands for does not: SeaweedFS turns backslashes in names into
 /// slashes.
