@@ -126,6 +126,7 @@ impl<T: Argument, S, R, RS, M: Mode> MapReduce<T, S, R, RS, M> {
         let shared = self.shared_values?.0;
         let maps = self.core.start_durable(entry, self.options, shared, known, queue).await?;
         let (reduce, reducer_queue) = (deferred_reduce.job(), Arc::new(InputQueue::default()));
+        reduce.set_before(&maps);
         let (gathered, wanted) = (Arc::clone(&maps), Arc::clone(&reducer_queue));
         let gathered = async move {
             match groups {
@@ -178,6 +179,7 @@ impl<T: Argument, S, R, RS, M: Mode> MapReduce<T, S, R, RS, M> {
             }
         };
         encode_inputs::produce(self.inputs, entry.display_name(), &queue);
+        reduce.set_before(&maps);
         let reducing = Arc::clone(&reduce);
         runtime::driver().spawn(async move {
             let gathered = async {

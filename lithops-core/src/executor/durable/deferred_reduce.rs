@@ -40,6 +40,7 @@ impl DeferredReduce {
         let plan = prepared.plan;
         let id = crate::id::JobId::generate();
         let (seen, commands) = JobState::new(id, reducer.display_name(), plan, Some(reductions));
+        let seen = seen.shown(core.progress);
         seen.set_known(reductions, true);
         Ok(Self { core: Arc::clone(core), reducer, options, seen: Arc::new(seen), commands })
     }

@@ -16,7 +16,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::JobState;
+use super::{JobState, status_line};
 use crate::runtime;
 
 /// The exit code of an interrupted program, by the convention of shells: 128 + 2, the number of `SIGINT`.
@@ -95,6 +95,7 @@ fn is_default() -> bool {
 #[expect(clippy::exit, clippy::disallowed_methods, reason = "the user has asked for the program's end")]
 async fn wait(mut interrupts: Signal) {
     interrupts.recv().await;
+    status_line::erase();
     let live: Vec<_> = {
         let jobs = JOBS.lock().unwrap_or_else(PoisonError::into_inner);
         jobs.iter().filter_map(Weak::upgrade).filter(|job| !job.progress().is_finished()).collect()

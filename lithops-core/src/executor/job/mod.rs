@@ -12,6 +12,7 @@ pub(super) mod measured;
 pub(super) mod outcomes;
 pub(super) mod progress;
 pub(super) mod state;
+pub(super) mod status_line;
 
 pub use cleanup::JobCleanup;
 pub use event::JobEvent;

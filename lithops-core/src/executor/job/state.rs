@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -75,6 +75,8 @@ pub struct JobState {
     cleanup: Option<Arc<JobCleanup>>,
     /// Whether waiting for the job may show a progress bar.
     shown: bool,
+    /// The job whose outcomes are the input of this one, where this one cannot begin before they are there.
+    before: OnceLock<Weak<JobState>>,
     /// Whether a driver is at work. A driver still has work after the last outcome, so it wakes the last
     /// waiters itself.
     driven: AtomicBool,
@@ -186,6 +188,7 @@ impl JobState {
                 locator: None,
                 cleanup: None,
                 shown: false,
+                before: OnceLock::new(),
                 driven: AtomicBool::new(false),
                 over: AtomicBool::new(false),
             },
@@ -224,6 +227,18 @@ impl JobState {
 
     pub(crate) fn is_shown(&self) -> bool {
         self.shown
+    }
+
+    /// Makes this the reduction of `maps`.
+    pub(crate) fn set_before(&self, maps: &Arc<Self>) {
+        // A reduction has its maps once.
+        let _ = self.before.set(Arc::downgrade(maps));
+    }
+
+    /// The job whose progress says how far this one is: its maps, as long as they run.
+    pub(crate) fn stage_shown(self: &Arc<Self>) -> Arc<Self> {
+        let maps = self.before.get().and_then(Weak::upgrade).filter(|maps| !maps.progress().is_finished());
+        maps.unwrap_or_else(|| Arc::clone(self))
     }
 
     /// The storage of a durable job; `None` for other jobs.

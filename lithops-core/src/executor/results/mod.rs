@@ -5,6 +5,7 @@ pub(super) mod events;
 pub(super) mod futures;
 pub(super) mod handles;
 pub(super) mod progress_bar;
+mod progress_text;
 pub(super) mod response;
 pub(super) mod spin_wait;
 pub(super) mod summary;
