@@ -63,6 +63,8 @@ async fn misbehaving(how: &str) -> (Result<u64, CallError>, String) {
             "call {number} while one does {how}: {outcome:?}"
         );
     }
+    let failed: Vec<_> = futures.failed().iter().map(|call| u64::from(call.call_id())).collect();
+    assert_eq!(failed, outcomes[77].as_ref().map_or(vec![77], |_| Vec::new()));
     let log = futures[77].logs().await.expect("a log");
     if let Err(error) = &outcomes[77] {
         let first = futures.get_result().await.expect_err("a call has failed");

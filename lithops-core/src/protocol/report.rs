@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use serde::Serialize;
 
 use super::{Frame, FrameKind, HEADER_LEN, Payloads, PayloadsBuilder, Run, frame_header, malformed};
 use crate::{error::Result, id::CallId, memory::Loan};
@@ -257,7 +258,7 @@ impl Report {
 }
 
 /// The statistics of one call: where and when it ran, and what it used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct CallStats {
     /// The id of the call.

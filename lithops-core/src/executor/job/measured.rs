@@ -90,8 +90,9 @@ impl Measured {
         let durations = Durations::weighted(points).ok()?;
         let seconds = self.seconds();
         let cpu_share = if seconds > 0.0 { self.cpu / seconds } else { 1.0 };
-        // The share can exceed 1: a call with threads of its own runs on several CPUs at once.
-        let cpu_share = if cpu_share.is_finite() { cpu_share.clamp(0.0, 1024.0) } else { 1.0 };
+        // A batch of short calls includes what the sub-worker does between them, and a call may have threads: the
+        // share is that of a call which computes all the time, as for a workload that is given.
+        let cpu_share = if cpu_share.is_finite() { cpu_share.clamp(0.0, 1.0) } else { 1.0 };
         Some(Workload { durations, cpu_share, basis })
     }
 
@@ -180,6 +181,14 @@ mod tests {
         measured.add(&report(1, TEN * 2, TEN, TEN));
         let workload = measured.workload(Basis::Given).expect("something was measured");
         assert!((workload.durations.mean() - 0.01).abs() < 1e-6, "{workload}");
+        assert!((workload.cpu_share - 1.0).abs() < 1e-6, "{workload}");
+    }
+
+    #[test]
+    fn no_call_needs_more_than_all_of_its_time() {
+        let mut measured = Measured::default();
+        measured.add(&report(1, TEN, TEN * 40, Duration::ZERO));
+        let workload = measured.workload(Basis::Given).expect("something was measured");
         assert!((workload.cpu_share - 1.0).abs() < 1e-6, "{workload}");
     }
 

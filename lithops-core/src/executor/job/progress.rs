@@ -1,7 +1,9 @@
 //! [`Progress`]: how far a job is.
 
+use serde::Serialize;
+
 /// How far a job is, at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Progress {
     /// How many calls are known so far: all of them once `complete` is set.
@@ -25,6 +27,7 @@ pub struct Progress {
     /// Whether another client drives the job, and this one only reads it.
     pub reading: bool,
     /// Whether the inputs have not ended, so that there may be more calls than the iterator announced.
+    #[serde(skip)]
     pub(crate) open: bool,
 }
 

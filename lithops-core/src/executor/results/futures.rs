@@ -29,6 +29,7 @@ use crate::{
     id::{CallId, JobId},
     plan::Plan,
     protocol::CallStats,
+    protocol::Tag,
     runtime,
     tracker::Ranges,
 };
@@ -75,6 +76,20 @@ impl<R, M: Mode> FuturesList<R, M> {
     /// first asked for, and lives as long as the list.
     pub fn iter(&self) -> impl Iterator<Item = &ResponseFuture<R, M>> {
         handles::Iter::new(&self.handles, &self.values.job, self.len())
+    }
+
+    /// The handles of the calls that have failed so far, in the order of the inputs. Announced calls whose lazy
+    /// inputs were never produced are not among them.
+    #[must_use]
+    pub fn failed(&self) -> Vec<&ResponseFuture<R, M>> {
+        let failed: Vec<u64> = self.values.job.read(|outcomes| {
+            let calls = outcomes.reports().flat_map(|report| {
+                let failed = (0..report.len()).filter(|index| report.tag(*index) != Tag::Ok);
+                failed.map(|index| report.header.run.first + index as u64)
+            });
+            calls.collect()
+        });
+        failed.into_iter().filter_map(|call| self.get(usize::try_from(call).ok()?)).collect()
     }
 
     /// The job's id.

@@ -1,6 +1,6 @@
 //! [`Summary`]: what a job has taken and cost, beside what was predicted.
 
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::Serialize;
 
@@ -60,19 +60,21 @@ impl Summary {
                 if report.header.pid == 0 {
                     continue;
                 }
-                ran.pids.insert(report.header.pid);
+                let lived = ran.lived.entry(report.header.pid).or_insert((u64::MAX, 0));
                 ran.first = ran.first.min(report.header.queued_at);
                 ran.cpu += report.header.cpu;
                 for index in 0..report.len() {
                     let (started, ended) = report.times(index);
                     ran.last = ran.last.max(ended);
+                    *lived = (lived.0.min(started), lived.1.max(ended));
                     ran.nanos += u128::from(ended.saturating_sub(started));
                 }
             }
         });
         let makespan = Duration::from_nanos(ran.last.saturating_sub(ran.first));
         let run_time = Duration::from_nanos(u64::try_from(ran.nanos).unwrap_or(u64::MAX));
-        let places = ran.pids.len() as f64 * makespan.as_secs_f64();
+        // A sub-worker that was replaced, after a crash or a timeout, is one place with its successor.
+        let places = most_at_once(ran.lived.values()) as f64 * makespan.as_secs_f64();
         let prediction = plan.prediction();
         Self {
             calls: progress.known,
@@ -82,7 +84,7 @@ impl Summary {
             lost_workers: progress.lost_workers,
             workers: account.workers,
             hand_overs: account.hand_overs,
-            sub_workers: ran.pids.len(),
+            sub_workers: ran.lived.len(),
             makespan,
             predicted_makespan: plan.makespan(),
             run_time,
@@ -98,7 +100,8 @@ impl Summary {
 
 #[derive(Debug)]
 struct Ran {
-    pids: BTreeSet<u32>,
+    /// When each process has begun its first call and ended its last.
+    lived: BTreeMap<u32, (u64, u64)>,
     first: u64,
     last: u64,
     nanos: u128,
@@ -107,8 +110,22 @@ struct Ran {
 
 impl Default for Ran {
     fn default() -> Self {
-        Self { pids: BTreeSet::new(), first: u64::MAX, last: 0, nanos: 0, cpu: Duration::ZERO }
+        Self { lived: BTreeMap::new(), first: u64::MAX, last: 0, nanos: 0, cpu: Duration::ZERO }
     }
+}
+
+/// How many of these times overlap at most.
+fn most_at_once<'a>(times: impl Iterator<Item = &'a (u64, u64)>) -> usize {
+    // At the same moment an end comes before a beginning, and a call without a duration has one.
+    let mut changes: Vec<_> =
+        times.flat_map(|(begun, ended)| [(*begun, true), ((*ended).max(begun + 1), false)]).collect();
+    changes.sort_unstable();
+    let (mut now, mut most) = (0_usize, 0);
+    for (_, begins) in changes {
+        now = if begins { now + 1 } else { now.saturating_sub(1) };
+        most = most.max(now);
+    }
+    most
 }
 
 impl fmt::Display for Summary {
@@ -147,5 +164,19 @@ impl fmt::Display for Summary {
             Cost::of(self.cost_usd),
             beside(self.predicted_cost_usd.map(|usd| Cost::of(usd).to_string()))
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_and_its_successor_are_one_place() {
+        let times = |times: &[(u64, u64)]| most_at_once(times.iter());
+        assert_eq!(times(&[]), 0);
+        assert_eq!(times(&[(0, 10), (0, 4), (4, 7), (7, 10)]), 2);
+        assert_eq!(times(&[(0, 3), (1, 2), (1, 3)]), 3);
+        assert_eq!(times(&[(5, 5), (6, 9)]), 1);
     }
 }
