@@ -79,7 +79,8 @@ impl Address {
         }
         let at = (&raw const ORIGIN).addr().wrapping_add_signed(self.distance);
         let lies = at.is_multiple_of(align_of::<Glue>()) && own.has(at, size_of::<Glue>());
-        let place = (&raw const ORIGIN).with_addr(at);
+        // Not derived from `ORIGIN`: the compiler knows that nothing but one byte is reached through it.
+        let place = std::ptr::with_exposed_provenance::<u8>(at);
         // SAFETY: The bytes are part of the program, are never written, and any bytes are a valid array.
         let is_glue = lies && unsafe { place.cast::<[u8; MAGIC.len()]>().read() } == MAGIC;
         if !is_glue {
@@ -187,21 +188,27 @@ unsafe extern "C" fn visit(
         let start = (info.dlpi_addr as usize).wrapping_add(header.p_vaddr as usize);
         start..start.wrapping_add(header.p_memsz as usize)
     };
-    let is_loaded = |header: &&libc::Elf64_Phdr| header.p_type == libc::PT_LOAD;
+    let loaded =
+        || headers.iter().filter(|header| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_R != 0);
     let origin = (&raw const ORIGIN).addr();
-    if !headers.iter().filter(is_loaded).any(|header| range(header).contains(&origin)) {
+    if !loaded().any(|header| range(header).contains(&origin)) {
         return 0;
     }
+    let is_loaded = |part: &Range<usize>| {
+        loaded().map(range).any(|whole| whole.start <= part.start && part.end <= whole.end)
+    };
     for header in headers {
-        let is_constant = header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_W == 0;
+        let is_constant = header.p_type == libc::PT_LOAD
+            && header.p_flags & libc::PF_W == 0
+            && header.p_flags & libc::PF_R != 0;
         // What the loader has filled in and then protected; without position independence, constants are in
         // parts that are never writable.
         if is_constant || header.p_type == libc::PT_GNU_RELRO {
             found.constant.push(range(header));
         }
-        if header.p_type == libc::PT_NOTE {
-            let range = range(header);
-            // SAFETY: The notes are part of the object, and are not written.
+        let range = range(header);
+        if header.p_type == libc::PT_NOTE && is_loaded(&range) {
+            // SAFETY: The notes are part of what is loaded and can be read, and are not written.
             let notes =
                 unsafe { slice::from_raw_parts(std::ptr::with_exposed_provenance(range.start), range.len()) };
             found.build_id = found.build_id.take().or_else(|| build_id(notes).map(<[u8]>::to_vec));

@@ -35,19 +35,18 @@ pub(crate) fn is_watched() -> bool {
     })
 }
 
-/// Draws the line that `text` makes for this many columns, in the place of the former one. `None` erases it.
-pub(crate) fn draw(text: impl FnOnce(usize) -> Option<String>) {
+/// Draws the line that `text` makes for this many columns, in the place of the former one.
+pub(crate) fn draw(text: impl FnOnce(usize) -> String) {
     let mut is_drawn = IS_DRAWN.lock().unwrap_or_else(PoisonError::into_inner);
     // The last column stays free: some terminals go to the next line when it is written.
     let width = usize::from(columns()).saturating_sub(1);
-    let Some(text) = text(width) else { return erase_drawn(&mut is_drawn) };
     let mut line = String::new();
     if *is_drawn {
         line.push_str(ERASE);
     }
     line.push_str(ROOM);
     line.push_str(BELOW);
-    line.push_str(&text);
+    line.push_str(&text(width));
     line.push_str(RESTORE);
     *is_drawn = true;
     write(&line);
@@ -55,11 +54,8 @@ pub(crate) fn draw(text: impl FnOnce(usize) -> Option<String>) {
 
 /// Erases the line, if there is one, before it returns.
 pub(crate) fn erase() {
-    erase_drawn(&mut IS_DRAWN.lock().unwrap_or_else(PoisonError::into_inner));
-}
-
-fn erase_drawn(is_drawn: &mut bool) {
-    if std::mem::take(is_drawn) {
+    let mut is_drawn = IS_DRAWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if std::mem::take(&mut *is_drawn) {
         write(ERASE);
     }
 }

@@ -92,7 +92,7 @@ fn draw() -> bool {
         let job = wait.job.stage_shown();
         let progress = job.progress();
         wait.rate.see(job.id(), &progress, Instant::now());
-        status_line::draw(|width| Some(text(job.function(), &progress, &wait.rate, others, width)));
+        status_line::draw(|width| text(job.function(), &progress, &wait.rate, others, width));
     }
     waits.is_empty()
 }

@@ -203,7 +203,12 @@ struct Unfinished {
 impl Unfinished {
     fn finish(self, mode: PutMode) -> io::Result<()> {
         match mode {
-            PutMode::Overwrite => fs::rename(&self.at, &self.object),
+            PutMode::Overwrite => {
+                fs::rename(&self.at, &self.object)?;
+                // Nothing is left to remove, and the name may be another put's by now.
+                std::mem::forget(self);
+                Ok(())
+            }
             // Of several links at once one is made.
             PutMode::IfAbsent => fs::hard_link(&self.at, &self.object),
         }
@@ -212,7 +217,7 @@ impl Unfinished {
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        // After it was moved there is nothing to remove.
+        // An error is that of a folder that was removed meanwhile, with the file.
         let _ = fs::remove_file(&self.at);
     }
 }
