@@ -25,6 +25,10 @@ pub(crate) fn run(with_tests: bool) -> Result<(), String> {
         let tests = ["--test", "aws_lambda", "--test", "urls", "--test", "features"];
         Tests::select(&selection).targets(&tests).run()
     })?;
+    // How they are found and encoded goes by addresses: the optimiser must leave that right.
+    step("closures, optimised", || {
+        Tests::select(&["--release", "-p", "lithops"]).targets(&["--test", "closures"]).run()
+    })?;
     let doc = ["doc", "--workspace", "--no-deps", "--all-features"];
     step("documentation", || steps::run(cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings")))?;
     step("packages", packages)?;
