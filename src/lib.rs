@@ -35,9 +35,9 @@ pub use lithops_core::{
     config,
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
     executor::{
-        AsCompleted, Async, Blocking, Builder, Call, Completed, Events, Executor, FunctionExecutor,
-        FuturesList, JobEvent, Map, MapReduce, MapReduceByKey, Progress, ResponseFuture, RetryPolicy,
-        ReturnWhen, Status, Summary, Wait,
+        AsCompleted, Async, Blocking, Builder, Call, CallSource, Completed, Events, Executor,
+        FunctionExecutor, FuturesList, JobEvent, Map, MapReduce, MapReduceByKey, Progress, ResponseFuture,
+        RetryPolicy, ReturnWhen, Status, Summary, Wait,
     },
     function::{CallContext, Shared},
     id::{ActivationId, CallId, JobId},

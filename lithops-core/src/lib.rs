@@ -17,6 +17,7 @@ pub mod fleet;
 pub mod fork;
 pub mod function;
 pub mod id;
+mod in_seconds;
 pub mod journal;
 pub mod memory;
 pub mod nesting;

@@ -53,6 +53,8 @@ struct Facts {
     attempts: u32,
     #[serde(skip)]
     call: Option<(CallId, String)>,
+    #[serde(skip)]
+    input: Option<String>,
 }
 
 impl CallError {
@@ -66,6 +68,7 @@ impl CallError {
             log_tail: String::new(),
             attempts: 1,
             call: None,
+            input: None,
         }))
     }
 
@@ -107,6 +110,13 @@ impl CallError {
     #[must_use]
     pub fn with_call(mut self, call: CallId, function: impl Into<String>) -> Self {
         self.0.call = Some((call, function.into()));
+        self
+    }
+
+    /// Adds what the call was given, in words; [`report`](Self::report) then says so.
+    #[must_use]
+    pub fn with_input(mut self, input: String) -> Self {
+        self.0.input = Some(input);
         self
     }
 
@@ -152,25 +162,52 @@ impl CallError {
         self.0.call.as_ref().map(|(call, _)| *call)
     }
 
+    /// What the call was given, where that says more than the call's number: such as the part of an object.
+    #[must_use]
+    pub fn input(&self) -> Option<&str> {
+        self.0.input.as_deref()
+    }
+
     /// All details of the failure, in several lines.
     #[must_use]
     pub fn report(&self) -> String {
-        let mut report = format!("  {self}");
+        format!("  {self}{}", self.details())
+    }
+
+    /// What the report says below its first line, which is that of `Display`.
+    pub(super) fn details(&self) -> String {
+        let mut report = String::new();
         for cause in &self.0.chain {
             report.push_str(&format!("\n  caused by: {cause}"));
+        }
+        if let Some(input) = &self.0.input {
+            report.push_str(&format!("\n  input: {input}"));
         }
         if self.0.attempts > 1 {
             report.push_str(&format!("\n  attempts: {}", self.0.attempts));
         }
-        if !self.0.log_tail.is_empty() {
+        // With `RUST_BACKTRACE` the call's output ends with the backtrace, which is below.
+        let is_repeated = |line: &str| self.0.backtrace.is_some() && is_of_backtrace(line);
+        let printed: Vec<_> = self.0.log_tail.lines().filter(|line| !is_repeated(line)).collect();
+        if !printed.is_empty() {
             report.push_str("\n  it had printed last:");
-            self.0.log_tail.lines().for_each(|line| report.push_str(&format!("\n    | {line}")));
+            printed.iter().for_each(|line| report.push_str(&format!("\n    | {line}")));
         }
         if let Some(backtrace) = &self.0.backtrace {
             report.push_str(&format!("\n  backtrace:\n{backtrace}"));
         }
         report
     }
+}
+
+/// Whether a printed line belongs to a backtrace in the form of the standard library.
+fn is_of_backtrace(line: &str) -> bool {
+    let line = line.trim_start();
+    let after_number = line.trim_start_matches(|digit: char| digit.is_ascii_digit());
+    line == "stack backtrace:"
+        || line.starts_with("at ") && line.contains(".rs:")
+        || after_number.len() < line.len() && after_number.starts_with(": ")
+        || line.starts_with("note: Some details are omitted")
 }
 
 impl fmt::Display for CallError {
@@ -213,5 +250,15 @@ mod tests {
             .with_log_tail("one\ntwo\n".into());
         let report = error.report();
         assert!(report.contains("caused by: inner") && report.contains("| two"), "{report}");
+    }
+
+    #[test]
+    fn a_backtrace_is_shown_once() {
+        let printed = "so far\nstack backtrace:\n   0: app::load\n             at ./src/main.rs:3:5\n";
+        let error = CallError::new(CallErrorKind::Panicked, "no row")
+            .with_log_tail(printed.into())
+            .with_backtrace("   0: app::load\n             at ./src/main.rs:3:5\n".into());
+        let report = error.report();
+        assert!(report.contains("| so far") && report.matches("app::load").count() == 1, "{report}");
     }
 }

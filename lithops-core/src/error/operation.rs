@@ -106,6 +106,12 @@ impl Error {
     pub fn call_error(&self) -> Option<&CallError> {
         self.0.source.as_ref()?.downcast_ref()
     }
+
+    /// The operating system's error that this one was made of; `None` where there was none.
+    #[must_use]
+    pub fn io_error(&self) -> Option<&std::io::Error> {
+        self.0.source.as_ref()?.downcast_ref()
+    }
 }
 
 impl fmt::Display for Error {
@@ -128,9 +134,11 @@ impl fmt::Debug for Error {
             write!(f, "\n  {name}: {value}")?;
         }
         if let Some(call) = self.call_error() {
-            return write!(f, "\n{}", call.report());
+            let details = if call.to_string() == self.0.message { call.details() } else { call.report() };
+            let details = details.trim_start_matches('\n');
+            return if details.is_empty() { Ok(()) } else { write!(f, "\n{details}") };
         }
-        let mut source = self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static));
+        let mut source = self.source();
         while let Some(error) = source {
             write!(f, "\n  caused by: {error}")?;
             source = error.source();
@@ -141,7 +149,10 @@ impl fmt::Debug for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+        let source = self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))?;
+        // Programs print an error with all its sources. A source whose text is already the message would be
+        // printed twice.
+        if source.to_string() == self.0.message { source.source() } else { Some(source) }
     }
 }
 
@@ -189,5 +200,15 @@ mod tests {
         let error =
             Error::new(ErrorKind::Io, "cannot read `f`").with_context("file", "f").with_source(source);
         assert_eq!(format!("{error:?}"), "cannot read `f` (i/o error)\n  file: f\n  caused by: disk on fire");
+    }
+
+    #[test]
+    fn nothing_is_said_twice() {
+        let call = CallError::new(super::super::CallErrorKind::Failed, "no row").with_attempts(3);
+        let error = Error::from(call);
+        assert_eq!(format!("{error:?}"), "the call failed: no row (call failed)\n  attempts: 3");
+        assert!(error.source().is_none() && error.call_error().is_some());
+        let error = Error::from(std::io::Error::other("disk on fire"));
+        assert_eq!(format!("{error:?}"), "disk on fire (i/o error)");
     }
 }

@@ -21,8 +21,8 @@ pub use durable::{
     only_reads,
 };
 pub use job::{
-    Account, Command, Commands, History, InputQueue, Inputs, IntoInputs, JobCleanup, JobEvent, JobState,
-    Learn, Measured, OutcomePart, Outcomes, Progress,
+    Account, CallSource, Command, Commands, History, InputQueue, Inputs, IntoInputs, JobCleanup, JobEvent,
+    JobState, Learn, Measured, OutcomePart, Outcomes, Progress,
 };
 pub use results::{
     AsCompleted, Completed, Events, FuturesList, ResponseFuture, ResponseValue, ReturnWhen, Status, Summary,

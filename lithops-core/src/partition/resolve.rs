@@ -29,32 +29,43 @@ pub(crate) struct ResolveContext {
 pub(crate) struct ResolvedObjects {
     objects: Vec<ResolvedObject>,
     options: ObjectOptions,
+    /// For each object, how many parts it and those before it have together.
+    ends: Vec<u64>,
 }
 
 impl ResolvedObjects {
-    #[cfg(test)]
     pub(crate) fn new(objects: Vec<ResolvedObject>, options: ObjectOptions) -> Self {
-        Self { objects, options }
+        let parts =
+            |object: &ResolvedObject| if object.can_be_cut() { options.parts(object.size) } else { 1 };
+        let ends = objects.iter().scan(0, |end, object| {
+            *end += parts(object);
+            Some(*end)
+        });
+        Self { ends: ends.collect(), objects, options }
     }
 
-    fn parts_of(&self, object: &ResolvedObject) -> u64 {
-        if object.can_be_cut() { self.options.parts(object.size) } else { 1 }
+    /// The name of the object that part `number` of all parts belongs to, the number of the part within it,
+    /// and how many parts it has.
+    pub(crate) fn name_of(&self, number: u64) -> Option<(String, u64, u64)> {
+        let index = self.ends.partition_point(|end| *end <= number);
+        let first = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        Some((self.objects.get(index)?.place.to_string(), number - first, self.ends[index] - first))
     }
 
     /// How many parts all objects have together.
     pub(crate) fn len(&self) -> u64 {
-        self.objects.iter().map(|object| self.parts_of(object)).sum()
+        self.ends.last().copied().unwrap_or(0)
     }
 
     /// How many parts each object has, in order.
     pub(crate) fn parts_by_object(&self) -> Vec<u64> {
-        self.objects.iter().map(|object| self.parts_of(object)).collect()
+        let firsts = std::iter::once(0).chain(self.ends.iter().copied());
+        self.ends.iter().zip(firsts).map(|(end, first)| end - first).collect()
     }
 
     /// All parts, by object and by place within it.
     pub(crate) fn parts(&self) -> impl Iterator<Item = Partition> + '_ {
-        self.objects.iter().flat_map(move |object| {
-            let total = self.parts_of(object);
+        self.objects.iter().zip(self.parts_by_object()).flat_map(move |(object, total)| {
             (0..total).map(move |part| Partition {
                 place: object.place.clone(),
                 size: object.size,
@@ -82,7 +93,7 @@ pub(crate) async fn resolve(
         return Err(Error::new(ErrorKind::InvalidInput, "the data source names nothing")
             .with_hint("name at least one object, prefix, URL or path"));
     }
-    Ok(ResolvedObjects { objects, options })
+    Ok(ResolvedObjects::new(objects, options))
 }
 
 async fn find(wanted: Wanted, around: &ResolveContext) -> Result<Vec<ResolvedObject>> {

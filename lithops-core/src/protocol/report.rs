@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::{Frame, FrameKind, HEADER_LEN, Payloads, PayloadsBuilder, Run, frame_header, malformed};
-use crate::{error::Result, id::CallId, memory::Loan};
+use crate::{error::Result, id::CallId, in_seconds, memory::Loan};
 
 /// How a call has ended, one byte in a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -257,7 +257,8 @@ impl Report {
     }
 }
 
-/// The statistics of one call: where and when it ran, and what it used.
+/// The statistics of one call: where and when it ran, and what it used. Serialized fields have their unit in
+/// the name, such as `cpu_seconds`; times are seconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct CallStats {
@@ -268,16 +269,21 @@ pub struct CallStats {
     /// The process id of the sub-worker that ran the call; 0 when no process has reported it.
     pub pid: u32,
     /// When the client handed the call over to a worker.
+    #[serde(rename = "queued_unix_seconds", serialize_with = "in_seconds::unix")]
     pub queued: SystemTime,
     /// When the call began to run.
+    #[serde(rename = "started_unix_seconds", serialize_with = "in_seconds::unix")]
     pub started: SystemTime,
     /// When the call ended.
+    #[serde(rename = "ended_unix_seconds", serialize_with = "in_seconds::unix")]
     pub ended: SystemTime,
     /// The length of the encoded value or error, in bytes.
     pub bytes: usize,
     /// CPU time of the process during the batch the call ran in, which is the call itself when `batch` is 1.
+    #[serde(rename = "cpu_seconds", serialize_with = "in_seconds::duration")]
     pub cpu: Duration,
     /// The highest resident memory of the process that ran the call, up to then, in bytes.
+    #[serde(rename = "peak_memory_bytes")]
     pub peak_memory: u64,
     /// How many calls were reported together. Short calls are, and share `cpu`.
     pub batch: usize,

@@ -1,6 +1,6 @@
 //! Error reports: one line on stderr, and an exit code by the kind of the error.
 
-use std::{error::Error as _, io, process::ExitCode};
+use std::{io, process::ExitCode};
 
 use crate::print;
 
@@ -22,6 +22,5 @@ pub(crate) fn report_all(errors: &[lithops::Error], verbose: bool) -> ExitCode {
 }
 
 fn is_broken_pipe(error: &lithops::Error) -> bool {
-    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-    source.is_some_and(|source| source.kind() == io::ErrorKind::BrokenPipe)
+    error.io_error().is_some_and(|source| source.kind() == io::ErrorKind::BrokenPipe)
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, marker::PhantomData, panic::Location, sync::Arc};
 
-use super::{Async, Call, Map, MapReduce, Mode, map_reduce::Gives};
+use super::{Async, Call, Map, MapReduce, Mode, map_reduce::Gives, repeat};
 use crate::{
     compute::CloseMode,
     error::Result,
@@ -116,7 +116,11 @@ impl<M: Mode> Executor<M> {
     /// `NotDurable` when nothing is stored of the job.
     pub fn attach<R: Send + 'static>(&self, job: JobId) -> M::Out<Result<FuturesList<R, M>>> {
         let core = Arc::clone(&self.core);
-        M::run(async move { core.attach(job).await.map(FuturesList::new) })
+        M::run(async move {
+            let job = Arc::clone(&core).attach(job).await?;
+            repeat::stored(&core, &job, None);
+            Ok(FuturesList::new(job))
+        })
     }
 
     /// The events of this executor's jobs from now on: a `Stream`, or an `Iterator` in the blocking form.

@@ -8,12 +8,13 @@ use super::{
     Async, Blocking, Mode,
     mode::{self, refuse_inside_runtime},
     options::{JobOptions, common_options, durable_options, granularity_options, object_options},
+    repeat,
 };
 use crate::{
     error::Result,
     executor::{
         core::Core,
-        job::{InputQueue, Inputs, encode_inputs},
+        job::{InputQueue, Inputs, Measured, encode_inputs},
         results::FuturesList,
     },
     function::{Argument, Entry, SharedGiven, SharedReady, SharedValues, TakesShared},
@@ -76,26 +77,35 @@ impl<T: Argument, R, S, M: Mode> Map<T, R, S, M> {
             }));
         }
         let queue = Arc::new(InputQueue::default());
-        let known = self.inputs.exact_len();
+        let (known, sources) = (self.inputs.exact_len(), self.inputs.sources());
         let shared = self.shared_values?.0;
-        if self.options.durable || self.core.stores_outcomes() {
-            encode_inputs::produce(self.inputs, entry.display_name(), &queue);
-            let stored = self.core.start_durable(entry, self.options, shared, known, queue);
-            return Ok(Box::pin(async move { stored.await.map(FuturesList::new) }));
-        }
         let Self { core, inputs, options, .. } = self;
-        if core.plans_by_history(&options) {
+        if options.durable || core.stores_outcomes() {
+            encode_inputs::produce(inputs, entry.display_name(), &queue);
             return Ok(Box::pin(async move {
-                let earlier = core.earlier(entry, &options).await?;
-                let job = core.start(entry, &options, shared, known, &queue, earlier.as_ref())?;
-                encode_inputs::produce(inputs, entry.display_name(), &queue);
+                let job =
+                    Arc::clone(&core).start_durable(entry, options.clone(), shared, known, queue).await?;
+                job.set_sources(sources);
+                repeat::stored(&core, &job, Some(options));
                 Ok(FuturesList::new(job))
             }));
         }
-        let earlier = core.known(entry, &options)?;
-        let job = core.start(entry, &options, shared, known, &queue, earlier.as_ref())?;
-        encode_inputs::produce(inputs, entry.display_name(), &queue);
-        let futures = FuturesList::new(job);
+        let by_history = core.plans_by_history(&options);
+        let earlier = if by_history { None } else { core.known(entry, &options)? };
+        let start = move |core: &Arc<Core>, options: JobOptions, earlier: Option<Measured>| {
+            let job = core.start(entry, &options, shared.clone(), known, &queue, earlier.as_ref())?;
+            job.set_sources(sources);
+            repeat::in_memory(core, &job, entry, options, shared);
+            encode_inputs::produce(inputs, entry.display_name(), &queue);
+            Ok(FuturesList::new(job))
+        };
+        if by_history {
+            return Ok(Box::pin(async move {
+                let earlier = core.earlier(entry, &options).await?;
+                start(&core, options, earlier)
+            }));
+        }
+        let futures = start(&core, options, earlier)?;
         Ok(Box::pin(async move { Ok(futures) }))
     }
 }

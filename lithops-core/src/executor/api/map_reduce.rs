@@ -8,6 +8,7 @@ use super::{
     Async, Blocking, Mode,
     mode::{self, refuse_inside_runtime},
     options::{JobOptions, common_options, granularity_options, object_options},
+    repeat,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -122,9 +123,12 @@ impl<T: Argument, S, R, RS, M: Mode> MapReduce<T, S, R, RS, M> {
         // The reducer is checked first: if it is refused, no map runs.
         let deferred_reduce = DeferredReduce::new(&self.core, reducer, options, reductions)?;
         let (queue, known) = (Arc::new(InputQueue::default()), self.inputs.exact_len());
+        let sources = self.inputs.sources();
         encode_inputs::produce(self.inputs, entry.display_name(), &queue);
-        let shared = self.shared_values?.0;
-        let maps = self.core.start_durable(entry, self.options, shared, known, queue).await?;
+        let (core, shared, options) = (self.core, self.shared_values?.0, self.options);
+        let maps = Arc::clone(&core).start_durable(entry, options.clone(), shared, known, queue).await?;
+        maps.set_sources(sources);
+        repeat::stored(&core, &maps, Some(options));
         let (reduce, reducer_queue) = (deferred_reduce.job(), Arc::new(InputQueue::default()));
         reduce.set_before(&maps);
         let (gathered, wanted) = (Arc::clone(&maps), Arc::clone(&reducer_queue));
@@ -171,13 +175,15 @@ impl<T: Argument, S, R, RS, M: Mode> MapReduce<T, S, R, RS, M> {
 
         let queue = Arc::new(InputQueue::default());
         let known = self.inputs.exact_len();
-        let maps = match self.core.start(entry, &self.options, shared, known, &queue, earlier) {
+        let maps = match self.core.start(entry, &self.options, shared.clone(), known, &queue, earlier) {
             Ok(maps) => maps,
             Err(error) => {
                 reduce.cancel();
                 return Err(error);
             }
         };
+        maps.set_sources(self.inputs.sources());
+        repeat::in_memory(&self.core, &maps, entry, self.options, shared);
         encode_inputs::produce(self.inputs, entry.display_name(), &queue);
         reduce.set_before(&maps);
         let reducing = Arc::clone(&reduce);

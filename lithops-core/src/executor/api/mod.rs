@@ -9,6 +9,7 @@ pub(super) mod map_reduce;
 pub(super) mod mode;
 pub(super) mod options;
 pub(super) mod portable;
+mod repeat;
 
 pub use builder::Builder;
 pub use call::Call;

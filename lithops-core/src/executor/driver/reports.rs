@@ -350,6 +350,7 @@ impl<T: Tracking> Driver<T> {
 
     /// Commits final outcomes: they become visible at once, or, in a durable job, after they were stored.
     pub(super) fn commit(&mut self, reports: Vec<Report>) {
+        self.keep_failed(&reports);
         reports.iter().for_each(|report| self.let_go(report.header.run.first, report.header.run.end()));
         let Some(commit_buffer) = &mut self.commit_buffer else { return self.job.commit(reports) };
         reports.iter().for_each(|report| commit_buffer.add(report));
@@ -384,6 +385,24 @@ impl<T: Tracking> Driver<T> {
         }
         self.job.commit(bundle.reports);
         self.store();
+    }
+
+    /// Keeps the arguments of failed calls with the job, so that they can be run again.
+    fn keep_failed(&self, reports: &[Report]) {
+        if reports.iter().all(Report::all_ok) || !self.job.repeat().keeps() {
+            return;
+        }
+        let failed = reports.iter().flat_map(|report| {
+            let indices = (0..report.len()).filter(|index| report.tag(*index) != Tag::Ok);
+            indices.map(|index| report.header.run.first + index as u64)
+        });
+        for call in failed {
+            let Some((first, Kept { calls, .. })) = self.kept.range(..=call).next_back() else { continue };
+            let index = usize::try_from(call - first).unwrap_or(usize::MAX);
+            if index < calls.arguments.len() {
+                self.job.repeat().keep(call, &calls.arguments, index);
+            }
+        }
     }
 
     /// Drops the kept arguments of calls that have just got an outcome.

@@ -169,20 +169,7 @@ impl Core {
     /// When this program lacks one of them; the client can then only read the job.
     async fn means_for(&self, journal: &Journal, record: &JobRecord) -> Result<JobResources> {
         let entry = function::find(&record.function)?;
-        let mut env = Vec::new();
-        for name in &record.env {
-            let value = std::env::var(name).map_err(|_| {
-                Error::new(
-                    ErrorKind::InvalidInput,
-                    format!(
-                        "job {} has the environment variable `{name}`, whose value is not stored",
-                        record.job
-                    ),
-                )
-                .with_hint(format!("set `{name}` for the program that attaches"))
-            })?;
-            env.push((name.clone(), value));
-        }
+        let env = env_of(record)?;
         let recorded = |count: u64| usize::try_from(count).ok().map(Count::Exactly);
         let plan = PlanRequest {
             worker_processes: recorded(record.worker_processes),
@@ -278,6 +265,25 @@ impl Core {
     fn plan_of(&self, record: &JobRecord) -> crate::plan::Plan {
         plan_of(record, self.max_workers)
     }
+}
+
+/// The environment variables of a stored job, whose values are those of this process.
+///
+/// # Errors
+/// When one of them is not set.
+pub(crate) fn env_of(record: &JobRecord) -> Result<Vec<(String, String)>> {
+    let value = |name: &String| {
+        let value = std::env::var(name).map_err(|_| {
+            let problem = format!(
+                "job {} has the environment variable `{name}`, whose value is not stored",
+                record.job
+            );
+            Error::new(ErrorKind::InvalidInput, problem)
+                .with_hint(format!("set `{name}` for the program that attaches"))
+        });
+        Ok((name.clone(), value?))
+    };
+    record.env.iter().map(value).collect()
 }
 
 /// The plan of a job that this client cannot drive, from the numbers in the job's record.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Progress;
-use crate::id::JobId;
+use crate::{id::JobId, in_seconds};
 
 /// Something that happened to a job of an executor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -80,6 +80,7 @@ pub enum JobEvent {
         /// How many workers run on.
         workers: usize,
         /// How long they may still run at most; `None` where the platform sets no limit.
+        #[serde(rename = "at_most_seconds", serialize_with = "in_seconds::known")]
         at_most: Option<Duration>,
     },
     /// Every call has an outcome.

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use serde::Serialize;
 
-use super::JobState;
+use super::{JobState, Sources};
 use crate::{
     error::{Error, ErrorKind, Result},
     function::{Argument, Entry},
@@ -32,7 +32,7 @@ pub(crate) enum InputSource<T> {
 
 /// Parts of objects, one per call, and the arguments that every call gets besides.
 pub(crate) struct Objects {
-    pub(crate) prepared: ResolvedObjects,
+    pub(crate) prepared: Arc<ResolvedObjects>,
     /// The further arguments, encoded; they follow the encoded part in each call's argument.
     pub(crate) with: Vec<u8>,
 }
@@ -63,7 +63,7 @@ impl<T> Inputs<T> {
     pub(crate) async fn found(self, options: &ObjectOptions, around: &ResolveContext) -> Result<Self> {
         let InputSource::Wanted(wanted, with) = self.source else { return Ok(self) };
         let with = with?;
-        let prepared = resolve(wanted, options.clone(), around).await?;
+        let prepared = Arc::new(resolve(wanted, options.clone(), around).await?);
         Ok(Self { source: InputSource::Objects(Objects { prepared, with }) })
     }
 
@@ -73,6 +73,14 @@ impl<T> Inputs<T> {
         match &self.source {
             InputSource::Objects(objects) => Some(objects.prepared.parts_by_object()),
             _ => None,
+        }
+    }
+
+    /// What the calls are given, as their user would name it.
+    pub(crate) fn sources(&self) -> Sources {
+        match &self.source {
+            InputSource::Objects(objects) => Sources::Objects(Arc::clone(&objects.prepared)),
+            _ => Sources::Inputs,
         }
     }
 

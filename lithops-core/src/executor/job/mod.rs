@@ -11,6 +11,8 @@ pub(super) mod interrupt;
 pub(super) mod measured;
 pub(super) mod outcomes;
 pub(super) mod progress;
+pub(super) mod repeat;
+pub(super) mod source;
 pub(super) mod state;
 pub(super) mod status_line;
 
@@ -23,4 +25,7 @@ pub use inputs::{Inputs, IntoInputs};
 pub use measured::Measured;
 pub use outcomes::{OutcomePart, Outcomes};
 pub use progress::Progress;
+pub(super) use repeat::{Failed, Repeat};
+pub use source::CallSource;
+pub(super) use source::Sources;
 pub use state::{Account, Command, Commands, JobState};

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -14,14 +14,14 @@ use tokio::{
     time::Instant,
 };
 
+use super::{CallSource, Progress, Repeat, Sources, background::MayFinish};
 use super::{JobCleanup, JobEvent, Outcomes};
-use super::{Progress, background::MayFinish};
 use crate::{
     error::{CallError, CallErrorKind, Error, Result},
     fork,
     id::{CallId, JobId},
     plan::{Plan, Workload},
-    protocol::{CallStats, Report, failed_together},
+    protocol::{CallStats, Report, Tag, failed_together},
     storage::Locator,
 };
 
@@ -76,7 +76,11 @@ pub struct JobState {
     /// Whether waiting for the job may show a progress bar.
     shown: bool,
     /// The job whose outcomes are the input of this one, where this one cannot begin before they are there.
-    before: OnceLock<Weak<JobState>>,
+    before: OnceLock<Arc<JobState>>,
+    /// What the calls are given, as their user would name it.
+    sources: OnceLock<Sources>,
+    /// How the failed calls are run again.
+    repeat: Mutex<Repeat>,
     /// Whether a driver is at work. A driver still has work after the last outcome, so it wakes the last
     /// waiters itself.
     driven: AtomicBool,
@@ -189,6 +193,8 @@ impl JobState {
                 cleanup: None,
                 shown: false,
                 before: OnceLock::new(),
+                sources: OnceLock::new(),
+                repeat: Mutex::default(),
                 driven: AtomicBool::new(false),
                 over: AtomicBool::new(false),
             },
@@ -232,13 +238,68 @@ impl JobState {
     /// Makes this the reduction of `maps`.
     pub(crate) fn set_before(&self, maps: &Arc<Self>) {
         // A reduction has its maps once.
-        let _ = self.before.set(Arc::downgrade(maps));
+        let _ = self.before.set(Arc::clone(maps));
     }
 
     /// The job whose progress says how far this one is: its maps, as long as they run.
     pub(crate) fn stage_shown(self: &Arc<Self>) -> Arc<Self> {
-        let maps = self.before.get().and_then(Weak::upgrade).filter(|maps| !maps.progress().is_finished());
-        maps.unwrap_or_else(|| Arc::clone(self))
+        let maps = self.before.get().filter(|maps| !maps.progress().is_finished());
+        Arc::clone(maps.unwrap_or(self))
+    }
+
+    /// The maps of this reduction; `None` for other jobs.
+    pub(crate) fn maps(&self) -> Option<Arc<Self>> {
+        self.before.get().cloned()
+    }
+
+    /// Sets what the calls are given, where that is not just the input of the same number.
+    pub(crate) fn set_sources(&self, sources: Sources) {
+        // A job has its inputs once.
+        let _ = self.sources.set(sources);
+    }
+
+    /// What a call was given.
+    pub(crate) fn source(&self, call: u64) -> CallSource {
+        self.sources.get().unwrap_or(&Sources::Inputs).of(call)
+    }
+
+    /// Sets how the job's failed calls are run again.
+    pub(crate) fn set_repeat(&self, repeat: Repeat) {
+        *self.repeat() = repeat;
+    }
+
+    /// How the job's failed calls are run again.
+    pub(crate) fn repeat(&self) -> MutexGuard<'_, Repeat> {
+        self.repeat.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the job's end, and runs its failed calls again, as a new job. Calls that never ran are not
+    /// among them.
+    pub(crate) async fn retry_failed(&self) -> Result<Arc<Self>> {
+        self.wait_for(|_, progress| progress.is_finished()).await?;
+        let mut failed = self.failed();
+        failed.retain(|call| self.has_run(*call));
+        let sources = self.sources.get().cloned().unwrap_or_default();
+        let (start, failed) = self.repeat().prepare(failed, sources)?;
+        start(failed).await
+    }
+
+    /// Whether a failed call was not just cancelled.
+    fn has_run(&self, call: u64) -> bool {
+        let Some(report) = self.report_of(call) else { return false };
+        self.read(|outcomes| *self.call_error(outcomes, &report, 0).kind() != CallErrorKind::Cancelled)
+    }
+
+    /// The numbers of the calls that have failed so far. Announced calls whose inputs were never produced are
+    /// not among them.
+    pub(crate) fn failed(&self) -> Vec<u64> {
+        self.read(|outcomes| {
+            let calls = outcomes.reports().flat_map(|report| {
+                let failed = (0..report.len()).filter(|index| report.tag(*index) != Tag::Ok);
+                failed.map(|index| report.header.run.first + index as u64)
+            });
+            calls.collect()
+        })
     }
 
     /// The storage of a durable job; `None` for other jobs.
@@ -522,10 +583,14 @@ impl JobState {
             )
         });
         let tail = outcomes.log(call).map(|log| log.last(2048)).unwrap_or_default();
-        error
+        let error = error
             .with_attempts(report.header.run.attempt)
             .with_log_tail(tail)
-            .with_call(CallId::from(call), &self.function)
+            .with_call(CallId::from(call), &self.function);
+        match self.sources.get().filter(|sources| sources.says_more()) {
+            Some(sources) => error.with_input(sources.of(call).to_string()),
+            None => error,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -29,7 +29,6 @@ use crate::{
     id::{CallId, JobId},
     plan::Plan,
     protocol::CallStats,
-    protocol::Tag,
     runtime,
     tracker::Ranges,
 };
@@ -82,14 +81,31 @@ impl<R, M: Mode> FuturesList<R, M> {
     /// inputs were never produced are not among them.
     #[must_use]
     pub fn failed(&self) -> Vec<&ResponseFuture<R, M>> {
-        let failed: Vec<u64> = self.values.job.read(|outcomes| {
-            let calls = outcomes.reports().flat_map(|report| {
-                let failed = (0..report.len()).filter(|index| report.tag(*index) != Tag::Ok);
-                failed.map(|index| report.header.run.first + index as u64)
-            });
-            calls.collect()
-        });
+        let failed = self.values.job.failed();
         failed.into_iter().filter_map(|call| self.get(usize::try_from(call).ok()?)).collect()
+    }
+
+    /// Waits for the job's end, and runs the calls that have failed again, as a new job with the same options;
+    /// without a failed call it is a job of no calls. [`source`](ResponseFuture::source) of a new handle says
+    /// what the first job's call was given. Calls that never ran, because they were cancelled or their input
+    /// had failed, are not repeated.
+    ///
+    /// # Errors
+    /// The job could not go on; its executor was dropped; the handle came from another program, and only
+    /// reads the job; or the arguments of the failed calls were too large to be kept (256 MiB together,
+    /// unless the job is durable).
+    pub fn retry_failed(&self) -> M::Out<Result<Self>>
+    where
+        R: 'static,
+    {
+        let job = Arc::clone(&self.values.job);
+        M::run(async move { job.retry_failed().await.map(Self::new) })
+    }
+
+    /// The maps of these reductions, with values of type `V`; `None` if the job is no `map_reduce`.
+    #[must_use]
+    pub fn maps<V>(&self) -> Option<FuturesList<V, M>> {
+        self.values.job.maps().map(FuturesList::new)
     }
 
     /// The job's id.

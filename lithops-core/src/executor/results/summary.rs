@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::{
     executor::job::JobState,
+    in_seconds,
     plan::{Cost, seconds},
 };
 
@@ -30,18 +31,23 @@ pub struct Summary {
     /// How many processes ran calls.
     pub sub_workers: usize,
     /// The time from the first call's hand-over to the last call's end.
+    #[serde(rename = "makespan_seconds", serialize_with = "in_seconds::duration")]
     pub makespan: Duration,
     /// The predicted makespan; `None` where durations were not known.
+    #[serde(rename = "predicted_makespan_seconds", serialize_with = "in_seconds::known")]
     pub predicted_makespan: Option<Duration>,
     /// The run times of all calls, added up.
+    #[serde(rename = "run_time_seconds", serialize_with = "in_seconds::duration")]
     pub run_time: Duration,
     /// The CPU time of all calls, added up.
+    #[serde(rename = "cpu_time_seconds", serialize_with = "in_seconds::duration")]
     pub cpu_time: Duration,
     /// The share of the sub-workers' time in which they ran calls, from 0 to 1.
     pub utilisation: f64,
     /// The predicted utilisation; `None` where durations were not known.
     pub predicted_utilisation: Option<f64>,
     /// The billed time of all workers, added up.
+    #[serde(rename = "billed_seconds", serialize_with = "in_seconds::duration")]
     pub billed: Duration,
     /// The cost of the billed time and the hand-overs by the platform's prices, in US dollars, without free
     /// tiers and taxes.
