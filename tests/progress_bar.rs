@@ -25,6 +25,9 @@ const PART: &str = "LITHOPS_TEST_PROGRESS";
 #[lithops::function]
 fn nap(x: u64) -> u64 {
     thread::sleep(Duration::from_millis(150));
+    if x % 4 == 0 {
+        println!("{x} has slept");
+    }
     x
 }
 
@@ -37,7 +40,7 @@ fn total(values: Vec<u64>) -> u64 {
 fn the_client_in_a_process_of_its_own() {
     let Ok(part) = std::env::var(PART) else { return };
     let builder = lithops::blocking::FunctionExecutor::builder().worker_processes(2);
-    let fexec = builder.progress(part != "hidden").build().expect("an executor");
+    let fexec = builder.progress(part != "hidden").show_logs(part == "logging").build().expect("an executor");
     println!("{FIRST}");
     match part.as_str() {
         "printing" => {
@@ -52,6 +55,9 @@ fn the_client_in_a_process_of_its_own() {
                     println!("and another line");
                 }
             }
+        }
+        "logging" => {
+            fexec.map(nap, 0..16).run().expect("a job").get_result().expect("results");
         }
         "reducing" => {
             let sum = fexec.map_reduce(nap, 0..16, total).run().expect("a job").result();
@@ -148,6 +154,19 @@ fn lines_that_are_printed_meanwhile_stay() {
         for (line, expected) in lines.iter().zip(expected) {
             assert!(line.starts_with(expected), "{columns}: {line:?} is not {expected:?}: {text:?}");
         }
+    }
+}
+
+#[test]
+fn the_output_of_calls_is_above_it_and_whole() {
+    let clients = WIDTHS.map(|columns| (columns, thread::spawn(move || at_a_terminal("logging", columns))));
+    for (columns, client) in clients {
+        let text = client.join().expect("a client");
+        assert!(text.contains("/16"), "a bar was shown: {text:?}");
+        let mut lines = on_the_screen(&text, columns);
+        lines.sort_unstable();
+        let expected = [0, 12, 4, 8].map(|call| format!("[call {call}, worker 0] {call} has slept"));
+        assert_eq!(lines, expected, "{columns}: {text:?}");
     }
 }
 

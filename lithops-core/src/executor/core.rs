@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     bytes::Bytes,
-    compute::{Capabilities, ComputeBackend, Granularity},
+    compute::{Capabilities, ComputeBackend, Granularity, Reports},
     error::{Error, ErrorKind, Result},
     fleet::ClientFleet,
     fork,
@@ -57,6 +57,8 @@ pub(crate) struct Core {
     pub(crate) timeout: Option<Duration>,
     /// Whether waiting for a job shows a progress bar at a terminal.
     pub(crate) progress: bool,
+    /// Whether what calls print is shown on stderr.
+    pub(crate) show_logs: bool,
     /// Whether Ctrl-C in the program ends the executor's jobs.
     pub(crate) ctrl_c: bool,
     pub(crate) observers: broadcast::Sender<JobEvent>,
@@ -198,6 +200,7 @@ impl Core {
         let (depth, parent) = nesting::below()?;
         let id = JobId::generate();
         let payload_store = self.payload_store(id);
+        let show_logs = options.show_logs.unwrap_or(self.show_logs);
         let spec = JobSpec {
             job: id,
             function: entry.id(),
@@ -210,12 +213,14 @@ impl Core {
             inline_limit: payload_store.as_ref().map(PayloadStore::limit),
             storage: Some(self.locator.clone()),
             log_limit: LOG_LIMIT,
+            live_logs: show_logs && self.sends_logs_live(),
             durable: None,
             depth,
             parent,
         };
         let (state, mut commands) = JobState::new(id, entry.display_name(), plan.clone(), known);
-        let state = Arc::new(state.open().observed_by(self.observers.clone()).shown(self.progress));
+        let state = state.observed_by(self.observers.clone()).shown(self.progress).shows_logs(show_logs);
+        let state = Arc::new(state.open());
         self.announce(&state);
         let assignment = Assignment {
             job: Arc::clone(&state),
@@ -283,6 +288,12 @@ impl Core {
     /// Whether outcomes come back through the storage only (workers pull), which makes every job durable.
     pub(crate) fn stores_outcomes(&self) -> bool {
         self.backend.capabilities().pull.is_some()
+    }
+
+    /// Whether workers can send what a call prints while it runs.
+    pub(crate) fn sends_logs_live(&self) -> bool {
+        let capabilities = self.backend.capabilities();
+        capabilities.reports == Reports::Streamed && capabilities.pull.is_none()
     }
 
     /// Announces a new job: observers get `Started`, and the job is registered for Ctrl-C if the executor

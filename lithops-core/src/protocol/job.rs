@@ -60,6 +60,8 @@ pub struct JobSpec {
     pub storage: Option<Locator>,
     /// How many bytes of the output of one call are kept.
     pub log_limit: u64,
+    /// Whether what a call prints is sent while the call runs, and not only when it has ended.
+    pub live_logs: bool,
     /// How its outcomes are stored; `None` unless the job is durable.
     pub durable: Option<DurableSpec>,
     /// How deep the job is nested: 0 for a client's job, one more than its parent's for a job that a call has
@@ -105,6 +107,7 @@ impl JobSpec {
             inline_limit: None,
             storage: None,
             log_limit: 0,
+            live_logs: false,
             durable: None,
             depth: 0,
             parent: None,

@@ -47,7 +47,7 @@ async fn serve(pool: &mut Pool, client: &mut FrameReader<Incoming>) -> Result<()
             Some(result) = pool.storage.finished.recv() => pool.storage_result(result)?,
             () = tokio::task::yield_now(), if pool.starts.go_on => {}
             () = &mut timer, if idle_ticks < IDLE_TICKS => {
-                let pause = if pool.tick() { SOON } else { TICK };
+                let pause = if pool.tick()? { SOON } else { TICK };
                 idle_ticks = if pool.is_busy() { 0 } else { idle_ticks + 1 };
                 timer.as_mut().reset(time::Instant::now() + pause);
             }

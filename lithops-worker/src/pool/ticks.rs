@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use lithops_core::{process::START_LIMIT, protocol::unstarted_report};
+use lithops_core::{
+    error::Result,
+    id::JobId,
+    process::START_LIMIT,
+    protocol::{Frame, FrameKind, Logs, unstarted_report},
+};
 use rustix::process::Signal;
 
 use super::{
@@ -21,15 +26,22 @@ const UNTOLD: Duration = Duration::from_millis(500);
 
 impl Pool {
     /// Looks at the time. Returns whether to look again soon, because a log fills its pipe.
-    pub(super) fn tick(&mut self) -> bool {
+    pub(super) fn tick(&mut self) -> Result<bool> {
         let now = clock::monotonic();
-        let mut soon = false;
+        let (mut soon, mut live) = (false, Vec::new());
         self.give_back(now);
         reap_orphans();
         let has_jobs = !self.jobs.is_empty();
         for slot in self.slots.values_mut() {
+            let is_live = |id: &JobId| self.jobs.get(id).is_some_and(|job| job.spec.live_logs);
+            let all_live =
+                !slot.batches.is_empty() && slot.batches.iter().all(|batch| is_live(&batch.calls.run.job));
             let mut job = slot.job().and_then(|id| self.jobs.get_mut(&id));
-            soon |= slot.log.relieve(job.as_ref().map_or(LIMIT_WITHOUT_JOB, |job| job.spec.log_limit));
+            let limit = job.as_ref().map_or(LIMIT_WITHOUT_JOB, |job| job.spec.log_limit);
+            soon |= slot.log.relieve(limit, false);
+            if all_live {
+                live.extend(slot.live_log(limit, now));
+            }
             let since = |moment: u64| Duration::from_nanos(now.saturating_sub(moment));
             // Without jobs the sandbox may have been stopped in the middle of a start.
             if !slot.ready && has_jobs && since(slot.started_at) > START_LIMIT {
@@ -73,7 +85,10 @@ impl Pool {
                 slot.ask_to_end(EndReason::TimedOut(timeout), number, index, now);
             }
         }
-        soon
+        for (job, entry) in live {
+            Frame::write(FrameKind::Logs, &Logs { job, entries: vec![entry] }, self.out_of(job))?;
+        }
+        Ok(soon)
     }
 
     /// Reports as unstarted the calls of jobs that may begin nothing more, and ends running calls of jobs whose time is

@@ -62,13 +62,14 @@ impl LogMarks {
     }
 
     /// Ends the output of a call that took `took` nanoseconds, flushing included, if there is any output. The worker leaves
-    /// at least a byte in the pipe until a mark has come, so an empty pipe means that nothing was printed.
-    pub(super) fn end_call(&self, batch: u32, index: u32, took: u64) {
+    /// at least a byte in the pipe until a mark has come, so an empty pipe means that nothing was printed; unless
+    /// `is_live`, when the worker takes all of it as soon as it can.
+    pub(super) fn end_call(&self, batch: u32, index: u32, took: u64, is_live: bool) {
         // To look at the pipe would cost several times what such a short call does.
         if took < self.nothing {
             return;
         }
-        if ioctl_fionread(&self.pipe).unwrap_or(1) > 0 {
+        if is_live || ioctl_fionread(&self.pipe).unwrap_or(1) > 0 {
             self.mark(batch, index);
         }
     }

@@ -135,7 +135,7 @@ impl SubWorker {
                 }
             };
             // The mark comes before the outcome, so that the log is complete when the worker sees the outcome.
-            self.marks.end_call(calls.batch, index, took);
+            self.marks.end_call(calls.batch, index, took, job.scope.spec.live_logs);
             if self.marks.may_have_replaced(took, index + 1 == calls.run.count) {
                 if !self.reporter.has_channel() {
                     // The call stays the running one in the ledger, and so is the one to blame.

@@ -7,6 +7,7 @@ mod doctor;
 mod failure;
 mod hello;
 mod job;
+mod logs;
 mod place;
 mod plan;
 mod planned;
@@ -50,6 +51,7 @@ enum Command {
     Config(config::Config),
     #[command(subcommand)]
     Job(job::Job),
+    Logs(logs::ShowLogs),
     Clean(clean::Clean),
     #[command(subcommand)]
     Storage(storage::Storage),
@@ -64,6 +66,7 @@ Examples:
   lithops doctor                                                   would jobs run there?
   lithops config check                                             is the configuration right?
   lithops job list                                                 which durable jobs are there?
+  lithops logs 0190f5c2-7b1c-7a54-9d3e-2f60c1d8a9b7 --follow       what do its calls print?
   lithops storage list my-bucket                                   what is stored?
 
 Data go to stdout, everything else to stderr.
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         Command::Runtime(runtime) => runtime.run(),
         Command::Config(config) => config.run(),
         Command::Job(job) => job.run(arguments.verbose),
+        Command::Logs(logs) => logs.run(),
         Command::Clean(clean) => clean.run(arguments.verbose),
         Command::Storage(storage) => storage.run(),
     });

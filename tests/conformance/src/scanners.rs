@@ -173,6 +173,7 @@ fn spec() -> JobSpec {
         inline_limit: Some(100),
         storage: None,
         log_limit: 1000,
+        live_logs: false,
         durable: None,
         depth: 0,
         parent: None,

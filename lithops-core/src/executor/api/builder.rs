@@ -33,6 +33,7 @@ pub struct Builder<M: Mode> {
     sources: Sources,
     settings: Vec<Setting>,
     progress: bool,
+    show_logs: bool,
     ctrl_c: bool,
     mode: PhantomData<M>,
 }
@@ -60,6 +61,7 @@ impl<M: Mode> Default for Builder<M> {
             sources: Sources::default(),
             settings: Vec::new(),
             progress: true,
+            show_logs: false,
             ctrl_c: true,
             mode: PhantomData,
         }
@@ -128,6 +130,15 @@ impl<M: Mode> Builder<M> {
     #[must_use]
     pub fn progress(mut self, progress: bool) -> Self {
         self.progress = progress;
+        self
+    }
+
+    /// Sets whether what calls print, on stdout and stderr, is shown on stderr, with the call and its worker in
+    /// front; the default is `false`. On `localhost` a line is shown as soon as it is printed; elsewhere when
+    /// the outcome of the call, or of its chunk, arrives. `futures[i].logs()` has the text either way.
+    #[must_use]
+    pub fn show_logs(mut self, show: bool) -> Self {
+        self.show_logs = show;
         self
     }
 
@@ -225,6 +236,7 @@ impl<M: Mode> Builder<M> {
             chunksize,
             timeout,
             progress: self.progress,
+            show_logs: self.show_logs,
             ctrl_c: self.ctrl_c,
             observers: broadcast::channel(EVENTS).0,
             pending,

@@ -68,6 +68,8 @@ pub(crate) struct JobOptions {
     pub(crate) timeout: Option<Duration>,
     pub(crate) env: Vec<(String, String)>,
     pub(crate) speculate: bool,
+    /// `None` leaves it to the executor.
+    pub(crate) show_logs: Option<bool>,
     pub(crate) durable: bool,
     pub(crate) detached: bool,
     pub(crate) objects: ObjectOptions,
@@ -121,6 +123,13 @@ macro_rules! common_options {
             env: impl IntoIterator<Item = (K, V)>,
         ) -> Self {
             self.options.env.extend(env.into_iter().map(|(name, value)| (name.into(), value.into())));
+            self
+        }
+
+        /// Sets whether what the calls print is shown on stderr, as
+        /// [`Builder::show_logs`](crate::executor::Builder::show_logs) does for all jobs of an executor.
+        pub fn show_logs(mut self, show: bool) -> Self {
+            self.options.show_logs = Some(show);
             self
         }
 

@@ -35,7 +35,7 @@ impl<T: Tracking> Driver<T> {
                     // process's memory.
                     logs.entries.retain(|entry| entry.call < self.next);
                     if !self.given.is_distrusted(number) {
-                        self.job.add_logs(logs);
+                        self.job.add_logs(logs, Some(number));
                     }
                 }
                 EventKind::Exited(ExitReason::Refused(reason)) if self.has_others(number) => {
@@ -381,7 +381,8 @@ impl<T: Tracking> Driver<T> {
     /// Makes the outcomes of a stored chunk visible.
     pub(super) fn make_visible(&mut self, bundle: ChunkOutcomes) {
         if let Some(report) = bundle.reports.first() {
-            self.job.add_logs(crate::protocol::Logs { job: report.header.run.job, entries: bundle.logs });
+            let logs = crate::protocol::Logs { job: report.header.run.job, entries: bundle.logs };
+            self.job.add_logs(logs, None);
         }
         self.job.commit(bundle.reports);
         self.store();

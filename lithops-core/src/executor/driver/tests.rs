@@ -188,6 +188,7 @@ async fn drive_against(play: Play, workers: usize, room: u64) -> Seen {
         inline_limit: None,
         storage: None,
         log_limit: 0,
+        live_logs: false,
         durable: None,
         depth: 0,
         parent: None,

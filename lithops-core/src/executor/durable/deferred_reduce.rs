@@ -40,7 +40,7 @@ impl DeferredReduce {
         let plan = prepared.plan;
         let id = crate::id::JobId::generate();
         let (seen, commands) = JobState::new(id, reducer.display_name(), plan, Some(reductions));
-        let seen = seen.shown(core.progress);
+        let seen = seen.shown(core.progress).shows_logs(options.show_logs.unwrap_or(core.show_logs));
         seen.set_known(reductions, true);
         Ok(Self { core: Arc::clone(core), reducer, options, seen: Arc::new(seen), commands })
     }
@@ -127,7 +127,7 @@ async fn pass_on(job: &Arc<JobState>, seen: &Arc<JobState>, commands: &mut Comma
             };
             (logs, calls.iter().filter_map(one).collect::<Vec<_>>())
         });
-        seen.add_logs(Logs { job: seen.id(), entries: logs });
+        seen.add_logs(Logs { job: seen.id(), entries: logs }, None);
         seen.commit(reports);
     }
     Ok(())

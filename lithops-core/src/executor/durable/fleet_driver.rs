@@ -310,7 +310,7 @@ impl<'a> FleetDriver<'a> {
     fn make_visible(&mut self, bundle: ChunkOutcomes) {
         let job = &self.leadership.job;
         bundle.reports.iter().for_each(|report| self.measured.add(report));
-        job.add_logs(Logs { job: self.leadership.record.job, entries: bundle.logs });
+        job.add_logs(Logs { job: self.leadership.record.job, entries: bundle.logs }, None);
         job.commit(bundle.reports);
     }
 

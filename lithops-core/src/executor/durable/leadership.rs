@@ -175,7 +175,7 @@ impl Leadership {
             .try_for_each(|((first_call, end), bundle)| async move {
                 match bundle {
                     Some(bundle) => {
-                        self.job.add_logs(Logs { job: self.record.job, entries: bundle.logs });
+                        self.job.add_logs(Logs { job: self.record.job, entries: bundle.logs }, None);
                         self.job.commit(bundle.reports);
                     }
                     // The chunk was damaged: its calls are run again.

@@ -144,13 +144,15 @@ impl Core {
             created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         };
         journal.put_record(&record).await?;
-        let spec = self.spec_of(&record, options.env.clone(), shared)?;
+        let shows_logs = options.show_logs.unwrap_or(self.show_logs);
+        let mut spec = self.spec_of(&record, options.env.clone(), shared)?;
+        spec.live_logs = shows_logs && self.sends_logs_live();
         let backend = Arc::clone(&self.backend);
         let learn = Some(self.learn(entry, options)?);
         let (spec, speculate, client_fleet) = (Arc::new(spec), options.speculate, self.client_fleet.clone());
         let payload_store = self.payload_store(record.job);
         let resources = JobResources { backend, spec, plan, speculate, learn, payload_store, client_fleet };
-        let job = self.pursue(journal, record, Ok(resources), lease, options.detached);
+        let job = self.pursue(journal, record, Ok(resources), lease, (options.detached, shows_logs));
         Ok(job)
     }
 
@@ -159,7 +161,7 @@ impl Core {
         let journal = Journal::new(&self.storage, id);
         let record = journal.record().await?;
         let resources = self.means_for(&journal, &record).await;
-        Ok(self.pursue(&journal, record, resources, None, false))
+        Ok(self.pursue(&journal, record, resources, None, (false, self.show_logs)))
     }
 
     /// What this client needs to drive a stored job: its function, the values of its environment variables,
@@ -223,6 +225,7 @@ impl Core {
             inline_limit: capabilities.payload_limit.filter(|_| capabilities.pull.is_none()),
             storage: Some(self.locator.clone()),
             log_limit: crate::executor::core::LOG_LIMIT,
+            live_logs: self.show_logs && self.sends_logs_live(),
             durable: Some(DurableSpec {
                 calls: record.calls,
                 chunksize: record.chunksize,
@@ -240,7 +243,7 @@ impl Core {
         record: JobRecord,
         resources: Result<JobResources>,
         lease: Option<Lease>,
-        detached: bool,
+        (detached, shows_logs): (bool, bool),
     ) -> Arc<JobState> {
         let cleanup = Arc::new(JobCleanup::new(journal.clone(), Arc::clone(&self.pending)));
         if detached {
@@ -249,7 +252,7 @@ impl Core {
         let plan =
             resources.as_ref().map_or_else(|_| self.plan_of(&record), |resources| resources.plan.clone());
         let (state, commands) = JobState::new(record.job, &record.function_name, plan, Some(record.calls));
-        let state = state.observed_by(self.observers.clone()).shown(self.progress);
+        let state = state.observed_by(self.observers.clone()).shown(self.progress).shows_logs(shows_logs);
         let state = Arc::new(state.stored_at(self.locator.clone(), Some(Arc::clone(&cleanup))));
         self.announce(&state);
         let (journal, job, owner) = (journal.clone(), Arc::clone(&state), Owner::this_process());

@@ -14,6 +14,7 @@ use crate::{
     protocol::failed_together,
     runtime,
     storage::StorageClient,
+    tracker::Ranges,
 };
 
 /// At most this many jobs are read at once.
@@ -118,17 +119,8 @@ impl StoredJobs {
         mut take: impl FnMut(u64, Result<serde_json::Value, CallError>) -> Result<()>,
     ) -> Result<()> {
         runtime::start()?.block_on(async {
-            let journal = self.journal(job);
-            let record = journal.record().await?;
-            let (state, commands) =
-                JobState::new(record.job, &record.function_name, plan_of(&record, 1), Some(record.calls));
-            let state = Arc::new(state);
-            let calls = record.calls;
-            let (resources, owner) = (Err(only_reads(&record)), Owner::this_process());
-            let followed = Arc::clone(&state);
-            let leadership = Leadership { journal, record, job: followed, resources, owner, cleanup: None };
-            runtime::driver().spawn(leadership.follow(None, commands));
-            for call in 0..calls {
+            let state = self.followed(job).await?;
+            for call in 0..state.progress().known {
                 let waited = state.wait_for(|outcomes, _| outcomes.done().contains(call)).await;
                 match values::committed(&state, call) {
                     Some(outcome) => take(call, outcome)?,
@@ -137,6 +129,72 @@ impl StoredJobs {
             }
             Ok(())
         })
+    }
+
+    /// Passes what the calls of a job have printed to `take`, a call at a time: what is stored now, or, with
+    /// `follow`, what comes until the job is finished, as it comes. The output of a call is stored with its
+    /// outcome.
+    ///
+    /// # Errors
+    /// The storage cannot be read, or `take` returns an error; with `follow` also when no client drives the job.
+    pub fn logs(
+        &self,
+        job: JobId,
+        follow: bool,
+        mut take: impl FnMut(u64, String) -> Result<()>,
+    ) -> Result<()> {
+        runtime::start()?.block_on(async {
+            if !follow {
+                let journal = self.journal(job);
+                let record = journal.record().await?;
+                let mut chunks = journal.committed().await?;
+                chunks.retain(|chunk| *chunk < record.chunks());
+                chunks.sort_unstable();
+                for chunk in chunks {
+                    let bundle = journal.bundle(chunk, record.calls_of(chunk)).await?;
+                    let mut logs = bundle.map(|bundle| bundle.logs).unwrap_or_default();
+                    logs.sort_by_key(|entry| entry.call);
+                    logs.iter().try_for_each(|entry| take(entry.call, entry.text()))?;
+                }
+                return Ok(());
+            }
+            let state = self.followed(job).await?;
+            let mut seen = Ranges::default();
+            loop {
+                let waited = state
+                    .wait_for(|outcomes, progress| {
+                        outcomes.done().len() > seen.len() || progress.is_finished()
+                    })
+                    .await;
+                let logs: Vec<_> = state.read(|outcomes| {
+                    let done = outcomes.done();
+                    let fresh: Vec<_> =
+                        done.iter().flat_map(|(first, end)| seen.missing(first, end)).collect();
+                    fresh.iter().for_each(|(first, end)| seen.insert(*first, *end));
+                    let calls = fresh.into_iter().flat_map(|(first, end)| first..end);
+                    calls.filter_map(|call| Some((call, outcomes.log(call)?.text()))).collect()
+                });
+                logs.into_iter().try_for_each(|(call, text)| take(call, text))?;
+                waited?;
+                if state.progress().done == seen.len() && state.progress().is_finished() {
+                    return Ok(());
+                }
+            }
+        })
+    }
+
+    /// The state of a job that this process reads, as it goes on.
+    async fn followed(&self, job: JobId) -> Result<Arc<JobState>> {
+        let journal = self.journal(job);
+        let record = journal.record().await?;
+        let (state, commands) =
+            JobState::new(record.job, &record.function_name, plan_of(&record, 1), Some(record.calls));
+        let state = Arc::new(state);
+        let (resources, owner) = (Err(only_reads(&record)), Owner::this_process());
+        let followed = Arc::clone(&state);
+        let leadership = Leadership { journal, record, job: followed, resources, owner, cleanup: None };
+        runtime::driver().spawn(leadership.follow(None, commands));
+        Ok(state)
     }
 
     /// Cancels a job, even if another client drives it, and waits until all its calls have an outcome.

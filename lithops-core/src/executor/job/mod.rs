@@ -12,6 +12,7 @@ pub(super) mod measured;
 pub(super) mod outcomes;
 pub(super) mod progress;
 pub(super) mod repeat;
+pub(super) mod shown_logs;
 pub(super) mod source;
 pub(super) mod state;
 pub(super) mod status_line;

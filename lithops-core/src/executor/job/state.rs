@@ -14,14 +14,16 @@ use tokio::{
     time::Instant,
 };
 
-use super::{CallSource, Progress, Repeat, Sources, background::MayFinish};
+use super::{
+    CallSource, Progress, Repeat, Sources, background::MayFinish, shown_logs::ShownLogs, status_line,
+};
 use super::{JobCleanup, JobEvent, Outcomes};
 use crate::{
     error::{CallError, CallErrorKind, Error, Result},
     fork,
     id::{CallId, JobId},
     plan::{Plan, Workload},
-    protocol::{CallStats, Report, Tag, failed_together},
+    protocol::{CallStats, Logs, Report, Tag, failed_together},
     storage::Locator,
 };
 
@@ -75,6 +77,8 @@ pub struct JobState {
     cleanup: Option<Arc<JobCleanup>>,
     /// Whether waiting for the job may show a progress bar.
     shown: bool,
+    /// What of the calls' output was shown, in jobs that show it.
+    shown_logs: Option<Mutex<ShownLogs>>,
     /// The job whose outcomes are the input of this one, where this one cannot begin before they are there.
     before: OnceLock<Arc<JobState>>,
     /// What the calls are given, as their user would name it.
@@ -192,6 +196,7 @@ impl JobState {
                 locator: None,
                 cleanup: None,
                 shown: false,
+                shown_logs: None,
                 before: OnceLock::new(),
                 sources: OnceLock::new(),
                 repeat: Mutex::default(),
@@ -228,6 +233,13 @@ impl JobState {
     #[must_use]
     pub(crate) fn shown(mut self, shown: bool) -> Self {
         self.shown = shown;
+        self
+    }
+
+    /// Sets whether what the calls print is shown on stderr.
+    #[must_use]
+    pub(crate) fn shows_logs(mut self, shows: bool) -> Self {
+        self.shown_logs = shows.then(Mutex::default);
         self
     }
 
@@ -472,6 +484,8 @@ impl JobState {
             inner.finished.get_or_insert_with(Instant::now);
         }
         drop(inner);
+        // Before the waiters are woken: what a call has printed is there before its result is.
+        self.show_rest_of_logs();
         // Waiters for the job's end are woken when the driver ends: only then are the workers free for the
         // next job.
         if !(progress.is_finished() && self.driven.load(Ordering::Acquire)) {
@@ -482,10 +496,28 @@ impl JobState {
         }
     }
 
-    /// Adds the output of calls.
-    pub fn add_logs(&self, logs: crate::protocol::Logs) {
+    /// Adds the output of calls, which may still run: further output of a call replaces the earlier one, and
+    /// begins with it. `worker` is the number of the worker that ran them; `None` where that is not known.
+    pub fn add_logs(&self, logs: Logs, worker: Option<u64>) {
+        if let Some(shown) = &self.shown_logs {
+            let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+            let lines: String = logs.entries.iter().map(|entry| shown.next(entry, worker)).collect();
+            status_line::print_above(&lines);
+        }
         let mut inner = self.lock();
         logs.entries.into_iter().for_each(|entry| inner.outcomes.insert_log(entry));
+    }
+
+    /// Shows what is left of the output of calls that have got their outcome.
+    fn show_rest_of_logs(&self) {
+        let Some(shown) = &self.shown_logs else { return };
+        let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let open: Vec<u64> = shown.open().collect();
+        let lines: String = self.read(|outcomes| {
+            let ended = open.into_iter().filter(|call| outcomes.done().contains(*call));
+            ended.map(|call| shown.rest(call, outcomes.log(call))).collect()
+        });
+        status_line::print_above(&lines);
     }
 
     /// Ends the job with an error: calls without an outcome will get none. Only the first error is kept.

@@ -60,6 +60,16 @@ pub(crate) fn erase() {
     }
 }
 
+/// Prints whole lines in the place of the line, which is drawn again below them.
+pub(crate) fn print_above(lines: &str) {
+    let mut is_drawn = IS_DRAWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if lines.is_empty() {
+        return;
+    }
+    let erase = if std::mem::take(&mut *is_drawn) { ERASE } else { "" };
+    write(&format!("{erase}{lines}"));
+}
+
 fn write(text: &str) {
     // A terminal that has gone away needs no line.
     let _ = stderr().lock().write_all(text.as_bytes());

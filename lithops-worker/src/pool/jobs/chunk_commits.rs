@@ -221,6 +221,7 @@ mod tests {
             inline_limit: None,
             storage: Some(Locator::new("memory", "bucket")),
             log_limit: 0,
+            live_logs: false,
             depth: 0,
             parent: None,
             durable: Some(DurableSpec { calls: 10, chunksize: 4, failures_are_final }),

@@ -219,6 +219,7 @@ mod tests {
                 inline_limit: None,
                 storage: None,
                 log_limit: 1 << 20,
+                live_logs: false,
                 durable: None,
                 depth: 0,
                 parent: None,

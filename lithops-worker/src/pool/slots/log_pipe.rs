@@ -5,7 +5,8 @@
 //! marks. A call that printed nothing has no mark.
 //!
 //! While calls run, the worker takes all but the last byte out of the pipe. So a sub-worker can tell by the length of the
-//! pipe, with one system call, whether anything was printed since the last mark.
+//! pipe, with one system call, whether anything was printed since the last mark. In jobs whose output is wanted while it
+//! is printed the worker takes the last byte too, and the sub-worker marks the end of every call.
 
 use std::os::fd::OwnedFd;
 
@@ -81,10 +82,11 @@ impl LogPipe {
         }
     }
 
-    /// Takes out all but the last byte, while calls run. Returns whether the pipe is filling up: a quarter of it is full.
-    pub(in crate::pool) fn relieve(&mut self, limit: u64) -> bool {
+    /// Takes out all but the last byte while calls run, or all if each of these calls marks its end. Returns whether the
+    /// pipe is filling up: a quarter of it is full.
+    pub(in crate::pool) fn relieve(&mut self, limit: u64, takes_all: bool) -> bool {
         let waiting = self.waiting();
-        let mut left = waiting.saturating_sub(1);
+        let mut left = waiting.saturating_sub(usize::from(!takes_all));
         while left > 0 {
             let part = left.min(PART);
             self.read(part, limit);
@@ -96,6 +98,22 @@ impl LogPipe {
     /// The output of the calls whose marks have been seen: batch, index, text.
     pub(in crate::pool) fn take_ended(&mut self) -> Vec<(u32, u32, LogText)> {
         std::mem::take(&mut self.ended)
+    }
+
+    /// How many bytes the running call has printed, as far as they were taken out of the pipe.
+    pub(in crate::pool) fn so_far_len(&self) -> u64 {
+        let LogText { head, dropped, tail } = &self.current;
+        (head.len() + tail.len() + self.unsearched.len()) as u64 + dropped
+    }
+
+    /// What the running call has printed, as far as it was taken out of the pipe. The beginning of a mark is no output.
+    pub(in crate::pool) fn so_far(&self, limit: u64) -> LogText {
+        let begins_mark = |from: &usize| self.mark.starts_with(&self.unsearched[*from..]);
+        let end = (0..self.unsearched.len()).find(begins_mark).unwrap_or(self.unsearched.len());
+        let end = memmem::find(&self.unsearched, &self.mark).unwrap_or(end);
+        let mut text = self.current.clone();
+        text.push(&self.unsearched[..end], limit);
+        text
     }
 
     /// The output of a dead sub-worker since its last mark.
@@ -215,7 +233,7 @@ mod tests {
                 if left.is_empty() { break }
                 let (now, later) = left.split_at((*cut).min(left.len()));
                 rustix::io::write(&writing, now).expect("room");
-                if cut % 2 == 0 { log.drain(1 << 20) } else { log.relieve(1 << 20); }
+                if cut % 2 == 0 { log.drain(1 << 20) } else { log.relieve(1 << 20, cut % 3 == 0); }
                 left = later;
             }
             log.drain(1 << 20);
@@ -256,6 +274,23 @@ mod tests {
             }
             assert_eq!(log.waiting(), 0);
         }
+    }
+
+    #[test]
+    fn what_was_printed_so_far_is_without_the_beginning_of_a_mark() {
+        let (mut log, writing) = LogPipe::create(MARK).expect("a pipe");
+        for (bytes, so_far) in
+            [(&b"a line\n"[..], "a line\n"), (b"more", "a line\nmore"), (&MARK[..5], "a line\nmore")]
+        {
+            rustix::io::write(&writing, bytes).expect("room");
+            log.relieve(1 << 20, true);
+            assert_eq!(log.waiting(), 0);
+            let (head, ..) = log.so_far(1 << 20).into_parts();
+            assert_eq!(head.as_ref(), so_far.as_bytes());
+        }
+        rustix::io::write(&writing, &mark(1, 0)[5..]).expect("room");
+        log.relieve(1 << 20, true);
+        assert_eq!((log.take_ended().len(), log.so_far_len()), (1, 0));
     }
 
     #[test]

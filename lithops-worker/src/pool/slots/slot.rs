@@ -1,6 +1,9 @@
 //! [`Slot`]: one sub-worker, its channel, its ledger, its log, and the batches it has.
 
-use std::collections::{HashSet, VecDeque};
+use std::{
+    collections::{HashSet, VecDeque},
+    time::Duration,
+};
 
 use lithops_core::{
     id::JobId,
@@ -20,6 +23,8 @@ use crate::{
 
 /// Frames that can wait for the next batch are sent alone when they have this many bytes: that may be long in coming.
 const DEFERRED: usize = 4096;
+/// How long the output of a running call waits at least until more of it is sent.
+const LIVE_PAUSE: Duration = Duration::from_millis(100);
 /// How far the time that a call began may be ahead of the clock of the pool's turn, in nanoseconds: the turn may have
 /// read its clock before the call began.
 const AHEAD: u64 = 1_000_000_000;
@@ -69,6 +74,9 @@ pub(in crate::pool) struct Slot {
     pub(in crate::pool) asked_to_end_at: Option<u64>,
     /// Its resident memory when that was last read, and when that was.
     pub(in crate::pool) resident: (u64, u64),
+    /// The running call whose output was last sent (batch and index), how many bytes that were, and when, on the
+    /// monotonic clock.
+    live: ((u32, u32), u64, u64),
     outbox: Outbox,
     /// Frames that can wait for the next batch: a sub-worker is not woken for them alone.
     deferred: Vec<u8>,
@@ -92,6 +100,7 @@ impl Slot {
             ending: None,
             asked_to_end_at: None,
             resident: (0, 0),
+            live: ((0, 0), 0, 0),
             outbox,
             deferred: Vec::new(),
             known_jobs: HashSet::new(),
@@ -158,6 +167,30 @@ impl Slot {
             }
         }
         logs
+    }
+
+    /// Takes the output of the running call out of its pipe. Returns the call's output so far if there is more of it than
+    /// was sent last, and it is time to send it.
+    pub(in crate::pool) fn live_log(&mut self, limit: u64, now: u64) -> Option<(JobId, LogEntry)> {
+        let running = self.running().map(|(batch, index)| (batch.number, index));
+        self.log.relieve(limit, true);
+        // If the call has ended meanwhile, the text may be the next one's: the next look will tell.
+        let (batch, index) = self.running()?;
+        let ((number, index), calls) = ((batch.number, index), &batch.calls);
+        let (sent_of, sent, sent_at) = self.live;
+        let sent = if sent_of == (number, index) { sent } else { 0 };
+        let len = self.log.so_far_len();
+        // The whole text is sent each time: a long one more seldom.
+        let pause = LIVE_PAUSE + Duration::from_micros(sent);
+        if running != Some((number, index))
+            || len <= sent
+            || Duration::from_nanos(now.saturating_sub(sent_at)) < pause
+        {
+            return None;
+        }
+        let entry = (calls.run.job, log_entry(calls, index, self.log.so_far(limit)));
+        self.live = ((number, index), len, now);
+        Some(entry)
     }
 
     /// Takes back up to `count` calls from the end of a batch, as far as they have not been begun, and queues them.

@@ -112,6 +112,7 @@ impl Subject {
             inline_limit: self.capabilities().payload_limit,
             storage: Some(self.locator.clone()),
             log_limit: LOG_LIMIT,
+            live_logs: false,
             durable: None,
             depth: 0,
             parent: None,

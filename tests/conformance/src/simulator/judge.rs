@@ -198,6 +198,7 @@ pub(super) fn spec(job: JobId, scenario: &Scenario) -> JobSpec {
         inline_limit: None,
         storage: None,
         log_limit: 0,
+        live_logs: false,
         durable: None,
         depth: 0,
         parent: None,
