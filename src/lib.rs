@@ -47,7 +47,7 @@ pub use lithops_core::{
         Simulation, Warning, Workload, seconds, simulate, svg,
     },
     protocol::CallStats,
-    registry::{Registry, findings},
+    registry::{Registry, check_config, findings},
     storage::{CloudObject, ObjectMeta, StorageClient, descriptors as storages, file_pieces, write_pieces},
 };
 pub use lithops_macros::{function, main};

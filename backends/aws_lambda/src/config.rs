@@ -2,12 +2,14 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use lithops_cloud_aws::{Access, Keys, SECTION, endpoint, region};
+use lithops_cloud_aws::{
+    ACCESS_KEY_ID, Access, Keys, REGION_NAME, SECRET_ACCESS_KEY, SECTION, SESSION_TOKEN, endpoint, region,
+};
 use lithops_core::{
     artifact::Machine,
     compute::{Capabilities, Platform, Reports, WorkerWish},
     config::{Config, Key, Section, Value},
-    error::{Error, ErrorKind, Result},
+    error::Result,
 };
 
 use crate::SCHEME;
@@ -35,7 +37,16 @@ pub(crate) const KEYS: &[Key] = &[
     )
     .harmless(),
     Key::used("runtime_timeout", "how long an instance may run; by default 180 seconds").harmless(),
-    Key::used("runtime", "a name of your own in the names of functions"),
+    Key::used_except(
+        "runtime",
+        "a name of your own in the names of functions",
+        is_of_python,
+        "it names an interpreter or an image of Python Lithops, and a compiled program is deployed without either",
+    ),
+    REGION_NAME,
+    ACCESS_KEY_ID,
+    SECRET_ACCESS_KEY,
+    SESSION_TOKEN,
     Key::used("namespace", "what tells your functions from those of others in the same account"),
     Key::used("architecture", "x86_64 or arm64").harmless(),
     Key::used("ephemeral_storage", "MB of disk of an instance, from 512 to 10240").harmless(),
@@ -129,35 +140,35 @@ impl AwsLambdaConfig {
         let access = Access {
             region: region(config, &[SCHEME, SECTION], endpoint.is_some())?,
             endpoint: endpoint.map(str::to_owned),
-            keys: Keys::read(config, &[SECTION])?,
+            keys: Keys::read(config, &[SCHEME, SECTION])?,
         };
         let platform = Platform::parse(PLATFORM, "the data of `aws_lambda`")?.overridden_by(section)?;
         let wish = WorkerWish { variant: Some(machine.to_string()), ..WorkerWish::read(section)? };
         let name = |key: &str| -> Result<Option<String>> {
-            let Some(name) = section.string(key)? else { return Ok(None) };
+            let is_foreign =
+                key == "runtime" && section.get(key).is_some_and(|located| is_of_python(&located.value));
+            let Some(name) = section.string(key)?.filter(|_| !is_foreign) else { return Ok(None) };
             let shown = name.escape_debug();
-            let wrong =
-                |hint| wrong(key, format!("is `{shown}`, and is a part of the names of functions"), hint);
+            let problem = format!("is `{shown}`, and is a part of the names of functions");
+            let wrong = |hint| section.unusable(key, &problem, hint);
             fits_a_name(name, LONGEST_NAME).map(|()| Some(name.to_owned())).map_err(wrong)
         };
         let disk = section.positive("ephemeral_storage")?;
         if let Some(disk) = disk.filter(|disk| !(512..=10240).contains(disk)) {
             let hint = "write a whole number from 512 to 10240";
-            return Err(wrong(
-                "ephemeral_storage",
-                format!("is {disk} MB, which Lambda does not sell"),
-                hint,
-            ));
+            let problem = format!("is {disk} MB, which Lambda does not sell");
+            return Err(section.unusable("ephemeral_storage", &problem, hint));
         }
         let role = section.string("execution_role")?;
         if let Some(role) = role.filter(|role| !is_role(role)) {
             let hint = "write it whole: `execution_role: arn:aws:iam::123456789012:role/my-role`";
-            return Err(wrong("execution_role", format!("is `{role}`, which is no ARN of a role"), hint));
+            let problem = format!("is `{role}`, which is no ARN of a role");
+            return Err(section.unusable("execution_role", &problem, hint));
         }
         let env_vars = section.texts("env_vars")?;
         if let Some(name) = env_vars.keys().find(|name| name.starts_with("AWS_") || *name == "_HANDLER") {
             let hint = "names that begin with `AWS_` are Lambda's own";
-            return Err(wrong("env_vars", format!("sets `{name}`"), hint));
+            return Err(section.unusable("env_vars", &format!("sets `{name}`"), hint));
         }
         Ok(Self {
             access,
@@ -215,10 +226,9 @@ fn is_role(arn: &str) -> bool {
         && role.strip_prefix("role/").is_some_and(|name| !name.is_empty() && name.bytes().all(is_name))
 }
 
-fn wrong(key: &str, problem: String, hint: impl Into<String>) -> Error {
-    Error::new(ErrorKind::ConfigInvalid, format!("`{key}` in section `{SCHEME}` {problem}"))
-        .with_hint(hint.into())
-        .with_context("key", format!("{SCHEME}.{key}"))
+/// Whether a runtime is one of Python Lithops: an interpreter, as in `python3.12`, a layer or an image.
+fn is_of_python(runtime: &Value) -> bool {
+    runtime.as_str().is_some_and(|name| name.contains(['.', '/', ':']))
 }
 
 fn list(value: Option<&Value>) -> Option<Vec<String>> {
@@ -236,7 +246,7 @@ fn vpc(section: Section<'_>) -> Result<Option<(Vec<String>, Vec<String>)>> {
     };
     read.map(Some).ok_or_else(|| {
         let hint = "write `vpc: {subnets: [subnet-1], security_groups: [sg-1]}`";
-        wrong("vpc", "does not say which subnets and security groups".into(), hint)
+        section.unusable("vpc", "does not say which subnets and security groups", hint)
     })
 }
 
@@ -255,7 +265,7 @@ fn efs(section: Section<'_>) -> Result<Vec<(String, String)>> {
     };
     read.ok_or_else(|| {
         let hint = "write `efs: [{access_point: arn:aws:elasticfilesystem:.., mount_path: /mnt/data}]`";
-        wrong("efs", "does not say what is mounted where".into(), hint)
+        section.unusable("efs", "does not say what is mounted where", hint)
     })
 }
 

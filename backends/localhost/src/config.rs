@@ -5,8 +5,8 @@ use std::{path::PathBuf, thread, time::Duration};
 use lithops_core::{
     board::LeaseConfig,
     compute::{CancelLevel, Capabilities, Platform, WorkerWish},
-    config::{Config, Key},
-    error::{Error, ErrorKind, Result},
+    config::{Config, Key, Value},
+    error::Result,
     nesting,
 };
 
@@ -14,9 +14,11 @@ use crate::SCHEME;
 
 /// The keys of the section.
 pub(crate) const KEYS: &[Key] = &[
-    Key::used(
+    Key::used_except(
         "runtime",
         "the path of a `lithops-worker` program; by default the program itself plays the worker",
+        is_of_python,
+        "a compiled program needs neither an interpreter nor an image: its processes run on this machine",
     ),
     Key::used(
         "dispatch",
@@ -29,6 +31,9 @@ pub(crate) const KEYS: &[Key] = &[
         "the memory of a worker, in MB",
     ).harmless(),
     Key::accepted("runtime_cpu", "the processes share the CPUs of this machine", "the vCPUs of a worker").harmless(),
+    Key::accepted("runtime_timeout", "a worker lives as long as its client", "how long a worker may run").harmless(),
+    Key::accepted("use_gpu", "the processes see what this machine has", "whether containers see the GPUs").harmless(),
+    Key::accepted("pull_runtime", "there is no image", "whether an image is fetched each time").harmless(),
     Key::accepted("version", "there is one implementation", "Python Lithops has two").harmless(),
 ];
 
@@ -48,9 +53,19 @@ impl LocalhostConfig {
     pub fn read(config: &Config) -> Result<Self> {
         let hint =
             "name a `lithops-worker` program, or leave it out: the program itself plays the worker then";
-        let runtime = config.section(SCHEME).existing("runtime", hint)?;
+        let section = config.section(SCHEME);
+        let is_foreign = section.get("runtime").is_some_and(|located| is_of_python(&located.value));
+        let runtime = if is_foreign { None } else { section.existing("runtime", hint)? };
         Ok(Self { runtime })
     }
+}
+
+/// Whether a runtime is one of Python Lithops: an interpreter, as in `python3` and `/usr/bin/python3.12`, or an image with
+/// a tag.
+fn is_of_python(runtime: &Value) -> bool {
+    let name = runtime.as_str().unwrap_or_default();
+    let last = name.rsplit('/').next().unwrap_or_default();
+    last.starts_with("python") || last.contains(':')
 }
 
 /// The shortest lease: on a busy machine a live worker may be silent for nearly as long.
@@ -62,8 +77,9 @@ const PLATFORM: &str = include_str!("../capabilities.yaml");
 /// The capabilities of this machine. Inside of a call the default of `worker_processes` is that of the call's own job.
 ///
 /// # Errors
-/// When the section overrides what cannot be.
+/// When a value of the section cannot be what it should be.
 pub(crate) fn capabilities(config: &Config) -> Result<Capabilities> {
+    LocalhostConfig::read(config)?;
     let platform =
         Platform::parse(PLATFORM, "the data of `localhost`")?.overridden_by(config.section(SCHEME))?;
     let machine = thread::available_parallelism().map_or(1, usize::from);
@@ -91,13 +107,10 @@ fn lease_config(config: &Config) -> Result<Option<LeaseConfig>> {
     let lease_config = match section.duration("lease")? {
         None => LeaseConfig::default(),
         Some(lease) if lease < SHORTEST_LEASE => {
-            return Err(Error::new(
-                ErrorKind::ConfigInvalid,
-                format!("`localhost.lease` is {lease:?}, and must be at least {SHORTEST_LEASE:?}"),
-            )
-            .with_hint(
-                "a worker says four times in a lease that it lives; write `lease: 30s`, or leave it out",
-            ));
+            let problem = format!("is {lease:?}, and must be at least {SHORTEST_LEASE:?}");
+            let hint =
+                "a worker says four times in a lease that it lives; write `lease: 30s`, or leave it out";
+            return Err(section.unusable("lease", &problem, hint));
         }
         Some(lease) => LeaseConfig::with_lease(lease),
     };

@@ -15,6 +15,8 @@ pub const SECTION: &str = "aws";
 /// The variables that name a region, in the order of the AWS SDK.
 const REGION_VARIABLES: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
 
+/// The older name of `region`.
+pub const REGION_NAME: Key = Key::used("region_name", "the older name of `region`");
 /// The key of an access key's name.
 pub const ACCESS_KEY_ID: Key = Key::used("access_key_id", "the name of the credentials");
 /// The key of an access key's secret.
@@ -44,10 +46,12 @@ pub fn region(config: &Config, sections: &[&str], has_endpoint: bool) -> Result<
     let own = sections.first().copied().unwrap_or(SECTION);
     let mut found = None;
     for section in sections {
-        if let Some(region) = config.section(section).string("region")? {
-            let place = config.section(section).get("region").map(|located| format!("at {}", located.origin));
-            found = Some((region.to_owned(), place.unwrap_or_default()));
-            break;
+        // The older name goes before the newer one, as in Python Lithops.
+        for key in ["region_name", "region"] {
+            if let (None, Some(region)) = (&found, config.section(section).string(key)?) {
+                let place = config.section(section).get(key).map(|located| format!("at {}", located.origin));
+                found = Some((region.to_owned(), place.unwrap_or_default()));
+            }
         }
     }
     let variable = |name| std::env::var(name).ok().filter(|region| !region.is_empty());

@@ -11,7 +11,9 @@ mod error;
 mod http;
 mod sdk;
 
-pub use config::{ACCESS_KEY_ID, Keys, SECRET_ACCESS_KEY, SECTION, SESSION_TOKEN, endpoint, region};
+pub use config::{
+    ACCESS_KEY_ID, Keys, REGION_NAME, SECRET_ACCESS_KEY, SECTION, SESSION_TOKEN, endpoint, region,
+};
 pub use credentials::CredentialsSource;
 pub use error::{code, describe, failed};
 pub use http::{client as http_client, raise_file_limit};

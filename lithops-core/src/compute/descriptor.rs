@@ -27,7 +27,8 @@ pub struct BackendDescriptor {
     pub version: &'static str,
     /// The keys of the backend's section, without those of [`keys::BACKEND`].
     pub keys: &'static [Key],
-    /// The capabilities under a configuration, without a connection to the platform.
+    /// The capabilities under a configuration, without a connection to the platform. This reads the whole section: an
+    /// error about a value belongs here, with the context `key`, so that `config check` finds it.
     pub capabilities: fn(&Config) -> Result<Capabilities>,
     /// Makes the backend and connects it to its platform.
     pub connect: fn(BackendOptions) -> Connecting,

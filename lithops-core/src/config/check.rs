@@ -58,7 +58,10 @@ pub fn check_section(section: Section<'_>, known: &[Key]) -> Vec<Finding> {
             let (severity, message, hint) =
                 match known.iter().find(|key| key.name == name).map(|key| key.status) {
                     Some(KeyStatus::Used) => return None,
-                    Some(KeyStatus::Accepted(note)) => {
+                    Some(KeyStatus::UsedExcept { is_foreign, .. }) if !is_foreign(&located.value) => {
+                        return None;
+                    }
+                    Some(KeyStatus::Accepted(note) | KeyStatus::UsedExcept { note, .. }) => {
                         (FindingSeverity::Note, format!("{place} has no effect"), Some(note.to_owned()))
                     }
                     Some(KeyStatus::Refused(_)) if located.value.is_null() => return None,

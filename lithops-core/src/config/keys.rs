@@ -1,8 +1,10 @@
 //! The keys of the configuration, as data: those of the section `lithops` and of every backend, and the names of all
 //! sections.
 
+use super::Value;
+
 /// A key that a section may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Key {
     /// The name of the key.
     pub name: &'static str,
@@ -17,11 +19,19 @@ pub struct Key {
 }
 
 /// How a key is treated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum KeyStatus {
     /// The key is read.
     Used,
+    /// The key is read, but for values that only mean something to Python Lithops: they have no effect, and the
+    /// note says why.
+    UsedExcept {
+        /// Whether a value is such a one.
+        is_foreign: fn(&Value) -> bool,
+        /// Why it has no effect.
+        note: &'static str,
+    },
     /// The key has no effect. It may stand there so that one file serves Python Lithops too; the note says
     /// why.
     Accepted(&'static str),
@@ -35,6 +45,17 @@ impl Key {
     #[must_use]
     pub const fn used(name: &'static str, doc: &'static str) -> Self {
         Self { name, status: KeyStatus::Used, doc, found_file_may_set: false }
+    }
+
+    /// A key that is read, but for values that only mean something to Python Lithops.
+    #[must_use]
+    pub const fn used_except(
+        name: &'static str,
+        doc: &'static str,
+        is_foreign: fn(&Value) -> bool,
+        note: &'static str,
+    ) -> Self {
+        Self { name, status: KeyStatus::UsedExcept { is_foreign, note }, doc, found_file_may_set: false }
     }
 
     /// A key that has no effect, with the note that says why.
@@ -88,6 +109,8 @@ pub const LITHOPS: &[Key] = &[
     Key::accepted("exclude_modules", NO_MODULES, "Python modules not to ship"),
     Key::accepted("customized_runtime", NO_MODULES, "whether an image is built with the function in it"),
     Key::accepted("retries", "ask for it per map: `.retries(3)`", "how often a failed call is tried again")
+        .harmless(),
+    Key::accepted("telemetry_interval", "this version sends no metrics", "how often metrics are sent")
         .harmless(),
     Key::accepted("telemetry", "this version sends no metrics", "whether metrics are sent"),
     Key::accepted("log_level", NO_LOG, "the level of log messages").harmless(),

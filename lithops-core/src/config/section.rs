@@ -185,16 +185,30 @@ impl<'a> Section<'a> {
     pub fn existing(&self, key: &str, hint: &str) -> Result<Option<PathBuf>> {
         let path = self.path(key)?;
         if let Some(path) = path.as_ref().filter(|path| !path.is_file()) {
-            let (section, path) = (self.name, path.display());
-            let problem = format!("`{key}` in section `{section}` names `{path}`, and there is no such file");
-            return Err(Error::new(ErrorKind::ConfigInvalid, problem)
-                .with_hint(hint)
-                .with_context("key", format!("{section}.{key}")));
+            let problem = format!("names `{}`, and there is no such file", path.display());
+            return Err(self.unusable(key, &problem, hint));
         }
         Ok(path)
     }
 
-    /// A mapping of names to texts; a whole number, `true` and `false` count as texts. Empty for a key that is not set.
+    /// The error for a value that can be read and cannot be used: `problem` goes on after the name of the key, as in
+    /// "is 7, ...".
+    #[must_use]
+    pub fn unusable(&self, key: &str, problem: &str, hint: impl Into<String>) -> Error {
+        let (section, located) = (self.name, self.get(key));
+        let place = located.map(|located| format!(" {}", located.origin.phrase())).unwrap_or_default();
+        let error =
+            Error::new(ErrorKind::ConfigInvalid, format!("`{key}` in section `{section}`{place} {problem}"))
+                .with_hint(hint)
+                .with_context("key", format!("{section}.{key}"));
+        match located {
+            Some(located) => error.with_context("origin", located.origin.to_string()),
+            None => error,
+        }
+    }
+
+    /// A mapping of names to texts, or a list of `{name, value}`, as Python Lithops writes environment variables; a whole
+    /// number, `true` and `false` count as texts. Empty for a key that is not set.
     ///
     /// # Errors
     /// It is anything else.
@@ -209,6 +223,7 @@ impl<'a> Section<'a> {
                 Value::Map(map) => {
                     map.iter().map(|(name, value)| Some((name.clone(), text(value)?))).collect()
                 }
+                Value::List(pairs) => pairs.iter().map(|pair| named(pair, text)).collect(),
                 _ => None,
             };
             texts.ok_or_else(|| format!("write `{key}: {{NAME: text}}`"))
@@ -227,6 +242,14 @@ impl<'a> Section<'a> {
         read(&located.value)
             .map(Some)
             .map_err(|hint| invalid(self.name, key, located, wanted).with_hint(hint))
+    }
+}
+
+/// The name and the value of `{name: .., value: ..}`.
+fn named(pair: &Value, text: impl Fn(&Value) -> Option<String>) -> Option<(String, String)> {
+    match pair {
+        Value::Map(map) if map.len() == 2 => Some((text(map.get("name")?)?, text(map.get("value")?)?)),
+        _ => None,
     }
 }
 

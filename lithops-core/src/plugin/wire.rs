@@ -135,7 +135,7 @@ pub(super) struct WireKey {
 impl WireKey {
     pub(super) fn of(key: &Key) -> Self {
         let (status, note) = match key.status {
-            KeyStatus::Used => (0, ""),
+            KeyStatus::Used | KeyStatus::UsedExcept { .. } => (0, ""),
             KeyStatus::Accepted(note) => (1, note),
             KeyStatus::Refused(reason) => (2, reason),
         };

@@ -8,6 +8,6 @@ mod open_storage;
 mod registry;
 mod trust;
 
-pub use config_check::findings;
+pub use config_check::{check_config, findings};
 pub use connected::Connected;
 pub use registry::{Backend, BackendSource, Registry};

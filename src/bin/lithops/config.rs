@@ -4,8 +4,8 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Subcommand};
 use lithops::{
-    Capabilities, PlanRequest, Registry,
-    config::{self, ConfigEntry, Environment, FindingSeverity, Sources},
+    Registry,
+    config::{self, ConfigEntry, Environment, Finding, FindingSeverity, Sources},
 };
 use serde::Serialize;
 
@@ -51,14 +51,6 @@ struct Checked {
     findings: Vec<Finding>,
 }
 
-#[derive(Debug, Serialize)]
-struct Finding {
-    severity: FindingSeverity,
-    message: String,
-    hint: Option<String>,
-    origin: Option<String>,
-}
-
 impl Config {
     pub(crate) fn run(self) -> lithops::Result<ExitCode> {
         match self {
@@ -89,7 +81,7 @@ impl Options {
 
     fn check(self) -> lithops::Result<ExitCode> {
         let (json, config) = (self.json, self.load()?);
-        let checked = Checked { found_in: found_in(&config), findings: findings(&config)? };
+        let checked = Checked { found_in: found_in(&config), findings: lithops::check_config(&config) };
         let wrong = checked.findings.iter().any(|finding| finding.severity == FindingSeverity::Error);
         if json {
             print::json(&checked)?;
@@ -128,49 +120,5 @@ fn set_defaults(config: &mut config::Config) {
     if let Ok(capabilities) = backend.capabilities(config) {
         config.set_default(backend.scheme, "worker_processes", capabilities.default_worker_processes);
         config.set_default(backend.scheme, "max_workers", capabilities.default_max_workers);
-    }
-}
-
-/// The findings about the keys, and then about values that cannot be used.
-fn findings(config: &config::Config) -> lithops::Result<Vec<Finding>> {
-    let registry = Registry::of(config)?;
-    let backend = registry.find(config.backend())?;
-    let mut findings: Vec<_> = lithops::findings(config, &registry)?
-        .into_iter()
-        .map(|finding| Finding {
-            severity: finding.severity,
-            message: finding.message,
-            hint: finding.hint,
-            origin: Some(finding.origin.to_string()),
-        })
-        .collect();
-    let (own, lithops) = (config.section(backend.scheme), config.section("lithops"));
-    let named = registry.storage_of(config)?;
-    let storage = lithops::storages()?.into_iter().find(|storage| storage.scheme == named);
-    let values = [
-        own.count_or_auto("worker_processes").err(),
-        own.positive("max_workers").err(),
-        lithops.count_or_auto("chunksize").err(),
-        lithops.duration("execution_timeout").err(),
-        lithops.bool("history").err(),
-        PlanRequest::new(0, &Capabilities::local(1)).with_config(config, own).err(),
-        backend.capabilities(config).err(),
-        storage.and_then(|storage| (storage.locate)(config).err()),
-    ];
-    for error in values.into_iter().flatten() {
-        // A backend may read the same keys, and report the same error a second time.
-        if findings.iter().all(|finding| finding.message != error.message()) {
-            findings.push(unusable(&error));
-        }
-    }
-    Ok(findings)
-}
-
-fn unusable(error: &lithops::Error) -> Finding {
-    Finding {
-        severity: FindingSeverity::Error,
-        message: error.message().to_owned(),
-        hint: error.hint().map(str::to_owned),
-        origin: error.context().find(|(name, _)| *name == "origin").map(|(_, origin)| origin.to_owned()),
     }
 }

@@ -1,6 +1,8 @@
 //! The sections `aws_s3`, `minio` and `ceph`: their keys, and what they mean.
 
-use lithops_cloud_aws::{ACCESS_KEY_ID, Keys, SECRET_ACCESS_KEY, SECTION, SESSION_TOKEN, endpoint, region};
+use lithops_cloud_aws::{
+    ACCESS_KEY_ID, Keys, REGION_NAME, SECRET_ACCESS_KEY, SECTION, SESSION_TOKEN, endpoint, region,
+};
 use lithops_core::{
     config::{Config, Key},
     error::{Error, ErrorKind, Result},
@@ -18,13 +20,14 @@ const ENDPOINT: Key = Key::used("endpoint", "the address, such as http://127.0.0
 
 /// The keys of `aws_s3`.
 pub(crate) const AWS_S3_KEYS: &[Key] =
-    &[BUCKET, REGION, ENDPOINT, ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN];
+    &[BUCKET, REGION, REGION_NAME, ENDPOINT, ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN];
 
 /// The keys of stores that have an address of their own.
 pub(crate) const ENDPOINT_KEYS: &[Key] = &[
     BUCKET,
     ENDPOINT,
     REGION,
+    REGION_NAME,
     ACCESS_KEY_ID,
     SECRET_ACCESS_KEY,
     SESSION_TOKEN,

@@ -21,8 +21,25 @@ pub(crate) const KEYS: &[Key] = &[
     Key::used("db", "the number of its database, 0 otherwise"),
     Key::used("username", "the user"),
     Key::used("password", "the user's password"),
-    Key::refused("ssl", "this version speaks no TLS to Redis: let a tunnel do it", "whether to speak TLS"),
+    Key::used("ssl", "whether to speak TLS, which this version cannot: `false`"),
+    Key::accepted("ssl_cert_reqs", NO_TLS, "how far the certificate is checked").harmless(),
+    Key::accepted("ssl_ca_certs", NO_TLS, "the certificates that are trusted").harmless(),
+    Key::accepted("ssl_certfile", NO_TLS, "the client's certificate").harmless(),
+    Key::accepted("ssl_keyfile", NO_TLS, "the client's key").harmless(),
+    Key::accepted("ssl_check_hostname", NO_TLS, "whether the host's name is checked").harmless(),
+    Key::accepted("socket_timeout", OWN_LIMITS, "how long a request may take").harmless(),
+    Key::accepted("socket_connect_timeout", OWN_LIMITS, "how long to connect may take").harmless(),
+    Key::accepted("socket_keepalive", OWN_LIMITS, "whether connections are kept alive").harmless(),
+    Key::accepted("retry_on_timeout", OWN_LIMITS, "whether a request is tried again").harmless(),
+    Key::accepted("health_check_interval", OWN_LIMITS, "how often connections are checked").harmless(),
+    Key::accepted("max_connections", OWN_LIMITS, "how many connections there may be").harmless(),
+    Key::accepted("client_name", "the name says nothing here", "the name of the client").harmless(),
+    Key::accepted("encoding", "values are bytes", "the encoding of texts").harmless(),
+    Key::accepted("decode_responses", "values are bytes", "whether values are texts").harmless(),
 ];
+
+const NO_TLS: &str = "this version speaks no TLS to Redis";
+const OWN_LIMITS: &str = "limits, retries and connections of storages are set by this version itself";
 
 /// Reads the address of the server.
 pub(crate) fn locate(config: &Config) -> Result<Locator> {
@@ -36,6 +53,10 @@ pub(crate) fn locate(config: &Config) -> Result<Locator> {
         let message = format!("`host` is missing in section `{SCHEME}`, it is where the server is");
         wrong("host", message, "write for example `host: 127.0.0.1`")
     })?;
+    if section.bool("ssl")? == Some(true) {
+        let hint = "let a tunnel speak it, and write `ssl: false`";
+        return Err(section.unusable("ssl", "is true, and this version speaks no TLS to Redis", hint));
+    }
     if check_host(host).is_err() {
         let message = format!("`host` in section `{SCHEME}` is no name of a host");
         return Err(wrong(
