@@ -218,27 +218,34 @@ impl Plan {
         &self.numbers
     }
 
-    pub(super) fn is_fed(&self) -> bool {
+    /// Whether live workers are given chunk after chunk, so that there are fewer workers than chunks.
+    #[must_use]
+    pub fn is_fed(&self) -> bool {
         self.numbers.capabilities.feed
     }
 }
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} calls: {} workers x {} sub-workers, chunks of {}",
-            self.calls(),
-            self.workers(),
-            self.worker_processes(),
-            self.chunksize()
-        )?;
-        let live = self.live_workers();
+        let (calls, workers, live) = (self.calls(), self.workers(), self.live_workers());
+        let (worker_processes, chunksize) = (self.worker_processes(), self.chunksize());
+        let many = |count: u64| if count == 1 { "" } else { "s" };
         if self.is_fed() {
-            write!(f, ", fed to {live} live worker{}", if live == 1 { "" } else { "s" })?;
+            // Few workers live, and each is given many chunks: these are no workers.
+            write!(
+                f,
+                "{calls} calls: {workers} chunk{} of {chunksize}, fed to {live} worker{} x {worker_processes} sub-workers",
+                many(workers),
+                many(live)
+            )?;
         } else {
             let waves = self.waves();
-            write!(f, ", {live} at once in {waves} wave{}", if waves == 1 { "" } else { "s" })?;
+            write!(
+                f,
+                "{calls} calls: {workers} workers x {worker_processes} sub-workers, chunks of {chunksize}, {live} at once \
+                 in {waves} wave{}",
+                many(waves)
+            )?;
         }
         if let Some(makespan) = self.makespan() {
             write!(f, ", about {}", super::explain::seconds(makespan.as_secs_f64()))?;

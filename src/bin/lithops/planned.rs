@@ -78,12 +78,23 @@ impl Planned {
             format!(
                 "{calls} calls on `{backend}`, worker_processes {worker_processes}, chunksize {chunksize}"
             ),
-            format!("  workers       {workers}, each is given {chunksize} calls{last}"),
+            if plan.is_fed() {
+                format!(
+                    "  chunks        {workers} of {} calls{last}, fed to live workers",
+                    calls.min(chunksize as u64)
+                )
+            } else {
+                format!(
+                    "  workers       {workers}, each is given {} calls{last}",
+                    calls.min(chunksize as u64)
+                )
+            },
             format!("  sub-workers   {} in each worker, which run one call at a time", plan.sub_workers()),
-            format!("  chunks        {workers}"),
             format!("  live workers  {} at once", plan.live_workers()),
-            format!("  waves         {}", plan.waves()),
         ];
+        if !plan.is_fed() {
+            lines.push(format!("  waves         {}", plan.waves()));
+        }
         if let Some(prediction) = plan.prediction() {
             lines.push(format!(
                 "  makespan      {}, sub-workers run calls {:.0} % of it",

@@ -45,7 +45,7 @@ fn hello(programs: &Programs) -> Result<(), String> {
         .wants("at most 4 processes", (1..=4).contains(&processes.len()))?
         .wants(
             "the plan on stderr",
-            said.stderr.starts_with("40 calls: 10 workers x 4 sub-workers, chunks of 4"),
+            said.stderr.starts_with("40 calls: 10 chunks of 4, fed to 1 worker x 4 sub-workers"),
         )?;
     let said = programs.lithops(&["hello"])?;
     said.ends_with(0)?.wants(

@@ -14,7 +14,10 @@ fn granularity(programs: &Programs) -> Result<(), String> {
     let said = programs.example("granularity", &[])?;
     let expected = format!("{:?}\n", (7..207).collect::<Vec<_>>());
     said.ends_with(0)?
-        .wants("25 workers", said.stderr.starts_with("200 calls: 25 workers x 4 sub-workers, chunks of 8"))?
+        .wants(
+            "25 chunks",
+            said.stderr.starts_with("200 calls: 25 chunks of 8, fed to 1 worker x 4 sub-workers"),
+        )?
         .wants("7..=206 in order", said.stdout == expected)?;
     Ok(())
 }

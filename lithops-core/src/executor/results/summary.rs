@@ -28,8 +28,10 @@ pub struct Summary {
     pub workers: u64,
     /// How many chunks, and retried parts of chunks, were handed over to workers.
     pub hand_overs: u64,
-    /// How many processes ran calls.
+    /// How many sub-workers ran calls at the same time, at most: one that was replaced and its successor are one.
     pub sub_workers: usize,
+    /// How many processes ran calls.
+    pub processes: usize,
     /// The time from the first call's hand-over to the last call's end.
     #[serde(rename = "makespan_seconds", serialize_with = "in_seconds::duration")]
     pub makespan: Duration,
@@ -90,7 +92,8 @@ impl Summary {
             lost_workers: progress.lost_workers,
             workers: account.workers,
             hand_overs: account.hand_overs,
-            sub_workers: ran.lived.len(),
+            sub_workers: most_at_once(ran.lived.values()),
+            processes: ran.lived.len(),
             makespan,
             predicted_makespan: plan.makespan(),
             run_time,
@@ -152,8 +155,15 @@ impl fmt::Display for Summary {
         writeln!(f, "calls         {} of {} done{troubles}", self.done, self.calls)?;
         writeln!(
             f,
-            "workers       {} with {} sub-workers, {} hand-overs",
-            self.workers, self.sub_workers, self.hand_overs
+            "workers       {} with {} sub-workers{}, {} hand-overs",
+            self.workers,
+            self.sub_workers,
+            if self.processes > self.sub_workers {
+                format!(" ({} processes)", self.processes)
+            } else {
+                String::new()
+            },
+            self.hand_overs
         )?;
         writeln!(f, "makespan      {} ({})", span(self.makespan), beside(self.predicted_makespan.map(span)))?;
         writeln!(

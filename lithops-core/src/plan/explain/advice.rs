@@ -20,6 +20,7 @@ pub(in crate::plan) fn on(numbers: &Numbers, prediction: Option<&Prediction>) ->
         over_payload(numbers),
         one_worker(numbers, shape),
         processes(numbers),
+        beyond_calls(numbers),
     ]
     .into_iter()
     .flatten()
@@ -58,6 +59,12 @@ fn one_worker(numbers: &Numbers, shape: Shape) -> Option<Warning> {
         // `Auto` has compared this with other granularities.
         && numbers.chosen.1 != Chosen::Auto;
     lonely.then_some(Warning::OneWorker { calls, chunksize, max_workers })
+}
+
+fn beyond_calls(numbers: &Numbers) -> Option<Warning> {
+    let Numbers { calls, chunksize, .. } = *numbers;
+    let is_beyond = calls > 0 && chunksize as u64 > calls && numbers.chosen.1 == Chosen::Given;
+    is_beyond.then_some(Warning::ChunkBeyondCalls { calls, chunksize })
 }
 
 fn processes(numbers: &Numbers) -> Option<Warning> {

@@ -203,10 +203,7 @@ fn workers(plan: &Plan) -> String {
     let many = |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     let division = format!("{calls} calls in chunks of {chunksize} are {}", many(workers, "hand-over"));
     if plan.is_fed() {
-        format!(
-            "workers {workers}: {division}, all of them to {}, which stay and are fed",
-            many(live, "live worker")
-        )
+        format!("live workers {live}: {division}; workers stay, and are fed chunk after chunk")
     } else if waves > 1 {
         format!("workers {workers}: {division}; {max_workers} may live at once, so they run in {waves} waves")
     } else {

@@ -24,6 +24,13 @@ pub enum Warning {
         /// The number of vCPUs of one worker.
         cpus: f64,
     },
+    /// The job has fewer calls than one chunk.
+    ChunkBeyondCalls {
+        /// How many calls the job has.
+        calls: u64,
+        /// How many calls one worker was to be given.
+        chunksize: usize,
+    },
     /// Some sub-workers will have nothing to do.
     ChunkBelowProcesses {
         /// How many calls one worker is given.
@@ -104,6 +111,12 @@ impl fmt::Display for Warning {
                 vcpus(*cpus),
                 cpus.round().max(1.0)
             ),
+            Self::ChunkBeyondCalls { calls, chunksize } => {
+                write!(
+                    f,
+                    "chunksize {chunksize} is beyond the {calls} calls of the job: they are a single chunk"
+                )
+            }
             Self::ChunkBelowProcesses { chunksize, worker_processes } => write!(
                 f,
                 "chunksize {chunksize} is below worker_processes {worker_processes}: {} sub-workers of each worker \
