@@ -3,8 +3,8 @@
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::{
-    Error, FnArg, GenericArgument, GenericParam, Ident, ItemFn, LitInt, LitStr, Path, PathArguments, Result,
-    ReturnType, Safety, Token, Type,
+    Error, FnArg, GenericArgument, GenericParam, Ident, ItemFn, Lit, LitInt, LitStr, Path, PathArguments,
+    Result, ReturnType, Safety, Token, Type,
     parse::{Parse, ParseStream},
     spanned::Spanned,
 };
@@ -47,7 +47,7 @@ impl Parse for Options {
                     }
                     "timeout" => {
                         input.parse::<Token![=]>()?;
-                        options.timeout_ms = Some(milliseconds(&input.parse()?)?);
+                        options.timeout_ms = Some(milliseconds(&text_of_timeout(input)?)?);
                     }
                     "retries" => {
                         retries_at = Some(key.span());
@@ -75,6 +75,20 @@ impl Parse for Options {
             )),
             _ => Ok(options),
         }
+    }
+}
+
+/// The text of a timeout: a number alone has no unit.
+fn text_of_timeout(input: ParseStream<'_>) -> Result<LitStr> {
+    match input.parse::<Lit>()? {
+        Lit::Str(text) => Ok(text),
+        Lit::Int(number) => Err(Error::new(
+            number.span(),
+            format!(
+                "a timeout has a unit and is a text: write `timeout = \"{number}s\"` for {number} seconds"
+            ),
+        )),
+        other => Err(Error::new(other.span(), "a timeout is a text such as \"30s\", \"500ms\" or \"2m\"")),
     }
 }
 
@@ -154,10 +168,12 @@ pub(crate) fn expand(options: &Options, function: &ItemFn) -> Result<TokenStream
         .map_or(quote!(::core::option::Option::None), |ms| quote!(::core::option::Option::Some(#ms)));
     let (retries, at_most_once) = (options.retries, options.at_most_once);
     let text = name.to_string();
+    let constant = format_ident!("__lithops_function_{}", text.trim_start_matches("r#"));
     let position = quote_spanned!(name.span()=> __l::Location { file: ::core::file!(), line: ::core::line!(), column: ::core::column!() });
     Ok(quote! {
         #[allow(clippy::all, clippy::pedantic, unreachable_code, unused_variables, unused_mut, non_snake_case, deprecated, reason = "written by a macro")]
-        const _: () = {
+        #[allow(dead_code, non_upper_case_globals, reason = "it has a name only so that it may stand in an impl, where the compiler then names the mistake")]
+        const #constant: () = {
             use #krate::__private as __l;
             #[allow(unused_imports, reason = "written by a macro: not every function needs each of them")]
             use __l::{NotReserved as _, NotResult as _};

@@ -12,8 +12,8 @@ mod job;
 mod results;
 
 pub use api::{
-    Async, Blocking, Builder, Call, Executor, FunctionExecutor, Gives, Map, MapReduce, MapReduceByKey, Mode,
-    RetryPolicy,
+    Async, Blocking, Builder, Call, Executor, FunctionExecutor, Gathered, Gives, Map, MapReduce,
+    MapReduceByKey, Mode, RetryPolicy,
 };
 pub use driver::{Assignment, Durable, Ended, PayloadStore, RetryIf, drive, drive_with};
 pub use durable::{

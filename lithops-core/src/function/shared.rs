@@ -80,8 +80,9 @@ pub struct SharedGiven;
 
 /// Implemented by the states in which a job has all its shared data.
 #[diagnostic::on_unimplemented(
-    message = "the function has a `Shared` parameter and no value for it",
-    label = "call `.shared(value)` first"
+    message = "the function has a `Shared` parameter, and nothing says its value",
+    label = "write `.shared(value)` before this",
+    note = "the value is sent to each worker once per job; several are given as a tuple"
 )]
 pub trait SharedReady {}
 

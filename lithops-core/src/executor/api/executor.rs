@@ -2,7 +2,11 @@
 
 use std::{fmt, marker::PhantomData, panic::Location, sync::Arc};
 
-use super::{Async, Call, Map, MapReduce, Mode, map_reduce::Gives, repeat};
+use super::{
+    Async, Call, Map, MapReduce, Mode,
+    map_reduce::{Gathered, Gives},
+    repeat,
+};
 use crate::{
     compute::CloseMode,
     error::Result,
@@ -87,7 +91,8 @@ impl<M: Mode> Executor<M> {
     where
         F: Function<K>,
         I: IntoInputs<F::Item>,
-        G: Function<L, Item = Vec<V>>,
+        G: Function<L>,
+        G::Item: Gathered<V>,
         F::Ret: Gives<V>,
     {
         let (_, ()) = (function, Captures::<F>::NOTHING);

@@ -1,6 +1,12 @@
 //! [`Map`]: a job of many calls, before it is started.
 
-use std::{future::IntoFuture, marker::PhantomData, sync::Arc};
+use std::{
+    future::IntoFuture,
+    marker::PhantomData,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use futures_util::future::BoxFuture;
 
@@ -17,7 +23,7 @@ use crate::{
         job::{InputQueue, Inputs, Measured, encode_inputs},
         results::FuturesList,
     },
-    function::{Argument, Entry, SharedGiven, SharedReady, SharedValues, TakesShared},
+    function::{Argument, Entry, NoShared, SharedGiven, SharedReady, SharedValues, TakesShared},
     plan::Plan,
     runtime,
 };
@@ -119,27 +125,40 @@ impl<T: Argument, R, S: TakesShared, M: Mode> Map<T, R, S, M> {
     }
 }
 
-impl<T, R, S> IntoFuture for Map<T, R, S, Async>
-where
-    T: Argument,
-    R: 'static,
-    S: SharedReady + 'static,
-{
-    type Output = Result<FuturesList<R, Async>>;
-    type IntoFuture = BoxFuture<'static, Self::Output>;
+macro_rules! awaitable {
+    ($($State:ty),*) => {$(
+        impl<T: Argument, R: 'static> IntoFuture for Map<T, R, $State, Async> {
+            type Output = Result<FuturesList<R, Async>>;
+            type IntoFuture = BoxFuture<'static, Self::Output>;
 
-    fn into_future(self) -> Self::IntoFuture {
-        let started = self.start();
-        Box::pin(async move { started?.await })
+            fn into_future(self) -> Self::IntoFuture {
+                let started = self.start();
+                Box::pin(async move { started?.await })
+            }
+        }
+    )*};
+}
+
+awaitable!(NoShared, SharedGiven);
+
+/// Never holds: it makes the compiler say which value is missing, where it would say "not a future".
+impl<T, R, S: TakesShared + SharedReady> Future for Map<T, R, S, Async> {
+    type Output = Result<FuturesList<R, Async>>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Pending
     }
 }
 
-impl<T: Argument, R: 'static, S: SharedReady + 'static> Map<T, R, S, Blocking> {
+impl<T: Argument, R: 'static, S: 'static> Map<T, R, S, Blocking> {
     /// Starts the job.
     ///
     /// # Errors
     /// When an option is wrong, or what the function returns cannot be sent.
-    pub fn run(self) -> Result<FuturesList<R, Blocking>> {
+    pub fn run(self) -> Result<FuturesList<R, Blocking>>
+    where
+        S: SharedReady,
+    {
         refuse_inside_runtime()?;
         mode::block_on(self.start()?)?
     }

@@ -1,6 +1,12 @@
 //! [`MapReduce`]: a map whose values are the argument of a reducer, before it is started.
 
-use std::{future::IntoFuture, marker::PhantomData, sync::Arc};
+use std::{
+    future::IntoFuture,
+    marker::PhantomData,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use futures_util::future::BoxFuture;
 
@@ -18,7 +24,7 @@ use crate::{
         job::{InputQueue, Inputs, JobState, Measured, encode_inputs},
         results::{FuturesList, ResponseFuture},
     },
-    function::{Argument, Entry, SharedGiven, SharedReady, SharedValues, TakesShared},
+    function::{Argument, Entry, NoShared, SharedGiven, SharedReady, SharedValues, TakesShared},
     protocol::{MAX_VALUE, Tag},
     runtime,
 };
@@ -32,6 +38,16 @@ pub trait Gives<V> {}
 
 impl<V> Gives<V> for V {}
 impl<V, E> Gives<V> for Result<V, E> {}
+
+/// Relates a reducer's argument to its elements: only a `Vec<V>` can be one.
+#[diagnostic::on_unimplemented(
+    message = "a reducer takes the values of all calls as one `Vec`, and this one takes `{Self}`",
+    label = "its only argument is to be a `Vec` of what the function gives",
+    note = "write `fn reduce(values: Vec<T>) -> T`: the reducer is called once, not for pairs of values"
+)]
+pub trait Gathered<V> {}
+
+impl<V> Gathered<V> for Vec<V> {}
 
 /// A `map_reduce` before it is started: options, then `.await?` (or `.run()?` in the blocking form).
 #[must_use = "a map_reduce starts when it is awaited, or with `.run()` in the blocking form"]
@@ -295,34 +311,60 @@ impl<T: Argument, S: TakesShared, R, RS, M: Mode> MapReduce<T, S, R, RS, M> {
     }
 }
 
-impl<T, S, R, RS> IntoFuture for MapReduce<T, S, R, RS, Async>
-where
-    T: Argument,
-    S: SharedReady + 'static,
-    R: 'static,
-    RS: SharedReady + 'static,
-{
-    type Output = Result<ResponseFuture<R, Async>>;
-    type IntoFuture = BoxFuture<'static, Self::Output>;
+macro_rules! awaitable {
+    ($($State:ty),*) => {$(
+        impl<T: Argument, R: 'static> IntoFuture for MapReduce<T, $State, R, NoShared, Async> {
+            type Output = Result<ResponseFuture<R, Async>>;
+            type IntoFuture = BoxFuture<'static, Self::Output>;
 
-    fn into_future(self) -> Self::IntoFuture {
-        let started = self.start(false);
-        Box::pin(async move { Ok(ResponseFuture::new(started?.await?, 0)) })
+            fn into_future(self) -> Self::IntoFuture {
+                let started = self.start(false);
+                Box::pin(async move { Ok(ResponseFuture::new(started?.await?, 0)) })
+            }
+        }
+
+        impl<T: Argument, R: 'static> IntoFuture for MapReduceByKey<T, $State, R, NoShared, Async> {
+            type Output = Result<FuturesList<R, Async>>;
+            type IntoFuture = BoxFuture<'static, Self::Output>;
+
+            fn into_future(self) -> Self::IntoFuture {
+                let started = self.0.start(true);
+                Box::pin(async move { Ok(FuturesList::new(started?.await?)) })
+            }
+        }
+    )*};
+}
+
+awaitable!(NoShared, SharedGiven);
+
+/// Never holds: it makes the compiler say which value is missing, where it would say "not a future".
+impl<T, S: TakesShared + SharedReady, R, RS> Future for MapReduce<T, S, R, RS, Async> {
+    type Output = Result<ResponseFuture<R, Async>>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Pending
     }
 }
 
-impl<T, S, R, RS> MapReduce<T, S, R, RS, Blocking>
-where
-    T: Argument,
-    S: SharedReady + 'static,
-    R: 'static,
-    RS: SharedReady + 'static,
-{
+/// Never holds: it makes the compiler say which value is missing, where it would say "not a future".
+impl<T, S: TakesShared + SharedReady, R, RS> Future for MapReduceByKey<T, S, R, RS, Async> {
+    type Output = Result<FuturesList<R, Async>>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Pending
+    }
+}
+
+impl<T: Argument, S: 'static, R: 'static, RS: 'static> MapReduce<T, S, R, RS, Blocking> {
     /// Starts the job.
     ///
     /// # Errors
     /// When an option is wrong, or what a function returns cannot be sent.
-    pub fn run(self) -> Result<ResponseFuture<R, Blocking>> {
+    pub fn run(self) -> Result<ResponseFuture<R, Blocking>>
+    where
+        S: SharedReady,
+        RS: SharedReady,
+    {
         refuse_inside_runtime()?;
         let started = mode::block_on(self.start(false)?)??;
         Ok(ResponseFuture::new(started, 0))
@@ -335,34 +377,16 @@ where
 #[derive(Debug)]
 pub struct MapReduceByKey<T, S, R, RS, M: Mode>(MapReduce<T, S, R, RS, M>);
 
-impl<T, S, R, RS> IntoFuture for MapReduceByKey<T, S, R, RS, Async>
-where
-    T: Argument,
-    S: SharedReady + 'static,
-    R: 'static,
-    RS: SharedReady + 'static,
-{
-    type Output = Result<FuturesList<R, Async>>;
-    type IntoFuture = BoxFuture<'static, Self::Output>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        let started = self.0.start(true);
-        Box::pin(async move { Ok(FuturesList::new(started?.await?)) })
-    }
-}
-
-impl<T, S, R, RS> MapReduceByKey<T, S, R, RS, Blocking>
-where
-    T: Argument,
-    S: SharedReady + 'static,
-    R: 'static,
-    RS: SharedReady + 'static,
-{
+impl<T: Argument, S: 'static, R: 'static, RS: 'static> MapReduceByKey<T, S, R, RS, Blocking> {
     /// Starts the job.
     ///
     /// # Errors
     /// When an option is wrong, or what a function returns cannot be sent.
-    pub fn run(self) -> Result<FuturesList<R, Blocking>> {
+    pub fn run(self) -> Result<FuturesList<R, Blocking>>
+    where
+        S: SharedReady,
+        RS: SharedReady,
+    {
         refuse_inside_runtime()?;
         let started = mode::block_on(self.0.start(true)?)??;
         Ok(FuturesList::new(started))

@@ -15,6 +15,6 @@ pub use builder::Builder;
 pub use call::Call;
 pub use executor::{Executor, FunctionExecutor};
 pub use map::Map;
-pub use map_reduce::{Gives, MapReduce, MapReduceByKey};
+pub use map_reduce::{Gathered, Gives, MapReduce, MapReduceByKey};
 pub use mode::{Async, Blocking, Mode};
 pub use options::RetryPolicy;
