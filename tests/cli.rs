@@ -34,6 +34,94 @@ fn hello_prints_greetings_to_stdout_and_the_plan_to_stderr() {
 }
 
 #[test]
+fn test_runs_jobs_of_every_kind_here() {
+    let said = lithops(&["test", "-b", "localhost", "-s", "localhost"]);
+    assert_eq!((said.code, said.stdout.lines().count()), (0, 6), "{said:?}");
+    assert!(said.stdout.lines().all(|line| line.starts_with("ok ")), "{said:?}");
+    let said = lithops(&["test", "-f", "map_red", "--json"]);
+    let tested: Value = serde_json::from_str(&said.stdout).expect("JSON");
+    assert_eq!(
+        (&tested[0]["test"], &tested[0]["ok"], &tested[1]),
+        (&"map_reduce".into(), &true.into(), &Value::Null)
+    );
+    let said = lithops(&["test", "-f", "no such"]);
+    assert!(said.code == 3 && said.stderr.contains("there are call_async, map"), "{said:?}");
+}
+
+#[test]
+fn a_shell_completes_the_commands_and_their_options() {
+    let script = lithops(&["completions", "bash"]).stdout;
+    for (words, expected) in [("lithops hel", "hello help"), ("lithops job attach --jso", "--json")] {
+        let words: Vec<_> = words.split(' ').collect();
+        let ask = format!(
+            "{script}\nCOMP_WORDS=({}); COMP_CWORD={}; _lithops lithops {} {}; echo \"${{COMPREPLY[@]}}\"",
+            words.join(" "),
+            words.len() - 1,
+            words[words.len() - 1],
+            words[words.len() - 2]
+        );
+        let output = Command::new("bash").args(["--norc", "-c", &ask]).output().expect("bash");
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), expected, "{output:?}");
+    }
+    for shell in ["zsh", "fish", "elvish", "powershell"] {
+        let said = lithops(&["completions", shell]);
+        assert!(said.code == 0 && said.stdout.contains("hello"), "{said:?}");
+    }
+}
+
+#[test]
+fn each_command_has_a_manual_page() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("man1");
+    let said = lithops(&["man", path.to_str().expect("UTF-8")]);
+    assert_eq!(said.code, 0, "{said:?}");
+    for page in ["lithops.1", "lithops-job-attach.1", "lithops-logs.1", "lithops-test.1"] {
+        let page = fs::read_to_string(path.join(page)).expect(page);
+        assert!(page.contains(".SH NAME") && page.contains(".SH SYNOPSIS"), "{page}");
+    }
+}
+
+#[test]
+fn json_is_given_on_failure_too() {
+    let broken = Config::new("lithops: {backend: [\n");
+    let unknown = Config::new("lithops: {backend: nowhere}\n");
+    let job = "0190f5c2-7b1c-7a54-9d3e-2f60c1d8a9b7";
+    for arguments in [
+        &["config", "check"][..],
+        &["config", "show"],
+        &["hello"],
+        &["test"],
+        &["plan", "--tasks", "3"],
+        &["backends"],
+        &["doctor"],
+        &["job", "list"],
+        &["job", "status", job],
+        &["job", "cancel", job],
+        &["logs", job],
+    ] {
+        let said = lithops(&[arguments, &["--json", "--config", broken.path()]].concat());
+        let failed: Value = serde_json::from_str(&said.stdout).expect("JSON");
+        assert!(
+            said.code == 2 && failed["error"].as_str().is_some_and(|text| text.contains("YAML")),
+            "{said:?}"
+        );
+        assert_eq!(failed["context"]["line"], "1", "{said:?}");
+    }
+    let said = lithops(&["config", "check", "--json", "--config", unknown.path()]);
+    let checked: Value = serde_json::from_str(&said.stdout).expect("JSON");
+    let message = checked["findings"][0]["message"].as_str().expect("a finding");
+    assert!(said.code == 2 && message.contains("nowhere"), "{said:?}");
+}
+
+#[test]
+fn nothing_is_coloured_where_no_terminal_reads() {
+    let said = lithops(&["logs", "no-id"]);
+    assert!(said.code != 0 && !said.stderr.contains('\x1b'), "{said:?}");
+    let said = lithops(&["--help"]);
+    assert!(said.code == 0 && !said.stdout.contains('\x1b'), "{said:?}");
+}
+
+#[test]
 fn the_plan_of_the_seed() {
     let workers = |arguments: &[&str]| {
         let said = lithops(&[&["plan", "--json"], arguments].concat());
@@ -55,7 +143,10 @@ fn the_plan_follows_configuration_and_arguments() {
         said.stdout.starts_with("20 calls on `localhost`, worker_processes 3, chunksize 6\n"),
         "{said:?}"
     );
-    assert!(said.stdout.contains("4, each is given 6 calls, the last one 2\n"), "{said:?}");
+    assert!(
+        said.stdout.contains("chunks        4 of 6 calls, the last one 2, fed to live workers\n"),
+        "{said:?}"
+    );
     assert!(said.stdout.contains("2 at once"), "{said:?}");
     let said = lithops(&["plan", "--tasks", "20", "--config", file.path(), "--chunksize", "20"]);
     assert!(said.stdout.contains("chunksize 20\n"), "{said:?}");

@@ -17,7 +17,7 @@ use crate::print;
 #[derive(Debug, Args)]
 pub(crate) struct Backends {
     /// The configuration file, if not the one that is found; it may name plugins.
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
 
     /// Prints JSON.

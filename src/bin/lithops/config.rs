@@ -29,7 +29,7 @@ pub(crate) enum Config {
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// The configuration file, if not the one that is found.
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
 
     /// Prints JSON.

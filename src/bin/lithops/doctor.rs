@@ -14,7 +14,7 @@ use crate::{print, runtime::connected};
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
     /// The configuration file, if not the one that is found.
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
 
     /// The backend, if not the configured one.

@@ -22,7 +22,7 @@ fn print(error: &lithops::Error, verbose: bool, is_whole: bool) -> ExitCode {
         // If stdout is broken too, the text on stderr says what happened.
         let _ = print::json(&Failure::of(error));
     }
-    print::remark(&if verbose { format!("error: {error:?}") } else { format!("error: {error}") });
+    print::error(&if verbose { format!("{error:?}") } else { error.to_string() });
     ExitCode::from(error.kind().exit_code())
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct Hello {
     maps: u64,
 
     /// The configuration file, if not the one that is found.
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
 
     /// Prints JSON.
@@ -69,7 +69,7 @@ impl Hello {
         let futures = fexec.map(hello, names).run()?;
         let plan = futures.plan();
         print::remark(&plan.to_string());
-        plan.warnings().iter().for_each(|warning| print::remark(&format!("warning: {warning}")));
+        plan.warnings().iter().for_each(|warning| print::warning(&warning.to_string()));
 
         let greetings = futures.get_result()?;
         let calls: Vec<_> = futures

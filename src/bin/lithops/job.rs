@@ -1,7 +1,10 @@
 //! `lithops job list|status|attach|cancel`: durable jobs, seen from outside of the programs that started
 //! them.
 
-use std::process::ExitCode;
+use std::{
+    process::ExitCode,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use clap::{Args, Subcommand};
 use lithops::{
@@ -83,6 +86,29 @@ impl From<&StoredJob> for Listed {
 }
 
 impl Listed {
+    /// The columns of [`row`](Self::row), each as wide as its values.
+    const HEAD: [&str; 6] = [
+        "JOB                                 ",
+        "STATE      ",
+        "BACKEND     ",
+        "STARTED             ",
+        "CALLS DONE          ",
+        "FUNCTION",
+    ];
+
+    /// The job as a row of the list.
+    fn row(&self) -> String {
+        let started = UNIX_EPOCH + Duration::from_secs(self.started);
+        let started = humantime::format_rfc3339_seconds(started).to_string();
+        let percent = (self.stored * 100).checked_div(self.calls).unwrap_or(100);
+        let done = format!("{} of {} ({percent} %)", self.stored, self.calls);
+        let driven_by = self.driven_by.as_ref().map(|driver| format!("  by {driver}")).unwrap_or_default();
+        format!(
+            "{}  {:<11}  {:<12}  {started:<20}  {done:<20}  {}{driven_by}",
+            self.job, self.state, self.backend, self.function
+        )
+    }
+
     pub(crate) fn line(&self) -> String {
         let Self { job, function, calls, stored, state, driven_by, .. } = self;
         let driver = driven_by.as_ref().map(|driver| format!(" by {driver}")).unwrap_or_default();
@@ -108,7 +134,10 @@ impl List {
         if self.json {
             print::json(&listed)?;
         } else {
-            listed.iter().try_for_each(|job| print::line(job.line()))?;
+            if !listed.is_empty() {
+                print::remark(&Listed::HEAD.join("  "));
+            }
+            listed.iter().try_for_each(|job| print::line(job.row()))?;
             if listed.is_empty() && unreadable.is_empty() {
                 print::remark("no job is stored: only those started with `.durable()` or `.detach()` are");
             }

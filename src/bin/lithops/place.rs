@@ -13,7 +13,7 @@ pub(crate) struct Place {
     storage: Option<String>,
 
     /// The configuration file, if not the one that is found.
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 

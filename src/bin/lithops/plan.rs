@@ -104,7 +104,7 @@ pub(crate) struct PlanJob {
     variant: Option<String>,
 
     /// The configuration file, if not the one that is found.
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
 
     /// Says why this plan was chosen, and lists the alternatives with their time and cost.

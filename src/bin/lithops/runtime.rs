@@ -63,7 +63,7 @@ pub(crate) struct Where {
     backend: Option<String>,
 
     /// The configuration file, if not the one that is found.
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
