@@ -13,7 +13,7 @@ fn my_map_function(id: CallId, x: i64) -> i64 {
 
 #[lithops::main]
 async fn main() -> lithops::Result<()> {
-    let fexec = FunctionExecutor::builder().worker_processes(4).build().await?;
+    let fexec = FunctionExecutor::builder().worker_processes(4).show_logs(true).build().await?;
     let futures = fexec.map(my_map_function, 0..200).chunksize(8).await?;
     let plan = futures.plan();
     eprintln!("{plan}");

@@ -12,7 +12,7 @@
 //!
 //! #[lithops::main]
 //! async fn main() -> lithops::Result<()> {
-//!     let fexec = FunctionExecutor::builder().worker_processes(4).build().await?;
+//!     let fexec = FunctionExecutor::builder().worker_processes(4).show_logs(true).build().await?;
 //!     let futures = fexec.map(my_map_function, 0..200).chunksize(8).await?;
 //!     let results: Vec<i64> = futures.get_result().await?;
 //!     println!("{results:?}");
@@ -29,15 +29,182 @@
 
 pub mod blocking;
 
+/// # Example
+/// ```standalone_crate
+/// use std::time::Duration;
+///
+/// use lithops::{RetryPolicy, Workload, prelude::*};
+///
+/// #[lithops::function]
+/// fn longer_than(table: Shared<Vec<String>>, limit: usize) -> Result<usize, String> {
+///     Ok(table.iter().filter(|word| word.len() > limit).count())
+/// }
+///
+/// #[lithops::main]
+/// async fn main() -> lithops::Result<()> {
+///     let fexec = FunctionExecutor::builder().build().await?;
+///     let words = vec!["a".to_owned(), "longer".to_owned()];
+///     let futures = fexec
+///         .map(longer_than, [0, 3, 9])
+///         .shared(words)                                              // for the `Shared` parameter: sent once per job
+///         .chunksize(2)                                               // calls that a worker is given at a time; or `Auto`
+///         .worker_processes(2)                                        // calls at once in one worker, for this map; or `Auto`
+///         .runtime_memory(512)                                        // MB of a worker, where a platform sells memory
+///         .objective(Objective::Balanced)                             // what `Auto` minimizes
+///         .workload(Workload::given("exponential:20ms".parse()?))     // how long calls take, for the planner ..
+///         // .expected_duration(Duration::from_millis(20))            // .. or simply this
+///         .max_cost(0.5)                                              // refuse a plan beyond so many US dollars
+///         .retries(RetryPolicy::new(3).backoff(Duration::from_millis(10), Duration::from_secs(1)))
+///         .timeout(Duration::from_secs(30))                           // of one call
+///         .extra_env([("RUST_LOG", "info")])                          // in the calls' environment
+///         .speculate(true)                                            // a second worker tries the slowest calls too
+///         .show_logs(true)                                            // what calls print, on stderr
+///         .durable()                                                  // outlives this program; `.detach()`: and its handles
+///         .await?;
+///     assert_eq!(futures.get_result().await?, [2, 1, 0]);
+///     Ok(())
+/// }
+/// ```
+///
+/// Options of maps over objects:
+///
+/// ```standalone_crate
+/// use lithops::prelude::*;
+///
+/// #[lithops::function]
+/// async fn count(object: DataObject, letter: char) -> Result<usize, lithops::Error> {
+///     Ok(object.bytes().await?.iter().filter(|byte| **byte == letter as u8).count())
+/// }
+///
+/// #[lithops::main]
+/// async fn main() -> lithops::Result<()> {
+///     let file = std::env::temp_dir().join(format!("lithops-doc-{}", std::process::id()));
+///     std::fs::write(&file, "abc;cab;bca;")?;
+///     let fexec = FunctionExecutor::builder().build().await?;
+///     let futures = fexec
+///         .map(count, DataSource::path(&file).with('a'))
+///         .obj_chunk_number(3)                                        // parts of each object; or ..
+///         // .obj_chunk_size(ByteSize::mib(8))                        // .. the size of a part
+///         .obj_newline(Some(";"))                                     // what ends a record; None: cut anywhere
+///         .await?;
+///     assert_eq!(futures.get_result().await?, [1, 1, 1]);
+///     std::fs::remove_file(file)?;
+///     Ok(())
+/// }
+/// ```
+#[doc(inline)]
+pub use lithops_core::executor::Map;
+
+/// # Example
+/// Options as those of [`Map`], besides its own:
+///
+/// ```standalone_crate
+/// use lithops::prelude::*;
+///
+/// #[lithops::main]
+/// async fn main() -> lithops::Result<()> {
+///     let fexec = FunctionExecutor::builder().build().await?;
+///     let total = fexec
+///         .map_reduce(|x: u64| x * x, 0..10, |squares: Vec<u64>| squares.iter().sum::<u64>())
+///         .chunksize(5)
+///         .spawn_reducer(50)                                          // checked, and without effect, as of now
+///         .await?;
+///     assert_eq!(total.result().await?, 285);
+///     assert_eq!(total.maps::<u64>().expect("the maps")[3].result().await?, 9);
+///     Ok(())
+/// }
+/// ```
+///
+/// With [`obj_reduce_by_key`](MapReduce::obj_reduce_by_key) the reducer is called for each object:
+///
+/// ```standalone_crate
+/// use lithops::prelude::*;
+///
+/// #[lithops::function]
+/// async fn bytes(object: DataObject) -> Result<u64, lithops::Error> {
+///     Ok(object.bytes().await?.len() as u64)
+/// }
+///
+/// #[lithops::main]
+/// async fn main() -> lithops::Result<()> {
+///     let folder = std::env::temp_dir().join(format!("lithops-doc-{}", std::process::id()));
+///     std::fs::create_dir_all(&folder)?;
+///     std::fs::write(folder.join("a"), "1\n2\n3\n")?;
+///     std::fs::write(folder.join("b"), "4\n5\n")?;
+///     let fexec = FunctionExecutor::builder().build().await?;
+///     let sizes = fexec
+///         .map_reduce(bytes, DataSource::path(&folder), |parts: Vec<u64>| parts.iter().sum::<u64>())
+///         .obj_chunk_number(2)
+///         .obj_reduce_by_key()
+///         .await?;
+///     assert_eq!(sizes.get_result().await?, [6, 4]);
+///     std::fs::remove_dir_all(folder)?;
+///     Ok(())
+/// }
+/// ```
+#[doc(inline)]
+pub use lithops_core::executor::MapReduce;
+
+/// # Example
+/// ```standalone_crate
+/// use std::time::Duration;
+///
+/// use lithops::prelude::*;
+///
+/// #[lithops::function]
+/// fn place_of(table: Shared<Vec<String>>, word: String) -> Option<usize> {
+///     table.iter().position(|other| *other == word)
+/// }
+///
+/// #[lithops::main]
+/// async fn main() -> lithops::Result<()> {
+///     let fexec = FunctionExecutor::builder().build().await?;
+///     let future = fexec
+///         .call_async(place_of, "b".to_owned())
+///         .shared(vec!["a".to_owned(), "b".to_owned()])
+///         .retries(3)
+///         .timeout(Duration::from_secs(30))
+///         .extra_env([("RUST_LOG", "info")])
+///         .show_logs(true)
+///         .durable()
+///         .await?;
+///     assert_eq!(future.result().await?, Some(1));
+///     Ok(())
+/// }
+/// ```
+#[doc(inline)]
+pub use lithops_core::executor::Call;
+
+/// # Example
+/// ```standalone_crate
+/// use std::time::Duration;
+///
+/// use lithops::prelude::*;
+///
+/// #[lithops::main]
+/// async fn main() -> lithops::Result<()> {
+///     let fexec = FunctionExecutor::builder().build().await?;
+///     let futures = fexec.map(|x: u64| x + 7, 0..8).await?;
+///     let (ended, others) = futures
+///         .wait()
+///         .return_when(ReturnWhen::AnyCompleted)                      // or `AllCompleted`, or `Percent(50)`
+///         .timeout(Duration::from_secs(60))                           // no error when it is over: the job goes on
+///         .await?;
+///     assert!(!ended.is_empty() && ended.len() + others.len() == 8);
+///     Ok(())
+/// }
+/// ```
+#[doc(inline)]
+pub use lithops_core::executor::Wait;
 pub use lithops_core::{
     bytes::Bytes,
     compute::{Capabilities, Platform, WorkerWish},
     config,
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
     executor::{
-        AsCompleted, Async, Blocking, Builder, Call, CallSource, Completed, Events, Executor,
-        FunctionExecutor, FuturesList, JobEvent, Map, MapReduce, MapReduceByKey, Progress, ResponseFuture,
-        RetryPolicy, ReturnWhen, Status, Summary, Wait,
+        AsCompleted, Async, Blocking, Builder, CallSource, Completed, Events, Executor, FunctionExecutor,
+        FuturesList, JobEvent, MapReduceByKey, Progress, ResponseFuture, RetryPolicy, ReturnWhen, Status,
+        Summary,
     },
     function::{CallContext, Shared},
     id::{ActivationId, CallId, JobId},

@@ -318,3 +318,26 @@ async fn a_runaway_printer_does_not_stop_the_worker() {
     let error = printer.outcome().await.expect("an outcome").expect_err("it never ends by itself");
     assert_eq!(error.kind(), &CallErrorKind::TimedOut);
 }
+
+/// Ends its process for every fourth number.
+#[lithops::function]
+fn end_some(number: u64) -> u64 {
+    if number % 4 == 0 {
+        std::process::exit(3);
+    }
+    number
+}
+
+#[tokio::test]
+async fn a_sub_worker_that_is_replaced_is_counted_once() {
+    let fexec = FunctionExecutor::builder().worker_processes(2).build().await.expect("an executor");
+    let futures = fexec.map(end_some, 0..40).await.expect("a job");
+    let failed =
+        futures.outcomes().await.expect("outcomes").iter().filter(|outcome| outcome.is_err()).count();
+    let summary = futures.summary();
+    assert_eq!((failed, summary.failed), (10, 10));
+    assert!(summary.sub_workers <= 2 && summary.processes > 2, "{summary:?}");
+    // Twelve processes in two places: with each of them counted as a place it would be a sixth of this.
+    let places = summary.run_time.as_secs_f64() / summary.makespan.as_secs_f64() / summary.sub_workers as f64;
+    assert!((summary.utilisation - places.min(1.0)).abs() < 1e-9, "{summary:?}");
+}

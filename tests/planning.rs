@@ -71,7 +71,7 @@ async fn auto_gives_calls_that_wait_more_sub_workers_while_they_run() {
     let plan = futures.plan();
     assert!(plan.worker_processes() > cpus * 3, "{plan}");
     assert!(matches!(plan.workload().expect("measured").basis, Basis::Measured { .. }), "{plan:?}");
-    assert!(futures.summary().sub_workers > cpus * 3, "{}", futures.summary());
+    assert!(futures.summary().processes > cpus * 3, "{}", futures.summary());
 }
 
 #[tokio::test]
@@ -273,7 +273,7 @@ async fn a_summary_says_what_the_job_has_come_to() {
         (32, 32, 0, 4),
         "{summary}"
     );
-    assert_eq!((summary.workers, summary.sub_workers), (1, 4), "{summary}");
+    assert_eq!((summary.workers, summary.processes), (1, 4), "{summary}");
     assert!(summary.run_time >= Duration::from_millis(640), "{summary}");
     assert!(
         summary.makespan >= Duration::from_millis(160) && summary.makespan < summary.run_time,

@@ -80,7 +80,7 @@ pub(super) fn has_spare_descriptors() -> Result<()> {
 
 /// The error of starts in vain, with a hint that names the limit.
 fn cannot_start(error: Error) -> Error {
-    let errno = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<io::Error>());
+    let errno = error.io_error();
     let errno = errno.and_then(io::Error::raw_os_error).map(Errno::from_raw_os_error);
     let hint = match errno {
         Some(Errno::MFILE) => "raise the limit of open files (`ulimit -n`)",

@@ -307,7 +307,7 @@ async fn listen(
 
 /// Whether an error says only that the peer is gone: the end of the peer's process tells why.
 fn is_gone(error: &Error) -> bool {
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+    let source = error.io_error();
     source.is_some_and(|source| {
         matches!(
             source.kind(),
@@ -318,7 +318,7 @@ fn is_gone(error: &Error) -> bool {
 
 /// Adds what this process lacked, where the error says that.
 fn explained(error: Error) -> Error {
-    let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<io::Error>());
+    let source = error.io_error();
     let code = source.and_then(io::Error::raw_os_error).map(Errno::from_raw_os_error);
     let (problem, hint) = match code {
         Some(Errno::NOMEM) => (

@@ -116,7 +116,7 @@ pub(super) async fn listen(slot: u64, channel: UnixStream, events: mpsc::Unbound
 fn is_end(error: &Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
 
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+    let source = error.io_error();
     source.is_some_and(|source| matches!(source.kind(), BrokenPipe | ConnectionReset | UnexpectedEof))
 }
 

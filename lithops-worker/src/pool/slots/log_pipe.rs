@@ -100,19 +100,23 @@ impl LogPipe {
         std::mem::take(&mut self.ended)
     }
 
-    /// How many bytes the running call has printed, as far as they were taken out of the pipe.
+    /// How many bytes [`so_far`](Self::so_far) has, with those that were dropped.
     pub(in crate::pool) fn so_far_len(&self) -> u64 {
         let LogText { head, dropped, tail } = &self.current;
-        (head.len() + tail.len() + self.unsearched.len()) as u64 + dropped
+        (head.len() + tail.len() + self.text_end()) as u64 + dropped
+    }
+
+    /// Where the text in the unsearched bytes ends: at a mark, or at what may be the beginning of one.
+    fn text_end(&self) -> usize {
+        let begins_mark = |from: &usize| self.mark.starts_with(&self.unsearched[*from..]);
+        let end = (0..self.unsearched.len()).find(begins_mark).unwrap_or(self.unsearched.len());
+        memmem::find(&self.unsearched, &self.mark).unwrap_or(end)
     }
 
     /// What the running call has printed, as far as it was taken out of the pipe. The beginning of a mark is no output.
     pub(in crate::pool) fn so_far(&self, limit: u64) -> LogText {
-        let begins_mark = |from: &usize| self.mark.starts_with(&self.unsearched[*from..]);
-        let end = (0..self.unsearched.len()).find(begins_mark).unwrap_or(self.unsearched.len());
-        let end = memmem::find(&self.unsearched, &self.mark).unwrap_or(end);
         let mut text = self.current.clone();
-        text.push(&self.unsearched[..end], limit);
+        text.push(&self.unsearched[..self.text_end()], limit);
         text
     }
 
@@ -287,6 +291,7 @@ mod tests {
             assert_eq!(log.waiting(), 0);
             let (head, ..) = log.so_far(1 << 20).into_parts();
             assert_eq!(head.as_ref(), so_far.as_bytes());
+            assert_eq!(log.so_far_len(), so_far.len() as u64);
         }
         rustix::io::write(&writing, &mark(1, 0)[5..]).expect("room");
         log.relieve(1 << 20, true);

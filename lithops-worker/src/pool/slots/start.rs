@@ -34,7 +34,9 @@ pub(in crate::pool) fn start(
     secrets: &[u8],
     events: mpsc::UnboundedSender<SlotEvent>,
 ) -> Result<Slot> {
-    let mark = Uuid::new_v4().into_bytes();
+    let mut mark = Uuid::new_v4().into_bytes();
+    // A byte that no UTF-8 text has: so the last byte of a text is never taken for the beginning of a mark.
+    mark[0] = 0xff;
     let (ledger, memory) = Ledger::create().map_err(os)?;
     let (log, output) = LogPipe::create(mark).map_err(os)?;
     let (nested, theirs) = unix::net::UnixStream::pair()?;
