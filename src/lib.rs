@@ -53,7 +53,7 @@ pub mod blocking;
 ///         .objective(Objective::Balanced)                             // what `Auto` minimizes
 ///         .workload(Workload::given("exponential:20ms".parse()?))     // how long calls take, for the planner ..
 ///         // .expected_duration(Duration::from_millis(20))            // .. or simply this
-///         .max_cost(0.5)                                              // refuse a plan beyond so many US dollars
+///         .max_cost(0.5)                                              // refuse a plan beyond 50 cents
 ///         .retries(RetryPolicy::new(3).backoff(Duration::from_millis(10), Duration::from_secs(1)))
 ///         .timeout(Duration::from_secs(30))                           // of one call
 ///         .extra_env([("RUST_LOG", "info")])                          // in the calls' environment

@@ -13,7 +13,7 @@ lithops::test_worker!();
 
 const PART: &str = "LITHOPS_TEST_SHOW_LOGS";
 
-/// Prints, and then waits until somebody who has read it makes a file.
+/// Prints, and then waits until the test has read it and makes a file.
 #[lithops::function]
 fn talk(number: u64, folder: String) -> u64 {
     println!("{number} begins");

@@ -301,7 +301,7 @@ fn mappings_of_texts_and_files_that_exist_are_read() {
     assert_eq!(section.existing("absent", "").unwrap(), None);
     for key in ["none", "folder"] {
         let error = section.existing(key, "build it").unwrap_err();
-        assert!(error.to_string().contains(&format!("`{key}` in section `s` names")), "{error}");
+        assert!(error.to_string().starts_with(&format!("`{key}` in section `s` at line")), "{error}");
         assert_eq!(error.hint(), Some("build it"));
     }
 }

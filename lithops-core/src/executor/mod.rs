@@ -10,6 +10,7 @@ mod driver;
 mod durable;
 mod job;
 mod results;
+mod terminal;
 
 pub use api::{
     Async, Blocking, Builder, Call, Executor, FunctionExecutor, Gathered, Gives, Map, MapReduce,

@@ -6,7 +6,7 @@ use clap::{Args, value_parser};
 use lithops::{blocking::FunctionExecutor, prelude::*};
 use serde::Serialize;
 
-use crate::{planned::Planned, print};
+use crate::{plan::Planned, print};
 
 /// Runs a greeting through the configured backend: does it work, and where do the calls run?
 ///

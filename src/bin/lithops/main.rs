@@ -11,7 +11,6 @@ mod job;
 mod logs;
 mod place;
 mod plan;
-mod planned;
 mod print;
 mod runtime;
 mod storage;

@@ -9,7 +9,7 @@ use crate::{
     executor::{
         core::Core,
         durable::start::env_of,
-        job::{Failed, InputQueue, JobState, Repeat, Sources},
+        job::{CallSources, Failed, InputQueue, JobState, Repeat},
     },
     function::{self, Entry},
     id::JobId,
@@ -35,7 +35,7 @@ pub(super) fn in_memory(
             let queue = Arc::new(InputQueue::default());
             let known = failed.calls.len() as u64;
             let again = core.start(entry, &options, shared.clone(), Some(known), &queue, None)?;
-            again.set_sources(Sources::Repeated { of: Arc::new(failed.sources), calls: failed.calls });
+            again.set_sources(CallSources::Repeated { of: Arc::new(failed.sources), calls: failed.calls });
             in_memory(&core, &again, entry, options, shared);
             runtime::driver().spawn(async move {
                 queue.push_all(&batch(failed.arguments.iter().map(Vec::as_slice))).await;
@@ -112,7 +112,7 @@ async fn repeat_stored(
     });
     let known = Some(repeated.len() as u64);
     let again = Arc::clone(&core).start_durable(entry, options.clone(), shared, known, queue).await?;
-    again.set_sources(Sources::Repeated { of: Arc::new(sources), calls: repeated });
+    again.set_sources(CallSources::Repeated { of: Arc::new(sources), calls: repeated });
     stored(&core, &again, Some(options));
     Ok(again)
 }

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use serde::Serialize;
 
-use super::{JobState, Sources};
+use super::{CallSources, JobState};
 use crate::{
     error::{Error, ErrorKind, Result},
     function::{Argument, Entry},
@@ -77,10 +77,10 @@ impl<T> Inputs<T> {
     }
 
     /// What the calls are given, as their user would name it.
-    pub(crate) fn sources(&self) -> Sources {
+    pub(crate) fn sources(&self) -> CallSources {
         match &self.source {
-            InputSource::Objects(objects) => Sources::Objects(Arc::clone(&objects.prepared)),
-            _ => Sources::Inputs,
+            InputSource::Objects(objects) => CallSources::Objects(Arc::clone(&objects.prepared)),
+            _ => CallSources::Inputs,
         }
     }
 

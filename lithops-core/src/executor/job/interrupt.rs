@@ -16,8 +16,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{JobState, status_line};
-use crate::runtime;
+use super::JobState;
+use crate::{executor::terminal::status_line, runtime};
 
 /// The exit code of an interrupted program, by the convention of shells: 128 + 2, the number of `SIGINT`.
 const EXIT_INTERRUPTED: i32 = 130;

@@ -12,10 +12,8 @@ pub(super) mod measured;
 pub(super) mod outcomes;
 pub(super) mod progress;
 pub(super) mod repeat;
-pub(super) mod shown_logs;
 pub(super) mod source;
 pub(super) mod state;
-pub(super) mod status_line;
 
 pub use cleanup::JobCleanup;
 pub use event::JobEvent;
@@ -28,5 +26,5 @@ pub use outcomes::{OutcomePart, Outcomes};
 pub use progress::Progress;
 pub(super) use repeat::{Failed, Repeat};
 pub use source::CallSource;
-pub(super) use source::Sources;
+pub(super) use source::CallSources;
 pub use state::{Account, Command, Commands, JobState};

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use futures_util::future::BoxFuture;
 
-use super::{JobState, Sources};
+use super::CallSources;
 use crate::{
     error::{Error, ErrorKind, Result},
     protocol::Payloads,
@@ -13,8 +13,8 @@ use crate::{
 /// At most this many bytes (256 MiB) of arguments of failed calls are kept in memory.
 const MAX_KEPT: usize = 256 << 20;
 
-/// Starts a job of calls that have failed in an earlier one.
-type Start = dyn Fn(Failed) -> BoxFuture<'static, Result<Arc<JobState>>> + Send + Sync;
+/// Starts a job `J` of calls that have failed in an earlier one.
+type Start<J> = dyn Fn(Failed) -> BoxFuture<'static, Result<Arc<J>>> + Send + Sync;
 
 /// The calls to repeat, in order.
 pub(crate) struct Failed {
@@ -23,13 +23,12 @@ pub(crate) struct Failed {
     /// Their encoded arguments; empty for a stored job, whose arguments are in the storage.
     pub(crate) arguments: Vec<Vec<u8>>,
     /// The sources of the earlier job's calls.
-    pub(crate) sources: Sources,
+    pub(crate) sources: CallSources,
 }
 
 /// How a job's failed calls are run again, and the arguments that this takes.
-#[derive(Default)]
-pub(crate) struct Repeat {
-    start: Option<Arc<Start>>,
+pub(crate) struct Repeat<J> {
+    start: Option<Arc<Start<J>>>,
     /// Whether the arguments are kept here; those of stored jobs are in the storage.
     keeps: bool,
     arguments: BTreeMap<u64, Vec<u8>>,
@@ -38,15 +37,21 @@ pub(crate) struct Repeat {
     overflowed: bool,
 }
 
-impl fmt::Debug for Repeat {
+impl<J> Default for Repeat<J> {
+    fn default() -> Self {
+        Self { start: None, keeps: false, arguments: BTreeMap::new(), bytes: 0, overflowed: false }
+    }
+}
+
+impl<J> fmt::Debug for Repeat<J> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Repeat").field("kept", &self.arguments.len()).field("bytes", &self.bytes).finish()
     }
 }
 
-impl Repeat {
+impl<J> Repeat<J> {
     /// `keeps` says that the arguments of failed calls have to be kept in memory.
-    pub(crate) fn new(start: Arc<Start>, keeps: bool) -> Self {
+    pub(crate) fn new(start: Arc<Start<J>>, keeps: bool) -> Self {
         Self { start: Some(start), keeps, ..Self::default() }
     }
 
@@ -71,7 +76,7 @@ impl Repeat {
     ///
     /// # Errors
     /// This handle cannot start calls, or the arguments were too large to be kept.
-    pub(crate) fn prepare(&self, failed: Vec<u64>, sources: Sources) -> Result<(Arc<Start>, Failed)> {
+    pub(crate) fn prepare(&self, failed: Vec<u64>, sources: CallSources) -> Result<(Arc<Start<J>>, Failed)> {
         let Some(start) = self.start.clone() else {
             return Err(Error::new(
                 ErrorKind::Unsupported,

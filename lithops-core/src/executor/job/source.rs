@@ -1,4 +1,4 @@
-//! [`CallSource`]: what of a job's inputs a call was given, as its user would name it; and [`Sources`], which
+//! [`CallSource`]: what of a job's inputs a call was given, as its user would name it; and [`CallSources`], which
 //! knows that of all calls of a job.
 
 use std::{fmt, sync::Arc};
@@ -37,7 +37,7 @@ impl fmt::Display for CallSource {
 
 /// The sources of all calls of a job.
 #[derive(Debug, Clone, Default)]
-pub(crate) enum Sources {
+pub(crate) enum CallSources {
     /// Call `i` has the input `i`.
     #[default]
     Inputs,
@@ -46,13 +46,13 @@ pub(crate) enum Sources {
     /// Call `i` repeats the call `calls[i]` of a job with these sources.
     Repeated {
         /// The sources of the repeated job.
-        of: Arc<Sources>,
+        of: Arc<CallSources>,
         /// The repeated calls.
         calls: Vec<u64>,
     },
 }
 
-impl Sources {
+impl CallSources {
     /// The source of one call.
     pub(crate) fn of(&self, call: u64) -> CallSource {
         match self {

@@ -14,12 +14,11 @@ use tokio::{
     time::Instant,
 };
 
-use super::{
-    CallSource, Progress, Repeat, Sources, background::MayFinish, shown_logs::ShownLogs, status_line,
-};
+use super::{CallSource, CallSources, Progress, Repeat, background::MayFinish};
 use super::{JobCleanup, JobEvent, Outcomes};
 use crate::{
     error::{CallError, CallErrorKind, Error, Result},
+    executor::terminal::{ShownLogs, status_line},
     fork,
     id::{CallId, JobId},
     plan::{Plan, Workload},
@@ -82,9 +81,9 @@ pub struct JobState {
     /// The job whose outcomes are the input of this one, where this one cannot begin before they are there.
     before: OnceLock<Arc<JobState>>,
     /// What the calls are given, as their user would name it.
-    sources: OnceLock<Sources>,
+    sources: OnceLock<CallSources>,
     /// How the failed calls are run again.
-    repeat: Mutex<Repeat>,
+    repeat: Mutex<Repeat<JobState>>,
     /// Whether a driver is at work. A driver still has work after the last outcome, so it wakes the last
     /// waiters itself.
     driven: AtomicBool,
@@ -265,23 +264,23 @@ impl JobState {
     }
 
     /// Sets what the calls are given, where that is not just the input of the same number.
-    pub(crate) fn set_sources(&self, sources: Sources) {
+    pub(crate) fn set_sources(&self, sources: CallSources) {
         // A job has its inputs once.
         let _ = self.sources.set(sources);
     }
 
     /// What a call was given.
     pub(crate) fn source(&self, call: u64) -> CallSource {
-        self.sources.get().unwrap_or(&Sources::Inputs).of(call)
+        self.sources.get().unwrap_or(&CallSources::Inputs).of(call)
     }
 
     /// Sets how the job's failed calls are run again.
-    pub(crate) fn set_repeat(&self, repeat: Repeat) {
+    pub(crate) fn set_repeat(&self, repeat: Repeat<Self>) {
         *self.repeat() = repeat;
     }
 
     /// How the job's failed calls are run again.
-    pub(crate) fn repeat(&self) -> MutexGuard<'_, Repeat> {
+    pub(crate) fn repeat(&self) -> MutexGuard<'_, Repeat<Self>> {
         self.repeat.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -153,6 +153,15 @@ impl<R, M: Mode> FuturesList<R, M> {
     }
 }
 
+impl<R, M: Mode> ResponseFuture<R, M> {
+    /// The maps of this reduction, with values of type `V`; `None` if the call is no reduction of a
+    /// `map_reduce`. What a map gave is there even if another one failed, so that the reducer did not run.
+    #[must_use]
+    pub fn maps<V>(&self) -> Option<FuturesList<V, M>> {
+        self.value.job.maps().map(FuturesList::new)
+    }
+}
+
 impl<T, M: Mode> IntoInputs<T> for FuturesList<T, M> {
     fn into_inputs(self) -> Inputs<T> {
         Inputs::outcomes(Arc::clone(&self.values.job))

@@ -13,7 +13,7 @@ use tokio::{sync::Notify, time::sleep};
 
 use super::progress_text::{Rate, text};
 use crate::{
-    executor::job::{JobState, status_line},
+    executor::{job::JobState, terminal::status_line},
     runtime,
 };
 

@@ -2,7 +2,6 @@
 
 use std::{fmt, marker::PhantomData, sync::Arc};
 
-use super::FuturesList;
 use crate::{
     error::{Error, ErrorKind, Result},
     executor::{
@@ -59,13 +58,6 @@ impl<R, M: Mode> ResponseFuture<R, M> {
     #[must_use]
     pub fn source(&self) -> CallSource {
         self.value.job.source(self.value.call)
-    }
-
-    /// The maps of this reduction, with values of type `V`; `None` if the call is no reduction of a
-    /// `map_reduce`. What a map gave is there even if another one failed, so that the reducer did not run.
-    #[must_use]
-    pub fn maps<V>(&self) -> Option<FuturesList<V, M>> {
-        self.value.job.maps().map(FuturesList::new)
     }
 
     /// The present plan of the call's job.

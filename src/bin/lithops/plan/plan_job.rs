@@ -1,4 +1,4 @@
-//! `lithops plan`: what a job would start, take and cost, before it is started.
+//! `PlanJob`: what a job would start, take and cost, before it is started.
 
 use std::{
     fs,
@@ -15,7 +15,8 @@ use lithops::{
     simulate, svg,
 };
 
-use crate::{planned::Planned, print};
+use super::Planned;
+use crate::print;
 
 /// A description of a platform is written by hand. A file with more bytes than this was named by mistake, and
 /// is not read.
