@@ -108,13 +108,11 @@ fn check_everywhere(config: &Config, known: &[&str]) -> Vec<Finding> {
 fn errors_of_values(config: &Config, read: impl Fn(&Config) -> Result<()>) -> Vec<Error> {
     let (mut config, mut errors) = (config.clone(), Vec::new());
     while let Err(error) = read(&config) {
-        let key = error.context().find(|(name, _)| *name == "key").map(|(_, key)| key.to_owned());
-        let written = key.as_ref().and_then(|key| {
-            let (section, key) = key.split_once('.')?;
-            config.section(section).get(key).map(|_| (section.to_owned(), key.to_owned()))
-        });
+        let key = key_of(&config, &error);
+        let is_named = key.is_some();
+        let written = key.filter(|(section, key)| config.section(section).get(key).is_some());
         // That a value is missing may only be so because it was taken away.
-        if written.is_some() || errors.is_empty() {
+        if written.is_some() || !is_named || errors.is_empty() {
             errors.push(error);
         }
         let Some((section, key)) = written else { break };
@@ -123,10 +121,17 @@ fn errors_of_values(config: &Config, read: impl Fn(&Config) -> Result<()>) -> Ve
     errors
 }
 
+/// The section and the key that an error is about, if it says so. A key alone is one of the backend's section.
+fn key_of(config: &Config, error: &Error) -> Option<(String, String)> {
+    let (_, key) = error.context().find(|(name, _)| *name == "key")?;
+    let (section, key) = key.split_once('.').unwrap_or((config.backend(), key));
+    Some((section.to_owned(), key.to_owned()))
+}
+
 fn unusable(config: &Config, error: &Error) -> Finding {
-    let key = error.context().find(|(name, _)| *name == "key").and_then(|(_, key)| key.split_once('.'));
-    let origin =
-        key.and_then(|(section, key)| config.section(section).get(key)).map(|located| located.origin.clone());
+    let key = key_of(config, error);
+    let located = key.as_ref().and_then(|(section, key)| config.section(section).get(key));
+    let origin = located.map(|located| located.origin.clone());
     Finding {
         severity: FindingSeverity::Error,
         message: error.message().to_owned(),
