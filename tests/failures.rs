@@ -322,7 +322,7 @@ async fn a_runaway_printer_does_not_stop_the_worker() {
 /// Ends its process for every fourth number.
 #[lithops::function]
 fn end_some(number: u64) -> u64 {
-    if number % 4 == 0 {
+    if number.is_multiple_of(4) {
         std::process::exit(3);
     }
     number

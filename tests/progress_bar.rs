@@ -22,10 +22,11 @@ lithops::test_worker!();
 
 const PART: &str = "LITHOPS_TEST_PROGRESS";
 
+#[expect(clippy::print_stdout, reason = "the bar must leave it whole")]
 #[lithops::function]
 fn nap(x: u64) -> u64 {
     thread::sleep(Duration::from_millis(150));
-    if x % 4 == 0 {
+    if x.is_multiple_of(4) {
         println!("{x} has slept");
     }
     x

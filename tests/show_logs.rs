@@ -1,5 +1,7 @@
 //! What calls print is shown while they run, where that was asked for.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "what calls print is what this is about")]
+
 use std::{
     fs,
     io::{BufRead, BufReader},
