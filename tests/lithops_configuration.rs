@@ -21,7 +21,10 @@ enum Verdict {
 }
 use Verdict::{Noted, Read, Refused};
 
-const LITHOPS: &[(&str, &str, Verdict)] = &[
+/// A key, a value in YAML, and what becomes of them.
+type Key = (&'static str, &'static str, Verdict);
+
+const LITHOPS: &[Key] = &[
     ("mode", "localhost", Noted),
     ("monitoring", "storage", Noted),
     ("monitoring", "rabbitmq", Noted),
@@ -45,7 +48,7 @@ const LITHOPS: &[(&str, &str, Verdict)] = &[
     ("worker_processes", "4", Refused),
 ];
 
-const LOCALHOST: &[(&str, &str, Verdict)] = &[
+const LOCALHOST: &[Key] = &[
     ("runtime", "python3", Noted),
     ("runtime", "python3.12", Noted),
     ("runtime", "/usr/bin/python3", Noted),
@@ -61,7 +64,7 @@ const LOCALHOST: &[(&str, &str, Verdict)] = &[
     ("version", "1", Noted),
 ];
 
-const AWS_LAMBDA: &[(&str, &str, Verdict)] = &[
+const AWS_LAMBDA: &[Key] = &[
     ("execution_role", "arn:aws:iam::123456789012:role/lithops", Read),
     ("region", "eu-west-1", Read),
     ("region_name", "eu-west-1", Read),
@@ -94,7 +97,7 @@ const AWS_LAMBDA: &[(&str, &str, Verdict)] = &[
     ("efs", "[]", Read),
 ];
 
-const AWS_S3: &[(&str, &str, Verdict)] = &[
+const AWS_S3: &[Key] = &[
     ("region", "eu-west-1", Read),
     ("region_name", "eu-west-1", Read),
     ("endpoint", "https://s3.eu-west-1.amazonaws.com", Read),
@@ -102,13 +105,13 @@ const AWS_S3: &[(&str, &str, Verdict)] = &[
     ("session_token", "token", Read),
 ];
 
-const MINIO: &[(&str, &str, Verdict)] = &[
+const MINIO: &[Key] = &[
     ("access_key_id", "a, secret_access_key: b", Read),
     ("session_token", "token", Read),
     ("private_endpoint", "http://10.0.0.1:9000", Noted),
 ];
 
-const CEPH: &[(&str, &str, Verdict)] = &[
+const CEPH: &[Key] = &[
     ("access_key_id", "a, secret_access_key: b", Read),
     ("session_token", "token", Read),
     ("region", "default", Read),
@@ -116,7 +119,7 @@ const CEPH: &[(&str, &str, Verdict)] = &[
 ];
 
 /// The section is handed on to the Python client of Redis, whose settings of the connection are among its keys.
-const REDIS: &[(&str, &str, Verdict)] = &[
+const REDIS: &[Key] = &[
     ("port", "6379", Read),
     ("db", "0", Read),
     ("username", "default", Read),
@@ -137,7 +140,7 @@ const REDIS: &[(&str, &str, Verdict)] = &[
 ];
 
 /// The rest of each section, so that it is complete.
-const SECTIONS: &[(&str, &[(&str, &str, Verdict)], &str)] = &[
+const SECTIONS: &[(&str, &[Key], &str)] = &[
     ("lithops", LITHOPS, ""),
     ("localhost", LOCALHOST, ""),
     ("aws_lambda", AWS_LAMBDA, "region: us-east-1"),
