@@ -2,11 +2,13 @@
 
 use std::pin::Pin;
 
+#[cfg(feature = "zstd")]
 use async_compression::tokio::bufread::ZstdDecoder;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufRead, AsyncRead};
 
 use super::members::Members;
+use crate::error::{Error, ErrorKind, Result};
 
 /// The endings of names of objects that are compressed or packed in a form that is not unpacked here.
 const OTHERS: [&str; 23] = [
@@ -37,10 +39,28 @@ impl Compression {
         }
     }
 
+    /// Checks that this program can unpack the object `name`.
+    ///
+    /// # Errors
+    /// `Unsupported` where a feature is missing.
+    pub(super) fn check(self, name: &dyn std::fmt::Display) -> Result<()> {
+        if self == Self::Zstd && cfg!(not(feature = "zstd")) {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("`{name}` is compressed, and this program unpacks no zstd"),
+            )
+            .with_hint("enable the cargo feature `zstd` of crate `lithops`"));
+        }
+        Ok(())
+    }
+
     pub(super) fn unpack(self, packed: impl AsyncBufRead + Send + 'static) -> Pin<Box<dyn AsyncRead + Send>> {
         match self {
             Self::None | Self::Other => Box::pin(packed),
             Self::Gzip => Box::pin(Members::new(packed)),
+            #[cfg(not(feature = "zstd"))]
+            Self::Zstd => Box::pin(packed),
+            #[cfg(feature = "zstd")]
             Self::Zstd => {
                 let mut decoder = ZstdDecoder::new(packed);
                 decoder.multiple_members(true);

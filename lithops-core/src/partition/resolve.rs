@@ -93,6 +93,7 @@ pub(crate) async fn resolve(
         return Err(Error::new(ErrorKind::InvalidInput, "the data source names nothing")
             .with_hint("name at least one object, prefix, URL or path"));
     }
+    objects.iter().try_for_each(|object| object.compression().check(&object.place))?;
     Ok(ResolvedObjects::new(objects, options))
 }
 
