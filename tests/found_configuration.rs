@@ -57,7 +57,7 @@ fn every_key_that_is_not_on_the_list_is_refused() {
     }
     // What several sections share, and what only other programs read.
     all.extend(["access_key_id", "secret_access_key", "session_token", "region"].map(|key| ("aws", key)));
-    all.extend([("k8s", "kubecfg_path"), ("ibm_cos", "private_endpoint"), ("localhost", "no_such_key")]);
+    all.extend([("k8s", "kubecfg_path"), ("ibm_cos", "private_endpoint")]);
     assert!(all.len() > 40, "{all:?}");
 
     let folder = tempfile::tempdir().expect("a folder");
@@ -79,4 +79,16 @@ fn every_key_that_is_not_on_the_list_is_refused() {
         let named = environment.with_variable("LITHOPS_CONFIG_FILE", ".lithops_config");
         Config::load(&Sources::default(), &named).unwrap_or_else(|error| panic!("{section}.{key}: {error}"));
     }
+}
+
+#[test]
+fn a_typing_error_is_told_as_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join(".lithops_config"), "localhost:\n  worker_proceses: 2\n").expect("written");
+    let config =
+        Config::load(&Sources::default(), &Environment::new(folder.path())).expect("it is never read");
+    let found = lithops::check_config(&config);
+    let [finding] = found.as_slice() else { panic!("{found:?}") };
+    assert!(finding.message.starts_with("unknown key `worker_proceses`"), "{finding:?}");
+    assert_eq!(finding.hint.as_deref(), Some("did you mean `worker_processes`?"));
 }

@@ -46,7 +46,11 @@ fn the_client_in_a_process_of_its_own() {
         "durable" => map.detach(),
         _ => map,
     };
+    let map = if how == "kept" { map.durable() } else { map };
     let futures = map.run().expect("a job");
+    if how == "kept" {
+        println!("job {}", futures.job_id());
+    }
     assert_eq!(futures.get_result().expect("values"), [0, 1, 2, 3]);
     println!("job {}", futures.job_id());
 }
@@ -133,4 +137,34 @@ fn the_command_shows_the_output_of_a_stored_job() {
     }
     let of_one = logs(&["--call", "2"]);
     assert_eq!(of_one, "2 begins\n2 goes on\n2 ends");
+}
+
+/// What a job has stored is removed with its last handle, while the command still reads it.
+#[test]
+fn a_command_that_follows_a_job_sees_its_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut child = client("kept", folder.path()).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut lines =
+        BufReader::new(child.stdout.take().expect("a pipe")).lines().map(|line| line.expect("text"));
+    let job = lines.find_map(|line| line.split("job ").nth(1).map(str::to_owned)).expect("a job");
+    let configuration = folder.path().join("lithops.yaml");
+    fs::write(&configuration, format!("localhost:\n  storage_root: '{}'\n", folder.path().display()))
+        .expect("a file");
+    let command = Command::new(env!("CARGO_BIN_EXE_lithops"))
+        .args(["logs", job.trim(), "--follow", "--config"])
+        .arg(&configuration)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    // The calls go on as soon as the command has left its mark that it reads the job.
+    let readers = folder.path().join("storage/lithops.jobs").join(job.trim()).join("reader");
+    while fs::read_dir(&readers).map_or(0, Iterator::count) == 0 {
+        thread::sleep(Duration::from_millis(1));
+    }
+    (0..4).for_each(|number| fs::write(folder.path().join(number.to_string()), "").expect("a file"));
+    let output = command.wait_with_output().expect("it ends");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && printed.lines().count() == 12, "{output:?}");
+    assert!(child.wait().expect("it ends").success());
+    assert!(!readers.parent().expect("the job's folder").exists(), "the last reader has removed it");
 }

@@ -33,8 +33,11 @@ pub enum CallErrorKind {
     Undecodable,
 }
 
+/// At most this many bytes of whole lines of a call's output are part of its error.
+const LOG_TAIL: usize = 2048;
+
 /// A failed call: kind, message, chain of causes, and the last output of the call.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CallError(Box<Facts>);
 
@@ -92,10 +95,19 @@ impl CallError {
         self
     }
 
-    /// Adds the last output of the call.
+    /// Adds the last output of the call. Of a panic it is without the backtrace that is printed with
+    /// `RUST_BACKTRACE`: the error has that itself.
     #[must_use]
-    pub fn with_log_tail(mut self, tail: String) -> Self {
-        self.0.log_tail = tail;
+    pub fn with_log_tail(mut self, tail: &str) -> Self {
+        let is_repeated = |line: &str| self.0.backtrace.is_some() && is_of_backtrace(line);
+        let lines: Vec<_> = tail.lines().filter(|line| !is_repeated(line)).collect();
+        let bytes = lines.iter().rev().scan(0, |bytes, line| {
+            *bytes += line.len() + 1;
+            Some(*bytes)
+        });
+        // At least the last line, even if it is longer.
+        let kept = bytes.take_while(|bytes| *bytes <= LOG_TAIL).count().max(1).min(lines.len());
+        self.0.log_tail = lines[lines.len() - kept..].join("\n");
         self
     }
 
@@ -186,12 +198,9 @@ impl CallError {
         if self.0.attempts > 1 {
             report.push_str(&format!("\n  attempts: {}", self.0.attempts));
         }
-        // With `RUST_BACKTRACE` the call's output ends with the backtrace, which is below.
-        let is_repeated = |line: &str| self.0.backtrace.is_some() && is_of_backtrace(line);
-        let printed: Vec<_> = self.0.log_tail.lines().filter(|line| !is_repeated(line)).collect();
-        if !printed.is_empty() {
+        if !self.0.log_tail.is_empty() {
             report.push_str("\n  it had printed last:");
-            printed.iter().for_each(|line| report.push_str(&format!("\n    | {line}")));
+            self.0.log_tail.lines().for_each(|line| report.push_str(&format!("\n    | {line}")));
         }
         if let Some(backtrace) = &self.0.backtrace {
             report.push_str(&format!("\n  backtrace:\n{backtrace}"));
@@ -230,6 +239,13 @@ impl fmt::Display for CallError {
     }
 }
 
+impl fmt::Debug for CallError {
+    /// All details, as [`report`](CallError::report) has them: what `unwrap` and a `main` print.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.report().trim_start())
+    }
+}
+
 impl StdError for CallError {}
 
 #[cfg(test)]
@@ -247,7 +263,7 @@ mod tests {
     fn the_report_shows_chain_and_log_tail() {
         let error = CallError::new(CallErrorKind::Failed, "outer")
             .with_chain(vec!["inner".into()])
-            .with_log_tail("one\ntwo\n".into());
+            .with_log_tail("one\ntwo\n");
         let report = error.report();
         assert!(report.contains("caused by: inner") && report.contains("| two"), "{report}");
     }
@@ -256,8 +272,8 @@ mod tests {
     fn a_backtrace_is_shown_once() {
         let printed = "so far\nstack backtrace:\n   0: app::load\n             at ./src/main.rs:3:5\n";
         let error = CallError::new(CallErrorKind::Panicked, "no row")
-            .with_log_tail(printed.into())
-            .with_backtrace("   0: app::load\n             at ./src/main.rs:3:5\n".into());
+            .with_backtrace("   0: app::load\n             at ./src/main.rs:3:5\n".into())
+            .with_log_tail(printed);
         let report = error.report();
         assert!(report.contains("| so far") && report.matches("app::load").count() == 1, "{report}");
     }

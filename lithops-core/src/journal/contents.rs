@@ -207,6 +207,25 @@ impl Journal {
         insist(|| self.storage.delete(&self.bucket, &key)).await
     }
 
+    /// Leaves the removal of the job to its last reader.
+    ///
+    /// # Errors
+    /// When the storage refuses the mark.
+    pub(crate) async fn put_removable(&self) -> Result<()> {
+        self.put(&self.keys.removable(), Bytes::default()).await
+    }
+
+    /// Removes the job if that was left to its last reader, and no other client reads it.
+    ///
+    /// # Errors
+    /// When the storage cannot be used.
+    pub(crate) async fn remove_if_left(&self) -> Result<()> {
+        if self.get(&self.keys.removable(), 1).await?.is_none() || self.is_read().await? {
+            return Ok(());
+        }
+        self.delete().await
+    }
+
     /// Whether a client still reads the job. A mark that cannot be decoded counts as that of a client.
     ///
     /// # Errors

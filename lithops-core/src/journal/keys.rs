@@ -63,6 +63,10 @@ impl Keys {
         format!("{}reader/{name}", self.folder)
     }
 
+    pub(super) fn removable(&self) -> String {
+        format!("{}removable", self.folder)
+    }
+
     pub(super) fn commits(&self) -> String {
         format!("{}commit/", self.folder)
     }

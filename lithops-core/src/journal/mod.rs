@@ -13,6 +13,8 @@
 //!   part/<calls>        outcomes of a part of a chunk, or with failures to retry, if workers have no other
 //!                       way to report them
 //!   reader/<name>       a client that reads the job: nothing is removed before the last reader has finished
+//!   removable           the job is finished and its last handle was dropped while readers were left: the last
+//!                       of them removes the job
 //!   cancel              a client has cancelled the job
 //! ```
 //!

@@ -36,6 +36,10 @@ pub(super) fn check(config: &Config) -> Result<()> {
         for (name, located) in config.section(section).iter().filter(|(_, located)| !located.value.is_null())
         {
             let mut same = known.iter().filter(|key| key.name == name).peekable();
+            // A key that this section does not have is never read. It is a typing error, and is told as one.
+            if same.peek().is_none() && !known.is_empty() {
+                continue;
+            }
             // Where a backend and a storage both define the key, both must declare it harmless.
             if same.peek().is_some() && same.clone().all(|key| key.found_file_may_set) {
                 continue;

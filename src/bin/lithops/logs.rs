@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::Args;
-use lithops::JobId;
+use lithops::{Error, ErrorKind, JobId};
 
 use crate::{place::Place, print};
 
@@ -37,10 +37,22 @@ pub(crate) struct ShowLogs {
 impl ShowLogs {
     pub(crate) fn run(self) -> lithops::Result<ExitCode> {
         let Self { job, follow, call: wanted, json, place } = self;
-        place.jobs()?.logs(job, follow, |call, text| {
+        let jobs = place.jobs()?;
+        if let Some(wanted) = wanted {
+            let calls = jobs.find(job)?.record.calls;
+            if wanted >= calls {
+                let hint = format!("its calls are numbered 0 to {}", calls.saturating_sub(1));
+                return Err(
+                    Error::new(ErrorKind::NotFound, format!("the job has no call {wanted}")).with_hint(hint)
+                );
+            }
+        }
+        let mut is_silent = true;
+        jobs.logs(job, follow, |call, text| {
             if wanted.is_some_and(|wanted| wanted != call) {
                 return Ok(());
             }
+            is_silent = false;
             if json {
                 return print::line(serde_json::json!({ "call": call, "log": text }));
             }
@@ -49,6 +61,11 @@ impl ShowLogs {
             }
             text.lines().try_for_each(|line| print::line(format_args!("[call {call}] {line}")))
         })?;
+        if is_silent {
+            print::remark(
+                "nothing is stored of what was printed: a call prints nothing, or has not ended with its chunk",
+            );
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -5,9 +5,13 @@ use crate::error::{Error, ErrorKind, Result};
 /// The job fails when this many workers in a row have ended before they said hello, and no other worker is
 /// live.
 const NOT_STARTED: u32 = 5;
-/// The job fails when this many workers in a row (or four times the most live workers) were lost without the
-/// report of any call. The number is high because a single call that kills its worker costs several.
+/// The job fails when this many workers in a row, or as many as it takes to give up a call in each of the most
+/// live workers, were lost without the report of any call. The number is high because a single call that kills
+/// its worker costs several.
 const LOST: u32 = 50;
+/// At most this many calls that were given up, since a call was reported, count as progress: a job ends with
+/// the calls that kill their workers, and these have no reports.
+const GIVEN_UP: u32 = 32;
 /// The job fails when this many workers in all have broken the protocol: they reported calls that they were
 /// not given, or sent frames that cannot be read.
 const BROKEN: u32 = 3;
@@ -16,10 +20,14 @@ const BROKEN: u32 = 3;
 const UNSTARTED: u32 = 40;
 
 /// Counts of failures: since the last call was run, except `broken`, which counts over the whole job.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Budget {
+    /// How many workers a call that kills each of them costs until it is given up.
+    cost_of_call: u32,
     not_started: u32,
     lost: u32,
+    /// How many calls were given up because their workers were lost.
+    given_up: u32,
     broken: u32,
     unstarted: u32,
     /// The most workers that have lived at once.
@@ -27,6 +35,13 @@ pub(super) struct Budget {
 }
 
 impl Budget {
+    /// The budget of a job whose calls are given up after they were lost `losses` times and once more.
+    pub(super) fn new(losses: u32) -> Self {
+        // All live workers may die of one thing, and of another one soon after.
+        let cost_of_call = losses.saturating_add(1).max(4);
+        Self { cost_of_call, not_started: 0, lost: 0, given_up: 0, broken: 0, unstarted: 0, most: 0 }
+    }
+
     /// Notes how many workers live.
     pub(super) fn live(&mut self, workers: usize) {
         self.most = self.most.max(u32::try_from(workers).unwrap_or(u32::MAX));
@@ -34,7 +49,7 @@ impl Budget {
 
     /// Calls were run, successful or not: the counts start again.
     pub(super) fn went_on(&mut self) {
-        (self.not_started, self.lost, self.unstarted) = (0, 0, 0);
+        (self.not_started, self.lost, self.given_up, self.unstarted) = (0, 0, 0, 0);
     }
 
     /// A worker has ended before it said hello. `the_last` says that no other worker is live.
@@ -52,10 +67,16 @@ impl Budget {
         ))
     }
 
+    /// Calls have got their final outcome because their workers were lost.
+    pub(super) fn gave_up(&mut self, calls: usize) {
+        self.given_up = self.given_up.saturating_add(u32::try_from(calls).unwrap_or(u32::MAX));
+    }
+
     /// A worker was lost after its start.
     pub(super) fn lost(&mut self, reason: &str) -> Result<()> {
         self.lost = self.lost.saturating_add(1);
-        if self.lost < LOST.max(self.most.saturating_mul(4)) {
+        let places = self.most.saturating_add(self.given_up.min(GIVEN_UP));
+        if self.lost < LOST.max(places.saturating_mul(self.cost_of_call)) {
             return Ok(());
         }
         let count = self.lost;
@@ -93,7 +114,7 @@ mod tests {
 
     #[test]
     fn what_goes_wrong_again_and_again_ends_the_job_and_what_goes_on_begins_anew() {
-        let mut budget = Budget::default();
+        let mut budget = Budget::new(3);
         for _ in 0..3 {
             assert!((1..NOT_STARTED).all(|_| budget.not_started(true, "it exited").is_ok()));
             assert!((1..LOST).all(|_| budget.lost("it died").is_ok()));
@@ -110,5 +131,17 @@ mod tests {
         assert!((1..BROKEN).all(|_| budget.broken("it lies").is_ok()));
         budget.went_on();
         assert!(budget.broken("it lies").is_err(), "that it goes on does not excuse it");
+    }
+
+    #[test]
+    fn a_job_may_end_with_calls_that_kill_their_workers() {
+        let mut budget = Budget::new(8);
+        budget.live(11);
+        for _ in 0..30 {
+            assert!((0..9).all(|_| budget.lost("it died").is_ok()), "each of them costs nine workers");
+            budget.gave_up(1);
+        }
+        let lost = (0..1000).take_while(|_| budget.lost("it died").is_ok()).count();
+        assert!(lost < 200, "where nothing but losses happens, the job ends: {lost}");
     }
 }

@@ -345,6 +345,7 @@ impl<T: Tracking> Driver<T> {
                 Step::Commit(..) | Step::Drop(..) => {}
             }
         }
+        self.budget.gave_up(committed.len());
         self.commit(committed);
     }
 

@@ -215,7 +215,7 @@ impl<T: Tracking> Driver<T> {
             storing: FuturesUnordered::new(),
             workers: Workers::new(least),
             given: Given::default(),
-            budget: Budget::default(),
+            budget: Budget::new(assignment.policy.losses),
             next_again: AGAIN,
             starting: FuturesUnordered::new(),
             events: SelectAll::new(),

@@ -46,6 +46,18 @@ impl Leadership {
         }
     }
 
+    /// Reads the job to its end, for a command that has no handle of it. The last reader removes the stored data
+    /// if the client that drove the job has left that to its readers.
+    pub(crate) async fn watch(self, mut commands: Commands) {
+        let ran = self.reading(self.run(None, &mut commands)).await;
+        // If this fails, the stored data stays until `lithops clean` removes it.
+        let _ = self.journal.remove_reader(&self.owner).await;
+        match ran {
+            Ok(()) => drop(self.journal.remove_if_left().await),
+            Err(error) => self.job.fail(error),
+        }
+    }
+
     /// Keeps this client's reader mark fresh while `run` runs, so that the job's stored data is not removed.
     async fn reading<T>(&self, run: impl Future<Output = T>) -> T {
         // If this fails, the stored data may be removed while this client reads; the reader then gets an

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use futures_util::{StreamExt, stream};
-use tokio::time::sleep;
+use tokio::{task::JoinHandle, time::sleep};
 
 use super::{durable_job::Leadership, leadership::only_reads, start::plan_of};
 use crate::{
@@ -119,7 +119,7 @@ impl StoredJobs {
         mut take: impl FnMut(u64, Result<serde_json::Value, CallError>) -> Result<()>,
     ) -> Result<()> {
         runtime::start()?.block_on(async {
-            let state = self.followed(job).await?;
+            let (state, watching) = self.followed(job).await?;
             for call in 0..state.progress().known {
                 let waited = state.wait_for(|outcomes, _| outcomes.done().contains(call)).await;
                 match values::committed(&state, call) {
@@ -127,7 +127,7 @@ impl StoredJobs {
                     None => waited?,
                 }
             }
-            Ok(())
+            ended(watching).await
         })
     }
 
@@ -158,7 +158,7 @@ impl StoredJobs {
                 }
                 return Ok(());
             }
-            let state = self.followed(job).await?;
+            let (state, watching) = self.followed(job).await?;
             let mut seen = Ranges::default();
             loop {
                 let waited = state
@@ -177,14 +177,14 @@ impl StoredJobs {
                 logs.into_iter().try_for_each(|(call, text)| take(call, text))?;
                 waited?;
                 if state.progress().done == seen.len() && state.progress().is_finished() {
-                    return Ok(());
+                    return ended(watching).await;
                 }
             }
         })
     }
 
     /// The state of a job that this process reads, as it goes on.
-    async fn followed(&self, job: JobId) -> Result<Arc<JobState>> {
+    async fn followed(&self, job: JobId) -> Result<(Arc<JobState>, JoinHandle<()>)> {
         let journal = self.journal(job);
         let record = journal.record().await?;
         let (state, commands) =
@@ -193,8 +193,7 @@ impl StoredJobs {
         let (resources, owner) = (Err(only_reads(&record)), Owner::this_process());
         let followed = Arc::clone(&state);
         let leadership = Leadership { journal, record, job: followed, resources, owner, cleanup: None };
-        runtime::driver().spawn(leadership.follow(None, commands));
-        Ok(state)
+        Ok((state, runtime::driver().spawn(leadership.watch(commands))))
     }
 
     /// Cancels a job, even if another client drives it, and waits until all its calls have an outcome.
@@ -241,6 +240,11 @@ pub(crate) async fn look(journal: Journal) -> Result<StoredJob> {
         Watched::Free { .. } => (false, None),
     };
     Ok(StoredJob { record, stored, driver, is_driven })
+}
+
+/// Waits until the task that read a job has taken its mark away.
+async fn ended(watching: JoinHandle<()>) -> Result<()> {
+    watching.await.map_err(|_| Error::new(ErrorKind::Unexpected, "what reads the job has panicked"))
 }
 
 /// How many calls of a job have a stored outcome.

@@ -49,8 +49,12 @@ impl Drop for JobCleanup {
         runtime::driver().spawn(async move {
             let job = journal.job();
             let removed = match journal.is_read().await {
-                // Another client reads the job, and will remove the data when it has finished reading.
-                Ok(true) => Ok(()),
+                // Another client reads the job, and will remove the data when it has finished reading. If it has
+                // just done so, it may not have seen the mark.
+                Ok(true) => match journal.put_removable().await {
+                    Ok(()) => journal.remove_if_left().await,
+                    Err(error) => Err(error),
+                },
                 Ok(false) => journal.delete().await,
                 Err(error) => Err(error),
             };

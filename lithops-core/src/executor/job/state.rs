@@ -613,10 +613,10 @@ impl JobState {
                 format!("the call failed, and its error does not decode: {error}"),
             )
         });
-        let tail = outcomes.log(call).map(|log| log.last(2048)).unwrap_or_default();
+        let tail = outcomes.log(call).map(|log| log.last(32 << 10)).unwrap_or_default();
         let error = error
             .with_attempts(report.header.run.attempt)
-            .with_log_tail(tail)
+            .with_log_tail(&tail)
             .with_call(CallId::from(call), &self.function);
         match self.sources.get().filter(|sources| sources.says_more()) {
             Some(sources) => error.with_input(sources.of(call).to_string()),
