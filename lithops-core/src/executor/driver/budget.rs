@@ -5,13 +5,12 @@ use crate::error::{Error, ErrorKind, Result};
 /// The job fails when this many workers in a row have ended before they said hello, and no other worker is
 /// live.
 const NOT_STARTED: u32 = 5;
-/// The job fails when this many workers in a row, or as many as it takes to give up a call in each of the most
-/// live workers, were lost without the report of any call. The number is high because a single call that kills
-/// its worker costs several.
+/// The job fails when this many workers in a row (or four times the most live workers) were lost without the
+/// report of any call. The number is high because a single call that kills its worker costs several.
 const LOST: u32 = 50;
-/// At most this many calls that were given up, since a call was reported, count as progress: a job ends with
-/// the calls that kill their workers, and these have no reports.
-const GIVEN_UP: u32 = 32;
+/// A job in which calls were reported may end with this many calls that kill their workers. They take turns, so
+/// that each of them may be lost as often as it may before the first is given up.
+const LETHAL: u32 = 32;
 /// The job fails when this many workers in all have broken the protocol: they reported calls that they were
 /// not given, or sent frames that cannot be read.
 const BROKEN: u32 = 3;
@@ -28,6 +27,8 @@ pub(super) struct Budget {
     lost: u32,
     /// How many calls were given up because their workers were lost.
     given_up: u32,
+    /// Whether any call was ever reported.
+    works: bool,
     broken: u32,
     unstarted: u32,
     /// The most workers that have lived at once.
@@ -39,7 +40,16 @@ impl Budget {
     pub(super) fn new(losses: u32) -> Self {
         // All live workers may die of one thing, and of another one soon after.
         let cost_of_call = losses.saturating_add(1).max(4);
-        Self { cost_of_call, not_started: 0, lost: 0, given_up: 0, broken: 0, unstarted: 0, most: 0 }
+        Self {
+            cost_of_call,
+            not_started: 0,
+            lost: 0,
+            given_up: 0,
+            works: false,
+            broken: 0,
+            unstarted: 0,
+            most: 0,
+        }
     }
 
     /// Notes how many workers live.
@@ -50,6 +60,7 @@ impl Budget {
     /// Calls were run, successful or not: the counts start again.
     pub(super) fn went_on(&mut self) {
         (self.not_started, self.lost, self.given_up, self.unstarted) = (0, 0, 0, 0);
+        self.works = true;
     }
 
     /// A worker has ended before it said hello. `the_last` says that no other worker is live.
@@ -75,8 +86,9 @@ impl Budget {
     /// A worker was lost after its start.
     pub(super) fn lost(&mut self, reason: &str) -> Result<()> {
         self.lost = self.lost.saturating_add(1);
-        let places = self.most.saturating_add(self.given_up.min(GIVEN_UP));
-        if self.lost < LOST.max(places.saturating_mul(self.cost_of_call)) {
+        let lethal = if self.works { LETHAL + self.given_up.min(LETHAL) } else { 0 };
+        let limit = self.most.saturating_add(lethal).saturating_mul(self.cost_of_call);
+        if self.lost < LOST.max(limit) {
             return Ok(());
         }
         let count = self.lost;
@@ -121,6 +133,7 @@ mod tests {
             assert!((1..UNSTARTED).all(|_| budget.unstarted().is_ok()));
             budget.went_on();
         }
+        let mut budget = Budget::new(3);
         assert!((0..NOT_STARTED * 2).all(|_| budget.not_started(false, "others are there").is_ok()));
         assert!(
             budget.not_started(true, "it exited").is_err_and(|error| error.to_string().contains("it exited"))
@@ -136,12 +149,18 @@ mod tests {
     #[test]
     fn a_job_may_end_with_calls_that_kill_their_workers() {
         let mut budget = Budget::new(8);
-        budget.live(11);
+        budget.live(6);
+        budget.went_on();
+        // They take turns: before the first is given up, each of them has killed eight workers.
+        assert!((0..30 * 8).all(|_| budget.lost("it died").is_ok()));
         for _ in 0..30 {
-            assert!((0..9).all(|_| budget.lost("it died").is_ok()), "each of them costs nine workers");
+            assert!(budget.lost("it died").is_ok());
             budget.gave_up(1);
         }
         let lost = (0..1000).take_while(|_| budget.lost("it died").is_ok()).count();
-        assert!(lost < 200, "where nothing but losses happens, the job ends: {lost}");
+        assert!(lost < 500, "where nothing but losses happens, the job ends: {lost}");
+        let mut hopeless = Budget::new(8);
+        let lost = (0..1000).take_while(|_| hopeless.lost("it died").is_ok()).count();
+        assert_eq!(lost + 1, LOST as usize, "and soon where no call has ever ended");
     }
 }
