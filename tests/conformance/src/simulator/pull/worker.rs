@@ -32,6 +32,9 @@ pub(super) struct SimulatedWorker {
     paused_until: u64,
     calls: VecDeque<(u64, u64, u64)>,
     running: usize,
+    /// The calls that run, but for those that were stopped; and these, which run on for a while.
+    at_work: Vec<(u64, u64, u64)>,
+    stopped: Vec<(u64, u64, u64)>,
     /// Calls that have ended and were not reported, by chunk and epoch.
     ended: BTreeMap<(u64, u64), Ranges>,
     is_live: bool,
@@ -56,6 +59,8 @@ impl SimulatedWorker {
             paused_until: 0,
             calls: VecDeque::new(),
             running: 0,
+            at_work: Vec::new(),
+            stopped: Vec::new(),
             ended: BTreeMap::new(),
             is_live: true,
         }
@@ -90,6 +95,12 @@ impl SimulatedWorker {
                     return self.dies(world);
                 }
                 self.running -= 1;
+                // The end of a call that was stopped says nothing of the same call, if it was ordered anew.
+                if let Some(at) = self.stopped.iter().position(|stopped| *stopped == (chunk, epoch, call)) {
+                    self.stopped.swap_remove(at);
+                    return self.go_on(world);
+                }
+                self.at_work.retain(|running| *running != (chunk, epoch, call));
                 self.ended.entry((chunk, epoch)).or_default().insert(call, call + 1);
                 if self.running == 0 || epoch > 1 || self.random.happens(300) {
                     self.report(scenario);
@@ -116,6 +127,8 @@ impl SimulatedWorker {
                 Action::StopCalls { chunk, epoch } => {
                     self.calls.retain(|(of, at, _)| (*of, *at) != (chunk, epoch));
                     self.ended.remove(&(chunk, epoch));
+                    self.stopped
+                        .extend(self.at_work.extract_if(.., |(of, at, _)| (*of, *at) == (chunk, epoch)));
                 }
                 Action::Wait(until) => {
                     self.waits += 1;
@@ -133,6 +146,7 @@ impl SimulatedWorker {
             && self.board.may_start(chunk, epoch, now)
         {
             self.calls.pop_front();
+            self.at_work.push((chunk, epoch, call));
             self.running += 1;
             *world.runs.entry((call, epoch)).or_default() += 1;
             let mut takes = Duration::from_millis(1 + self.random.below(40));
