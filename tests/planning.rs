@@ -108,6 +108,18 @@ async fn what_a_job_took_is_remembered_and_the_next_is_planned_by_it() {
 }
 
 #[tokio::test]
+async fn what_a_durable_job_took_is_remembered_too() {
+    let root = tempfile::tempdir().expect("a folder");
+    let fexec = executor(root.path(), "").await;
+    let futures = fexec.map(nap, [2; 40]).worker_processes(2).durable().await.expect("a job");
+    futures.get_result().await.expect("results");
+    drop((futures, fexec));
+    let fexec = executor(root.path(), "").await;
+    let plan = fexec.map(nap, [2; 40]).chunksize(Auto).plan().await.expect("a plan");
+    assert_eq!(plan.workload().expect("remembered").basis, Basis::History { calls: 40 });
+}
+
+#[tokio::test]
 async fn nothing_is_remembered_when_the_configuration_says_so() {
     let root = tempfile::tempdir().expect("a folder");
     let fexec = executor(root.path(), "lithops:\n  history: false\n").await;

@@ -122,6 +122,9 @@ impl<T: Tracking> Driver<T> {
             for (first, end) in self.tracker.settle(run.first, run.end()) {
                 self.let_go(first, end);
             }
+            if let Some(measured) = &mut self.measured {
+                fresh.iter().for_each(|report| measured.add(report));
+            }
             self.job.commit(fresh);
             self.budget.went_on();
             return Ok(());
