@@ -83,9 +83,12 @@ async fn a_panic() {
     assert!(error.message().contains("no 77") && error.message().contains("tests/failures.rs:"), "{error}");
     assert!(error.backtrace().is_some_and(|backtrace| backtrace.contains("misbehave")), "{error:?}");
     assert!(
-        log.starts_with("about to panic\n") && log.contains("panicked at") && log.ends_with(error.log_tail()),
+        log.starts_with("about to panic\n")
+            && error.log_tail().contains("about to panic\n")
+            && log.contains("panicked at"),
         "{log}"
     );
+    assert!(!error.log_tail().contains("stack backtrace"), "{}", error.log_tail());
 }
 
 #[tokio::test]

@@ -99,15 +99,15 @@ impl CallError {
     /// `RUST_BACKTRACE`: the error has that itself.
     #[must_use]
     pub fn with_log_tail(mut self, tail: &str) -> Self {
-        let is_repeated = |line: &str| self.0.backtrace.is_some() && is_of_backtrace(line);
-        let lines: Vec<_> = tail.lines().filter(|line| !is_repeated(line)).collect();
+        let is_kept = |line: &&str| self.0.backtrace.is_none() || !is_of_backtrace(line.trim_end());
+        let lines: Vec<_> = tail.split_inclusive('\n').filter(is_kept).collect();
         let bytes = lines.iter().rev().scan(0, |bytes, line| {
-            *bytes += line.len() + 1;
+            *bytes += line.len();
             Some(*bytes)
         });
         // At least the last line, even if it is longer.
         let kept = bytes.take_while(|bytes| *bytes <= LOG_TAIL).count().max(1).min(lines.len());
-        self.0.log_tail = lines[lines.len() - kept..].join("\n");
+        self.0.log_tail = lines[lines.len() - kept..].concat();
         self
     }
 
