@@ -16,6 +16,10 @@ use crate::{
 /// Keys are text with `/` between their segments. There are no folders: `list` takes any prefix of a key. A
 /// storage refuses a key that it cannot hold with [`InvalidInput`](crate::error::ErrorKind::InvalidInput),
 /// and never changes it. A bucket need not be created, unless the platform requires that.
+///
+/// Code branches on the kind of an error, so that the kind is a promise. The message is for people: it is one line,
+/// and names the key of the object that the operation was about. [`no_such_object`], [`exists_already`],
+/// [`out_of_bounds`], [`too_large`] and [`wrong_length`] make such errors.
 #[async_trait]
 pub trait Storage: Debug + Send + Sync + 'static {
     /// The name and the location of the storage.
@@ -95,7 +99,8 @@ pub trait Storage: Debug + Send + Sync + 'static {
     }
 
     /// Removes one of Lithops' own folders (`folder` ends with `/`), with what interrupted puts
-    /// have left in it. A folder that does not exist is no error.
+    /// have left in it. A folder that does not exist is no error. The default removes objects
+    /// alone: a storage whose interrupted puts leave something has its own.
     async fn remove_folder(&self, bucket: &str, folder: &str) -> Result<()> {
         let keys = self.list(bucket, folder).map_ok(|object| object.key).try_collect().await?;
         self.delete_many(bucket, keys).await
@@ -184,16 +189,19 @@ pub fn out_of_bounds(bucket: &str, key: &str, range: &Range<u64>, size: u64) -> 
         .with_context("key", key)
 }
 
-/// The error of a put with [`PutMode::IfAbsent`] where there is an object.
-pub(super) fn exists_already(bucket: &str, key: &str) -> Error {
+/// The error of a put with [`PutMode::IfAbsent`] where there is an object, for implementations of [`Storage::put`].
+#[must_use]
+pub fn exists_already(bucket: &str, key: &str) -> Error {
     Error::new(ErrorKind::AlreadyExists, format!("object `{key}` in bucket `{bucket}` exists already"))
         .with_context("operation", "store")
         .with_context("bucket", bucket)
         .with_context("key", key)
 }
 
-/// The error of an operation on an object that does not exist.
-pub(super) fn no_such_object(bucket: &str, key: &str, doing: &'static str) -> Error {
+/// The error of an operation on an object that does not exist, for implementations of [`Storage`]. `doing` is the
+/// operation, such as `read`.
+#[must_use]
+pub fn no_such_object(bucket: &str, key: &str, doing: &'static str) -> Error {
     Error::new(ErrorKind::NotFound, format!("there is no object `{key}` in bucket `{bucket}`"))
         .with_context("operation", doing)
         .with_context("bucket", bucket)

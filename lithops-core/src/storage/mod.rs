@@ -23,7 +23,8 @@ mod patience;
 pub use blob::{BLOCK, BlobRef};
 pub use client::{CloudObject, StorageClient};
 pub use contract::{
-    ObjectMeta, PutMode, Storage, StorageCapabilities, StorageInfo, out_of_bounds, too_large, wrong_length,
+    ObjectMeta, PutMode, Storage, StorageCapabilities, StorageInfo, exists_already, no_such_object,
+    out_of_bounds, too_large, wrong_length,
 };
 pub use credentials::{Credentials, give};
 pub use descriptor::{StorageDescriptor, connect, descriptor, descriptors};

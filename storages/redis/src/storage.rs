@@ -16,7 +16,8 @@ use lithops_core::{
     error::{Error, ErrorKind, Result},
     storage::{
         Credentials, Locator, ObjectMeta, PutMode, Storage, StorageCapabilities, StorageInfo,
-        StorageRetryPolicy, check_bucket, out_of_bounds, too_large, wrong_length,
+        StorageRetryPolicy, check_bucket, exists_already, no_such_object, out_of_bounds, too_large,
+        wrong_length,
     },
 };
 use redis::{RedisResult, aio::MultiplexedConnection, cmd, pipe};
@@ -118,6 +119,8 @@ impl RedisStorage {
         for page in names.chunks(PAGE) {
             objects.extend(self.described(bucket, page.to_vec()).await?.into_iter().flatten());
         }
+        // Consoles and file browsers create these markers to show folders.
+        objects.retain(|object| object.size > 0 || !object.key.ends_with('/'));
         Ok(objects)
     }
 
@@ -197,13 +200,7 @@ impl Storage for RedisStorage {
         };
         match self.ask("store", bucket, key, request).await? {
             true => Ok(()),
-            false => Err(Error::new(
-                ErrorKind::AlreadyExists,
-                format!("object `{key}` in bucket `{bucket}` exists already"),
-            )
-            .with_context("operation", "store")
-            .with_context("bucket", bucket)
-            .with_context("key", key)),
+            false => Err(exists_already(bucket, key)),
         }
     }
 
@@ -217,7 +214,7 @@ impl Storage for RedisStorage {
             answer
         };
         let found = self.ask("read", bucket, key, request).await?;
-        found.map(Bytes::from).ok_or_else(|| absent("read", bucket, key))
+        found.map(Bytes::from).ok_or_else(|| no_such_object(bucket, key, "read"))
     }
 
     async fn get_within(&self, bucket: &str, key: &str, limit: u64) -> Result<Bytes> {
@@ -233,7 +230,7 @@ impl Storage for RedisStorage {
         };
         let (exists, size, bytes) = self.ask("read", bucket, key, request).await?;
         match (exists, bytes.len() as u64) {
-            (0, _) => Err(absent("read", bucket, key)),
+            (0, _) => Err(no_such_object(bucket, key, "read")),
             _ if size > limit => Err(too_large(bucket, key, size, limit)),
             (_, came) if came != size => Err(wrong_length(bucket, key, size, came)),
             _ => Ok(Bytes::from(bytes)),
@@ -261,7 +258,7 @@ impl Storage for RedisStorage {
             self.ask("read", bucket, key, request).await?
         };
         if exists == 0 {
-            return Err(absent("read", bucket, key));
+            return Err(no_such_object(bucket, key, "read"));
         }
         if range.start > range.end || range.end > size {
             return Err(out_of_bounds(bucket, key, &range, size));
@@ -272,7 +269,7 @@ impl Storage for RedisStorage {
 
     async fn head(&self, bucket: &str, key: &str) -> Result<ObjectMeta> {
         let described = self.described(bucket, vec![name(bucket, key)?]).await?;
-        described.into_iter().next().flatten().ok_or_else(|| absent("look at", bucket, key))
+        described.into_iter().next().flatten().ok_or_else(|| no_such_object(bucket, key, "look at"))
     }
 
     fn list(&self, bucket: &str, prefix: &str) -> BoxStream<'static, Result<ObjectMeta>> {
@@ -346,13 +343,6 @@ fn object(doing: &str, bucket: &str, key: &str) -> String {
 
 fn times_of(bucket: &str) -> String {
     format!("lithops.modified/{bucket}")
-}
-
-fn absent(doing: &str, bucket: &str, key: &str) -> Error {
-    Error::new(ErrorKind::NotFound, format!("there is no object `{key}` in bucket `{bucket}`"))
-        .with_context("operation", doing)
-        .with_context("bucket", bucket)
-        .with_context("key", key)
 }
 
 /// The text as a pattern that matches nothing else.

@@ -39,6 +39,7 @@ pub fn trials(name: &str, factory: impl Factory) -> Vec<Trial> {
             objects::the_client_does_all_of_it,
             ranges::ranges_are_exact_or_refused,
             keys::listings_are_in_key_order_by_string_prefix,
+            keys::folder_markers_are_not_listed,
             keys::more_than_a_thousand_keys_are_listed_and_deleted,
             keys::odd_keys_come_back_or_are_refused,
             keys::keys_with_backslashes_come_back_or_are_refused,

@@ -40,6 +40,20 @@ pub(super) async fn listings_are_in_key_order_by_string_prefix(subject: Subject)
     assert_eq!(kind(subject.storage.list("a/b", "").try_collect::<Vec<_>>().await), ErrorKind::InvalidInput);
 }
 
+/// Consoles and file browsers make such objects to show folders.
+pub(super) async fn folder_markers_are_not_listed(subject: Subject) {
+    subject.put("folder/file", "x").await;
+    match subject.try_put("folder/", "", PutMode::Overwrite).await {
+        Ok(()) => {
+            let listed = subject.keys("").await;
+            // What is not listed is not removed after the trial either.
+            subject.storage.delete(&subject.bucket, &subject.key("folder/")).await.expect("it is deleted");
+            assert_eq!(listed, ["folder/file"], "an empty object whose key ends in `/` is left out");
+        }
+        Err(error) => assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error:?}"),
+    }
+}
+
 pub(super) async fn more_than_a_thousand_keys_are_listed_and_deleted(subject: Subject) {
     let expected: BTreeSet<String> =
         (0..2100).map(|number| format!("many/{}/{number}", number % 7)).collect();

@@ -18,7 +18,13 @@ pub(super) async fn if_absent_lets_exactly_one_writer_win(subject: Subject) {
         for writer in writers.collect::<Vec<_>>() {
             match writer.await.expect("it ended") {
                 (writer, Ok(())) => winners.push(writer),
-                (_, Err(error)) => assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{error:?}"),
+                (_, Err(error)) => {
+                    assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{error:?}");
+                    assert!(
+                        error.to_string().contains(&subject.key(&key)),
+                        "the message names the key: {error}"
+                    );
+                }
             }
         }
         assert_eq!(winners.len(), 1, "{winners:?}");
