@@ -151,9 +151,6 @@ categories = [\"concurrency\"]
 [package.metadata.docs.rs]
 all-features = true
 
-[lib]
-crate-type = [\"lib\", \"cdylib\"]
-
 [features]
 # Exports the backend for programs that load it at run time.
 plugin = []

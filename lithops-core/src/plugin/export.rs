@@ -27,9 +27,9 @@ impl Header {
     }
 }
 
-/// Exports a backend, so that programs can load the library as a plugin. The crate needs `crate-type =
-/// ["cdylib"]`, and once `lithops_core::export_backend!(DESCRIPTOR);` with the constant that it otherwise
-/// submits to the registry.
+/// Exports a backend, so that programs can load the library as a plugin. The crate needs once
+/// `lithops_core::export_backend!(DESCRIPTOR);` with the constant that it otherwise submits to the registry, and
+/// is built with `cargo rustc --lib --crate-type cdylib`.
 #[macro_export]
 macro_rules! export_backend {
     ($descriptor:expr) => {

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 
 use super::{comparison, lambda};
 use crate::{
-    e2e::library,
+    e2e::{PLUGIN, library},
     steps,
     workspace::{built, cargo, root},
 };
@@ -66,12 +66,11 @@ pub(crate) fn run(what: What, peers: bool) -> Result<(), String> {
 /// Each is built in a workspace of its own, as strangers do.
 fn plugin() -> Result<(), String> {
     let target = built("")?;
-    for (name, more) in [("lithops-backend-launcher", &["--lib", "--features", "plugin"][..]), ("host", &[])]
-    {
+    for (name, arguments) in [("lithops-backend-launcher", PLUGIN), ("host", &["build"])] {
         let manifest = root().join("tests/fixtures").join(name).join("Cargo.toml");
         let mut build = cargo();
-        build.args(["build", "--release", "--quiet", "--manifest-path"]).arg(manifest);
-        steps::run(build.args(more).arg("--target-dir").arg(&target))?;
+        build.args(arguments).args(["--release", "--quiet", "--manifest-path"]).arg(manifest);
+        steps::run(build.arg("--target-dir").arg(&target))?;
     }
     let library = library("release", "lithops-backend-launcher")?;
     steps::run(Command::new(built("release")?.join("host")).arg("cost").arg(library).arg("launcher"))

@@ -12,5 +12,5 @@ mod storage;
 mod third_party;
 
 pub(crate) use peers::Server;
-pub(crate) use plugins::library;
+pub(crate) use plugins::{PLUGIN, library};
 pub(crate) use run::{What, run};

@@ -15,6 +15,9 @@ use crate::{
     workspace::{built, cargo, root},
 };
 
+/// The arguments of Cargo that build a plugin of a crate that is otherwise linked into programs.
+pub(crate) const PLUGIN: &[&str] = &["rustc", "--lib", "--crate-type", "cdylib", "--features", "plugin"];
+
 /// The file of a plugin that was built.
 pub(crate) fn library(profile: &str, name: &str) -> Result<PathBuf, String> {
     Ok(built(profile)?.join(format!("lib{}.so", name.replace('-', "_"))))
@@ -23,11 +26,10 @@ pub(crate) fn library(profile: &str, name: &str) -> Result<PathBuf, String> {
 pub(super) fn run() -> Result<(), String> {
     let fixtures = root().join("tests/fixtures");
     // Each in a workspace of its own, as strangers build them: with other features than the program.
-    let build =
-        |name: &str, more: &[&str]| steps::run(cargo_of(&fixtures.join(name), &["build"])?.args(more));
-    build("lithops-backend-launcher", &["--lib", "--features", "plugin"])?;
-    build("lithops-backend-panics", &[])?;
-    build("host", &[])?;
+    let build = |name: &str, arguments: &[&str]| steps::run(&mut cargo_of(&fixtures.join(name), arguments)?);
+    build("lithops-backend-launcher", PLUGIN)?;
+    build("lithops-backend-panics", &["build"])?;
+    build("host", &["build"])?;
     let lithops = ["build", "--quiet", "-p", "lithops", "--bins", "--features", "cli,plugins"];
     steps::run(cargo().args(lithops))?;
     let programs = Programs::new(built("debug")?)?;
