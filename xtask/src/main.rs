@@ -83,6 +83,9 @@ enum Command {
         /// Of the board of pull dispatch alone; with `--seeds` both are played otherwise.
         #[arg(long)]
         pull: bool,
+        /// Prints what the board costs on fleets of 1,000 and 10,000 workers, in the place of seeds.
+        #[arg(long, conflicts_with_all = ["seeds", "seed", "pull"])]
+        board: bool,
     },
 }
 
@@ -97,7 +100,8 @@ fn main() -> ExitCode {
         Command::NewBackend { name, to } => new_backend::run(&name, to.as_deref()),
         Command::Bench { what, peers } => bench::run(what, peers),
         Command::Chaos => chaos::run(),
-        Command::Simulate { seeds, seed, pull } => simulate(seeds, seed, pull),
+        Command::Simulate { board: true, .. } => steps::run(simulator().arg("--board")),
+        Command::Simulate { seeds, seed, pull, .. } => simulate(seeds, seed, pull),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -111,17 +115,30 @@ fn main() -> ExitCode {
 /// Plays seeds, or one of them.
 pub(crate) fn simulate(seeds: u64, seed: Option<u64>, pull: bool) -> Result<(), String> {
     let (option, number) = seed.map_or(("--seeds", seeds), |seed| ("--seed", seed));
-    let run = ["run", "--quiet", "--release", "--package", "lithops-conformance", "--bin", "simulate", "--"];
-    let play = |pull: &[&str]| {
-        steps::run(workspace::cargo().args(run).args(pull).args([option, &number.to_string()]))
-    };
+    let play = |pull: &[&str]| steps::run(simulator().args(pull).args([option, &number.to_string()]));
     match (pull, seed) {
         (true, _) => play(&["--pull"]),
         (false, Some(_)) => play(&[]),
         (false, None) => {
             play(&[])?;
             play(&["--pull"])?;
-            steps::run(workspace::cargo().args(run).arg("--fleet"))
+            steps::run(simulator().arg("--fleet"))
         }
     }
+}
+
+/// The command that runs the simulator, without its arguments.
+fn simulator() -> std::process::Command {
+    let mut cargo = workspace::cargo();
+    cargo.args([
+        "run",
+        "--quiet",
+        "--release",
+        "--package",
+        "lithops-conformance",
+        "--bin",
+        "simulate",
+        "--",
+    ]);
+    cargo
 }

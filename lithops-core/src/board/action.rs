@@ -44,14 +44,17 @@ pub enum End {
     Idle,
     /// The job was cancelled.
     Cancelled,
+    /// The worker was told to [leave](super::BoardWorker::leave), and has handed back what it held.
+    Left,
 }
 
 /// The next step of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientAction {
-    /// Send this request to the storage, and give the answer to
-    /// [`BoardClient::answered`](super::BoardClient::answered), also when the request fails.
-    Ask(Request),
+    /// Send this request to the storage, and give the answer, with the number of the lane, to
+    /// [`BoardClient::answered`](super::BoardClient::answered), also when the request fails. Each lane has at most one
+    /// request in flight.
+    Ask(usize, Request),
     /// Wait for an answer, at the longest until this time; `None` means without a limit.
     Wait(Option<Duration>),
     /// Every chunk is committed.

@@ -1,9 +1,10 @@
 //! [`Findings`]: what the reports of a chunk say about the calls that are done, open, and lost.
 //!
-//! In the first epoch the calls run side by side, and the call that ended the epoch cannot be told.
-//! From the second epoch on, calls run one by one in order, and each is reported before the next
+//! Until an epoch is lost, the calls run side by side, and the call that ended the first lost epoch
+//! cannot be told. After it, calls run one by one in order, and each is reported before the next
 //! begins. The *frontier* of such an epoch, the first call without an outcome when the epoch ended,
-//! is the call that was running. A call that was the frontier of more than `losses` epochs is lost.
+//! is the call that was running. An epoch whose worker handed the chunk back is not lost: it counts
+//! against no call. A call that was the frontier of more than `losses` epochs is lost.
 //! It then counts as done, so that the frontiers of later epochs fall on its neighbours.
 //!
 //! All of this follows from the keys, so that every worker that claims the chunk comes to the same
@@ -35,10 +36,10 @@ pub(super) struct Findings {
 
 impl Findings {
     /// What the holder of `epoch` concludes for the calls `first..end`, from the reports and from
-    /// the earlier claimed epochs, which are in order.
+    /// the earlier epochs that were lost, in order.
     pub(super) fn of(
         mut reports: Vec<Reported>,
-        claimed: &[u64],
+        lost: &[u64],
         calls: (u64, u64),
         epoch: u64,
         losses: u32,
@@ -49,7 +50,8 @@ impl Findings {
         let mut covered = Ranges::default();
         let mut blamed: BTreeMap<u64, u32> = BTreeMap::new();
         let mut reports = reports.into_iter().peekable();
-        for past in claimed.iter().copied().filter(|past| (2..epoch).contains(past)) {
+        // The calls of the first lost epoch have run side by side.
+        for past in lost.iter().copied().filter(|past| *past < epoch).skip(1) {
             while let Some(report) = reports.next_if(|report| report.epoch <= past) {
                 findings.take(report, calls, &mut covered);
             }

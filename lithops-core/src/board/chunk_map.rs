@@ -37,13 +37,6 @@ impl ChunkMap {
         }
     }
 
-    /// Notes that the claims of a chunk were deleted. The chunk is free again, unless it is committed.
-    pub(super) fn forget(&mut self, chunk: u64) {
-        if !self.is_committed(chunk) {
-            self.taken.remove(chunk, chunk.saturating_add(1));
-        }
-    }
-
     /// Notes a commit. Returns whether the commit was unknown before.
     pub(super) fn commit(&mut self, chunk: u64) -> bool {
         let news = chunk < self.chunks && !self.is_committed(chunk);
@@ -52,6 +45,34 @@ impl ChunkMap {
             self.taken.insert(chunk, chunk + 1);
         }
         news
+    }
+
+    /// Notes that every chunk of a page was claimed.
+    pub(super) fn take_page(&mut self, page: u64) {
+        let (first, end) = self.page(page);
+        if first < end {
+            self.taken.insert(first, end);
+        }
+    }
+
+    /// Notes that every chunk of a page is committed.
+    pub(super) fn commit_page(&mut self, page: u64) {
+        let (first, end) = self.page(page);
+        if first < end {
+            self.committed.insert(first, end);
+            self.taken.insert(first, end);
+        }
+    }
+
+    /// The first chunk of a page, and the chunk after its last.
+    fn page(&self, page: u64) -> (u64, u64) {
+        let first = page.saturating_mul(PAGE).min(self.chunks);
+        (first, first.saturating_add(PAGE).min(self.chunks))
+    }
+
+    /// Whether the chunks have more than one page.
+    pub(super) fn has_pages(&self) -> bool {
+        self.chunks > PAGE
     }
 
     /// Notes that the commit of a chunk does not count, so that the chunk is open again.
@@ -69,6 +90,25 @@ impl ChunkMap {
     pub(super) fn free_from(&self, chunk: u64) -> Option<u64> {
         first_missing(&self.taken, chunk, self.chunks)
             .or_else(|| first_missing(&self.taken, 0, chunk.min(self.chunks)))
+    }
+
+    /// A chunk of this page that was never claimed. `choice` decides which, so that workers that list the page at the
+    /// same time do not all come to one place.
+    pub(super) fn free_in_page(&self, page: u64, choice: u64) -> Option<u64> {
+        let (first, end) = self.page(page);
+        let free = self.taken.missing(first, end);
+        let total: u64 = free.iter().map(|(from, to)| to - from).sum();
+        let mut at = choice % total.max(1);
+        for (from, to) in free {
+            if at < to - from {
+                let (len, whole) = (to - from, end - first);
+                // The worker at the left of a run goes on to the right, and the new one begins near the middle, so that
+                // both have room. An empty page is taken anywhere.
+                return Some(if len == whole { from + at } else { from + len / 4 + at / 2 });
+            }
+            at -= to - from;
+        }
+        None
     }
 
     /// The first chunk that is not committed, searching from `chunk` to the end and then from 0.

@@ -12,18 +12,20 @@ use crate::{bytes::Bytes, tracker::Ranges};
 /// What the storage has of a chunk that other workers held before.
 #[derive(Debug, Default)]
 pub(super) struct PriorEpochs {
-    /// The epochs with a claim, in ascending order.
-    pub(super) claimed: Vec<u64>,
+    /// The epochs with a claim whose workers have not handed the chunk back, in ascending order.
+    pub(super) lost: Vec<u64>,
     pub(super) reports: BTreeSet<Reported>,
     /// Reports that are listed but cannot be read. Their calls are run again.
     pub(super) unreadable: BTreeSet<Reported>,
 }
 
 impl PriorEpochs {
-    /// Takes the claimed epochs of a chunk from a listing.
-    pub(super) fn claims(listed: &[String], chunk: u64) -> Self {
+    /// Takes the epochs of a chunk before `epoch` from a listing of its claims.
+    pub(super) fn claims(listed: &[String], (chunk, epoch): (u64, u64)) -> Self {
         let claimed = keys::believed(listed).remove(&chunk).unwrap_or_default();
-        Self { claimed: claimed.into_iter().collect(), ..Self::default() }
+        let left: BTreeSet<_> = listed.iter().filter_map(|key| keys::read_left(key)).collect();
+        let is_lost = |past: &u64| *past < epoch && !left.contains(&(chunk, *past));
+        Self { lost: claimed.into_iter().filter(is_lost).collect(), ..Self::default() }
     }
 
     /// Takes the reports of the chunk from a listing.
@@ -39,6 +41,8 @@ impl PriorEpochs {
 pub(super) struct ClaimedChunk {
     pub(super) chunk: u64,
     pub(super) epoch: u64,
+    /// Whether the calls run one by one, because an earlier epoch was lost.
+    in_order: bool,
     /// The first call of the chunk, and the call after its last.
     calls: (u64, u64),
     /// The calls with an outcome.
@@ -56,9 +60,9 @@ pub(super) struct ClaimedChunk {
 }
 
 impl ClaimedChunk {
-    /// A chunk that this worker claimed in epoch 1.
-    pub(super) fn first(chunk: u64, calls: (u64, u64)) -> Self {
-        Self::with(chunk, 1, calls, Findings { open: vec![calls], ..Findings::default() })
+    /// A chunk of which no call has run.
+    pub(super) fn untouched(claim: (u64, u64), calls: (u64, u64)) -> Self {
+        Self::with(claim, false, calls, Findings { open: vec![calls], ..Findings::default() })
     }
 
     /// A chunk that other workers held before, with their claims and reports as listed.
@@ -69,14 +73,15 @@ impl ClaimedChunk {
         losses: u32,
     ) -> Self {
         let reports = found.reports.difference(&found.unreadable).copied().collect();
-        let findings = Findings::of(reports, &found.claimed, calls, epoch, losses);
-        Self::with(chunk, epoch, calls, findings)
+        let findings = Findings::of(reports, &found.lost, calls, epoch, losses);
+        Self::with((chunk, epoch), !found.lost.is_empty(), calls, findings)
     }
 
-    fn with(chunk: u64, epoch: u64, calls: (u64, u64), findings: Findings) -> Self {
+    fn with((chunk, epoch): (u64, u64), in_order: bool, calls: (u64, u64), findings: Findings) -> Self {
         let mut hold = Self {
             chunk,
             epoch,
+            in_order,
             calls,
             done: Ranges::default(),
             parts: BTreeMap::new(),
@@ -109,11 +114,11 @@ impl ClaimedChunk {
         }
     }
 
-    /// The next calls to run. In the first epoch all open calls are returned at once. In later
-    /// epochs one call is returned, and only after the outcome of the call before is stored, so
-    /// that the keys tell which call was running when an epoch ends.
+    /// The next calls to run. All open calls are returned at once, unless an earlier epoch was lost:
+    /// then one call is returned, and only after the outcome of the call before is stored, so that
+    /// the keys tell which call was running when an epoch ends.
     pub(super) fn next_run(&mut self) -> Option<(u64, u64)> {
-        let in_order = self.epoch > 1;
+        let in_order = self.in_order;
         if in_order && !(self.running.is_empty() && self.unsent.is_empty()) {
             return None;
         }

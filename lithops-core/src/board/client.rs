@@ -1,163 +1,167 @@
 //! [`BoardClient`]: the client's side of a board.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeSet, VecDeque},
     time::Duration,
 };
 
 use super::{
     BoardAnswer, Chunks, ClientAction, CommittedChunk, Content, LeaseConfig, OutcomeRange, Request,
-    chunk_map::ChunkMap, exchange::PendingRequest, keys, liveness::BeatObserver,
+    chunk_map::ChunkMap, exchange::PendingRequest, keys,
 };
 use crate::bytes::Bytes;
 
-/// Beats of workers that count as gone are read only in every eighth count. Most of those workers
-/// are dead, but one may only have been suspended.
-const GONE_READ_EVERY: u64 = 8;
+/// The number of requests that a client sends side by side. A job of a million chunks has a thousand pages of
+/// commits, and a round that lists them one after another would take half a minute.
+const LANES: usize = 8;
 
-/// The most workers of other clients that are observed. Any program that can write to the storage
-/// can add beats, so that their number needs a limit.
-const MOST_OTHERS: usize = 10_000;
+/// The pause after a round that has found a commit; it doubles with each round that has found none, up to
+/// [`LeaseConfig::look`]. The next commit is most likely soon after the last one.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Only every so many rounds without a commit look for marks of finished pages that are wrong.
+const DOUBTED_EVERY: u64 = 16;
+
+/// What a client does between two rests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Resting(Duration),
-    Cancelling,
-    Asking,
-    Surveying { page: u64 },
-    Closing { chunk: u64 },
-    Counting,
-    Feeling { worker: String },
+    /// A round: the cancellation is looked up, and the commits of each page with open chunks are listed. The
+    /// round has listed, or is listing, the pages before `next`.
+    Looking {
+        next: u64,
+        news: bool,
+    },
+    /// Open chunks are committed as cancelled; those before `next` are, or are being.
+    Closing {
+        next: u64,
+    },
     Done,
 }
 
-/// The client's side of a board: it notices commits, says how many workers are needed, and cancels
-/// the job. All its state is on the board, so that another client can take its place at any time,
-/// or work beside it. The states are drawn in the [module's documentation](super).
+/// A request of a round.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Errand {
+    Cancel,
+    LookForCancel,
+    Commits(u64),
+    Close(u64),
+    /// The marks of finished pages.
+    Marks,
+    /// A put whose result makes no difference to the round.
+    Doubt,
+}
+
+/// The client's side of a board: it notices commits and cancels the job. All its state is on the board, so that
+/// another client can take its place at any time, or work beside it. The states are drawn in the
+/// [module's documentation](super).
 #[derive(Debug)]
 pub struct BoardClient {
     name: String,
     chunks: Chunks,
     lease_config: LeaseConfig,
-    max_workers: u64,
     /// Which chunks are committed.
     known: ChunkMap,
     /// Committed chunks that the caller has not taken yet.
     news: VecDeque<u64>,
-    /// The beats of all known workers, by the worker's name.
-    observers: BTreeMap<String, BeatObserver>,
-    /// The workers whose beats are still to be read in this count.
-    unread: VecDeque<String>,
-    pending: PendingRequest,
+    lanes: [(Option<Errand>, PendingRequest); LANES],
     state: State,
+    /// Requests of the round that no lane has taken yet.
+    queued: VecDeque<(Errand, Request)>,
+    /// The pause before the next round.
+    pause: Duration,
+    /// How many rounds have found nothing, and the pages whose marks were contradicted.
+    rounds: u64,
+    doubted: BTreeSet<u64>,
     cancel_wanted: bool,
     is_cancelled: bool,
-    /// When the workers are counted next.
-    next_count: Duration,
-    /// How often the workers were counted.
-    counts: u64,
-    /// Whether the client has once read all commits and beats. Before, it cannot say how many
-    /// workers are needed.
-    has_surveyed: bool,
 }
 
 impl BoardClient {
     /// A client whose own commits carry `name`.
     #[must_use]
-    pub fn new(name: &str, chunks: Chunks, lease_config: LeaseConfig, max_workers: u64) -> Self {
+    pub fn new(name: &str, chunks: Chunks, lease_config: LeaseConfig) -> Self {
         Self {
             name: name.to_owned(),
             chunks,
             lease_config,
-            max_workers,
             known: ChunkMap::new(&chunks),
             news: VecDeque::new(),
-            observers: BTreeMap::new(),
-            unread: VecDeque::new(),
-            pending: PendingRequest::default(),
+            lanes: std::array::from_fn(|_| (None, PendingRequest::default())),
             state: State::Resting(Duration::ZERO),
+            queued: VecDeque::new(),
+            pause: Duration::ZERO,
+            rounds: 0,
+            doubted: BTreeSet::new(),
             cancel_wanted: false,
             is_cancelled: false,
-            next_count: Duration::ZERO,
-            counts: 0,
-            has_surveyed: false,
         }
     }
 
     /// The next step. To be called again at once, until it returns [`ClientAction::Wait`] or
     /// [`ClientAction::Done`].
     pub fn poll(&mut self, now: Duration) -> ClientAction {
-        if let State::Resting(until) = self.state {
-            if self.cancel_wanted && !self.is_cancelled {
-                let bytes = Bytes::from(self.name.clone());
-                let put = Request::Put { key: keys::CANCEL.to_owned(), bytes, if_absent: true };
-                self.go(State::Cancelling, put);
-            } else if now >= until {
-                self.begin();
+        if let State::Resting(until) = self.state
+            && (now >= until || self.cancel_wanted && !self.is_cancelled)
+        {
+            self.begin();
+        }
+        loop {
+            self.fill();
+            let sent = self.lanes.iter_mut().enumerate().find_map(|(lane, (errand, pending))| {
+                errand.as_ref()?;
+                Some(ClientAction::Ask(lane, pending.send(now)?))
+            });
+            if let Some(sent) = sent {
+                return sent;
+            }
+            let is_busy = self.lanes.iter().any(|(errand, _)| errand.is_some());
+            match self.state {
+                State::Done => return ClientAction::Done,
+                State::Resting(until) => return ClientAction::Wait(Some(until)),
+                State::Looking { .. } | State::Closing { .. } if is_busy => {
+                    return ClientAction::Wait(self.lanes.iter().filter_map(|(_, lane)| lane.due()).min());
+                }
+                State::Looking { news, .. } => self.end_of_round(news, now),
+                State::Closing { .. } => self.state = State::Done,
             }
         }
-        if self.state == State::Done {
-            return ClientAction::Done;
-        }
-        if let Some(request) = self.pending.send(now) {
-            return ClientAction::Ask(request);
-        }
-        let rest = if let State::Resting(until) = self.state { Some(until) } else { None };
-        ClientAction::Wait(self.pending.due().or(rest))
     }
 
-    /// Takes in the answer of the storage to the last request.
-    pub fn answered(&mut self, answer: BoardAnswer, now: Duration) {
-        let Some((answer, asked)) = self.pending.answered(answer, now) else { return };
-        match (self.state.clone(), answer) {
-            (State::Cancelling, _) => {
+    /// Takes in the answer of the storage to the request of a lane.
+    pub fn answered(&mut self, lane: usize, answer: BoardAnswer, now: Duration) {
+        let Some((errand, pending)) = self.lanes.get_mut(lane) else { return };
+        let Some((answer, _)) = pending.answered(answer, now) else { return };
+        match (errand.take(), answer) {
+            (Some(Errand::Cancel), _) | (Some(Errand::LookForCancel), BoardAnswer::Found(_)) => {
                 self.is_cancelled = true;
-                self.begin();
             }
-            (State::Asking, answer) => {
-                self.is_cancelled |= matches!(answer, BoardAnswer::Found(_));
-                self.survey(0, now);
-            }
-            (State::Surveying { page }, BoardAnswer::Listed(listed)) => {
-                self.news.extend(self.known.commits(&listed));
-                self.survey((page + 1) * keys::PAGE, now);
-            }
-            (State::Closing { chunk }, _) => {
-                // If this client's put was not the first, then another commit of the chunk exists:
-                // it is committed in both cases.
-                if self.known.commit(chunk) {
-                    self.news.push_back(chunk);
+            (Some(Errand::Commits(_)), BoardAnswer::Listed(listed)) => {
+                let found = self.known.commits(&listed);
+                if let State::Looking { news, .. } = &mut self.state {
+                    *news |= !found.is_empty();
                 }
-                self.close();
+                self.news.extend(found);
             }
-            (State::Counting, BoardAnswer::Listed(listed)) => {
-                for worker in listed.iter().filter_map(|key| keys::worker_of_beat(key)) {
-                    if self.observers.len() < MOST_OTHERS {
-                        self.observers.entry(worker.to_owned()).or_insert_with(|| BeatObserver::new(now));
-                    }
-                }
-                let all = self.counts.is_multiple_of(GONE_READ_EVERY);
-                let observers = self.observers.iter().filter(|(_, observer)| all || !observer.is_gone());
-                self.unread = observers.map(|(worker, _)| worker.clone()).collect();
-                self.counts += 1;
-                self.feel(now);
+            // If this client's put was not the first, then another commit of the chunk exists: it is committed in both
+            // cases.
+            (Some(Errand::Close(chunk)), _) if self.known.commit(chunk) => self.news.push_back(chunk),
+            (Some(Errand::Marks), BoardAnswer::Listed(marks)) => {
+                let wrong: Vec<u64> = keys::finished_pages(&marks)
+                    .filter(|page| {
+                        self.known.next_open(page * keys::PAGE).is_some_and(|open| open / keys::PAGE == *page)
+                    })
+                    .collect();
+                wrong.into_iter().for_each(|page| self.doubt(page));
             }
-            (State::Feeling { worker }, answer) => {
-                let beat = if let BoardAnswer::Found(beat) = answer { Some(beat) } else { None };
-                if let Some(observer) = self.observers.get_mut(&worker) {
-                    let lease =
-                        if observer.has_begun() { self.lease_config.lease } else { self.lease_config.start };
-                    observer.read(beat, asked, now, lease);
-                }
-                self.feel(now);
-            }
-            _ => self.state = State::Resting(now),
+            _ => {}
         }
     }
 
     /// Notes that the commit of a chunk cannot be read and does not count, so that the chunk is open again.
     pub fn reopened(&mut self, chunk: u64, now: Duration) {
         self.known.reopen(chunk);
+        self.doubt(chunk / keys::PAGE);
         if self.state == State::Done {
             self.state = State::Resting(now);
         }
@@ -167,23 +171,6 @@ impl BoardClient {
     /// [reopened](Self::reopened).
     pub fn take_committed(&mut self) -> Option<u64> {
         self.news.pop_front()
-    }
-
-    /// Notes that a worker of this name was started. It counts as alive until its start takes
-    /// longer than [`LeaseConfig::start`].
-    pub fn started(&mut self, worker: &str, now: Duration) {
-        self.observers.entry(worker.to_owned()).or_insert_with(|| BeatObserver::new(now));
-    }
-
-    /// How many workers must be started: the number of open chunks, at most `max_workers`, less the
-    /// workers that live.
-    #[must_use]
-    pub fn needed(&self) -> u64 {
-        if !self.has_surveyed || self.is_cancelled || self.cancel_wanted {
-            return 0;
-        }
-        let live = self.observers.values().filter(|observer| !observer.is_gone()).count() as u64;
-        self.known.open().min(self.max_workers).saturating_sub(live)
     }
 
     /// The number of chunks that are not known to be committed.
@@ -209,52 +196,70 @@ impl BoardClient {
         self.known.open() == 0
     }
 
-    fn go(&mut self, state: State, request: Request) {
-        self.state = state;
-        self.pending.ask(request);
-    }
-
+    /// Begins a round.
     fn begin(&mut self) {
-        self.go(State::Asking, Request::Get { key: keys::CANCEL.to_owned() });
+        let key = keys::CANCEL.to_owned();
+        self.queued.push_back(if self.cancel_wanted && !self.is_cancelled {
+            (Errand::Cancel, Request::Put { key, bytes: Bytes::from(self.name.clone()), if_absent: true })
+        } else {
+            (Errand::LookForCancel, Request::Get { key })
+        });
+        if self.rounds % DOUBTED_EVERY == DOUBTED_EVERY - 1 {
+            self.queued.push_back((Errand::Marks, Request::List { prefix: keys::FINISHED.to_owned() }));
+        }
+        self.state = State::Looking { next: 0, news: false };
     }
 
-    /// Requests the commits of the next page that has open chunks.
-    fn survey(&mut self, from: u64, now: Duration) {
-        if let Some(chunk) = self.known.next_open(from) {
-            let page = chunk / keys::PAGE;
-            self.go(State::Surveying { page }, Request::List { prefix: keys::commits_of_page(page) });
-        } else if self.is_finished() {
-            self.state = State::Done;
-        } else if self.is_cancelled {
-            self.close();
-        } else if now >= self.next_count {
-            self.next_count = now + self.lease_config.beat;
-            self.go(State::Counting, Request::List { prefix: keys::BEATS.to_owned() });
-        } else {
-            self.state = State::Resting(now + self.lease_config.look);
+    /// Gives free lanes the next requests of the state.
+    fn fill(&mut self) {
+        for lane in 0..LANES {
+            if self.lanes[lane].0.is_none()
+                && let Some((errand, request)) = self.queued.pop_front().or_else(|| self.next_request())
+            {
+                self.lanes[lane].1.ask(request);
+                self.lanes[lane].0 = Some(errand);
+            }
         }
     }
 
-    /// Commits the next open chunk as cancelled.
-    fn close(&mut self) {
-        let Some(chunk) = self.known.next_open(0) else {
-            self.state = State::Done;
-            return;
-        };
-        let (first, end) = self.chunks.calls_of(chunk);
-        let parts = vec![OutcomeRange { first, end, content: Content::Cancelled }];
-        let bytes = CommittedChunk { author: self.name.clone(), epoch: 0, parts }.encode();
-        self.go(State::Closing { chunk }, Request::Put { key: keys::commit(chunk), bytes, if_absent: true });
+    fn next_request(&mut self) -> Option<(Errand, Request)> {
+        match &mut self.state {
+            State::Looking { next, .. } => {
+                let page = self.known.next_open(*next * keys::PAGE)? / keys::PAGE;
+                *next = page + 1;
+                Some((Errand::Commits(page), Request::List { prefix: keys::commits_of_page(page) }))
+            }
+            State::Closing { next } => {
+                let chunk = self.known.next_open(*next)?;
+                *next = chunk + 1;
+                let (first, end) = self.chunks.calls_of(chunk);
+                let parts = vec![OutcomeRange { first, end, content: Content::Cancelled }];
+                let bytes = CommittedChunk { author: self.name.clone(), epoch: 0, parts }.encode();
+                let put = Request::Put { key: keys::commit(chunk), bytes, if_absent: true };
+                Some((Errand::Close(chunk), put))
+            }
+            State::Resting(_) | State::Done => None,
+        }
     }
 
-    /// Requests the next beat, or rests when all beats are read.
-    fn feel(&mut self, now: Duration) {
-        if let Some(worker) = self.unread.pop_front() {
-            let key = keys::beat(&worker);
-            self.go(State::Feeling { worker }, Request::Get { key });
+    fn end_of_round(&mut self, news: bool, now: Duration) {
+        if self.is_finished() {
+            self.state = State::Done;
+        } else if self.is_cancelled {
+            self.state = State::Closing { next: 0 };
         } else {
-            self.has_surveyed = true;
-            self.state = State::Resting(now + self.lease_config.look);
+            self.rounds = if news { 0 } else { self.rounds + 1 };
+            self.pause = if news { FIRST_PAUSE } else { (self.pause * 2).max(FIRST_PAUSE) };
+            self.pause = self.pause.min(self.lease_config.look);
+            self.state = State::Resting(now + self.pause);
+        }
+    }
+
+    /// Contradicts the mark of a finished page, which keeps workers from looking for open chunks there.
+    fn doubt(&mut self, page: u64) {
+        if self.doubted.insert(page) {
+            let put = Request::Put { key: keys::unfinished(page), bytes: Bytes::from("1"), if_absent: true };
+            self.queued.push_back((Errand::Doubt, put));
         }
     }
 }

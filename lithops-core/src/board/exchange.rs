@@ -77,6 +77,8 @@ pub(super) struct PendingRequest {
     not_before: Duration,
     /// How often the wanted request has failed.
     failures: u32,
+    /// Whether the request that was answered last had failed before.
+    was_repeated: bool,
 }
 
 impl PendingRequest {
@@ -112,6 +114,11 @@ impl PendingRequest {
         (self.wanted.is_some() && self.under_way.is_none()).then_some(self.not_before)
     }
 
+    /// Whether the request that was answered last had failed before, so that it may itself have stored what exists now.
+    pub(super) fn was_repeated(&self) -> bool {
+        self.was_repeated
+    }
+
     /// Takes in an answer. Returns the answer with the time of its request, if the request is still
     /// wanted and succeeded.
     pub(super) fn answered(&mut self, answer: BoardAnswer, now: Duration) -> Option<(BoardAnswer, Duration)> {
@@ -126,6 +133,7 @@ impl PendingRequest {
         };
         if fits {
             self.wanted = None;
+            self.was_repeated = self.failures > 0;
             return Some((answer, self.asked));
         }
         self.not_before = now + (FIRST_PAUSE * (1 << self.failures.min(8))).min(LONGEST_PAUSE);

@@ -1,5 +1,6 @@
 //! [`Heartbeat`]: writes the beat of a worker, and regularly checks its claim and the cancellation
-//! of the job.
+//! of the job. Each of the three is one request for one short object, because a large fleet makes
+//! more of these requests than of all others.
 
 use std::time::Duration;
 
@@ -11,9 +12,9 @@ use crate::bytes::Bytes;
 pub(super) enum HeartbeatResult {
     /// The worker need not do anything.
     Nothing,
-    /// The listed claims of a chunk, after the chunk and the epoch that the worker held when it
-    /// sent the request.
-    Claims((u64, u64), Vec<String>),
+    /// Whether the chunk that the worker held in an epoch when it sent the request is claimed at the
+    /// next epoch.
+    Claimed((u64, u64), bool),
     /// The job was cancelled.
     Cancelled,
 }
@@ -22,11 +23,11 @@ pub(super) enum HeartbeatResult {
 enum Step {
     Resting,
     Beating,
-    LookingAtClaims(u64, u64),
+    LookingAtClaim(u64, u64),
     LookingForCancel,
 }
 
-/// The cycle of a heartbeat: write the beat, list the claims of the held chunk, read `cancel`, rest.
+/// The cycle of a heartbeat: write the beat, look for a newer claim of the held chunk, read `cancel`, rest.
 #[derive(Debug)]
 pub(super) struct Heartbeat {
     key: String,
@@ -38,8 +39,6 @@ pub(super) struct Heartbeat {
     beats: u64,
     /// When the next beat is due.
     next: Duration,
-    /// Whether the first beat is stored.
-    has_begun: bool,
 }
 
 impl Heartbeat {
@@ -50,15 +49,9 @@ impl Heartbeat {
             pending: PendingRequest::default(),
             step: Step::Resting,
             beats: 0,
-            next: Duration::ZERO,
-            has_begun: false,
+            // A beat that is missing is one that does not change: the first one is due when the second would be.
+            next: pause,
         }
-    }
-
-    /// Whether the first beat is stored. The worker claims nothing before, since other workers
-    /// would see no beat of it.
-    pub(super) fn has_begun(&self) -> bool {
-        self.has_begun
     }
 
     /// The request to send now, if any. With `hurry` the next beat does not wait for the pause to end.
@@ -88,19 +81,18 @@ impl Heartbeat {
         let cancel = Request::Get { key: keys::CANCEL.to_owned() };
         match (self.step, answer) {
             (Step::Beating, _) => {
-                self.has_begun = true;
                 match held {
                     Some((chunk, epoch)) => {
-                        let claims = Request::List { prefix: keys::claims(chunk) };
-                        self.go(Step::LookingAtClaims(chunk, epoch), claims);
+                        let newer = Request::Get { key: keys::claim(chunk, epoch + 1) };
+                        self.go(Step::LookingAtClaim(chunk, epoch), newer);
                     }
                     None => self.go(Step::LookingForCancel, cancel),
                 }
                 HeartbeatResult::Nothing
             }
-            (Step::LookingAtClaims(chunk, epoch), BoardAnswer::Listed(claims)) => {
+            (Step::LookingAtClaim(chunk, epoch), answer) => {
                 self.go(Step::LookingForCancel, cancel);
-                HeartbeatResult::Claims((chunk, epoch), claims)
+                HeartbeatResult::Claimed((chunk, epoch), matches!(answer, BoardAnswer::Found(_)))
             }
             (Step::LookingForCancel, BoardAnswer::Found(_)) => HeartbeatResult::Cancelled,
             _ => {

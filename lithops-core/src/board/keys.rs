@@ -25,6 +25,19 @@ pub const CANCEL: &str = "cancel";
 /// The prefix of all commits.
 pub const COMMITS: &str = "commit/";
 
+/// The prefix of the marks of pages in which every chunk is claimed.
+pub const FULL: &str = "full/";
+
+/// The prefix of the marks of pages in which every chunk is committed.
+pub const FINISHED: &str = "finished/";
+
+/// The key that is overwritten with each chunk that a leaving worker hands back, so that workers without a chunk need
+/// to read one short object only.
+pub const HANDED_BACK: &str = "handed-back";
+
+/// What the key of a claim ends with once its worker has handed the chunk back.
+const LEFT: &str = "-left";
+
 /// The prefix of all beats.
 pub const BEATS: &str = "beat/";
 
@@ -38,6 +51,12 @@ pub fn beat(worker: &str) -> String {
 #[must_use]
 pub fn claim(chunk: u64, epoch: u64) -> String {
     format!("claims/{chunk:012}/{epoch:012}")
+}
+
+/// The key by which the holder of a chunk hands it back.
+#[must_use]
+pub fn left(chunk: u64, epoch: u64) -> String {
+    format!("{}{LEFT}", claim(chunk, epoch))
 }
 
 /// The prefix of all claims of a chunk.
@@ -76,6 +95,39 @@ pub fn commits_of_page(page: u64) -> String {
     format!("{COMMITS}{page:09}")
 }
 
+/// The key of the mark that every chunk of a page is claimed.
+#[must_use]
+pub fn full(page: u64) -> String {
+    format!("{FULL}{page:09}")
+}
+
+/// The key of the mark that every chunk of a page is committed.
+#[must_use]
+pub fn finished(page: u64) -> String {
+    format!("{FINISHED}{page:09}")
+}
+
+/// The key that contradicts the mark of a finished page: a commit was removed, or cannot be read.
+#[must_use]
+pub fn unfinished(page: u64) -> String {
+    format!("{}-not", finished(page))
+}
+
+/// The pages in a listing of marks of full pages.
+pub fn full_pages(listed: &[String]) -> impl Iterator<Item = u64> {
+    listed.iter().filter_map(|key| page_number(key.strip_prefix(FULL)?))
+}
+
+/// The pages in a listing of marks of finished pages, without those that are contradicted.
+pub fn finished_pages(listed: &[String]) -> impl Iterator<Item = u64> {
+    let contradicted: BTreeSet<u64> = listed
+        .iter()
+        .filter_map(|key| page_number(key.strip_prefix(FINISHED)?.strip_suffix("-not")?))
+        .collect();
+    let pages = listed.iter().filter_map(|key| page_number(key.strip_prefix(FINISHED)?));
+    pages.filter(move |page| !contradicted.contains(page))
+}
+
 /// Whether this text is a permitted name of a worker: at most 200 letters, digits and `-_.:@+=~`,
 /// because the name is one segment of a key.
 #[must_use]
@@ -95,6 +147,12 @@ pub fn worker_of_beat(key: &str) -> Option<&str> {
 #[must_use]
 pub fn read_claim(key: &str) -> Option<(u64, u64)> {
     read_any_claim(key).filter(|(_, epoch)| *epoch <= LAST_EPOCH)
+}
+
+/// The chunk and the epoch in the key by which a chunk was handed back; `None` if the key is not one.
+#[must_use]
+pub fn read_left(key: &str) -> Option<(u64, u64)> {
+    read_claim(key.strip_suffix(LEFT)?)
 }
 
 /// The accepted epochs of listed claims, by chunk and in order: those up to [`LAST_EPOCH`], and a
@@ -136,6 +194,12 @@ pub fn read_commit(key: &str) -> Option<u64> {
     number(key.strip_prefix(COMMITS)?)
 }
 
+/// Reads the number of a page, exactly nine digits.
+fn page_number(text: &str) -> Option<u64> {
+    let plain = text.len() == 9 && text.bytes().all(|digit| digit.is_ascii_digit());
+    plain.then(|| text.parse().ok()).flatten()
+}
+
 /// Reads exactly twelve digits. Shorter numbers and signs are refused, so that one number has one key only.
 fn number(text: &str) -> Option<u64> {
     let plain = text.len() == 12 && text.bytes().all(|digit| digit.is_ascii_digit());
@@ -151,6 +215,13 @@ mod tests {
         assert_eq!(read_claim(&claim(7, 12)), Some((7, 12)));
         assert_eq!(read_outcome(&outcome(7, 2, 70, 73)), Some((2, 70, 73)));
         assert_eq!(read_commit(&commit(1234)), Some(1234));
+        assert_eq!(
+            (read_left(&left(7, 12)), read_claim(&left(7, 12)), read_left(&claim(7, 12))),
+            (Some((7, 12)), None, None)
+        );
+        assert_eq!(full_pages(&[full(3), full(0), "full/1".into()]).collect::<Vec<_>>(), [3, 0]);
+        let marks = [finished(3), finished(4), unfinished(4), unfinished(5)];
+        assert_eq!(finished_pages(&marks).collect::<Vec<_>>(), [3]);
         assert_eq!(worker_of_beat(&beat("w-1")), Some("w-1"));
         assert_eq!(read_claim("claims/x/1"), None);
         assert_eq!(read_outcome("outcomes/1/2/3"), None);

@@ -23,6 +23,16 @@ pub struct LeaseConfig {
 }
 
 impl LeaseConfig {
+    /// The settings for a fleet of this many workers: beyond a hundred workers the lease and the heartbeat interval
+    /// grow with the fleet, up to four times as long at a thousand, because heartbeats are most of what an idle board
+    /// costs. A lost worker's chunk then waits longer, while the other workers go on.
+    #[must_use]
+    pub fn for_workers(self, workers: u64) -> Self {
+        let times = u32::try_from(workers.div_ceil(250).clamp(1, 4)).unwrap_or(1);
+        let times = if workers <= 100 { 1 } else { times.max(2) };
+        Self { lease: self.lease * times, beat: self.beat * times, ..self }
+    }
+
     /// The default settings with another lease, and a quarter of that lease as the heartbeat interval.
     #[must_use]
     pub fn with_lease(lease: Duration) -> Self {

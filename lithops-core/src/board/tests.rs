@@ -36,7 +36,8 @@ pub(super) struct Board {
     pub(super) now: Duration,
     pub(super) store: BTreeMap<String, Bytes>,
     client: BoardClient,
-    client_asked: Option<Request>,
+    client_asked: VecDeque<(usize, Request)>,
+    max_workers: u64,
     client_until: Option<Duration>,
     pub(super) workers: Vec<Participant>,
     poison: BTreeSet<u64>,
@@ -58,8 +59,9 @@ impl Board {
             lease_config,
             now: Duration::ZERO,
             store: BTreeMap::new(),
-            client: BoardClient::new("client", chunks, lease_config, max_workers),
-            client_asked: None,
+            client: BoardClient::new("client", chunks, lease_config),
+            client_asked: VecDeque::new(),
+            max_workers,
             client_until: None,
             workers: Vec::new(),
             poison: poison.iter().copied().collect(),
@@ -96,21 +98,20 @@ impl Board {
     }
 
     fn step_client(&mut self, luck: Luck) -> bool {
-        if let Some(request) = self.client_asked.take() {
+        if !self.client_asked.is_empty() {
+            let lane = self.client_asked.len() / 2;
+            let (lane, request) = self.client_asked.remove(lane).expect("there is one");
             let answer = self.operate(&request, luck);
-            self.client.answered(answer, self.now);
+            self.client.answered(lane, answer, self.now);
             self.committed.extend(std::iter::from_fn(|| self.client.take_committed()));
-            for _ in 0..self.client.needed() {
-                let name = format!("worker-{}", self.workers.len());
-                self.client.started(&name, self.now);
-                let board = BoardWorker::new(&name, self.chunks, self.lease_config);
-                let (asked, calls) = (BTreeMap::new(), VecDeque::new());
-                self.workers.push(Participant { board, asked, calls, until: None, alive: true, end: None });
-            }
+            self.start_workers();
             return true;
         }
         match self.client.poll(self.now) {
-            ClientAction::Ask(request) => self.client_asked = Some(request),
+            ClientAction::Ask(lane, request) => {
+                assert!(self.client_asked.iter().all(|(other, _)| *other != lane), "one at a time");
+                self.client_asked.push_back((lane, request));
+            }
             ClientAction::Wait(until) => {
                 self.client_until = until;
                 return false;
@@ -118,6 +119,23 @@ impl Board {
             ClientAction::Done => return false,
         }
         true
+    }
+
+    /// What a platform does: it knows which workers have ended, and starts others.
+    fn start_workers(&mut self) {
+        if self.client.is_cancelled() {
+            return;
+        }
+        // A worker that sees the end of the job stays in its fleet.
+        let is_live =
+            |worker: &&Participant| worker.alive && matches!(worker.end, None | Some(End::Finished));
+        let live = self.workers.iter().filter(is_live).count() as u64;
+        for _ in live..self.client.open().min(self.max_workers) {
+            let name = format!("worker-{}", self.workers.len());
+            let board = BoardWorker::new(&name, self.chunks, self.lease_config);
+            let (asked, calls) = (BTreeMap::new(), VecDeque::new());
+            self.workers.push(Participant { board, asked, calls, until: None, alive: true, end: None });
+        }
     }
 
     /// Lets a worker do one step; `choice` selects the step where several are possible.
@@ -237,7 +255,8 @@ impl Board {
     }
 
     fn epochs(&self, chunk: u64) -> usize {
-        self.store.keys().filter(|key| key.starts_with(&keys::claims(chunk))).count()
+        let epochs = self.store.keys().filter_map(|key| keys::read_claim(key));
+        epochs.filter(|(of, _)| *of == chunk).count()
     }
 }
 
@@ -286,7 +305,6 @@ fn a_job_that_is_cancelled_ends_and_what_is_committed_stays() {
     let (lost, cancelled) = board.judge();
     assert!(lost.is_empty() && !cancelled.is_empty() && cancelled.len() <= 50, "{cancelled:?}");
     assert!(board.workers.iter().all(|worker| worker.end.is_some()));
-    assert_eq!(board.client.needed(), 0);
 }
 
 #[test]
@@ -334,6 +352,51 @@ fn more_dead_holders_than_are_watched_at_once() {
     assert!(board.now < board.lease_config.lease * 6, "{:?}", board.now);
 }
 
+#[test]
+fn what_a_leaving_worker_hands_back_is_claimed_at_once_and_counts_against_no_call() {
+    // The first worker leaves in the middle of a chunk, a call of which kills each worker that runs it.
+    let mut board = Board::new(16, 8, 2, &[3]);
+    board.until_run(2);
+    let held = board.store.keys().filter_map(|key| keys::read_claim(key)).count();
+    let leaving = board.workers.iter().position(|worker| worker.board.may_start(0, 1, board.now));
+    let leaving = leaving.expect("a worker holds chunk 0");
+    board.workers[leaving].board.hand_back();
+    while board.workers[leaving].end.is_none() {
+        board.step_worker(leaving, 1, Luck::Well);
+    }
+    assert_eq!(board.workers[leaving].end, Some(End::Left));
+    assert!(board.workers[leaving].calls.is_empty(), "what has not begun was taken back");
+    assert!(board.store.contains_key(&keys::left(0, 1)) && held <= 2);
+    let (before, lease) = (board.now, board.lease_config.lease);
+    while !board.store.contains_key(&keys::claim(0, 2)) {
+        board.step_client(Luck::Well);
+        for index in 0..board.workers.len() {
+            board.step_worker(index, 0, Luck::Well);
+        }
+        board.now += Duration::from_millis(100);
+    }
+    assert!(board.now - before < lease / 2, "{:?}", board.now - before);
+    board.finish();
+    assert_eq!(
+        board.judge(),
+        (vec![3], vec![]),
+        "call 3, whose neighbours ran side by side in the second epoch"
+    );
+}
+
+#[test]
+fn a_worker_that_leaves_after_its_last_call_commits() {
+    let mut board = Board::new(4, 4, 1, &[]);
+    board.until_run(4);
+    board.workers[0].board.leave();
+    while board.workers[0].end.is_none() {
+        board.step_worker(0, 1, Luck::Well);
+    }
+    assert!(board.store.contains_key(&keys::commit(0)) && !board.store.contains_key(&keys::left(0, 1)));
+    board.finish();
+    assert_eq!((board.epochs(0), board.judge()), (1, (vec![], vec![])));
+}
+
 fn luck(choice: u64) -> Luck {
     match choice % 8 {
         0 => Luck::Fails,
@@ -346,7 +409,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(120))]
 
     /// In any order of steps every chunk is committed once, with the right outcomes, and the job
-    /// ends. The steps include storage failures, workers that die or are suspended, a client that
+    /// ends. The steps include storage failures, workers that die, are suspended or leave, a client that
     /// is replaced, cancellation, claims, beats and reports that another program removes, and
     /// claims that no worker has made.
     #[test]
@@ -355,7 +418,7 @@ proptest! {
         calls in 1u64..30, chunksize in 1u64..8, cancelled in prop::bool::weighted(0.2),
         tampered in prop::bool::weighted(0.3),
     ) {
-        let mut board = Board::new(calls, chunksize, 4, &[]);
+        let (mut board, mut leaving) = (Board::new(calls, chunksize, 4, &[]), BTreeSet::new());
         for (who, choice, event) in script {
             let worker = who.checked_sub(1).filter(|index| *index < board.workers.len());
             match (event, worker) {
@@ -363,6 +426,11 @@ proptest! {
                 // The worker was only suspended.
                 (1, Some(index)) => board.workers[index].alive = true,
                 (2, _) => board.now += Duration::from_secs(choice % 40),
+                (7, Some(index)) => {
+                    board.workers[index].board.leave();
+                    leaving.insert(index);
+                }
+                (8, Some(index)) => board.workers[index].board.hand_back(),
                 (3, _) if cancelled => board.client.cancel(),
                 (5, _) if tampered => {
                     let folder = ["claims/", "beat/", "outcomes/"][choice as usize % 3];
@@ -379,8 +447,8 @@ proptest! {
                 }
                 (4, None) if board.committed.is_empty() => {
                     let (chunks, lease_config) = (board.chunks, board.lease_config);
-                    board.client = BoardClient::new("another", chunks, lease_config, 4);
-                    board.client_asked = None;
+                    board.client = BoardClient::new("another", chunks, lease_config);
+                    board.client_asked.clear();
                 }
                 (_, Some(index)) => {
                     board.step_worker(index, choice / 8, luck(choice));
@@ -391,6 +459,7 @@ proptest! {
             }
             board.now += Duration::from_millis(choice % 200);
         }
+        leaving.into_iter().for_each(|index| board.workers[index].board.hand_back());
         board.finish();
         board.judge();
     }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{BoardAnswer, LeaseConfig, Request, chunk_map::ChunkMap, keys, liveness::BeatObserver};
+use crate::bytes::Bytes;
 
 /// The number of chunks that are watched at once. Chunks whose holders live make room for others, so that
 /// every claim is checked in the end, while the cost of a round does not depend on the number of claims.
@@ -28,6 +29,12 @@ pub(super) enum Next {
 /// The request that is awaited, with its page, chunk or worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Step {
+    /// The marks of finished pages.
+    Finished,
+    /// The put of the mark of a finished page.
+    Mark,
+    /// The last chunk that was handed back.
+    HandedBack,
     Commits(u64),
     Claims(u64),
     Holder(u64),
@@ -37,14 +44,20 @@ enum Step {
 }
 
 /// The newest claim of a chunk. The holder is unknown until the claim is read.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Claimed {
     epoch: u64,
     holder: Option<String>,
+    /// Whether the holder has handed the chunk back.
+    is_left: bool,
 }
 
 /// The claims that are watched, in rounds. A round reads one page of commits and claims, the holders of new
-/// claims, and the beats of all holders. Before a chunk is taken over, its commit is looked up once more.
+/// claims, and the beats of all holders. The first round begins after a rest: most workers of a job that ends are without
+/// a chunk for a moment only. Before a chunk is taken over, its commit is looked up once more.
+///
+/// Between rounds the watch reads one short object, which names the chunk that was handed back last. When it has
+/// changed, a round begins at once.
 #[derive(Debug)]
 pub(super) struct ClaimWatch {
     /// The worker's own name.
@@ -56,8 +69,13 @@ pub(super) struct ClaimWatch {
     observers: BTreeMap<String, BeatObserver>,
     /// The chunk at which the search for further chunks to watch begins.
     place: u64,
-    /// When the round began.
+    /// The same number in each choice of this worker, and another one for each worker.
+    choice: u64,
+    /// When the round began, and how many rounds there were since the worker last had a chunk.
     began: Duration,
+    rounds: u64,
+    /// The last content of [`keys::HANDED_BACK`].
+    handed_back: Option<Bytes>,
     /// The holders whose beats are still to be read in this round.
     unread: VecDeque<String>,
     /// The holders whose beats have changed in this round.
@@ -73,7 +91,10 @@ impl ClaimWatch {
             claimed: BTreeMap::new(),
             observers: BTreeMap::new(),
             place,
+            choice: place,
             began: Duration::ZERO,
+            rounds: 0,
+            handed_back: None,
             unread: VecDeque::new(),
             moved: BTreeSet::new(),
             step: Step::Nothing,
@@ -83,17 +104,35 @@ impl ClaimWatch {
     /// Begins a round, and forgets which beats changed in the last one.
     pub(super) fn begin(&mut self, known: &ChunkMap, now: Duration) -> Next {
         (self.began, self.moved) = (now, BTreeSet::new());
+        self.rounds += 1;
+        if self.rounds == 1 {
+            return self.rest(now);
+        }
+        if self.rounds == 2 && known.has_pages() {
+            self.step = Step::Finished;
+            return Next::Ask(Request::List { prefix: keys::FINISHED.to_owned() });
+        }
         self.page(known)
     }
 
+    /// Goes on after a rest: with the next round if it is due, else with a look for a chunk that was handed back.
+    pub(super) fn wake(&mut self, known: &ChunkMap, now: Duration) -> Next {
+        if now >= self.began + self.lease_config.beat {
+            return self.begin(known, now);
+        }
+        self.step = Step::HandedBack;
+        Next::Ask(Request::Get { key: keys::HANDED_BACK.to_owned() })
+    }
+
     /// Notes that another worker has claimed the chunk that this worker was told to claim.
-    pub(super) fn was_claimed(&mut self, chunk: u64, epoch: u64, holder: &[u8]) {
-        self.claimed.insert(chunk, Claimed { epoch, holder: Some(name_of(holder, chunk, epoch)) });
+    pub(super) fn was_claimed(&mut self, chunk: u64, epoch: u64) {
+        self.claimed.insert(chunk, Claimed { epoch, ..Claimed::default() });
     }
 
     /// Notes that this worker has claimed the chunk.
     pub(super) fn is_own(&mut self, chunk: u64) {
         self.claimed.remove(&chunk);
+        self.rounds = 0;
     }
 
     /// Takes in the answer to the last request.
@@ -105,6 +144,26 @@ impl ClaimWatch {
         now: Duration,
     ) -> Next {
         match (std::mem::replace(&mut self.step, Step::Nothing), answer) {
+            (Step::Finished, BoardAnswer::Listed(listed)) => {
+                keys::finished_pages(&listed).for_each(|page| known.commit_page(page));
+                self.claimed.retain(|chunk, _| !known.is_committed(*chunk));
+                self.page(known)
+            }
+            (Step::Mark, _) => {
+                self.step = Step::Finished;
+                Next::Ask(Request::List { prefix: keys::FINISHED.to_owned() })
+            }
+            (Step::HandedBack, answer) => {
+                let BoardAnswer::Found(word) = answer else { return self.rest(now) };
+                if self.handed_back.replace(word.clone()).is_some_and(|before| before == word) {
+                    return self.rest(now);
+                }
+                // The round begins at the page of that chunk. A word that is none of a worker's begins a round in vain.
+                let chunk =
+                    std::str::from_utf8(&word).ok().and_then(|word| word.split(' ').next()?.parse().ok());
+                self.place = chunk.unwrap_or(self.place);
+                self.begin(known, now)
+            }
             (Step::Commits(page), BoardAnswer::Listed(listed)) => {
                 known.commits(&listed);
                 self.claimed.retain(|chunk, _| !known.is_committed(*chunk));
@@ -112,13 +171,22 @@ impl ClaimWatch {
                     self.step = Step::Claims(page);
                     return Next::Ask(Request::List { prefix: keys::claims_of_page(page) });
                 }
-                self.page(known)
+                if known.open() == 0 {
+                    return Next::Finished;
+                }
+                self.step = Step::Mark;
+                let (key, bytes) = (keys::finished(page), Bytes::from("1"));
+                Next::Ask(Request::Put { key, bytes, if_absent: true })
             }
-            (Step::Claims(page), BoardAnswer::Listed(listed)) => match self.note_claims(page, &listed, known)
-            {
-                Some(chunk) => Next::Claim(chunk, 1),
-                None => self.holder(known, now),
-            },
+            (Step::Claims(page), BoardAnswer::Listed(listed)) => {
+                if let Some(chunk) = self.note_claims(page, &listed, known) {
+                    return Next::Claim(chunk, 1);
+                }
+                if self.claimed.values().any(|claimed| claimed.is_left) {
+                    return self.end(known, now);
+                }
+                self.holder(known, now)
+            }
             (Step::Holder(chunk), BoardAnswer::Found(name)) => {
                 if let Some(claimed) = self.claimed.get_mut(&chunk) {
                     claimed.holder = Some(name_of(&name, chunk, claimed.epoch));
@@ -137,7 +205,7 @@ impl ClaimWatch {
                 known.commits(&listed);
                 match self.claimed.remove(&chunk) {
                     Some(claimed) if !known.is_committed(chunk) => Next::Claim(chunk, claimed.epoch + 1),
-                    _ => self.end(known),
+                    _ => self.end(known, now),
                 }
             }
             // A claim that was listed but is missing is looked up again in the next round.
@@ -145,7 +213,7 @@ impl ClaimWatch {
                 self.claimed.remove(&chunk);
                 self.holder(known, now)
             }
-            _ => self.end(known),
+            _ => self.end(known, now),
         }
     }
 
@@ -169,7 +237,13 @@ impl ClaimWatch {
         for (chunk, claimed) in &mut self.claimed {
             // The epoch differs when there is a newer claim, or when the newest one was deleted.
             if let Some(epoch) = newest.get(chunk).filter(|epoch| **epoch != claimed.epoch) {
-                *claimed = Claimed { epoch: *epoch, holder: None };
+                *claimed = Claimed { epoch: *epoch, ..Claimed::default() };
+            }
+        }
+        // A chunk that was handed back is watched whatever the number of the others, and wherever it is in the page.
+        for (chunk, epoch) in listed.iter().filter_map(|key| keys::read_left(key)) {
+            if newest.get(&chunk) == Some(&epoch) && !known.is_committed(chunk) {
+                self.claimed.insert(chunk, Claimed { epoch, holder: None, is_left: true });
             }
         }
         let mut free = None;
@@ -178,7 +252,9 @@ impl ClaimWatch {
         {
             match newest.get(&chunk) {
                 Some(epoch) => {
-                    self.claimed.entry(chunk).or_insert(Claimed { epoch: *epoch, holder: None });
+                    self.claimed
+                        .entry(chunk)
+                        .or_insert_with(|| Claimed { epoch: *epoch, ..Claimed::default() });
                 }
                 None => free = free.or(Some(chunk)),
             }
@@ -192,7 +268,7 @@ impl ClaimWatch {
 
     /// Requests the next claim whose holder is unknown, and then the beats of all holders.
     fn holder(&mut self, known: &ChunkMap, now: Duration) -> Next {
-        let unknown = self.claimed.iter().find(|(_, claimed)| claimed.holder.is_none());
+        let unknown = self.claimed.iter().find(|(_, claimed)| claimed.holder.is_none() && !claimed.is_left);
         if let Some((chunk, claimed)) = unknown {
             self.step = Step::Holder(*chunk);
             return Next::Ask(Request::Get { key: keys::claim(*chunk, claimed.epoch) });
@@ -216,27 +292,41 @@ impl ClaimWatch {
             self.step = Step::Beat(worker);
             return Next::Ask(Request::Get { key });
         }
-        self.end(known)
+        self.end(known, now)
     }
 
     /// Ends a round: either the holder of a chunk is gone and the chunk is checked once more, or
     /// the watch rests.
-    fn end(&mut self, known: &ChunkMap) -> Next {
+    fn end(&mut self, known: &ChunkMap, now: Duration) -> Next {
         let is_gone = |claimed: &Claimed| {
+            if claimed.is_left {
+                return true;
+            }
             let Some(holder) = &claimed.holder else { return false };
             // A chunk that this worker has claimed but does not hold was given up.
             *holder == self.name || self.observers.get(holder).is_some_and(BeatObserver::is_gone)
         };
-        if let Some((chunk, _)) = self.claimed.iter().find(|(_, claimed)| is_gone(claimed)) {
-            self.step = Step::Sure(*chunk);
-            return Next::Ask(Request::List { prefix: keys::commit(*chunk) });
+        let gone = self.claimed.iter().filter(|(_, claimed)| is_gone(claimed));
+        let gone: Vec<u64> = gone.map(|(chunk, _)| *chunk).collect();
+        if !gone.is_empty() {
+            // Each worker chooses another, so that workers without a chunk do not all claim the first.
+            let chunk = gone[usize::try_from(self.choice).unwrap_or(0) % gone.len()];
+            self.step = Step::Sure(chunk);
+            return Next::Ask(Request::List { prefix: keys::commit(chunk) });
         }
         if known.open() > self.claimed.len() as u64 {
             let moved = std::mem::take(&mut self.moved);
             self.claimed
                 .retain(|_, claimed| claimed.holder.as_ref().is_none_or(|holder| !moved.contains(holder)));
         }
-        Next::Rest(self.began + self.lease_config.beat)
+        self.rest(now)
+    }
+
+    /// Rests until the next round, or the next look for a chunk that was handed back.
+    fn rest(&mut self, now: Duration) -> Next {
+        // A look of zero would never rest.
+        let look = self.lease_config.look.max(Duration::from_millis(1));
+        Next::Rest((now + look).min(self.began + self.lease_config.beat))
     }
 }
 

@@ -16,13 +16,63 @@ use crate::bytes::Bytes;
 #[derive(Debug)]
 enum State {
     Looking,
-    Claiming { chunk: u64, epoch: u64 },
-    Watching { until: Option<Duration> },
-    Reading { chunk: u64, epoch: u64, found: Option<PriorEpochs>, hold: Option<ClaimedChunk> },
+    /// The claims of this page are listed.
+    Listing {
+        page: u64,
+    },
+    /// The marks of pages in which every chunk is claimed are listed. `full` is a page that this worker has found to
+    /// be one.
+    Marks {
+        full: u64,
+    },
+    /// The mark of such a page is put.
+    Marking,
+    /// The search goes on at this time: every chunk is likely to be claimed.
+    Pausing {
+        then: Search,
+        until: Duration,
+    },
+    Claiming {
+        chunk: u64,
+        epoch: u64,
+    },
+    Watching {
+        until: Option<Duration>,
+    },
+    Reading {
+        chunk: u64,
+        epoch: u64,
+        found: Option<PriorEpochs>,
+        hold: Option<ClaimedChunk>,
+    },
     Running(ClaimedChunk),
-    Committing { chunk: u64 },
+    HandingBack(ClaimedChunk, HandBack),
+    Committing {
+        chunk: u64,
+    },
     Done(End),
 }
+
+/// The next step of a search for a free chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Search {
+    /// List the claims of this page.
+    Page(u64),
+    /// List the marks of full pages, and mark this one.
+    Marks(u64),
+}
+
+/// What is being stored while a chunk is handed back. The order matters: the next holder reads the reports after it
+/// has seen that the chunk was handed back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HandBack {
+    Reports,
+    Left,
+    Word,
+}
+
+/// The pause between two pages grows to [`LeaseConfig::look`] within this many.
+const HOPS: u32 = 2;
 
 /// A worker that takes its chunks from a board. The states are drawn in the [module's documentation](super).
 #[derive(Debug)]
@@ -38,12 +88,21 @@ pub struct BoardWorker {
     /// The chunk at which the worker begins to look for a free one, and how often another worker was first.
     place: u64,
     collisions: u64,
+    /// How many chunks this worker has committed, and how often it has changed the page since it held the last one.
+    chunks_held: u64,
+    hops: u32,
+    /// Whether more than half of the page that was listed last was claimed.
+    is_crowded: bool,
     /// When the worker last knew that no other worker has claimed its chunk at a higher epoch.
     sure: Duration,
     /// Since when the worker has found no chunk to claim; `None` while it has one.
     idle_since: Option<Duration>,
     /// Actions for the caller that are due before any request.
     orders: VecDeque<Action>,
+    /// Whether the worker claims nothing more, because it was told to leave.
+    is_leaving: bool,
+    /// Whether it also hands back the chunk that it holds.
+    hands_back: bool,
 }
 
 impl BoardWorker {
@@ -53,7 +112,7 @@ impl BoardWorker {
     pub fn new(name: &str, chunks: Chunks, lease_config: LeaseConfig) -> Self {
         let known = ChunkMap::new(&chunks);
         let place = known.place_of(name, 0);
-        Self {
+        let mut worker = Self {
             name: name.to_owned(),
             chunks,
             lease_config,
@@ -64,10 +123,25 @@ impl BoardWorker {
             state: State::Looking,
             place,
             collisions: 0,
+            chunks_held: 0,
+            hops: 0,
+            is_crowded: false,
             sure: Duration::ZERO,
             idle_since: None,
             orders: VecDeque::new(),
+            is_leaving: false,
+            hands_back: false,
+        };
+        if worker.is_large() {
+            worker.list_claims(place / keys::PAGE);
         }
+        worker
+    }
+
+    /// Whether the job is so large that a listing before the first claim costs less than the claims in vain that it
+    /// saves. In a small job it would only delay the first result.
+    fn is_large(&self) -> bool {
+        self.chunks.count() > 64
     }
 
     /// The next step. To be called again at once, until it returns [`Action::Wait`] or [`Action::Done`].
@@ -77,9 +151,7 @@ impl BoardWorker {
             if let Some(request) = self.heart.send(now, hurry) {
                 return Action::Ask(Lane::Beat, request);
             }
-            if self.heart.has_begun() {
-                self.step(now);
-            }
+            self.step(now);
         }
         if let Some(order) = self.orders.pop_front() {
             return order;
@@ -90,7 +162,11 @@ impl BoardWorker {
         if let Some(request) = self.pending.send(now) {
             return Action::Ask(Lane::Board, request);
         }
-        let rest = if let State::Watching { until } = self.state { until } else { None };
+        let rest = match self.state {
+            State::Watching { until } => until,
+            State::Pausing { until, .. } => Some(until),
+            _ => None,
+        };
         Action::Wait([self.heart.due(), self.pending.due(), rest].into_iter().flatten().min())
     }
 
@@ -104,9 +180,10 @@ impl BoardWorker {
         }
         match self.heart.answered(answer, self.held(), now) {
             HeartbeatResult::Nothing => {}
-            HeartbeatResult::Claims(of, claims) => self.saw_claims(of, &claims, now),
+            HeartbeatResult::Claimed(of, is_claimed) => self.saw_claim(of, is_claimed, now),
             HeartbeatResult::Cancelled => {
-                self.stop();
+                self.stop_calls();
+                self.pending.forget();
                 self.state = State::Done(End::Cancelled);
             }
         }
@@ -122,12 +199,26 @@ impl BoardWorker {
         }
     }
 
-    /// Whether another call of a chunk may begin. After half a lease without a check of its claim,
+    /// Lets the worker leave the job: it claims nothing more and begins no call. When it holds no chunk, it is done at
+    /// once; else once its chunk is committed or [handed back](Self::hand_back).
+    pub fn leave(&mut self) {
+        self.is_leaving = true;
+    }
+
+    /// Hands the held chunk back, so that another worker claims it at once. What was reported of its calls is stored
+    /// first, and the calls that still run are stopped. To be called after [`leave`](Self::leave), when no call runs
+    /// any more or there is no time left for those that do.
+    pub fn hand_back(&mut self) {
+        (self.is_leaving, self.hands_back) = (true, true);
+    }
+
+    /// Whether another call of a chunk may begin: never once the worker is leaving. After half a lease without a check of its claim,
     /// the worker must first have seen that no other worker has claimed the chunk. The result
     /// changes only when an answer of the storage comes.
     #[must_use]
     pub fn may_start(&self, chunk: u64, epoch: u64, now: Duration) -> bool {
         matches!(&self.state, State::Running(hold) if (hold.chunk, hold.epoch) == (chunk, epoch))
+            && !self.is_leaving
             && self.is_sure(now)
     }
 
@@ -148,27 +239,63 @@ impl BoardWorker {
     fn held(&self) -> Option<(u64, u64)> {
         match &self.state {
             State::Reading { chunk, epoch, .. } => Some((*chunk, *epoch)),
-            State::Running(hold) => Some((hold.chunk, hold.epoch)),
+            State::Running(hold) | State::HandingBack(hold, _) => Some((hold.chunk, hold.epoch)),
             _ => None,
         }
     }
 
     /// Does what is due because of the time alone.
     fn step(&mut self, now: Duration) {
-        let is_sure = self.is_sure(now);
+        let may_begin = self.is_sure(now) && !self.is_leaving;
+        if self.hands_back && matches!(self.state, State::Running(_)) {
+            self.stop_calls();
+            if let State::Running(hold) = std::mem::replace(&mut self.state, State::Looking) {
+                self.state = State::HandingBack(hold, HandBack::Reports);
+            }
+        }
         match &mut self.state {
-            State::Looking if self.pending.is_idle() => self.look(now),
+            State::Looking
+            | State::Listing { .. }
+            | State::Marks { .. }
+            | State::Marking
+            | State::Pausing { .. }
+            | State::Watching { .. }
+                if self.is_leaving =>
+            {
+                self.pending.forget();
+                self.state = State::Done(End::Left);
+            }
+            State::Looking => self.look(now),
+            State::Pausing { then, until } if now >= *until => match *then {
+                Search::Page(page) => self.list_claims(page),
+                Search::Marks(page) => self.list_marks(page),
+            },
+            State::HandingBack(hold, part) if self.pending.is_idle() => {
+                let (chunk, epoch) = (hold.chunk, hold.epoch);
+                if *part == HandBack::Reports {
+                    match hold.unsent() {
+                        Some(report) => return self.pending.ask(report),
+                        None => *part = HandBack::Left,
+                    }
+                }
+                let bytes = Bytes::from(format!("{chunk} {epoch} {}", self.name));
+                let (key, if_absent) = match part {
+                    HandBack::Word => (keys::HANDED_BACK.to_owned(), false),
+                    _ => (keys::left(chunk, epoch), true),
+                };
+                self.pending.ask(Request::Put { key, bytes, if_absent });
+            }
             State::Watching { until: Some(until) } if now >= *until => {
                 let idle_since = *self.idle_since.get_or_insert(now);
                 if now >= idle_since + self.lease_config.patience {
                     self.state = State::Done(End::Idle);
                 } else {
-                    let next = self.watch.begin(&self.known, now);
+                    let next = self.watch.wake(&self.known, now);
                     self.go_on(next);
                 }
             }
             State::Running(hold) => {
-                if is_sure && let Some((first, end)) = hold.next_run() {
+                if may_begin && let Some((first, end)) = hold.next_run() {
                     let (chunk, epoch) = (hold.chunk, hold.epoch);
                     self.orders.push_back(Action::RunCalls { chunk, epoch, first, end });
                 }
@@ -214,19 +341,40 @@ impl BoardWorker {
     /// Takes in an answer on the board's lane.
     fn learned(&mut self, answer: BoardAnswer, asked: Duration, now: Duration) {
         match (&mut self.state, answer) {
-            (State::Looking, BoardAnswer::Listed(claims)) => {
+            (State::Listing { page }, BoardAnswer::Listed(claims)) => {
+                let page = *page;
+                self.is_crowded = claims.len() as u64 * 2 > keys::PAGE.min(self.chunks.count());
                 claims.iter().filter_map(|key| keys::read_claim(key)).for_each(|(chunk, _)| {
                     self.known.take(chunk);
                 });
+                self.listed(page, now);
             }
+            (State::Marks { full }, BoardAnswer::Listed(marks)) => {
+                let full = *full;
+                let mut is_marked = false;
+                for page in keys::full_pages(&marks) {
+                    self.known.take_page(page);
+                    is_marked |= page == full;
+                }
+                if is_marked {
+                    self.choose_page(now);
+                } else {
+                    self.state = State::Marking;
+                    let (key, bytes) = (keys::full(full), Bytes::from("1"));
+                    self.pending.ask(Request::Put { key, bytes, if_absent: true });
+                }
+            }
+            (State::Marking, _) => self.choose_page(now),
             (State::Claiming { chunk, epoch }, answer) => {
                 let (chunk, epoch) = (*chunk, *epoch);
                 match answer {
                     BoardAnswer::Stored => self.won(chunk, epoch, now),
                     // Claimed by another worker, or by an earlier try of this one.
-                    BoardAnswer::Exists => self.pending.ask(Request::Get { key: keys::claim(chunk, epoch) }),
+                    BoardAnswer::Exists if self.pending.was_repeated() => {
+                        self.pending.ask(Request::Get { key: keys::claim(chunk, epoch) });
+                    }
                     BoardAnswer::Found(name) if *name == *self.name.as_bytes() => self.won(chunk, epoch, now),
-                    BoardAnswer::Found(name) => self.was_claimed(chunk, epoch, &name, now),
+                    BoardAnswer::Exists | BoardAnswer::Found(_) => self.was_claimed(chunk, epoch, now),
                     BoardAnswer::Absent | BoardAnswer::Listed(_) | BoardAnswer::Failed => {
                         self.claim(chunk, epoch)
                     }
@@ -240,7 +388,7 @@ impl BoardWorker {
                 match (hold.as_mut(), found.as_mut(), answer) {
                     (Some(hold), _, BoardAnswer::Found(report)) => hold.read(&report),
                     (None, None, BoardAnswer::Listed(claims)) => {
-                        *found = Some(PriorEpochs::claims(&claims, *chunk))
+                        *found = Some(PriorEpochs::claims(&claims, (*chunk, *epoch)))
                     }
                     (None, Some(found), BoardAnswer::Listed(outcomes)) => {
                         found.reports(&outcomes);
@@ -269,23 +417,99 @@ impl BoardWorker {
                     },
                 }
             }
-            (State::Running(hold), _) => hold.sent(),
+            (State::Running(hold) | State::HandingBack(hold, HandBack::Reports), _) => hold.sent(),
+            (State::HandingBack(_, part @ HandBack::Left), _) => *part = HandBack::Word,
+            (State::HandingBack(..), _) => self.state = State::Done(End::Left),
             // The chunk is committed, no matter which worker did it.
             (State::Committing { chunk }, _) => {
                 self.known.commit(*chunk);
                 self.state = State::Looking;
+                self.chunks_held += 1;
+                // By the first chunk's end the fleet has spread over the job, and perhaps over all of it: one listing
+                // says so, where a claim in vain would be followed by the same listing.
+                if self.chunks_held == 1 && self.is_large() {
+                    let page = self.place / keys::PAGE;
+                    if self.is_crowded {
+                        // Half of the chunks were claimed when this worker came, and the rest of the fleet came after
+                        // it: most likely all are claimed now, and the job ends soon.
+                        let until = now + self.lease_config.look;
+                        self.state = State::Pausing { then: Search::Page(page), until };
+                    } else {
+                        self.list_claims(page);
+                    }
+                }
             }
-            (State::Looking | State::Done(_), _) => {}
+            (
+                State::Looking
+                | State::Listing { .. }
+                | State::Marks { .. }
+                | State::Pausing { .. }
+                | State::Done(_),
+                _,
+            ) => {}
+        }
+    }
+
+    /// Goes on after the claims of a page were listed: within the page, of which the worker knows everything now, or
+    /// where the marks of full pages lead it.
+    fn listed(&mut self, page: u64, now: Duration) {
+        if let Some(chunk) = self.known.free_in_page(page, self.known.place_of(&self.name, self.collisions)) {
+            self.place = chunk;
+            self.state = State::Looking;
+        } else if self.known.has_pages() && self.chunks_held == 1 {
+            // After one chunk for each worker, at least this page is full: most likely all are.
+            self.state =
+                State::Pausing { then: Search::Marks(page), until: now + self.lease_config.look / 2 };
+        } else if self.known.has_pages() {
+            self.list_marks(page);
+        } else {
+            self.state = State::Looking;
+        }
+    }
+
+    fn list_marks(&mut self, full: u64) {
+        self.state = State::Marks { full };
+        self.pending.ask(Request::List { prefix: keys::FULL.to_owned() });
+    }
+
+    fn list_claims(&mut self, page: u64) {
+        self.state = State::Listing { page };
+        self.pending.ask(Request::List { prefix: keys::claims_of_page(page) });
+    }
+
+    /// Goes on after the marks of full pages were listed: in the page where the worker is, or in another one, of which
+    /// it lists the claims first. Workers that leave the same page must not all come to the same place.
+    fn choose_page(&mut self, now: Duration) {
+        let page = self.place / keys::PAGE;
+        if self.known.free_from(self.place).is_some_and(|chunk| chunk / keys::PAGE == page) {
+            self.state = State::Looking;
+            return;
+        }
+        self.place = self.known.place_of(&self.name, self.collisions + self.chunks_held);
+        match self.known.free_from(self.place) {
+            Some(chunk) => {
+                self.place = chunk;
+                // Where one page after another is full, the job is about to end: other workers mark the rest meanwhile.
+                let pause = self.lease_config.look * self.hops.min(HOPS) / HOPS;
+                self.hops += 1;
+                let then = Search::Page(chunk / keys::PAGE);
+                self.state = State::Pausing { then, until: now + pause };
+            }
+            None => self.state = State::Looking,
         }
     }
 
     /// Begins to work on a chunk whose claim is this worker's.
     fn won(&mut self, chunk: u64, epoch: u64, now: Duration) {
-        (self.sure, self.idle_since) = (now, None);
+        (self.sure, self.idle_since, self.hops) = (now, None, 0);
         self.known.take(chunk);
         self.watch.is_own(chunk);
-        if epoch == 1 {
-            self.state = State::Running(ClaimedChunk::first(chunk, self.chunks.calls_of(chunk)));
+        if self.is_leaving {
+            // Nothing has run yet.
+            let hold = ClaimedChunk::untouched((chunk, epoch), self.chunks.calls_of(chunk));
+            self.state = State::HandingBack(hold, HandBack::Reports);
+        } else if epoch == 1 {
+            self.state = State::Running(ClaimedChunk::untouched((chunk, epoch), self.chunks.calls_of(chunk)));
         } else {
             self.state = State::Reading { chunk, epoch, found: None, hold: None };
             self.pending.ask(Request::List { prefix: keys::claims(chunk) });
@@ -293,54 +517,40 @@ impl BoardWorker {
     }
 
     /// Continues elsewhere after another worker was first.
-    fn was_claimed(&mut self, chunk: u64, epoch: u64, holder: &[u8], now: Duration) {
+    fn was_claimed(&mut self, chunk: u64, epoch: u64, now: Duration) {
         if epoch > 1 {
-            self.watch.was_claimed(chunk, epoch, holder);
+            self.watch.was_claimed(chunk, epoch);
             let next = self.watch.begin(&self.known, now);
             return self.go_on(next);
         }
-        // The worker continues at another place, where other workers are not, and first lists the
-        // claims of this page.
+        // The worker continues at another place of this page, whose claims it lists first.
         self.known.take(chunk);
         self.collisions += 1;
-        self.place = self.known.place_of(&self.name, self.collisions);
-        self.state = State::Looking;
-        self.pending.ask(Request::List { prefix: keys::claims_of_page(chunk / keys::PAGE) });
+        self.list_claims(chunk / keys::PAGE);
     }
 
-    /// Takes in the claims of the held chunk, and gives the chunk up unless this worker's claim is
-    /// the newest.
-    fn saw_claims(&mut self, of: (u64, u64), claims: &[String], now: Duration) {
-        // The claims may have been requested before the worker got the chunk that it holds now.
+    /// Takes in whether the held chunk is claimed at the next epoch, and gives the chunk up if it is.
+    fn saw_claim(&mut self, of: (u64, u64), is_claimed: bool, now: Duration) {
+        // The request may have been sent before the worker got the chunk that it holds now.
         if self.held() != Some(of) {
             return;
         }
-        let (chunk, epoch) = of;
-        let newest = keys::believed(claims).get(&chunk).and_then(|epochs| epochs.last()).copied();
-        if newest.is_some_and(|newest| newest > epoch) {
-            self.stop();
+        if is_claimed {
+            self.stop_calls();
+            self.pending.forget();
             self.state = State::Looking;
-        } else if claims.contains(&keys::claim(chunk, epoch)) {
-            self.sure = now;
         } else {
-            // The claim is gone, so that it no longer keeps other workers from the chunk. This
-            // worker may claim the chunk again.
-            self.stop();
-            self.state = State::Looking;
-            if newest.is_none() {
-                self.known.forget(chunk);
-            }
+            self.sure = now;
         }
     }
 
-    /// Stops the calls of the held chunk and drops the pending request.
-    fn stop(&mut self) {
+    /// Stops the calls of the held chunk.
+    fn stop_calls(&mut self) {
         if let State::Running(hold) = &self.state
             && hold.is_running()
         {
             self.orders.push_back(Action::StopCalls { chunk: hold.chunk, epoch: hold.epoch });
         }
-        self.pending.forget();
     }
 
     /// Commits the held chunk once every call has an outcome.

@@ -68,7 +68,8 @@ pub(crate) struct FleetDriver<'a> {
     /// The chunks whose commits were seen on the board, and were not read yet.
     unread: VecDeque<u64>,
     reading: FuturesUnordered<BoxFuture<'a, Result<Read>>>,
-    asking: Fuse<BoxFuture<'a, Result<BoardAnswer>>>,
+    /// The board's requests to the storage that are under way, each with its lane.
+    asking: FuturesUnordered<BoxFuture<'a, (usize, Result<BoardAnswer>)>>,
     /// The present request to the platform, which returns the names of the live workers.
     scaling: Fuse<BoxFuture<'a, Result<Vec<String>>>>,
     next_scaling: Duration,
@@ -100,17 +101,16 @@ impl<'a> FleetDriver<'a> {
         client_fleet: &'a ClientFleet,
     ) -> Self {
         let record = &leadership.record;
-        let most = resources.plan.max_workers() as u64;
         let chunks = crate::board::Chunks::new(record.calls, record.chunksize);
         Self {
             leadership,
             resources,
             client_fleet,
-            board: BoardClient::new(&leadership.owner.name, chunks, client_fleet.lease_config, most),
+            board: BoardClient::new(&leadership.owner.name, chunks, client_fleet.lease_config),
             begun: Instant::now(),
             unread: VecDeque::new(),
             reading: FuturesUnordered::new(),
-            asking: Fuse::terminated(),
+            asking: FuturesUnordered::new(),
             scaling: Fuse::terminated(),
             next_scaling: Duration::ZERO,
             throttle: Throttle::new(resources.plan.max_workers()),
@@ -165,9 +165,9 @@ impl<'a> FleetDriver<'a> {
             self.scale();
             self.keep();
             let alarm = match self.board.poll(self.now()) {
-                ClientAction::Ask(request) => {
+                ClientAction::Ask(lane, request) => {
                     let board = std::sync::Arc::clone(&board);
-                    self.asking = async move { board.perform(request).await }.boxed().fuse();
+                    self.asking.push(async move { (lane, board.perform(request).await) }.boxed());
                     continue;
                 }
                 ClientAction::Done if self.unread.is_empty() && self.reading.is_empty() => {
@@ -196,9 +196,9 @@ impl<'a> FleetDriver<'a> {
                     (_, Some(bundle)) => self.make_visible(bundle),
                     (chunk, None) => self.reopen(chunk),
                 },
-                answer = &mut self.asking => {
+                Some((lane, answer)) = self.asking.next(), if !self.asking.is_empty() => {
                     let now = self.now();
-                    self.board.answered(answer?, now);
+                    self.board.answered(lane, answer?, now);
                 }
                 names = &mut self.scaling => match names {
                     Ok(names) => self.scaled(&names)?,
@@ -361,9 +361,7 @@ impl<'a> FleetDriver<'a> {
     /// Notes the live workers. Returns an error if too many have ended without a commit.
     fn scaled(&mut self, names: &[String]) -> Result<()> {
         self.throttle.accepted();
-        let now = self.now();
         for name in names {
-            self.board.started(name, now);
             let number = self.workers.len() as u64;
             if !self.workers.contains_key(name) {
                 self.workers.insert(name.clone(), number);

@@ -39,6 +39,8 @@ pub(super) enum SessionEnd {
     Idle,
     /// The client has taken the job away.
     Gone,
+    /// The worker was told to leave, and has handed back what it held.
+    Left,
 }
 
 /// The time that a worker spends at one job. The board says what to run. The session performs what the board asks of
@@ -114,6 +116,7 @@ impl<'a> JobSession<'a> {
                 Ok(rest) => rest,
                 Err(End::Finished | End::Cancelled) => break SessionEnd::Finished,
                 Err(End::Idle) => break SessionEnd::Idle,
+                Err(End::Left) => break SessionEnd::Left,
             };
             let rest = rest.map_or(next_look, |rest| next_look.min(self.begun + rest));
             tokio::select! {

@@ -2,9 +2,11 @@
 
 use std::{fs, process::ExitCode, time::Duration};
 
-use lithops_conformance::simulator::{PullScenario, Scenario, Seen, Verdict, fleet, run, run_pull};
+use lithops_conformance::simulator::{
+    BoardJob, PullScenario, Scenario, Seen, Verdict, board_cost, fleet, run, run_pull,
+};
 
-const USAGE: &str = "usage: simulate [--pull] [--seeds N] [--seed S] | --fleet";
+const USAGE: &str = "usage: simulate [--pull] [--seeds N] [--seed S] | --fleet | --board [WORKERS]";
 
 /// What a large job may cost.
 const CPU: Duration = Duration::from_secs(30);
@@ -17,6 +19,9 @@ fn main() -> ExitCode {
     while let Some(argument) = arguments.next() {
         if argument == "--fleet" {
             return large_job();
+        }
+        if argument == "--board" {
+            return board(arguments.next().and_then(|workers| workers.parse().ok()));
         }
         if argument == "--pull" {
             pull = true;
@@ -73,6 +78,46 @@ fn large_job() -> ExitCode {
     let right = (done, failed, executions, most_live) == (calls, 0, calls, workers);
     if !right || cpu > CPU || memory > MEMORY_MB {
         eprintln!("not as promised (each call once, {workers} workers, {CPU:?}, {MEMORY_MB} MB): {seen:?}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+/// How many requests a chunk may cost on a fleet of this many workers.
+fn most_requests(workers: u64) -> f64 {
+    if workers > 1000 { 5.0 } else { 3.3 }
+}
+
+/// The longest time until the client has seen a commit.
+const SEEN: Duration = Duration::from_secs(2);
+
+/// What the board costs: chunks of a hundred short calls, ten chunks and one chunk per worker.
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is a command")]
+fn board(workers: Option<u64>) -> ExitCode {
+    let mut is_right = true;
+    for workers in workers.map_or(vec![1000, 10_000], |workers| vec![workers]) {
+        for (chunks, promised) in [(10, true), (1, false)] {
+            let job = BoardJob {
+                workers,
+                calls: workers * chunks * 100,
+                chunksize: 100,
+                chunk_time: Duration::from_secs(1),
+                request_time: Duration::from_millis(20),
+            };
+            let cost = board_cost(job);
+            println!("{workers} workers, {} calls in chunks of 100, each of 1 s:\n{cost}", job.calls);
+            if promised {
+                is_right &= cost.per_chunk() <= most_requests(workers)
+                    && cost.hearts_usd() <= cost.usd() / 10.0
+                    && cost.latest <= SEEN;
+            }
+        }
+    }
+    if !is_right {
+        eprintln!(
+            "not as promised: at most 3.3 requests per chunk up to 1000 workers and 5 beyond, hearts below a \
+                   tenth of the price, each commit seen within {SEEN:?}"
+        );
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS

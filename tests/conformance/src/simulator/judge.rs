@@ -33,6 +33,10 @@ pub enum Violation {
     TooManyWorkers,
     /// A chunk was taken from a worker that kept its lease.
     TakenTooEarly,
+    /// A chunk that was handed back was claimed only when its lease could have expired.
+    WaitedForLease,
+    /// A call was begun by a worker that had handed it back.
+    RunsAfterLeaving,
     /// The job ended with an error of its own.
     JobFailed,
 }

@@ -18,5 +18,5 @@ mod worker;
 pub use broken::Sabotage;
 pub use fleet::{Seen, fleet};
 pub use judge::{Verdict, Violation, run};
-pub use pull::{PullSabotage, PullScenario, run_pull, run_pull_with};
+pub use pull::{BoardCost, BoardJob, PullSabotage, PullScenario, board_cost, run_pull, run_pull_with};
 pub use scenario::{Fate, Scenario, Shape};

@@ -19,17 +19,23 @@ pub enum PullSabotage {
     LosesReports,
     /// Clients take what they could not commit as cancelled for committed.
     PretendsToCancel,
+    /// Workers hand a chunk back at once when they are told to leave, and go on with its calls.
+    LeavesAndRunsOn,
+    /// Workers do not see that a chunk was handed back.
+    IgnoresHandBack,
 }
 
 impl PullSabotage {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::CommitsByOverwrite,
         Self::NeverReclaims,
         Self::ReclaimsAtOnce,
         Self::TakesEveryClaim,
         Self::LosesReports,
         Self::PretendsToCancel,
+        Self::LeavesAndRunsOn,
+        Self::IgnoresHandBack,
     ];
 
     /// The terms that broken workers keep.
@@ -63,15 +69,21 @@ impl PullSabotage {
 
     /// What becomes of an answer.
     pub(super) fn twist(self, request: &Request, answer: BoardAnswer) -> BoardAnswer {
-        match request {
-            Request::Put { key, .. }
+        match (request, answer) {
+            (Request::List { prefix }, BoardAnswer::Listed(mut keys))
+                if self == Self::IgnoresHandBack && prefix.starts_with("claims/") =>
+            {
+                keys.retain(|key| !key.ends_with("-left"));
+                BoardAnswer::Listed(keys)
+            }
+            (Request::Put { key, .. }, answer)
                 if self == Self::TakesEveryClaim
                     && key.starts_with("claims/")
                     && answer == BoardAnswer::Exists =>
             {
                 BoardAnswer::Stored
             }
-            _ => answer,
+            (_, answer) => answer,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use lithops_core::{
-    board::{BoardClient, ClientAction, Lane, keys},
+    board::{BoardClient, ClientAction, keys},
     bytes::Bytes,
 };
 
@@ -20,6 +20,8 @@ pub(super) struct SimulatedClient {
     clock: Clock,
     random: Random,
     waits: u64,
+    /// The workers that its platform has started, and of those that never begin, until when they are waited for.
+    started: BTreeMap<usize, Option<Duration>>,
     /// What it saw of each chunk when it was told of its commit.
     pub(super) seen: BTreeMap<u64, Bytes>,
     pub(super) is_dead: bool,
@@ -31,10 +33,11 @@ impl SimulatedClient {
         let mut random = Random::new(scenario.seed.rotate_left(37) ^ index as u64);
         Self {
             index,
-            board: BoardClient::new(name, scenario.chunks(), scenario.lease_config, scenario.max_workers),
+            board: BoardClient::new(name, scenario.chunks(), scenario.lease_config),
             clock: Clock::new(world.now, &mut random),
             random,
             waits: 0,
+            started: BTreeMap::new(),
             seen: BTreeMap::new(),
             is_dead: false,
         }
@@ -47,7 +50,7 @@ impl SimulatedClient {
         }
         let now = self.clock.read(world.now);
         match what {
-            What::Answers(_, _, answer) => self.board.answered(answer, now),
+            What::Answers(_, lane, answer) => self.board.answered(lane, answer, now),
             What::Wakes(_, count) if count != self.waits => return Ok(()),
             What::Dies(_) => {
                 self.is_dead = true;
@@ -63,18 +66,10 @@ impl SimulatedClient {
                 return Err((Violation::CommittedTwice, format!("chunk {chunk} was seen twice")));
             }
         }
-        for _ in 0..self.board.needed() {
-            world.started += 1;
-            let (index, name) = (world.started, format!("worker-{}", world.started));
-            self.board.started(&name, now);
-            if !self.random.happens(world.scenario.never_starts) {
-                let takes = Duration::from_millis(50 + self.random.below(3000));
-                world.after(takes, What::Begins(Who::Worker(index), name));
-            }
-        }
+        self.scale(now, world);
         loop {
             match self.board.poll(now) {
-                ClientAction::Ask(request) => world.ask(Who::Client(self.index), Lane::Board, request),
+                ClientAction::Ask(lane, request) => world.ask(Who::Client(self.index), lane, request),
                 ClientAction::Wait(until) => {
                     self.waits += 1;
                     if let Some(until) = until {
@@ -85,6 +80,29 @@ impl SimulatedClient {
                 }
                 ClientAction::Done => return Ok(()),
             }
+        }
+    }
+
+    /// What its platform does: it starts workers until enough live, and knows which have ended.
+    fn scale(&mut self, now: Duration, world: &mut World) {
+        if self.board.is_cancelled() {
+            return;
+        }
+        self.started.retain(|index, given_up| match given_up {
+            Some(given_up) => now < *given_up,
+            None => !world.ended.contains(index),
+        });
+        let wanted = self.board.open().min(world.scenario.max_workers);
+        for _ in self.started.len() as u64..wanted {
+            world.started += 1;
+            let (index, name) = (world.started, format!("worker-{}", world.started));
+            if self.random.happens(world.scenario.never_starts) {
+                self.started.insert(index, Some(now + world.scenario.lease_config.start));
+                continue;
+            }
+            self.started.insert(index, None);
+            let takes = Duration::from_millis(50 + self.random.below(3000));
+            world.after(takes, What::Begins(Who::Worker(index), name));
         }
     }
 

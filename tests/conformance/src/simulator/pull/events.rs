@@ -2,14 +2,14 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
     time::Duration,
 };
 
-use lithops_core::board::{BoardAnswer, Lane, Request, keys};
+use lithops_core::board::{BoardAnswer, Request, keys};
 
 use super::{
-    super::random::Random,
+    super::{Violation, random::Random},
     PullSabotage, PullScenario,
     store::{FASTEST, SLOWEST, SimulatedStore},
 };
@@ -34,13 +34,15 @@ pub(super) enum What {
     /// The user cancels.
     Cancels,
     /// An operation takes place; its answer, if it is told, comes then.
-    Happens(Who, Lane, Request, Option<u64>),
+    Happens(Who, usize, Request, Option<u64>),
     /// An answer comes.
-    Answers(Who, Lane, BoardAnswer),
+    Answers(Who, usize, BoardAnswer),
     /// A participant wanted to wait until now; the count says which wait it was.
     Wakes(Who, u64),
     /// A call ends in a worker: chunk, epoch, call.
     CallEnds(usize, u64, u64, u64),
+    /// The time of a worker that was told to leave is over.
+    MustLeave(usize),
 }
 
 /// The clock of a participant: true microseconds in, its own time out.
@@ -87,6 +89,12 @@ pub(super) struct World {
     pub(super) live: u64,
     pub(super) most_live: u64,
     pub(super) started: usize,
+    /// The workers that have ended.
+    pub(super) ended: BTreeSet<usize>,
+    /// Since when each worker holds no chunk.
+    free_since: BTreeMap<usize, u64>,
+    /// When each chunk was handed back, by chunk and epoch.
+    handed_back: BTreeMap<(u64, u64), u64>,
     queue: BinaryHeap<Reverse<(u64, u64)>>,
     events: BTreeMap<u64, What>,
     count: u64,
@@ -109,6 +117,9 @@ impl World {
             live: 0,
             most_live: 0,
             started: 0,
+            ended: BTreeSet::new(),
+            free_since: BTreeMap::new(),
+            handed_back: BTreeMap::new(),
             queue: BinaryHeap::new(),
             events: BTreeMap::new(),
             count: 0,
@@ -133,7 +144,7 @@ impl World {
     }
 
     /// Sends an operation on its way.
-    pub(super) fn ask(&mut self, who: Who, lane: Lane, mut request: Request) {
+    pub(super) fn ask(&mut self, who: Who, lane: usize, mut request: Request) {
         let by_worker = matches!(who, Who::Worker(_));
         let lease = self.scenario.lease_config.lease.as_micros() as u64;
         let slow = self.random.happens(self.scenario.slow_storage);
@@ -183,13 +194,47 @@ impl World {
         }
     }
 
+    /// Whether a chunk was handed back in this epoch.
+    pub(super) fn is_handed_back(&self, chunk: u64, epoch: u64) -> bool {
+        self.handed_back.contains_key(&(chunk, epoch))
+    }
+
+    /// Notes when chunks are handed back and claimed again: a worker that is free claims them before a lease could
+    /// have expired.
+    fn note(&mut self, who: Who, request: &Request) {
+        let (Who::Worker(worker), Request::Put { key, .. }) = (who, request) else { return };
+        if let Some(left) = keys::read_left(key) {
+            self.handed_back.entry(left).or_insert(self.now);
+        }
+        if keys::read_commit(key).is_some() {
+            self.free_since.insert(worker, self.now);
+        }
+        let Some((chunk, epoch)) = keys::read_claim(key) else { return };
+        let free_since = self.free_since.insert(worker, u64::MAX).unwrap_or(0);
+        let Some(left) = self.handed_back.get(&(chunk, epoch.wrapping_sub(1))) else { return };
+        let waited = self.now.saturating_sub((*left).max(free_since));
+        let lease = u64::try_from(self.scenario.lease_config.lease.as_micros()).unwrap_or(u64::MAX);
+        if self.scenario.is_orderly() && waited > lease * 3 / 4 {
+            let what = format!("`{key}`: handed back {waited} us before, and a worker was free");
+            self.store.violation.get_or_insert((Violation::WaitedForLease, what));
+        }
+    }
+
+    /// Notes that a worker begins to live.
+    pub(super) fn begins(&mut self, worker: usize) {
+        self.free_since.insert(worker, self.now);
+    }
+
     /// Lets an operation take place.
-    pub(super) fn happens(&mut self, who: Who, lane: Lane, request: Request, told: Option<u64>) {
+    pub(super) fn happens(&mut self, who: Who, lane: usize, request: Request, told: Option<u64>) {
         let answer = if self.takes(&request) {
             self.store.operate(request.clone(), self.now)
         } else {
             BoardAnswer::Failed
         };
+        if answer == BoardAnswer::Stored {
+            self.note(who, &request);
+        }
         self.tamper();
         let answer = match self.sabotage {
             Some(sabotage) => sabotage.twist(&request, answer),

@@ -5,6 +5,7 @@
 
 mod broken;
 mod client;
+mod cost;
 mod events;
 mod judge;
 mod scenario;
@@ -12,5 +13,6 @@ mod store;
 mod worker;
 
 pub use broken::PullSabotage;
+pub use cost::{BoardCost, BoardJob, board_cost};
 pub use judge::{run_pull, run_pull_with};
 pub use scenario::PullScenario;

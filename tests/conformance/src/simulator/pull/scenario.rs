@@ -35,6 +35,8 @@ pub struct PullScenario {
     pub dies_at_call: u64,
     /// A worker dies when it has sent an operation.
     pub dies_at_operation: u64,
+    /// A worker is told to leave when a call ends, with some time for the calls that run.
+    pub told_to_leave: u64,
     /// A worker is paused beyond its lease when something happens to it; half of them do not see it on their clock.
     pub pauses: u64,
     /// A worker is two hundred times slower than the others.
@@ -109,8 +111,10 @@ impl PullScenario {
             vanishes: 0,
             foreign: 0,
             takes_no_writes: None,
+            told_to_leave: 0,
         }
         .with_a_hand_in_the_storage(faulty, &mut random)
+        .with_notices(&mut random)
     }
 
     /// Decided last, so that the other faults of a seed are what they are without these.
@@ -125,6 +129,12 @@ impl PullScenario {
             (Duration::from_millis(random.below(20_000)), Duration::from_millis(random.below(60_000)))
         });
         Self { vanishes, foreign, takes_no_writes, ..self }
+    }
+
+    /// Whether workers are told to leave, which goes together with every other fault and with none.
+    fn with_notices(self, random: &mut Random) -> Self {
+        let told_to_leave = if random.happens(400) { 1 + random.below(150) } else { 0 };
+        Self { told_to_leave, ..self }
     }
 
     /// The calls in chunks.
@@ -169,6 +179,12 @@ impl PullScenario {
     /// Whether nothing goes wrong at all, so that each call is run exactly once.
     #[must_use]
     pub fn is_perfect(&self) -> bool {
+        self.is_orderly() && self.told_to_leave == 0
+    }
+
+    /// Whether nothing goes wrong but that workers are told to leave.
+    #[must_use]
+    pub fn is_orderly(&self) -> bool {
         let storage = self.fails + self.fails_after + self.fails_late;
         !self.has_bad_luck()
             && storage + self.poisonous + self.never_starts == 0

@@ -57,9 +57,11 @@ impl SimulatedStore {
         self.objects.get(key)
     }
 
-    /// How many epochs a chunk was claimed in.
+    /// How many epochs a chunk was claimed in, but for those in which it was handed back.
     pub(super) fn epochs(&self, chunk: u64) -> u64 {
-        self.keys(&keys::claims(chunk)).count() as u64
+        let of = keys::claims(chunk);
+        let claims = self.keys(&of).filter_map(|key| keys::read_claim(key));
+        claims.filter(|(_, epoch)| !self.objects.contains_key(&keys::left(chunk, *epoch))).count() as u64
     }
 
     pub(super) fn operate(&mut self, request: Request, now: u64) -> BoardAnswer {
@@ -101,6 +103,11 @@ impl SimulatedStore {
 
     fn check(&mut self, key: &str, bytes: &Bytes, now: u64) {
         let before = self.objects.get(key);
+        if keys::read_claim(key).is_some() {
+            // A beat that is missing is one that stands still.
+            let holder = String::from_utf8_lossy(bytes).into_owned();
+            self.silence.entry(holder).or_insert(Silence { last: now, longest: 0 });
+        }
         if let Some(worker) = keys::worker_of_beat(key)
             && before != Some(bytes)
         {
@@ -110,6 +117,7 @@ impl SimulatedStore {
             self.violation.get_or_insert((Violation::CommittedTwice, format!("`{key}` was overwritten")));
         } else if let Some((chunk, epoch)) = keys::read_claim(key)
             && epoch > 1
+            && !self.objects.contains_key(&keys::left(chunk, epoch - 1))
             && !self.tampered
         {
             let holder = self.objects.get(&keys::claim(chunk, epoch - 1));

@@ -6,14 +6,14 @@ use std::{
 };
 
 use lithops_core::{
-    board::{Action, BoardWorker},
+    board::{Action, BoardWorker, Lane},
     bytes::Bytes,
     tracker::Ranges,
 };
 
 use super::{
-    super::random::Random,
-    PullScenario,
+    super::{Violation, random::Random},
+    PullSabotage, PullScenario,
     events::{Clock, What, Who, World},
 };
 
@@ -27,6 +27,8 @@ pub(super) struct SimulatedWorker {
     board: BoardWorker,
     clock: Clock,
     random: Random,
+    /// Of notices to leave, so that the other faults of a seed are what they are without them.
+    random_notice: Random,
     slow: bool,
     waits: u64,
     paused_until: u64,
@@ -38,10 +40,16 @@ pub(super) struct SimulatedWorker {
     /// Calls that have ended and were not reported, by chunk and epoch.
     ended: BTreeMap<(u64, u64), Ranges>,
     is_live: bool,
+    /// Whether it was told to leave.
+    is_told: bool,
 }
+
+/// The lanes of a worker as the simulator numbers them.
+const LANES: [Lane; 2] = [Lane::Beat, Lane::Board];
 
 impl SimulatedWorker {
     pub(super) fn new(index: usize, name: &str, world: &mut World) -> Self {
+        world.begins(index);
         let scenario = &world.scenario;
         let lease_config = world
             .sabotage
@@ -54,6 +62,7 @@ impl SimulatedWorker {
             board: BoardWorker::new(name, scenario.chunks(), lease_config),
             clock: Clock::new(world.now, &mut random),
             slow: random.happens(scenario.slow),
+            random_notice: Random::new(scenario.seed.rotate_left(47) ^ index as u64),
             random,
             waits: 0,
             paused_until: 0,
@@ -63,6 +72,7 @@ impl SimulatedWorker {
             stopped: Vec::new(),
             ended: BTreeMap::new(),
             is_live: true,
+            is_told: false,
         }
     }
 
@@ -86,7 +96,7 @@ impl SimulatedWorker {
         }
         match what {
             What::Answers(_, lane, answer) => {
-                self.board.answered(lane, answer, self.clock.read(world.now));
+                self.board.answered(LANES[lane % 2], answer, self.clock.read(world.now));
             }
             What::Wakes(_, count) if count != self.waits => return,
             What::CallEnds(_, chunk, epoch, call) => {
@@ -100,15 +110,33 @@ impl SimulatedWorker {
                     self.stopped.swap_remove(at);
                     return self.go_on(world);
                 }
+                if !self.is_told && self.random_notice.happens(scenario.told_to_leave) {
+                    self.is_told = true;
+                    self.board.leave();
+                    let grace = scenario.lease_config.lease.as_micros() as u64;
+                    let over = world.now + self.random_notice.below(grace);
+                    world.at(over, What::MustLeave(self.index));
+                }
+                let scenario = &world.scenario;
                 self.at_work.retain(|running| *running != (chunk, epoch, call));
                 self.ended.entry((chunk, epoch)).or_default().insert(call, call + 1);
                 if self.running == 0 || epoch > 1 || self.random.happens(300) {
                     self.report(scenario);
                 }
             }
+            What::MustLeave(_) => self.hand_back(world),
             _ => {}
         }
+        if self.is_told && self.at_work.is_empty() {
+            self.hand_back(world);
+        }
         self.go_on(world);
+    }
+
+    /// Tells what it has, and hands the rest back.
+    fn hand_back(&mut self, world: &World) {
+        self.report(&world.scenario);
+        self.board.hand_back();
     }
 
     fn go_on(&mut self, world: &mut World) {
@@ -116,7 +144,7 @@ impl SimulatedWorker {
         loop {
             match self.board.poll(now) {
                 Action::Ask(lane, request) => {
-                    world.ask(Who::Worker(self.index), lane, request);
+                    world.ask(Who::Worker(self.index), usize::from(lane == LANES[1]), request);
                     if self.random.happens(world.scenario.dies_at_operation) {
                         return self.dies(world);
                     }
@@ -124,6 +152,7 @@ impl SimulatedWorker {
                 Action::RunCalls { chunk, epoch, first, end } => {
                     self.calls.extend((first..end).map(|call| (chunk, epoch, call)));
                 }
+                Action::StopCalls { .. } if self.runs_on(world) => {}
                 Action::StopCalls { chunk, epoch } => {
                     self.calls.retain(|(of, at, _)| (*of, *at) != (chunk, epoch));
                     self.ended.remove(&(chunk, epoch));
@@ -138,13 +167,18 @@ impl SimulatedWorker {
                     }
                     break;
                 }
+                Action::Done(_) if self.runs_on(world) => break,
                 Action::Done(_) => return self.dies(world),
             }
         }
         while self.running < world.scenario.worker_processes
             && let Some((chunk, epoch, call)) = self.calls.front().copied()
-            && self.board.may_start(chunk, epoch, now)
+            && (self.board.may_start(chunk, epoch, now) || self.runs_on(world))
         {
+            if world.is_handed_back(chunk, epoch) && !world.scenario.is_tampered() {
+                let what = format!("call {call} was begun in epoch {epoch}, which was handed back");
+                world.store.violation.get_or_insert((Violation::RunsAfterLeaving, what));
+            }
             self.calls.pop_front();
             self.at_work.push((chunk, epoch, call));
             self.running += 1;
@@ -160,6 +194,11 @@ impl SimulatedWorker {
         }
     }
 
+    /// Whether it is broken, and goes on with its calls after it has handed them back.
+    fn runs_on(&self, world: &World) -> bool {
+        self.is_told && !self.calls.is_empty() && world.sabotage == Some(PullSabotage::LeavesAndRunsOn)
+    }
+
     /// Reports what has ended.
     fn report(&mut self, scenario: &PullScenario) {
         for ((chunk, epoch), ended) in std::mem::take(&mut self.ended) {
@@ -171,6 +210,7 @@ impl SimulatedWorker {
 
     fn dies(&mut self, world: &mut World) {
         self.is_live = false;
+        world.ended.insert(self.index);
         world.live -= 1;
     }
 
