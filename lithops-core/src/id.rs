@@ -40,7 +40,7 @@ impl fmt::Display for CallId {
 
 /// A unique number. Later numbers sort after earlier ones. If the clock is before 1970, as on machines
 /// without a battery, the time of 1970 is used, because the number cannot hold an earlier time.
-pub(crate) fn new_uuid() -> Uuid {
+pub fn new_uuid() -> Uuid {
     let now = SystemTime::now();
     if now < SystemTime::UNIX_EPOCH { uuid_of_1970() } else { Uuid::now_v7() }
 }

@@ -21,11 +21,17 @@ use rustix::net::sockopt::set_socket_send_buffer_size;
 use crate::{
     error::{Error, ErrorKind, Result},
     fork,
-    protocol::{Program, Role},
+    protocol::{Launch, Program, Role},
 };
 
 /// The variable with the role of a child: `worker:<inode>` or `sub-worker:<inode>`.
 pub const ROLE_VARIABLE: &str = "LITHOPS_ROLE";
+
+/// The variable that makes a program a worker whose calls come in another way than over a socket, and its value for a
+/// worker of a fleet.
+pub const TRANSPORT_VARIABLE: &str = "LITHOPS_TRANSPORT";
+/// See [`TRANSPORT_VARIABLE`].
+pub const PULL: &str = "pull";
 
 /// The variable with the depth of a child: 1 for a client's worker, 2 for the sub-workers of that
 /// worker, and so on.
@@ -147,6 +153,34 @@ fn depth() -> u32 {
 /// When the operating system refuses.
 pub fn spawn(program: &Program, role: Role, output: OwnedFd) -> io::Result<(Child, UnixStream)> {
     start(program, role, output, None)
+}
+
+/// Starts `program` as a worker of a fleet with nothing but a launch document, as a platform elsewhere would: it has no
+/// connection to this process and does not end with it. `arguments` come in front of those of the program.
+///
+/// # Errors
+/// When the operating system refuses, or the document cannot be encoded.
+pub fn launch(program: &Program, arguments: &[&str], launch: &Launch) -> Result<Child> {
+    let document = launch.to_json()?;
+    let child = Command::new(&program.path)
+        .args(arguments)
+        .args(&program.arguments)
+        .env(TRANSPORT_VARIABLE, PULL)
+        .env(Launch::VARIABLE, document)
+        .env(DEPTH_VARIABLE, (depth() + 1).to_string())
+        .env_remove(ROLE_VARIABLE)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn();
+    child.map_err(|error| {
+        Error::new(
+            ErrorKind::WorkerLost,
+            format!("cannot start a worker from `{}`: {error}", program.path.display()),
+        )
+        .with_hint("may this user start more processes (`ulimit -u`), and is there memory for them?")
+    })
 }
 
 /// Starts `program` as a sub-worker. `mark` is inherited by all processes that its calls start.

@@ -6,6 +6,7 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixStream,
     },
+    path::Path,
     thread,
 };
 
@@ -29,6 +30,7 @@ pub fn enter() {
     match assigned_role() {
         #[cfg(feature = "lambda")]
         None if transport::is_in_lambda() => serve_lambda(),
+        None if transport::is_launched() => serve_launched(None),
         None | Some(Role::Client) => initialised(Role::Client),
         Some(role) => become_role(role),
     }
@@ -37,9 +39,30 @@ pub fn enter() {
 /// Makes this process a worker or sub-worker when it was started as one; in any other process it does nothing. The test
 /// that `test_worker!()` defines calls it: an ordinary run of the tests is not marked as a client by it.
 pub fn enter_as_assigned() {
-    if let Some(role @ (Role::Worker | Role::SubWorker)) = assigned_role() {
-        become_role(role);
+    match assigned_role() {
+        Some(role @ (Role::Worker | Role::SubWorker)) => become_role(role),
+        None if transport::is_launched() => serve_launched(None),
+        None | Some(Role::Client) => {}
     }
+}
+
+/// Serves the fleet of a launch document as a worker, and does not return. The document is in the file, or without one in
+/// the environment.
+pub fn serve_launched(document: Option<&Path>) -> ! {
+    initialised(Role::Worker);
+    signals::set(Role::Worker);
+    keep_memory();
+    adopt_orphans();
+    let program = lithops_core::process::program();
+    // Under `#[tokio::main]` this thread is inside a runtime already, and another cannot be started on it.
+    let code = thread::scope(|scope| {
+        let thread = thread::Builder::new().stack_size(STACK);
+        let served = thread.spawn_scoped(scope, move || transport::launched(document, program));
+        served.map_or(1, |served| served.join().unwrap_or(1))
+    });
+    // Processes that calls have started end with their worker.
+    end_below(getpid());
+    leave(code)
 }
 
 /// Serves the client at standard input as a worker: what the `lithops-worker` program does.

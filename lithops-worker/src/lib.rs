@@ -18,4 +18,4 @@ pub mod transport;
 
 #[cfg(feature = "lambda")]
 pub use entry::serve_lambda;
-pub use entry::{enter, enter_as_assigned, serve_stdio};
+pub use entry::{enter, enter_as_assigned, serve_launched, serve_stdio};

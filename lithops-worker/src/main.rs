@@ -1,8 +1,9 @@
 //! `lithops-worker`: the worker as a program of its own, for when the user's program is not to play it.
 //!
-//! A backend starts it with a socket as standard input. `lithops-worker --version` prints its version.
+//! A backend starts it with a socket as standard input, or as `lithops-worker pull [--launch FILE]` with the launch
+//! document of a fleet, in the file or in `LITHOPS_LAUNCH`. `lithops-worker --version` prints its version.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 // Named here, because the linker leaves out a crate that nothing names.
 #[cfg(feature = "aws_s3")]
@@ -14,6 +15,17 @@ fn main() -> ExitCode {
         Some("--version" | "-V") => {
             println!("lithops-worker {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS
+        }
+        Some("pull") => {
+            let rest: Vec<String> = std::env::args().skip(2).collect();
+            match rest.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+                [] => lithops_worker::serve_launched(None),
+                ["--launch", file] => lithops_worker::serve_launched(Some(Path::new(file))),
+                _ => {
+                    eprintln!("usage: lithops-worker pull [--launch FILE]");
+                    ExitCode::from(2)
+                }
+            }
         }
         #[cfg(feature = "lambda")]
         _ if lithops_worker::transport::is_in_lambda() => lithops_worker::serve_lambda(),

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use lithops_core::{
     compute::{
         BackendDescriptor, BackendInfo, BackendOptions, Capabilities, Check, CloseMode, ComputeBackend,
-        Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId, RuntimeSpec, Severity,
+        Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId, RuntimeSpec, Scaled, Severity,
         WorkerProcesses,
     },
     error::{Error, ErrorKind, Result},
@@ -17,7 +17,7 @@ use lithops_core::{
 use crate::{
     SCHEME,
     config::{self, LocalhostConfig},
-    fleet::Fleets,
+    fleet::{Fleets, Start},
     nesting,
 };
 
@@ -44,6 +44,8 @@ pub struct LocalhostBackend {
     max_workers: usize,
     /// Whether the executor is inside of a call: its worker is then the one that the call runs in, and none is started.
     nested: bool,
+    /// Whether workers of a fleet are started with their launch document alone.
+    from_document: bool,
     processes: WorkerProcesses,
     fleets: Fleets,
 }
@@ -71,6 +73,7 @@ impl LocalhostBackend {
             capabilities,
             max_workers: options.max_workers,
             nested,
+            from_document: config.from_document,
             processes: WorkerProcesses::new(runtime, program, options.secrets, options.max_workers),
             fleets: Fleets::default(),
         })
@@ -107,9 +110,11 @@ impl ComputeBackend for LocalhostBackend {
         if self.nested { nesting::invoke(&request) } else { self.processes.invoke(&request) }
     }
 
-    async fn scale(&self, launch: &Launch, workers: usize) -> Result<Vec<String>> {
-        let workers = workers.min(self.max_workers);
-        self.fleets.scale(launch, workers, self.processes.runtime(), self.processes.program())
+    async fn scale(&self, launch: &Launch, workers: usize) -> Result<Scaled> {
+        let (runtime, program) = (self.processes.runtime(), self.processes.program());
+        let start =
+            Start { runtime, program, secrets: self.processes.secrets(), from_document: self.from_document };
+        self.fleets.scale(launch, workers.min(self.max_workers), start)
     }
 
     async fn cancel(&self, id: &InvocationId) -> Result<()> {

@@ -25,6 +25,12 @@ pub(crate) const KEYS: &[Key] = &[
         "`push`: workers are handed their chunks; `pull`: they are a fleet that fetches them from the storage",
     ).harmless(),
     Key::used("lease", "with `dispatch: pull`: how long a worker may be silent until others take its chunk").harmless(),
+    Key::used(
+        "launch",
+        "with `dispatch: pull`: `socket`: workers end with their client; `document`: they are started as on a platform \
+         elsewhere, with a launch document alone",
+    ).harmless(),
+    Key::used("orphan", "with `dispatch: pull`: how long the client may be silent until its workers end").harmless(),
     Key::accepted(
         "runtime_memory",
         "the processes share the memory of this machine",
@@ -43,6 +49,8 @@ pub(crate) const KEYS: &[Key] = &[
 pub struct LocalhostConfig {
     /// The program that plays the worker, when it is not the user's program.
     pub runtime: Option<PathBuf>,
+    /// Whether workers of a fleet are started with their launch document alone.
+    pub from_document: bool,
 }
 
 impl LocalhostConfig {
@@ -56,7 +64,8 @@ impl LocalhostConfig {
         let section = config.section(SCHEME);
         let is_foreign = section.get("runtime").is_some_and(|located| is_of_python(&located.value));
         let runtime = if is_foreign { None } else { section.existing("runtime", hint)? };
-        Ok(Self { runtime })
+        let from_document = section.one_of("launch", &["socket", "document"])? == Some("document");
+        Ok(Self { runtime, from_document })
     }
 }
 
@@ -114,5 +123,6 @@ fn lease_config(config: &Config) -> Result<Option<LeaseConfig>> {
         }
         Some(lease) => LeaseConfig::with_lease(lease),
     };
-    Ok(Some(LeaseConfig { look: LOOK.min(lease_config.beat), ..lease_config }))
+    let orphan = section.duration("orphan")?.unwrap_or(lease_config.orphan);
+    Ok(Some(LeaseConfig { look: LOOK.min(lease_config.beat), orphan, ..lease_config }))
 }

@@ -18,6 +18,10 @@ pub struct LeaseConfig {
     pub start: Duration,
     /// How long a worker without a chunk to claim stays. The client starts new workers when they are needed.
     pub patience: Duration,
+    /// How long a client may be silent until its workers end by themselves.
+    pub orphan: Duration,
+    /// How long calls may run on in a worker that was told to leave.
+    pub grace: Duration,
     /// How many epochs may end at a call: if more epochs end at it, the call is committed as lost.
     pub losses: u32,
 }
@@ -48,6 +52,8 @@ impl Default for LeaseConfig {
             look: Duration::from_secs(1),
             start: Duration::from_secs(120),
             patience: Duration::from_secs(300),
+            orphan: Duration::from_secs(600),
+            grace: Duration::from_secs(25),
             losses: 3,
         }
     }

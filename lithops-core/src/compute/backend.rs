@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Capabilities, Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId, RuntimeSpec,
+    Capabilities, Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId, RuntimeSpec, Scaled,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -94,15 +94,17 @@ pub trait ComputeBackend: Debug + Send + Sync + 'static {
     /// both may happen late, but never not at all.
     async fn invoke(&self, request: InvokeRequest) -> Result<Invocation>;
 
-    /// Starts workers of a fleet until `workers` of them run, counting those that run already, and returns
-    /// the names of all that run. Called only where [`Capabilities::pull`] is set: such a backend is never
-    /// asked to [`invoke`](Self::invoke). More workers may run, and none is ended.
+    /// Asks the platform for workers of a fleet until `workers` of them run, counting those that run or are
+    /// coming already, and returns the state of the fleet at once, without waiting for a worker. Called only
+    /// where [`Capabilities::pull`] is set, every second or so: such a backend is never asked to
+    /// [`invoke`](Self::invoke). More workers may run, and none is ended.
     ///
     /// # Errors
-    /// When a worker has said why it cannot work, so that the fleet is not started for ever. An error that
-    /// may pass, of kind `RateLimited` or `Timeout` or with `Retry::Later`, does not end the job: the caller
-    /// repeats the call, with pauses, for up to five minutes while no worker makes progress.
-    async fn scale(&self, launch: &Launch, workers: usize) -> Result<Vec<String>> {
+    /// When workers can never run. A platform without room is no error: such workers are
+    /// [`waiting`](Scaled::waiting). An error that may pass, of kind `RateLimited` or `Timeout` or with
+    /// `Retry::Later`, does not end the job: the caller repeats the call, with pauses, for up to five minutes
+    /// while no worker makes progress.
+    async fn scale(&self, launch: &Launch, workers: usize) -> Result<Scaled> {
         let _ = (launch, workers);
         Err(Error::new(ErrorKind::Unsupported, format!("`{}` has no fleets", self.info().scheme)))
     }

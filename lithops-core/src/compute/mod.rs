@@ -8,6 +8,7 @@ mod platform;
 mod platform_data;
 mod price;
 mod runtime;
+mod scaled;
 mod worker;
 
 pub use backend::{BackendInfo, Check, CloseMode, ComputeBackend, Severity};
@@ -19,6 +20,7 @@ pub use invocation::{
 pub use platform::{Platform, WorkerWish};
 pub use price::Price;
 pub use runtime::{Package, Runtime, RuntimeId, RuntimeSpec};
+pub use scaled::{Scaled, WaitingWorkers, WorkerEnd};
 pub use worker::{
     EventSender, HowItEnded, InFlight, WorkerChannel, WorkerProcess, WorkerProcesses, encode_request,
     read_answer,

@@ -319,6 +319,15 @@ impl Drop for Core {
             mem::forget((kept, Arc::clone(&self.history), Arc::clone(&self.pending)));
             return;
         }
+        if let Some(fleet) = self.client_fleet.take().filter(|fleet| fleet.has_begun()) {
+            let pending = Arc::clone(&self.pending);
+            pending.begin();
+            runtime::driver().spawn(async move {
+                // If this fails, the workers end when this client has been silent for long enough.
+                let _ = fleet.end().await;
+                pending.end();
+            });
+        }
         // The driver's thread must not block here: it runs the very tasks that `wait` would wait for.
         if !runtime::is_driver() {
             self.pending.wait();

@@ -2,32 +2,48 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use super::Fleet;
+use tokio::time::sleep;
+
+use super::{ClientState, Fleet, JobManifest};
 use crate::{
     board::LeaseConfig,
     error::Result,
     id::{JobId, new_uuid},
-    protocol::{FleetKey, Launch, Secrets},
+    protocol::{Launch, SignKey},
+    runtime,
     storage::{Locator, StorageClient},
 };
 
-/// A client's handle to its fleet: where its job manifests are stored, the launch data of its
+/// The longest pause between two heartbeats of a client.
+const BEAT: Duration = Duration::from_secs(10);
+
+/// A client's handle to its fleet: where its job manifests are stored, the launch document of its
 /// workers, and the lease settings of its boards.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct ClientFleet {
-    /// The stored job manifests.
+    /// What is stored of the fleet.
     pub fleet: Fleet,
-    /// The launch data that all its workers share.
+    /// The launch document that all its workers share.
     pub launch: Launch,
     /// The lease settings of its boards.
     pub lease_config: LeaseConfig,
     /// The storage with the manifests and the boards.
     pub storage: StorageClient,
-    needs: Arc<Mutex<Needs>>,
+    sign: SignKey,
+    /// What was said last of this client. The lock is held during the put, so that an older state never takes the place
+    /// of a newer one.
+    said: tokio::sync::Mutex<ClientState>,
+    /// Whether anything of the fleet was stored, and whether it was removed for good.
+    has_begun: AtomicBool,
+    has_ended: AtomicBool,
+    needs: Mutex<Needs>,
 }
 
 /// What the jobs of a fleet need and have done, over all jobs.
@@ -44,28 +60,86 @@ impl ClientFleet {
     ///
     /// # Errors
     /// When the operating system gives no random numbers.
-    pub fn new(
-        storage: &StorageClient,
-        locator: &Locator,
-        secrets: Option<Secrets>,
-        lease_config: LeaseConfig,
-    ) -> Result<Self> {
-        let (key, name) = (FleetKey::generate()?, new_uuid().to_string());
+    pub fn new(storage: &StorageClient, locator: &Locator, lease_config: LeaseConfig) -> Result<Self> {
+        let (sign, name) = (SignKey::generate()?, new_uuid().to_string());
+        let verify = sign.verify_key();
+        let LeaseConfig { look, patience, orphan, grace, .. } = lease_config;
+        let launch = Launch::new(&name, verify, locator.clone());
         Ok(Self {
-            fleet: Fleet::new(storage, &name, key.clone()),
-            launch: Launch {
-                fleet: name,
-                worker: String::new(),
-                key,
-                storage: locator.clone(),
-                secrets,
-                look: lease_config.look.min(Duration::from_secs(1)),
-                patience: lease_config.patience,
-            },
+            fleet: Fleet::new(storage, &name, verify),
+            launch: Launch { look: launch.look.min(look), patience, orphan, grace, ..launch },
             lease_config,
             storage: storage.clone(),
-            needs: Arc::default(),
+            sign,
+            said: tokio::sync::Mutex::default(),
+            has_begun: AtomicBool::new(false),
+            has_ended: AtomicBool::new(false),
+            needs: Mutex::default(),
         })
+    }
+
+    /// Stores the manifest of a job and says that there is one. From the first manifest on, this client says regularly
+    /// that it lives.
+    ///
+    /// # Errors
+    /// When the storage refuses the manifest, or the manifest is too large.
+    pub async fn put(self: &Arc<Self>, manifest: &JobManifest) -> Result<()> {
+        if !self.has_begun.swap(true, Ordering::AcqRel) {
+            let (fleet, pause) = (Arc::downgrade(self), BEAT.min(self.lease_config.orphan / 4));
+            runtime::driver().spawn(keep_alive(fleet, pause));
+        }
+        // The state comes first: a worker that finds no state does not know whether its client lives.
+        self.say(|state| state.is_closed = false).await?;
+        self.fleet.put(manifest, &self.sign).await?;
+        self.say(|state| state.news += 1).await
+    }
+
+    /// Removes the manifest of a job, so that workers leave the job.
+    ///
+    /// # Errors
+    /// When the storage refuses the removal.
+    pub async fn remove(&self, job: JobId) -> Result<()> {
+        self.fleet.remove(job).await?;
+        self.say(|state| state.news += 1).await
+    }
+
+    /// Says that no worker is wanted any more once the jobs that there are have ended.
+    ///
+    /// # Errors
+    /// When the storage refuses it. The workers end all the same when this client has been silent for long enough.
+    pub async fn close(&self) -> Result<()> {
+        if !self.has_begun() {
+            return Ok(());
+        }
+        self.say(|state| state.is_closed = true).await
+    }
+
+    /// Removes what is stored of the fleet beside manifests, when this client ends. For workers that is the same as a
+    /// fleet that is closed.
+    ///
+    /// # Errors
+    /// When the storage refuses it. The workers end all the same when this client has been silent for long enough.
+    pub async fn end(&self) -> Result<()> {
+        let _said = self.said.lock().await;
+        self.has_ended.store(true, Ordering::Release);
+        self.fleet.remove_state().await
+    }
+
+    /// Whether anything of the fleet was stored.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.has_begun.load(Ordering::Acquire)
+    }
+
+    /// Says something of this client, with another heartbeat.
+    async fn say(&self, what: impl FnOnce(&mut ClientState)) -> Result<()> {
+        let mut said = self.said.lock().await;
+        if self.has_ended.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        said.beat += 1;
+        what(&mut said);
+        self.fleet.put_client(*said).await
     }
 
     /// Notes how many workers a job needs. Returns how many workers all jobs of the fleet need together.
@@ -95,5 +169,16 @@ impl ClientFleet {
 
     fn lock(&self) -> MutexGuard<'_, Needs> {
         self.needs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Says regularly that the client lives, as long as it has its handle to the fleet.
+async fn keep_alive(fleet: Weak<ClientFleet>, pause: Duration) {
+    loop {
+        sleep(pause).await;
+        let Some(fleet) = fleet.upgrade() else { return };
+        if let Err(error) = fleet.say(|_| {}).await {
+            tracing::warn!(%error, "cannot tell the fleet that its client lives");
+        }
     }
 }

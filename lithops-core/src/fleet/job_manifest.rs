@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The version of the manifest's form. This build writes and reads only this one.
-const FORM: u32 = 2;
+const FORM: u32 = 3;
 
 /// The description of a job for the workers of a fleet: all that a worker needs but the inputs, of
 /// which the manifest has the digests.
@@ -32,6 +32,8 @@ pub struct JobManifest {
     pub policy: Policy,
     /// The lease and the related times of the job's board.
     pub lease_config: LeaseConfig,
+    /// Whether the fleet goes on with the job when its client is gone.
+    pub detached: bool,
 }
 
 impl JobManifest {
@@ -43,6 +45,7 @@ impl JobManifest {
         segments: Vec<Segment>,
         policy: Policy,
         lease_config: LeaseConfig,
+        detached: bool,
     ) -> Self {
         Self {
             form: FORM,
@@ -53,6 +56,7 @@ impl JobManifest {
             segments,
             policy,
             lease_config,
+            detached,
         }
     }
 

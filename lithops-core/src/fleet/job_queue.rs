@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, TryStreamExt};
 
-use super::JobManifest;
+use super::{ClientState, JobManifest};
 use crate::{
+    bytes::Bytes,
     error::{Error, ErrorKind, Result},
     id::JobId,
-    protocol::FleetKey,
+    protocol::{SignKey, VerifyKey},
     storage::{ObjectMeta, PutMode, StorageClient, insist, own_keys},
 };
 
@@ -16,12 +17,18 @@ use crate::{
 /// dozens of bytes for each segment of the inputs; a segment is 16,384 calls or 8 MiB.
 const LONGEST_POST: u64 = 64 << 20;
 
-/// The job manifests of a fleet.
+/// The most bytes of what a client says of itself, or a worker of its end.
+const LONGEST_WORDS: u64 = 4 << 10;
+
+/// The folder of the manifests below that of the fleet.
+const JOBS: &str = "jobs/";
+
+/// What is stored of a fleet: its job manifests, what its client says of itself, and why workers have ended.
 #[derive(Debug, Clone)]
 pub struct Fleet {
     storage: StorageClient,
     folder: String,
-    key: FleetKey,
+    key: VerifyKey,
 }
 
 /// The manifests of all fleets of a storage.
@@ -55,19 +62,19 @@ pub(crate) async fn all_manifests(storage: &StorageClient) -> AllManifests {
 }
 
 impl Fleet {
-    /// The fleet of this name in a storage. Manifests are signed and checked with `key`.
+    /// The fleet of this name in a storage. Manifests are checked with `key`.
     #[must_use]
-    pub fn new(storage: &StorageClient, name: &str, key: FleetKey) -> Self {
-        Self { storage: storage.clone(), folder: format!("{}{name}/jobs/", own_keys::FLEETS), key }
+    pub fn new(storage: &StorageClient, name: &str, key: VerifyKey) -> Self {
+        Self { storage: storage.clone(), folder: format!("{}{name}/", own_keys::FLEETS), key }
     }
 
     /// Stores the manifest of a job, so that the workers of the fleet run it.
     ///
     /// # Errors
     /// When the storage refuses the manifest, or the manifest is too large.
-    pub async fn put(&self, manifest: &JobManifest) -> Result<()> {
+    pub async fn put(&self, manifest: &JobManifest, sign: &SignKey) -> Result<()> {
         let key = self.key_of(manifest.spec.job);
-        let signed = self.key.sign(&key, &manifest.encode()?);
+        let signed = sign.sign(&key, &manifest.encode()?);
         if signed.len() as u64 > LONGEST_POST {
             let problem = format!(
                 "what a fleet is told of job {} has {} bytes, where at most {LONGEST_POST} are taken",
@@ -109,8 +116,9 @@ impl Fleet {
     /// When the storage cannot be listed.
     pub async fn jobs(&self) -> Result<Vec<JobId>> {
         let (storage, bucket) = (self.storage.storage(), self.storage.bucket());
-        let listed: Vec<ObjectMeta> = insist(|| storage.list(bucket, &self.folder).try_collect()).await?;
-        let name = |object: &ObjectMeta| object.key.strip_prefix(&self.folder)?.parse().ok();
+        let folder = format!("{}{JOBS}", self.folder);
+        let listed: Vec<ObjectMeta> = insist(|| storage.list(bucket, &folder).try_collect()).await?;
+        let name = |object: &ObjectMeta| object.key.strip_prefix(&folder)?.parse().ok();
         Ok(listed.iter().filter_map(name).collect())
     }
 
@@ -147,6 +155,71 @@ impl Fleet {
     }
 
     fn key_of(&self, job: JobId) -> String {
-        format!("{}{job}", self.folder)
+        format!("{}{JOBS}{job}", self.folder)
+    }
+
+    /// Stores what the client says of itself.
+    ///
+    /// # Errors
+    /// When the storage refuses it.
+    pub async fn put_client(&self, state: ClientState) -> Result<()> {
+        let (storage, bucket, key) = (self.storage.storage(), self.storage.bucket(), self.client_key());
+        insist(|| storage.put(bucket, &key, state.encode(), PutMode::Overwrite)).await
+    }
+
+    /// What the client said last of itself; `None` when nothing is stored, or nothing that a client has written.
+    ///
+    /// # Errors
+    /// When the storage cannot be read.
+    pub async fn client(&self) -> Result<Option<ClientState>> {
+        let (storage, bucket, key) = (self.storage.storage(), self.storage.bucket(), self.client_key());
+        match storage.get_within(bucket, &key, LONGEST_WORDS).await {
+            Ok(bytes) => Ok(ClientState::decode(&bytes)),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PayloadTooLarge) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Stores why a worker has ended, for its client.
+    ///
+    /// # Errors
+    /// When the storage refuses it.
+    pub async fn put_ended(&self, worker: &str, words: &str) -> Result<()> {
+        let (storage, bucket) = (self.storage.storage(), self.storage.bucket());
+        let (key, words) = (format!("{}ended/{worker}", self.folder), Bytes::from(words.to_owned()));
+        insist(|| storage.put(bucket, &key, words.clone(), PutMode::Overwrite)).await
+    }
+
+    /// Why a worker says that it has ended; `None` when it has said nothing.
+    ///
+    /// # Errors
+    /// When the storage cannot be read.
+    pub async fn ended(&self, worker: &str) -> Result<Option<String>> {
+        let (storage, bucket) = (self.storage.storage(), self.storage.bucket());
+        let key = format!("{}ended/{worker}", self.folder);
+        match insist(|| storage.get_within(bucket, &key, LONGEST_WORDS)).await {
+            Ok(words) => Ok(Some(String::from_utf8_lossy(&words).into_owned())),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PayloadTooLarge) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes what is stored of the fleet beside its job manifests.
+    ///
+    /// # Errors
+    /// When the storage refuses a removal.
+    pub async fn remove_state(&self) -> Result<()> {
+        let (storage, bucket, key) = (self.storage.storage(), self.storage.bucket(), self.client_key());
+        insist(|| storage.delete(bucket, &key)).await?;
+        let ended = format!("{}ended/", self.folder);
+        insist(|| storage.remove_folder(bucket, &ended)).await.map(drop)
+    }
+
+    fn client_key(&self) -> String {
+        format!("{}client", self.folder)
     }
 }

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     compute::{
         BackendInfo, BackendOptions, Capabilities, Check, CloseMode, ComputeBackend, Feed, FeedCommand,
-        FeedSink, Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId, RuntimeSpec,
+        FeedSink, Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId, RuntimeSpec, Scaled,
     },
     error::{Error, ErrorKind, Result},
     id::JobId,
@@ -301,7 +301,7 @@ impl ComputeBackend for Remote {
         self.invoked(Operation::Invoke, &frames).await
     }
 
-    async fn scale(&self, launch: &Launch, workers: usize) -> Result<Vec<String>> {
+    async fn scale(&self, launch: &Launch, workers: usize) -> Result<Scaled> {
         self.call(Operation::Scale, &Scale { launch: launch.clone(), workers }).await
     }
 

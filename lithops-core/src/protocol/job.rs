@@ -5,7 +5,7 @@ use std::{ffi::OsString, fmt, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::Launch;
+use super::{Launch, Secrets};
 use crate::{
     bytes::Bytes,
     id::JobId,
@@ -22,6 +22,8 @@ pub struct Setup {
     /// The fleet that the worker belongs to: then it finds its jobs itself. `None` when the client sends
     /// them.
     pub launch: Option<Launch>,
+    /// The credentials of the storage of a fleet, which a launch document does not hold.
+    pub secrets: Option<Secrets>,
 }
 
 /// A program that plays the sub-worker: the user's compiled program.

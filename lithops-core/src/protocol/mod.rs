@@ -51,7 +51,8 @@ mod wire;
 
 pub use calls::Calls;
 pub use envelope::Envelope;
-pub use fleet_key::FleetKey;
+pub(crate) use fleet_key::unchecked;
+pub use fleet_key::{SignKey, VerifyKey};
 pub use hello::{About, Hello, PROTOCOL, Role};
 pub use job::{Cancel, Deadline, DurableSpec, Forget, JobSpec, ParentCall, Program, SetProcesses, Setup};
 pub use launch::Launch;

@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::storage::Locator;
+use crate::{
+    error::{Error, ErrorKind, Result},
+    storage::Locator,
+};
 
 /// The credentials of a storage. A client sends them to the workers of its own machine, and a worker to its
 /// sub-workers, over channels that no other process can read.
@@ -14,6 +17,26 @@ pub struct Secrets {
     pub storage: Locator,
     /// The credentials, as pairs of name and secret.
     pub secrets: Vec<(String, String)>,
+}
+
+impl Secrets {
+    /// The JSON text of a file in which a platform hands secrets to workers.
+    ///
+    /// # Errors
+    /// When they cannot be encoded.
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string(self)
+            .map_err(|_| Error::new(ErrorKind::Unexpected, "cannot encode the secrets of the storage"))
+    }
+
+    /// Reads such a text.
+    ///
+    /// # Errors
+    /// When it is another text. The error shows none of it.
+    pub fn from_json(text: &str) -> Result<Self> {
+        let problem = "the secrets of the storage are not the JSON text that a backend writes";
+        serde_json::from_str(text).map_err(|_| Error::new(ErrorKind::InvalidInput, problem))
+    }
 }
 
 impl fmt::Debug for Secrets {

@@ -36,7 +36,8 @@ pub use names::check_bucket;
 #[cfg(feature = "object_store")]
 pub use objects::{ObjectStorage, as_listed};
 pub use patience::StorageRetryPolicy;
-pub(crate) use patience::{insist, may_succeed_later, was_given_up};
+pub use patience::may_succeed_later;
+pub(crate) use patience::{insist, was_given_up};
 
 #[cfg(test)]
 mod tests;

@@ -169,7 +169,7 @@ pub(crate) async fn insist<T, F: Future<Output = Result<T>>>(mut operation: impl
 }
 
 /// Whether the same operation may succeed when it is repeated.
-pub(crate) fn may_succeed_later(error: &Error) -> bool {
+pub fn may_succeed_later(error: &Error) -> bool {
     error.retry() == Retry::Later || matches!(error.kind(), ErrorKind::RateLimited | ErrorKind::Timeout)
 }
 

@@ -9,4 +9,5 @@ mod stdio;
 
 #[cfg(feature = "lambda")]
 pub use lambda::{is_in_lambda, lambda};
+pub use pull::{is_launched, launched};
 pub use stdio::stdio;

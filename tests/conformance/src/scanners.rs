@@ -13,8 +13,8 @@ use lithops_core::{
     journal::{ChunkOutcomes, JobRecord, Journal, Owner, Segment},
     plugin::{Header, PREFIX},
     protocol::{
-        Calls, Cancel, FleetKey, Frame, FrameKind, HEADER_LEN, Hello, JobSpec, Logs, PayloadsBuilder, Report,
-        ReportBuilder, ReportHeader, Role, Run, Setup, StoredCalls, StoredReport, Tag, read_frame,
+        Calls, Cancel, Frame, FrameKind, HEADER_LEN, Hello, JobSpec, Logs, PayloadsBuilder, Report,
+        ReportBuilder, ReportHeader, Role, Run, Setup, SignKey, StoredCalls, StoredReport, Tag, read_frame,
     },
     storage::{MemoryStorage, StorageClient},
     tracker::Policy,
@@ -129,8 +129,8 @@ fn record(bytes: &[u8]) {
 
 /// The bytes were not signed with this key, so none may be accepted.
 fn signed(bytes: &[u8]) {
-    if let Ok(key) = FleetKey::generate() {
-        assert!(key.open("lithops.fleets/x/jobs/y", &bytes.to_vec().into()).is_err());
+    if let Ok(key) = SignKey::generate() {
+        assert!(key.verify_key().open("lithops.fleets/x/jobs/y", &bytes.to_vec().into()).is_err());
     }
 }
 
@@ -279,7 +279,7 @@ fn sample_value() -> Vec<u8> {
 }
 
 fn sample_post() -> Vec<u8> {
-    JobManifest::new(spec(), (10, 4), Vec::new(), policy(), board::LeaseConfig::default())
+    JobManifest::new(spec(), (10, 4), Vec::new(), policy(), board::LeaseConfig::default(), false)
         .encode()
         .unwrap_or_default()
 }

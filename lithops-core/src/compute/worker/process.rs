@@ -20,7 +20,7 @@ use tokio::{
 
 use super::WorkerChannel;
 use crate::{
-    compute::{ExitReason, Invocation, InvocationId, InvokeRequest},
+    compute::{ExitReason, Invocation, InvocationId, InvokeRequest, WorkerEnd},
     error::{Error, ErrorKind, Result},
     id::JobId,
     process,
@@ -39,6 +39,8 @@ const FIRST_LOOK: Duration = Duration::from_millis(1);
 const LAST_LOOK: Duration = Duration::from_millis(50);
 /// How long the output of an ended worker is still read, if another process holds the pipe open.
 const LAST_WORDS: Duration = Duration::from_millis(20);
+/// What is said of a worker that has ended by itself.
+const LEFT: &str = "its worker exited with code 0";
 /// The exit code of a worker that prints why it cannot serve.
 const EXIT_REFUSED: i32 = 88;
 
@@ -57,15 +59,25 @@ impl WorkerProcess {
     /// # Errors
     /// When the process cannot be started.
     pub fn start(runtime: &Program, program: &Program, secrets: Option<&Secrets>) -> Result<Self> {
-        Self::greeted(runtime, &Setup { program: program.clone(), grace: GRACE, launch: None }, secrets)
+        Self::greeted(
+            runtime,
+            &Setup { program: program.clone(), grace: GRACE, launch: None, secrets: None },
+            secrets,
+        )
     }
 
-    /// Starts a worker of a fleet, which finds its jobs itself.
+    /// Starts a worker of a fleet, which finds its jobs itself. `secrets` is what opens the storage.
     ///
     /// # Errors
     /// When the process cannot be started.
-    pub fn launch(runtime: &Program, program: &Program, launch: Launch) -> Result<Self> {
-        Self::greeted(runtime, &Setup { program: program.clone(), grace: GRACE, launch: Some(launch) }, None)
+    pub fn launch(
+        runtime: &Program,
+        program: &Program,
+        launch: Launch,
+        secrets: Option<&Secrets>,
+    ) -> Result<Self> {
+        let (program, secrets) = (program.clone(), secrets.cloned());
+        Self::greeted(runtime, &Setup { program, grace: GRACE, launch: Some(launch), secrets }, None)
     }
 
     fn greeted(runtime: &Program, setup: &Setup, secrets: Option<&Secrets>) -> Result<Self> {
@@ -102,6 +114,22 @@ impl WorkerProcess {
     #[must_use]
     pub fn ended(&self) -> Option<ExitReason> {
         self.channel.ended()
+    }
+
+    /// How a worker of a fleet has ended; `None` until that is known.
+    #[must_use]
+    pub fn end_in_fleet(&self) -> Option<WorkerEnd> {
+        Some(match self.channel.ended()? {
+            ExitReason::Finished => WorkerEnd::Finished,
+            ExitReason::Lost(words) if words.starts_with(LEFT) => WorkerEnd::Finished,
+            ExitReason::OutOfMemory(_) => WorkerEnd::OutOfMemory,
+            ExitReason::Refused(words) | ExitReason::Broken(words) => WorkerEnd::Refused(words),
+            ExitReason::Lost(words)
+            | ExitReason::NotStarted(words)
+            | ExitReason::Unanswered(words)
+            | ExitReason::Damaged(words) => WorkerEnd::Lost(words),
+            ExitReason::Throttled(_) => WorkerEnd::Lost("the platform has too much to do".to_owned()),
+        })
     }
 
     /// Whether the worker has said hello.

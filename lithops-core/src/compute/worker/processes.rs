@@ -43,6 +43,12 @@ impl WorkerProcesses {
         &self.program
     }
 
+    /// What opens the storage.
+    #[must_use]
+    pub fn secrets(&self) -> Option<&Secrets> {
+        self.secrets.as_ref()
+    }
+
     /// Hands a request to a worker that does not serve its job yet: a warm one, or a new one while fewer than
     /// `max_workers` live. Must be called inside a runtime that stays.
     ///

@@ -210,7 +210,7 @@ impl<M: Mode> Builder<M> {
         storage::give(&locator, credentials);
         let store = storage::connect(&locator)?;
         let options = BackendOptions::new(config, process::program()?, plan.worker_processes(), max_workers)
-            .with_secrets(secrets.clone())
+            .with_secrets(secrets)
             .with_storage(StorageClient::new(Arc::clone(&store), locator.bucket.clone()), locator.clone());
         let backend = descriptor.connect(options).await?;
         // Inside of a call the backend has one worker, independent of the configuration's number for a
@@ -221,7 +221,7 @@ impl<M: Mode> Builder<M> {
         let history = History::new(storage.clone(), keeps_history, Arc::clone(&pending));
         let lease_config = backend.capabilities().pull;
         let client_fleet = lease_config
-            .map(|lease_config| ClientFleet::new(&storage, &locator, secrets, lease_config))
+            .map(|lease_config| ClientFleet::new(&storage, &locator, lease_config))
             .transpose()?;
         Ok(Core {
             client_fleet: client_fleet.map(Arc::new),

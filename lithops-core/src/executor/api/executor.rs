@@ -142,7 +142,10 @@ impl<M: Mode> Executor<M> {
     pub fn close(&self) -> M::Out<Result<()>> {
         let core = Arc::clone(&self.core);
         M::run(async move {
-            let closed = core.backend.close(CloseMode::Drain).await;
+            let mut closed = core.backend.close(CloseMode::Drain).await;
+            if let Some(fleet) = &core.client_fleet {
+                closed = closed.and(fleet.close().await);
+            }
             // The timer needs the driver's runtime; spawned there, any runtime, or none, can wait for it.
             let pending = Arc::clone(&core.pending);
             let waited = runtime::start()?.spawn(async move { pending.ended().await }).await;

@@ -15,7 +15,7 @@ use crate::{
     fleet::{AllManifests, JobManifest, all_manifests},
     id::JobId,
     journal::{BEAT, Journal, LEASE, LeaseWatch, Owner, Survey, Traces, Watched},
-    protocol::{FleetKey, MAX_FRAME},
+    protocol::{MAX_FRAME, unchecked},
     runtime,
     storage::{
         ObjectMeta, PutMode, StorageClient, insist,
@@ -258,7 +258,7 @@ impl StoredJobs {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let body = FleetKey::unchecked(&signed).unwrap_or_default();
+        let body = unchecked(&signed).unwrap_or_default();
         JobManifest::decode(&body).map(Some).map_err(|error| {
             Error::new(error.kind(), format!("`{key}` cannot be read: {}", error.message()))
                 .with_source(error)

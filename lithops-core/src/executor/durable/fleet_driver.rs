@@ -17,11 +17,13 @@ use tokio::{
 
 use super::durable_job::{JobResources, Leadership};
 use crate::{
-    board::{BoardAnswer, BoardClient, ClientAction},
+    board::{BoardAnswer, BoardClient, ClientAction, LeaseConfig},
+    compute::{Scaled, WaitingWorkers, WorkerEnd},
     error::{Error, ErrorKind, Result},
     executor::{
         driver::{Ended, throttle::Throttle},
         job::{Command, Commands, JobEvent, Measured},
+        terminal::status_line,
     },
     fleet::{ClientFleet, GIVEN_UP, JobManifest, StoredBoard},
     journal::ChunkOutcomes,
@@ -62,16 +64,18 @@ type Read = (u64, Option<ChunkOutcomes>);
 pub(crate) struct FleetDriver<'a> {
     leadership: &'a Leadership,
     resources: &'a JobResources,
-    client_fleet: &'a ClientFleet,
+    client_fleet: &'a std::sync::Arc<ClientFleet>,
     board: BoardClient,
+    /// The lease and the related times of the job's board.
+    lease_config: LeaseConfig,
     begun: Instant,
     /// The chunks whose commits were seen on the board, and were not read yet.
     unread: VecDeque<u64>,
     reading: FuturesUnordered<BoxFuture<'a, Result<Read>>>,
     /// The board's requests to the storage that are under way, each with its lane.
     asking: FuturesUnordered<BoxFuture<'a, (usize, Result<BoardAnswer>)>>,
-    /// The present request to the platform, which returns the names of the live workers.
-    scaling: Fuse<BoxFuture<'a, Result<Vec<String>>>>,
+    /// The present request to the platform, which returns the state of the fleet.
+    scaling: Fuse<BoxFuture<'a, Result<Scaled>>>,
     next_scaling: Duration,
     /// Sets the pauses after failed requests for workers, and gives the platform up after too long.
     throttle: Throttle,
@@ -88,6 +92,8 @@ pub(crate) struct FleetDriver<'a> {
     /// All workers that were started, by name, with their number; and how many of them before the last
     /// commit.
     workers: BTreeMap<String, u64>,
+    /// What workers wait for that the platform cannot start for now.
+    waits_for: String,
     started_before: u64,
     /// The number of commits of the fleet when workers were last counted.
     commits: u64,
@@ -98,15 +104,18 @@ impl<'a> FleetDriver<'a> {
     pub(crate) fn new(
         leadership: &'a Leadership,
         resources: &'a JobResources,
-        client_fleet: &'a ClientFleet,
+        client_fleet: &'a std::sync::Arc<ClientFleet>,
     ) -> Self {
         let record = &leadership.record;
         let chunks = crate::board::Chunks::new(record.calls, record.chunksize);
+        let workers = record.chunks().min(resources.plan.max_workers() as u64);
+        let lease_config = client_fleet.lease_config.for_workers(workers);
         Self {
             leadership,
             resources,
             client_fleet,
-            board: BoardClient::new(&leadership.owner.name, chunks, client_fleet.lease_config),
+            board: BoardClient::new(&leadership.owner.name, chunks, lease_config),
+            lease_config,
             begun: Instant::now(),
             unread: VecDeque::new(),
             reading: FuturesUnordered::new(),
@@ -120,6 +129,7 @@ impl<'a> FleetDriver<'a> {
             unkept_since: None,
             put_again: (0, 0),
             workers: BTreeMap::new(),
+            waits_for: String::new(),
             started_before: 0,
             commits: 0,
             measured: Measured::default(),
@@ -139,9 +149,15 @@ impl<'a> FleetDriver<'a> {
         // The manifest stays only where the job goes on: another client has taken it over, or it was
         // detached.
         if (ended != Ended::Stopped || job.is_interrupted() && !job.is_detached())
-            && let Err(error) = self.client_fleet.fleet.remove(id).await
+            && let Err(error) = self.client_fleet.remove(id).await
         {
             tracing::warn!(job = %id, %error, "cannot take the job's post away: its workers look for it in vain");
+        }
+        // The program is about to end. Workers elsewhere must not wait until it has been silent for long enough.
+        if job.is_interrupted()
+            && let Err(error) = self.client_fleet.end().await
+        {
+            tracing::warn!(%error, "cannot close the fleet: its workers end when this client has been silent for long");
         }
         if ended == Ended::Finished {
             if let Some(learn) = &self.resources.learn {
@@ -159,7 +175,7 @@ impl<'a> FleetDriver<'a> {
         let chunks = crate::board::Chunks::new(record.calls, record.chunksize);
         let board = StoredBoard::new(&self.client_fleet.storage, journal, chunks);
         let board = std::sync::Arc::new(board);
-        self.client_fleet.fleet.put(&self.manifest()).await?;
+        self.client_fleet.put(&self.manifest()).await?;
         loop {
             self.read();
             self.scale();
@@ -200,8 +216,8 @@ impl<'a> FleetDriver<'a> {
                     let now = self.now();
                     self.board.answered(lane, answer?, now);
                 }
-                names = &mut self.scaling => match names {
-                    Ok(names) => self.scaled(&names)?,
+                scaled = &mut self.scaling => match scaled {
+                    Ok(scaled) => self.scaled(scaled).await?,
                     Err(error) => self.not_scaled(error)?,
                 },
                 kept = &mut self.keeping => self.kept(kept)?,
@@ -220,7 +236,8 @@ impl<'a> FleetDriver<'a> {
         let record = &self.leadership.record;
         let spec = JobSpec { durable: None, ..(*self.resources.spec).clone() };
         let calls = (record.calls, record.chunksize);
-        JobManifest::new(spec, calls, record.segments.clone(), record.policy, self.client_fleet.lease_config)
+        let (lease_config, detached) = (self.lease_config, self.leadership.job.is_detached());
+        JobManifest::new(spec, calls, record.segments.clone(), record.policy, lease_config, detached)
     }
 
     /// Checks at each heartbeat that the job's record and manifest are still there. Other programs can remove
@@ -275,7 +292,7 @@ impl<'a> FleetDriver<'a> {
                         .with_hint("something else removes objects below `lithops.fleets/`"));
                 }
                 tracing::warn!(job = %id, "somebody has removed the job's post: it is put again");
-                let (fleet, manifest) = (&self.client_fleet.fleet, self.manifest());
+                let (fleet, manifest) = (self.client_fleet, self.manifest());
                 self.keeping = async move { fleet.put(&manifest).await.map(|()| Kept::All) }.boxed().fuse();
             }
         }
@@ -358,17 +375,26 @@ impl<'a> FleetDriver<'a> {
         Ok(())
     }
 
-    /// Notes the live workers. Returns an error if too many have ended without a commit.
-    fn scaled(&mut self, names: &[String]) -> Result<()> {
+    /// Notes the state of the fleet. Returns an error if its workers cannot serve, or too many have ended without
+    /// a commit.
+    async fn scaled(&mut self, scaled: Scaled) -> Result<()> {
         self.throttle.accepted();
-        for name in names {
+        let Scaled { live, coming: _, waiting, ended, retry_after } = scaled;
+        if let Some(pause) = retry_after {
+            self.next_scaling = self.next_scaling.max(self.now() + pause);
+        }
+        for name in live {
             let number = self.workers.len() as u64;
-            if !self.workers.contains_key(name) {
-                self.workers.insert(name.clone(), number);
-                self.leadership.job.worker_began(number);
+            if !self.workers.contains_key(&name) {
                 tracing::debug!(worker = name, "a worker of the fleet lives");
+                self.workers.insert(name, number);
+                self.leadership.job.worker_began(number);
             }
         }
+        for (name, end) in ended {
+            self.ended(&name, end).await?;
+        }
+        self.waiting(&waiting)?;
         // The fleet's workers also serve its other jobs, so that commits of any job count as progress.
         let commits = self.client_fleet.commits();
         if std::mem::replace(&mut self.commits, commits) != commits {
@@ -386,5 +412,57 @@ impl<'a> FleetDriver<'a> {
             format!("{in_vain} workers were started in a row and ended before any of them committed a chunk"),
         )
         .with_hint("something ends them from outside: is there too little memory, or a limit of processes?"))
+    }
+
+    /// Notes the end of a worker.
+    async fn ended(&mut self, name: &str, end: WorkerEnd) -> Result<()> {
+        if let Some(number) = self.workers.get(name) {
+            self.leadership.job.worker_ended(*number, true);
+        }
+        let words = match end {
+            WorkerEnd::Finished => return Ok(()),
+            WorkerEnd::OutOfMemory => "it took more memory than it may".to_owned(),
+            WorkerEnd::Evicted => "the platform has taken its machine away".to_owned(),
+            WorkerEnd::Lost(words) => words,
+            WorkerEnd::Refused(mut words) => {
+                if words.is_empty() {
+                    words = self.client_fleet.fleet.ended(name).await?.unwrap_or_default();
+                }
+                let problem = format!("a worker of the fleet cannot work: {words}");
+                return Err(Error::new(ErrorKind::WorkerLost, problem));
+            }
+        };
+        let job = self.leadership.record.job;
+        tracing::warn!(%job, worker = name, "a worker of the fleet is lost: {words}");
+        self.leadership.job.count(|counts| counts.lost_workers += 1);
+        let reason = format!("{name}: {words}");
+        self.leadership.job.tell(|| JobEvent::WorkerLost { job, reason });
+        Ok(())
+    }
+
+    /// Notes which workers the platform cannot start for now, and says so once for each reason.
+    fn waiting(&mut self, waiting: &[WaitingWorkers]) -> Result<()> {
+        if let Some(hopeless) = waiting.iter().find(|waiting| waiting.is_hopeless) {
+            let problem =
+                format!("{} workers of the fleet can never start: {}", hopeless.count, hopeless.why);
+            return Err(Error::new(ErrorKind::WorkerLost, problem));
+        }
+        let workers = waiting.iter().map(|waiting| waiting.count).sum();
+        let why: Vec<_> = waiting.iter().map(|waiting| waiting.why.as_str()).collect();
+        let why = why.join("; ");
+        self.leadership.job.count(|counts| counts.waiting_workers = workers as u64);
+        if why != self.waits_for {
+            let job = self.leadership.record.job;
+            if !why.is_empty() {
+                tracing::warn!(%job, workers, "workers of the fleet wait: {why}");
+                if status_line::is_watched() {
+                    let why = why.escape_debug();
+                    status_line::print_above(&format!("lithops: {workers} workers wait: {why}\n"));
+                }
+            }
+            self.waits_for.clone_from(&why);
+            self.leadership.job.tell(|| JobEvent::Waiting { job, workers, why });
+        }
+        Ok(())
     }
 }

@@ -297,7 +297,7 @@ impl Leadership {
             self.resources.as_ref().ok().and_then(|resources| resources.client_fleet.as_ref())
         {
             // If this fails, the fleet's workers find no open chunk in the job.
-            let _ = client_fleet.fleet.remove(self.record.job).await;
+            let _ = client_fleet.remove(self.record.job).await;
         }
         if let Ok(Watched::Free { .. }) = watch.look(&self.journal).await {
             self.may_go();

@@ -79,14 +79,14 @@ impl ComputeBackend for Platform {
     async fn invoke(&self, _: InvokeRequest) -> Result<Invocation> {
         unsupported()
     }
-    async fn scale(&self, _: &Launch, _: usize) -> Result<Vec<String>> {
+    async fn scale(&self, _: &Launch, _: usize) -> Result<Scaled> {
         self.requests.fetch_add(1, Ordering::Relaxed);
         if let Some(error) = (self.answers)(self.begun.elapsed()) {
             return Err(error);
         }
         let reports = failed_together(self.journal.job(), vec![(0, 1)], b"x").collect();
         self.journal.commit(0, (0, 1), &ChunkOutcomes { logs: Vec::new(), reports }).await?;
-        Ok(vec!["worker".into()])
+        Ok(Scaled::live(vec!["worker".into()]))
     }
     async fn cancel(&self, _: &InvocationId) -> Result<()> {
         Ok(())
@@ -138,8 +138,7 @@ async fn gather(answers: Answers) -> Gathered {
         journal: journal.clone(),
     });
     let plan = plan_of(&record, 4);
-    let client_fleet =
-        ClientFleet::new(&storage, &Locator::new("memory", "bucket"), None, LeaseConfig::default());
+    let client_fleet = ClientFleet::new(&storage, &Locator::new("memory", "bucket"), LeaseConfig::default());
     let resources = JobResources {
         backend: Arc::clone(&platform) as Arc<dyn ComputeBackend>,
         spec: Arc::new(spec),

@@ -24,7 +24,7 @@ use crate::{
     fleet::Fleet,
     id::JobId,
     journal::{Journal, Lease, Owner},
-    protocol::FleetKey,
+    protocol::SignKey,
     storage::{
         BlobRef, MemoryStorage, ObjectMeta, PutMode, Storage, StorageCapabilities, StorageClient,
         StorageInfo, StorageRetryPolicy,
@@ -117,7 +117,7 @@ type Operation = (&'static str, BoxFuture<'static, Result<()>>);
 /// The requests that jobs, fleets, payloads and programs make to the storage.
 fn operations(storage: &StorageClient) -> Vec<Operation> {
     let journal = Journal::new(storage, JobId::generate());
-    let fleet = Fleet::new(storage, "fleet", FleetKey::generate().expect("a key"));
+    let fleet = Fleet::new(storage, "fleet", SignKey::generate().expect("a key").verify_key());
     let (lease, record, job) = (journal.clone(), journal.clone(), journal.job());
     let payload = storage.clone();
     let mut operations: Vec<Operation> = vec![

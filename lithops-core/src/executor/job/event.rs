@@ -56,6 +56,15 @@ pub enum JobEvent {
         /// The id of the job.
         job: JobId,
     },
+    /// The platform cannot start workers for now, or others than before, or can again.
+    Waiting {
+        /// The id of the job.
+        job: JobId,
+        /// How many workers wait; 0 when none waits any more.
+        workers: usize,
+        /// What they wait for, in the platform's own words.
+        why: String,
+    },
     /// Chunks take longer than the platform lets a worker run: the remaining chunks are smaller.
     Replanned {
         /// The id of the job.
@@ -110,6 +119,7 @@ impl JobEvent {
             | Self::Retried { job, .. }
             | Self::WorkerLost { job, .. }
             | Self::Throttled { job }
+            | Self::Waiting { job, .. }
             | Self::Replanned { job, .. }
             | Self::RunsOn { job, .. }
             | Self::Speculated { job, .. }

@@ -20,6 +20,9 @@ pub struct Progress {
     pub lost_workers: u64,
     /// How often the platform asked to slow down.
     pub throttled: u64,
+    /// How many workers the platform cannot start for now. [`JobEvent::Waiting`](crate::executor::JobEvent::Waiting) says
+    /// why.
+    pub waiting_workers: u64,
     /// How often a slow call got a backup attempt in a second worker.
     pub speculated: u64,
     /// How many outcomes were already stored when this client started or attached to the job.

@@ -59,6 +59,7 @@ pub(crate) struct Counts {
     pub(crate) throttled: u64,
     pub(crate) speculated: u64,
     pub(crate) restored: u64,
+    pub(crate) waiting_workers: u64,
 }
 
 /// The state that a job's handles share with the task that drives the job.
@@ -150,6 +151,7 @@ impl Inner {
             retried: self.counts.retried,
             lost_workers: self.counts.lost_workers,
             throttled: self.counts.throttled,
+            waiting_workers: self.counts.waiting_workers,
             speculated: self.counts.speculated,
             restored: self.counts.restored,
             reading: self.reading,

@@ -77,6 +77,7 @@ fn wrong(progress: &Progress) -> String {
         (progress.retried, "retried"),
         (progress.lost_workers, "workers lost"),
         (progress.throttled, "throttled"),
+        (progress.waiting_workers, "workers wait"),
         (progress.speculated, "tried twice"),
     ];
     for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {

@@ -184,17 +184,22 @@ impl ChunkRun {
         self.outcomes.push(report);
     }
 
-    /// The outcomes that the board is to be told now, each `first..end` with its report.
+    /// Whether the pool has none of the calls.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.window.calls() == 0
+    }
+
+    /// The outcomes that the board is to be told now, or all that there are, each `first..end` with its report.
     ///
     /// Outcomes are kept back until every ordered call has one, because each report to the board is a request to the
-    /// storage; but for one `period` at most, because outcomes that were not told are lost with this worker. After the
-    /// first epoch each is told at once: a worker has died at this chunk, and the call without an outcome is suspected.
+    /// storage; but for one `period` at most, because outcomes that were not told are lost with this worker. Where calls
+    /// run one by one, because a worker was lost at this chunk, each is thus told at once.
     ///
     /// # Errors
     /// When the output of calls cannot be encoded.
-    pub(super) fn tell(&mut self, now: Duration) -> Result<Vec<(u64, u64, Bytes)>> {
+    pub(super) fn tell(&mut self, now: Duration, all: bool) -> Result<Vec<(u64, u64, Bytes)>> {
         let complete = self.done.len() == self.ordered.len();
-        if self.untold.is_empty() || !(complete || self.epoch > 1 || now >= self.told + self.period) {
+        if self.untold.is_empty() || !(complete || all || now >= self.told + self.period) {
             return Ok(Vec::new());
         }
         self.told = now;

@@ -16,11 +16,16 @@ use lithops_core::{
     protocol::{Forget, Frame, FrameKind, Logs, Report},
     storage::StorageClient,
 };
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 
 use super::{
     chunk_run::{ChunkRun, NextStep},
+    client_watch::{ClientWatch, Seen},
     inputs::{Fetched, StoredInputs},
+    leave::Leave,
     to_pool::ToPool,
 };
 
@@ -59,6 +64,22 @@ pub(super) struct JobSession<'a> {
     chunk_runs: u64,
     /// Whether the pool knows the job.
     announced: bool,
+    /// Until when calls may run on, once the worker is to leave.
+    leaves_at: Option<Instant>,
+}
+
+/// What a look at the client has found, and the listed jobs if they were looked up.
+type Wanted<'a> = (&'a mut ClientWatch, Seen, Option<Vec<JobId>>);
+
+/// Looks at the client, and lists the jobs if that may have brought something new.
+async fn look_at<'a>(client: &'a mut ClientWatch, fleet: &Fleet) -> Result<Wanted<'a>> {
+    let seen = client.look(fleet).await?;
+    if seen == Seen::Nothing {
+        return Ok((client, seen, None));
+    }
+    client.listed();
+    let jobs = fleet.jobs().await?;
+    Ok((client, seen, Some(jobs)))
 }
 
 impl<'a> JobSession<'a> {
@@ -81,14 +102,21 @@ impl<'a> JobSession<'a> {
             current: None,
             chunk_runs: 0,
             announced: false,
+            leaves_at: None,
             manifest,
         }
     }
 
-    /// Works until there is nothing more to do here. An idle session asks once per `look` whether the job is still
-    /// wanted.
-    pub(super) async fn work(mut self, pool: &mut ToPool, look: Duration) -> Result<SessionEnd> {
-        let end = self.run(pool, look).await;
+    /// Works until there is nothing more to do here, or the worker is to leave. An idle session looks once per `look`
+    /// whether the job is still wanted.
+    pub(super) async fn work(
+        mut self,
+        pool: &mut ToPool,
+        look: Duration,
+        client: &mut ClientWatch,
+        told: watch::Receiver<Leave>,
+    ) -> Result<SessionEnd> {
+        let end = self.run(pool, look, client, told).await;
         self.forget(pool)?;
         match end {
             // A job that is removed while a worker is at it has objects that cannot be read any more: no error then.
@@ -105,20 +133,30 @@ impl<'a> JobSession<'a> {
         self.journal.record().await.is_err_and(|error| error.kind() == ErrorKind::NotDurable)
     }
 
-    async fn run(&mut self, pool: &mut ToPool, look: Duration) -> Result<SessionEnd> {
+    async fn run(
+        &mut self,
+        pool: &mut ToPool,
+        look: Duration,
+        client: &mut ClientWatch,
+        mut told: watch::Receiver<Leave>,
+    ) -> Result<SessionEnd> {
         let fleet = self.fleet;
         let mut requests = Requests::new();
         let mut fetches = Fetches::new();
-        let mut wanted: Fuse<BoxFuture<'_, Result<Vec<JobId>>>> = Fuse::terminated();
+        let mut wanted: Fuse<BoxFuture<'_, Result<Wanted<'_>>>> = Fuse::terminated();
+        let mut client = Some(client);
         let mut next_look = Instant::now() + look;
+        told.mark_changed();
         let end = loop {
+            self.leave(&told.borrow_and_update())?;
             let rest = match self.step(pool, &mut requests, &mut fetches)? {
                 Ok(rest) => rest,
                 Err(End::Finished | End::Cancelled) => break SessionEnd::Finished,
                 Err(End::Idle) => break SessionEnd::Idle,
                 Err(End::Left) => break SessionEnd::Left,
             };
-            let rest = rest.map_or(next_look, |rest| next_look.min(self.begun + rest));
+            let until = rest.map_or(next_look, |rest| next_look.min(self.begun + rest));
+            let until = self.leaves_at.filter(|at| *at > Instant::now()).map_or(until, |at| at.min(until));
             tokio::select! {
                 Some((lane, answer)) = requests.next(), if !requests.is_empty() => {
                     self.board.answered(lane, answer?, self.begun.elapsed());
@@ -131,28 +169,52 @@ impl<'a> JobSession<'a> {
                     // The pool has ended, and the future that runs it returns the reason.
                     None => std::future::pending().await,
                 },
-                jobs = &mut wanted => {
-                    let jobs = jobs?;
-                    if !jobs.contains(&self.job()) {
+                looked = &mut wanted => {
+                    let (back, seen, jobs) = looked?;
+                    client = Some(back);
+                    if seen == Seen::Gone && !self.manifest.detached {
+                        self.leaves_at = Some(Instant::now());
+                    }
+                    if jobs.as_ref().is_some_and(|jobs| !jobs.contains(&self.job())) {
                         break SessionEnd::Gone;
                     }
-                    if self.board.is_idle() && jobs.len() > 1 {
+                    if self.board.is_idle() && jobs.is_some_and(|jobs| jobs.len() > 1) {
                         break SessionEnd::Idle;
                     }
                 }
-                () = sleep_until(rest) => {}
+                _ = told.changed() => {}
+                () = sleep_until(until) => {}
             }
-            if Instant::now() >= next_look {
+            if Instant::now() >= next_look
+                && let Some(client) = client.take()
+            {
                 // A busy worker touches the storage at each heartbeat anyway.
                 let pause = if self.board.is_idle() { look } else { self.manifest.lease_config.beat };
                 next_look = Instant::now() + pause;
-                wanted = fleet.jobs().boxed().fuse();
+                wanted = look_at(client, fleet).boxed().fuse();
             }
         };
         // Requests that are under way may still store something. The caller removes what is left of a job that is
         // gone, so they must have ended before.
         while requests.next().await.is_some() {}
         Ok(end)
+    }
+
+    /// Lets the board leave when the worker is told to: it claims nothing more, and hands its chunk back once no call of
+    /// it runs any more, or the time for them is over.
+    fn leave(&mut self, told: &Leave) -> Result<()> {
+        if let Leave::By(at) = told {
+            self.leaves_at = Some(self.leaves_at.map_or(*at, |before| before.min(*at)));
+        }
+        let Some(at) = self.leaves_at else { return Ok(()) };
+        self.board.leave();
+        let is_over = Instant::now() >= at;
+        if is_over || self.current.as_ref().is_none_or(ChunkRun::is_quiet) {
+            let now = self.begun.elapsed();
+            self.tell(now, true)?;
+            self.board.hand_back();
+        }
+        Ok(())
     }
 
     /// Does all that can be done now. Returns when to call again at the latest, or why the session ends.
@@ -178,7 +240,7 @@ impl<'a> JobSession<'a> {
                 Action::Done(end) => return Ok(Err(end)),
                 Action::Wait(until) => {
                     self.give(pool, fetches, now)?;
-                    if self.tell(now)? {
+                    if self.tell(now, false)? {
                         // Outcomes may give the board something new to ask.
                         continue;
                     }
@@ -230,10 +292,10 @@ impl<'a> JobSession<'a> {
         Ok(())
     }
 
-    /// Tells the board of outcomes. Returns whether there were any.
-    fn tell(&mut self, now: Duration) -> Result<bool> {
+    /// Tells the board of outcomes: when they are due, or all at once. Returns whether there were any.
+    fn tell(&mut self, now: Duration, all: bool) -> Result<bool> {
         let Some(run) = &mut self.current else { return Ok(false) };
-        let told = run.tell(now)?;
+        let told = run.tell(now, all)?;
         for (first, end, report) in &told {
             self.board.ran(run.chunk, run.epoch, *first, *end, report);
         }

@@ -2,14 +2,13 @@
 
 use std::{
     collections::HashMap,
-    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
 use lithops_core::{
     board::keys::is_worker,
     error::{Error, ErrorKind, Result},
-    fleet::Fleet,
+    fleet::{Fleet, JobManifest},
     id::JobId,
     journal::Journal,
     protocol::Launch,
@@ -18,68 +17,86 @@ use lithops_core::{
 use tokio::time::sleep;
 
 use super::{
+    client_watch::{ClientWatch, Seen},
     job_session::{JobSession, SessionEnd},
+    leave::{Leave, Leaving},
     to_pool::ToPool,
 };
 
-/// The pause between two polls doubles while there is no job, up to this many times `launch.look`: an idle fleet must
-/// not cost many requests, and a new job must not wait for long.
-const LONGEST_PAUSE: u32 = 8;
+/// After this time without a job a worker looks less often, once in so many times `launch.look`: an idle fleet must not
+/// cost many requests, and a new job must not wait for long.
+const LONG_IDLE: Duration = Duration::from_secs(60);
+const LONG_IDLE_LOOKS: u32 = 4;
 
 /// A finished job whose manifest is still there is looked at again after its lease, or after this long if the lease is
 /// longer: a commit of it may have been removed or damaged since.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
-/// Looks for jobs of the fleet and works at them, until there has been none for `launch.patience`.
-pub(super) async fn poll_jobs(launch: &Launch, mut pool: ToPool, leaves: &AtomicBool) -> Result<()> {
+/// Looks for jobs of the fleet and works at them, until there has been none for `launch.patience`, or the worker is not
+/// wanted any more.
+pub(super) async fn poll_jobs(launch: &Launch, mut pool: ToPool, leaving: &Leaving) -> Result<()> {
     let storage = StorageClient::connect(&launch.storage)?;
-    let fleet = Fleet::new(&storage, &launch.fleet, launch.key.clone());
-    if !is_worker(&launch.worker) {
-        let problem = format!("`{}` cannot be the name of a worker", launch.worker.escape_debug());
+    let fleet = Fleet::new(&storage, &launch.fleet, launch.verify);
+    let own_name = launch.worker.clone().unwrap_or_default();
+    if !is_worker(&own_name) {
+        let problem = format!("`{}` cannot be the name of a worker", own_name.escape_debug());
         return Err(Error::new(ErrorKind::InvalidInput, problem)
             .with_hint("it is a part of keys: at most 180 letters, digits and `-_.:@+=~`"));
     }
+    let mut told = leaving.subscribe();
+    let mut client = ClientWatch::new(launch.orphan);
     let mut finished: HashMap<JobId, FinishedJob> = HashMap::new();
     // How many sessions this worker had at each job. Each has another name on the board, because this worker may have
     // lost the leases it held under the last one.
     let mut sessions: HashMap<JobId, u64> = HashMap::new();
     let mut idle_since = Instant::now();
-    let mut pause = launch.look;
+    // After a session there may be news that the client has told during it.
+    let mut must_list = true;
     loop {
-        // The job that this worker was at is finished. Jobs that still wait for a worker get another one.
-        if leaves.load(Ordering::Relaxed) {
+        if matches!(*told.borrow(), Leave::By(_)) {
             return Ok(());
         }
-        let jobs = fleet.jobs().await?;
-        finished.retain(|job, _| jobs.contains(job));
-        sessions.retain(|job, _| jobs.contains(job));
-        // The client removes the manifest of a job that it sees finished. One that stays may have lost a commit.
-        for (job, finished) in &mut finished {
-            finished.look_again(&Journal::new(&storage, *job)).await?;
+        let seen = client.look(&fleet).await?;
+        let due = finished.values().any(FinishedJob::is_due);
+        let mut next = None;
+        if must_list || due || seen != Seen::Nothing || *told.borrow() == Leave::WhenIdle {
+            must_list = false;
+            client.listed();
+            let jobs = fleet.jobs().await?;
+            finished.retain(|job, _| jobs.contains(job));
+            sessions.retain(|job, _| jobs.contains(job));
+            // The client removes the manifest of a job that it sees finished. One that stays may have lost a commit.
+            for (job, finished) in &mut finished {
+                finished.look_again(&Journal::new(&storage, *job)).await?;
+            }
+            next = choose(jobs, &finished, &sessions, &fleet, seen).await?;
         }
-        // The job with the fewest sessions: this worker goes round when several jobs wait.
-        let next = jobs.into_iter().filter(|job| finished.get(job).is_none_or(|finished| finished.is_open));
-        let next = next.min_by_key(|job| sessions.get(job).copied().unwrap_or(0));
-        let Some(manifest) = (match next {
-            Some(job) => fleet.get(job).await?,
-            None => None,
-        }) else {
-            if idle_since.elapsed() > launch.patience {
+        let Some(manifest) = next else {
+            let is_unwanted = matches!(seen, Seen::Closed | Seen::Gone) || *told.borrow() == Leave::WhenIdle;
+            let idle = idle_since.elapsed();
+            if is_unwanted || idle > launch.patience {
                 return Ok(());
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(launch.look * LONGEST_PAUSE);
+            let pause = if idle < LONG_IDLE { launch.look } else { launch.look * LONG_IDLE_LOOKS };
+            tokio::select! {
+                () = sleep(pause) => {}
+                _ = told.changed() => {}
+            }
             continue;
         };
+        must_list = true;
         let job = manifest.spec.job;
         let (was_finished, begun) = (finished.contains_key(&job), Instant::now());
         let before = sessions.entry(job).or_default();
-        let name = if *before == 0 { launch.worker.clone() } else { format!("{}.{before}", launch.worker) };
+        let name = if *before == 0 { own_name.clone() } else { format!("{own_name}.{before}") };
         *before += 1;
         let journal = Journal::new(&storage, job);
         let (chunks, again) = (manifest.chunks().count(), manifest.lease_config.lease.min(LOOK_AGAIN));
         let session = JobSession::new(&name, manifest, &storage, &fleet, &journal);
-        let end = session.work(&mut pool, launch.look).await?;
+        let end = session.work(&mut pool, launch.look, &mut client, told.clone()).await?;
+        if end == SessionEnd::Left {
+            return Ok(());
+        }
         if end != SessionEnd::Idle {
             remove_own_objects(&journal).await;
             finished.insert(job, FinishedJob { chunks, again, looked: Instant::now(), is_open: false });
@@ -88,9 +105,29 @@ pub(super) async fn poll_jobs(launch: &Launch, mut pool: ToPool, leaves: &Atomic
         if !was_finished || begun.elapsed() > LOOK_AGAIN {
             idle_since = Instant::now();
         }
-        // A pause of zero would never grow.
-        pause = launch.look.max(Duration::from_millis(1));
     }
+}
+
+/// The manifest of the job with the fewest sessions, so that this worker goes round when several jobs wait. When the client
+/// is gone only detached jobs go on.
+async fn choose(
+    jobs: Vec<JobId>,
+    finished: &HashMap<JobId, FinishedJob>,
+    sessions: &HashMap<JobId, u64>,
+    fleet: &Fleet,
+    seen: Seen,
+) -> Result<Option<JobManifest>> {
+    let is_open = |job: &JobId| finished.get(job).is_none_or(|finished| finished.is_open);
+    let mut open: Vec<_> = jobs.into_iter().filter(is_open).collect();
+    open.sort_by_key(|job| sessions.get(job).copied().unwrap_or(0));
+    for job in open {
+        if let Some(manifest) = fleet.get(job).await?
+            && (seen != Seen::Gone || manifest.detached)
+        {
+            return Ok(Some(manifest));
+        }
+    }
+    Ok(None)
 }
 
 /// A job that this worker has finished with.
@@ -105,9 +142,14 @@ struct FinishedJob {
 }
 
 impl FinishedJob {
+    /// Whether the commits are to be counted again.
+    fn is_due(&self) -> bool {
+        self.looked.elapsed() >= self.again
+    }
+
     /// Counts the commits again, if that is due.
     async fn look_again(&mut self, journal: &Journal) -> Result<()> {
-        if self.looked.elapsed() >= self.again {
+        if self.is_due() {
             self.looked = Instant::now();
             self.is_open = (journal.committed().await?.len() as u64) < self.chunks;
         }

@@ -103,7 +103,7 @@ fn start(program: Program) -> Result<WorkerChannel> {
         }
         .boxed()
     };
-    let setup = Setup { program, grace: GRACE, launch: None };
+    let setup = Setup { program, grace: GRACE, launch: None, secrets: None };
     WorkerChannel::greet("pool", ours, &setup, None, Box::new(how_it_ended))
 }
 

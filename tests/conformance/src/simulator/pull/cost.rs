@@ -190,33 +190,33 @@ pub fn board_cost(job: BoardJob) -> BoardCost {
     run.at(0, Event::ClientWakes(0));
     while let Some(Reverse((now, number))) = run.queue.pop() {
         run.now = now;
-        match run.events.remove(&number) {
-            Some(Event::ClientWakes(count)) if count == waits => {
-                if run.step_client(&mut client, &mut waits) {
-                    break;
-                }
-            }
+        let is_over = match run.events.remove(&number) {
+            Some(Event::ClientWakes(count)) if count == waits => run.step_client(&mut client, &mut waits),
             Some(Event::ClientAnswered(lane, answer)) => {
                 client.answered(lane, answer, Duration::from_micros(now));
-                if run.step_client(&mut client, &mut waits) {
-                    break;
-                }
+                run.step_client(&mut client, &mut waits)
             }
             Some(Event::WorkerWakes(index, count)) if count == workers[index].waits => {
                 run.step_worker(index, &mut workers[index]);
+                false
             }
             Some(Event::WorkerAnswered(index, lane, answer)) => {
                 let worker = &mut workers[index];
                 worker.board.answered(lane, answer, Duration::from_micros(now - worker.began));
                 run.step_worker(index, worker);
+                false
             }
             Some(Event::ChunkRan(index, chunk, epoch)) => {
                 let worker = &mut workers[index];
                 let (first, end) = chunks.calls_of(chunk);
                 worker.board.ran(chunk, epoch, first, end, &Bytes::from("report"));
                 run.step_worker(index, worker);
+                false
             }
-            _ => {}
+            _ => false,
+        };
+        if is_over {
+            break;
         }
     }
     run.delays.sort_unstable();

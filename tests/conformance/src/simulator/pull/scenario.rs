@@ -92,6 +92,7 @@ impl PullScenario {
                 start: Duration::from_secs(30),
                 patience: Duration::from_secs(20 + random.below(100)),
                 losses: 1 + u32::try_from(random.below(3)).unwrap_or(0),
+                ..LeaseConfig::default()
             },
             fails,
             fails_after,
