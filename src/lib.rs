@@ -223,7 +223,7 @@ pub use lithops_macros::{function, main};
 /// cleaning.
 pub mod jobs {
     pub use lithops_core::{
-        executor::{Cleaning, Expired, Listing, StoredJob, StoredJobs, Unfinished, Unused},
+        executor::{Cleaning, Expired, Listing, StoredJob, StoredJobs, Unfinished, Unused, UnusedKind},
         journal::{JobRecord, Owner},
     };
 }

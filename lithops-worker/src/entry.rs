@@ -30,7 +30,7 @@ pub fn enter() {
     match assigned_role() {
         #[cfg(feature = "lambda")]
         None if transport::is_in_lambda() => serve_lambda(),
-        None if transport::is_launched() => serve_launched(None),
+        None if transport::is_launched() => serve_launched(None, true),
         None | Some(Role::Client) => initialised(Role::Client),
         Some(role) => become_role(role),
     }
@@ -41,14 +41,15 @@ pub fn enter() {
 pub fn enter_as_assigned() {
     match assigned_role() {
         Some(role @ (Role::Worker | Role::SubWorker)) => become_role(role),
-        None if transport::is_launched() => serve_launched(None),
+        None if transport::is_launched() => serve_launched(None, true),
         None | Some(Role::Client) => {}
     }
 }
 
 /// Serves the fleet of a launch document as a worker, and does not return. The document is in the file, or without one in
-/// the environment.
-pub fn serve_launched(document: Option<&Path>) -> ! {
+/// the environment. `is_program` says whether this program has functions of its own; else it executes only programs that
+/// it fetches.
+pub fn serve_launched(document: Option<&Path>, is_program: bool) -> ! {
     initialised(Role::Worker);
     signals::set(Role::Worker);
     keep_memory();
@@ -57,7 +58,7 @@ pub fn serve_launched(document: Option<&Path>) -> ! {
     // Under `#[tokio::main]` this thread is inside a runtime already, and another cannot be started on it.
     let code = thread::scope(|scope| {
         let thread = thread::Builder::new().stack_size(STACK);
-        let served = thread.spawn_scoped(scope, move || transport::launched(document, program));
+        let served = thread.spawn_scoped(scope, move || transport::launched(document, program, is_program));
         served.map_or(1, |served| served.join().unwrap_or(1))
     });
     // Processes that calls have started end with their worker.

@@ -10,7 +10,7 @@ mod exit;
 mod lifeline;
 pub mod pool;
 mod processes;
-#[cfg(feature = "lambda")]
+#[cfg(feature = "programs")]
 mod program_cache;
 mod signals;
 mod sub_worker;

@@ -19,8 +19,8 @@ fn main() -> ExitCode {
         Some("pull") => {
             let rest: Vec<String> = std::env::args().skip(2).collect();
             match rest.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-                [] => lithops_worker::serve_launched(None),
-                ["--launch", file] => lithops_worker::serve_launched(Some(Path::new(file))),
+                [] => lithops_worker::serve_launched(None, false),
+                ["--launch", file] => lithops_worker::serve_launched(Some(Path::new(file)), false),
                 _ => {
                     eprintln!("usage: lithops-worker pull [--launch FILE]");
                     ExitCode::from(2)

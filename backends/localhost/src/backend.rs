@@ -11,7 +11,8 @@ use lithops_core::{
     },
     error::{Error, ErrorKind, Result},
     nesting::is_nested,
-    protocol::{Launch, Program},
+    protocol::{Launch, Program, ProgramId},
+    storage::StorageClient,
 };
 
 use crate::{
@@ -46,6 +47,9 @@ pub struct LocalhostBackend {
     nested: bool,
     /// Whether workers of a fleet are started with their launch document alone.
     from_document: bool,
+    /// Whether a `lithops-worker` plays the worker, and not the program.
+    has_runtime: bool,
+    storage: Option<StorageClient>,
     processes: WorkerProcesses,
     fleets: Fleets,
 }
@@ -57,6 +61,7 @@ impl LocalhostBackend {
     /// When the configuration is wrong.
     pub fn new(options: BackendOptions) -> Result<Self> {
         let config = LocalhostConfig::read(&options.config)?;
+        let has_runtime = config.runtime.is_some();
         let (runtime, program) = match config.runtime {
             None => (options.program.clone(), options.program),
             Some(path) => {
@@ -74,6 +79,8 @@ impl LocalhostBackend {
             max_workers: options.max_workers,
             nested,
             from_document: config.from_document,
+            has_runtime,
+            storage: options.storage.map(|(storage, _)| storage),
             processes: WorkerProcesses::new(runtime, program, options.secrets, options.max_workers),
             fleets: Fleets::default(),
         })
@@ -112,9 +119,30 @@ impl ComputeBackend for LocalhostBackend {
 
     async fn scale(&self, launch: &Launch, workers: usize) -> Result<Scaled> {
         let (runtime, program) = (self.processes.runtime(), self.processes.program());
-        let start =
-            Start { runtime, program, secrets: self.processes.secrets(), from_document: self.from_document };
+        let start = Start {
+            runtime,
+            program,
+            secrets: self.processes.secrets(),
+            from_document: self.from_document,
+            has_runtime: self.has_runtime,
+        };
         self.fleets.scale(launch, workers.min(self.max_workers), start)
+    }
+
+    async fn fleet_program(&self) -> Result<Option<ProgramId>> {
+        match (&self.storage, self.from_document && self.has_runtime) {
+            #[cfg(feature = "artifacts")]
+            (Some(storage), true) => crate::program::store(self.processes.program(), storage).await.map(Some),
+            #[cfg(not(feature = "artifacts"))]
+            (Some(_), true) => Err(Error::new(
+                ErrorKind::Unsupported,
+                "a `runtime` fetches its program, and this build cannot store one",
+            )
+            .with_hint(
+                "enable the feature `artifacts` of `lithops-backend-localhost`, or leave out `runtime`",
+            )),
+            _ => Ok(None),
+        }
     }
 
     async fn cancel(&self, id: &InvocationId) -> Result<()> {

@@ -28,6 +28,8 @@ pub(crate) struct Start<'a> {
     pub(crate) secrets: Option<&'a Secrets>,
     /// Whether workers get the launch document alone, and no connection to this process.
     pub(crate) from_document: bool,
+    /// Whether a `lithops-worker` plays the worker, and not the program.
+    pub(crate) has_runtime: bool,
 }
 
 /// The workers on this machine that find their jobs themselves.
@@ -174,6 +176,7 @@ impl Start<'_> {
             return Err(Error::new(ErrorKind::Unsupported, problem)
                 .with_hint("leave out `launch`, or use a storage that workers can open by themselves"));
         }
-        process::launch(self.runtime, &[], &launch).map(Worker::Launched)
+        process::launch(self.runtime, if self.has_runtime { &["pull"] } else { &[] }, &launch)
+            .map(Worker::Launched)
     }
 }

@@ -11,6 +11,8 @@ mod backend;
 mod config;
 mod fleet;
 mod nesting;
+#[cfg(feature = "artifacts")]
+mod program;
 
 pub use backend::LocalhostBackend;
 pub use config::LocalhostConfig;

@@ -47,8 +47,13 @@ impl StoredProgram {
     /// The reference that an artifact has once it is stored.
     #[must_use]
     pub fn of(artifact: &Artifact) -> Self {
-        let key = format!("{PROGRAMS}{}.zst", artifact.digest);
-        Self { digest: artifact.digest, len: artifact.bytes.len() as u64, key }
+        Self::new(artifact.digest, artifact.bytes.len() as u64)
+    }
+
+    /// The reference to a program of this digest and length.
+    #[must_use]
+    pub fn new(digest: Digest, len: u64) -> Self {
+        Self { digest, len, key: format!("{PROGRAMS}{digest}.zst") }
     }
 
     /// The key of the compressed program in the bucket.

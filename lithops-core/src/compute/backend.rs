@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    protocol::Launch,
+    protocol::{Launch, ProgramId},
 };
 
 /// A place where calls run: this machine, a function service, a container service, virtual machines.
@@ -107,6 +107,15 @@ pub trait ComputeBackend: Debug + Send + Sync + 'static {
     async fn scale(&self, launch: &Launch, workers: usize) -> Result<Scaled> {
         let _ = (launch, workers);
         Err(Error::new(ErrorKind::Unsupported, format!("`{}` has no fleets", self.info().scheme)))
+    }
+
+    /// Stores the program that the workers of a fleet fetch, and says which one it is; `None` where the workers
+    /// themselves are the program. Called before each job of a fleet.
+    ///
+    /// # Errors
+    /// When the program cannot run on the platform, or cannot be stored.
+    async fn fleet_program(&self) -> Result<Option<ProgramId>> {
+        Ok(None)
     }
 
     /// Ends an invocation and its calls. Cancelling an invocation that has ended is not an error.

@@ -19,7 +19,7 @@ pub use api::{
 pub use driver::{Assignment, Durable, Ended, PayloadStore, RetryIf, drive, drive_with};
 pub use durable::{
     Cleaning, Expired, JobResources, Leadership, Listing, StoredJob, StoredJobs, Unfinished, Unused,
-    only_reads,
+    UnusedKind, only_reads,
 };
 pub use job::{
     Account, CallSource, Command, Commands, History, InputQueue, Inputs, IntoInputs, JobCleanup, JobEvent,

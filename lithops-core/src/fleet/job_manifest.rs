@@ -6,7 +6,7 @@ use crate::{
     board::{Chunks, LeaseConfig},
     error::{Error, ErrorKind, Result},
     journal::{Owner, Segment},
-    protocol::JobSpec,
+    protocol::{JobSpec, ProgramId},
     tracker::Policy,
 };
 
@@ -34,6 +34,8 @@ pub struct JobManifest {
     pub lease_config: LeaseConfig,
     /// Whether the fleet goes on with the job when its client is gone.
     pub detached: bool,
+    /// The program that runs the calls; `None` where the worker itself is that program.
+    pub program: Option<ProgramId>,
 }
 
 impl JobManifest {
@@ -45,7 +47,7 @@ impl JobManifest {
         segments: Vec<Segment>,
         policy: Policy,
         lease_config: LeaseConfig,
-        detached: bool,
+        (detached, program): (bool, Option<ProgramId>),
     ) -> Self {
         Self {
             form: FORM,
@@ -57,6 +59,7 @@ impl JobManifest {
             policy,
             lease_config,
             detached,
+            program,
         }
     }
 

@@ -41,6 +41,7 @@ mod job;
 mod launch;
 mod logs;
 mod payloads;
+mod program_id;
 mod report;
 mod run;
 mod secrets;
@@ -58,6 +59,7 @@ pub use job::{Cancel, Deadline, DurableSpec, Forget, JobSpec, ParentCall, Progra
 pub use launch::Launch;
 pub use logs::{LogEntry, Logs};
 pub use payloads::{InputBatch, Payloads, PayloadsBuilder};
+pub use program_id::ProgramId;
 pub use report::{CallStats, Report, ReportBuilder, ReportHeader, Tag};
 pub use run::Run;
 pub use secrets::Secrets;

@@ -4,7 +4,7 @@
 use std::{process::ExitCode, time::Duration};
 
 use clap::Args;
-use lithops::jobs::Cleaning;
+use lithops::jobs::{Cleaning, UnusedKind};
 
 use crate::{failure, job::Listed, place::Place, print};
 
@@ -16,8 +16,8 @@ use crate::{failure, job::Listed, place::Place, print};
 /// before it is removed. A job that cannot be read is reported and stays; the others are removed all the
 /// same.
 ///
-/// Also removes stored worker programs, and the recorded durations of earlier calls, that no job of any user
-/// has used for 30 days. A job that needs such a program again stores it again.
+/// Also removes stored worker programs, the recorded durations of earlier calls, and what is left of fleets
+/// whose client has crashed, that nothing has used for 30 days. A job that needs such a program again stores it again.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -68,7 +68,11 @@ impl Clean {
             }
         }
         for kept in &unused {
-            let what = if kept.is_program { "a program" } else { "how long calls took" };
+            let what = match kept.kind {
+                UnusedKind::Program => "a program",
+                UnusedKind::History => "how long calls took",
+                _ => "a fleet",
+            };
             let days = kept.since.as_secs() / (24 * 3600);
             print::line(format_args!("{verb} {}  {what}, not used for {days} days", kept.name))?;
             if !self.dry_run {

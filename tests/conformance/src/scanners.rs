@@ -279,7 +279,7 @@ fn sample_value() -> Vec<u8> {
 }
 
 fn sample_post() -> Vec<u8> {
-    JobManifest::new(spec(), (10, 4), Vec::new(), policy(), board::LeaseConfig::default(), false)
+    JobManifest::new(spec(), (10, 4), Vec::new(), policy(), board::LeaseConfig::default(), (false, None))
         .encode()
         .unwrap_or_default()
 }

@@ -27,7 +27,7 @@ use crate::{
     },
     fleet::{ClientFleet, GIVEN_UP, JobManifest, StoredBoard},
     journal::ChunkOutcomes,
-    protocol::{JobSpec, Logs},
+    protocol::{JobSpec, Logs, ProgramId},
     storage::may_succeed_later,
 };
 
@@ -68,6 +68,8 @@ pub(crate) struct FleetDriver<'a> {
     board: BoardClient,
     /// The lease and the related times of the job's board.
     lease_config: LeaseConfig,
+    /// The program that the workers fetch; `None` where they are the program.
+    program: Option<ProgramId>,
     begun: Instant,
     /// The chunks whose commits were seen on the board, and were not read yet.
     unread: VecDeque<u64>,
@@ -116,6 +118,7 @@ impl<'a> FleetDriver<'a> {
             client_fleet,
             board: BoardClient::new(&leadership.owner.name, chunks, lease_config),
             lease_config,
+            program: None,
             begun: Instant::now(),
             unread: VecDeque::new(),
             reading: FuturesUnordered::new(),
@@ -175,6 +178,7 @@ impl<'a> FleetDriver<'a> {
         let chunks = crate::board::Chunks::new(record.calls, record.chunksize);
         let board = StoredBoard::new(&self.client_fleet.storage, journal, chunks);
         let board = std::sync::Arc::new(board);
+        self.program = self.resources.backend.fleet_program().await?;
         self.client_fleet.put(&self.manifest()).await?;
         loop {
             self.read();
@@ -236,8 +240,9 @@ impl<'a> FleetDriver<'a> {
         let record = &self.leadership.record;
         let spec = JobSpec { durable: None, ..(*self.resources.spec).clone() };
         let calls = (record.calls, record.chunksize);
-        let (lease_config, detached) = (self.lease_config, self.leadership.job.is_detached());
-        JobManifest::new(spec, calls, record.segments.clone(), record.policy, lease_config, detached)
+        let (lease_config, segments) = (self.lease_config, record.segments.clone());
+        let running = (self.leadership.job.is_detached(), self.program.clone());
+        JobManifest::new(spec, calls, segments, record.policy, lease_config, running)
     }
 
     /// Checks at each heartbeat that the job's record and manifest are still there. Other programs can remove

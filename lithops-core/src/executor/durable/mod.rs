@@ -14,7 +14,7 @@ pub use cleaning::{Cleaning, Expired, Unfinished};
 pub use durable_job::{JobResources, Leadership};
 pub use leadership::only_reads;
 pub use stored_jobs::{Listing, StoredJob, StoredJobs};
-pub use unused::Unused;
+pub use unused::{Unused, UnusedKind};
 
 #[cfg(test)]
 mod scaling_tests;

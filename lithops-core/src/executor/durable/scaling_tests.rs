@@ -21,11 +21,14 @@ use crate::{
     board::LeaseConfig,
     compute::{
         BackendInfo, Capabilities, Check, CloseMode, ComputeBackend, Invocation, InvocationId, InvokeRequest,
-        Package, Runtime, RuntimeId, RuntimeSpec,
+        Package, Runtime, RuntimeId, RuntimeSpec, Scaled, WaitingWorkers, WorkerEnd,
     },
     digest::Digest,
     error::{Error, ErrorKind, Result, Retry},
-    executor::{driver::Ended, job::JobState},
+    executor::{
+        driver::Ended,
+        job::{JobEvent, JobState},
+    },
     fleet::ClientFleet,
     id::JobId,
     journal::{ChunkOutcomes, JobRecord, Journal, Owner, Segment},
@@ -35,7 +38,7 @@ use crate::{
 };
 
 /// The answer to a request for workers, by the time since the job began; `None` is a success.
-type Answers = fn(Duration) -> Option<Error>;
+type Answers = fn(Duration) -> Option<Result<Scaled>>;
 
 /// A platform whose workers end the job's only chunk as soon as they are started.
 struct Platform {
@@ -81,8 +84,8 @@ impl ComputeBackend for Platform {
     }
     async fn scale(&self, _: &Launch, _: usize) -> Result<Scaled> {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        if let Some(error) = (self.answers)(self.begun.elapsed()) {
-            return Err(error);
+        if let Some(answer) = (self.answers)(self.begun.elapsed()) {
+            return answer;
         }
         let reports = failed_together(self.journal.job(), vec![(0, 1)], b"x").collect();
         self.journal.commit(0, (0, 1), &ChunkOutcomes { logs: Vec::new(), reports }).await?;
@@ -104,6 +107,9 @@ struct Gathered {
     error: Option<Error>,
     requests: u64,
     lasted: Duration,
+    /// What the events say of workers that wait, and how many workers were lost.
+    waiting: Vec<(usize, String)>,
+    lost: u64,
 }
 
 /// Runs a job of one call to its end.
@@ -149,7 +155,8 @@ async fn gather(answers: Answers) -> Gathered {
         client_fleet: Some(Arc::new(client_fleet.expect("a fleet"))),
     };
     let (job, mut commands) = JobState::new(record.job, "f", plan, Some(1));
-    let job = Arc::new(job);
+    let (observers, mut events) = tokio::sync::broadcast::channel(4096);
+    let job = Arc::new(job.observed_by(observers));
     let owner = Owner::this_process();
     let leadership =
         Leadership { journal, record, job: Arc::clone(&job), resources: Ok(resources), owner, cleanup: None };
@@ -159,7 +166,14 @@ async fn gather(answers: Answers) -> Gathered {
     let ended = FleetDriver::new(&leadership, resources, client_fleet).gather(&mut commands, &mut stop).await;
     let error = job.wait_for(|_, progress| progress.is_finished()).await.err();
     let requests = platform.requests.load(Ordering::Relaxed);
-    Gathered { ended, error, requests, lasted: begun.elapsed() }
+    let mut waiting = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        if let JobEvent::Waiting { workers, why, .. } = event {
+            waiting.push((workers, why));
+        }
+    }
+    let lost = job.progress().lost_workers;
+    Gathered { ended, error, requests, lasted: begun.elapsed(), waiting, lost }
 }
 
 #[tokio::test(start_paused = true)]
@@ -167,14 +181,16 @@ async fn a_platform_that_starts_workers_after_a_while_ends_no_job_and_is_asked_e
     let answers: [Answers; 3] = [
         |since| {
             (since < Duration::from_secs(15))
-                .then(|| Error::new(ErrorKind::Io, "it answered 503").with_retry(Retry::Later))
+                .then(|| Err(Error::new(ErrorKind::Io, "it answered 503").with_retry(Retry::Later)))
         },
         |since| {
-            (since < Duration::from_secs(15)).then(|| Error::new(ErrorKind::Timeout, "nothing was answered"))
+            (since < Duration::from_secs(15))
+                .then(|| Err(Error::new(ErrorKind::Timeout, "nothing was answered")))
         },
         // A platform that limits requests is reachable, so it is not given up.
         |since| {
-            (since < Duration::from_secs(600)).then(|| Error::new(ErrorKind::RateLimited, "it answered 429"))
+            (since < Duration::from_secs(600))
+                .then(|| Err(Error::new(ErrorKind::RateLimited, "it answered 429")))
         },
     ];
     for answers in answers {
@@ -188,7 +204,7 @@ async fn a_platform_that_starts_workers_after_a_while_ends_no_job_and_is_asked_e
 #[tokio::test(start_paused = true)]
 async fn a_platform_that_never_answers_is_given_up_with_what_it_said_last() {
     let gathered =
-        gather(|_| Some(Error::new(ErrorKind::Io, "it answered 503").with_retry(Retry::Later))).await;
+        gather(|_| Some(Err(Error::new(ErrorKind::Io, "it answered 503").with_retry(Retry::Later)))).await;
     let error = gathered.error.expect("it fails");
     assert_eq!(gathered.ended, Ended::Failed);
     assert!(error.to_string().contains("the last was: it answered 503"), "{error}");
@@ -197,7 +213,55 @@ async fn a_platform_that_never_answers_is_given_up_with_what_it_said_last() {
 
 #[tokio::test(start_paused = true)]
 async fn what_can_never_work_ends_the_job_at_once() {
-    let gathered = gather(|_| Some(Error::new(ErrorKind::PermissionDenied, "not allowed to scale"))).await;
+    let gathered =
+        gather(|_| Some(Err(Error::new(ErrorKind::PermissionDenied, "not allowed to scale")))).await;
     assert_eq!((gathered.ended, gathered.requests), (Ended::Failed, 1));
     assert_eq!(gathered.error.expect("it fails").kind(), ErrorKind::PermissionDenied);
+}
+
+fn waiting(count: usize, why: &str, is_hopeless: bool) -> Scaled {
+    let waiting = vec![WaitingWorkers { count, why: why.into(), is_hopeless }];
+    Scaled { waiting, ..Scaled::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_says_why_and_ends_no_job() {
+    // An hour without room is no failure.
+    let gathered = gather(|since| {
+        let wanted = if since < Duration::from_secs(1800) { 7 } else { 3 };
+        (since < Duration::from_secs(3600)).then(|| Ok(waiting(wanted, "Insufficient cpu", false)))
+    })
+    .await;
+    assert_eq!(gathered.ended, Ended::Finished, "{:?}", gathered.error);
+    assert!(gathered.lasted >= Duration::from_secs(3600));
+    let told: Vec<_> = gathered.waiting.iter().map(|(workers, why)| (*workers, why.as_str())).collect();
+    assert_eq!(told, [(7, "Insufficient cpu"), (0, "")], "once for each reason");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_can_never_start_and_who_cannot_serve_end_the_job_with_their_words() {
+    let gathered = gather(|_| Some(Ok(waiting(4, "image not found", true)))).await;
+    assert_eq!((gathered.ended, gathered.requests), (Ended::Failed, 1));
+    let error = gathered.error.expect("it fails").to_string();
+    assert!(error.contains("4 workers of the fleet can never start: image not found"), "{error}");
+
+    let gathered = gather(|_| {
+        let ended = vec![("w".to_owned(), WorkerEnd::Refused("the bucket is not mine".to_owned()))];
+        Some(Ok(Scaled { ended, ..Scaled::default() }))
+    })
+    .await;
+    assert_eq!(gathered.ended, Ended::Failed);
+    let error = gathered.error.expect("it fails").to_string();
+    assert!(error.contains("a worker of the fleet cannot work: the bucket is not mine"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn workers_that_are_evicted_are_told_and_end_no_job() {
+    let gathered = gather(|since| {
+        let ended = vec![(format!("w-{}", since.as_secs()), WorkerEnd::Evicted)];
+        (since < Duration::from_secs(20)).then(|| Ok(Scaled { ended, ..Scaled::default() }))
+    })
+    .await;
+    assert_eq!(gathered.ended, Ended::Finished, "{:?}", gathered.error);
+    assert!(gathered.lost >= 15, "{}", gathered.lost);
 }

@@ -6,6 +6,8 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use futures_util::{StreamExt, stream::FuturesOrdered};
+
 use super::durable_job::{JobResources, Leadership};
 use crate::{
     bytes::Bytes,
@@ -338,19 +340,56 @@ async fn read(
     Ok(())
 }
 
+/// At most this many segments of inputs are stored side by side.
+const SEGMENTS_AT_ONCE: usize = 8;
+
 /// Stores the inputs from the queue in segments. Returns the number of calls, and the segments.
+///
+/// A segment is stored when the queue is full or has ended, not before: the job begins when all are stored, and an
+/// iterator that is slower than the storage would otherwise make an object of each input.
 async fn store_inputs(journal: &Journal, queue: &InputQueue) -> Result<(u64, Vec<Segment>)> {
-    let (mut calls, mut segments) = (0, Vec::new());
-    loop {
-        let taken: InputBatch = queue.take()?;
-        if !taken.inputs.is_empty() {
-            let segment = journal.put_inputs(segments.len() as u64, &taken).await?;
-            calls += segment.calls;
-            segments.push(segment);
+    let (mut stored, mut segments, mut number) = (FuturesOrdered::new(), Vec::new(), 0);
+    let mut has_ended = false;
+    while !has_ended || !stored.is_empty() {
+        tokio::select! {
+            () = queue.filled(), if !has_ended && stored.len() < SEGMENTS_AT_ONCE => {
+                let taken: InputBatch = queue.take()?;
+                has_ended = taken.ended;
+                if !taken.inputs.is_empty() {
+                    let put = async move { journal.put_inputs(number, &taken).await };
+                    stored.push_back(put);
+                    number += 1;
+                }
+            }
+            Some(segment) = stored.next(), if !stored.is_empty() => segments.push(segment?),
         }
-        if taken.ended {
-            return Ok((calls, segments));
-        }
-        queue.ready().await;
+    }
+    let calls = segments.iter().map(|segment: &Segment| segment.calls).sum();
+    Ok((calls, segments))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::storage::{MemoryStorage, StorageClient};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_iterator_makes_no_object_of_each_input() {
+        let storage = StorageClient::new(Arc::new(MemoryStorage::default()), "bucket");
+        let journal = Journal::new(&storage, JobId::generate());
+        let queue = Arc::new(InputQueue::default());
+        let producer = Arc::clone(&queue);
+        let pushed = tokio::spawn(async move {
+            for number in 0..200_u64 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                assert!(producer.push(&number.to_le_bytes()));
+            }
+            producer.end(None);
+        });
+        let (calls, segments) = store_inputs(&journal, &queue).await.expect("stored");
+        pushed.await.expect("it has ended");
+        assert_eq!((calls, segments.len()), (200, 1));
     }
 }

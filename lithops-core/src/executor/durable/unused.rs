@@ -1,4 +1,5 @@
-//! [`Unused`]: programs and histories that are kept for later jobs, and that no job has used for long.
+//! [`Unused`]: programs and histories that are kept for later jobs, and that no job has used for long; and what is left of
+//! fleets whose client has ended without removing it.
 
 use std::{
     collections::BTreeMap,
@@ -13,26 +14,38 @@ use crate::{
     runtime,
     storage::{
         ObjectMeta, StorageClient, insist,
-        own_keys::{HISTORY, PROGRAMS, program_of},
+        own_keys::{FLEETS, HISTORY, PROGRAMS, program_of},
     },
 };
 
-/// A stored program, or the stored history of a function, that no job has used for long.
+/// What an [`Unused`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum UnusedKind {
+    /// A stored program.
+    Program,
+    /// How long the calls of a function took.
+    History,
+    /// What is left of a fleet whose client has ended without removing it.
+    Fleet,
+}
+
+/// A stored program, the stored history of a function, or the rest of a fleet, that nothing has used for long.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Unused {
     /// The prefix of the keys of its objects.
     pub name: String,
-    /// Whether this is a program; otherwise it is a history.
-    pub is_program: bool,
-    /// How long ago the program or history was last used, by the clock of the storage.
+    /// What this is.
+    pub kind: UnusedKind,
+    /// How long ago it was last used, by the clock of the storage.
     pub since: Duration,
     last_use: SystemTime,
     storage: StorageClient,
 }
 
 impl Unused {
-    /// Removes the program or history, unless it was used meanwhile. Returns whether it was removed. A client
+    /// Removes it, unless it was used meanwhile. Returns whether it was removed. A client
     /// that needs a removed program stores it again.
     ///
     /// # Errors
@@ -41,7 +54,7 @@ impl Unused {
         let (storage, bucket) = (self.storage.storage(), self.storage.bucket());
         runtime::driver().block_on(async {
             let mut found = objects(&self.storage, &self.name).await?;
-            found.retain(|object| name_of(object, self.is_program) == self.name);
+            found.retain(|object| name_of(object, self.kind) == self.name);
             if found.iter().any(|object| object.modified > self.last_use) {
                 return Ok(false);
             }
@@ -52,8 +65,9 @@ impl Unused {
 }
 
 impl StoredJobs {
-    /// Programs and histories that no job has used for at least `age`, by the clock of the storage. Jobs of
-    /// all users count, because programs with the same bytes are stored once.
+    /// Programs, histories and fleets that nothing has used for at least `age`, by the clock of the storage. Jobs of
+    /// all users count, because programs with the same bytes are stored once. The client of a fleet writes to it every
+    /// few seconds while it lives. A fleet with a job is left alone: the job may be a detached one.
     ///
     /// # Errors
     /// When the storage cannot be read, or its clock cannot be read.
@@ -62,21 +76,30 @@ impl StoredJobs {
     }
 
     pub(super) async fn not_used_for(&self, age: Duration) -> Result<Vec<Unused>> {
-        let mut last_uses: BTreeMap<(String, bool), SystemTime> = BTreeMap::new();
-        for (folder, is_program) in [(PROGRAMS, true), (HISTORY, false)] {
+        let mut last_uses: BTreeMap<(String, UnusedKind), SystemTime> = BTreeMap::new();
+        let mut busy = Vec::new();
+        let folders =
+            [(PROGRAMS, UnusedKind::Program), (HISTORY, UnusedKind::History), (FLEETS, UnusedKind::Fleet)];
+        for (folder, kind) in folders {
             for object in objects(&self.storage, folder).await? {
-                let last = last_uses.entry((name_of(&object, is_program).to_owned(), is_program));
+                let last = last_uses.entry((name_of(&object, kind).to_owned(), kind));
                 let last = last.or_insert(object.modified);
                 *last = object.modified.max(*last);
+                if kind == UnusedKind::Fleet && object.key.contains("/jobs/") {
+                    busy.push(name_of(&object, kind).to_owned());
+                }
             }
         }
+        busy.into_iter().for_each(|fleet| {
+            last_uses.remove(&(fleet, UnusedKind::Fleet));
+        });
         if last_uses.is_empty() {
             return Ok(Vec::new());
         }
         let now = self.storage_time().await?;
-        let unused = last_uses.into_iter().filter_map(|((name, is_program), last_use)| {
+        let unused = last_uses.into_iter().filter_map(|((name, kind), last_use)| {
             let since = now.duration_since(last_use).ok().filter(|since| *since >= age)?;
-            Some(Unused { name, is_program, since, last_use, storage: self.storage.clone() })
+            Some(Unused { name, kind, since, last_use, storage: self.storage.clone() })
         });
         Ok(unused.collect())
     }
@@ -90,8 +113,16 @@ async fn objects(storage: &StorageClient, prefix: &str) -> Result<Vec<ObjectMeta
     Ok(found)
 }
 
-/// The name that all objects of one program share (its files, and the note of its last use); for a history,
-/// its key.
-fn name_of(object: &ObjectMeta, is_program: bool) -> &str {
-    if is_program { program_of(&object.key) } else { &object.key }
+/// The name that all objects of one thing share: those of a program are its files and the note of its last use, and a
+/// fleet is a folder. A history is one object.
+fn name_of(object: &ObjectMeta, kind: UnusedKind) -> &str {
+    let key = &object.key;
+    match kind {
+        UnusedKind::Program => program_of(key),
+        UnusedKind::History => key,
+        UnusedKind::Fleet => {
+            let end = key[FLEETS.len()..].find('/').map_or(key.len(), |end| FLEETS.len() + end + 1);
+            &key[..end]
+        }
+    }
 }

@@ -28,6 +28,8 @@ pub struct InputQueue {
     ready: Notify,
     /// Signals free space to a producer that is a task, as `space` does to one that is a thread.
     freed: Notify,
+    /// Signals that the queue is full or has ended.
+    filled: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -118,7 +120,11 @@ impl InputQueue {
                 if state.closed {
                     drop(state);
                     self.ready.notify_one();
+                    self.filled.notify_one();
                     return false;
+                }
+                if state.is_full() {
+                    self.filled.notify_one();
                 }
             }
             self.ready.notify_one();
@@ -136,6 +142,7 @@ impl InputQueue {
         state.error = state.error.take().or(error);
         drop(state);
         self.ready.notify_one();
+        self.filled.notify_one();
     }
 
     /// Closes the queue for the producer: further arguments are refused.
@@ -169,6 +176,20 @@ impl InputQueue {
         self.ready.notified().await;
     }
 
+    /// Waits until the queue is full, or has ended: what is stored at once is then as much as it may be.
+    pub async fn filled(&self) {
+        loop {
+            let filled = self.filled.notified();
+            {
+                let state = self.lock();
+                if state.is_full() || state.ended || state.closed || state.error.is_some() {
+                    return;
+                }
+            }
+            filled.await;
+        }
+    }
+
     /// Wakes blocked producers. The check saves a system call where none waits.
     fn wake_producers(&self, state: &State) {
         if state.waiting > 0 {
@@ -179,6 +200,7 @@ impl InputQueue {
     fn append(&self, add: impl FnOnce(&mut State) -> bool) -> bool {
         let mut state = self.lock();
         while state.is_full() {
+            self.filled.notify_one();
             state.waiting += 1;
             state = self.space.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.waiting -= 1;
@@ -191,6 +213,9 @@ impl InputQueue {
         drop(state);
         if first || !is_added {
             self.ready.notify_one();
+        }
+        if !is_added {
+            self.filled.notify_one();
         }
         is_added
     }

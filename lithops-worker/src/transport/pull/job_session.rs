@@ -26,7 +26,7 @@ use super::{
     client_watch::{ClientWatch, Seen},
     inputs::{Fetched, StoredInputs},
     leave::Leave,
-    to_pool::ToPool,
+    running_pool::ToPool,
 };
 
 /// The board's requests to the storage that are under way.
@@ -166,8 +166,7 @@ impl<'a> JobSession<'a> {
                 }
                 frame = pool.frames.next() => match frame? {
                     Some(frame) => self.heard(&frame)?,
-                    // The pool has ended, and the future that runs it returns the reason.
-                    None => std::future::pending().await,
+                    None => return Err(pool.why_ended().await),
                 },
                 looked = &mut wanted => {
                     let (back, seen, jobs) = looked?;

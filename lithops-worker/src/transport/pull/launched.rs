@@ -33,16 +33,17 @@ pub fn is_launched() -> bool {
 }
 
 /// Serves the fleet of a launch document until the worker is not needed any more; returns the exit code of the process.
-/// The document is in the file, or without one in the environment.
+/// The document is in the file, or without one in the environment. `is_program` says whether this program has functions of
+/// its own; else it executes only programs that it fetches.
 #[must_use]
-pub fn launched(file: Option<&Path>, program: Result<Program>) -> i32 {
+pub fn launched(file: Option<&Path>, program: Result<Program>, is_program: bool) -> i32 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let served = runtime.map_err(Error::from).and_then(|runtime| {
         let launch = launch(file)?;
         forget();
         // As a task of its own: each wake-up of the future that `block_on` drives costs a write to the event poll, and
         // one of a task does not.
-        let served = runtime.block_on(runtime.spawn(serve_launched(launch, program)));
+        let served = runtime.block_on(runtime.spawn(serve_launched(launch, program, is_program)));
         served.map_err(|error| Error::new(ErrorKind::Unexpected, format!("the worker panicked: {error}")))?
     });
     let Err(error) = served else { return 0 };
@@ -94,10 +95,10 @@ fn forget() {
     }
 }
 
-async fn serve_launched(launch: Launch, program: Result<Program>) -> Result<()> {
+async fn serve_launched(launch: Launch, program: Result<Program>, is_program: bool) -> Result<()> {
     let served = async {
         let setup = Setup { program: program?, grace: GRACE, launch: None, secrets: secrets()? };
-        serve::by_itself(setup, &launch).await
+        serve::by_itself(setup, &launch, is_program).await
     };
     let Err(error) = served.await else { return Ok(()) };
     if error.retry() != Retry::Later {

@@ -24,8 +24,9 @@ mod launched;
 mod leave;
 mod lifeline;
 mod poll_jobs;
+mod programs;
+mod running_pool;
 mod serve;
-mod to_pool;
 
 pub use launched::{is_launched, launched};
 pub(super) use lifeline::Lifeline;

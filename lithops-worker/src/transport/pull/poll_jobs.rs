@@ -20,7 +20,7 @@ use super::{
     client_watch::{ClientWatch, Seen},
     job_session::{JobSession, SessionEnd},
     leave::{Leave, Leaving},
-    to_pool::ToPool,
+    running_pool::RunningPool,
 };
 
 /// After this time without a job a worker looks less often, once in so many times `launch.look`: an idle fleet must not
@@ -34,7 +34,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Looks for jobs of the fleet and works at them, until there has been none for `launch.patience`, or the worker is not
 /// wanted any more.
-pub(super) async fn poll_jobs(launch: &Launch, mut pool: ToPool, leaving: &Leaving) -> Result<()> {
+pub(super) async fn poll_jobs(launch: &Launch, mut pool: RunningPool, leaving: &Leaving) -> Result<()> {
     let storage = StorageClient::connect(&launch.storage)?;
     let fleet = Fleet::new(&storage, &launch.fleet, launch.verify);
     let own_name = launch.worker.clone().unwrap_or_default();
@@ -92,8 +92,9 @@ pub(super) async fn poll_jobs(launch: &Launch, mut pool: ToPool, leaving: &Leavi
         *before += 1;
         let journal = Journal::new(&storage, job);
         let (chunks, again) = (manifest.chunks().count(), manifest.lease_config.lease.min(LOOK_AGAIN));
+        let to_pool = pool.of(manifest.program.as_ref(), &launch.storage).await?;
         let session = JobSession::new(&name, manifest, &storage, &fleet, &journal);
-        let end = session.work(&mut pool, launch.look, &mut client, told.clone()).await?;
+        let end = session.work(to_pool, launch.look, &mut client, told.clone()).await?;
         if end == SessionEnd::Left {
             return Ok(());
         }

@@ -1,59 +1,39 @@
-//! How a worker of a fleet serves: its pool, and the polling for jobs that feeds the pool.
-
-use std::os::unix::net::UnixStream as StdStream;
+//! How a worker of a fleet serves: it polls for jobs until it is not wanted any more.
 
 use lithops_core::{
     error::Result,
-    protocol::{Frame, FrameKind, FrameReader, Incoming, Launch, Setup, channel},
+    protocol::{FrameKind, FrameReader, Incoming, Launch, Setup},
 };
-
 use tokio::sync::watch;
 
 use super::{
     leave::{Leave, Leaving, leave, on_sigterm},
     lifeline::{self, Lifeline},
     poll_jobs::poll_jobs,
-    to_pool::ToPool,
+    running_pool::RunningPool,
 };
-use crate::pool::{self, Pool};
 
 /// Serves the jobs of a fleet until there have been none for too long, or the other end of the lifeline is gone.
 pub(in crate::transport) async fn pull(setup: Setup, launch: Launch, lifeline: Lifeline) -> Result<()> {
     let Lifeline { frames: mut orders, socket } = lifeline;
     lifeline::watch(socket)?;
     let (leaving, _) = watch::channel(Leave::Stays);
+    // The launcher has said what the sub-workers execute.
+    let pool = RunningPool::new(setup, true);
     tokio::select! {
-        served = serve(setup, &launch, &leaving) => served,
+        served = poll_jobs(&launch, pool, &leaving) => served,
         gone = gone(&mut orders, &leaving) => gone,
     }
 }
 
 /// Serves the jobs of a fleet on a machine of its own: until there have been none for too long, the client is gone, or the
-/// platform tells the worker to leave.
-pub(super) async fn by_itself(setup: Setup, launch: &Launch) -> Result<()> {
+/// platform tells the worker to leave. `is_program` says whether this program has functions of its own.
+pub(super) async fn by_itself(setup: Setup, launch: &Launch, is_program: bool) -> Result<()> {
     let (leaving, _) = watch::channel(Leave::Stays);
+    let pool = RunningPool::new(setup, is_program);
     tokio::select! {
-        served = serve(setup, launch, &leaving) => served,
+        served = poll_jobs(launch, pool, &leaving) => served,
         failed = on_sigterm(&leaving, launch.grace) => failed,
-    }
-}
-
-/// The pool of this process, and the polling for jobs that feeds it.
-async fn serve(mut setup: Setup, launch: &Launch, leaving: &Leaving) -> Result<()> {
-    let (ours, theirs) = StdStream::pair()?;
-    let (frames, outbox) = channel(ours)?;
-    let (commands, reports) = channel(theirs)?;
-    if let Some(secrets) = setup.secrets.take() {
-        // The sub-workers open the storage too, and get the secrets from the pool.
-        let mut frame = Vec::new();
-        Frame::write(FrameKind::Secrets, &secrets, &mut frame)?;
-        outbox.send(&frame);
-        lithops_core::storage::give(&secrets.storage, secrets.secrets.iter().cloned().collect());
-    }
-    let pool = Pool::new(setup, reports);
-    tokio::select! {
-        ended = pool::run(pool, commands) => ended,
-        ended = poll_jobs(launch, ToPool { outbox, frames }, leaving) => ended,
     }
 }
 

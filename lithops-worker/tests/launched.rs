@@ -1,0 +1,64 @@
+//! `lithops-worker pull`: a worker of a fleet that has nothing but a launch document, and fetches the program of its jobs.
+
+use std::{fs, io::Write as _, path::Path, process::Command};
+
+use lithops::prelude::*;
+
+lithops::test_worker!();
+
+#[lithops::function]
+fn square(x: u64) -> u64 {
+    x * x
+}
+
+#[lithops::function]
+fn program_of(_: u64) -> String {
+    fs::read_link(format!("/proc/{}/exe", std::os::unix::process::parent_id()))
+        .expect("a link")
+        .display()
+        .to_string()
+}
+
+const WORKER: &str = env!("CARGO_BIN_EXE_lithops-worker");
+
+async fn fleet(root: &Path) -> FunctionExecutor {
+    let yaml = format!(
+        "localhost: {{storage_root: '{}', dispatch: pull, launch: document, runtime: '{WORKER}', worker_processes: 2, \
+         max_workers: 2}}",
+        root.display()
+    );
+    FunctionExecutor::builder().config_yaml(yaml).build().await.expect("an executor")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_fetches_the_program_by_its_digest_and_runs_the_job() {
+    let root = tempfile::tempdir().expect("a folder");
+    let fexec = fleet(root.path()).await;
+    let futures = fexec.map(square, 0..100).chunksize(5).await.expect("a job");
+    assert_eq!(futures.get_result().await.expect("results"), (0..100).map(|x| x * x).collect::<Vec<_>>());
+    let program = fexec.call_async(program_of, 0).await.expect("a call").result().await.expect("a result");
+    assert_eq!(fs::canonicalize(program).expect("a path"), fs::canonicalize(WORKER).expect("a path"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_with_another_digest_is_not_executed() {
+    let root = tempfile::tempdir().expect("a folder");
+    let fexec = fleet(root.path()).await;
+    // The first job stores the program; a worker of another executor has not fetched it yet.
+    fexec.call_async(square, 2).await.expect("a call").result().await.expect("a result");
+    drop(fexec);
+    let programs = root.path().join("storage/lithops.programs");
+    let stored = fs::read_dir(programs).expect("programs").flatten().map(|entry| entry.path());
+    let stored =
+        stored.into_iter().find(|path| path.extension().is_some_and(|end| end == "zst")).expect("a program");
+    // Another program, well packed.
+    let mut packed =
+        Command::new("zstd").args(["-q", "-c", "/bin/true"]).output().map(|output| output.stdout);
+    let packed = packed.as_mut().map_or_else(|_| b"no program".to_vec(), std::mem::take);
+    fs::File::create(&stored).and_then(|mut file| file.write_all(&packed)).expect("written");
+    let fexec = fleet(root.path()).await;
+    let error =
+        fexec.call_async(square, 3).await.expect("a call").result().await.expect_err("it is not executed");
+    let words = error.to_string();
+    assert!(words.contains("a worker of the fleet cannot work") && words.contains("program"), "{words}");
+}
