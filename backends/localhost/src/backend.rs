@@ -7,7 +7,7 @@ use lithops_core::{
     compute::{
         BackendDescriptor, BackendInfo, BackendOptions, Capabilities, Check, CloseMode, ComputeBackend,
         Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId, RuntimeSpec, Scaled, Severity,
-        WorkerProcesses,
+        WaitingWorkers, WorkerProcesses,
     },
     error::{Error, ErrorKind, Result},
     nesting::is_nested,
@@ -126,7 +126,13 @@ impl ComputeBackend for LocalhostBackend {
             from_document: self.from_document,
             has_runtime: self.has_runtime,
         };
-        self.fleets.scale(launch, workers.min(self.max_workers), start)
+        let mut scaled = self.fleets.scale(launch, workers.min(self.max_workers), start)?;
+        let count = workers.saturating_sub(self.max_workers);
+        if count > 0 {
+            let why = format!("at most {} workers may run here (`max_workers`)", self.max_workers);
+            scaled.waiting.push(WaitingWorkers { count, why, is_hopeless: false });
+        }
+        Ok(scaled)
     }
 
     async fn fleet_program(&self) -> Result<Option<ProgramId>> {

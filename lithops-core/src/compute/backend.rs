@@ -59,6 +59,15 @@ use crate::{
 /// - `variables_are_set_for_their_job_alone`
 /// - `secrets_are_in_no_argument_and_no_variable`
 /// - `close_leaves_no_process_behind`
+///
+/// What a fleet is, where workers pull:
+/// - `scaling_twice_starts_nothing_twice`: [`scale`](Self::scale) counts the workers that run or are coming.
+/// - `a_closed_fleet_ends`, `a_fleet_whose_client_is_gone_ends`: no worker outlives its use.
+/// - `what_waits_says_why`: each worker that was asked for runs, is coming, or waits with a reason.
+/// - `a_worker_that_must_leave_hands_back`: the platform tells a worker before it ends it, and what the worker
+///   held goes on elsewhere at once.
+/// - `a_worker_that_cannot_serve_ends_the_job_with_its_words`
+/// - `launching_takes_no_secret`: the launch document is all that a worker is started with.
 #[async_trait]
 pub trait ComputeBackend: Debug + Send + Sync + 'static {
     /// Which backend this is, and where it runs.

@@ -78,18 +78,25 @@ impl ClientFleet {
         })
     }
 
-    /// Stores the manifest of a job and says that there is one. From the first manifest on, this client says regularly
-    /// that it lives.
+    /// Says that this client lives, and goes on saying so until it is dropped.
     ///
     /// # Errors
-    /// When the storage refuses the manifest, or the manifest is too large.
-    pub async fn put(self: &Arc<Self>, manifest: &JobManifest) -> Result<()> {
+    /// When the storage refuses it.
+    pub async fn open(self: &Arc<Self>) -> Result<()> {
         if !self.has_begun.swap(true, Ordering::AcqRel) {
             let (fleet, pause) = (Arc::downgrade(self), BEAT.min(self.lease_config.orphan / 4));
             runtime::driver().spawn(keep_alive(fleet, pause));
         }
-        // The state comes first: a worker that finds no state does not know whether its client lives.
-        self.say(|state| state.is_closed = false).await?;
+        self.say(|state| state.is_closed = false).await
+    }
+
+    /// Stores the manifest of a job and says that there is one.
+    ///
+    /// # Errors
+    /// When the storage refuses the manifest, or the manifest is too large.
+    pub async fn put(self: &Arc<Self>, manifest: &JobManifest) -> Result<()> {
+        // The state comes first: a worker that finds no state takes the fleet for closed.
+        self.open().await?;
         self.fleet.put(manifest, &self.sign).await?;
         self.say(|state| state.news += 1).await
     }

@@ -19,9 +19,11 @@ fn main() -> ExitCode {
     );
     let pull =
         format!("localhost: {{storage_root: '{}', dispatch: pull, lease: 4s}}", folder.path().display());
+    let document = pull.replace("lease: 4s", "lease: 4s, launch: document");
     let mut all = trials("localhost", "localhost", &localhost);
     all.extend(trials("localhost_with_small_messages", "localhost", &limited));
     all.extend(trials("localhost_pull", "localhost", &pull));
+    all.extend(trials("localhost_from_a_document", "localhost", &document));
     all.extend(trials("streamed", "streamed", &localhost));
     all.extend(trials("buffered", "buffered", &localhost));
     let done = libtest_mimic::run(&Arguments::from_args(), all);

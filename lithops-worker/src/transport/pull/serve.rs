@@ -23,6 +23,7 @@ pub(in crate::transport) async fn pull(setup: Setup, launch: Launch, lifeline: L
     tokio::select! {
         served = poll_jobs(&launch, pool, &leaving) => served,
         gone = gone(&mut orders, &leaving) => gone,
+        failed = on_sigterm(&leaving, launch.grace) => failed,
     }
 }
 

@@ -130,6 +130,21 @@ pub(super) async fn wait(storage: StorageClient, call: CallId, folder: String) -
     Ok(call.into())
 }
 
+/// The same, with the number of its process in the mark.
+#[function(crate = "crate")]
+pub(super) async fn wait_in_process(
+    storage: StorageClient,
+    call: CallId,
+    folder: String,
+) -> Result<u64, Error> {
+    let marks = Marks::new(storage, folder);
+    marks.set(&format!("begun-{call}-{}", process::id())).await?;
+    while !marks.has("go").await? {
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(call.into())
+}
+
 /// Call 0 is done at once; the others wait for the mark `go`.
 #[function(crate = "crate")]
 pub(super) async fn wait_but_first(

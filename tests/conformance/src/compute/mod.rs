@@ -21,6 +21,7 @@ mod causes;
 mod control;
 mod environment;
 mod fed;
+mod fleets;
 mod functions;
 mod granularity;
 mod harness;

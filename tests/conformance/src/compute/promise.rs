@@ -6,7 +6,8 @@ use futures_util::{FutureExt, future::BoxFuture};
 use lithops_core::compute::Capabilities;
 
 use super::{
-    Subject, calls, causes, control, environment, fed, granularity, lasting, limits, outcomes, standing,
+    Subject, calls, causes, control, environment, fed, fleets, granularity, lasting, limits, outcomes,
+    standing,
 };
 
 /// What a trial does.
@@ -86,6 +87,13 @@ pub fn promises() -> Vec<Promise> {
         causes::a_lost_worker_loses_no_call if always,
         environment::variables_are_set_for_their_job_alone if pushes,
         environment::secrets_are_in_no_argument_and_no_variable if always,
+        fleets::scaling_twice_starts_nothing_twice if fleets::pulls,
+        fleets::a_closed_fleet_ends if fleets::pulls,
+        fleets::a_fleet_whose_client_is_gone_ends if fleets::pulls,
+        fleets::what_waits_says_why if fleets::pulls,
+        fleets::a_worker_that_must_leave_hands_back if fleets::can_be_told,
+        fleets::a_worker_that_cannot_serve_ends_the_job_with_its_words if fleets::pulls,
+        fleets::launching_takes_no_secret if fleets::pulls,
     ]
 }
 

@@ -34,6 +34,7 @@ pub struct Subject {
     pub(super) backend: Arc<dyn ComputeBackend>,
     pub(super) storage: StorageClient,
     locator: Locator,
+    secrets: Arc<[(String, String)]>,
     /// How long anything may take that is to happen.
     pub(super) patience: Duration,
     /// The marks that were used.
@@ -53,6 +54,7 @@ impl Subject {
         let (storage, locator) = StorageClient::open(&config)?;
         let secrets = (!credentials.is_empty())
             .then(|| Secrets { storage: locator.clone(), secrets: credentials.expose_all() });
+        let exposed = secrets.iter().flat_map(|secrets| secrets.secrets.iter().cloned()).collect();
         let options = BackendOptions::new(config.clone(), process::program()?, 2, 2)
             .with_secrets(secrets)
             .with_storage(storage.clone(), locator.clone());
@@ -64,6 +66,7 @@ impl Subject {
             backend: descriptor.connect(options).await?,
             storage,
             locator,
+            secrets: exposed,
             patience,
             marks: Arc::default(),
         })
@@ -79,6 +82,16 @@ impl Subject {
         let built =
             builder.worker_processes(2).max_workers(max_workers).progress(false).ctrl_c(false).build();
         built.await.unwrap_or_else(|error| panic!("no executor: {error:?}"))
+    }
+
+    /// The address of the storage.
+    pub(super) fn locator(&self) -> &Locator {
+        &self.locator
+    }
+
+    /// What opens the storage.
+    pub(super) fn secrets(&self) -> Vec<String> {
+        self.secrets.iter().map(|(_, secret)| secret.clone()).collect()
     }
 
     /// Marks of this trial alone.
