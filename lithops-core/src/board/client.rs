@@ -19,7 +19,7 @@ const LANES: usize = 8;
 /// [`LeaseConfig::look`]. The next commit is most likely soon after the last one.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// Only every so many rounds without a commit look for marks of finished pages that are wrong.
+/// Only every sixteenth round without a commit looks for marks of finished pages that are wrong.
 const DOUBTED_EVERY: u64 = 16;
 
 /// What a client does between two rests.
@@ -41,7 +41,7 @@ enum State {
 
 /// A request of a round.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Errand {
+enum Purpose {
     Cancel,
     LookForCancel,
     Commits(u64),
@@ -64,10 +64,10 @@ pub struct BoardClient {
     known: ChunkMap,
     /// Committed chunks that the caller has not taken yet.
     news: VecDeque<u64>,
-    lanes: [(Option<Errand>, PendingRequest); LANES],
+    lanes: [(Option<Purpose>, PendingRequest); LANES],
     state: State,
     /// Requests of the round that no lane has taken yet.
-    queued: VecDeque<(Errand, Request)>,
+    queued: VecDeque<(Purpose, Request)>,
     /// The pause before the next round.
     pause: Duration,
     /// How many rounds have found nothing, and the pages whose marks were contradicted.
@@ -108,14 +108,14 @@ impl BoardClient {
         }
         loop {
             self.fill();
-            let sent = self.lanes.iter_mut().enumerate().find_map(|(lane, (errand, pending))| {
-                errand.as_ref()?;
+            let sent = self.lanes.iter_mut().enumerate().find_map(|(lane, (purpose, pending))| {
+                purpose.as_ref()?;
                 Some(ClientAction::Ask(lane, pending.send(now)?))
             });
             if let Some(sent) = sent {
                 return sent;
             }
-            let is_busy = self.lanes.iter().any(|(errand, _)| errand.is_some());
+            let is_busy = self.lanes.iter().any(|(purpose, _)| purpose.is_some());
             match self.state {
                 State::Done => return ClientAction::Done,
                 State::Resting(until) => return ClientAction::Wait(Some(until)),
@@ -130,13 +130,13 @@ impl BoardClient {
 
     /// Takes in the answer of the storage to the request of a lane.
     pub fn answered(&mut self, lane: usize, answer: BoardAnswer, now: Duration) {
-        let Some((errand, pending)) = self.lanes.get_mut(lane) else { return };
+        let Some((purpose, pending)) = self.lanes.get_mut(lane) else { return };
         let Some((answer, _)) = pending.answered(answer, now) else { return };
-        match (errand.take(), answer) {
-            (Some(Errand::Cancel), _) | (Some(Errand::LookForCancel), BoardAnswer::Found(_)) => {
+        match (purpose.take(), answer) {
+            (Some(Purpose::Cancel), _) | (Some(Purpose::LookForCancel), BoardAnswer::Found(_)) => {
                 self.is_cancelled = true;
             }
-            (Some(Errand::Commits(_)), BoardAnswer::Listed(listed)) => {
+            (Some(Purpose::Commits(_)), BoardAnswer::Listed(listed)) => {
                 let found = self.known.commits(&listed);
                 if let State::Looking { news, .. } = &mut self.state {
                     *news |= !found.is_empty();
@@ -145,8 +145,8 @@ impl BoardClient {
             }
             // If this client's put was not the first, then another commit of the chunk exists: it is committed in both
             // cases.
-            (Some(Errand::Close(chunk)), _) if self.known.commit(chunk) => self.news.push_back(chunk),
-            (Some(Errand::Marks), BoardAnswer::Listed(marks)) => {
+            (Some(Purpose::Close(chunk)), _) if self.known.commit(chunk) => self.news.push_back(chunk),
+            (Some(Purpose::Marks), BoardAnswer::Listed(marks)) => {
                 let wrong: Vec<u64> = keys::finished_pages(&marks)
                     .filter(|page| {
                         self.known.next_open(page * keys::PAGE).is_some_and(|open| open / keys::PAGE == *page)
@@ -200,12 +200,12 @@ impl BoardClient {
     fn begin(&mut self) {
         let key = keys::CANCEL.to_owned();
         self.queued.push_back(if self.cancel_wanted && !self.is_cancelled {
-            (Errand::Cancel, Request::Put { key, bytes: Bytes::from(self.name.clone()), if_absent: true })
+            (Purpose::Cancel, Request::Put { key, bytes: Bytes::from(self.name.clone()), if_absent: true })
         } else {
-            (Errand::LookForCancel, Request::Get { key })
+            (Purpose::LookForCancel, Request::Get { key })
         });
         if self.rounds % DOUBTED_EVERY == DOUBTED_EVERY - 1 {
-            self.queued.push_back((Errand::Marks, Request::List { prefix: keys::FINISHED.to_owned() }));
+            self.queued.push_back((Purpose::Marks, Request::List { prefix: keys::FINISHED.to_owned() }));
         }
         self.state = State::Looking { next: 0, news: false };
     }
@@ -214,20 +214,20 @@ impl BoardClient {
     fn fill(&mut self) {
         for lane in 0..LANES {
             if self.lanes[lane].0.is_none()
-                && let Some((errand, request)) = self.queued.pop_front().or_else(|| self.next_request())
+                && let Some((purpose, request)) = self.queued.pop_front().or_else(|| self.next_request())
             {
                 self.lanes[lane].1.ask(request);
-                self.lanes[lane].0 = Some(errand);
+                self.lanes[lane].0 = Some(purpose);
             }
         }
     }
 
-    fn next_request(&mut self) -> Option<(Errand, Request)> {
+    fn next_request(&mut self) -> Option<(Purpose, Request)> {
         match &mut self.state {
             State::Looking { next, .. } => {
                 let page = self.known.next_open(*next * keys::PAGE)? / keys::PAGE;
                 *next = page + 1;
-                Some((Errand::Commits(page), Request::List { prefix: keys::commits_of_page(page) }))
+                Some((Purpose::Commits(page), Request::List { prefix: keys::commits_of_page(page) }))
             }
             State::Closing { next } => {
                 let chunk = self.known.next_open(*next)?;
@@ -236,7 +236,7 @@ impl BoardClient {
                 let parts = vec![OutcomeRange { first, end, content: Content::Cancelled }];
                 let bytes = CommittedChunk { author: self.name.clone(), epoch: 0, parts }.encode();
                 let put = Request::Put { key: keys::commit(chunk), bytes, if_absent: true };
-                Some((Errand::Close(chunk), put))
+                Some((Purpose::Close(chunk), put))
             }
             State::Resting(_) | State::Done => None,
         }
@@ -259,7 +259,7 @@ impl BoardClient {
     fn doubt(&mut self, page: u64) {
         if self.doubted.insert(page) {
             let put = Request::Put { key: keys::unfinished(page), bytes: Bytes::from("1"), if_absent: true };
-            self.queued.push_back((Errand::Doubt, put));
+            self.queued.push_back((Purpose::Doubt, put));
         }
     }
 }

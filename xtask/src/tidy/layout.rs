@@ -15,7 +15,7 @@ const FILES: usize = 16;
 const FULL_FOLDERS: &[(&str, usize)] = &[
     ("lithops-core/src/protocol", 17),
     ("lithops-core/src/storage", 17),
-    ("tests/conformance/src/compute", 18),
+    ("tests/conformance/src/compute", 19),
 ];
 
 /// Checks all Rust files.

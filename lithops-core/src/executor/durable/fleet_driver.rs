@@ -1,7 +1,7 @@
 //! [`FleetDriver`]: a client's part in a job whose chunks the workers of a fleet fetch themselves.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, VecDeque, btree_map::Entry},
     time::Duration,
 };
 
@@ -390,9 +390,9 @@ impl<'a> FleetDriver<'a> {
         }
         for name in live {
             let number = self.workers.len() as u64;
-            if !self.workers.contains_key(&name) {
-                tracing::debug!(worker = name, "a worker of the fleet lives");
-                self.workers.insert(name, number);
+            if let Entry::Vacant(new) = self.workers.entry(name) {
+                tracing::debug!(worker = new.key(), "a worker of the fleet lives");
+                new.insert(number);
                 self.leadership.job.worker_began(number);
             }
         }

@@ -23,7 +23,7 @@ use super::{
     running_pool::RunningPool,
 };
 
-/// After this time without a job a worker looks less often, once in so many times `launch.look`: an idle fleet must not
+/// After this time without a job a worker looks less often, once in four times `launch.look`: an idle fleet must not
 /// cost many requests, and a new job must not wait for long.
 const LONG_IDLE: Duration = Duration::from_secs(60);
 const LONG_IDLE_LOOKS: u32 = 4;
