@@ -30,6 +30,7 @@ pub(crate) const KEYS: &[Key] = &[
         "with `dispatch: pull`: `socket`: workers end with their client; `document`: they are started as on a platform \
          elsewhere, with a launch document alone",
     ).harmless(),
+    Key::used("look", "with `dispatch: pull`: how often client and workers look into the storage; by default 25 ms").harmless(),
     Key::used("orphan", "with `dispatch: pull`: how long the client may be silent until its workers end").harmless(),
     Key::accepted(
         "runtime_memory",
@@ -123,6 +124,7 @@ fn lease_config(config: &Config) -> Result<Option<LeaseConfig>> {
         }
         Some(lease) => LeaseConfig::with_lease(lease),
     };
+    let look = section.duration("look")?.unwrap_or(LOOK);
     let orphan = section.duration("orphan")?.unwrap_or(lease_config.orphan);
-    Ok(Some(LeaseConfig { look: LOOK.min(lease_config.beat), orphan, ..lease_config }))
+    Ok(Some(LeaseConfig { look: look.min(lease_config.beat), orphan, ..lease_config }))
 }

@@ -41,6 +41,8 @@ pub(crate) struct Fleets {
 #[derive(Debug, Default)]
 struct State {
     workers: Vec<(String, Worker)>,
+    /// Workers that have ended, whose end was not told yet.
+    untold: Vec<(String, WorkerEnd)>,
     started: u64,
     /// How many workers in a row have ended before they could serve.
     in_vain: u32,
@@ -111,7 +113,7 @@ impl Fleets {
         {
             state.in_vain = 0;
         }
-        let mut kept = Vec::new();
+        let (mut kept, mut failed) = (Vec::new(), None);
         for (name, mut worker) in std::mem::take(&mut state.workers) {
             match worker.state() {
                 Known::Lives => {
@@ -127,14 +129,18 @@ impl Fleets {
                                 "{} workers of the fleet in a row ended as soon as they were started; of the last: {words}",
                                 std::mem::take(&mut state.in_vain)
                             );
-                            return Err(Error::new(ErrorKind::WorkerLost, problem));
+                            failed = Some(Error::new(ErrorKind::WorkerLost, problem));
                         }
                     }
-                    scaled.ended.push((name, end));
+                    state.untold.push((name, end));
                 }
             }
         }
         state.workers = kept;
+        // While others work, those that could not start are only lost.
+        if let Some(error) = failed.filter(|_| scaled.live.is_empty()) {
+            return Err(error);
+        }
         while state.workers.len() < workers {
             state.started += 1;
             // The name is used once only, because that of the fleet is.
@@ -143,6 +149,7 @@ impl Fleets {
             scaled.live.push(name.clone());
             state.workers.push((name, worker));
         }
+        scaled.ended = std::mem::take(&mut state.untold);
         Ok(scaled)
     }
 

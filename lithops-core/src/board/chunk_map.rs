@@ -26,6 +26,11 @@ impl ChunkMap {
         self.chunks - self.committed.len()
     }
 
+    /// Whether the job has this chunk.
+    pub(super) fn has(&self, chunk: u64) -> bool {
+        chunk < self.chunks
+    }
+
     pub(super) fn is_committed(&self, chunk: u64) -> bool {
         self.committed.contains(chunk)
     }

@@ -123,7 +123,9 @@ impl BoardClient {
                     return ClientAction::Wait(self.lanes.iter().filter_map(|(_, lane)| lane.due()).min());
                 }
                 State::Looking { news, .. } => self.end_of_round(news, now),
-                State::Closing { .. } => self.state = State::Done,
+                // A commit may have been found damaged meanwhile.
+                State::Closing { .. } if self.is_finished() => self.state = State::Done,
+                State::Closing { .. } => self.state = State::Closing { next: 0 },
             }
         }
     }

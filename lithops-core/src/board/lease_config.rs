@@ -14,13 +14,12 @@ pub struct LeaseConfig {
     pub beat: Duration,
     /// The pause between two looks of a client for new commits.
     pub look: Duration,
-    /// How long a worker that was started may take until its first heartbeat.
-    pub start: Duration,
-    /// How long a worker without a chunk to claim stays. The client starts new workers when they are needed.
+    /// How long a worker without a chunk to claim stays, at least twice the lease. The client starts new workers when
+    /// they are needed.
     pub patience: Duration,
     /// How long a client may be silent until its workers end by themselves.
     pub orphan: Duration,
-    /// How long calls may run on in a worker that was told to leave.
+    /// How long calls may run on in a worker that was told to leave. It counts in the launch document.
     pub grace: Duration,
     /// How many epochs may end at a call: if more epochs end at it, the call is committed as lost.
     pub losses: u32,
@@ -34,13 +33,18 @@ impl LeaseConfig {
     pub fn for_workers(self, workers: u64) -> Self {
         let times = u32::try_from(workers.div_ceil(250).clamp(1, 4)).unwrap_or(1);
         let times = if workers <= 100 { 1 } else { times.max(2) };
-        Self { lease: self.lease * times, beat: self.beat * times, ..self }
+        Self { lease: self.lease * times, beat: self.beat * times, ..self }.with_patience()
     }
 
     /// The default settings with another lease, and a quarter of that lease as the heartbeat interval.
     #[must_use]
     pub fn with_lease(lease: Duration) -> Self {
-        Self { lease, beat: lease / 4, ..Self::default() }
+        Self { lease, beat: lease / 4, ..Self::default() }.with_patience()
+    }
+
+    /// The same settings with so much patience that a worker without a chunk sees a lease expire.
+    fn with_patience(self) -> Self {
+        Self { patience: self.patience.max((self.lease + self.beat) * 2), ..self }
     }
 }
 
@@ -50,7 +54,6 @@ impl Default for LeaseConfig {
             lease: Duration::from_secs(30),
             beat: Duration::from_millis(7500),
             look: Duration::from_secs(1),
-            start: Duration::from_secs(120),
             patience: Duration::from_secs(300),
             orphan: Duration::from_secs(600),
             grace: Duration::from_secs(25),

@@ -242,7 +242,7 @@ impl ClaimWatch {
         }
         // A chunk that was handed back is watched whatever the number of the others, and wherever it is in the page.
         for (chunk, epoch) in listed.iter().filter_map(|key| keys::read_left(key)) {
-            if newest.get(&chunk) == Some(&epoch) && !known.is_committed(chunk) {
+            if newest.get(&chunk) == Some(&epoch) && known.has(chunk) && !known.is_committed(chunk) {
                 self.claimed.insert(chunk, Claimed { epoch, holder: None, is_left: true });
             }
         }

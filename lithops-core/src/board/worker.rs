@@ -229,6 +229,12 @@ impl BoardWorker {
         matches!(self.state, State::Watching { .. })
     }
 
+    /// How long the worker has found no chunk to claim.
+    #[must_use]
+    pub fn idle_for(&self, now: Duration) -> Duration {
+        self.idle_since.map_or(Duration::ZERO, |since| now.saturating_sub(since))
+    }
+
     /// Whether the last check of the claim is recent enough to begin a call. The limit is half the
     /// lease, because the clock of an observer may be faster.
     fn is_sure(&self, now: Duration) -> bool {

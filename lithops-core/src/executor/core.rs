@@ -323,8 +323,12 @@ impl Drop for Core {
             let pending = Arc::clone(&self.pending);
             pending.begin();
             runtime::driver().spawn(async move {
-                // If this fails, the workers end when this client has been silent for long enough.
-                let _ = fleet.end().await;
+                // Jobs that still run have the fleet too: it ends with the last of them. If this fails, the workers end
+                // when this client has been silent for long enough.
+                let _ = match Arc::into_inner(fleet) {
+                    Some(fleet) => fleet.end().await,
+                    None => Ok(()),
+                };
                 pending.end();
             });
         }

@@ -15,6 +15,7 @@ use super::{ClientState, Fleet, JobManifest};
 use crate::{
     board::LeaseConfig,
     error::Result,
+    fork,
     id::{JobId, new_uuid},
     protocol::{Launch, SignKey},
     runtime,
@@ -176,6 +177,17 @@ impl ClientFleet {
 
     fn lock(&self) -> MutexGuard<'_, Needs> {
         self.needs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for ClientFleet {
+    fn drop(&mut self) {
+        if !self.has_begun() || self.has_ended.load(Ordering::Acquire) || fork::is_copy() {
+            return;
+        }
+        // The last job has ended after its executor. A program that ends at once leaves the object to `lithops clean`.
+        let fleet = self.fleet.clone();
+        runtime::driver().spawn(async move { fleet.remove_state().await });
     }
 }
 

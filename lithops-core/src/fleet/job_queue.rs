@@ -188,7 +188,9 @@ impl Fleet {
     /// When the storage refuses it.
     pub async fn put_ended(&self, worker: &str, words: &str) -> Result<()> {
         let (storage, bucket) = (self.storage.storage(), self.storage.bucket());
-        let (key, words) = (format!("{}ended/{worker}", self.folder), Bytes::from(words.to_owned()));
+        let most = usize::try_from(LONGEST_WORDS).unwrap_or(usize::MAX);
+        let end = words.floor_char_boundary(most);
+        let (key, words) = (format!("{}ended/{worker}", self.folder), Bytes::from(words[..end].to_owned()));
         insist(|| storage.put(bucket, &key, words.clone(), PutMode::Overwrite)).await
     }
 

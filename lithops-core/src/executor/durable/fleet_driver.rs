@@ -1,7 +1,8 @@
 //! [`FleetDriver`]: a client's part in a job whose chunks the workers of a fleet fetch themselves.
 
 use std::{
-    collections::{BTreeMap, VecDeque, btree_map::Entry},
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry},
     time::Duration,
 };
 
@@ -70,6 +71,8 @@ pub(crate) struct FleetDriver<'a> {
     lease_config: LeaseConfig,
     /// The program that the workers fetch; `None` where they are the program.
     program: Option<ProgramId>,
+    /// Whether the manifest says that the job is detached.
+    told_detached: Cell<bool>,
     begun: Instant,
     /// The chunks whose commits were seen on the board, and were not read yet.
     unread: VecDeque<u64>,
@@ -119,6 +122,7 @@ impl<'a> FleetDriver<'a> {
             board: BoardClient::new(&leadership.owner.name, chunks, lease_config),
             lease_config,
             program: None,
+            told_detached: Cell::new(false),
             begun: Instant::now(),
             unread: VecDeque::new(),
             reading: FuturesUnordered::new(),
@@ -155,6 +159,12 @@ impl<'a> FleetDriver<'a> {
             && let Err(error) = self.client_fleet.remove(id).await
         {
             tracing::warn!(job = %id, %error, "cannot take the job's post away: its workers look for it in vain");
+        }
+        if ended == Ended::Stopped
+            && self.is_newly_detached()
+            && let Err(error) = self.client_fleet.put(&self.manifest()).await
+        {
+            tracing::warn!(job = %id, %error, "cannot tell the job's workers that it is detached");
         }
         // The program is about to end. Workers elsewhere must not wait until it has been silent for long enough.
         if job.is_interrupted()
@@ -195,7 +205,8 @@ impl<'a> FleetDriver<'a> {
                 }
                 ClientAction::Done => None,
                 ClientAction::Wait(until) => {
-                    let scaling = Some(self.next_scaling).filter(|due| *due < Duration::MAX);
+                    let scaling = Some(self.next_scaling)
+                        .filter(|due| *due < Duration::MAX && self.scaling.is_terminated());
                     let keeping = Some(self.next_keeping)
                         .filter(|_| self.keeping.is_terminated() && !self.board.is_finished());
                     [until, scaling, keeping].into_iter().flatten().min().map(|due| self.begun + due)
@@ -241,8 +252,14 @@ impl<'a> FleetDriver<'a> {
         let spec = JobSpec { durable: None, ..(*self.resources.spec).clone() };
         let calls = (record.calls, record.chunksize);
         let (lease_config, segments) = (self.lease_config, record.segments.clone());
-        let running = (self.leadership.job.is_detached(), self.program.clone());
+        self.told_detached.set(self.leadership.job.is_detached());
+        let running = (self.told_detached.get(), self.program.clone());
         JobManifest::new(spec, calls, segments, record.policy, lease_config, running)
+    }
+
+    /// Whether the job was detached after its manifest was put.
+    fn is_newly_detached(&self) -> bool {
+        self.leadership.job.is_detached() && !self.told_detached.get()
     }
 
     /// Checks at each heartbeat that the job's record and manifest are still there. Other programs can remove
@@ -253,6 +270,11 @@ impl<'a> FleetDriver<'a> {
             return;
         }
         self.next_keeping = now + self.client_fleet.lease_config.beat;
+        if self.is_newly_detached() {
+            let (fleet, manifest) = (self.client_fleet, self.manifest());
+            self.keeping = async move { fleet.put(&manifest).await.map(|()| Kept::All) }.boxed().fuse();
+            return;
+        }
         let (fleet, journal, id) =
             (&self.client_fleet.fleet, &self.leadership.journal, self.leadership.record.job);
         let look = async move {
@@ -388,6 +410,7 @@ impl<'a> FleetDriver<'a> {
         if let Some(pause) = retry_after {
             self.next_scaling = self.next_scaling.max(self.now() + pause);
         }
+        let names: BTreeSet<String> = live.iter().cloned().collect();
         for name in live {
             let number = self.workers.len() as u64;
             if let Entry::Vacant(new) = self.workers.entry(name) {
@@ -395,6 +418,10 @@ impl<'a> FleetDriver<'a> {
                 new.insert(number);
                 self.leadership.job.worker_began(number);
             }
+        }
+        // Ends are told once, to the job that asked; for the other jobs of the fleet it is enough that a worker is gone.
+        for (_, number) in self.workers.iter().filter(|(name, _)| !names.contains(*name)) {
+            self.leadership.job.worker_ended(*number, true);
         }
         for (name, end) in ended {
             self.ended(&name, end).await?;

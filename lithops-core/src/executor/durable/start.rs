@@ -98,12 +98,8 @@ impl Core {
         if self.client_fleet.is_none() || options.env.is_empty() {
             return Ok(());
         }
-        Err(Error::new(
-            ErrorKind::Unsupported,
-            "`extra_env` cannot reach workers that fetch their jobs from the storage: values that may be secret are \
-             not stored",
-        )
-        .with_hint("give such values to the program itself, or hand them over as arguments"))
+        Err(no_values_for_fleets()
+            .with_hint("give such values to the program itself, or hand them over as arguments"))
     }
 
     /// Stores the lease, the inputs, the shared values and the record, in this order, and then starts the
@@ -173,6 +169,10 @@ impl Core {
     /// When this program lacks one of them; the client can then only read the job.
     async fn means_for(&self, journal: &Journal, record: &JobRecord) -> Result<JobResources> {
         let entry = function::find(&record.function)?;
+        if self.client_fleet.is_some() && !record.env.is_empty() {
+            return Err(no_values_for_fleets()
+                .with_hint("attach with a backend whose workers are handed their calls"));
+        }
         let env = env_of(record)?;
         let recorded = |count: u64| usize::try_from(count).ok().map(Count::Exactly);
         let plan = PlanRequest {
@@ -270,6 +270,14 @@ impl Core {
     fn plan_of(&self, record: &JobRecord) -> crate::plan::Plan {
         plan_of(record, self.max_workers)
     }
+}
+
+fn no_values_for_fleets() -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        "`extra_env` cannot reach workers that fetch their jobs from the storage: values that may be secret are not \
+         stored",
+    )
 }
 
 /// The environment variables of a stored job, whose values are those of this process.

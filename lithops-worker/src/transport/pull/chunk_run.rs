@@ -219,9 +219,10 @@ impl ChunkRun {
         Ok(told)
     }
 
-    /// When there may be something to do, if the pool reports nothing before.
-    pub(super) fn due(&self) -> Option<Duration> {
+    /// When there may be something to do, if the pool reports nothing before. While no call may start, a call that waits
+    /// to be tried again is not due.
+    pub(super) fn due(&self, may_start: bool) -> Option<Duration> {
         let tell = (!self.untold.is_empty()).then(|| self.told + self.period);
-        [self.tracker.next_wake(), tell].into_iter().flatten().min()
+        [self.tracker.next_wake().filter(|_| may_start), tell].into_iter().flatten().min()
     }
 }

@@ -12,6 +12,9 @@ use tokio::time::Instant;
 /// The manifests are listed after this time although the client has said nothing new: what it says may be lost.
 const LIST_ANYWAY: Duration = Duration::from_secs(30);
 
+/// After this time of failures alone the worker gives the storage up, as it does with the requests of boards.
+const GIVEN_UP: Duration = Duration::from_secs(300);
+
 /// What a look has found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Seen {
@@ -34,25 +37,33 @@ pub(super) struct ClientWatch {
     /// When the client was last heard of, by this worker's clock, and when the manifests were last listed.
     heard: Instant,
     listed: Option<Instant>,
+    /// Since when the object could not be read.
+    failing_since: Option<Instant>,
 }
 
 impl ClientWatch {
     pub(super) fn new(orphan: Duration) -> Self {
-        Self { orphan, last: None, heard: Instant::now(), listed: None }
+        Self { orphan, last: None, heard: Instant::now(), listed: None, failing_since: None }
     }
 
     /// Looks once.
     ///
     /// # Errors
-    /// When the storage has failed for so long that the client counts as gone.
+    /// When the storage can never be read, or has failed for five minutes.
     pub(super) async fn look(&mut self, fleet: &Fleet) -> Result<Seen> {
         let state = match fleet.client().await {
             Ok(state) => state,
-            Err(error) if may_succeed_later(&error) && self.heard.elapsed() < self.orphan => {
-                return Ok(Seen::Nothing);
+            Err(error) if may_succeed_later(&error) => {
+                let lasts = self.failing_since.get_or_insert_with(Instant::now).elapsed();
+                return match self.heard.elapsed() >= self.orphan {
+                    _ if lasts >= GIVEN_UP => Err(error),
+                    true => Ok(Seen::Gone),
+                    false => Ok(Seen::Nothing),
+                };
             }
             Err(error) => return Err(error),
         };
+        self.failing_since = None;
         let before = std::mem::replace(&mut self.last, state);
         if state.is_some() && state != before {
             self.heard = Instant::now();

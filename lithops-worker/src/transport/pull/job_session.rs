@@ -1,6 +1,6 @@
 //! [`JobSession`]: the time that a worker of a fleet spends at one job.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use futures_util::{
     FutureExt, StreamExt,
@@ -8,13 +8,13 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 use lithops_core::{
-    board::{Action, BoardAnswer, BoardWorker, End, Lane},
+    board::{Action, BoardAnswer, BoardWorker, End, Lane, LeaseConfig},
     error::{ErrorKind, Result},
     fleet::{Fleet, JobManifest, StoredBoard},
     id::JobId,
     journal::Journal,
     protocol::{Forget, Frame, FrameKind, Logs, Report},
-    storage::StorageClient,
+    storage::{StorageClient, may_succeed_later},
 };
 use tokio::{
     sync::watch,
@@ -42,6 +42,8 @@ pub(super) enum SessionEnd {
     Finished,
     /// Other workers do what is left of the job, and another job waits for a worker.
     Idle,
+    /// Other workers have done what is left of the job for so long that this one is not needed.
+    Patience,
     /// The client has taken the job away.
     Gone,
     /// The worker was told to leave, and has handed back what it held.
@@ -77,9 +79,14 @@ async fn look_at<'a>(client: &'a mut ClientWatch, fleet: &Fleet) -> Result<Wante
     if seen == Seen::Nothing {
         return Ok((client, seen, None));
     }
-    client.listed();
-    let jobs = fleet.jobs().await?;
-    Ok((client, seen, Some(jobs)))
+    let jobs = match fleet.jobs().await {
+        Err(error) if may_succeed_later(&error) => None,
+        jobs => Some(jobs?),
+    };
+    if jobs.is_some() {
+        client.listed();
+    }
+    Ok((client, seen, jobs))
 }
 
 impl<'a> JobSession<'a> {
@@ -114,9 +121,9 @@ impl<'a> JobSession<'a> {
         pool: &mut ToPool,
         look: Duration,
         client: &mut ClientWatch,
-        told: watch::Receiver<Leave>,
+        (told, known): (watch::Receiver<Leave>, &HashSet<JobId>),
     ) -> Result<SessionEnd> {
-        let end = self.run(pool, look, client, told).await;
+        let end = self.run(pool, look, client, (told, known)).await;
         self.forget(pool)?;
         match end {
             // A job that is removed while a worker is at it has objects that cannot be read any more: no error then.
@@ -138,7 +145,7 @@ impl<'a> JobSession<'a> {
         pool: &mut ToPool,
         look: Duration,
         client: &mut ClientWatch,
-        mut told: watch::Receiver<Leave>,
+        (mut told, known): (watch::Receiver<Leave>, &HashSet<JobId>),
     ) -> Result<SessionEnd> {
         let fleet = self.fleet;
         let mut requests = Requests::new();
@@ -152,11 +159,13 @@ impl<'a> JobSession<'a> {
             let rest = match self.step(pool, &mut requests, &mut fetches)? {
                 Ok(rest) => rest,
                 Err(End::Finished | End::Cancelled) => break SessionEnd::Finished,
-                Err(End::Idle) => break SessionEnd::Idle,
+                Err(End::Idle) => break SessionEnd::Patience,
                 Err(End::Left) => break SessionEnd::Left,
             };
-            let until = rest.map_or(next_look, |rest| next_look.min(self.begun + rest));
-            let until = self.leaves_at.filter(|at| *at > Instant::now()).map_or(until, |at| at.min(until));
+            // While a look is under way, its answer is waited for and not its time.
+            let look_due = client.is_some().then_some(next_look);
+            let until = rest.map(|rest| self.begun + rest).into_iter().chain(look_due).min();
+            let until = self.leaves_at.filter(|at| *at > Instant::now()).into_iter().chain(until).min();
             tokio::select! {
                 Some((lane, answer)) = requests.next(), if !requests.is_empty() => {
                     self.board.answered(lane, answer?, self.begun.elapsed());
@@ -171,18 +180,27 @@ impl<'a> JobSession<'a> {
                 looked = &mut wanted => {
                     let (back, seen, jobs) = looked?;
                     client = Some(back);
+                    // The job may have been detached since this worker read its manifest.
                     if seen == Seen::Gone && !self.manifest.detached {
-                        self.leaves_at = Some(Instant::now());
+                        match fleet.get(self.job()).await? {
+                            Some(manifest) if manifest.detached => self.manifest.detached = true,
+                            _ => self.leaves_at = Some(Instant::now()),
+                        }
                     }
                     if jobs.as_ref().is_some_and(|jobs| !jobs.contains(&self.job())) {
                         break SessionEnd::Gone;
                     }
-                    if self.board.is_idle() && jobs.is_some_and(|jobs| jobs.len() > 1) {
+                    // A job that this worker has not seen may have free chunks. Between jobs that it knows it changes only
+                    // after it could have seen a lease expire here: a new session observes anew.
+                    let LeaseConfig { lease, beat, .. } = self.manifest.lease_config;
+                    let has_watched = self.board.idle_for(self.begun.elapsed()) >= lease + beat * 2;
+                    let is_elsewhere = |job: &JobId| *job != self.job() && (has_watched || !known.contains(job));
+                    if self.board.is_idle() && jobs.is_some_and(|jobs| jobs.iter().any(is_elsewhere)) {
                         break SessionEnd::Idle;
                     }
                 }
                 _ = told.changed() => {}
-                () = sleep_until(until) => {}
+                () = sleep_until(until.unwrap_or(self.begun)), if until.is_some() => {}
             }
             if Instant::now() >= next_look
                 && let Some(client) = client.take()
@@ -243,7 +261,9 @@ impl<'a> JobSession<'a> {
                         // Outcomes may give the board something new to ask.
                         continue;
                     }
-                    let due = self.current.as_ref().and_then(ChunkRun::due);
+                    let may_start =
+                        |run: &&ChunkRun| self.board.may_start(run.chunk, run.epoch, self.begun.elapsed());
+                    let due = self.current.as_ref().and_then(|run| run.due(may_start(&run)));
                     return Ok(Ok([until, due].into_iter().flatten().min()));
                 }
             }

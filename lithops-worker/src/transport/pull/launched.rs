@@ -8,7 +8,7 @@ use lithops_core::{
     id::new_uuid,
     process::{PULL, TRANSPORT_VARIABLE},
     protocol::{Launch, Program, Secrets, Setup},
-    storage::StorageClient,
+    storage::{StorageClient, may_succeed_later},
 };
 
 use super::serve;
@@ -44,11 +44,15 @@ pub fn launched(file: Option<&Path>, program: Result<Program>, is_program: bool)
         // As a task of its own: each wake-up of the future that `block_on` drives costs a write to the event poll, and
         // one of a task does not.
         let served = runtime.block_on(runtime.spawn(serve_launched(launch, program, is_program)));
-        served.map_err(|error| Error::new(ErrorKind::Unexpected, format!("the worker panicked: {error}")))?
+        // A panic says something about this worker only.
+        served.map_err(|error| {
+            let problem = format!("the worker panicked: {error}");
+            Error::new(ErrorKind::Unexpected, problem).with_retry(Retry::Later)
+        })?
     });
     let Err(error) = served else { return 0 };
     complain(&words_of(&error));
-    if error.retry() == Retry::Later { EXIT_ELSEWHERE } else { EXIT_REFUSED }
+    if may_succeed_later(&error) { EXIT_ELSEWHERE } else { EXIT_REFUSED }
 }
 
 fn words_of(error: &Error) -> String {
@@ -101,7 +105,7 @@ async fn serve_launched(launch: Launch, program: Result<Program>, is_program: bo
         serve::by_itself(setup, &launch, is_program).await
     };
     let Err(error) = served.await else { return Ok(()) };
-    if error.retry() != Retry::Later {
+    if !may_succeed_later(&error) {
         tell_why(&launch, &words_of(&error)).await;
     }
     Err(error)

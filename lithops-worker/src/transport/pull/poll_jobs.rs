@@ -1,7 +1,7 @@
 //! [`poll_jobs`]: a worker of a fleet looks for jobs in the storage, and works at them one after another.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -23,6 +23,9 @@ use super::{
     running_pool::RunningPool,
 };
 
+/// The longest name of a worker, in bytes.
+const LONGEST_NAME: usize = 180;
+
 /// After this time without a job a worker looks less often, once in four times `launch.look`: an idle fleet must not
 /// cost many requests, and a new job must not wait for long.
 const LONG_IDLE: Duration = Duration::from_secs(60);
@@ -38,7 +41,8 @@ pub(super) async fn poll_jobs(launch: &Launch, mut pool: RunningPool, leaving: &
     let storage = StorageClient::connect(&launch.storage)?;
     let fleet = Fleet::new(&storage, &launch.fleet, launch.verify);
     let own_name = launch.worker.clone().unwrap_or_default();
-    if !is_worker(&own_name) {
+    // The number of a session is appended to it.
+    if !is_worker(&own_name) || own_name.len() > LONGEST_NAME {
         let problem = format!("`{}` cannot be the name of a worker", own_name.escape_debug());
         return Err(Error::new(ErrorKind::InvalidInput, problem)
             .with_hint("it is a part of keys: at most 180 letters, digits and `-_.:@+=~`"));
@@ -46,8 +50,10 @@ pub(super) async fn poll_jobs(launch: &Launch, mut pool: RunningPool, leaving: &
     let mut told = leaving.subscribe();
     let mut client = ClientWatch::new(launch.orphan);
     let mut finished: HashMap<JobId, FinishedJob> = HashMap::new();
-    // How many sessions this worker had at each job. Each has another name on the board, because this worker may have
-    // lost the leases it held under the last one.
+    // Each session has another name on the board, because this worker may have lost the leases it held under the last
+    // one.
+    let mut session_number = 0_u64;
+    // How many sessions this worker had at each job.
     let mut sessions: HashMap<JobId, u64> = HashMap::new();
     let mut idle_since = Instant::now();
     // After a session there may be news that the client has told during it.
@@ -87,18 +93,21 @@ pub(super) async fn poll_jobs(launch: &Launch, mut pool: RunningPool, leaving: &
         must_list = true;
         let job = manifest.spec.job;
         let (was_finished, begun) = (finished.contains_key(&job), Instant::now());
-        let before = sessions.entry(job).or_default();
-        let name = if *before == 0 { own_name.clone() } else { format!("{own_name}.{before}") };
-        *before += 1;
+        *sessions.entry(job).or_default() += 1;
+        let known: HashSet<JobId> = sessions.keys().copied().collect();
+        let name =
+            if session_number == 0 { own_name.clone() } else { format!("{own_name}.{session_number}") };
+        session_number += 1;
         let journal = Journal::new(&storage, job);
         let (chunks, again) = (manifest.chunks().count(), manifest.lease_config.lease.min(LOOK_AGAIN));
         let to_pool = pool.of(manifest.program.as_ref(), &launch.storage).await?;
         let session = JobSession::new(&name, manifest, &storage, &fleet, &journal);
-        let end = session.work(to_pool, launch.look, &mut client, told.clone()).await?;
-        if end == SessionEnd::Left {
+        let end = session.work(to_pool, launch.look, &mut client, (told.clone(), &known)).await?;
+        if end == SessionEnd::Patience {
             return Ok(());
         }
-        if end != SessionEnd::Idle {
+        // A worker that has left a job because the client is gone goes on with jobs that are detached.
+        if !matches!(end, SessionEnd::Idle | SessionEnd::Left) {
             remove_own_objects(&journal).await;
             finished.insert(job, FinishedJob { chunks, again, looked: Instant::now(), is_open: false });
         }
@@ -152,7 +161,9 @@ impl FinishedJob {
     async fn look_again(&mut self, journal: &Journal) -> Result<()> {
         if self.is_due() {
             self.looked = Instant::now();
-            self.is_open = (journal.committed().await?.len() as u64) < self.chunks;
+            let committed = journal.committed().await?;
+            let of_the_job = committed.into_iter().filter(|chunk| *chunk < self.chunks).count();
+            self.is_open = (of_the_job as u64) < self.chunks;
         }
         Ok(())
     }

@@ -27,7 +27,8 @@ pub(super) struct ToPool {
     pub(super) outbox: Outbox,
     /// Logs and reports.
     pub(super) frames: FrameReader<Incoming>,
-    served: JoinHandle<Result<()>>,
+    /// The task of the pool; `None` once its end was told.
+    served: Option<JoinHandle<Result<()>>>,
 }
 
 impl RunningPool {
@@ -44,15 +45,16 @@ impl RunningPool {
     /// # Errors
     /// When the program cannot be fetched, or is not the one that the client has stored.
     pub(super) async fn of(&mut self, program: Option<&ProgramId>, storage: &Locator) -> Result<&mut ToPool> {
-        let is_right = self
-            .running
-            .as_ref()
-            .is_some_and(|(running, pool)| running.as_ref() == program && !pool.served.is_finished());
+        let is_right = self.running.as_ref().is_some_and(|(running, pool)| {
+            running.as_ref() == program && pool.served.as_ref().is_some_and(|served| !served.is_finished())
+        });
         if !is_right {
             // The sub-workers of another program end first: the new ones need their memory.
             if let Some((_, pool)) = self.running.take() {
                 drop((pool.outbox, pool.frames));
-                let _ = pool.served.await;
+                if let Some(served) = pool.served {
+                    let _ = served.await;
+                }
             }
             let path = self.programs.find(program, &self.setup.program, storage).await?;
             self.running = Some((program.cloned(), self.start(path)?));
@@ -72,14 +74,15 @@ impl RunningPool {
         }
         let setup = Setup { program, grace: self.setup.grace, launch: None, secrets: None };
         let served = tokio::spawn(pool::run(Pool::new(setup, reports), commands));
-        Ok(ToPool { outbox, frames, served })
+        Ok(ToPool { outbox, frames, served: Some(served) })
     }
 }
 
 impl ToPool {
     /// Why the pool has ended.
     pub(super) async fn why_ended(&mut self) -> Error {
-        match (&mut self.served).await {
+        let Some(served) = self.served.take() else { return ended("it was told before") };
+        match served.await {
             Ok(Err(error)) => error,
             Ok(Ok(())) => ended("it had nothing more to do"),
             Err(panicked) => ended(&panicked.to_string()),

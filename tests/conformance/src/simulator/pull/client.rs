@@ -12,6 +12,9 @@ use super::{
     events::{Clock, What, Who, World},
 };
 
+/// How long the platform waits for a worker that never begins.
+const START: Duration = Duration::from_secs(30);
+
 /// A client from its start to its end.
 #[derive(Debug)]
 pub(super) struct SimulatedClient {
@@ -97,7 +100,7 @@ impl SimulatedClient {
             world.started += 1;
             let (index, name) = (world.started, format!("worker-{}", world.started));
             if self.random.happens(world.scenario.never_starts) {
-                self.started.insert(index, Some(now + world.scenario.lease_config.start));
+                self.started.insert(index, Some(now + START));
                 continue;
             }
             self.started.insert(index, None);

@@ -89,7 +89,6 @@ impl PullScenario {
                 lease: Duration::from_secs(12),
                 beat: Duration::from_secs(3),
                 look: Duration::from_secs(1),
-                start: Duration::from_secs(30),
                 patience: Duration::from_secs(20 + random.below(100)),
                 losses: 1 + u32::try_from(random.below(3)).unwrap_or(0),
                 ..LeaseConfig::default()
