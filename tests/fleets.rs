@@ -129,6 +129,58 @@ async fn a_worker_that_must_leave_hands_back_and_its_calls_go_on_elsewhere_at_on
     assert!(!workers.contains(&u32::try_from(first).expect("a process")), "{workers:?}");
 }
 
+/// The process in which a call has begun.
+fn begun_in(folder: &Path, call: u64) -> Option<i32> {
+    fs::read_to_string(folder.join(format!("begun-{call}"))).ok()?.parse().ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_executor_was_dropped_keeps_its_workers() {
+    let (root, notes) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let yaml = yaml(root.path(), 1, ", orphan: 1s");
+    let fexec = FunctionExecutor::builder().config_yaml(yaml).build().await.expect("an executor");
+    let futures = fexec.map(noted, vec![notes.path().to_owned(); 1]).await.expect("a job");
+    until("the call runs", || begun_in(notes.path(), 0).is_some()).await;
+    let worker = begun_in(notes.path(), 0).expect("it has begun");
+    drop(fexec);
+    // The client goes on saying that it lives, for longer than a worker would wait.
+    let beats = || {
+        let fleets = fs::read_dir(root.path().join("storage/lithops.fleets")).into_iter().flatten().flatten();
+        let said = fleets.filter_map(|fleet| fs::read_to_string(fleet.path().join("client")).ok()).next();
+        said.and_then(|said| said.split(' ').next()?.parse::<u64>().ok()).unwrap_or(0)
+    };
+    let before = beats();
+    until("the client has said eight times that it lives", || beats() >= before + 8).await;
+    fs::write(notes.path().join("go"), "").expect("a note");
+    let ran_in = futures.get_result().await.expect("results");
+    assert_eq!(ran_in, [u32::try_from(worker).expect("a process")]);
+    drop(futures);
+    until("no worker is left", || workers_of(root.path()).is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_workers_of_two_jobs_are_noticed_in_both() {
+    let root = tempfile::tempdir().expect("a folder");
+    let yaml = yaml(root.path(), 2, ", lease: 1s");
+    let fexec = FunctionExecutor::builder().config_yaml(yaml).build().await.expect("an executor");
+    let notes = [tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder")];
+    let job = |notes: &tempfile::TempDir| fexec.map(noted, vec![notes.path().to_owned(); 1]);
+    let (one, other) = (job(&notes[0]).await.expect("a job"), job(&notes[1]).await.expect("a job"));
+    let begun = || notes.iter().filter_map(|notes| begun_in(notes.path(), 0)).collect::<Vec<_>>();
+    until("both calls run", || begun().len() == 2).await;
+    let killed = begun();
+    killed.iter().for_each(|worker| kill(*worker, Signal::KILL));
+    until("both calls run elsewhere", || {
+        begun().len() == 2 && begun().iter().all(|worker| !killed.contains(worker))
+    })
+    .await;
+    notes.iter().for_each(|notes| fs::write(notes.path().join("go"), "").expect("a note"));
+    assert_eq!(
+        (one.get_result().await.expect("results").len(), other.get_result().await.expect("results").len()),
+        (1, 1)
+    );
+}
+
 /// Runs 20,000 calls on 4 workers, while `hurt` does something to one of them again and again.
 async fn survives(lease: &str, hurt: impl Fn(&[i32], u64)) {
     let root = tempfile::tempdir().expect("a folder");

@@ -397,6 +397,48 @@ fn a_worker_that_leaves_after_its_last_call_commits() {
     assert_eq!((board.epochs(0), board.judge()), (1, (vec![], vec![])));
 }
 
+#[test]
+fn a_commit_that_is_found_damaged_while_a_cancelled_job_is_closed_is_committed_again() {
+    let mut client = BoardClient::new("client", Chunks::new(20, 1), LeaseConfig::default());
+    let mut store: BTreeSet<String> = (0..3).map(keys::commit).collect();
+    let (mut now, mut has_reopened) = (Duration::ZERO, false);
+    client.cancel();
+    for _ in 0..1000 {
+        match client.poll(now) {
+            ClientAction::Ask(lane, request) => {
+                let answer = match request {
+                    Request::Put { key, .. } if store.insert(key.clone()) => BoardAnswer::Stored,
+                    Request::Put { .. } => BoardAnswer::Exists,
+                    Request::Get { .. } => BoardAnswer::Absent,
+                    Request::List { prefix } => {
+                        let listed = store.iter().filter(|key| key.starts_with(&prefix)).cloned();
+                        BoardAnswer::Listed(listed.collect())
+                    }
+                };
+                client.answered(lane, answer, now);
+                // Most chunks are closed when the first commit turns out to be damaged.
+                if client.open() < 5 && !std::mem::replace(&mut has_reopened, true) {
+                    store.remove(&keys::commit(0));
+                    client.reopened(0, now);
+                }
+            }
+            ClientAction::Wait(until) => now = until.unwrap_or(now).max(now + Duration::from_millis(1)),
+            ClientAction::Done => break,
+        }
+    }
+    assert!(has_reopened && client.is_finished() && store.contains(&keys::commit(0)), "{client:?}");
+}
+
+#[test]
+fn a_chunk_that_the_job_does_not_have_is_not_taken_over() {
+    let mut board = Board::new(10, 1, 2, &[]);
+    board.store.insert(keys::claim(500, 1), Bytes::from("nobody"));
+    board.store.insert(keys::left(500, 1), Bytes::from("nobody"));
+    board.store.insert(keys::HANDED_BACK.into(), Bytes::from("500 1 nobody"));
+    board.finish();
+    assert_eq!((board.judge(), board.epochs(500)), ((vec![], vec![]), 1));
+}
+
 fn luck(choice: u64) -> Luck {
     match choice % 8 {
         0 => Luck::Fails,

@@ -50,6 +50,15 @@ pub(super) enum SessionEnd {
     Left,
 }
 
+/// The jobs of the fleet, as far as a session knows.
+#[derive(Debug)]
+pub(super) struct OtherJobs {
+    /// The jobs that were listed last.
+    pub(super) listed: Vec<JobId>,
+    /// Those that this worker has been at.
+    pub(super) known: HashSet<JobId>,
+}
+
 /// The time that a worker spends at one job. The board says what to run. The session performs what the board asks of
 /// the storage, gives calls to the pool and takes their outcomes back to the board.
 pub(super) struct JobSession<'a> {
@@ -121,9 +130,9 @@ impl<'a> JobSession<'a> {
         pool: &mut ToPool,
         look: Duration,
         client: &mut ClientWatch,
-        (told, known): (watch::Receiver<Leave>, &HashSet<JobId>),
+        (told, others): (watch::Receiver<Leave>, OtherJobs),
     ) -> Result<SessionEnd> {
-        let end = self.run(pool, look, client, (told, known)).await;
+        let end = self.run(pool, look, client, (told, others)).await;
         self.forget(pool)?;
         match end {
             // A job that is removed while a worker is at it has objects that cannot be read any more: no error then.
@@ -145,7 +154,7 @@ impl<'a> JobSession<'a> {
         pool: &mut ToPool,
         look: Duration,
         client: &mut ClientWatch,
-        (mut told, known): (watch::Receiver<Leave>, &HashSet<JobId>),
+        (mut told, mut others): (watch::Receiver<Leave>, OtherJobs),
     ) -> Result<SessionEnd> {
         let fleet = self.fleet;
         let mut requests = Requests::new();
@@ -187,15 +196,13 @@ impl<'a> JobSession<'a> {
                             _ => self.leaves_at = Some(Instant::now()),
                         }
                     }
-                    if jobs.as_ref().is_some_and(|jobs| !jobs.contains(&self.job())) {
+                    if let Some(jobs) = jobs {
+                        others.listed = jobs;
+                    }
+                    if !others.listed.contains(&self.job()) {
                         break SessionEnd::Gone;
                     }
-                    // A job that this worker has not seen may have free chunks. Between jobs that it knows it changes only
-                    // after it could have seen a lease expire here: a new session observes anew.
-                    let LeaseConfig { lease, beat, .. } = self.manifest.lease_config;
-                    let has_watched = self.board.idle_for(self.begun.elapsed()) >= lease + beat * 2;
-                    let is_elsewhere = |job: &JobId| *job != self.job() && (has_watched || !known.contains(job));
-                    if self.board.is_idle() && jobs.is_some_and(|jobs| jobs.iter().any(is_elsewhere)) {
+                    if self.board.is_idle() && self.may_change(&others) {
                         break SessionEnd::Idle;
                     }
                 }
@@ -215,6 +222,15 @@ impl<'a> JobSession<'a> {
         // gone, so they must have ended before.
         while requests.next().await.is_some() {}
         Ok(end)
+    }
+
+    /// Whether an idle worker goes to another job. One that it has not seen may have free chunks. Between jobs that it
+    /// knows it changes only after it could have seen a lease expire here: a new session observes anew.
+    fn may_change(&self, others: &OtherJobs) -> bool {
+        let LeaseConfig { lease, beat, .. } = self.manifest.lease_config;
+        let has_watched = self.board.idle_for(self.begun.elapsed()) >= lease + beat * 2;
+        let is_elsewhere = |job: &JobId| *job != self.job() && (has_watched || !others.known.contains(job));
+        others.listed.iter().any(is_elsewhere)
     }
 
     /// Lets the board leave when the worker is told to: it claims nothing more, and hands its chunk back once no call of

@@ -1,7 +1,7 @@
 //! [`poll_jobs`]: a worker of a fleet looks for jobs in the storage, and works at them one after another.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     time::{Duration, Instant},
 };
 
@@ -18,7 +18,7 @@ use tokio::time::sleep;
 
 use super::{
     client_watch::{ClientWatch, Seen},
-    job_session::{JobSession, SessionEnd},
+    job_session::{JobSession, OtherJobs, SessionEnd},
     leave::{Leave, Leaving},
     running_pool::RunningPool,
 };
@@ -56,6 +56,7 @@ pub(super) async fn poll_jobs(launch: &Launch, mut pool: RunningPool, leaving: &
     // How many sessions this worker had at each job.
     let mut sessions: HashMap<JobId, u64> = HashMap::new();
     let mut idle_since = Instant::now();
+    let mut listed = Vec::new();
     // After a session there may be news that the client has told during it.
     let mut must_list = true;
     loop {
@@ -69,6 +70,7 @@ pub(super) async fn poll_jobs(launch: &Launch, mut pool: RunningPool, leaving: &
             must_list = false;
             client.listed();
             let jobs = fleet.jobs().await?;
+            listed.clone_from(&jobs);
             finished.retain(|job, _| jobs.contains(job));
             sessions.retain(|job, _| jobs.contains(job));
             // The client removes the manifest of a job that it sees finished. One that stays may have lost a commit.
@@ -94,7 +96,7 @@ pub(super) async fn poll_jobs(launch: &Launch, mut pool: RunningPool, leaving: &
         let job = manifest.spec.job;
         let (was_finished, begun) = (finished.contains_key(&job), Instant::now());
         *sessions.entry(job).or_default() += 1;
-        let known: HashSet<JobId> = sessions.keys().copied().collect();
+        let others = OtherJobs { listed: listed.clone(), known: sessions.keys().copied().collect() };
         let name =
             if session_number == 0 { own_name.clone() } else { format!("{own_name}.{session_number}") };
         session_number += 1;
@@ -102,7 +104,7 @@ pub(super) async fn poll_jobs(launch: &Launch, mut pool: RunningPool, leaving: &
         let (chunks, again) = (manifest.chunks().count(), manifest.lease_config.lease.min(LOOK_AGAIN));
         let to_pool = pool.of(manifest.program.as_ref(), &launch.storage).await?;
         let session = JobSession::new(&name, manifest, &storage, &fleet, &journal);
-        let end = session.work(to_pool, launch.look, &mut client, (told.clone(), &known)).await?;
+        let end = session.work(to_pool, launch.look, &mut client, (told.clone(), others)).await?;
         if end == SessionEnd::Patience {
             return Ok(());
         }
