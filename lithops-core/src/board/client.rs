@@ -15,9 +15,11 @@ use crate::bytes::Bytes;
 /// commits, and a round that lists them one after another would take half a minute.
 const LANES: usize = 8;
 
-/// The pause after a round that has found a commit; it doubles with each round that has found none, up to
-/// [`LeaseConfig::look`]. The next commit is most likely soon after the last one.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The shortest pause between two rounds. It grows with the time since the last commit, up to [`LeaseConfig::look`]: the
+/// next commit is most likely soon after the last one, and is seen late by a quarter of its time at most.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+/// See [`SHORTEST_PAUSE`].
+const PART: u32 = 4;
 
 /// Only every sixteenth round without a commit looks for marks of finished pages that are wrong.
 const DOUBTED_EVERY: u64 = 16;
@@ -68,8 +70,8 @@ pub struct BoardClient {
     state: State,
     /// Requests of the round that no lane has taken yet.
     queued: VecDeque<(Purpose, Request)>,
-    /// The pause before the next round.
-    pause: Duration,
+    /// When the last commit was seen, or when the job began.
+    last_news: Duration,
     /// How many rounds have found nothing, and the pages whose marks were contradicted.
     rounds: u64,
     doubted: BTreeSet<u64>,
@@ -90,7 +92,7 @@ impl BoardClient {
             lanes: std::array::from_fn(|_| (None, PendingRequest::default())),
             state: State::Resting(Duration::ZERO),
             queued: VecDeque::new(),
-            pause: Duration::ZERO,
+            last_news: Duration::ZERO,
             rounds: 0,
             doubted: BTreeSet::new(),
             cancel_wanted: false,
@@ -251,9 +253,12 @@ impl BoardClient {
             self.state = State::Closing { next: 0 };
         } else {
             self.rounds = if news { 0 } else { self.rounds + 1 };
-            self.pause = if news { FIRST_PAUSE } else { (self.pause * 2).max(FIRST_PAUSE) };
-            self.pause = self.pause.min(self.lease_config.look);
-            self.state = State::Resting(now + self.pause);
+            self.last_news = if news { now } else { self.last_news };
+            // Whole milliseconds: a timer that counts in larger units than this would wake too early for ever.
+            let part = (now - self.last_news).as_millis() / u128::from(PART);
+            let pause = Duration::from_millis(u64::try_from(part).unwrap_or(u64::MAX));
+            let pause = pause.max(SHORTEST_PAUSE).min(self.lease_config.look);
+            self.state = State::Resting(now + pause);
         }
     }
 

@@ -84,11 +84,15 @@ impl ClientFleet {
     /// # Errors
     /// When the storage refuses it.
     pub async fn open(self: &Arc<Self>) -> Result<()> {
-        if !self.has_begun.swap(true, Ordering::AcqRel) {
+        let is_open = self.has_begun.swap(true, Ordering::AcqRel);
+        if !is_open {
             let (fleet, pause) = (Arc::downgrade(self), BEAT.min(self.lease_config.orphan / 4));
             runtime::driver().spawn(keep_alive(fleet, pause));
         }
-        self.say(|state| state.is_closed = false).await
+        if !is_open || self.said.lock().await.is_closed {
+            self.say(|state| state.is_closed = false).await?;
+        }
+        Ok(())
     }
 
     /// Stores the manifest of a job and says that there is one.

@@ -119,6 +119,7 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
+#[expect(clippy::print_stdout, reason = "this is a command")]
 fn main() {
     lithops_worker::enter();
     let idle = std::env::args().nth(1).and_then(|seconds| seconds.parse().ok()).unwrap_or(65);

@@ -226,6 +226,11 @@ pub fn board_cost(job: BoardJob) -> BoardCost {
     run.cost
 }
 
+/// The whole microseconds of a time, rounded up: one that is rounded down has not come.
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos().div_ceil(1000)).unwrap_or(u64::MAX)
+}
+
 impl Run {
     fn at(&mut self, time: u64, event: Event) {
         self.count += 1;
@@ -277,7 +282,7 @@ impl Run {
                 Action::Wait(until) => {
                     worker.waits += 1;
                     if let Some(until) = until {
-                        let time = (worker.began + until.as_micros() as u64).max(self.now);
+                        let time = (worker.began + micros(until)).max(self.now);
                         self.at(time, Event::WorkerWakes(index, worker.waits));
                     }
                     break;
@@ -304,7 +309,7 @@ impl Run {
                 ClientAction::Wait(until) => {
                     *waits += 1;
                     if let Some(until) = until {
-                        let time = (until.as_micros() as u64).max(self.now);
+                        let time = micros(until).max(self.now);
                         self.at(time, Event::ClientWakes(*waits));
                     }
                     return false;

@@ -64,7 +64,8 @@ impl Clock {
 
     /// The true time at which it will show `time`.
     pub(super) fn when(&self, time: Duration) -> u64 {
-        let time = u64::try_from(time.as_micros()).unwrap_or(u64::MAX / 2000).min(u64::MAX / 2000);
+        let time =
+            u64::try_from(time.as_nanos().div_ceil(1000)).unwrap_or(u64::MAX / 2000).min(u64::MAX / 2000);
         self.began + (time * 1000).div_ceil(self.rate)
     }
 
