@@ -29,9 +29,9 @@ pub(crate) const KEYS: &[Key] = &[
         "launch",
         "with `dispatch: pull`: `socket`: workers end with their client; `document`: they are started as on a platform \
          elsewhere, with a launch document alone",
-    ).harmless(),
-    Key::used("look", "with `dispatch: pull`: how often client and workers look into the storage; by default 25 ms").harmless(),
-    Key::used("orphan", "with `dispatch: pull`: how long the client may be silent until its workers end").harmless(),
+    ),
+    Key::used("look", "with `dispatch: pull`: how often client and workers look into the storage; by default 25 ms"),
+    Key::used("orphan", "with `dispatch: pull`: how long the client may be silent until its workers end"),
     Key::accepted(
         "runtime_memory",
         "the processes share the memory of this machine",

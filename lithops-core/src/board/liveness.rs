@@ -50,6 +50,11 @@ impl BeatObserver {
         self.last.is_some()
     }
 
+    /// How long the beat is known to be unchanged.
+    pub(super) fn unchanged_for(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.since)
+    }
+
     /// Whether the lease of the worker has expired.
     pub(super) fn is_gone(&self) -> bool {
         self.gone

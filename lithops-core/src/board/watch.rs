@@ -13,6 +13,10 @@ use crate::bytes::Bytes;
 /// every claim is checked in the end, while the cost of a round does not depend on the number of claims.
 const MOST: usize = 16;
 
+/// A holder is suspected after this part of a heartbeat interval without a change: a beat and its reading are seen two
+/// intervals apart at most.
+const SUSPECT_AFTER: (u32, u32) = (5, 2);
+
 /// The next step of the watch.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
@@ -122,6 +126,14 @@ impl ClaimWatch {
         }
         self.step = Step::HandedBack;
         Next::Ask(Request::Get { key: keys::HANDED_BACK.to_owned() })
+    }
+
+    /// Whether the beat of a holder has stood still for so long that its lease may be about to expire.
+    pub(super) fn suspects(&self, now: Duration) -> bool {
+        let limit = self.lease_config.beat * SUSPECT_AFTER.0 / SUSPECT_AFTER.1;
+        let holders = self.claimed.values().filter_map(|claimed| claimed.holder.as_ref());
+        let mut observers = holders.filter_map(|holder| self.observers.get(holder));
+        observers.any(|observer| observer.unchanged_for(now) >= limit)
     }
 
     /// Notes that another worker has claimed the chunk that this worker was told to claim.

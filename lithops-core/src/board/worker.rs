@@ -235,6 +235,13 @@ impl BoardWorker {
         self.idle_since.map_or(Duration::ZERO, |since| now.saturating_sub(since))
     }
 
+    /// Whether the worker watches a claim whose holder may be gone. It then stays at the job: whoever comes anew has to
+    /// observe for a whole lease.
+    #[must_use]
+    pub fn suspects(&self, now: Duration) -> bool {
+        self.is_idle() && self.watch.suspects(now)
+    }
+
     /// Whether the last check of the claim is recent enough to begin a call. The limit is half the
     /// lease, because the clock of an observer may be faster.
     fn is_sure(&self, now: Duration) -> bool {

@@ -323,12 +323,7 @@ impl Drop for Core {
             let pending = Arc::clone(&self.pending);
             pending.begin();
             runtime::driver().spawn(async move {
-                // Jobs that still run have the fleet too: it ends with the last of them. If this fails, the workers end
-                // when this client has been silent for long enough.
-                let _ = match Arc::into_inner(fleet) {
-                    Some(fleet) => fleet.end().await,
-                    None => Ok(()),
-                };
+                end_fleet(fleet, &pending).await;
                 pending.end();
             });
         }
@@ -336,6 +331,30 @@ impl Drop for Core {
         if !runtime::is_driver() {
             self.pending.wait();
         }
+    }
+}
+
+/// Ends a fleet once the last of its jobs has let it go, which takes a moment after the job's end. Jobs that still run
+/// have the fleet too: it ends with the last of them.
+async fn end_fleet(mut fleet: Arc<ClientFleet>, pending: &BackgroundTasks) {
+    const PAUSE: Duration = Duration::from_millis(5);
+    /// This often a handle of a fleet that no job needs is waited for: a reader of a job may keep one.
+    const TRIES: u32 = 40;
+
+    let mut tries = 0;
+    while tries < TRIES {
+        match Arc::try_unwrap(fleet) {
+            // If this fails, the workers end when this client has been silent for long enough.
+            Ok(fleet) => return drop(fleet.end().await),
+            Err(shared) => fleet = shared,
+        }
+        if pending.is_finishing() {
+            tries = 0;
+        } else if fleet.is_needed() {
+            return;
+        }
+        tries += 1;
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

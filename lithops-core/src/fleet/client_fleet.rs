@@ -167,6 +167,12 @@ impl ClientFleet {
         self.lock().workers.remove(&job);
     }
 
+    /// Whether a job still needs workers.
+    #[must_use]
+    pub fn is_needed(&self) -> bool {
+        !self.lock().workers.is_empty()
+    }
+
     /// Notes that a chunk of one of the fleet's jobs was committed, which shows that its workers
     /// make progress.
     pub fn committed(&self) {

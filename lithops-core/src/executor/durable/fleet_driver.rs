@@ -1,7 +1,6 @@
 //! [`FleetDriver`]: a client's part in a job whose chunks the workers of a fleet fetch themselves.
 
 use std::{
-    cell::Cell,
     collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry},
     time::Duration,
 };
@@ -50,6 +49,8 @@ const PUT_AGAIN: u32 = 20;
 enum Kept {
     /// Everything that the workers need is there.
     All,
+    /// The manifest says now that the job is detached.
+    Detached,
     /// The job's manifest is gone.
     NoPost,
     /// The job's stored data is gone.
@@ -72,7 +73,7 @@ pub(crate) struct FleetDriver<'a> {
     /// The program that the workers fetch; `None` where they are the program.
     program: Option<ProgramId>,
     /// Whether the manifest says that the job is detached.
-    told_detached: Cell<bool>,
+    told_detached: bool,
     begun: Instant,
     /// The chunks whose commits were seen on the board, and were not read yet.
     unread: VecDeque<u64>,
@@ -122,7 +123,7 @@ impl<'a> FleetDriver<'a> {
             board: BoardClient::new(&leadership.owner.name, chunks, lease_config),
             lease_config,
             program: None,
-            told_detached: Cell::new(false),
+            told_detached: false,
             begun: Instant::now(),
             unread: VecDeque::new(),
             reading: FuturesUnordered::new(),
@@ -189,7 +190,9 @@ impl<'a> FleetDriver<'a> {
         let board = StoredBoard::new(&self.client_fleet.storage, journal, chunks);
         let board = std::sync::Arc::new(board);
         self.program = self.resources.backend.fleet_program().await?;
+        let is_detached = job.is_detached();
         self.client_fleet.put(&self.manifest()).await?;
+        self.told_detached = is_detached;
         loop {
             self.read();
             self.scale();
@@ -252,14 +255,13 @@ impl<'a> FleetDriver<'a> {
         let spec = JobSpec { durable: None, ..(*self.resources.spec).clone() };
         let calls = (record.calls, record.chunksize);
         let (lease_config, segments) = (self.lease_config, record.segments.clone());
-        self.told_detached.set(self.leadership.job.is_detached());
-        let running = (self.told_detached.get(), self.program.clone());
+        let running = (self.leadership.job.is_detached(), self.program.clone());
         JobManifest::new(spec, calls, segments, record.policy, lease_config, running)
     }
 
     /// Whether the job was detached after its manifest was put.
     fn is_newly_detached(&self) -> bool {
-        self.leadership.job.is_detached() && !self.told_detached.get()
+        self.leadership.job.is_detached() && !self.told_detached
     }
 
     /// Checks at each heartbeat that the job's record and manifest are still there. Other programs can remove
@@ -272,7 +274,7 @@ impl<'a> FleetDriver<'a> {
         self.next_keeping = now + self.client_fleet.lease_config.beat;
         if self.is_newly_detached() {
             let (fleet, manifest) = (self.client_fleet, self.manifest());
-            self.keeping = async move { fleet.put(&manifest).await.map(|()| Kept::All) }.boxed().fuse();
+            self.keeping = async move { fleet.put(&manifest).await.map(|()| Kept::Detached) }.boxed().fuse();
             return;
         }
         let (fleet, journal, id) =
@@ -294,6 +296,7 @@ impl<'a> FleetDriver<'a> {
         self.unkept_since = failing_since;
         match kept {
             Ok(Kept::All) => {}
+            Ok(Kept::Detached) => self.told_detached = true,
             Err(error)
                 if may_succeed_later(&error) && failing_since.is_some_and(|since| now < since + GIVEN_UP) =>
             {

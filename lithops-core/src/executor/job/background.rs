@@ -72,7 +72,8 @@ impl BackgroundTasks {
         *self.going_on.lock().unwrap_or_else(PoisonError::into_inner) > 0
     }
 
-    fn is_finishing(&self) -> bool {
+    /// Whether the task of a job that is finished still has something to do.
+    pub(crate) fn is_finishing(&self) -> bool {
         let followed: Vec<_> = {
             let followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
             followed.values().filter_map(Weak::upgrade).collect()

@@ -57,6 +57,8 @@ pub(super) struct OtherJobs {
     pub(super) listed: Vec<JobId>,
     /// Those that this worker has been at.
     pub(super) known: HashSet<JobId>,
+    /// Those that it has finished with.
+    pub(super) finished: HashSet<JobId>,
 }
 
 /// The time that a worker spends at one job. The board says what to run. The session performs what the board asks of
@@ -124,24 +126,25 @@ impl<'a> JobSession<'a> {
     }
 
     /// Works until there is nothing more to do here, or the worker is to leave. An idle session looks once per `look`
-    /// whether the job is still wanted.
+    /// whether the job is still wanted. Returns why it has ended, and whether this worker had a chunk.
     pub(super) async fn work(
         mut self,
         pool: &mut ToPool,
         look: Duration,
         client: &mut ClientWatch,
         (told, others): (watch::Receiver<Leave>, OtherJobs),
-    ) -> Result<SessionEnd> {
+    ) -> Result<(SessionEnd, bool)> {
         let end = self.run(pool, look, client, (told, others)).await;
         self.forget(pool)?;
-        match end {
+        let end = match end {
             // A job that is removed while a worker is at it has objects that cannot be read any more: no error then.
             Err(error) => match self.fleet.jobs().await {
-                Ok(jobs) if !jobs.contains(&self.job()) || self.is_removed().await => Ok(SessionEnd::Gone),
-                _ => Err(error),
+                Ok(jobs) if !jobs.contains(&self.job()) || self.is_removed().await => SessionEnd::Gone,
+                _ => return Err(error),
             },
-            end => end,
-        }
+            Ok(end) => end,
+        };
+        Ok((end, self.chunk_runs > 0))
     }
 
     /// Whether nothing is stored of the job any more, although its manifest was left behind.
@@ -202,7 +205,7 @@ impl<'a> JobSession<'a> {
                     if !others.listed.contains(&self.job()) {
                         break SessionEnd::Gone;
                     }
-                    if self.board.is_idle() && self.may_change(&others) {
+                    if self.board.is_idle() && self.may_change(&others, seen) {
                         break SessionEnd::Idle;
                     }
                 }
@@ -225,12 +228,18 @@ impl<'a> JobSession<'a> {
     }
 
     /// Whether an idle worker goes to another job. One that it has not seen may have free chunks. Between jobs that it
-    /// knows it changes only after it could have seen a lease expire here: a new session observes anew.
-    fn may_change(&self, others: &OtherJobs) -> bool {
+    /// knows it changes only after it could have seen a lease expire here, and never while a holder is suspected: a new
+    /// session observes anew.
+    fn may_change(&self, others: &OtherJobs, seen: Seen) -> bool {
+        let now = self.begun.elapsed();
         let LeaseConfig { lease, beat, .. } = self.manifest.lease_config;
-        let has_watched = self.board.idle_for(self.begun.elapsed()) >= lease + beat * 2;
-        let is_elsewhere = |job: &JobId| *job != self.job() && (has_watched || !others.known.contains(job));
-        others.listed.iter().any(is_elsewhere)
+        let has_watched = self.board.idle_for(now) >= lease + beat * 4;
+        // When the client is gone, jobs that are not detached stay listed, and no worker goes to them.
+        let is_new = |job: &JobId| seen != Seen::Gone && !others.known.contains(job);
+        let is_elsewhere = |job: &JobId| {
+            *job != self.job() && !others.finished.contains(job) && (has_watched || is_new(job))
+        };
+        !self.board.suspects(now) && others.listed.iter().any(is_elsewhere)
     }
 
     /// Lets the board leave when the worker is told to: it claims nothing more, and hands its chunk back once no call of

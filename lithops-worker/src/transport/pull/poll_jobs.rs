@@ -94,9 +94,13 @@ pub(super) async fn poll_jobs(launch: &Launch, mut pool: RunningPool, leaving: &
         };
         must_list = true;
         let job = manifest.spec.job;
-        let (was_finished, begun) = (finished.contains_key(&job), Instant::now());
         *sessions.entry(job).or_default() += 1;
-        let others = OtherJobs { listed: listed.clone(), known: sessions.keys().copied().collect() };
+        let is_done = |(job, finished): (&JobId, &FinishedJob)| (!finished.is_open).then_some(*job);
+        let others = OtherJobs {
+            listed: listed.clone(),
+            known: sessions.keys().copied().collect(),
+            finished: finished.iter().filter_map(is_done).collect(),
+        };
         let name =
             if session_number == 0 { own_name.clone() } else { format!("{own_name}.{session_number}") };
         session_number += 1;
@@ -104,18 +108,18 @@ pub(super) async fn poll_jobs(launch: &Launch, mut pool: RunningPool, leaving: &
         let (chunks, again) = (manifest.chunks().count(), manifest.lease_config.lease.min(LOOK_AGAIN));
         let to_pool = pool.of(manifest.program.as_ref(), &launch.storage).await?;
         let session = JobSession::new(&name, manifest, &storage, &fleet, &journal);
-        let end = session.work(to_pool, launch.look, &mut client, (told.clone(), others)).await?;
-        if end == SessionEnd::Patience {
-            return Ok(());
-        }
+        let worked = session.work(to_pool, launch.look, &mut client, (told.clone(), others)).await?;
+        let (end, had_chunks) = worked;
         // A worker that has left a job because the client is gone goes on with jobs that are detached.
         if !matches!(end, SessionEnd::Idle | SessionEnd::Left) {
             remove_own_objects(&journal).await;
             finished.insert(job, FinishedJob { chunks, again, looked: Instant::now(), is_open: false });
         }
-        // A short second session that has found nothing to do is no work, and must not keep an idle worker alive.
-        if !was_finished || begun.elapsed() > LOOK_AGAIN {
+        // A session that has found nothing to do is no work, and must not keep an idle worker alive.
+        if had_chunks {
             idle_since = Instant::now();
+        } else if end == SessionEnd::Patience || idle_since.elapsed() > launch.patience {
+            return Ok(());
         }
     }
 }
