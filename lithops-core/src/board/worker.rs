@@ -235,7 +235,7 @@ impl BoardWorker {
         self.idle_since.map_or(Duration::ZERO, |since| now.saturating_sub(since))
     }
 
-    /// Whether the worker watches a claim whose holder may be gone. It then stays at the job: whoever comes anew has to
+    /// Whether the worker watches a claim whose holder may be gone. It then stays at the job: a worker that comes anew has to
     /// observe for a whole lease.
     #[must_use]
     pub fn suspects(&self, now: Duration) -> bool {
