@@ -12,7 +12,7 @@ pub struct LeaseConfig {
     /// The pause between two heartbeats, and between two readings of the beats of others. A quarter
     /// of the lease by default.
     pub beat: Duration,
-    /// The pause between two looks of a client for new commits.
+    /// The longest pause between two looks of a client for new commits.
     pub look: Duration,
     /// How long a worker without a chunk to claim stays, at least twice the lease. The client starts new workers when
     /// they are needed.

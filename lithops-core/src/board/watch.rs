@@ -252,7 +252,7 @@ impl ClaimWatch {
                 *claimed = Claimed { epoch: *epoch, ..Claimed::default() };
             }
         }
-        // A chunk that was handed back is watched whatever the number of the others, and wherever it is in the page.
+        // Every chunk of the page that was handed back is watched, also beyond the limit `MOST`: it is claimed at once.
         for (chunk, epoch) in listed.iter().filter_map(|key| keys::read_left(key)) {
             if newest.get(&chunk) == Some(&epoch) && known.has(chunk) && !known.is_committed(chunk) {
                 self.claimed.insert(chunk, Claimed { epoch, holder: None, is_left: true });
