@@ -29,7 +29,7 @@ pub(crate) struct Server {
     /// The folder of the server's files, if secrets can be searched for in them.
     pub(in crate::e2e) data: Option<PathBuf>,
     pub(crate) port: u16,
-    /// The output of the server, where trials look at it.
+    /// The output of the server.
     pub(in crate::e2e) log: Option<PathBuf>,
     process: Child,
 }
@@ -47,8 +47,10 @@ impl Server {
         let [s3, master, volume, filer] = free_ports()?;
         let process = start(
             Command::new(parts::weed()?)
-                .args(["-logtostderr", "mini", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"])
-                .args(["-webdav=false", "-admin.ui=false"])
+                .args(["-logtostderr", "server", "-s3", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"])
+                .arg("-master.telemetry=false")
+                // `weed mini` starts sooner, but takes no object at all where less than one percent of the disk is free.
+                .args(["-volume.minFreeSpace=50MiB", "-volume.max=200", "-master.volumeSizeLimitMB=64"])
                 .arg(format!("-dir={}", data.display()))
                 .arg(format!("-s3.config={}", config.display()))
                 .arg(format!("-s3.port={s3}"))
@@ -60,9 +62,12 @@ impl Server {
         let yaml = format!(
             "lithops: {{storage: minio}}\nminio:\n  endpoint: http://127.0.0.1:{s3}\n  storage_bucket: {BUCKET}\n  access_key_id: {ID}\n  secret_access_key: {SECRET}\n"
         );
-        let server = Self { name: "seaweedfs", yaml, data: Some(data), port: s3, log: None, process };
-        // A folder of its filer is a bucket of its S3.
+        let log = Some(folder.join("seaweedfs.log"));
+        let mut server = Self { name: "seaweedfs", yaml, data: Some(data), port: s3, log, process };
+        // A folder of its filer is a bucket of its S3. It answers before there is a place for objects.
         server.wait(|| asks(filer, "POST", &format!("/buckets/{BUCKET}/")))?;
+        let first = format!("/buckets/{BUCKET}/first");
+        server.wait(|| sends(filer, "PUT", &first, "first") && asks(filer, "DELETE", &first))?;
         server.wait(|| asks(s3, "GET", "/healthz"))?;
         Ok(server)
     }
@@ -76,7 +81,8 @@ impl Server {
         let yaml = format!(
             "lithops: {{storage: aws_s3}}\naws: {{access_key_id: {ID}, secret_access_key: {SECRET}, region: us-east-1}}\naws_s3: {{storage_bucket: {BUCKET}, endpoint: 'http://127.0.0.1:{port}'}}\naws_lambda: {{endpoint: 'http://127.0.0.1:{port}', execution_role: 'arn:aws:iam::123456789012:role/lithops'MORE}}\n"
         );
-        let server = Self { name: "moto", yaml, data: None, port, log: None, process };
+        let log = Some(folder.join("moto.log"));
+        let mut server = Self { name: "moto", yaml, data: None, port, log, process };
         server.wait(|| asks(port, "PUT", &format!("/{BUCKET}")))?;
         Ok(server)
     }
@@ -99,7 +105,7 @@ impl Server {
         let yaml = format!(
             "lithops: {{backend: aws_lambda}}\naws: {{access_key_id: {id}, secret_access_key: {secret}, region: us-east-1}}\naws_s3: {{storage_bucket: {BUCKET}, endpoint: 'http://127.0.0.1:{port}'}}\naws_lambda: {{endpoint: 'http://127.0.0.1:{port}', execution_role: 'arn:aws:iam::000000000000:role/lithops'MORE}}\n"
         );
-        let server = Self { name: "ministack", yaml, data: None, port, log: Some(log), process };
+        let mut server = Self { name: "ministack", yaml, data: None, port, log: Some(log), process };
         server.wait(|| asks(port, "GET", "/_ministack/health"))?;
         if !strict && !asks(port, "PUT", &format!("/{BUCKET}")) {
             return Err("ministack makes no bucket".to_owned());
@@ -124,7 +130,8 @@ impl Server {
         let yaml = format!(
             "lithops: {{storage: redis}}\nredis: {{host: 127.0.0.1, port: {port}, storage_bucket: {BUCKET}, password: {SECRET}}}\n"
         );
-        let server = Self { name: "redis", yaml, data: Some(data), port, log: None, process };
+        let log = Some(folder.join("redis.log"));
+        let mut server = Self { name: "redis", yaml, data: Some(data), port, log, process };
         server.wait(|| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok())?;
         Ok(server)
     }
@@ -156,15 +163,34 @@ impl Server {
         }
     }
 
-    fn wait(&self, ready: impl Fn() -> bool) -> Result<(), String> {
+    fn wait(&mut self, ready: impl Fn() -> bool) -> Result<(), String> {
         let begun = Instant::now();
         while !ready() {
+            let ended = self.process.try_wait().ok().flatten();
+            if let Some(status) = ended {
+                return Err(format!("{} ended with {status} as it started{}", self.name, self.last_lines()));
+            }
             if begun.elapsed() > START {
-                return Err(format!("{} does not answer at port {}: see its log", self.name, self.port));
+                return Err(format!(
+                    "{} is not ready at port {} after {} s{}",
+                    self.name,
+                    self.port,
+                    START.as_secs(),
+                    self.last_lines()
+                ));
             }
             std::thread::sleep(PAUSE);
         }
         Ok(())
+    }
+
+    /// The end of what the server printed.
+    pub(in crate::e2e) fn last_lines(&self) -> String {
+        let printed = self.log.as_ref().and_then(|log| fs::read(log).ok()).unwrap_or_default();
+        let printed = String::from_utf8_lossy(&printed);
+        let lines: Vec<&str> = printed.lines().collect();
+        let last = &lines[lines.len().saturating_sub(20)..];
+        if last.is_empty() { String::new() } else { format!("; it printed:\n{}", last.join("\n")) }
     }
 }
 
@@ -209,8 +235,14 @@ fn free_ports<const N: usize>() -> Result<[u16; N], String> {
 
 /// Whether a request is answered with success.
 fn asks(port: u16, method: &str, path: &str) -> bool {
+    sends(port, method, path, "")
+}
+
+/// Whether a request with a body is answered with success.
+fn sends(port: u16, method: &str, path: &str, body: &str) -> bool {
+    let length = body.len();
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     );
     say(port, &request).starts_with("HTTP/1.1 2")
 }

@@ -31,7 +31,8 @@ pub(in crate::e2e) fn run(full: bool) -> Result<(), String> {
     }
     for start in starts {
         let server = start(&folder)?;
-        against(&server, &folder).map_err(|problem| format!("e2e storage: {}: {problem}", server.name))?;
+        against(&server, &folder)
+            .map_err(|problem| format!("e2e storage: {}: {problem}{}", server.name, server.last_lines()))?;
     }
     // After a failure the files stay: they explain it.
     std::fs::remove_dir_all(&folder).map_err(|error| error.to_string())
