@@ -12,7 +12,11 @@ fn chosen(all: &[(&'static str, bool)]) -> BTreeSet<&'static str> {
 fn every_backend_of_a_feature_is_registered_and_no_other() {
     let registry = Registry::builtin().expect("no two claim one scheme");
     let registered: BTreeSet<_> = registry.iter().map(|backend| backend.scheme).collect();
-    let backends = [("aws_lambda", cfg!(feature = "aws_lambda")), ("localhost", cfg!(feature = "localhost"))];
+    let backends = [
+        ("aws_lambda", cfg!(feature = "aws_lambda")),
+        ("k8s", cfg!(feature = "k8s")),
+        ("localhost", cfg!(feature = "localhost")),
+    ];
     assert_eq!(registered, chosen(&backends));
     for backend in registry.iter() {
         backend.capabilities(&Config::default()).expect("its defaults fit together");

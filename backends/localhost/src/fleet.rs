@@ -14,6 +14,8 @@ use lithops_core::{
 
 /// The exit code of a worker that has stored why it cannot serve.
 const EXIT_REFUSED: i32 = 88;
+/// The exit code of a worker that was told to leave, or that another machine might serve better.
+const EXIT_ELSEWHERE: i32 = 75;
 
 /// After this many workers in a row that ended before they could serve, no further one is started: the cause is not one
 /// worker's, and the fleet would be started for ever.
@@ -82,6 +84,7 @@ impl Worker {
                     Some(0) => Known::Ended(WorkerEnd::Finished, false),
                     // Its words are in the storage.
                     Some(EXIT_REFUSED) => Known::Ended(WorkerEnd::Refused(String::new()), true),
+                    Some(EXIT_ELSEWHERE) => Known::Ended(WorkerEnd::Evicted, false),
                     _ => Known::Ended(WorkerEnd::Lost(format!("its worker ended with {status}")), false),
                 },
                 Err(error) => Known::Ended(WorkerEnd::Lost(error.to_string()), false),

@@ -23,7 +23,8 @@ const GRACE: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// The exit code of a worker that cannot serve: another one could not either.
 const EXIT_REFUSED: i32 = 88;
-/// The exit code of a worker that could not serve, where another one may.
+/// The exit code of a worker that could not serve, where another one may, and of one that the platform has told to leave:
+/// a platform that counts workers that end with 0 as done would not start another.
 const EXIT_ELSEWHERE: i32 = 75;
 
 /// Whether this program was started as a worker that finds its launch document in its environment.
@@ -50,7 +51,10 @@ pub fn launched(file: Option<&Path>, program: Result<Program>, is_program: bool)
             Error::new(ErrorKind::Unexpected, problem).with_retry(Retry::Later)
         })?
     });
-    let Err(error) = served else { return 0 };
+    let error = match served {
+        Ok(was_told) => return if was_told { EXIT_ELSEWHERE } else { 0 },
+        Err(error) => error,
+    };
     complain(&words_of(&error));
     if may_succeed_later(&error) { EXIT_ELSEWHERE } else { EXIT_REFUSED }
 }
@@ -99,12 +103,16 @@ fn forget() {
     }
 }
 
-async fn serve_launched(launch: Launch, program: Result<Program>, is_program: bool) -> Result<()> {
+/// Serves; returns whether the platform has told the worker to leave.
+async fn serve_launched(launch: Launch, program: Result<Program>, is_program: bool) -> Result<bool> {
     let served = async {
         let setup = Setup { program: program?, grace: GRACE, launch: None, secrets: secrets()? };
         serve::by_itself(setup, &launch, is_program).await
     };
-    let Err(error) = served.await else { return Ok(()) };
+    let error = match served.await {
+        Ok(was_told) => return Ok(was_told),
+        Err(error) => error,
+    };
     if !may_succeed_later(&error) {
         tell_why(&launch, &words_of(&error)).await;
     }

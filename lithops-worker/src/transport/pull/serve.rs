@@ -28,14 +28,16 @@ pub(in crate::transport) async fn pull(setup: Setup, launch: Launch, lifeline: L
 }
 
 /// Serves the jobs of a fleet on a machine of its own: until there have been none for too long, the client is gone, or the
-/// platform tells the worker to leave. `is_program` says whether this program has functions of its own.
-pub(super) async fn by_itself(setup: Setup, launch: &Launch, is_program: bool) -> Result<()> {
-    let (leaving, _) = watch::channel(Leave::Stays);
+/// platform tells the worker to leave. `is_program` says whether this program has functions of its own. Returns whether it
+/// was the platform.
+pub(super) async fn by_itself(setup: Setup, launch: &Launch, is_program: bool) -> Result<bool> {
+    let (leaving, told) = watch::channel(Leave::Stays);
     let pool = RunningPool::new(setup, is_program);
     tokio::select! {
         served = poll_jobs(launch, pool, &leaving) => served,
         failed = on_sigterm(&leaving, launch.grace) => failed,
-    }
+    }?;
+    Ok(matches!(*told.borrow(), Leave::By(_)))
 }
 
 /// Waits until the other end of the lifeline is closed. The only order that comes over it is that the worker is to

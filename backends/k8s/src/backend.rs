@@ -1,0 +1,200 @@
+//! [`K8sBackend`]: the [`ComputeBackend`] of a cluster of Kubernetes.
+
+use std::{collections::HashMap, sync::Arc};
+
+use async_trait::async_trait;
+use lithops_core::{
+    artifact::{Artifact, Glibc, StoredProgram, Target},
+    compute::{
+        BackendDescriptor, BackendInfo, BackendOptions, Capabilities, Check, CloseMode, ComputeBackend,
+        Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId, RuntimeSpec, Scaled,
+        WaitingWorkers,
+    },
+    error::{Error, ErrorKind, Result},
+    protocol::{Launch, Program, ProgramId, Secrets},
+    storage::{Locator, StorageClient},
+};
+use tokio::sync::{Mutex, OnceCell};
+
+use crate::{
+    SCHEME,
+    client::Cluster,
+    config::{self, K8sConfig},
+    doctor,
+    fleet::{K8sFleet, Start},
+    image,
+    manifest::WorkerImage,
+    waves,
+};
+
+/// The descriptor that this crate registers.
+pub(crate) const DESCRIPTOR: BackendDescriptor = BackendDescriptor {
+    scheme: SCHEME,
+    summary: "pods of a cluster of Kubernetes",
+    package: env!("CARGO_PKG_NAME"),
+    version: env!("CARGO_PKG_VERSION"),
+    keys: config::KEYS,
+    capabilities: |config| Ok(K8sConfig::read(config)?.capabilities),
+    connect: |options| {
+        Box::pin(async move {
+            let backend: Arc<dyn ComputeBackend> = Arc::new(K8sBackend::new(options)?);
+            Ok(backend)
+        })
+    },
+};
+
+/// Runs calls in pods of a cluster of Kubernetes.
+#[derive(Debug)]
+pub struct K8sBackend {
+    pub(crate) config: K8sConfig,
+    pub(crate) program: Program,
+    pub(crate) max_workers: usize,
+    pub(crate) storage: Option<(StorageClient, Locator)>,
+    secrets: Option<Secrets>,
+    cluster: OnceCell<Cluster>,
+    image: OnceCell<WorkerImage>,
+    fleets: Mutex<HashMap<String, K8sFleet>>,
+}
+
+impl K8sBackend {
+    /// The backend under a configuration. The cluster is not asked for anything yet.
+    ///
+    /// # Errors
+    /// When the configuration is wrong.
+    pub fn new(options: BackendOptions) -> Result<Self> {
+        Ok(Self {
+            config: K8sConfig::read(&options.config)?,
+            program: options.program,
+            max_workers: options.max_workers,
+            storage: options.storage,
+            secrets: options.secrets,
+            cluster: OnceCell::new(),
+            image: OnceCell::new(),
+            fleets: Mutex::default(),
+        })
+    }
+
+    /// Whether workers need credentials of their own for the storage.
+    pub(crate) fn has_secrets(&self) -> bool {
+        self.secrets.is_some()
+    }
+
+    /// The cluster, which is asked for its version the first time.
+    pub(crate) async fn cluster(&self) -> Result<&Cluster> {
+        let connect = || async {
+            let cluster = Cluster::connect(&self.config).await?;
+            cluster.version().await?;
+            Ok(cluster)
+        };
+        self.cluster.get_or_try_init(connect).await
+    }
+
+    /// The image of the workers. That of the program is made and pushed the first time.
+    async fn image(&self) -> Result<&WorkerImage> {
+        let make = || async {
+            match &self.config.runtime {
+                Some(name) => Ok(WorkerImage { name: name.clone(), is_program: false }),
+                None => {
+                    let program = self.config.artifact.as_ref().unwrap_or(&self.program.path);
+                    let name = image::push(&self.config, program).await?.0;
+                    Ok(WorkerImage { name, is_program: true })
+                }
+            }
+        };
+        self.image.get_or_try_init(make).await
+    }
+}
+
+#[async_trait]
+impl ComputeBackend for K8sBackend {
+    fn info(&self) -> BackendInfo {
+        let namespace = self.config.namespace.as_deref().unwrap_or("of the context");
+        BackendInfo { scheme: SCHEME, region: None, location: format!("the namespace {namespace}") }
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.config.capabilities
+    }
+
+    async fn build_runtime(&self, spec: &RuntimeSpec) -> Result<Package> {
+        image::build(&self.config, spec).await
+    }
+
+    async fn deploy_runtime(&self, spec: &RuntimeSpec) -> Result<Runtime> {
+        let (name, _) = image::push(&self.config, &spec.artifact).await?;
+        Ok(Runtime { id: RuntimeId(name), memory: None })
+    }
+
+    async fn list_runtimes(&self) -> Result<Vec<Runtime>> {
+        image::list(&self.config).await
+    }
+
+    async fn delete_runtime(&self, id: &RuntimeId) -> Result<()> {
+        image::delete(&self.config, id).await
+    }
+
+    async fn invoke(&self, _: InvokeRequest) -> Result<Invocation> {
+        Err(Error::new(ErrorKind::Unsupported, "k8s hands nothing over: its workers pull"))
+    }
+
+    async fn scale(&self, launch: &Launch, workers: usize) -> Result<Scaled> {
+        let (cluster, image) = (self.cluster().await?, self.image().await?);
+        let client = client_name();
+        let start = Start {
+            cluster,
+            config: &self.config,
+            image,
+            secrets: self.secrets.as_ref(),
+            client: &client,
+        };
+        let most = workers.min(self.max_workers);
+        let mut fleets = self.fleets.lock().await;
+        let fleet = fleets.entry(launch.fleet.clone()).or_insert_with(|| K8sFleet::new(cluster, launch));
+        let mut scaled = fleet.scale(most, start).await?;
+        if workers > most {
+            let why = format!("at most {most} workers may run at once (`max_workers`)");
+            scaled.waiting.push(WaitingWorkers { count: workers - most, why, is_hopeless: false });
+        }
+        Ok(scaled)
+    }
+
+    async fn fleet_program(&self) -> Result<Option<ProgramId>> {
+        let image = self.image().await?;
+        let Some((storage, _)) = self.storage.as_ref().filter(|_| !image.is_program) else { return Ok(None) };
+        // The image says which C library it has, and is not asked: a worker that cannot execute the program says so.
+        let target =
+            Target { machine: self.config.machine, glibc: Glibc(u32::MAX, 0), name: "the image of `runtime`" };
+        let program = self.config.artifact.as_ref().unwrap_or(&self.program.path);
+        let artifact = Artifact::read(program, &target).await?;
+        let stored = StoredProgram::of(&artifact);
+        stored.put(&artifact, storage).await?;
+        let arguments = self.program.arguments.clone();
+        Ok(Some(ProgramId { digest: stored.digest, len: stored.len, arguments }))
+    }
+
+    async fn cancel(&self, _: &InvocationId) -> Result<()> {
+        Ok(())
+    }
+
+    async fn check(&self) -> Vec<Check> {
+        doctor::check(self).await
+    }
+
+    async fn close(&self, mode: CloseMode) -> Result<()> {
+        // Workers read in the storage that their fleet is closed, and end; so does their Job.
+        if mode == CloseMode::Drain {
+            return Ok(());
+        }
+        let fleets: Vec<_> = self.fleets.lock().await.drain().map(|(name, _)| name).collect();
+        for fleet in fleets {
+            waves::delete_all(self.cluster().await?, &fleet).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Who asks for workers, for people that look at the cluster.
+fn client_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{} {}", host.trim(), std::process::id())
+}

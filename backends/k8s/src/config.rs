@@ -1,0 +1,333 @@
+//! The section `k8s`: its keys, and what they mean.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use lithops_core::{
+    artifact::Machine,
+    board::LeaseConfig,
+    compute::{Capabilities, Platform, WorkerWish},
+    config::{Config, Key, Section, Value},
+    error::Result,
+};
+
+use crate::SCHEME;
+
+/// What is known of clusters, as data.
+const PLATFORM: &str = include_str!("../capabilities.yaml");
+
+/// How long a Job is kept after its end, so that people can look at it.
+const TTL: Duration = Duration::from_secs(300);
+
+/// The keys of the section.
+pub(crate) const KEYS: &[Key] = &[
+    Key::used(
+        "kubecfg_path",
+        "the kubeconfig file; else that of `KUBECONFIG`, `~/.kube/config`, or the pod that this program is in",
+    ),
+    Key::used("kubecfg_context", "the context of the kubeconfig; else its current one"),
+    Key::used("namespace", "where the pods are; else the namespace of the context, or `default`"),
+    Key::used(
+        "runtime",
+        "an image that holds `lithops-worker` as its entrypoint; else one is made of the program, and pushed",
+    ),
+    Key::used("runtime_arch", "amd64 or arm64: the processor of the nodes; by default that of this machine")
+        .harmless(),
+    Key::used("base_image", "the image that the program's image is built upon; else its libraries are added"),
+    Key::used(
+        "docker_server",
+        "the registry that the program's image is pushed to, with a path if it wants one; by default docker.io",
+    ),
+    Key::used("docker_user", "the user of that registry; on docker.io also the first part of the image's name"),
+    Key::used("docker_password", "the password or token of that user"),
+    Key::used("image_pull_secrets", "names of Secrets that nodes pull the image with: [name]"),
+    Key::used("image_pull_policy", "`Always`, `IfNotPresent` or `Never`; by default `IfNotPresent`"),
+    Key::used("runtime_cpu", "the CPUs of a worker, request and limit; by default 1").harmless(),
+    Key::used("runtime_memory", "the memory of a worker in MiB, request and limit; by default 2048").harmless(),
+    Key::used("ephemeral_storage", "the disk of a worker in MiB, request and limit; by default 1024").harmless(),
+    Key::used("gpu", "what each worker has of GPUs: {resource: nvidia.com/gpu, count: 1}"),
+    Key::used("runtime_timeout", "how long a wave of workers may live; by default 12 h. It limits no call").harmless(),
+    Key::used("service_account", "the service account of the pods; its token is mounted only if this is set"),
+    Key::used("node_selector", "labels that a node must have: {name: value}"),
+    Key::used("tolerations", "taints that the pods bear: [{key: .., operator: .., value: .., effect: ..}]"),
+    Key::used("priority_class", "the PriorityClass of the pods"),
+    Key::used("queue", "the LocalQueue of Kueue that admits the Jobs"),
+    Key::used("labels", "more labels of Jobs and pods"),
+    Key::used("annotations", "more annotations of pods"),
+    Key::used("env_vars", "environment variables of the workers; values may be seen by who may see the pods"),
+    Key::used("pod_template", "laid over the specification of the pods at last (RFC 7386); the container is `lithops`"),
+    Key::used("ttl", "how long a Job is kept after its end; by default 300 s").harmless(),
+    Key::used("lease", "how long a silent worker keeps its chunk; by default 30 s").harmless(),
+    Key::used("patience", "how long a worker without a job stays; by default 300 s").harmless(),
+    Key::used("orphan", "how long the client may be silent until its workers end; by default 600 s"),
+    Key::used("artifact", "the path of the program that has the functions, when it is not the one that runs"),
+    Key::accepted("master_timeout", "there is no master", "how long the master pod waits").harmless(),
+    Key::accepted("rabbitmq_executor", "workers share their work over the storage", "whether RabbitMQ is used")
+        .harmless(),
+    Key::accepted("cluster", "the kubeconfig says it", "the name of the cluster").harmless(),
+    Key::accepted("user", "the kubeconfig says it", "the name of the user").harmless(),
+    Key::accepted("master_name", "there is no master", "the name of the master pod").harmless(),
+];
+
+/// The values of the section.
+#[derive(Clone)]
+pub(crate) struct K8sConfig {
+    pub(crate) kubecfg_path: Option<PathBuf>,
+    pub(crate) kubecfg_context: Option<String>,
+    pub(crate) namespace: Option<String>,
+    /// An image with `lithops-worker`; without one, an image of the program.
+    pub(crate) runtime: Option<String>,
+    pub(crate) machine: Machine,
+    pub(crate) registry: RegistryConfig,
+    pub(crate) artifact: Option<PathBuf>,
+    pub(crate) pod: PodConfig,
+    /// How long a wave may live.
+    pub(crate) deadline: Duration,
+    /// How long a Job is kept after its end.
+    pub(crate) ttl: Duration,
+    /// The LocalQueue of Kueue.
+    pub(crate) queue: Option<String>,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) capabilities: Capabilities,
+}
+
+/// Where the image of the program is pushed to.
+#[derive(Clone)]
+pub(crate) struct RegistryConfig {
+    pub(crate) server: Option<String>,
+    pub(crate) user: Option<String>,
+    pub(crate) password: Option<String>,
+    pub(crate) base_image: Option<String>,
+}
+
+/// What the pods of the workers have.
+#[derive(Debug, Clone)]
+pub(crate) struct PodConfig {
+    pub(crate) cpus: f64,
+    /// In MiB.
+    pub(crate) memory: u64,
+    /// In MiB.
+    pub(crate) disk: u64,
+    pub(crate) gpu: Option<(String, usize)>,
+    pub(crate) service_account: Option<String>,
+    pub(crate) node_selector: BTreeMap<String, String>,
+    pub(crate) tolerations: Vec<serde_json::Value>,
+    pub(crate) priority_class: Option<String>,
+    pub(crate) annotations: BTreeMap<String, String>,
+    pub(crate) env_vars: BTreeMap<String, String>,
+    pub(crate) pull_secrets: Vec<String>,
+    pub(crate) pull_policy: &'static str,
+    /// Laid over the specification of the pod.
+    pub(crate) template: Option<serde_json::Value>,
+}
+
+impl std::fmt::Debug for K8sConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // A password is among the values.
+        f.debug_struct("K8sConfig").field("namespace", &self.namespace).finish_non_exhaustive()
+    }
+}
+
+impl K8sConfig {
+    /// Reads the section.
+    ///
+    /// # Errors
+    /// When a value cannot be what it should be.
+    pub(crate) fn read(config: &Config) -> Result<Self> {
+        let section = config.section(SCHEME);
+        let machine = match section.one_of("runtime_arch", &["amd64", "arm64"])? {
+            Some("arm64") => Machine::Arm64,
+            Some(_) => Machine::X86_64,
+            None => Machine::here(),
+        };
+        let text = |key: &str| -> Result<Option<String>> { Ok(section.string(key)?.map(str::to_owned)) };
+        let platform = Platform::parse(PLATFORM, "the data of `k8s`")?.overridden_by(section)?;
+        let wish = WorkerWish::read(section)?;
+        let mut capabilities = platform.worker(&wish)?;
+        // The time limits a wave of pods, and no call.
+        let deadline = capabilities.timeout_limit.take().unwrap_or(Duration::from_secs(12 * 3600));
+        capabilities.pull = Some(lease(section)?);
+        let namespace = text("namespace")?;
+        if let Some(name) = namespace.as_deref().filter(|name| !is_label(name)) {
+            let hint = "write small letters, digits and `-`, 63 at most";
+            return Err(section.unusable("namespace", &format!("is `{}`", name.escape_debug()), hint));
+        }
+        Ok(Self {
+            kubecfg_path: section.existing("kubecfg_path", "name a kubeconfig, or leave the key out")?,
+            kubecfg_context: text("kubecfg_context")?,
+            namespace,
+            runtime: image(section, "runtime")?,
+            machine,
+            registry: RegistryConfig {
+                server: text("docker_server")?,
+                user: text("docker_user")?,
+                password: text("docker_password")?,
+                base_image: image(section, "base_image")?,
+            },
+            artifact: section.existing("artifact", "name the compiled program, or leave the key out")?,
+            pod: PodConfig::read(section, &capabilities)?,
+            deadline,
+            ttl: section.duration("ttl")?.unwrap_or(TTL),
+            queue: text("queue")?,
+            labels: section.texts("labels")?,
+            capabilities,
+        })
+    }
+}
+
+impl PodConfig {
+    fn read(section: Section<'_>, capabilities: &Capabilities) -> Result<Self> {
+        Ok(Self {
+            cpus: capabilities.worker_cpus,
+            memory: capabilities.worker_memory,
+            disk: section.positive("ephemeral_storage")?.map_or(1024, |disk| disk as u64),
+            gpu: gpu(section)?,
+            service_account: section.string("service_account")?.map(str::to_owned),
+            node_selector: section.texts("node_selector")?,
+            tolerations: maps(section, "tolerations", "[{key: dedicated, operator: Exists}]")?,
+            priority_class: section.string("priority_class")?.map(str::to_owned),
+            annotations: section.texts("annotations")?,
+            env_vars: env_vars(section)?,
+            pull_secrets: names(section, "image_pull_secrets")?,
+            pull_policy: section
+                .one_of("image_pull_policy", &["Always", "IfNotPresent", "Never"])?
+                .unwrap_or("IfNotPresent"),
+            template: template(section)?,
+        })
+    }
+}
+
+/// The times of a worker's lease.
+fn lease(section: Section<'_>) -> Result<LeaseConfig> {
+    let mut lease = section.duration("lease")?.map_or_else(LeaseConfig::default, LeaseConfig::with_lease);
+    if let Some(patience) = section.duration("patience")? {
+        // One that leaves sooner would not see the end of another's lease.
+        lease.patience = patience.max(2 * lease.lease);
+    }
+    if let Some(orphan) = section.duration("orphan")? {
+        lease.orphan = orphan;
+    }
+    Ok(lease)
+}
+
+fn is_label(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&name.len())
+        && name.bytes().all(fits)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+}
+
+fn image(section: Section<'_>, key: &str) -> Result<Option<String>> {
+    let Some(name) = section.string(key)? else { return Ok(None) };
+    if name.is_empty() || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        let problem = format!("is `{}`, which names no image", name.escape_debug());
+        return Err(section.unusable(key, &problem, "write it as `registry.example.com/path/name:tag`"));
+    }
+    Ok(Some(name.to_owned()))
+}
+
+fn gpu(section: Section<'_>) -> Result<Option<(String, usize)>> {
+    let Some(located) = section.get("gpu") else { return Ok(None) };
+    let read = match &located.value {
+        Value::Map(map) => {
+            let resource = map.get("resource").and_then(Value::as_str).filter(|name| name.contains('/'));
+            let count = match map.get("count") {
+                None => Some(1),
+                Some(Value::Int(count)) => usize::try_from(*count).ok().filter(|count| *count > 0),
+                Some(_) => None,
+            };
+            resource.map(str::to_owned).zip(count)
+        }
+        _ => None,
+    };
+    let hint = "write `gpu: {resource: nvidia.com/gpu, count: 1}`";
+    read.map(Some).ok_or_else(|| section.unusable("gpu", "does not say which resource and how many", hint))
+}
+
+fn env_vars(section: Section<'_>) -> Result<BTreeMap<String, String>> {
+    let variables = section.texts("env_vars")?;
+    if let Some(name) = variables.keys().find(|name| name.starts_with("LITHOPS_")) {
+        let hint = "names that begin with `LITHOPS_` are the worker's own";
+        return Err(section.unusable("env_vars", &format!("sets `{name}`"), hint));
+    }
+    Ok(variables)
+}
+
+fn names(section: Section<'_>, key: &'static str) -> Result<Vec<String>> {
+    let Some(located) = section.get(key) else { return Ok(Vec::new()) };
+    let read = match &located.value {
+        Value::List(names) => names.iter().map(|name| name.as_str().map(str::to_owned)).collect(),
+        Value::String(name) => Some(vec![name.clone()]),
+        _ => None,
+    };
+    read.ok_or_else(|| section.unusable(key, "is no list of names", format!("write `{key}: [name]`")))
+}
+
+fn maps(section: Section<'_>, key: &'static str, example: &str) -> Result<Vec<serde_json::Value>> {
+    let Some(located) = section.get(key) else { return Ok(Vec::new()) };
+    let read = match &located.value {
+        Value::List(list) if list.iter().all(|item| matches!(item, Value::Map(_))) => {
+            list.iter().map(|item| serde_json::to_value(item).ok()).collect()
+        }
+        _ => None,
+    };
+    read.ok_or_else(|| section.unusable(key, "is no list of mappings", format!("write `{key}: {example}`")))
+}
+
+fn template(section: Section<'_>) -> Result<Option<serde_json::Value>> {
+    let Some(located) = section.get("pod_template") else { return Ok(None) };
+    let json = match &located.value {
+        map @ Value::Map(_) => serde_json::to_value(map).ok(),
+        _ => None,
+    };
+    let hint = "write what is to be other in the specification of the pods: `pod_template: {hostNetwork: true}`";
+    json.map(Some).ok_or_else(|| section.unusable("pod_template", "is no mapping", hint))
+}
+
+#[cfg(test)]
+mod tests {
+    use lithops_core::config::{Environment, Sources};
+
+    use super::*;
+
+    fn read(section: &str) -> Result<K8sConfig> {
+        let yaml = Some(format!("k8s:\n{section}"));
+        K8sConfig::read(&Config::load(&Sources { yaml, file: None }, &Environment::new("."))?)
+    }
+
+    #[test]
+    fn a_worker_has_as_many_sub_workers_as_cpus() {
+        for (cpus, processes) in [("1", 1), ("4", 4), ("0.5", 1), ("2.5", 2)] {
+            let config = read(&format!("  runtime_cpu: {cpus}\n")).expect("it is right");
+            assert_eq!(config.capabilities.default_worker_processes, processes, "{cpus}");
+        }
+        let config = read("  namespace: batch\n").expect("it is right");
+        assert_eq!((config.pod.memory, config.pod.cpus, config.pod.disk), (2048, 1.0, 1024));
+        assert_eq!(config.deadline, Duration::from_secs(12 * 3600));
+        assert_eq!(config.capabilities.timeout_limit, None);
+        assert_eq!(config.capabilities.pull.map(|lease| lease.lease), Some(Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_what_to_write() {
+        for (section, wanted) in [
+            ("  runtime_cpu: 0\n", "`runtime_cpu`"),
+            ("  runtime_memory: 1\n", "128 to 1048576"),
+            ("  runtime_arch: riscv\n", "`amd64`, `arm64`"),
+            ("  namespace: Batch Jobs\n", "small letters"),
+            ("  runtime: 'a b'\n", "names no image"),
+            ("  gpu: 1\n", "nvidia.com/gpu"),
+            ("  gpu: {resource: nvidia.com/gpu, count: 0}\n", "how many"),
+            ("  env_vars: {LITHOPS_LAUNCH: x}\n", "`LITHOPS_LAUNCH`"),
+            ("  tolerations: {key: a}\n", "no list of mappings"),
+            ("  image_pull_policy: always\n", "`IfNotPresent`"),
+            ("  image_pull_secrets: 3\n", "write `image_pull_secrets: [name]`"),
+            ("  pod_template: [a]\n", "is no mapping"),
+            ("  kubecfg_path: /no/such/file\n", "there is no such file"),
+            ("  runtime_timeout: 721h\n", "at most"),
+        ] {
+            let error = read(section).expect_err(section);
+            assert!(error.to_string().contains(wanted) || error.hint().is_some_and(|hint| hint.contains(wanted)), "{section}: {error}");
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The k8s backend of lithops: workers are the pods of Indexed Jobs, and fetch their work from the storage.
+//!
+//! ```text
+//!  scale ──> one Indexed Job per wave of workers ──> pods ──> workers of the fleet ──> the board, in the storage
+//!    ▲                                                │
+//!    └── what the cluster says of them: watches ──────┘
+//! ```
+
+mod backend;
+mod client;
+mod cluster_state;
+mod config;
+mod doctor;
+mod failure;
+mod fleet;
+mod image;
+mod manifest;
+mod pod_state;
+mod waves;
+
+pub use backend::K8sBackend;
+
+/// The backend's one word: what `lithops.backend` and the section of the configuration are called.
+pub const SCHEME: &str = "k8s";
+
+lithops_core::inventory::submit! { backend::DESCRIPTOR }

@@ -1,0 +1,291 @@
+//! What is created in the cluster: the Job of a wave of workers, and the Secret that opens the storage for it.
+
+use lithops_core::{
+    digest::Digest,
+    error::Result,
+    protocol::{Launch, Secrets},
+};
+use serde_json::{Value, json};
+
+use crate::config::K8sConfig;
+
+/// The label with the fleet that Jobs and pods belong to.
+pub(crate) const FLEET: &str = "lithops/fleet";
+/// The label that tells whose objects these are.
+const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// The name of the container of a worker.
+pub(crate) const CONTAINER: &str = "lithops";
+/// The user that workers run as: images have no other.
+const USER: u32 = 65532;
+/// Where the Secret is mounted.
+const SECRETS: &str = "/run/lithops";
+/// The file in it.
+const SECRETS_FILE: &str = "storage.json";
+/// How long a worker may take to hand back what it holds, beyond the time that its calls may run on.
+const HAND_BACK: u64 = 5;
+/// How often a pod that failed by itself is started again, each time later.
+const RETRIES: u32 = 3;
+
+/// A worker that cannot serve, and another could not either, ends with this code.
+pub(crate) const EXIT_REFUSED: i32 = 88;
+/// A worker that was told to leave, or where another machine may serve, ends with this code.
+pub(crate) const EXIT_ELSEWHERE: i32 = 75;
+
+/// A wave: workers of a fleet that are asked for together.
+#[derive(Debug, Clone)]
+pub(crate) struct Wave<'a> {
+    pub(crate) config: &'a K8sConfig,
+    pub(crate) launch: &'a Launch,
+    /// The wave's number in its fleet.
+    pub(crate) number: u64,
+    pub(crate) workers: usize,
+    pub(crate) image: &'a WorkerImage,
+    /// What opens the storage, where the pods' identity does not.
+    pub(crate) secrets: Option<&'a Secrets>,
+    /// Who has asked for it, for people that look at the cluster.
+    pub(crate) client: &'a str,
+}
+
+/// The image of the workers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WorkerImage {
+    /// Its name, with the registry.
+    pub(crate) name: String,
+    /// Whether it is the user's program, and not a `lithops-worker` that fetches the program.
+    pub(crate) is_program: bool,
+}
+
+/// The beginning of the names of what a fleet has in the cluster.
+pub(crate) fn prefix(fleet: &str) -> String {
+    // The whole name would be too long for some labels, and need not be one that Kubernetes takes.
+    format!("lithops-{}-", &label(fleet)[..12])
+}
+
+/// A fleet's name as the value of a label.
+pub(crate) fn label(fleet: &str) -> String {
+    Digest::of(fleet.as_bytes()).to_string()[..40].to_owned()
+}
+
+impl Wave<'_> {
+    /// The wave's name. It is the same for each try to create it.
+    pub(crate) fn name(&self) -> String {
+        format!("{}{}", prefix(&self.launch.fleet), self.number)
+    }
+
+    /// Whether the Job is created suspended, because its Secret must be there first.
+    pub(crate) fn waits_for_secret(&self) -> bool {
+        self.secrets.is_some()
+    }
+
+    /// The manifest of the Job.
+    ///
+    /// # Errors
+    /// When the launch document cannot be encoded.
+    pub(crate) fn job(&self) -> Result<Value> {
+        let (config, name) = (self.config, self.name());
+        let mut labels = json!({FLEET: label(&self.launch.fleet), MANAGED_BY: "lithops"});
+        for (key, value) in &config.labels {
+            labels[key] = value.as_str().into();
+        }
+        let mut job_labels = labels.clone();
+        if let Some(queue) = &config.queue {
+            job_labels["kueue.x-k8s.io/queue-name"] = queue.as_str().into();
+        }
+        let mut annotations = json!({});
+        for (key, value) in &config.pod.annotations {
+            annotations[key] = value.as_str().into();
+        }
+        // An autoscaler that moves pods about would let them begin anew.
+        if annotations.get("karpenter.sh/do-not-disrupt").is_none() {
+            annotations["karpenter.sh/do-not-disrupt"] = "true".into();
+        }
+        Ok(json!({
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {"name": name, "labels": job_labels, "annotations": {"lithops/client": self.client}},
+            "spec": {
+                "completionMode": "Indexed",
+                "completions": self.workers,
+                "parallelism": self.workers,
+                "suspend": config.queue.is_some() || self.waits_for_secret(),
+                "backoffLimitPerIndex": RETRIES,
+                "maxFailedIndexes": self.workers,
+                "activeDeadlineSeconds": config.deadline.as_secs(),
+                "ttlSecondsAfterFinished": config.ttl.as_secs(),
+                "podReplacementPolicy": "Failed",
+                "podFailurePolicy": {"rules": [
+                    {"action": "FailJob", "onExitCodes": codes(EXIT_REFUSED)},
+                    // What the platform ends is started again, and counts as no failure. An eviction for the disk sets no
+                    // condition: there the exit code alone tells.
+                    {"action": "Ignore", "onExitCodes": codes(EXIT_ELSEWHERE)},
+                    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+                ]},
+                "template": {
+                    "metadata": {"labels": labels, "annotations": annotations},
+                    "spec": self.pod()?,
+                },
+            },
+        }))
+    }
+
+    fn pod(&self) -> Result<Value> {
+        let pod = &self.config.pod;
+        let mut spec = json!({
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": self.launch.grace.as_secs() + HAND_BACK,
+            "automountServiceAccountToken": pod.service_account.is_some(),
+            "enableServiceLinks": false,
+            "securityContext": {
+                "runAsNonRoot": true,
+                "runAsUser": USER,
+                "runAsGroup": USER,
+                "fsGroup": USER,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "nodeSelector": {"kubernetes.io/arch": arch(self.config)},
+            // A node that is silent for long is not waited for: its pods are deleted, and start elsewhere.
+            "tolerations": [
+                {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 30},
+                {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 30},
+            ],
+            "volumes": [{"name": "tmp", "emptyDir": {}}],
+            "containers": [self.container()?],
+        });
+        for (key, value) in &pod.node_selector {
+            spec["nodeSelector"][key] = value.as_str().into();
+        }
+        if let Some(tolerations) = spec["tolerations"].as_array_mut() {
+            tolerations.extend(pod.tolerations.iter().cloned());
+        }
+        if let Some(account) = &pod.service_account {
+            spec["serviceAccountName"] = account.as_str().into();
+        }
+        if let Some(class) = &pod.priority_class {
+            spec["priorityClassName"] = class.as_str().into();
+        }
+        if !pod.pull_secrets.is_empty() {
+            spec["imagePullSecrets"] = pod.pull_secrets.iter().map(|name| json!({"name": name})).collect();
+        }
+        if self.secrets.is_some()
+            && let Some(volumes) = spec["volumes"].as_array_mut()
+        {
+            volumes.push(json!({"name": "secrets", "secret": {"secretName": self.name(), "defaultMode": 0o440}}));
+        }
+        if let Some(template) = &pod.template {
+            merge(&mut spec, template);
+        }
+        Ok(spec)
+    }
+
+    fn container(&self) -> Result<Value> {
+        let pod = &self.config.pod;
+        let mut resources = json!({
+            "cpu": cpus(pod.cpus),
+            "memory": format!("{}Mi", pod.memory),
+            "ephemeral-storage": format!("{}Mi", pod.disk),
+        });
+        if let Some((resource, count)) = &pod.gpu {
+            resources[resource] = (*count).into();
+        }
+        let mut variables = vec![
+            json!({"name": Launch::VARIABLE, "value": self.launch.to_json()?}),
+            json!({"name": Launch::WORKER_VARIABLE, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}),
+        ];
+        let mut mounts = vec![json!({"name": "tmp", "mountPath": "/tmp"})];
+        if self.secrets.is_some() {
+            let file = format!("{SECRETS}/{SECRETS_FILE}");
+            variables.push(json!({"name": "LITHOPS_SECRETS_FILE", "value": file}));
+            mounts.push(json!({"name": "secrets", "mountPath": SECRETS, "readOnly": true}));
+        }
+        let mut container = json!({
+            "name": CONTAINER,
+            "image": self.image.name,
+            "imagePullPolicy": pod.pull_policy,
+            // Where a worker could write no words, the end of its log explains it.
+            "terminationMessagePolicy": "FallbackToLogsOnError",
+            "resources": {"requests": resources, "limits": resources},
+            "securityContext": {
+                "allowPrivilegeEscalation": false,
+                "readOnlyRootFilesystem": true,
+                "capabilities": {"drop": ["ALL"]},
+            },
+            "volumeMounts": mounts,
+        });
+        if self.image.is_program {
+            variables.push(json!({"name": lithops_core::process::TRANSPORT_VARIABLE, "value": lithops_core::process::PULL}));
+        } else {
+            container["args"] = json!(["pull"]);
+        }
+        variables.extend(pod.env_vars.iter().map(|(name, value)| json!({"name": name, "value": value})));
+        container["env"] = variables.into();
+        Ok(container)
+    }
+
+    /// The manifest of the Secret that opens the storage. It goes when its Job goes.
+    ///
+    /// # Errors
+    /// When the secrets cannot be encoded.
+    pub(crate) fn secret(&self, secrets: &Secrets, job_uid: &str) -> Result<Value> {
+        let name = self.name();
+        Ok(json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "type": "Opaque",
+            "metadata": {
+                "name": name,
+                "labels": {FLEET: label(&self.launch.fleet), MANAGED_BY: "lithops"},
+                "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": job_uid}],
+            },
+            "stringData": {SECRETS_FILE: secrets.to_json()?},
+        }))
+    }
+}
+
+fn codes(code: i32) -> Value {
+    json!({"containerName": CONTAINER, "operator": "In", "values": [code]})
+}
+
+/// The name that Kubernetes has for a processor.
+pub(crate) fn arch(config: &K8sConfig) -> &'static str {
+    match config.machine {
+        lithops_core::artifact::Machine::Arm64 => "arm64",
+        lithops_core::artifact::Machine::X86_64 => "amd64",
+    }
+}
+
+/// CPUs in thousandths, as Kubernetes writes them.
+fn cpus(cpus: f64) -> String {
+    format!("{}m", (cpus * 1000.0).round())
+}
+
+/// Lays a JSON merge patch over a value (RFC 7386). Containers are lists there: one of the name `lithops` is laid over ours,
+/// and others are added.
+fn merge(below: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        *below = patch.clone();
+        return;
+    };
+    if !below.is_object() {
+        *below = json!({});
+    }
+    for (key, value) in patch {
+        match (below.get_mut(key), value) {
+            (_, Value::Null) => {
+                below.as_object_mut().and_then(|map| map.remove(key));
+            }
+            (Some(Value::Array(ours)), Value::Array(theirs)) if key == "containers" => {
+                for container in theirs {
+                    match ours.iter_mut().find(|own| own["name"] == container["name"]) {
+                        Some(own) => merge(own, container),
+                        None => ours.push(container.clone()),
+                    }
+                }
+            }
+            (Some(own), value) => merge(own, value),
+            (None, value) => below[key] = value.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
