@@ -68,11 +68,12 @@ impl Elf {
             if let Some(path) = segment.interpreter(endian, file).map_err(malformed)? {
                 found.interpreter = Some(text(path));
             }
-            let Some(mut notes) = segment.notes(endian, file).map_err(malformed)? else { continue };
-            while let Some(note) = notes.next().map_err(malformed)? {
+            // Notes that cannot be read say nothing of the processor.
+            let Ok(Some(mut notes)) = segment.notes(endian, file) else { continue };
+            while let Ok(Some(note)) = notes.next() {
                 let properties = note.gnu_properties(endian).into_iter().flatten().flatten();
                 for property in properties.filter(|one| one.pr_type() == elf::GNU_PROPERTY_X86_ISA_1_NEEDED) {
-                    found.level = level(property.data_u32(endian).map_err(malformed)?);
+                    found.level = property.data_u32(endian).map_or(1, level);
                 }
             }
         }

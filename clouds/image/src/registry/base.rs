@@ -6,7 +6,7 @@ use lithops_core::{
 };
 
 use super::{reference::Reference, repository::Repository};
-use crate::image::{Config, Descriptor, Index, Manifest, types};
+use crate::image::{Config, Descriptor, Index, Manifest, architecture, parse_digest, types};
 
 const WHAT: &str = "read the base image in";
 
@@ -32,6 +32,7 @@ impl Repository {
         if [types::INDEX, types::DOCKER_INDEX].contains(&fetched.media_type.as_str()) {
             let index: Index = parse(&name, &fetched.bytes)?;
             let chosen = choose(&index, machine).ok_or_else(|| absent(&name, machine))?;
+            parse_digest(&chosen.digest)?;
             fetched = self.manifest(&chosen.digest, WHAT).await?;
         }
         if ![types::MANIFEST, types::DOCKER_MANIFEST].contains(&fetched.media_type.as_str()) {
@@ -52,8 +53,10 @@ impl Repository {
             )
             .with_hint("name an image of Linux"));
         }
+        // They become parts of addresses and of paths.
+        manifest.layers.iter().try_for_each(|layer| parse_digest(&layer.digest).map(drop))?;
         let config: Config = parse(&name, &self.blob(&manifest.config).await?)?;
-        if config.architecture != crate::image::architecture(machine) {
+        if config.architecture != architecture(machine) {
             return Err(absent(&name, machine));
         }
         if config.rootfs.diff_ids.len() != manifest.layers.len() {
@@ -73,9 +76,9 @@ impl BaseImage {
 
 fn choose(index: &Index, machine: Machine) -> Option<&Descriptor> {
     index.manifests.iter().find(|one| {
-        one.platform.as_ref().is_some_and(|platform| {
-            platform.os == "linux" && platform.architecture == crate::image::architecture(machine)
-        })
+        one.platform
+            .as_ref()
+            .is_some_and(|platform| platform.os == "linux" && platform.architecture == architecture(machine))
     })
 }
 
@@ -91,4 +94,32 @@ fn malformed(name: &str) -> Error {
 fn absent(name: &str, machine: Machine) -> Error {
     Error::new(ErrorKind::NotFound, format!("`{name}` has no image for {machine} Linux"))
         .with_hint("name another base image, or build the program for the architecture that it has")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_image_for_linux_and_the_architecture_is_chosen() {
+        let one = |os: &str, architecture: &str, digest: &str| {
+            serde_json::json!({
+                "mediaType": types::MANIFEST, "digest": digest, "size": 1,
+                "platform": { "os": os, "architecture": architecture, "variant": "v8" },
+            })
+        };
+        let index = serde_json::json!({
+            "schemaVersion": 2,
+            "manifests": [
+                one("unknown", "unknown", "a"), one("windows", "amd64", "b"), one("linux", "arm64", "c"),
+                one("linux", "amd64", "d"), one("linux", "amd64", "e"),
+            ],
+        });
+        let mut index: Index = parse("x", index.to_string().as_bytes()).unwrap();
+        let chosen = |index: &Index, machine| choose(index, machine).map(|one| one.digest.clone());
+        assert_eq!(chosen(&index, Machine::X86_64).as_deref(), Some("d"));
+        assert_eq!(chosen(&index, Machine::Arm64).as_deref(), Some("c"));
+        index.manifests.remove(2);
+        assert_eq!(chosen(&index, Machine::Arm64), None);
+    }
 }

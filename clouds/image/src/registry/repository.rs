@@ -90,7 +90,8 @@ impl Repository {
                 .map_err(|_| unexpected(what, self.reference(), "its answer is no list of tags"))?;
             all.extend(page.tags.unwrap_or_default());
             let next = answer.header("link").and_then(next_page).and_then(|next| answer.url.join(next).ok());
-            let Some(next) = next else { break };
+            // Another host has no part of the list.
+            let Some(next) = next.filter(|next| next.origin() == answer.url.origin()) else { break };
             path = next.to_string();
         }
         Ok(all)
@@ -150,22 +151,17 @@ impl Repository {
         let digest = parse_digest(&descriptor.digest)?;
         let name = format!("{}@{}", self.reference(), descriptor.digest);
         let request = Request {
-            answer: descriptor.size,
+            // An error may have more bytes than a small part.
+            answer: descriptor.size.max(64 << 10),
             ..Request::new(Method::GET, format!("blobs/{}", descriptor.digest), "fetch a layer of")
         };
-        // An answer that was cut is asked for again.
-        self.connection
-            .patiently(|| async {
-                let answer = self.connection.once(&request, &[]).await?;
-                if answer.body.len() as u64 != descriptor.size {
-                    let message =
-                        format!("`{name}` has {} bytes, not {}", answer.body.len(), descriptor.size);
-                    return Err(Error::new(ErrorKind::Damaged, message).with_hint("push that image again"));
-                }
-                digest.check(&answer.body, &name)?;
-                Ok(answer.body)
-            })
-            .await
+        let answer = self.connection.send(&request, &[]).await?;
+        if answer.body.len() as u64 != descriptor.size {
+            let message = format!("`{name}` has {} bytes, not {}", answer.body.len(), descriptor.size);
+            return Err(Error::new(ErrorKind::Damaged, message).with_hint("push that image again"));
+        }
+        digest.check(&answer.body, &name)?;
+        Ok(answer.body)
     }
 }
 
