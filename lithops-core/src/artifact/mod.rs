@@ -10,6 +10,6 @@ mod program_ref;
 mod stored_program;
 
 pub use elf::{BinaryRequirements, Glibc, Machine};
-pub use program::{Artifact, Target, beside_this_program};
+pub use program::{Artifact, Target, beside_this_program, without_debug_information};
 pub use program_ref::ProgramRef;
 pub use stored_program::{StoredProgram, damaged};

@@ -133,7 +133,8 @@ fn check(needs: &BinaryRequirements, target: &Target, name: &str) -> Result<()> 
 
 /// The program without debug information; `None` if it cannot be made smaller. Function names are
 /// kept for backtraces.
-fn without_debug_information(program: &[u8]) -> Option<Vec<u8>> {
+#[must_use]
+pub fn without_debug_information(program: &[u8]) -> Option<Vec<u8>> {
     let mut builder = object::build::elf::Builder::read(program).ok()?;
     for section in &mut builder.sections {
         let name = section.name.to_string();

@@ -1,0 +1,309 @@
+//! [`ImageBuilder`]: what an image is made of.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use lithops_core::{
+    artifact::{BinaryRequirements, Machine, without_debug_information},
+    digest::Digest,
+    error::{Error, ErrorKind, Result},
+    regular,
+};
+use serde_json::json;
+
+use super::{
+    BaseLayer, Config, Descriptor, Image, Layer, LayerContent,
+    documents::{Execution, RootFs},
+    layer::{Packed, pack},
+    oci_digest,
+    tree::Tree,
+    types,
+};
+use crate::{
+    closure::{Closure, Root, is_elf},
+    registry::BaseImage,
+};
+
+/// The most bytes of a program, 4 GiB.
+const LARGEST: u64 = 4 << 30;
+/// The user and the group that programs run as.
+const USER: &str = "65532";
+const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
+/// Where the root certificates of this machine are, by distribution.
+const CERTIFICATE_FILES: [&str; 4] =
+    [CERTIFICATES, "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"];
+/// The time that the image says it was made at: the same program must make the same image.
+const CREATED: &str = "1970-01-01T00:00:00Z";
+
+/// What an image is made of: a program with its closure, and files beside it.
+///
+/// The image has one layer: the program without debug information, its loader, its libraries and theirs, the root
+/// certificates of this machine, a user and `/tmp`. With a [base image](Self::base) loader and libraries are those of
+/// the base, and the layer lies on top of its layers.
+///
+/// Libraries that the program opens while it runs (`dlopen`) are not known from its file: add them with
+/// [`with`](Self::with), or take a base image that has them.
+#[derive(Debug, Clone)]
+pub struct ImageBuilder {
+    program: PathBuf,
+    program_path: String,
+    files: Vec<(PathBuf, String)>,
+    library_folders: Vec<PathBuf>,
+    newer_processors: bool,
+    args: Vec<String>,
+    env: BTreeMap<String, String>,
+    labels: BTreeMap<String, String>,
+    user: String,
+    base: Option<BaseImage>,
+}
+
+impl ImageBuilder {
+    /// An image of this program. The architecture of the image is that of the program.
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        Self {
+            program: program.into(),
+            program_path: "/lithops/program".to_owned(),
+            files: Vec::new(),
+            library_folders: Vec::new(),
+            newer_processors: false,
+            args: Vec::new(),
+            env: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            user: USER.to_owned(),
+            base: None,
+        }
+    }
+
+    /// Where the program is in the image, which is also the entrypoint; otherwise `/lithops/program`.
+    #[must_use]
+    pub fn program_path(mut self, path: impl Into<String>) -> Self {
+        self.program_path = path.into();
+        self
+    }
+
+    /// Adds a file, or a folder with all that is in it, at a path of the image. A library or program that is added as a
+    /// file brings its own closure.
+    #[must_use]
+    pub fn with(mut self, source: impl Into<PathBuf>, path: impl Into<String>) -> Self {
+        self.files.push((source.into(), path.into()));
+        self
+    }
+
+    /// Adds a folder of this machine in which libraries are looked for. It comes before the loader's cache, and after
+    /// the folders that programs and libraries name themselves.
+    #[must_use]
+    pub fn library_folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.library_folders.push(folder.into());
+        self
+    }
+
+    /// Allows programs and libraries that need processors of level x86-64-v3 or v4. Otherwise they are refused, because
+    /// they would be killed on other machines.
+    #[must_use]
+    pub fn newer_processors(mut self, allowed: bool) -> Self {
+        self.newer_processors = allowed;
+        self
+    }
+
+    /// Adds an argument that the program is started with when none is given.
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Sets a variable of the program's environment. An image is no place for secrets: all who may read it see them.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.env.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets a label of the image.
+    #[must_use]
+    pub fn label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.labels.insert(name.into(), value.into());
+        self
+    }
+
+    /// The user that the program runs as; otherwise 65532, which is none of a machine's own users.
+    #[must_use]
+    pub fn user(mut self, user: impl Into<String>) -> Self {
+        self.user = user.into();
+        self
+    }
+
+    /// Lays the program on top of another image, which has the loader and the libraries.
+    #[must_use]
+    pub fn base(mut self, base: BaseImage) -> Self {
+        self.base = Some(base);
+        self
+    }
+
+    /// Makes the image. The layer is held in memory, compressed.
+    ///
+    /// # Errors
+    /// A file or a library is missing or cannot be read, is for another architecture or a newer processor, or two files
+    /// would be at one path.
+    pub async fn build(self) -> Result<Image> {
+        let built = tokio::task::spawn_blocking(move || self.build_now()).await;
+        built.unwrap_or_else(|error| {
+            Err(Error::new(ErrorKind::Unexpected, format!("the image was not made: {error}")))
+        })
+    }
+
+    fn build_now(&self) -> Result<Image> {
+        let program = read(&self.program)?;
+        let name = self.program.display().to_string();
+        let machine = BinaryRequirements::of(&program, &name)?.machine;
+        let mut tree = Tree::default();
+        let smaller = without_debug_information(&program).map_or_else(|| program.clone(), Bytes::from);
+        tree.add_bytes(&self.program_path, smaller, 0o755)?;
+        for (source, path) in &self.files {
+            tree.add_path(source, path)?;
+        }
+        let mut env = BTreeMap::new();
+        match &self.base {
+            None => {
+                self.add_closure(&mut tree, program, machine)?;
+                add_system(&mut tree)?;
+                add_certificates(&mut tree, CERTIFICATES, &mut env)?;
+            }
+            Some(base) if base.machine != machine => {
+                return Err(Error::new(
+                    ErrorKind::InvalidInput,
+                    format!("`{name}` was built for {machine}, and `{}` is for {}", base.name, base.machine),
+                )
+                .with_hint(format!(
+                    "build it with `cargo build --release --target {}`, or name another base image",
+                    base.machine.target()
+                )));
+            }
+            Some(base) if base.has_variable("SSL_CERT_FILE") => {}
+            // The folder of the base may be a link, which a file of another layer would replace.
+            Some(_) => add_certificates(&mut tree, "/lithops/ca-certificates.crt", &mut env)?,
+        }
+        env.extend(self.env.clone());
+        self.assemble(pack(&tree)?, machine, &env)
+    }
+
+    /// Adds loader and libraries of the program, and of what was added as a file.
+    fn add_closure(&self, tree: &mut Tree, program: Bytes, machine: Machine) -> Result<()> {
+        let mut roots =
+            vec![Root { path: self.program.clone(), place: self.program_path.clone(), bytes: program }];
+        for (source, path) in self.files.iter().filter(|(source, _)| source.is_file()) {
+            let bytes = read(source)?;
+            if is_elf(&bytes) {
+                roots.push(Root { path: source.clone(), place: path.clone(), bytes });
+            }
+        }
+        let closure = Closure::of(&roots, machine, &self.library_folders, self.newer_processors)?;
+        for folder in &closure.folders {
+            tree.add_folder(folder, 0o755)?;
+        }
+        for (place, bytes) in closure.files {
+            // The caller's own file at that place is the library that is meant.
+            if !self.files.iter().any(|(_, path)| *path == place) {
+                tree.add_bytes(&place, bytes, 0o755)?;
+            }
+        }
+        closure.cache.map_or(Ok(()), |cache| tree.add_bytes("/etc/ld.so.cache", cache, 0o644))
+    }
+
+    fn assemble(&self, packed: Packed, machine: Machine, env: &BTreeMap<String, String>) -> Result<Image> {
+        let mut config = match &self.base {
+            Some(base) => base.config.clone(),
+            None => Config {
+                rootfs: RootFs { kind: "layers".to_owned(), diff_ids: Vec::new() },
+                others: [("created".to_owned(), json!(CREATED))].into(),
+                ..Config::default()
+            },
+        };
+        config.architecture = architecture(machine).to_owned();
+        config.os = "linux".to_owned();
+        config.rootfs.diff_ids.push(oci_digest(&packed.diff_id));
+        config.history.push(json!({ "created": CREATED, "created_by": "lithops" }));
+        let before = config.config;
+        let mut variables = before.env.unwrap_or_default();
+        variables.retain(|one| !env.contains_key(one.split('=').next().unwrap_or_default()));
+        variables.extend(env.iter().map(|(name, value)| format!("{name}={value}")));
+        let mut labels = before.labels.unwrap_or_default();
+        labels.extend(self.labels.clone());
+        config.config = Execution {
+            user: Some(self.user.clone()),
+            env: (!variables.is_empty()).then_some(variables),
+            entrypoint: Some(vec![self.program_path.clone()]),
+            // Arguments of the base are for the program of the base.
+            cmd: (!self.args.is_empty()).then(|| self.args.clone()),
+            working_dir: before.working_dir.or_else(|| Some("/".to_owned())),
+            labels: (!labels.is_empty()).then_some(labels),
+            others: before.others,
+        };
+        let base = self.base.iter().flat_map(|base| base.layers.iter().map(move |layer| (base, layer)));
+        let mut layers: Vec<_> = base
+            .map(|(base, descriptor)| Layer {
+                descriptor: own_type(descriptor),
+                content: LayerContent::Base(BaseLayer {
+                    repository: base.repository.clone(),
+                    descriptor: descriptor.clone(),
+                }),
+            })
+            .collect();
+        let digest = Digest::of(&packed.bytes);
+        let descriptor = Descriptor {
+            digest: oci_digest(&digest),
+            size: packed.bytes.len() as u64,
+            ..Descriptor::of(types::LAYER, &[])
+        };
+        layers.push(Layer { descriptor, content: LayerContent::Own(packed.bytes) });
+        Image::new(&config, layers, machine)
+    }
+}
+
+/// How OCI names an architecture.
+pub(crate) fn architecture(machine: Machine) -> &'static str {
+    match machine {
+        Machine::X86_64 => "amd64",
+        Machine::Arm64 => "arm64",
+    }
+}
+
+/// The descriptor of a base's layer in a manifest of OCI.
+fn own_type(descriptor: &Descriptor) -> Descriptor {
+    let mut own = descriptor.clone();
+    if own.media_type == types::DOCKER_LAYER {
+        own.media_type = types::LAYER.to_owned();
+    }
+    own
+}
+
+fn read(path: &Path) -> Result<Bytes> {
+    regular::read(path, LARGEST).map(Bytes::from).map_err(|error| {
+        let kind = Error::from(std::io::Error::from(error.kind())).kind();
+        Error::new(kind, format!("cannot read `{}`: {error}", path.display()))
+            .with_hint("build it, or name the file that was built")
+            .with_source(error)
+    })
+}
+
+/// Adds what programs expect of a system: the user, its name, and a folder for temporary files.
+fn add_system(tree: &mut Tree) -> Result<()> {
+    let passwd =
+        format!("root:x:0:0:root:/:/sbin/nologin\nlithops:x:{USER}:{USER}:lithops:/tmp:/sbin/nologin\n");
+    tree.add_bytes("/etc/passwd", passwd, 0o644)?;
+    tree.add_bytes("/etc/group", format!("root:x:0:\nlithops:x:{USER}:\n"), 0o644)?;
+    tree.add_folder("/tmp", 0o1777)
+}
+
+/// Adds the root certificates of this machine, where it has them.
+fn add_certificates(tree: &mut Tree, path: &str, env: &mut BTreeMap<String, String>) -> Result<()> {
+    let Some(file) = CERTIFICATE_FILES.into_iter().map(Path::new).find(|file| file.is_file()) else {
+        return Ok(());
+    };
+    tree.add_bytes(path, read(file)?, 0o644)?;
+    env.insert("SSL_CERT_FILE".to_owned(), path.to_owned());
+    Ok(())
+}
