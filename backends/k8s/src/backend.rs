@@ -93,11 +93,18 @@ impl K8sBackend {
     async fn image(&self) -> Result<&WorkerImage> {
         let make = || async {
             match &self.config.runtime {
-                Some(name) => Ok(WorkerImage { name: name.clone(), is_program: false }),
+                Some(name) => Ok(WorkerImage {
+                    name: name.clone(),
+                    is_program: false,
+                    arguments: vec!["pull".to_owned()],
+                }),
                 None => {
                     let program = self.config.artifact.as_ref().unwrap_or(&self.program.path);
-                    let name = image::push(&self.config, program).await?.0;
-                    Ok(WorkerImage { name, is_program: true })
+                    let pushed = image::push(&self.config, program).await?;
+                    let arguments = self.program.arguments.iter();
+                    let arguments =
+                        arguments.map(|argument| argument.to_string_lossy().into_owned()).collect();
+                    Ok(WorkerImage { name: pushed.reference.to_string(), is_program: true, arguments })
                 }
             }
         };
@@ -121,8 +128,11 @@ impl ComputeBackend for K8sBackend {
     }
 
     async fn deploy_runtime(&self, spec: &RuntimeSpec) -> Result<Runtime> {
-        let (name, _) = image::push(&self.config, &spec.artifact).await?;
-        Ok(Runtime { id: RuntimeId(name), memory: None })
+        let pushed = image::push(&self.config, &spec.artifact).await?;
+        Ok(Runtime {
+            id: RuntimeId(pushed.reference.with(pushed.reference.tag(), None).to_string()),
+            memory: None,
+        })
     }
 
     async fn list_runtimes(&self) -> Result<Vec<Runtime>> {
@@ -140,13 +150,8 @@ impl ComputeBackend for K8sBackend {
     async fn scale(&self, launch: &Launch, workers: usize) -> Result<Scaled> {
         let (cluster, image) = (self.cluster().await?, self.image().await?);
         let client = client_name();
-        let start = Start {
-            cluster,
-            config: &self.config,
-            image,
-            secrets: self.secrets.as_ref(),
-            client: &client,
-        };
+        let start =
+            Start { cluster, config: &self.config, image, secrets: self.secrets.as_ref(), client: &client };
         let most = workers.min(self.max_workers);
         let mut fleets = self.fleets.lock().await;
         let fleet = fleets.entry(launch.fleet.clone()).or_insert_with(|| K8sFleet::new(cluster, launch));
@@ -162,8 +167,11 @@ impl ComputeBackend for K8sBackend {
         let image = self.image().await?;
         let Some((storage, _)) = self.storage.as_ref().filter(|_| !image.is_program) else { return Ok(None) };
         // The image says which C library it has, and is not asked: a worker that cannot execute the program says so.
-        let target =
-            Target { machine: self.config.machine, glibc: Glibc(u32::MAX, 0), name: "the image of `runtime`" };
+        let target = Target {
+            machine: self.config.machine,
+            glibc: Glibc(u32::MAX, 0),
+            name: "the image of `runtime`",
+        };
         let program = self.config.artifact.as_ref().unwrap_or(&self.program.path);
         let artifact = Artifact::read(program, &target).await?;
         let stored = StoredProgram::of(&artifact);

@@ -22,7 +22,10 @@ pub(crate) struct Cluster {
 
 impl std::fmt::Debug for Cluster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cluster").field("namespace", &self.namespace).field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Cluster")
+            .field("namespace", &self.namespace)
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -33,11 +36,18 @@ impl Cluster {
     /// When there is no kubeconfig that can be used.
     pub(crate) async fn connect(config: &K8sConfig) -> Result<Self> {
         let problem = |error: &dyn std::fmt::Display| {
-            let context = config.kubecfg_context.as_ref().map_or_else(String::new, |name| format!(" with the context `{name}`"));
-            Error::new(ErrorKind::ConfigInvalid, format!("there is no kubeconfig that can be used{context}: {error}"))
-                .with_hint("write `k8s: {kubecfg_path: ..}`, or set KUBECONFIG; does `kubectl get pods` work?")
+            let context = config
+                .kubecfg_context
+                .as_ref()
+                .map_or_else(String::new, |name| format!(" with the context `{name}`"));
+            Error::new(
+                ErrorKind::ConfigInvalid,
+                format!("there is no kubeconfig that can be used{context}: {error}"),
+            )
+            .with_hint("write `k8s: {kubecfg_path: ..}`, or set KUBECONFIG; does `kubectl get pods` work?")
         };
-        let options = KubeConfigOptions { context: config.kubecfg_context.clone(), ..KubeConfigOptions::default() };
+        let options =
+            KubeConfigOptions { context: config.kubecfg_context.clone(), ..KubeConfigOptions::default() };
         let kube = match &config.kubecfg_path {
             Some(path) => {
                 let kubeconfig = Kubeconfig::read_from(path).map_err(|error| problem(&error))?;
@@ -67,7 +77,8 @@ impl Cluster {
                  each worker",
                 self.address, version.major, version.minor
             );
-            return Err(Error::new(ErrorKind::Unsupported, problem).with_hint("upgrade the cluster, or use another one"));
+            return Err(Error::new(ErrorKind::Unsupported, problem)
+                .with_hint("upgrade the cluster, or use another one"));
         }
         Ok(version.git_version)
     }
@@ -85,7 +96,13 @@ mod tests {
 
     #[test]
     fn versions_that_are_too_old_are_known() {
-        for (major, minor, is_old) in [("1", "28", true), ("1", "28+", true), ("1", "29", false), ("1", "34+", false), ("2", "0", false)] {
+        for (major, minor, is_old) in [
+            ("1", "28", true),
+            ("1", "28+", true),
+            ("1", "29", false),
+            ("1", "34+", false),
+            ("2", "0", false),
+        ] {
             assert_eq!(is_too_old(major, minor), is_old, "{major}.{minor}");
         }
     }

@@ -88,9 +88,14 @@ impl ClusterState {
         let watches = vec![
             follow::<Pod>(Api::namespaced(client.clone(), namespace), of_fleet.clone(), &said, Said::pod),
             follow::<Job>(Api::namespaced(client.clone(), namespace), of_fleet, &said, Said::job),
-            follow::<Message>(Api::namespaced(client.clone(), namespace), warnings, &said, move |said, event| {
-                said.message(&prefix, event);
-            }),
+            follow::<Message>(
+                Api::namespaced(client.clone(), namespace),
+                warnings,
+                &said,
+                move |said, event| {
+                    said.message(&prefix, event);
+                },
+            ),
         ];
         Self { said, watches }
     }
@@ -236,7 +241,8 @@ impl SeenJob {
             let message = condition.message.as_deref().unwrap_or("no message is given");
             format!("{}: {message}", condition.reason.as_deref().unwrap_or("Failed"))
         });
-        let is_over = failed.is_some() || condition("Complete").is_some() || condition("SuccessCriteriaMet").is_some();
+        let is_over =
+            failed.is_some() || condition("Complete").is_some() || condition("SuccessCriteriaMet").is_some();
         let done = indexes(status.completed_indexes.as_deref()) + indexes(status.failed_indexes.as_deref());
         Self { remaining: if is_over { 0 } else { total.saturating_sub(done) }, is_suspended, failed }
     }
@@ -272,12 +278,15 @@ mod tests {
         assert_eq!(job(json!({"completedIndexes": "0,2-4", "failedIndexes": "9"})).remaining, 5);
         let over = job(json!({"conditions": [{"type": "Complete", "status": "True"}]}));
         assert_eq!((over.remaining, over.failed), (0, None));
-        let failed = job(json!({"conditions": [{"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": "too long"}]}));
+        let failed = job(
+            json!({"conditions": [{"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": "too long"}]}),
+        );
         assert_eq!((failed.remaining, failed.failed.as_deref()), (0, Some("DeadlineExceeded: too long")));
     }
 
     fn pod(uid: &str, status: Value) -> Pod {
-        serde_json::from_value(json!({"metadata": {"name": uid, "uid": uid}, "status": status})).expect("a pod")
+        serde_json::from_value(json!({"metadata": {"name": uid, "uid": uid}, "status": status}))
+            .expect("a pod")
     }
 
     #[test]
@@ -313,6 +322,9 @@ mod tests {
         };
         said.message("lithops-1-", Event::Apply(message("lithops-2-1")));
         said.message("lithops-1-", Event::Apply(message("lithops-1-1")));
-        assert_eq!(said.warnings.into_iter().collect::<Vec<_>>(), [("lithops-1-1".to_owned(), "FailedCreate: no".to_owned())]);
+        assert_eq!(
+            said.warnings.into_iter().collect::<Vec<_>>(),
+            [("lithops-1-1".to_owned(), "FailedCreate: no".to_owned())]
+        );
     }
 }

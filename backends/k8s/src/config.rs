@@ -37,15 +37,21 @@ pub(crate) const KEYS: &[Key] = &[
         "docker_server",
         "the registry that the program's image is pushed to, with a path if it wants one; by default docker.io",
     ),
-    Key::used("docker_user", "the user of that registry; on docker.io also the first part of the image's name"),
+    Key::used(
+        "docker_user",
+        "the user of that registry; on docker.io also the first part of the image's name",
+    ),
     Key::used("docker_password", "the password or token of that user"),
     Key::used("image_pull_secrets", "names of Secrets that nodes pull the image with: [name]"),
     Key::used("image_pull_policy", "`Always`, `IfNotPresent` or `Never`; by default `IfNotPresent`"),
     Key::used("runtime_cpu", "the CPUs of a worker, request and limit; by default 1").harmless(),
-    Key::used("runtime_memory", "the memory of a worker in MiB, request and limit; by default 2048").harmless(),
-    Key::used("ephemeral_storage", "the disk of a worker in MiB, request and limit; by default 1024").harmless(),
+    Key::used("runtime_memory", "the memory of a worker in MiB, request and limit; by default 2048")
+        .harmless(),
+    Key::used("ephemeral_storage", "the disk of a worker in MiB, request and limit; by default 1024")
+        .harmless(),
     Key::used("gpu", "what each worker has of GPUs: {resource: nvidia.com/gpu, count: 1}"),
-    Key::used("runtime_timeout", "how long a wave of workers may live; by default 12 h. It limits no call").harmless(),
+    Key::used("runtime_timeout", "how long a wave of workers may live; by default 12 h. It limits no call")
+        .harmless(),
     Key::used("service_account", "the service account of the pods; its token is mounted only if this is set"),
     Key::used("node_selector", "labels that a node must have: {name: value}"),
     Key::used("tolerations", "taints that the pods bear: [{key: .., operator: .., value: .., effect: ..}]"),
@@ -54,15 +60,22 @@ pub(crate) const KEYS: &[Key] = &[
     Key::used("labels", "more labels of Jobs and pods"),
     Key::used("annotations", "more annotations of pods"),
     Key::used("env_vars", "environment variables of the workers; values may be seen by who may see the pods"),
-    Key::used("pod_template", "laid over the specification of the pods at last (RFC 7386); the container is `lithops`"),
+    Key::used(
+        "pod_template",
+        "laid over the specification of the pods at last (RFC 7386); the container is `lithops`",
+    ),
     Key::used("ttl", "how long a Job is kept after its end; by default 300 s").harmless(),
     Key::used("lease", "how long a silent worker keeps its chunk; by default 30 s").harmless(),
     Key::used("patience", "how long a worker without a job stays; by default 300 s").harmless(),
     Key::used("orphan", "how long the client may be silent until its workers end; by default 600 s"),
     Key::used("artifact", "the path of the program that has the functions, when it is not the one that runs"),
     Key::accepted("master_timeout", "there is no master", "how long the master pod waits").harmless(),
-    Key::accepted("rabbitmq_executor", "workers share their work over the storage", "whether RabbitMQ is used")
-        .harmless(),
+    Key::accepted(
+        "rabbitmq_executor",
+        "workers share their work over the storage",
+        "whether RabbitMQ is used",
+    )
+    .harmless(),
     Key::accepted("cluster", "the kubeconfig says it", "the name of the cluster").harmless(),
     Key::accepted("user", "the kubeconfig says it", "the name of the user").harmless(),
     Key::accepted("master_name", "there is no master", "the name of the master pod").harmless(),
@@ -211,10 +224,7 @@ fn lease(section: Section<'_>) -> Result<LeaseConfig> {
 
 fn is_label(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=63).contains(&name.len())
-        && name.bytes().all(fits)
-        && !name.starts_with('-')
-        && !name.ends_with('-')
+    (1..=63).contains(&name.len()) && name.bytes().all(fits) && !name.starts_with('-') && !name.ends_with('-')
 }
 
 fn image(section: Section<'_>, key: &str) -> Result<Option<String>> {
@@ -280,7 +290,8 @@ fn template(section: Section<'_>) -> Result<Option<serde_json::Value>> {
         map @ Value::Map(_) => serde_json::to_value(map).ok(),
         _ => None,
     };
-    let hint = "write what is to be other in the specification of the pods: `pod_template: {hostNetwork: true}`";
+    let hint =
+        "write what is to be other in the specification of the pods: `pod_template: {hostNetwork: true}`";
     json.map(Some).ok_or_else(|| section.unusable("pod_template", "is no mapping", hint))
 }
 
@@ -320,14 +331,17 @@ mod tests {
             ("  gpu: {resource: nvidia.com/gpu, count: 0}\n", "how many"),
             ("  env_vars: {LITHOPS_LAUNCH: x}\n", "`LITHOPS_LAUNCH`"),
             ("  tolerations: {key: a}\n", "no list of mappings"),
-            ("  image_pull_policy: always\n", "`IfNotPresent`"),
+            ("  image_pull_policy: sometimes\n", "`IfNotPresent`"),
             ("  image_pull_secrets: 3\n", "write `image_pull_secrets: [name]`"),
             ("  pod_template: [a]\n", "is no mapping"),
             ("  kubecfg_path: /no/such/file\n", "there is no such file"),
             ("  runtime_timeout: 721h\n", "at most"),
         ] {
             let error = read(section).expect_err(section);
-            assert!(error.to_string().contains(wanted) || error.hint().is_some_and(|hint| hint.contains(wanted)), "{section}: {error}");
+            assert!(
+                error.to_string().contains(wanted) || error.hint().is_some_and(|hint| hint.contains(wanted)),
+                "{section}: {error}"
+            );
         }
     }
 }

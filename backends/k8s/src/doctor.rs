@@ -39,7 +39,9 @@ pub(crate) async fn check(backend: &K8sBackend) -> Vec<Check> {
         }
     };
     match cluster.version().await {
-        Ok(version) => found.push(fine(format!("the cluster at {} is Kubernetes {version}", cluster.address))),
+        Ok(version) => {
+            found.push(fine(format!("the cluster at {} is Kubernetes {version}", cluster.address)))
+        }
         Err(error) => {
             found.push(bad(&error));
             return found;
@@ -56,17 +58,25 @@ pub(crate) async fn check(backend: &K8sBackend) -> Vec<Check> {
 
 /// Pods have another loopback: a storage there is none of theirs.
 fn storage(backend: &K8sBackend) -> Check {
-    let Some((storage, locator)) = &backend.storage else { return fine("there is no storage to check".into()) };
+    let Some((storage, locator)) = &backend.storage else {
+        return fine("there is no storage to check".into());
+    };
     let scheme = storage.info().scheme;
     let endpoint = locator.endpoint.as_deref().unwrap_or_default();
     let host = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
     let is_here = ["localhost", "127.", "[::1]"].iter().any(|here| host.starts_with(here));
-    let can_open = backend.config.capabilities.storages.as_ref().is_none_or(|all| all.iter().any(|name| name == scheme));
+    let can_open = {
+        let all = &backend.config.capabilities.storages;
+        all.is_empty() || all.iter().any(|name| name == scheme)
+    };
     match (can_open, is_here) {
         (false, _) => Check {
             finding: format!("workers in pods cannot open the storage `{scheme}`"),
             severity: Severity::Error,
-            remedy: Some("use one that both can reach: `lithops: {storage: aws_s3}`, `minio`, `ceph` or `redis`".into()),
+            remedy: Some(
+                "use one that both can reach: `lithops: {storage: aws_s3}`, `minio`, `ceph` or `redis`"
+                    .into(),
+            ),
         },
         (true, true) => Check {
             finding: format!("the storage `{scheme}` is at {endpoint}, which in a pod is the pod itself"),
@@ -108,7 +118,11 @@ async fn rights(backend: &K8sBackend, cluster: &Cluster) -> Check {
         return fine(format!("all rights that are needed in `{}` are there", cluster.namespace));
     }
     Check {
-        finding: format!("rights are missing in the namespace `{}`: {}", cluster.namespace, missing.join(", ")),
+        finding: format!(
+            "rights are missing in the namespace `{}`: {}",
+            cluster.namespace,
+            missing.join(", ")
+        ),
         severity: Severity::Error,
         remedy: Some("let an administrator bind the Role below".into()),
     }
@@ -138,7 +152,9 @@ async fn nodes(config: &K8sConfig, cluster: &Cluster) -> Check {
     let nodes = match Api::<Node>::all(cluster.client.clone()).list(&ListParams::default()).await {
         Ok(nodes) => nodes.items,
         Err(kube::Error::Api(status)) if status.code == 403 => {
-            return fine("there is no right to list the nodes: whether one can take a worker is not known".into());
+            return fine(
+                "there is no right to list the nodes: whether one can take a worker is not known".into(),
+            );
         }
         Err(error) => return bad(&failure::of(&error, "list the nodes")),
     };
@@ -207,7 +223,11 @@ pub(crate) fn fine(finding: String) -> Check {
 }
 
 pub(crate) fn bad(error: &Error) -> Check {
-    Check { finding: error.message().to_owned(), severity: Severity::Error, remedy: error.hint().map(str::to_owned) }
+    Check {
+        finding: error.message().to_owned(),
+        severity: Severity::Error,
+        remedy: error.hint().map(str::to_owned),
+    }
 }
 
 #[cfg(test)]
@@ -216,7 +236,9 @@ mod tests {
 
     #[test]
     fn quantities_are_those_of_kubernetes() {
-        for (text, wanted) in [("3900m", 3.9), ("16", 16.0), ("2Ki", 2048.0), ("1Gi", 1073741824.0), ("1.5G", 1.5e9)] {
+        for (text, wanted) in
+            [("3900m", 3.9), ("16", 16.0), ("2Ki", 2048.0), ("1Gi", 1073741824.0), ("1.5G", 1.5e9)]
+        {
             assert!(amount(text).is_some_and(|found| (found - wanted).abs() < 1e-6), "{text}");
         }
         assert_eq!(amount("12Xi"), None);
@@ -226,7 +248,10 @@ mod tests {
     fn the_rights_that_are_asked_for_are_those_of_the_manifest() {
         for (group, resource, verbs) in RIGHTS.iter().chain([&SECRETS]) {
             let group = if group.is_empty() { "\"\"" } else { group };
-            let rule = format!("  - apiGroups: [{group}]\n    resources: [{resource}]\n    verbs: [{}]\n", verbs.join(", "));
+            let rule = format!(
+                "  - apiGroups: [{group}]\n    resources: [{resource}]\n    verbs: [{}]\n",
+                verbs.join(", ")
+            );
             assert!(RBAC.contains(&rule), "{rule}");
         }
         assert_eq!(RBAC.matches("apiGroups").count(), RIGHTS.len() + 1);

@@ -21,10 +21,9 @@ pub(crate) fn of(error: &kube::Error, what: &str) -> Error {
             ErrorKind::PermissionDenied,
             "`lithops doctor` says which rights are missing, and prints the Role that is enough",
         ),
-        (404, _) => refused(
-            ErrorKind::NotFound,
-            "make the namespace, or name another one: `k8s: {namespace: ..}`",
-        ),
+        (404, _) => {
+            refused(ErrorKind::NotFound, "make the namespace, or name another one: `k8s: {namespace: ..}`")
+        }
         (409, _) => refused(ErrorKind::AlreadyExists, "another client has made it"),
         (400 | 422, _) => refused(ErrorKind::ConfigInvalid, "look at section `k8s` of the configuration"),
         (429, _) => Error::new(ErrorKind::RateLimited, problem).with_retry(Retry::Later),
@@ -86,7 +85,12 @@ mod tests {
     fn each_answer_says_what_to_do() {
         for (code, message, kind, hint) in [
             (401, "Unauthorized", ErrorKind::PermissionDenied, "log in again"),
-            (403, "jobs.batch is forbidden: User \"u\" cannot create", ErrorKind::PermissionDenied, "prints the Role"),
+            (
+                403,
+                "jobs.batch is forbidden: User \"u\" cannot create",
+                ErrorKind::PermissionDenied,
+                "prints the Role",
+            ),
             (404, "namespaces \"x\" not found", ErrorKind::NotFound, "make the namespace"),
             (422, "Job.batch \"x\" is invalid", ErrorKind::ConfigInvalid, "section `k8s`"),
         ] {
@@ -95,7 +99,9 @@ mod tests {
             assert!(error.to_string().contains(message), "{error}");
             assert!(error.hint().is_some_and(|words| words.contains(hint)), "{error:?}");
         }
-        for (code, message) in [(429, "too many requests"), (500, "etcdserver: leader changed"), (403, "exceeded quota: q")] {
+        for (code, message) in
+            [(429, "too many requests"), (500, "etcdserver: leader changed"), (403, "exceeded quota: q")]
+        {
             assert_eq!(of_status(code, message).retry(), Retry::Later, "{code}");
         }
     }

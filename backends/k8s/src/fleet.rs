@@ -94,7 +94,8 @@ impl K8sFleet {
                 Created::Waits(why, after) => (self.refused, retry_after) = (Some(why), after),
             }
         }
-        let refused = self.refused.clone().map(|why| WaitingWorkers { count: missing, why, is_hopeless: false });
+        let refused =
+            self.refused.clone().map(|why| WaitingWorkers { count: missing, why, is_hopeless: false });
         let mut scaled = self.scaled()?;
         scaled.waiting.extend(refused);
         scaled.retry_after = retry_after;
@@ -183,7 +184,10 @@ impl K8sFleet {
                 return Some((warning.clone(), !may_pass && !said.has_run));
             }
             if job.is_suspended {
-                return Some((format!("the Job `{name}` is suspended: its queue has not admitted it yet"), false));
+                return Some((
+                    format!("the Job `{name}` is suspended: its queue has not admitted it yet"),
+                    false,
+                ));
             }
         }
         None

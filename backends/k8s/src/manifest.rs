@@ -3,6 +3,7 @@
 use lithops_core::{
     digest::Digest,
     error::Result,
+    process::{PULL, TRANSPORT_VARIABLE},
     protocol::{Launch, Secrets},
 };
 use serde_json::{Value, json};
@@ -53,6 +54,8 @@ pub(crate) struct WorkerImage {
     pub(crate) name: String,
     /// Whether it is the user's program, and not a `lithops-worker` that fetches the program.
     pub(crate) is_program: bool,
+    /// The arguments that the worker is started with.
+    pub(crate) arguments: Vec<String>,
 }
 
 /// The beginning of the names of what a fleet has in the cluster.
@@ -169,7 +172,9 @@ impl Wave<'_> {
         if self.secrets.is_some()
             && let Some(volumes) = spec["volumes"].as_array_mut()
         {
-            volumes.push(json!({"name": "secrets", "secret": {"secretName": self.name(), "defaultMode": 0o440}}));
+            volumes.push(
+                json!({"name": "secrets", "secret": {"secretName": self.name(), "defaultMode": 0o440}}),
+            );
         }
         if let Some(template) = &pod.template {
             merge(&mut spec, template);
@@ -185,7 +190,7 @@ impl Wave<'_> {
             "ephemeral-storage": format!("{}Mi", pod.disk),
         });
         if let Some((resource, count)) = &pod.gpu {
-            resources[resource] = (*count).into();
+            resources[resource] = count.to_string().into();
         }
         let mut variables = vec![
             json!({"name": Launch::VARIABLE, "value": self.launch.to_json()?}),
@@ -212,9 +217,10 @@ impl Wave<'_> {
             "volumeMounts": mounts,
         });
         if self.image.is_program {
-            variables.push(json!({"name": lithops_core::process::TRANSPORT_VARIABLE, "value": lithops_core::process::PULL}));
-        } else {
-            container["args"] = json!(["pull"]);
+            variables.push(json!({"name": TRANSPORT_VARIABLE, "value": PULL}));
+        }
+        if !self.image.arguments.is_empty() {
+            container["args"] = json!(self.image.arguments);
         }
         variables.extend(pod.env_vars.iter().map(|(name, value)| json!({"name": name, "value": value})));
         container["env"] = variables.into();

@@ -37,19 +37,18 @@ pub(crate) enum Outlook {
 }
 
 /// Reasons of a waiting container that say that its image cannot be had. A registry may be away for a moment.
-const NO_IMAGE: &[&str] = &["ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "SignatureValidationFailed"];
+const NO_IMAGE: &[&str] =
+    &["ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "SignatureValidationFailed"];
 /// Reasons of a waiting container that no waiting mends.
-const WRONG: &[&str] = &["InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError", "ImageInspectError"];
+const WRONG: &[&str] =
+    &["InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError", "ImageInspectError"];
 
 impl PodState {
     /// What the status of a pod says.
     pub(crate) fn of(pod: &Pod) -> Self {
         let Some(status) = &pod.status else { return Self::Coming };
-        let container = status
-            .container_statuses
-            .iter()
-            .flatten()
-            .find(|container| container.name == CONTAINER);
+        let container =
+            status.container_statuses.iter().flatten().find(|container| container.name == CONTAINER);
         match status.phase.as_deref() {
             Some("Succeeded") => Self::Ended(WorkerEnd::Finished),
             Some("Failed") => Self::Ended(end(pod, container)),
@@ -74,7 +73,8 @@ fn is_running(container: Option<&ContainerStatus>) -> bool {
 fn is_silent(pod: &Pod) -> bool {
     let is_false = condition(pod, "Ready").is_some_and(|ready| ready.status == "False");
     let container = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
-    let is_up = container.into_iter().flatten().any(|container| container.name == CONTAINER && container.ready);
+    let is_up =
+        container.into_iter().flatten().any(|container| container.name == CONTAINER && container.ready);
     is_false && is_up
 }
 
@@ -109,7 +109,9 @@ fn end(pod: &Pod, container: Option<&ContainerStatus>) -> WorkerEnd {
         Some((_, "OOMKilled")) => WorkerEnd::OutOfMemory,
         Some((EXIT_REFUSED, _)) => WorkerEnd::Refused(words.to_owned()),
         Some((EXIT_ELSEWHERE, _)) => WorkerEnd::Evicted,
-        _ if condition(pod, "DisruptionTarget").is_some_and(|target| target.status == "True") => WorkerEnd::Evicted,
+        _ if condition(pod, "DisruptionTarget").is_some_and(|target| target.status == "True") => {
+            WorkerEnd::Evicted
+        }
         _ if status_reason(pod) == "Evicted" => WorkerEnd::Evicted,
         Some((code, reason)) => {
             let said = if words.is_empty() { "it said nothing" } else { words };
@@ -118,7 +120,10 @@ fn end(pod: &Pod, container: Option<&ContainerStatus>) -> WorkerEnd {
         None => {
             let message = pod.status.as_ref().and_then(|status| status.message.as_deref());
             let reason = status_reason(pod);
-            WorkerEnd::Lost(format!("its pod failed ({reason}): {}", message.unwrap_or("no message is given")))
+            WorkerEnd::Lost(format!(
+                "its pod failed ({reason}): {}",
+                message.unwrap_or("no message is given")
+            ))
         }
     }
 }
@@ -155,7 +160,10 @@ mod tests {
         assert_eq!(state(json!({"phase": "Succeeded"})), PodState::Ended(WorkerEnd::Finished));
         assert_eq!(ended(137, "OOMKilled", ""), PodState::Ended(WorkerEnd::OutOfMemory));
         assert_eq!(ended(75, "Error", ""), PodState::Ended(WorkerEnd::Evicted));
-        assert_eq!(ended(88, "Error", "no program\n"), PodState::Ended(WorkerEnd::Refused("no program".into())));
+        assert_eq!(
+            ended(88, "Error", "no program\n"),
+            PodState::Ended(WorkerEnd::Refused("no program".into()))
+        );
         let PodState::Ended(WorkerEnd::Lost(words)) = ended(1, "Error", "boom") else { panic!("it is lost") };
         assert!(words.contains("ended with 1") && words.contains("boom"), "{words}");
         let PodState::Ended(WorkerEnd::Lost(words)) = ended(128, "StartError", "exec format error") else {
@@ -163,7 +171,8 @@ mod tests {
         };
         assert!(words.contains("exec format error"), "{words}");
         let terminated = container(json!({"terminated": {"exitCode": 137, "reason": "Error"}}));
-        let target = json!([{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}]);
+        let target =
+            json!([{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}]);
         let evicted = json!({"phase": "Failed", "containerStatuses": terminated, "conditions": target});
         assert_eq!(state(evicted), PodState::Ended(WorkerEnd::Evicted));
         // An eviction for the disk sets no condition.

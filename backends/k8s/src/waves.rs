@@ -43,7 +43,10 @@ pub(crate) async fn create(cluster: &Cluster, wave: &Wave<'_>) -> Result<Created
         }
         Err(kube::Error::Api(status)) if status.code == 429 => {
             let error = kube::Error::Api(status);
-            return Ok(Created::Waits(failure::of(&error, &what).message().to_owned(), failure::retry_after(&error)));
+            return Ok(Created::Waits(
+                failure::of(&error, &what).message().to_owned(),
+                failure::retry_after(&error),
+            ));
         }
         Err(error) => return Err(failure::of(&error, &what)),
     };
@@ -75,15 +78,19 @@ pub(crate) async fn create(cluster: &Cluster, wave: &Wave<'_>) -> Result<Created
 pub(crate) async fn delete_all(cluster: &Cluster, fleet: &str) -> Result<()> {
     let jobs: Api<Job> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
     let of_fleet = ListParams::default().labels(&format!("{FLEET}={}", label(fleet)));
-    let background = DeleteParams { propagation_policy: Some(PropagationPolicy::Background), ..DeleteParams::default() };
+    let background =
+        DeleteParams { propagation_policy: Some(PropagationPolicy::Background), ..DeleteParams::default() };
     let deleted = jobs.delete_collection(&background, &of_fleet).await;
     deleted.map(drop).map_err(|error| failure::of(&error, "delete the Jobs of the fleet"))
 }
 
 fn typed<T: serde::de::DeserializeOwned>(manifest: serde_json::Value) -> Result<T> {
     serde_json::from_value(manifest).map_err(|error| {
-        Error::new(ErrorKind::ConfigInvalid, format!("`pod_template` does not fit into the specification of a pod: {error}"))
-            .with_hint("compare it with `kubectl explain job.spec.template.spec`")
-            .with_context("key", "k8s.pod_template")
+        Error::new(
+            ErrorKind::ConfigInvalid,
+            format!("`pod_template` does not fit into the specification of a pod: {error}"),
+        )
+        .with_hint("compare it with `kubectl explain job.spec.template.spec`")
+        .with_context("key", "k8s.pod_template")
     })
 }

@@ -31,7 +31,8 @@ fn launch() -> Launch {
 }
 
 fn image(is_program: bool) -> WorkerImage {
-    WorkerImage { name: "registry.test/lithops-runtime:0123@sha256:4567".into(), is_program }
+    let arguments = if is_program { Vec::new() } else { vec!["pull".to_owned()] };
+    WorkerImage { name: "registry.test/lithops-runtime:0123@sha256:4567".into(), is_program, arguments }
 }
 
 fn secrets() -> Secrets {
@@ -61,7 +62,8 @@ fn the_job_is_the_golden_one() {
     let job = stable(job_of(&config(SECTION), &image(true), Some(&secrets)));
     let text = serde_json::to_string_pretty(&job).expect("text") + "\n";
     if std::env::var_os("WRITE_GOLDEN").is_some() {
-        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/src/manifest/job.golden.json"), &text).expect("written");
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/src/manifest/job.golden.json"), &text)
+            .expect("written");
     }
     assert_eq!(text, GOLDEN, "run it with WRITE_GOLDEN=1, and look at the difference");
 }
@@ -92,7 +94,7 @@ fn manifests_are_what_kubernetes_knows_and_nothing_is_lost_in_its_types() {
     assert_eq!(job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"], "team");
     assert_eq!(job["spec"]["suspend"], true);
     assert_eq!(pod["containers"][0]["args"], json!(["pull"]));
-    assert_eq!(pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"], 2);
+    assert_eq!(pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"], "2");
     assert_eq!((&pod["hostNetwork"], &pod["automountServiceAccountToken"]), (&json!(true), &json!(true)));
 }
 
@@ -129,8 +131,12 @@ fn names_and_labels_are_such_that_kubernetes_takes_them() {
 
 #[test]
 fn a_template_is_laid_over_as_a_merge_patch() {
-    let mut below = json!({"a": {"b": 1, "c": 2}, "containers": [{"name": "lithops", "image": "i"}], "d": [1]});
-    merge(&mut below, &json!({"a": {"b": null, "e": 3}, "containers": [{"name": "lithops", "tty": true}, {"name": "other"}], "d": [2]}));
+    let mut below =
+        json!({"a": {"b": 1, "c": 2}, "containers": [{"name": "lithops", "image": "i"}], "d": [1]});
+    merge(
+        &mut below,
+        &json!({"a": {"b": null, "e": 3}, "containers": [{"name": "lithops", "tty": true}, {"name": "other"}], "d": [2]}),
+    );
     let wanted = json!({"a": {"c": 2, "e": 3}, "containers": [{"name": "lithops", "image": "i", "tty": true}, {"name": "other"}], "d": [2]});
     assert_eq!(below, wanted);
 }
