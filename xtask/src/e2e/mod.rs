@@ -11,6 +11,6 @@ mod run;
 mod storage;
 mod third_party;
 
-pub(crate) use peers::Server;
+pub(crate) use peers::{Server, weed};
 pub(crate) use plugins::{PLUGIN, library};
 pub(crate) use run::{What, run};
