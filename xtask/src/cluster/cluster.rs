@@ -69,7 +69,10 @@ impl Cluster {
                 let logs = locked.folder().join("logs");
                 let ended = locked.down_after_failure().err();
                 let ended = ended.map(|other| format!("; ending it failed too: {other}")).unwrap_or_default();
-                Err(format!("the cluster did not start: {problem}\nall logs are in `{}`{ended}", logs.display()))
+                Err(format!(
+                    "the cluster did not start: {problem}\nall logs are in `{}`{ended}",
+                    logs.display()
+                ))
             }
         }
     }
@@ -87,8 +90,12 @@ impl Cluster {
     /// The cluster that runs in a folder.
     pub(crate) fn running(folder: Option<PathBuf>) -> Result<Self, String> {
         let folder = Folder::of(folder)?;
-        let missing =
-            || format!("no cluster runs in `{}`: start one with `cargo xtask cluster up`", folder.path().display());
+        let missing = || {
+            format!(
+                "no cluster runs in `{}`: start one with `cargo xtask cluster up`",
+                folder.path().display()
+            )
+        };
         Self::found(&folder)?.ok_or_else(missing)
     }
 
@@ -127,7 +134,10 @@ impl Cluster {
     }
 
     /// Runs `kubectl` as an administrator, and returns what it printed.
-    pub(crate) fn kubectl<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Result<String, String> {
+    pub(crate) fn kubectl<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Result<String, String> {
         let mut command = self.parts.kubectl();
         command.args(arguments);
         let output = command.output().map_err(|error| format!("cannot start `nsenter`: {error}"))?;

@@ -18,7 +18,8 @@ pub(in crate::cluster) fn program(to: &Path) -> Result<(), String> {
 
 /// Writes the image as an archive of `docker save`.
 pub(in crate::cluster) fn image(program: &Path, to: &Path) -> Result<(), String> {
-    let content = fs::read(program).map_err(|error| format!("cannot read `{}`: {error}", program.display()))?;
+    let content =
+        fs::read(program).map_err(|error| format!("cannot read `{}`: {error}", program.display()))?;
     let layer = archive(&[("pause", 0o755, &content)]);
     let digest = hex(&Sha256::digest(&layer));
     let architecture = match std::env::consts::ARCH {
@@ -32,7 +33,8 @@ pub(in crate::cluster) fn image(program: &Path, to: &Path) -> Result<(), String>
         "config": {"Entrypoint": ["/pause"]},
         "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{digest}")]},
     });
-    let manifest = serde_json::json!([{"Config": "config.json", "RepoTags": [IMAGE], "Layers": ["layer.tar"]}]);
+    let manifest =
+        serde_json::json!([{"Config": "config.json", "RepoTags": [IMAGE], "Layers": ["layer.tar"]}]);
     let image = archive(&[
         ("layer.tar", 0o644, &layer),
         ("config.json", 0o644, config.to_string().as_bytes()),

@@ -57,7 +57,11 @@ pub(in crate::cluster) const CLUSTER: Set = Set {
 
 /// What plays nodes.
 pub(in crate::cluster) const KWOK: Set = Set {
-    modules: &[Module { folder: "kwok", programs: &[("kwok", "sigs.k8s.io/kwok/cmd/kwok")], linked: STRIPPED }],
+    modules: &[Module {
+        folder: "kwok",
+        programs: &[("kwok", "sigs.k8s.io/kwok/cmd/kwok")],
+        linked: STRIPPED,
+    }],
     takes: "about 2 minutes",
 };
 
@@ -80,7 +84,10 @@ impl Set {
         if whole.exists() {
             return Ok(bin);
         }
-        eprintln!("   building the programs from Go modules: {} on two CPUs, once for this machine", self.takes);
+        eprintln!(
+            "   building the programs from Go modules: {} on two CPUs, once for this machine",
+            self.takes
+        );
         let half = cache.join(format!("{digest}.half"));
         // The lock is held: what is there was left by a build that was interrupted. What Go has compiled stays of use.
         fs::create_dir_all(half.join("bin")).map_err(cannot)?;
@@ -123,7 +130,10 @@ impl Module {
             let begun = Instant::now();
             let mut go = Command::new("go");
             go.args(["build", "-p=2", "-mod=readonly", "-buildvcs=false", "-tags=tools", "-trimpath"]);
-            go.arg(format!("-ldflags={}", self.linked)).arg("-o").arg(half.join("bin").join(program)).arg(package);
+            go.arg(format!("-ldflags={}", self.linked))
+                .arg("-o")
+                .arg(half.join("bin").join(program))
+                .arg(package);
             go.current_dir(self.path());
             // The machine's own cache would keep gigabytes that no later build needs.
             go.env("GOCACHE", half.join("compiled")).env("CGO_ENABLED", "0").env_remove("GOFLAGS");
@@ -131,7 +141,8 @@ impl Module {
             let output = go.output().map_err(|error| format!("cannot start `go`: {error}"))?;
             if !output.status.success() {
                 let said = String::from_utf8_lossy(&output.stderr);
-                let lines: Vec<_> = said.lines().filter(|line| !line.starts_with("go: downloading")).collect();
+                let lines: Vec<_> =
+                    said.lines().filter(|line| !line.starts_with("go: downloading")).collect();
                 return Err(format!("`{}` failed: {}", steps::line(&go), lines.join("\n")));
             }
             eprintln!("   {program}: built in {:.0} s", begun.elapsed().as_secs_f64());

@@ -44,34 +44,42 @@ pub(in crate::cluster) fn write_credentials(folder: &Folder, nodes: u8) -> Resul
 pub(in crate::cluster) fn start_api_server(parts: &Parts) -> Result<(), String> {
     let folder = &parts.folder;
     let (etcd, peers) = (format!("http://{LOOPBACK}:{ETCD}"), format!("http://{LOOPBACK}:{}", ETCD + 1));
-    parts.spawn("etcd", &parts.program("etcd"), [
-        // What is lost with the machine is not missed.
-        "--unsafe-no-fsync".to_owned(),
-        format!("--data-dir={}", folder.join("etcd").display()),
-        format!("--listen-client-urls={etcd}"),
-        format!("--advertise-client-urls={etcd}"),
-        format!("--listen-peer-urls={peers}"),
-        format!("--initial-advertise-peer-urls={peers}"),
-        format!("--initial-cluster=default={peers}"),
-    ])?;
+    parts.spawn(
+        "etcd",
+        &parts.program("etcd"),
+        [
+            // What is lost with the machine is not missed.
+            "--unsafe-no-fsync".to_owned(),
+            format!("--data-dir={}", folder.join("etcd").display()),
+            format!("--listen-client-urls={etcd}"),
+            format!("--advertise-client-urls={etcd}"),
+            format!("--listen-peer-urls={peers}"),
+            format!("--initial-advertise-peer-urls={peers}"),
+            format!("--initial-cluster=default={peers}"),
+        ],
+    )?;
     let key = folder.join("accounts.key");
-    parts.spawn("kube-apiserver", &parts.program("kube-apiserver"), [
-        format!("--etcd-servers={etcd}"),
-        format!("--bind-address={SERVER}"),
-        format!("--advertise-address={SERVER}"),
-        format!("--secure-port={API_SERVER}"),
-        format!("--cert-dir={}", folder.join("certificates").display()),
-        "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
-        "--authorization-mode=Node,RBAC".to_owned(),
-        "--enable-admission-plugins=NodeRestriction".to_owned(),
-        format!("--token-auth-file={}", folder.join("tokens.csv").display()),
-        "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
-        format!("--service-account-signing-key-file={}", key.display()),
-        format!("--service-account-key-file={}", key.display()),
-        "--kubelet-preferred-address-types=InternalIP".to_owned(),
-        "--endpoint-reconciler-type=none".to_owned(),
-        "--allow-privileged=true".to_owned(),
-    ])?;
+    parts.spawn(
+        "kube-apiserver",
+        &parts.program("kube-apiserver"),
+        [
+            format!("--etcd-servers={etcd}"),
+            format!("--bind-address={SERVER}"),
+            format!("--advertise-address={SERVER}"),
+            format!("--secure-port={API_SERVER}"),
+            format!("--cert-dir={}", folder.join("certificates").display()),
+            "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
+            "--authorization-mode=Node,RBAC".to_owned(),
+            "--enable-admission-plugins=NodeRestriction".to_owned(),
+            format!("--token-auth-file={}", folder.join("tokens.csv").display()),
+            "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+            format!("--service-account-signing-key-file={}", key.display()),
+            format!("--service-account-key-file={}", key.display()),
+            "--kubelet-preferred-address-types=InternalIP".to_owned(),
+            "--endpoint-reconciler-type=none".to_owned(),
+            "--allow-privileged=true".to_owned(),
+        ],
+    )?;
     Ok(())
 }
 
@@ -83,13 +91,17 @@ pub(in crate::cluster) fn start_controllers(parts: &Parts) -> Result<(), String>
         certificate.exists() && parts.asks(&["get", "--raw", "/readyz"], |said| said == "ok")
     })?;
     for (part, port, more) in [
-        ("kube-controller-manager", API_SERVER + 1, vec![
-            format!("--service-account-private-key-file={}", folder.join("accounts.key").display()),
-            format!("--root-ca-file={}", certificate.display()),
-            // A node is given up as soon as tests can wait for it.
-            "--node-monitor-period=1s".to_owned(),
-            "--node-monitor-grace-period=9s".to_owned(),
-        ]),
+        (
+            "kube-controller-manager",
+            API_SERVER + 1,
+            vec![
+                format!("--service-account-private-key-file={}", folder.join("accounts.key").display()),
+                format!("--root-ca-file={}", certificate.display()),
+                // A node is given up as soon as tests can wait for it.
+                "--node-monitor-period=1s".to_owned(),
+                "--node-monitor-grace-period=9s".to_owned(),
+            ],
+        ),
         ("kube-scheduler", API_SERVER + 2, Vec::new()),
     ] {
         let kubeconfig = parts.kubeconfig();

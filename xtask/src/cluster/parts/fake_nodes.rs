@@ -12,11 +12,15 @@ const MARK: &str = "kwok.x-k8s.io/node";
 
 /// Starts kwok, and adds nodes for it.
 pub(in crate::cluster) fn add_fake_nodes(parts: &Parts, kwok: &Path, count: u16) -> Result<(), String> {
-    parts.spawn("kwok", kwok, [
-        format!("--kubeconfig={}", parts.kubeconfig().display()),
-        format!("--manage-nodes-with-annotation-selector={MARK}=fake"),
-        "--node-lease-duration-seconds=40".to_owned(),
-    ])?;
+    parts.spawn(
+        "kwok",
+        kwok,
+        [
+            format!("--kubeconfig={}", parts.kubeconfig().display()),
+            format!("--manage-nodes-with-annotation-selector={MARK}=fake"),
+            "--node-lease-duration-seconds=40".to_owned(),
+        ],
+    )?;
     let nodes: Vec<_> = (1..=count).map(node).collect();
     let list = json!({"apiVersion": "v1", "kind": "List", "items": nodes});
     let file = parts.folder.write("fake-nodes.json", &list.to_string())?;

@@ -79,24 +79,31 @@ impl<'a> Node<'a> {
     pub(in crate::cluster) fn start_kubelet(self) -> Result<(), String> {
         self.wait_for_containerd()?;
         let image = self.parts.folder.join("pause.tar");
-        self.parts.sandbox.run("ctr", [
-            "--address".as_ref(),
-            self.file("containerd.sock").as_os_str(),
-            "--namespace=k8s.io".as_ref(),
-            "images".as_ref(),
-            "import".as_ref(),
-            image.as_os_str(),
-        ])?;
+        self.parts.sandbox.run(
+            "ctr",
+            [
+                "--address".as_ref(),
+                self.file("containerd.sock").as_os_str(),
+                "--namespace=k8s.io".as_ref(),
+                "images".as_ref(),
+                "import".as_ref(),
+                image.as_os_str(),
+            ],
+        )?;
         let file = |name: &str| self.file(name).to_string_lossy().into_owned();
-        self.parts.spawn(&self.kubelet(), &self.parts.program("kubelet"), [
-            format!("--config={}", file("kubelet.yaml")),
-            format!("--kubeconfig={}", file("kubeconfig")),
-            format!("--root-dir={}", file("kubelet")),
-            format!("--cert-dir={}", file("certificates")),
-            format!("--hostname-override=node{}", self.number),
-            format!("--node-ip={}", network::node(self.number)),
-            "--v=2".to_owned(),
-        ])?;
+        self.parts.spawn(
+            &self.kubelet(),
+            &self.parts.program("kubelet"),
+            [
+                format!("--config={}", file("kubelet.yaml")),
+                format!("--kubeconfig={}", file("kubeconfig")),
+                format!("--root-dir={}", file("kubelet")),
+                format!("--cert-dir={}", file("certificates")),
+                format!("--hostname-override=node{}", self.number),
+                format!("--node-ip={}", network::node(self.number)),
+                "--v=2".to_owned(),
+            ],
+        )?;
         Ok(())
     }
 
@@ -118,7 +125,9 @@ impl<'a> Node<'a> {
 pub(in crate::cluster) fn wait_for_nodes(parts: &Parts, nodes: usize) -> Result<(), String> {
     // The last one is started last.
     parts.until(&format!("kubelet-{nodes}"), || {
-        parts.asks(&["get", "nodes", NODES], |said| said.lines().filter(|line| takes_pods(line)).count() >= nodes)
+        parts.asks(&["get", "nodes", NODES], |said| {
+            said.lines().filter(|line| takes_pods(line)).count() >= nodes
+        })
     })?;
     parts.until("kube-controller-manager", || {
         parts.asks(&["--namespace=default", "get", "serviceaccount", "default"], |_| true)

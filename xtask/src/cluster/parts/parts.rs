@@ -76,7 +76,8 @@ impl Parts {
     /// Whether `kubectl` succeeds, and what it prints is as it should be.
     pub(super) fn asks(&self, arguments: &[&str], is_right: impl FnOnce(&str) -> bool) -> bool {
         let output = self.kubectl().args(arguments).args(["--request-timeout=5s"]).output();
-        output.is_ok_and(|output| output.status.success() && is_right(&String::from_utf8_lossy(&output.stdout)))
+        output
+            .is_ok_and(|output| output.status.success() && is_right(&String::from_utf8_lossy(&output.stdout)))
     }
 }
 

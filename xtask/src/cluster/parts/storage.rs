@@ -26,23 +26,27 @@ pub(in crate::cluster) fn start_storage(parts: &Parts, weed: &Path) -> Result<()
     parts.folder.write(CONFIG, &config())?;
     let data = parts.folder.join("seaweedfs");
     std::fs::create_dir_all(&data).map_err(|error| format!("cannot make `{}`: {error}", data.display()))?;
-    parts.spawn("seaweedfs", weed, [
-        "-logtostderr".to_owned(),
-        "server".to_owned(),
-        "-s3".to_owned(),
-        format!("-ip={SERVER}"),
-        format!("-ip.bind={SERVER}"),
-        "-master.telemetry=false".to_owned(),
-        // There is one server to elect.
-        "-master.electionTimeout=1s".to_owned(),
-        "-master.volumeSizeLimitMB=64".to_owned(),
-        "-volume.minFreeSpace=50MiB".to_owned(),
-        "-volume.max=200".to_owned(),
-        format!("-dir={}", data.display()),
-        format!("-s3.config={}", identities.display()),
-        format!("-s3.port={S3}"),
-        format!("-filer.port={FILER}"),
-    ])?;
+    parts.spawn(
+        "seaweedfs",
+        weed,
+        [
+            "-logtostderr".to_owned(),
+            "server".to_owned(),
+            "-s3".to_owned(),
+            format!("-ip={SERVER}"),
+            format!("-ip.bind={SERVER}"),
+            "-master.telemetry=false".to_owned(),
+            // There is one server to elect.
+            "-master.electionTimeout=1s".to_owned(),
+            "-master.volumeSizeLimitMB=64".to_owned(),
+            "-volume.minFreeSpace=50MiB".to_owned(),
+            "-volume.max=200".to_owned(),
+            format!("-dir={}", data.display()),
+            format!("-s3.config={}", identities.display()),
+            format!("-s3.port={S3}"),
+            format!("-filer.port={FILER}"),
+        ],
+    )?;
     Ok(())
 }
 

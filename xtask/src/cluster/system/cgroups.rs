@@ -23,7 +23,9 @@ impl Cgroups {
             .map_err(|error| format!("cannot read `/proc/self/mounts`: {error}"))?;
         let hierarchies = hierarchies(&mounts);
         if hierarchies.is_empty() {
-            return Err(format!("there are no control groups at `{ROOT}`: mount them, as cluster nodes need them"));
+            return Err(format!(
+                "there are no control groups at `{ROOT}`: mount them, as cluster nodes need them"
+            ));
         }
         Ok(Self { hierarchies })
     }
@@ -41,7 +43,8 @@ impl Cgroups {
     pub(in crate::cluster) fn remove(&self, beginning: &str) -> Result<(), String> {
         let begun = Instant::now();
         let entries = self.hierarchies.iter().filter_map(|hierarchy| fs::read_dir(hierarchy).ok()).flatten();
-        let ours = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(beginning));
+        let ours =
+            entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(beginning));
         for group in ours.map(|entry| entry.path()) {
             while let Err(error) = remove(&group) {
                 if begun.elapsed() > END {
@@ -58,7 +61,8 @@ impl Cgroups {
 fn hierarchies(mounts: &str) -> Vec<PathBuf> {
     let of = |kind: &str| -> Vec<PathBuf> {
         let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-        let ours = fields.filter(|fields| fields.len() > 2 && fields[2] == kind && fields[1].starts_with(ROOT));
+        let ours =
+            fields.filter(|fields| fields.len() > 2 && fields[2] == kind && fields[1].starts_with(ROOT));
         ours.map(|fields| PathBuf::from(fields[1])).collect()
     };
     let first = of("cgroup");

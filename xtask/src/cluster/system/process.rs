@@ -64,7 +64,11 @@ impl Process {
         let begun = Instant::now();
         while self.is_alive() {
             if begun.elapsed() > END {
-                return Err(format!("process {} has not ended {} s after {signal:?}", self.pid, END.as_secs()));
+                return Err(format!(
+                    "process {} has not ended {} s after {signal:?}",
+                    self.pid,
+                    END.as_secs()
+                ));
             }
             std::thread::sleep(PAUSE);
         }

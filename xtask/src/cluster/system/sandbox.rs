@@ -47,10 +47,15 @@ impl Sandbox {
         let is_init = |process: Process| {
             fs::read_link(format!("/proc/{}/exe", process.pid())).is_ok_and(|exe| exe == init)
         };
-        let started = until("the first process of the sandbox", START, || None, || {
-            found = Process::child_of(parent.id()).filter(|child| is_init(*child));
-            found.is_some() || parent.try_wait().is_ok_and(|status| status.is_some())
-        });
+        let started = until(
+            "the first process of the sandbox",
+            START,
+            || None,
+            || {
+                found = Process::child_of(parent.id()).filter(|child| is_init(*child));
+                found.is_some() || parent.try_wait().is_ok_and(|status| status.is_some())
+            },
+        );
         // The init waits for a byte, and ends when there will be none.
         let go_ahead = parent.stdin.take();
         let go = |process: Process| {
@@ -129,10 +134,15 @@ impl Sandbox {
         let mut parent = command.spawn().map_err(|error| format!("cannot start `nsenter`: {error}"))?;
         let mut found = None;
         let name = program.display();
-        let started = until(&format!("`{name}`"), START, || None, || {
-            found = Process::child_of(parent.id());
-            found.is_some() || parent.try_wait().is_ok_and(|status| status.is_some())
-        });
+        let started = until(
+            &format!("`{name}`"),
+            START,
+            || None,
+            || {
+                found = Process::child_of(parent.id());
+                found.is_some() || parent.try_wait().is_ok_and(|status| status.is_some())
+            },
+        );
         // `nsenter` would stop together with its child, and wait for it; the init takes the child over.
         let _ = parent.kill();
         let _ = parent.wait();
