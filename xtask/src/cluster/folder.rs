@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     build::hex,
+    parts::remove_sockets,
     system::{Cgroups, Process, Sandbox},
 };
 use crate::workspace::built;
@@ -78,8 +79,19 @@ impl Folder {
 
     /// What the names of the cluster's control groups begin with.
     pub(super) fn name(&self) -> String {
-        let digest = Sha256::digest(self.path.as_os_str().as_encoded_bytes());
-        format!("lithops-{}-", hex(&digest[..4]))
+        format!("lithops-{}-", hex(&self.digest()))
+    }
+
+    /// A number below a limit that other clusters of the machine hardly have.
+    pub(super) fn number(&self, limit: u16) -> u16 {
+        let [first, second, ..] = self.digest();
+        u16::from_le_bytes([first, second]) % limit
+    }
+
+    fn digest(&self) -> [u8; 4] {
+        let digest: [u8; 32] = Sha256::digest(self.path.as_os_str().as_encoded_bytes()).into();
+        let [first, second, third, fourth, ..] = digest;
+        [first, second, third, fourth]
     }
 
     /// The file that names the first process of the sandbox.
@@ -138,6 +150,7 @@ impl Locked {
             sandbox.end()?;
         }
         Cgroups::of_this_machine()?.remove(&self.folder.name())?;
+        remove_sockets(&self.folder);
         let path = &self.folder.path;
         let remove = || {
             for entry in fs::read_dir(path)? {

@@ -6,8 +6,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 pub(super) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 250, 1, 254);
 pub(super) const API_SERVER: u16 = 26_443;
 pub(super) const ETCD: u16 = 23_890;
-pub(super) const S3: u16 = 8333;
-pub(super) const FILER: u16 = 8888;
 
 /// Where images are pushed to and pulled from.
 pub(super) const REGISTRY: &str = "10.250.1.254:5055";

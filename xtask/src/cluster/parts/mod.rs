@@ -13,4 +13,4 @@ pub(super) use node::{Node, wait_for_nodes};
 pub(super) use parts::Parts;
 use parts::filled;
 pub(super) use registry::{start_registry, wait_for_registry};
-pub(super) use storage::{CONFIG, start_storage, wait_for_storage};
+pub(super) use storage::{CONFIG, remove_sockets, start_storage, wait_for_storage};

@@ -50,25 +50,15 @@ pub(in crate::cluster) fn pretend(sandbox: &Sandbox, folder: &Path) -> Result<()
     Ok(())
 }
 
-/// The files that a kubelet counts CPUs by, in the form of `/sys/devices/system`.
+/// The files that a kubelet counts CPUs by, in the form of `/sys/devices/system`. They say how many CPUs there are and
+/// nothing of each: otherwise the kubelet would want its pods on CPUs that are not there.
 fn write_cpus(folder: &Path) -> io::Result<()> {
-    let (cpus, node) = (folder.join("cpu"), folder.join("node/node0"));
-    fs::create_dir_all(&node)?;
+    let cpus = folder.join("cpu");
+    fs::create_dir_all(folder.join("node"))?;
     for cpu in 0..CPUS {
-        let topology = cpus.join(format!("cpu{cpu}/topology"));
-        fs::create_dir_all(&topology)?;
-        fs::write(topology.join("core_id"), format!("{cpu}\n"))?;
-        fs::write(topology.join("physical_package_id"), "0\n")?;
-        let link = node.join(format!("cpu{cpu}"));
-        std::os::unix::fs::symlink(format!("{CPU}/cpu{cpu}"), link)?;
+        fs::create_dir_all(cpus.join(format!("cpu{cpu}")))?;
     }
-    for file in ["online", "possible", "present"] {
-        fs::write(cpus.join(file), format!("0-{}\n", CPUS - 1))?;
-        fs::write(folder.join("node").join(file), "0\n")?;
-    }
-    let memory = Path::new(NUMA).join("node0/meminfo");
-    if memory.exists() {
-        fs::write(node.join("meminfo"), fs::read(memory)?)?;
-    }
-    fs::write(node.join("distance"), "10\n")
+    ["online", "possible", "present"]
+        .iter()
+        .try_for_each(|file| fs::write(cpus.join(file), format!("0-{}\n", CPUS - 1)))
 }
