@@ -1,5 +1,5 @@
 //! The chores of this workspace: `cargo xtask ci`, `test`, `tidy`, `e2e`, `new-backend`, `bench`, `chaos`,
-//! `simulate`.
+//! `simulate`, `cluster`.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -9,6 +9,7 @@
 mod bench;
 mod chaos;
 mod ci;
+mod cluster;
 mod e2e;
 mod new_backend;
 mod steps;
@@ -87,6 +88,11 @@ enum Command {
         #[arg(long, conflicts_with_all = ["seeds", "seed", "pull"])]
         board: bool,
     },
+    /// A real Kubernetes on this machine, for tests: its programs are built from source, and it needs root.
+    Cluster {
+        #[command(subcommand)]
+        what: cluster::What,
+    },
 }
 
 fn main() -> ExitCode {
@@ -102,6 +108,7 @@ fn main() -> ExitCode {
         Command::Chaos => chaos::run(),
         Command::Simulate { board: true, .. } => steps::run(simulator().arg("--board")),
         Command::Simulate { seeds, seed, pull, .. } => simulate(seeds, seed, pull),
+        Command::Cluster { what } => cluster::run(what),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,6 +3,7 @@
 mod aws_lambda;
 mod cli;
 mod examples;
+mod k8s;
 mod leftovers;
 mod peers;
 mod plugins;
@@ -11,6 +12,6 @@ mod run;
 mod storage;
 mod third_party;
 
-pub(crate) use peers::Server;
+pub(crate) use peers::{Server, weed};
 pub(crate) use plugins::{PLUGIN, library};
 pub(crate) use run::{What, run};

@@ -1,7 +1,7 @@
 //! Builds, then runs every trial.
 
 use super::{
-    aws_lambda, cli, examples,
+    aws_lambda, cli, examples, k8s,
     leftovers::{self, Leftovers},
     plugins,
     program::Programs,
@@ -22,6 +22,8 @@ pub(crate) enum What {
     /// AWS Lambda, played by ministack; with `--full` policies too, and moto.
     #[value(name = "aws_lambda")]
     AwsLambda,
+    /// A cluster of Kubernetes in a network namespace of this machine.
+    K8s,
     /// Backends of third parties.
     ThirdParty,
     /// Backends that are loaded at run time.
@@ -34,6 +36,7 @@ pub(crate) fn run(what: What, full: bool) -> Result<(), String> {
         What::Localhost => localhost(),
         What::Storage => storage::run(full),
         What::AwsLambda => aws_lambda::run(full),
+        What::K8s => k8s::run(full),
         What::ThirdParty => third_party::run(),
         What::Plugins => plugins::run(),
     }

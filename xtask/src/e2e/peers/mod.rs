@@ -4,5 +4,6 @@ mod parts;
 mod server;
 
 pub(super) use parts::ministack_python;
+pub(crate) use parts::weed;
 pub(crate) use server::Server;
 pub(super) use server::{BUCKET, ID, SECRET};

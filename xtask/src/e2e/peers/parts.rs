@@ -30,7 +30,7 @@ pub(in crate::e2e) fn ministack_python() -> Result<PathBuf, String> {
 }
 
 /// The program `weed`.
-pub(super) fn weed() -> Result<PathBuf, String> {
+pub(crate) fn weed() -> Result<PathBuf, String> {
     installed("seaweedfs", SEAWEEDFS, "weed")
 }
 

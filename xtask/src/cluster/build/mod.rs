@@ -1,0 +1,10 @@
+//! What a cluster is made of, before it is started: tools of the machine, programs of Go modules, the image of a pod.
+
+mod pause;
+mod programs;
+mod tar;
+mod tools;
+
+pub(super) use pause::{IMAGE, image, program};
+pub(super) use programs::{CLUSTER, KWOK, hex};
+pub(super) use tools::{containerd_plugins, prepare};

@@ -1,0 +1,9 @@
+//! `cargo xtask e2e k8s`: the backend on a real cluster in a network namespace of this machine.
+
+mod faults;
+mod jobs;
+mod place;
+mod refusals;
+mod run;
+
+pub(super) use run::run;

@@ -1,0 +1,237 @@
+//! [`Place`]: a namespace of the cluster, with a user who has the documented rights there and nothing else.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::{cluster::Cluster, workspace::root};
+
+/// The namespace that jobs run in. It enforces the restricted profile of pod security.
+pub(super) const NAMESPACE: &str = "batch";
+/// How long something may take that the cluster is to do.
+pub(super) const PATIENCE: Duration = Duration::from_secs(90);
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A namespace of the cluster, and the configuration by which programs run their jobs there.
+pub(super) struct Place<'a> {
+    pub(super) cluster: &'a Cluster,
+    /// The folder of the built programs.
+    pub(super) built: PathBuf,
+    pub(super) folder: PathBuf,
+    kubeconfig: PathBuf,
+    storage: String,
+}
+
+impl<'a> Place<'a> {
+    /// Makes the namespace, and a user whose token is bound to the Role of the documentation.
+    pub(super) fn new(cluster: &'a Cluster, built: PathBuf) -> Result<Self, String> {
+        let folder = built.join("e2e").join(format!("k8s-{}", std::process::id()));
+        fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+        let storage = fs::read_to_string(cluster.s3_config()).map_err(|error| error.to_string())?;
+        let kubeconfig = folder.join("kubeconfig");
+        let place = Self { cluster, built, folder, kubeconfig, storage };
+        place.make()?;
+        Ok(place)
+    }
+
+    fn make(&self) -> Result<(), String> {
+        // A cluster that ran already may have it.
+        let _ =
+            self.cluster.kubectl(["delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=60s"]);
+        self.cluster.kubectl(["create", "namespace", NAMESPACE])?;
+        let restricted = "pod-security.kubernetes.io/enforce=restricted";
+        self.cluster.kubectl(["label", "namespace", NAMESPACE, restricted])?;
+        let role = root().join("backends/k8s/rbac.yaml");
+        self.kubectl(&["apply", "-f", &role.display().to_string()])?;
+        self.kubectl(&["create", "serviceaccount", "client"])?;
+        let account = format!("--serviceaccount={NAMESPACE}:client");
+        self.kubectl(&["create", "rolebinding", "client", "--role=lithops", &account])?;
+        let token = self.kubectl(&["create", "token", "client", "--duration=8h"])?;
+        // The administrator's configuration, with another user.
+        let admin = self.cluster.kubectl(["config", "view", "--raw", "--minify", "-o", "json"])?;
+        let mut config: Value = serde_json::from_str(&admin).map_err(|error| error.to_string())?;
+        let user = config["users"][0]["name"].clone();
+        config["users"] = serde_json::json!([{"name": user, "user": {"token": token.trim()}}]);
+        fs::write(&self.kubeconfig, config.to_string()).map_err(|error| error.to_string())
+    }
+
+    /// `kubectl` in the namespace, as an administrator.
+    pub(super) fn kubectl(&self, arguments: &[&str]) -> Result<String, String> {
+        self.cluster.kubectl([&["-n", NAMESPACE], arguments].concat())
+    }
+
+    /// Objects of a kind that belong to fleets.
+    pub(super) fn objects(&self, kind: &str) -> Result<Vec<Value>, String> {
+        let listed = self.kubectl(&["get", kind, "-l", "lithops/fleet", "-o", "json"])?;
+        let mut listed: Value = serde_json::from_str(&listed).map_err(|error| error.to_string())?;
+        match listed["items"].take() {
+            Value::Array(items) => Ok(items),
+            other => Err(format!("no list of {kind}: {other}")),
+        }
+    }
+
+    /// The pods of fleets that run.
+    pub(super) fn running(&self) -> Result<Vec<Value>, String> {
+        let mut pods = self.objects("pods")?;
+        pods.retain(|pod| {
+            pod["status"]["phase"] == "Running" && pod["metadata"]["deletionTimestamp"].is_null()
+        });
+        Ok(pods)
+    }
+
+    /// Deletes all that fleets have left, and waits until it is gone.
+    pub(super) fn clear(&self) -> Result<(), String> {
+        self.kubectl(&["delete", "jobs", "-l", "lithops/fleet", "--timeout=60s"])?;
+        self.until("no pod of a fleet is there", || Ok(self.objects("pods")?.is_empty()))
+    }
+
+    /// Writes the configuration of a program; `more` are keys of the section `k8s`.
+    pub(super) fn config(&self, name: &str, more: &str) -> Result<PathBuf, String> {
+        let section = format!(
+            "k8s: {{kubecfg_path: '{}', namespace: {NAMESPACE}, docker_server: 'http://{}', runtime_memory: 256, \
+             ephemeral_storage: 256, {more}}}\n",
+            self.kubeconfig.display(),
+            self.cluster.registry()
+        );
+        let storage = self.storage.replace("lithops: {", "lithops: {backend: k8s, ");
+        if !storage.contains("backend: k8s") {
+            return Err(format!(
+                "the configuration of the storage has no section `lithops`:\n{}",
+                self.storage
+            ));
+        }
+        let file = self.folder.join(format!("{name}.yaml"));
+        fs::write(&file, storage + &section).map_err(|error| error.to_string())?;
+        Ok(file)
+    }
+
+    /// A program that was built, in the network of the cluster, under such a configuration.
+    pub(super) fn command(&self, program: &str, more: &str) -> Result<Command, String> {
+        let config = self.config("config", more)?;
+        let mut command = self.cluster.command(self.built.join(program));
+        command.current_dir(&self.folder).env("HOME", &self.folder).env("LITHOPS_CONFIG_FILE", config);
+        command.env_remove("KUBECONFIG").stdin(Stdio::null());
+        Ok(command)
+    }
+
+    /// Runs a program to its end.
+    pub(super) fn run(&self, program: &str, arguments: &[&str], more: &str) -> Result<Ran, String> {
+        let output = self.command(program, more)?.args(arguments).output();
+        output.map(Ran::of).map_err(|error| format!("cannot start `{program}`: {error}"))
+    }
+
+    /// Starts a program; what it prints goes to files.
+    pub(super) fn start(&self, program: &str, arguments: &[&str], more: &str) -> Result<Running, String> {
+        let file = |name: &str| fs::File::create(self.folder.join(name)).map_err(|error| error.to_string());
+        let mut command = self.command(program, more)?;
+        let child = command.args(arguments).stdout(file("stdout")?).stderr(file("stderr")?).spawn();
+        let child = child.map_err(|error| format!("cannot start `{program}`: {error}"))?;
+        Ok(Running { child, folder: self.folder.clone() })
+    }
+
+    /// Waits until something is so.
+    pub(super) fn until(
+        &self,
+        what: &str,
+        mut is_so: impl FnMut() -> Result<bool, String>,
+    ) -> Result<(), String> {
+        let begun = Instant::now();
+        while !is_so()? {
+            if begun.elapsed() > PATIENCE {
+                let pods = self.kubectl(&["get", "pods,jobs", "-o", "wide"]).unwrap_or_default();
+                return Err(format!("{what}: not so after {PATIENCE:?}\n{pods}"));
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        // The folder is below the target folder: `cargo clean` removes it where this fails.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// How a program ended, and what it printed.
+#[derive(Debug)]
+pub(super) struct Ran {
+    pub(super) code: Option<i32>,
+    pub(super) stdout: String,
+    pub(super) stderr: String,
+}
+
+impl Ran {
+    fn of(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    /// Fails unless the program ended well and printed this.
+    pub(super) fn says(&self, words: &str) -> Result<&Self, String> {
+        let Self { code, stdout, stderr } = self;
+        if *code == Some(0) && stdout.contains(words) {
+            return Ok(self);
+        }
+        Err(format!("wanted `{words}`\nexit code {code:?}\nstdout:\n{stdout}\nstderr:\n{stderr}"))
+    }
+
+    /// Fails unless the program ended with an error with these words.
+    pub(super) fn refuses(&self, words: &str) -> Result<(), String> {
+        let Self { code, stdout, stderr } = self;
+        if *code != Some(0) && stderr.contains(words) {
+            return Ok(());
+        }
+        Err(format!("wanted the error `{words}`\nexit code {code:?}\nstdout:\n{stdout}\nstderr:\n{stderr}"))
+    }
+}
+
+/// A program that runs. It is killed when this is dropped.
+#[derive(Debug)]
+pub(super) struct Running {
+    child: Child,
+    folder: PathBuf,
+}
+
+impl Running {
+    pub(super) fn stdout(&self) -> String {
+        fs::read_to_string(self.folder.join("stdout")).unwrap_or_default()
+    }
+
+    pub(super) fn stderr(&self) -> String {
+        fs::read_to_string(self.folder.join("stderr")).unwrap_or_default()
+    }
+
+    /// Whether the program has ended.
+    pub(super) fn has_ended(&mut self) -> Result<bool, String> {
+        self.child.try_wait().map(|status| status.is_some()).map_err(|error| error.to_string())
+    }
+
+    /// Waits for its end.
+    pub(super) fn end(mut self) -> Result<Ran, String> {
+        let status = self.child.wait().map_err(|error| error.to_string())?;
+        Ok(Ran { code: status.code(), stdout: self.stdout(), stderr: self.stderr() })
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills it, so that it can tidy up nothing.
+    pub(super) fn kill(&mut self) -> Result<(), String> {
+        self.child.kill().and_then(|()| self.child.wait().map(drop)).map_err(|error| error.to_string())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.kill();
+    }
+}
