@@ -1,5 +1,7 @@
 //! Images in a real registry, Debian's `docker-registry`, read by an independent client, `skopeo`.
 
+#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
+
 #[path = "../programs/mod.rs"]
 mod programs;
 mod server;
