@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
+#[cfg(feature = "containerd-tests")]
+mod containerd;
 #[path = "../programs/mod.rs"]
 mod programs;
 mod server;
