@@ -1,6 +1,8 @@
 //! Makes an image of a program, and writes it to files or pushes it to a registry:
 //! `cargo run -p lithops-image --example image -- PROGRAM (oci:DIR | tar:FILE | push) NAME [ARG]..`
 
+#![expect(clippy::print_stdout, reason = "it is a program for the terminal")]
+
 use lithops_core::error::{Error, ErrorKind, Result};
 use lithops_image::{ImageBuilder, Logins, Output, Reference, Repository};
 

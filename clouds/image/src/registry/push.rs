@@ -86,7 +86,9 @@ impl Repository {
         let path = format!("blobs/uploads/?mount={}&from={}", descriptor.digest, from.repository());
         let request = Request::new(Method::POST, path, PUSH);
         // A registry that does not take it over begins an upload instead, which is left to expire.
-        let answer = self.connection.send(&request, &[StatusCode::NOT_FOUND, StatusCode::FORBIDDEN]).await?;
+        // The login may not be for the other repository.
+        let refused = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND];
+        let answer = self.connection.send(&request, &refused).await?;
         Ok(answer.status == StatusCode::CREATED)
     }
 

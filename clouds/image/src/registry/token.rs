@@ -3,13 +3,13 @@
 use lithops_core::error::Result;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{
-    Method, Url,
+    Url,
     header::{AUTHORIZATION, CONTENT_TYPE},
 };
 use serde::Deserialize;
 
 use super::{
-    connection::{ANSWER, Connection, LARGEST_DOCUMENT, PUSH, Request},
+    connection::{ANSWER, Connection, LARGEST_DOCUMENT, PUSH},
     failure::{answered, unanswered, unexpected},
     login::Kind,
 };
@@ -29,47 +29,30 @@ impl Connection {
             return Err(unexpected(what, &self.to, "its token server is without TLS"));
         }
         // The registry names what the request needs; a push goes on to write.
-        let own = format!("repository:{}:pull,push", self.to.repository());
-        let scopes: Vec<&str> = match scope {
-            Some(scope) if scope.contains(",push") || scope.contains("delete") || scope.contains('*') => {
-                vec![scope]
-            }
-            Some(scope) if what != PUSH => vec![scope],
-            _ => vec![&own],
-        };
-        let mut request =
-            Request { method: Method::GET, what, answer: LARGEST_DOCUMENT, ..Request::default() };
-        let mut authorization = None;
-        if let Kind::Identity(token) = &self.login.0 {
+        let actions = if what == PUSH { "pull,push" } else { "pull" };
+        let own = format!("repository:{}:{actions}", self.to.repository());
+        let is_enough = |scope: &&str| what != PUSH || scope.contains(",push") || scope.contains('*');
+        let scope = scope.filter(is_enough).unwrap_or(&own);
+        let fields = service.map(|service| ("service", service)).into_iter().chain([("scope", scope)]);
+        let request = if let Kind::Identity(token) = &self.login.0 {
             let mut form =
                 format!("grant_type=refresh_token&client_id=lithops&refresh_token={}", encoded(token));
-            for (name, value) in service
-                .map(|one| ("service", one))
-                .into_iter()
-                .chain(scopes.iter().map(|one| ("scope", *one)))
-            {
+            for (name, value) in fields {
                 form.push_str(&format!("&{name}={}", encoded(value)));
             }
-            request.method = Method::POST;
-            request.content_type = Some("application/x-www-form-urlencoded");
-            request.body = Some(form.into());
+            self.client.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form)
         } else {
-            let mut query = url.query_pairs_mut();
-            query.extend_pairs(service.map(|service| ("service", service)));
-            query.extend_pairs(scopes.iter().map(|scope| ("scope", *scope)));
-            drop(query);
-            authorization = self.login.basic();
-        }
-        let mut builder = self.client.request(request.method.clone(), url).timeout(ANSWER);
-        if let Some(authorization) = authorization {
-            builder = builder.header(AUTHORIZATION, authorization);
-        }
-        if let (Some(kind), Some(body)) = (request.content_type, request.body) {
-            builder = builder.header(CONTENT_TYPE, kind).body(body);
-        }
+            url.query_pairs_mut().extend_pairs(fields);
+            let request = self.client.get(url);
+            match self.login.basic() {
+                Some(authorization) => request.header(AUTHORIZATION, authorization),
+                None => request,
+            }
+        };
         // A token changes nothing in the registry.
         self.count(false);
-        let response = builder.send().await.map_err(|error| unanswered(what, &self.to, &error))?;
+        let response =
+            request.timeout(ANSWER).send().await.map_err(|error| unanswered(what, &self.to, &error))?;
         let answer = self.read(what, response, LARGEST_DOCUMENT).await?;
         if !answer.status.is_success() {
             return Err(answered(what, &self.to, &self.login, answer.status, &answer.body));
