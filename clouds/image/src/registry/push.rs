@@ -35,7 +35,7 @@ pub struct Pushed {
 impl Repository {
     /// Pushes an image under a tag; without one, under the [tag of the image](Image::tag). If the tag is that image
     /// already, this is one request. Only what the repository does not have is uploaded; layers of a base image are taken
-    /// over within the registry, or copied from the registry of the base.
+    /// over within the registry, or copied from the registry of the base, one by one through memory.
     ///
     /// # Errors
     /// The registry does not answer, refuses the login or the image, or a layer of a base image cannot be fetched.
