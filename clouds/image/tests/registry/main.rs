@@ -117,6 +117,12 @@ async fn a_program_is_laid_on_a_base_image() {
         assert_eq!(unpacked.config["rootfs"]["diff_ids"].as_array().unwrap().len(), 2);
         assert_eq!(unpacked.run(), "42 below\n");
     }
+    // The same through an index of several architectures.
+    server.put_index("base", "many", &push(&program.image().await, &base).await.digest.to_string()).await;
+    let read = repository.base(&reference(&server.name("base:many")), Machine::here()).await.unwrap();
+    let above = ImageBuilder::new(program.path()).program_path("/app/bin/above").env("A", "b");
+    assert_eq!(above.base(read).build().await.unwrap().digest(), image.digest());
+
     let error = repository.base(&reference(&server.name("base:none")), Machine::here()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
     let foreign = match Machine::here() {
