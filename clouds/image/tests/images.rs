@@ -1,5 +1,7 @@
 //! Images that are written to files, without a registry.
 
+#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
+
 // Not all test binaries use all of it.
 #[expect(dead_code, reason = "running images is for the tests with a registry")]
 mod programs;
@@ -61,6 +63,17 @@ async fn a_library_that_is_missing_is_named_with_what_needs_it() {
     assert!(error.contains("script` is no program"), "{error}");
     let error = ImageBuilder::new(program.at("none")).build().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+}
+
+#[cfg(target_arch = "x86_64")]
+#[tokio::test]
+async fn a_library_for_newer_processors_is_refused_unless_it_is_allowed() {
+    let program = Program::compile_with("x", "-Wl,-z,x86-64-v3");
+    let error = program.builder().build().await.unwrap_err().to_string();
+    let needs =
+        format!("`{}` needs a processor of level x86-64-v3", program.at("hidden/libthree.so").display());
+    assert!(error.starts_with(&needs) && error.contains("`newer_processors`"), "{error}");
+    program.builder().newer_processors(true).build().await.unwrap();
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@
 
 mod elf;
 mod ld_cache;
+mod object;
 mod search;
 
 pub(crate) use elf::is_elf;

@@ -12,7 +12,11 @@ use lithops_core::{
     regular,
 };
 
-use super::{elf::Elf, ld_cache};
+use super::{
+    elf::Elf,
+    ld_cache,
+    object::{Object, folder_of, normal, own_folders},
+};
 
 /// The most bytes of a library, 4 GiB.
 const LARGEST: u64 = 4 << 30;
@@ -68,17 +72,6 @@ impl Closure {
         }
         Ok(closure)
     }
-}
-
-struct Object {
-    /// How messages name it.
-    name: String,
-    /// Its folder on this machine, and in the image: what `$ORIGIN` means.
-    folder: PathBuf,
-    place: String,
-    elf: Elf,
-    /// The object that was the first to need it.
-    parent: Option<usize>,
 }
 
 struct Search<'a> {
@@ -218,7 +211,7 @@ impl Search<'_> {
         if name.contains('/') {
             return take(PathBuf::from(name), name.to_owned(), false).filter(|_| name.starts_with('/'));
         }
-        let named = self.own_folders(by).into_iter().map(|(folder, place)| {
+        let named = own_folders(&self.objects, by).into_iter().map(|(folder, place)| {
             (folder.join(name), format!("{}/{name}", place.trim_end_matches('/')), false)
         });
         let same = |path: PathBuf| {
@@ -238,41 +231,6 @@ impl Search<'_> {
             .find_map(|(path, place, by_cache)| take(path, place, by_cache))
     }
 
-    /// The folders that the object and those that loaded it name: here, and in the image.
-    fn own_folders(&self, by: usize) -> Vec<(PathBuf, String)> {
-        let mut folders = Vec::new();
-        let mut add = |object: &Object, named: &[String]| {
-            for folder in named {
-                let rest =
-                    ["$ORIGIN", "${ORIGIN}"].into_iter().find_map(|origin| folder.strip_prefix(origin));
-                match rest {
-                    Some(rest) if rest.is_empty() || rest.starts_with('/') => {
-                        let here = format!("{}{rest}", object.folder.display());
-                        folders.push((PathBuf::from(here), format!("{}{rest}", object.place)));
-                    }
-                    None if folder.starts_with('/') && !folder.contains('$') => {
-                        folders.push((PathBuf::from(folder), folder.clone()));
-                    }
-                    // What depends on the working directory or the processor is not for an image.
-                    _ => {}
-                }
-            }
-        };
-        let object = &self.objects[by];
-        if let Some(named) = &object.elf.runpath {
-            add(object, named);
-            return folders;
-        }
-        let mut next = Some(object);
-        while let Some(object) = next {
-            if object.elf.runpath.is_none() {
-                add(object, &object.elf.rpath);
-            }
-            next = object.parent.map(|parent| &self.objects[parent]);
-        }
-        folders
-    }
-
     fn check_level(&self, elf: &Elf, name: &str) -> Result<()> {
         if self.any_level || elf.level <= COMMON_LEVEL {
             return Ok(());
@@ -285,40 +243,9 @@ impl Search<'_> {
     }
 }
 
-/// The folder of a place in the image; empty for the uppermost.
-fn folder_of(place: &str) -> &str {
-    place.rsplit_once('/').map_or("", |(folder, _)| folder)
-}
-
-/// A place without `.` and `..`; folders that it goes through and leaves again are added to `through`.
-fn normal(place: &str, through: &mut BTreeSet<String>) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in place.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                if !parts.is_empty() {
-                    through.insert(format!("/{}", parts.join("/")));
-                }
-                parts.pop();
-            }
-            _ => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_place_has_no_dots_and_what_it_goes_through_is_known() {
-        let mut through = BTreeSet::new();
-        assert_eq!(normal("/lithops/../lib/./x.so", &mut through), "/lib/x.so");
-        assert_eq!(normal("/../../x", &mut through), "/x");
-        assert_eq!(through.into_iter().collect::<Vec<_>>(), ["/lithops"]);
-    }
 
     #[test]
     fn the_closure_of_this_test_is_its_loader_and_its_libraries() {

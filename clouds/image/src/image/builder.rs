@@ -19,6 +19,7 @@ use super::{
     documents::{Execution, RootFs},
     layer::{Packed, pack},
     oci_digest,
+    system::{CERTIFICATES, USER, add_certificates, add_system},
     tree::Tree,
     types,
 };
@@ -29,12 +30,6 @@ use crate::{
 
 /// The most bytes of a program, 4 GiB.
 const LARGEST: u64 = 4 << 30;
-/// The user and the group that programs run as.
-const USER: &str = "65532";
-const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
-/// Where the root certificates of this machine are, by distribution.
-const CERTIFICATE_FILES: [&str; 4] =
-    [CERTIFICATES, "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"];
 /// The time that the image says it was made at: the same program must make the same image.
 const CREATED: &str = "1970-01-01T00:00:00Z";
 
@@ -280,30 +275,11 @@ fn own_type(descriptor: &Descriptor) -> Descriptor {
     own
 }
 
-fn read(path: &Path) -> Result<Bytes> {
+pub(super) fn read(path: &Path) -> Result<Bytes> {
     regular::read(path, LARGEST).map(Bytes::from).map_err(|error| {
         let kind = Error::from(std::io::Error::from(error.kind())).kind();
         Error::new(kind, format!("cannot read `{}`: {error}", path.display()))
             .with_hint("build it, or name the file that was built")
             .with_source(error)
     })
-}
-
-/// Adds what programs expect of a system: the user, its name, and a folder for temporary files.
-fn add_system(tree: &mut Tree) -> Result<()> {
-    let passwd =
-        format!("root:x:0:0:root:/:/sbin/nologin\nlithops:x:{USER}:{USER}:lithops:/tmp:/sbin/nologin\n");
-    tree.add_bytes("/etc/passwd", passwd, 0o644)?;
-    tree.add_bytes("/etc/group", format!("root:x:0:\nlithops:x:{USER}:\n"), 0o644)?;
-    tree.add_folder("/tmp", 0o1777)
-}
-
-/// Adds the root certificates of this machine, where it has them.
-fn add_certificates(tree: &mut Tree, path: &str, env: &mut BTreeMap<String, String>) -> Result<()> {
-    let Some(file) = CERTIFICATE_FILES.into_iter().map(Path::new).find(|file| file.is_file()) else {
-        return Ok(());
-    };
-    tree.add_bytes(path, read(file)?, 0o644)?;
-    env.insert("SSL_CERT_FILE".to_owned(), path.to_owned());
-    Ok(())
 }

@@ -9,6 +9,7 @@ use std::{
 
 use lithops_core::error::{Error, ErrorKind, Result};
 use serde_json::json;
+use tar::EntryType;
 
 use super::{Descriptor, Image, Index, documents::Platform, made, types};
 use crate::image::builder::architecture;
@@ -47,7 +48,7 @@ impl fmt::Display for Output {
 
 impl Image {
     /// Writes the image to files, under a name such as `example.com/app:1`. Layers of a base image are fetched from its
-    /// registry. What is in a folder already stays; another image of the same name is not listed any more.
+    /// registry, one by one into memory. What is in a folder already stays; another image of the same name is not listed any more.
     ///
     /// # Errors
     /// The files cannot be written, or a layer cannot be fetched.
@@ -109,14 +110,19 @@ impl Image {
         let opened = fs::File::create(file).map_err(|error| unwritten(file, &error))?;
         let mut archive = tar::Builder::new(io::BufWriter::new(opened));
         let mut add = |path: &str, bytes: &[u8]| {
+            let is_folder = path.ends_with('/');
             let mut header = tar::Header::new_gnu();
-            header.set_mode(0o644);
+            header.set_entry_type(if is_folder { EntryType::Directory } else { EntryType::Regular });
+            header.set_mode(if is_folder { 0o755 } else { 0o644 });
             header.set_mtime(0);
             header.set_uid(0);
             header.set_gid(0);
             header.set_size(bytes.len() as u64);
             archive.append_data(&mut header, path, bytes).map_err(|error| unwritten(file, &error))
         };
+        // `skopeo` gives folders that are not listed to root, which other users may not do.
+        add("blobs/", &[])?;
+        add("blobs/sha256/", &[])?;
         add("oci-layout", LAYOUT.as_bytes())?;
         let index = Index {
             schema_version: 2,

@@ -5,6 +5,7 @@ mod documents;
 mod layer;
 mod layout;
 mod made;
+mod system;
 mod tree;
 
 pub use builder::ImageBuilder;

@@ -11,13 +11,11 @@ use lithops_core::{
     error::{Error, ErrorKind, Result},
     storage::StorageRetryPolicy,
 };
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{
     Client, Method, Response, StatusCode, Url,
     header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE},
     redirect,
 };
-use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use super::{
@@ -30,13 +28,16 @@ use super::{
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long an answer may take, besides the time for its bytes and those of the request.
-const ANSWER: Duration = Duration::from_secs(60);
+pub(super) const ANSWER: Duration = Duration::from_secs(60);
 /// The lowest speed of a network, in bytes per second.
 const SLOWEST: u64 = 64 << 10;
 /// How long a request is repeated that fails and may succeed later.
 const RETRIES: Duration = Duration::from_secs(30);
 /// The most bytes of a document.
-const LARGEST_DOCUMENT: u64 = 8 << 20;
+pub(super) const LARGEST_DOCUMENT: u64 = 8 << 20;
+
+/// What requests of a push are for.
+pub(crate) const PUSH: &str = "push to";
 
 /// One request.
 #[derive(Debug, Clone, Default)]
@@ -85,10 +86,10 @@ pub(crate) struct Counts {
 
 /// Requests to one repository.
 pub(crate) struct Connection {
-    client: Client,
-    to: Reference,
-    login: Login,
-    root: Url,
+    pub(super) client: Client,
+    pub(super) to: Reference,
+    pub(super) login: Login,
+    pub(super) root: Url,
     /// What was accepted last as the header `Authorization`.
     authorization: Mutex<Option<HeaderValue>>,
     retries: StorageRetryPolicy,
@@ -172,12 +173,12 @@ impl Connection {
         let mut response = self.exchange(request, &url, before.as_ref()).await?;
         if response.status() == StatusCode::UNAUTHORIZED && self.is_own(&url) {
             let header = response.headers().get(WWW_AUTHENTICATE).and_then(|header| header.to_str().ok());
-            if let Some(challenge) = header.and_then(Challenge::parse) {
-                if let Some(authorization) = self.authorize(&challenge, request.what).await? {
-                    response = self.exchange(request, &url, Some(&authorization)).await?;
-                    if response.status() != StatusCode::UNAUTHORIZED {
-                        *self.authorization.lock().await = Some(authorization);
-                    }
+            if let Some(challenge) = header.and_then(Challenge::parse)
+                && let Some(authorization) = self.authorize(&challenge, request.what).await?
+            {
+                response = self.exchange(request, &url, Some(&authorization)).await?;
+                if response.status() != StatusCode::UNAUTHORIZED {
+                    *self.authorization.lock().await = Some(authorization);
                 }
             }
         }
@@ -219,7 +220,7 @@ impl Connection {
         builder.send().await.map_err(|error| unanswered(request.what, &self.to, &error))
     }
 
-    async fn read(&self, what: &str, mut response: Response, most: u64) -> Result<Answer> {
+    pub(super) async fn read(&self, what: &str, mut response: Response, most: u64) -> Result<Answer> {
         let (status, headers, url) = (response.status(), response.headers().clone(), response.url().clone());
         let mut body = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(|error| unanswered(what, &self.to, &error))? {
@@ -253,96 +254,15 @@ impl Connection {
         Ok(Some(header))
     }
 
-    /// Asks the token server for a token.
-    async fn token(
-        &self,
-        realm: &str,
-        service: Option<&str>,
-        scope: Option<&str>,
-        what: &'static str,
-    ) -> Result<String> {
-        let mut url =
-            Url::parse(realm).map_err(|_| unexpected(what, &self.to, "its token server is no URL"))?;
-        if url.scheme() != "https" && self.root.scheme() == "https" {
-            return Err(unexpected(what, &self.to, "its token server is without TLS"));
-        }
-        // The registry names what the request needs; a push goes on to write.
-        let own = format!("repository:{}:pull,push", self.to.repository());
-        let scopes: Vec<&str> = match scope {
-            Some(scope) if scope.contains(",push") || scope.contains("delete") || scope.contains('*') => {
-                vec![scope]
-            }
-            Some(scope) if what != PUSH => vec![scope],
-            _ => vec![&own],
-        };
-        let mut request =
-            Request { method: Method::GET, what, answer: LARGEST_DOCUMENT, ..Request::default() };
-        let mut authorization = None;
-        if let Kind::Identity(token) = &self.login.0 {
-            let mut form =
-                format!("grant_type=refresh_token&client_id=lithops&refresh_token={}", encoded(token));
-            for (name, value) in service
-                .map(|one| ("service", one))
-                .into_iter()
-                .chain(scopes.iter().map(|one| ("scope", *one)))
-            {
-                form.push_str(&format!("&{name}={}", encoded(value)));
-            }
-            request.method = Method::POST;
-            request.content_type = Some("application/x-www-form-urlencoded");
-            request.body = Some(form.into());
-        } else {
-            let mut query = url.query_pairs_mut();
-            query.extend_pairs(service.map(|service| ("service", service)));
-            query.extend_pairs(scopes.iter().map(|scope| ("scope", *scope)));
-            drop(query);
-            authorization = self.login.basic();
-        }
-        let mut builder = self.client.request(request.method.clone(), url).timeout(ANSWER);
-        if let Some(authorization) = authorization {
-            builder = builder.header(AUTHORIZATION, authorization);
-        }
-        if let (Some(kind), Some(body)) = (request.content_type, request.body) {
-            builder = builder.header(CONTENT_TYPE, kind).body(body);
-        }
-        // A token changes nothing in the registry.
-        self.count(false);
-        let response = builder.send().await.map_err(|error| unanswered(what, &self.to, &error))?;
-        let answer = self.read(what, response, LARGEST_DOCUMENT).await?;
-        if !answer.status.is_success() {
-            return Err(answered(what, &self.to, &self.login, answer.status, &answer.body));
-        }
-        let tokens: Tokens = serde_json::from_slice(&answer.body).unwrap_or_default();
-        let token = Some(tokens.token).filter(|token| !token.is_empty()).unwrap_or(tokens.access_token);
-        if token.is_empty() {
-            return Err(unexpected(what, &self.to, "its token server gave no token"));
-        }
-        Ok(token)
-    }
-
     /// Whether an address is of the registry itself.
     fn is_own(&self, url: &Url) -> bool {
         url.origin() == self.root.origin()
     }
 
-    fn count(&self, is_write: bool) {
+    pub(super) fn count(&self, is_write: bool) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.writes.fetch_add(u64::from(is_write), Ordering::Relaxed);
     }
-}
-
-/// What requests of a push are for.
-pub(crate) const PUSH: &str = "push to";
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Tokens {
-    token: String,
-    access_token: String,
-}
-
-fn encoded(value: &str) -> String {
-    utf8_percent_encode(value, NON_ALPHANUMERIC).to_string()
 }
 
 /// How long a request with this many bytes may take.

@@ -150,14 +150,19 @@ async fn ask(helper: &str, server: &str) -> Result<Option<Login>> {
         Ok(Err(error)) => return Err(failed(&error.to_string())),
         Err(_) => return Err(failed("it did not end")),
     };
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stdout);
-        return match said.contains("credentials not found") {
+    answer(output.status.success(), &output.stdout).map_err(|why| failed(&why))
+}
+
+/// Reads what such a program has answered.
+fn answer(is_success: bool, stdout: &[u8]) -> Result<Option<Login>, String> {
+    if !is_success {
+        return match String::from_utf8_lossy(stdout).contains("credentials not found") {
             true => Ok(None),
-            false => Err(failed(&output.status.to_string())),
+            // What it says could be of any kind, and may hold a secret.
+            false => Err("it has failed".to_owned()),
         };
     }
-    let kept: Kept = serde_json::from_slice(&output.stdout).map_err(|_| failed("its answer is no login"))?;
+    let kept: Kept = serde_json::from_slice(stdout).map_err(|_| "its answer is no login".to_owned())?;
     Ok(Some(match kept.username == TOKEN_USER {
         true => Login::identity(kept.secret),
         false => Login::password(kept.username, kept.secret),
@@ -211,5 +216,18 @@ mod tests {
         let json = r#"{"credHelpers": {"r.test": "lithops-none"}}"#;
         let error = find_in(json, "r.test", "x").await.unwrap_err().to_string();
         assert!(error.starts_with("`docker-credential-lithops-none` gave no login for `r.test`"), "{error}");
+    }
+
+    #[test]
+    fn what_programs_answer_is_read() {
+        let json =
+            |user: &str| format!(r#"{{"ServerURL": "r.test", "Username": "{user}", "Secret": "hunter2"}}"#);
+        assert_eq!(answer(true, json("ann").as_bytes()), Ok(Some(Login::password("ann", "hunter2"))));
+        assert_eq!(answer(true, json(TOKEN_USER).as_bytes()), Ok(Some(Login::identity("hunter2"))));
+        assert_eq!(answer(false, b"credentials not found in native keychain\n"), Ok(None));
+        for (is_success, stdout) in [(false, "hunter2"), (true, "hunter2"), (true, "{}")] {
+            let why = answer(is_success, stdout.as_bytes()).unwrap_err();
+            assert!(!why.contains("hunter2"), "{why}");
+        }
     }
 }

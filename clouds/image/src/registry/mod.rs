@@ -14,6 +14,7 @@ mod login;
 mod push;
 mod reference;
 mod repository;
+mod token;
 
 pub use base::BaseImage;
 pub use login::{Login, LoginSource, Logins};

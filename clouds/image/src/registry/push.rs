@@ -35,7 +35,7 @@ pub struct Pushed {
 impl Repository {
     /// Pushes an image under a tag; without one, under the [tag of the image](Image::tag). If the tag is that image
     /// already, this is one request. Only what the repository does not have is uploaded; layers of a base image are taken
-    /// over within the registry, or copied from the registry of the base.
+    /// over within the registry, or copied from the registry of the base, one by one through memory.
     ///
     /// # Errors
     /// The registry does not answer, refuses the login or the image, or a layer of a base image cannot be fetched.
@@ -86,7 +86,9 @@ impl Repository {
         let path = format!("blobs/uploads/?mount={}&from={}", descriptor.digest, from.repository());
         let request = Request::new(Method::POST, path, PUSH);
         // A registry that does not take it over begins an upload instead, which is left to expire.
-        let answer = self.connection.send(&request, &[StatusCode::NOT_FOUND, StatusCode::FORBIDDEN]).await?;
+        // The login may not be for the other repository.
+        let refused = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND];
+        let answer = self.connection.send(&request, &refused).await?;
         Ok(answer.status == StatusCode::CREATED)
     }
 

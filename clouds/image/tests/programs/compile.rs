@@ -14,6 +14,11 @@ pub(crate) struct Program {
 impl Program {
     /// Compiles program and libraries. `note` is in the program, which makes programs differ.
     pub(crate) fn compile(note: &str) -> Self {
+        Self::compile_with(note, "-Wl,-soname,libthree.so")
+    }
+
+    /// The same, with one more flag for the last library.
+    pub(crate) fn compile_with(note: &str, flag: &str) -> Self {
         let program = Self { folder: tempfile::tempdir().unwrap() };
         for folder in ["bin", "lib", "absolute", "hidden"] {
             std::fs::create_dir(program.at(folder)).unwrap();
@@ -22,7 +27,7 @@ impl Program {
         let library = |name: &str, code: &str, rest: &[&str]| {
             program.cc(name, code, &[&["-shared", "-fPIC", "-Wl,--no-as-needed"][..], rest].concat());
         };
-        library("hidden/libthree.so", "int three(void) { return 3; }", &["-Wl,-soname,libthree.so"]);
+        library("hidden/libthree.so", "int three(void) { return 3; }", &["-Wl,-soname,libthree.so", flag]);
         let two = "int three(void); int two(void) { return 11 + three(); }";
         library("absolute/libtwo.so", two, &[&at("hidden/libthree.so"), "-Wl,-soname,libtwo.so"]);
         let one = "int two(void); int one(void) { return 28 + two(); }";

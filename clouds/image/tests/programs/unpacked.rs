@@ -47,18 +47,18 @@ impl Unpacked {
         fs::read(self.folder.path().join(path.trim_start_matches('/'))).unwrap()
     }
 
-    /// Runs the entrypoint in the folder as its root, with nothing of this machine: as root as the image's user, otherwise in a
-    /// user namespace. Returns what it prints.
+    /// Runs the entrypoint with the folder as its root, with `/proc` as in containers and with nothing else of this machine: as
+    /// root as the image's user, otherwise in a user namespace. Returns what it prints.
     pub(crate) fn run(&self) -> String {
+        let proc = self.folder.path().join("proc");
+        fs::create_dir_all(&proc).unwrap();
+        let mut command = Command::new("unshare");
+        command.args(["--fork", "--pid", "--mount"]).arg(format!("--mount-proc={}", proc.display()));
         let is_root = rustix::process::geteuid().is_root();
         let user = format!("--userspec={0}:{0}", self.config["config"]["User"].as_str().unwrap());
-        let mut command = match is_root {
-            true => Command::new("chroot"),
-            false => Command::new("unshare"),
-        };
         match is_root {
-            true => command.arg(user),
-            false => command.args(["-r", "chroot"]),
+            true => command.args(["chroot", user.as_str()]),
+            false => command.args(["--map-root-user", "chroot"]),
         };
         let entrypoint = self.config["config"]["Entrypoint"].as_array().unwrap();
         let entrypoint = entrypoint.iter().map(|part| part.as_str().unwrap());

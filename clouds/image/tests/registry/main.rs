@@ -1,5 +1,9 @@
 //! Images in a real registry, Debian's `docker-registry`, read by an independent client, `skopeo`.
 
+#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
+
+#[cfg(feature = "containerd-tests")]
+mod containerd;
 #[path = "../programs/mod.rs"]
 mod programs;
 mod server;
@@ -42,7 +46,9 @@ async fn skopeo_reads_what_we_push_and_nothing_is_pushed_twice() {
     assert_eq!(skopeo::copied(&format!("docker://{name}")).1, image.digest());
 
     let repository = open(&name, &Logins::none()).await;
-    assert_eq!(repository.tags().await.unwrap(), ["1", "2"]);
+    let mut tags = repository.tags().await.unwrap();
+    tags.sort();
+    assert_eq!(tags, ["1", "2"]);
     assert_eq!(repository.digest("2").await.unwrap(), Some(image.digest()));
     assert!(repository.delete(image.digest()).await.unwrap());
     assert!(!repository.delete(image.digest()).await.unwrap());
@@ -74,7 +80,10 @@ async fn a_pushed_image_runs_with_nothing_of_this_machine() {
     let name = server.name("app:1");
     push(&Program::compile("hello").image().await, &name).await;
     let (layout, _) = skopeo::copied(&format!("docker://{name}"));
-    assert_eq!(Unpacked::of_layout(layout.path()).run(), "42 hello\n");
+    let unpacked = Unpacked::of_layout(layout.path());
+    assert_eq!(unpacked.run(), "42 hello\n");
+    assert!(unpacked.paths.contains("/app/lib/libone.so"), "{:?}", unpacked.paths);
+    assert!(unpacked.read("/etc/passwd").starts_with(b"root:"));
 
     // The test itself, as a program of Rust.
     let own = ImageBuilder::new(std::env::current_exe().unwrap()).arg("--list").build().await.unwrap();
@@ -108,6 +117,12 @@ async fn a_program_is_laid_on_a_base_image() {
         assert_eq!(unpacked.config["rootfs"]["diff_ids"].as_array().unwrap().len(), 2);
         assert_eq!(unpacked.run(), "42 below\n");
     }
+    // The same through an index of several architectures.
+    server.put_index("base", "many", &push(&program.image().await, &base).await.digest.to_string()).await;
+    let read = repository.base(&reference(&server.name("base:many")), Machine::here()).await.unwrap();
+    let above = ImageBuilder::new(program.path()).program_path("/app/bin/above").env("A", "b");
+    assert_eq!(above.base(read).build().await.unwrap().digest(), image.digest());
+
     let error = repository.base(&reference(&server.name("base:none")), Machine::here()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
     let foreign = match Machine::here() {

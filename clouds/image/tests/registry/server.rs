@@ -31,6 +31,25 @@ impl Server {
         format!("{}/{image}", self.address)
     }
 
+    /// Stores an index that has this image for this machine.
+    pub(crate) async fn put_index(&self, repository: &str, tag: &str, digest: &str) {
+        let inspected = crate::skopeo::raw(&format!("docker://{}@sha256:{digest}", self.name(repository)));
+        let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+        let kind = "application/vnd.oci.image.index.v1+json";
+        let index = serde_json::json!({
+            "schemaVersion": 2, "mediaType": kind,
+            "manifests": [{
+                "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                "digest": format!("sha256:{digest}"), "size": inspected.len(),
+                "platform": { "architecture": architecture, "os": "linux" },
+            }],
+        });
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let put = client.put(format!("http://{}/v2/{repository}/manifests/{tag}", self.address));
+        let answer = put.header("content-type", kind).body(index.to_string()).send().await.unwrap();
+        assert!(answer.status().is_success(), "{answer:?}");
+    }
+
     fn run(auth: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let shown = folder.path().display().to_string();

@@ -10,6 +10,11 @@ pub(crate) fn inspect(image: &str) -> Value {
     serde_json::from_slice(&run(&["inspect", "--tls-verify=false", image])).unwrap()
 }
 
+/// The manifest of an image, as it is stored.
+pub(crate) fn raw(image: &str) -> Vec<u8> {
+    run(&["inspect", "--raw", "--tls-verify=false", image])
+}
+
 /// Copies an image to a new OCI layout. Returns the folder, and the digest of the manifest.
 pub(crate) fn copied(image: &str) -> (tempfile::TempDir, Digest) {
     let folder = tempfile::tempdir().unwrap();
