@@ -3,6 +3,10 @@
 use std::{fs, io::Write as _, path::Path, process::Command};
 
 use lithops::prelude::*;
+use lithops_core::{
+    protocol::{Launch, SignKey},
+    storage::Locator,
+};
 
 lithops::test_worker!();
 
@@ -61,4 +65,26 @@ async fn a_program_with_another_digest_is_not_executed() {
         fexec.call_async(square, 3).await.expect("a call").result().await.expect_err("it is not executed");
     let words = error.to_string();
     assert!(words.contains("a worker of the fleet cannot work") && words.contains("program"), "{words}");
+}
+
+#[test]
+fn a_worker_that_is_told_to_leave_does_not_end_as_if_it_were_done() {
+    let root = tempfile::tempdir().expect("a folder");
+    let storage = Locator::new("localhost", "storage").with_root(root.path().display().to_string());
+    let verify = SignKey::generate().expect("a key").verify_key();
+    let document = Launch::new("fleet", verify, storage).to_json().expect("a document");
+    let worker = Command::new(WORKER).arg("pull").env(Launch::VARIABLE, document).spawn();
+    let mut worker = worker.expect("a worker");
+    // A signal that comes before the worker listens would kill it.
+    let listens = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", worker.id())).expect("it runs");
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask");
+        u64::from_str_radix(caught.trim(), 16).expect("a number") & (1 << 14) != 0
+    };
+    while !listens() {
+        std::thread::yield_now();
+    }
+    let told = Command::new("kill").arg(worker.id().to_string()).status().expect("a signal");
+    assert!(told.success());
+    assert_eq!(worker.wait().expect("an end").code(), Some(75));
 }
