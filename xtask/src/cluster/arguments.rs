@@ -5,8 +5,8 @@ use std::{ffi::OsString, os::unix::process::CommandExt, path::PathBuf};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{
-    cluster::{Cluster, Options},
     folder::Folder,
+    handle::{Cluster, Options},
     status,
 };
 

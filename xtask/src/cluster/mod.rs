@@ -5,8 +5,8 @@
 
 mod arguments;
 mod build;
-mod cluster;
 mod folder;
+mod handle;
 mod network;
 mod parts;
 mod start;
@@ -15,4 +15,4 @@ mod system;
 
 pub(crate) use arguments::{What, run};
 #[expect(unused_imports, reason = "what end-to-end runs start a cluster by")]
-pub(crate) use cluster::{Cluster, Options};
+pub(crate) use handle::{Cluster, Options};
