@@ -118,6 +118,17 @@ pub trait ComputeBackend: Debug + Send + Sync + 'static {
         Err(Error::new(ErrorKind::Unsupported, format!("`{}` has no fleets", self.info().scheme)))
     }
 
+    /// Removes what the platform would still start of a fleet that has ended: workers that are coming or wait. That the
+    /// fleet has ended stands in the storage already, so that workers that run end by themselves. Called when the client
+    /// needs no workers any more, at Ctrl-C too.
+    ///
+    /// # Errors
+    /// When the platform refuses it.
+    async fn fleet_ended(&self, launch: &Launch) -> Result<()> {
+        let _ = launch;
+        Ok(())
+    }
+
     /// Stores the program that the workers of a fleet fetch, and says which one it is; `None` where the workers
     /// themselves are the program. Called before each job of a fleet.
     ///

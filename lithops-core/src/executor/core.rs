@@ -320,10 +320,10 @@ impl Drop for Core {
             return;
         }
         if let Some(fleet) = self.client_fleet.take().filter(|fleet| fleet.has_begun()) {
-            let pending = Arc::clone(&self.pending);
+            let (backend, pending) = (Arc::clone(&self.backend), Arc::clone(&self.pending));
             pending.begin();
             runtime::driver().spawn(async move {
-                end_fleet(fleet, &pending).await;
+                end_fleet(fleet, &*backend, &pending).await;
                 pending.end();
             });
         }
@@ -336,7 +336,7 @@ impl Drop for Core {
 
 /// Ends a fleet once the last of its jobs has let it go, which takes a moment after the job's end. Jobs that still run
 /// have the fleet too: it ends with the last of them.
-async fn end_fleet(mut fleet: Arc<ClientFleet>, pending: &BackgroundTasks) {
+async fn end_fleet(mut fleet: Arc<ClientFleet>, backend: &dyn ComputeBackend, pending: &BackgroundTasks) {
     const PAUSE: Duration = Duration::from_millis(5);
     /// This often a handle of a fleet that no job needs is waited for: a reader of a job may keep one.
     const TRIES: u32 = 40;
@@ -345,7 +345,12 @@ async fn end_fleet(mut fleet: Arc<ClientFleet>, pending: &BackgroundTasks) {
     while tries < TRIES {
         match Arc::try_unwrap(fleet) {
             // If this fails, the workers end when this client has been silent for long enough.
-            Ok(fleet) => return drop(fleet.end().await),
+            Ok(fleet) => {
+                if let Err(error) = fleet.end_at(backend).await {
+                    tracing::warn!(%error, "cannot end the fleet");
+                }
+                return;
+            }
             Err(shared) => fleet = shared,
         }
         if pending.is_finishing() {

@@ -14,7 +14,8 @@ use tokio::time::sleep;
 use super::{ClientState, Fleet, JobManifest};
 use crate::{
     board::LeaseConfig,
-    error::Result,
+    compute::ComputeBackend,
+    error::{Error, ErrorKind, Result},
     fork,
     id::{JobId, new_uuid},
     protocol::{Launch, SignKey},
@@ -24,6 +25,8 @@ use crate::{
 
 /// The longest pause between two heartbeats of a client.
 const BEAT: Duration = Duration::from_secs(10);
+/// How long a platform may take to remove what it would still start of a fleet that has ended.
+const AT_PLATFORM: Duration = Duration::from_secs(10);
 
 /// A client's handle to its fleet: where its job manifests are stored, the launch document of its
 /// workers, and the lease settings of its boards.
@@ -44,6 +47,8 @@ pub struct ClientFleet {
     /// Whether anything of the fleet was stored, and whether it was removed for good.
     has_begun: AtomicBool,
     has_ended: AtomicBool,
+    /// Whether a job goes on without this client.
+    has_detached: AtomicBool,
     needs: Mutex<Needs>,
 }
 
@@ -75,6 +80,7 @@ impl ClientFleet {
             said: tokio::sync::Mutex::default(),
             has_begun: AtomicBool::new(false),
             has_ended: AtomicBool::new(false),
+            has_detached: AtomicBool::new(false),
             needs: Mutex::default(),
         })
     }
@@ -102,6 +108,7 @@ impl ClientFleet {
     pub async fn put(self: &Arc<Self>, manifest: &JobManifest) -> Result<()> {
         // The state comes first: a worker that finds no state takes the fleet for closed.
         self.open().await?;
+        self.has_detached.fetch_or(manifest.detached, Ordering::AcqRel);
         self.fleet.put(manifest, &self.sign).await?;
         self.say(|state| state.news += 1).await
     }
@@ -135,6 +142,20 @@ impl ClientFleet {
         let _said = self.said.lock().await;
         self.has_ended.store(true, Ordering::Release);
         self.fleet.remove_state().await
+    }
+
+    /// The same, and removes what the platform would still start. A fleet with a detached job is left to its workers.
+    ///
+    /// # Errors
+    /// When the storage or the platform refuses it.
+    pub async fn end_at(&self, backend: &dyn ComputeBackend) -> Result<()> {
+        let ended = self.end().await;
+        if !self.has_begun() || self.has_detached.load(Ordering::Acquire) {
+            return ended;
+        }
+        let limit = tokio::time::timeout(AT_PLATFORM, backend.fleet_ended(&self.launch)).await;
+        let late = |_| Error::new(ErrorKind::Timeout, "the platform does not answer that the fleet has ended");
+        limit.map_err(late)?.and(ended)
     }
 
     /// Whether anything of the fleet was stored.

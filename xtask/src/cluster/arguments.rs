@@ -5,8 +5,8 @@ use std::{ffi::OsString, os::unix::process::CommandExt, path::PathBuf};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{
-    cluster::{Cluster, Options},
     folder::Folder,
+    handle::{Cluster, Options},
     status,
 };
 
@@ -15,7 +15,7 @@ use super::{
 pub(crate) enum What {
     /// Starts a cluster, which runs until `down`. The first one on a machine builds its programs, for some minutes.
     Up {
-        /// Nodes, 64 CPUs each, as many as the machine has or not.
+        /// Nodes, each of 64 CPUs, also where the machine has fewer.
         #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=100))]
         nodes: u8,
         /// Further nodes on which pods seem to run, with the taint `kwok.x-k8s.io/node`.

@@ -5,8 +5,8 @@
 
 mod arguments;
 mod build;
-mod cluster;
 mod folder;
+mod handle;
 mod network;
 mod parts;
 mod start;
@@ -14,4 +14,4 @@ mod status;
 mod system;
 
 pub(crate) use arguments::{What, run};
-pub(crate) use cluster::{Cluster, Options};
+pub(crate) use handle::{Cluster, Options};

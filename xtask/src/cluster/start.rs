@@ -5,8 +5,8 @@ use std::{fs, os::unix::fs::symlink, path::PathBuf};
 
 use super::{
     build,
-    cluster::Options,
     folder::Locked,
+    handle::Options,
     network::{self, SERVER},
     parts::{
         Node, Parts, add_fake_nodes, start_api_server, start_controllers, start_registry, start_storage,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{cluster::Cluster, folder::Folder};
+use super::{folder::Folder, handle::Cluster};
 
 /// The parts with their processes, and what the API server says of the nodes.
 pub(super) fn of(folder: &Folder) -> Result<String, String> {

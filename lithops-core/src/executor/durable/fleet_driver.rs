@@ -169,7 +169,7 @@ impl<'a> FleetDriver<'a> {
         }
         // The program is about to end. Workers elsewhere must not wait until it has been silent for long enough.
         if job.is_interrupted()
-            && let Err(error) = self.client_fleet.end().await
+            && let Err(error) = self.client_fleet.end_at(&*self.resources.backend).await
         {
             tracing::warn!(%error, "cannot close the fleet: its workers end when this client has been silent for long");
         }

@@ -1,16 +1,16 @@
 //! The programs that a cluster consists of: how each is configured and started, and when it is ready.
 
+mod all;
 mod control_plane;
 mod fake_nodes;
 mod node;
-mod parts;
 mod registry;
 mod storage;
 
+pub(super) use all::Parts;
+use all::filled;
 pub(super) use control_plane::{start_api_server, start_controllers, write_credentials};
 pub(super) use fake_nodes::add_fake_nodes;
 pub(super) use node::{Node, wait_for_nodes};
-pub(super) use parts::Parts;
-use parts::filled;
 pub(super) use registry::{start_registry, wait_for_registry};
 pub(super) use storage::{CONFIG, remove_sockets, start_storage, wait_for_storage};

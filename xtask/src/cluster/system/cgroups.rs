@@ -15,19 +15,21 @@ const PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(in crate::cluster) struct Cgroups {
     hierarchies: Vec<PathBuf>,
+    /// The second version beside the first, where the container runtime makes groups too.
+    unified: Vec<PathBuf>,
 }
 
 impl Cgroups {
     pub(in crate::cluster) fn of_this_machine() -> Result<Self, String> {
         let mounts = fs::read_to_string("/proc/self/mounts")
             .map_err(|error| format!("cannot read `/proc/self/mounts`: {error}"))?;
-        let hierarchies = hierarchies(&mounts);
+        let (hierarchies, unified) = (hierarchies(&mounts), mounted(&mounts, "cgroup2"));
         if hierarchies.is_empty() {
             return Err(format!(
                 "there are no control groups at `{ROOT}`: mount them, as cluster nodes need them"
             ));
         }
-        Ok(Self { hierarchies })
+        Ok(Self { hierarchies, unified })
     }
 
     /// Makes the groups of a node.
@@ -42,11 +44,20 @@ impl Cgroups {
     /// Removes the groups whose names begin so, with all below them. Their processes have ended.
     pub(in crate::cluster) fn remove(&self, beginning: &str) -> Result<(), String> {
         let begun = Instant::now();
-        let entries = self.hierarchies.iter().filter_map(|hierarchy| fs::read_dir(hierarchy).ok()).flatten();
+        let entries = self
+            .hierarchies
+            .iter()
+            .chain(&self.unified)
+            .filter_map(|hierarchy| fs::read_dir(hierarchy).ok())
+            .flatten();
         let ours =
             entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(beginning));
         for group in ours.map(|entry| entry.path()) {
+            // With the second version alone each group is listed twice.
             while let Err(error) = remove(&group) {
+                if error.kind() == io::ErrorKind::NotFound {
+                    break;
+                }
                 if begun.elapsed() > END {
                     return Err(format!("cannot remove `{}`: {error}", group.display()));
                 }
@@ -59,14 +70,14 @@ impl Cgroups {
 
 /// The folders of version 1, or the one of version 2 where that is all there is.
 fn hierarchies(mounts: &str) -> Vec<PathBuf> {
-    let of = |kind: &str| -> Vec<PathBuf> {
-        let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-        let ours =
-            fields.filter(|fields| fields.len() > 2 && fields[2] == kind && fields[1].starts_with(ROOT));
-        ours.map(|fields| PathBuf::from(fields[1])).collect()
-    };
-    let first = of("cgroup");
-    if first.is_empty() { of("cgroup2") } else { first }
+    let first = mounted(mounts, "cgroup");
+    if first.is_empty() { mounted(mounts, "cgroup2") } else { first }
+}
+
+fn mounted(mounts: &str, kind: &str) -> Vec<PathBuf> {
+    let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let ours = fields.filter(|fields| fields.len() > 2 && fields[2] == kind && fields[1].starts_with(ROOT));
+    ours.map(|fields| PathBuf::from(fields[1])).collect()
 }
 
 fn make(hierarchy: &Path, group: &Path) -> io::Result<()> {

@@ -41,7 +41,8 @@ impl Sandbox {
         let mut command = Command::new("unshare");
         command.args(["--pid", "--net", "--mount", "--propagation", "private", "--fork", "--mount-proc"]);
         command.arg(init).arg(mark).current_dir("/").process_group(0);
-        command.stdin(Stdio::piped()).stdout(Stdio::null());
+        // A terminal or pipe of this process must not stay open for as long as the cluster runs.
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut parent = command.spawn().map_err(|error| format!("cannot start `unshare`: {error}"))?;
         let mut found = None;
         let is_init = |process: Process| {
