@@ -24,7 +24,6 @@ use crate::{
     fleet::{K8sFleet, Start},
     image,
     manifest::WorkerImage,
-    waves,
 };
 
 /// The descriptor that this crate registers.
@@ -188,14 +187,22 @@ impl ComputeBackend for K8sBackend {
         doctor::check(self).await
     }
 
+    async fn fleet_ended(&self, launch: &Launch) -> Result<()> {
+        // The watches end with the fleet.
+        match self.fleets.lock().await.remove(&launch.fleet) {
+            Some(mut fleet) => fleet.end(self.cluster().await?, false).await,
+            None => Ok(()),
+        }
+    }
+
     async fn close(&self, mode: CloseMode) -> Result<()> {
         // Workers read in the storage that their fleet is closed, and end; so does their Job.
         if mode == CloseMode::Drain {
             return Ok(());
         }
-        let fleets: Vec<_> = self.fleets.lock().await.drain().map(|(name, _)| name).collect();
-        for fleet in fleets {
-            waves::delete_all(self.cluster().await?, &fleet).await?;
+        let fleets: Vec<_> = self.fleets.lock().await.drain().collect();
+        for (_, mut fleet) in fleets {
+            fleet.end(self.cluster().await?, true).await?;
         }
         Ok(())
     }

@@ -48,7 +48,7 @@ impl Cluster {
         };
         let options =
             KubeConfigOptions { context: config.kubecfg_context.clone(), ..KubeConfigOptions::default() };
-        let kube = match &config.kubecfg_path {
+        let mut kube = match &config.kubecfg_path {
             Some(path) => {
                 let kubeconfig = Kubeconfig::read_from(path).map_err(|error| problem(&error))?;
                 Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| problem(&error))?
@@ -60,6 +60,8 @@ impl Cluster {
         };
         let namespace = config.namespace.clone().unwrap_or_else(|| kube.default_namespace.clone());
         let address = kube.cluster_url.to_string();
+        // Requests are made again by who makes them, and watches by themselves; the client's own would take many minutes.
+        kube.default_retry = false;
         let client = Client::try_from(kube).map_err(|error| failure::of(&error, "connect to the cluster"))?;
         Ok(Self { client, namespace, address })
     }

@@ -4,13 +4,11 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Debug,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use futures_util::{StreamExt, future::AbortHandle};
-use k8s_openapi::api::{
-    batch::v1::Job,
-    core::v1::{Event as Message, Pod},
-};
+use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{
     Api, ResourceExt,
     runtime::{
@@ -27,9 +25,18 @@ use serde::de::DeserializeOwned;
 use crate::{
     client::Cluster,
     failure,
-    manifest::{FLEET, label, prefix},
+    manifest::{FLEET, label},
     pod_state::PodState,
 };
+
+/// The label of a pod with the name of its Job.
+const JOB_NAME: &str = "batch.kubernetes.io/job-name";
+/// How long a watch may fail until what it has said before is worth nothing.
+const STALE: Duration = Duration::from_secs(30);
+/// How long a watch that has worked may be refused. Credentials that are renewed are refused for a moment.
+const REFUSED: Duration = Duration::from_secs(60);
+/// The status of a watch whose version is too old. It begins anew.
+const GONE: u16 = 410;
 
 /// What the cluster has said of a fleet, kept up to date by watches until it is dropped.
 #[derive(Debug)]
@@ -45,25 +52,38 @@ pub(crate) struct Said {
     pub(crate) pods: BTreeMap<String, SeenPod>,
     /// The Jobs, by their name. A Job that was deleted stays, with nothing left to do.
     pub(crate) jobs: BTreeMap<String, SeenJob>,
-    /// The last warning about each object, by its name.
-    pub(crate) warnings: BTreeMap<String, String>,
     /// Workers that have ended, whose end was not told yet.
-    pub(crate) ended: Vec<(String, WorkerEnd)>,
-    /// Whether a pod of the fleet has ever run.
+    pub(crate) ended: Vec<Ended>,
+    /// Whether a worker of the fleet has ever run.
     pub(crate) has_run: bool,
-    /// The pods that a list that has begun has named so far.
-    listed: BTreeSet<String>,
-    /// Whether the pods were listed once.
-    pub(crate) is_known: bool,
-    /// Why the cluster cannot be watched.
-    pub(crate) failure: Option<Error>,
+    /// The pods, and the Jobs, that a list that has begun has named so far.
+    listed: (BTreeSet<String>, BTreeSet<String>),
+    /// Watches that fail, by what they watch.
+    failures: BTreeMap<&'static str, Failure>,
+    /// What was listed once.
+    known: BTreeSet<&'static str>,
+}
+
+/// The end of a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ended {
+    /// The uid of its pod.
+    pub(crate) worker: String,
+    pub(crate) end: WorkerEnd,
+    /// Whether it was seen to run.
+    pub(crate) has_run: bool,
 }
 
 /// A pod, as far as it matters here.
 #[derive(Debug, Clone)]
 pub(crate) struct SeenPod {
     pub(crate) name: String,
+    /// The name of its Job.
+    pub(crate) job: String,
+    /// When it was made, in seconds since 1970, by the cluster's clock.
+    pub(crate) made: i64,
     pub(crate) state: PodState,
+    has_run: bool,
 }
 
 /// A Job, as far as it matters here.
@@ -77,25 +97,29 @@ pub(crate) struct SeenJob {
     pub(crate) failed: Option<String>,
 }
 
+/// A watch that fails.
+#[derive(Debug)]
+struct Failure {
+    since: Instant,
+    /// The last error; `None` once it was told.
+    error: Option<Error>,
+}
+
 impl ClusterState {
     /// Begins to watch. Must be called inside a Tokio runtime.
     pub(crate) fn watch(cluster: &Cluster, fleet: &str) -> Self {
         let said = Arc::new(Mutex::new(Said::default()));
         let of_fleet = watcher::Config::default().labels(&format!("{FLEET}={}", label(fleet)));
-        let warnings = watcher::Config::default().fields("type=Warning");
         let (client, namespace) = (&cluster.client, &cluster.namespace);
-        let prefix = prefix(fleet);
         let watches = vec![
-            follow::<Pod>(Api::namespaced(client.clone(), namespace), of_fleet.clone(), &said, Said::pod),
-            follow::<Job>(Api::namespaced(client.clone(), namespace), of_fleet, &said, Said::job),
-            follow::<Message>(
+            follow::<Pod>(
+                "pods",
                 Api::namespaced(client.clone(), namespace),
-                warnings,
+                of_fleet.clone(),
                 &said,
-                move |said, event| {
-                    said.message(&prefix, event);
-                },
+                Said::pod,
             ),
+            follow::<Job>("Jobs", Api::namespaced(client.clone(), namespace), of_fleet, &said, Said::job),
         ];
         Self { said, watches }
     }
@@ -115,12 +139,13 @@ fn lock(said: &Mutex<Said>) -> MutexGuard<'_, Said> {
     said.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Applies each event of a watch. The watch begins anew when it ends, is cut, or its version is too old (410).
+/// Applies each event of a watch. The watch begins anew when it ends, is cut, or its version is too old.
 fn follow<K>(
+    kind: &'static str,
     api: Api<K>,
     config: watcher::Config,
     said: &Arc<Mutex<Said>>,
-    mut apply: impl FnMut(&mut Said, Event<K>) + Send + 'static,
+    apply: fn(&mut Said, Event<K>),
 ) -> AbortHandle
 where
     K: kube::Resource + Clone + DeserializeOwned + Debug + Send + 'static,
@@ -133,10 +158,13 @@ where
             let mut said = lock(&said);
             match event {
                 Ok(event) => {
-                    said.failure = None;
+                    said.failures.remove(kind);
+                    if matches!(event, Event::InitDone) {
+                        said.known.insert(kind);
+                    }
                     apply(&mut said, event);
                 }
-                Err(error) => said.fails(&error),
+                Err(error) => said.fails(kind, &error),
             }
         }
     });
@@ -145,30 +173,41 @@ where
 }
 
 impl Said {
-    fn fails(&mut self, error: &watcher::Error) {
+    fn fails(&mut self, kind: &'static str, error: &watcher::Error) {
+        let what = format!("watch the {kind} of the fleet");
         let error = match error {
+            watcher::Error::WatchError(status) if status.code == GONE => return,
+            watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == GONE => return,
             watcher::Error::InitialListFailed(error)
             | watcher::Error::WatchStartFailed(error)
-            | watcher::Error::WatchFailed(error) => failure::of(error, "watch the workers"),
-            watcher::Error::WatchError(status) => {
-                failure::of(&kube::Error::Api(status.clone()), "watch the workers")
-            }
+            | watcher::Error::WatchFailed(error) => failure::of(error, &what),
+            watcher::Error::WatchError(status) => failure::of(&kube::Error::Api(status.clone()), &what),
             watcher::Error::NoResourceVersion => return,
         };
-        // A version that is too old is only listed anew.
         tracing::debug!(%error, "a watch failed");
-        let is_lasting = error.retry() != Retry::Later;
-        if is_lasting || self.failure.is_none() {
-            self.failure = Some(error);
-        }
+        let failure =
+            self.failures.entry(kind).or_insert_with(|| Failure { since: Instant::now(), error: None });
+        failure.error = Some(error);
+    }
+
+    /// The error of a watch that has failed for so long that what was said before is worth nothing. It is told once.
+    pub(crate) fn failure(&mut self) -> Option<Error> {
+        let known = &self.known;
+        self.failures.iter_mut().find_map(|(kind, failure)| {
+            let age = failure.since.elapsed();
+            failure.error.take_if(|error| match error.retry() {
+                Retry::Later => age > STALE,
+                _ => !known.contains(kind) || age > REFUSED,
+            })
+        })
     }
 
     fn pod(&mut self, event: Event<Pod>) {
         match event {
-            Event::Init => self.listed.clear(),
+            Event::Init => self.listed.0.clear(),
             Event::Apply(pod) => self.see(&pod),
             Event::InitApply(pod) => {
-                self.listed.extend(pod.uid());
+                self.listed.0.extend(pod.uid());
                 self.see(&pod);
             }
             Event::Delete(pod) => {
@@ -177,10 +216,9 @@ impl Said {
             }
             Event::InitDone => {
                 // What was deleted while the watch was cut is not listed any more.
-                let listed = std::mem::take(&mut self.listed);
+                let listed = std::mem::take(&mut self.listed.0);
                 let gone: Vec<_> = self.pods.keys().filter(|uid| !listed.contains(*uid)).cloned().collect();
                 gone.iter().for_each(|uid| self.gone(uid));
-                self.is_known = true;
             }
         }
     }
@@ -188,41 +226,52 @@ impl Said {
     fn see(&mut self, pod: &Pod) {
         let Some(uid) = pod.uid() else { return };
         let state = PodState::of(pod);
-        let before = self.pods.insert(uid.clone(), SeenPod { name: pod.name_any(), state: state.clone() });
-        self.has_run |= matches!(state, PodState::Live | PodState::Ended(_));
-        if let PodState::Ended(end) = state
-            && !matches!(before, Some(SeenPod { state: PodState::Ended(_), .. }))
+        let before = self.pods.get(&uid);
+        let had_ended = before.is_some_and(|before| matches!(before.state, PodState::Ended(_)));
+        let has_run = state == PodState::Live || before.is_some_and(|before| before.has_run);
+        self.has_run |=
+            matches!(state, PodState::Live | PodState::Ended(WorkerEnd::Finished | WorkerEnd::OutOfMemory));
+        if let PodState::Ended(end) = &state
+            && !had_ended
         {
-            self.ended.push((uid, end));
+            self.ended.push(Ended { worker: uid.clone(), end: end.clone(), has_run });
         }
+        let job = pod.labels().get(JOB_NAME).cloned().unwrap_or_default();
+        let made = pod.creation_timestamp().map_or(0, |time| time.0.as_second());
+        self.pods.insert(uid, SeenPod { name: pod.name_any(), job, made, state, has_run });
     }
 
     /// A pod was deleted. One that had not ended was taken away by the platform.
     fn gone(&mut self, uid: &str) {
-        if let Some(SeenPod { state, .. }) = self.pods.remove(uid)
+        if let Some(SeenPod { state, has_run, .. }) = self.pods.remove(uid)
             && !matches!(state, PodState::Ended(_))
         {
-            self.ended.push((uid.to_owned(), WorkerEnd::Evicted));
+            self.ended.push(Ended { worker: uid.to_owned(), end: WorkerEnd::Evicted, has_run });
         }
     }
 
     fn job(&mut self, event: Event<Job>) {
         match event {
-            Event::Apply(job) | Event::InitApply(job) => {
-                self.jobs.insert(job.name_any(), SeenJob::of(&job));
+            Event::Init => self.listed.1.clear(),
+            Event::Apply(job) => self.note(&job),
+            Event::InitApply(job) => {
+                self.listed.1.insert(job.name_any());
+                self.note(&job);
             }
             Event::Delete(job) => {
                 self.jobs.insert(job.name_any(), SeenJob::default());
             }
-            Event::Init | Event::InitDone => {}
+            Event::InitDone => {
+                let listed = std::mem::take(&mut self.listed.1);
+                let gone = self.jobs.iter_mut().filter(|(name, _)| !listed.contains(*name));
+                gone.for_each(|(_, job)| *job = SeenJob::default());
+            }
         }
     }
 
-    fn message(&mut self, prefix: &str, event: Event<Message>) {
-        let (Event::Apply(message) | Event::InitApply(message)) = event else { return };
-        let Some(name) = message.involved_object.name.filter(|name| name.starts_with(prefix)) else { return };
-        let (reason, words) = (message.reason.unwrap_or_default(), message.message.unwrap_or_default());
-        self.warnings.insert(name, format!("{reason}: {words}"));
+    /// Notes a Job as the cluster has it now.
+    pub(crate) fn note(&mut self, job: &Job) {
+        self.jobs.insert(job.name_any(), SeenJob::of(job));
     }
 }
 
@@ -289,42 +338,69 @@ mod tests {
             .expect("a pod")
     }
 
+    fn ended(worker: &str, end: WorkerEnd) -> Ended {
+        Ended { worker: worker.to_owned(), end, has_run: true }
+    }
+
+    fn running() -> Value {
+        let container = json!({"name": "lithops", "image": "i", "imageID": "", "ready": true, "restartCount": 0, "state": {"running": {}}});
+        json!({"phase": "Running", "containerStatuses": [container]})
+    }
+
     #[test]
     fn each_end_is_told_once_and_a_pod_that_is_taken_away_has_ended() {
         let mut said = Said::default();
-        said.pod(Event::Apply(pod("a", json!({"phase": "Pending"}))));
-        said.pod(Event::Apply(pod("b", json!({"phase": "Running"}))));
+        said.pod(Event::Apply(pod("a", running())));
+        said.pod(Event::Apply(pod("b", running())));
         said.pod(Event::Apply(pod("a", json!({"phase": "Succeeded"}))));
         said.pod(Event::Apply(pod("a", json!({"phase": "Succeeded"}))));
         said.pod(Event::Delete(pod("a", json!({"phase": "Succeeded"}))));
-        said.pod(Event::Delete(pod("b", json!({"phase": "Running"}))));
-        assert_eq!(said.ended, [("a".to_owned(), WorkerEnd::Finished), ("b".to_owned(), WorkerEnd::Evicted)]);
+        said.pod(Event::Delete(pod("b", running())));
+        assert_eq!(said.ended, [ended("a", WorkerEnd::Finished), ended("b", WorkerEnd::Evicted)]);
         assert!(said.pods.is_empty());
     }
 
     #[test]
     fn a_list_that_is_made_anew_shows_what_is_gone() {
         let mut said = Said::default();
-        said.pod(Event::Apply(pod("a", json!({"phase": "Running"}))));
+        said.pod(Event::Apply(pod("a", running())));
         said.pod(Event::Init);
         said.pod(Event::InitApply(pod("b", json!({"phase": "Pending"}))));
-        assert!(said.pods.contains_key("a") && !said.is_known);
+        assert!(said.pods.contains_key("a"));
         said.pod(Event::InitDone);
-        assert_eq!(said.ended, [("a".to_owned(), WorkerEnd::Evicted)]);
-        assert!(said.is_known && said.pods.contains_key("b"));
+        assert_eq!(said.ended, [ended("a", WorkerEnd::Evicted)]);
+        assert!(said.pods.contains_key("b"));
+        let named = |name: &str| -> Job {
+            let spec = json!({"completions": 3, "template": {"spec": {"containers": []}}});
+            serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec})).expect("a job")
+        };
+        said.note(&named("one"));
+        said.job(Event::Init);
+        said.job(Event::InitApply(named("two")));
+        said.job(Event::InitDone);
+        assert_eq!((said.jobs["one"].remaining, said.jobs["two"].remaining), (0, 3));
     }
 
     #[test]
-    fn warnings_about_other_objects_are_none_of_ours() {
-        let mut said = Said::default();
-        let message = |name: &str| -> Message {
-            serde_json::from_value(json!({"metadata": {}, "involvedObject": {"name": name}, "reason": "FailedCreate", "message": "no"})).expect("an event")
+    fn a_watch_that_is_too_old_is_no_failure_and_one_that_is_refused_at_first_is() {
+        let status = |code: u16| {
+            let message = "no".to_owned();
+            watcher::Error::WatchError(Box::new(kube::core::Status {
+                code,
+                message,
+                ..kube::core::Status::default()
+            }))
         };
-        said.message("lithops-1-", Event::Apply(message("lithops-2-1")));
-        said.message("lithops-1-", Event::Apply(message("lithops-1-1")));
-        assert_eq!(
-            said.warnings.into_iter().collect::<Vec<_>>(),
-            [("lithops-1-1".to_owned(), "FailedCreate: no".to_owned())]
-        );
+        let mut said = Said::default();
+        said.fails("pods", &status(410));
+        assert!(said.failure().is_none());
+        // A server that is away for a moment is waited for.
+        said.fails("pods", &status(503));
+        assert!(said.failure().is_none());
+        said.fails("pods", &status(403));
+        assert!(said.failure().is_some());
+        said.known.insert("pods");
+        said.fails("pods", &status(403));
+        assert!(said.failure().is_none(), "it has worked, and may work again");
     }
 }

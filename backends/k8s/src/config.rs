@@ -17,6 +17,8 @@ const PLATFORM: &str = include_str!("../capabilities.yaml");
 
 /// How long a Job is kept after its end, so that people can look at it.
 const TTL: Duration = Duration::from_secs(300);
+/// The shortest life of a wave.
+const SHORTEST: Duration = Duration::from_secs(60);
 
 /// The keys of the section.
 pub(crate) const KEYS: &[Key] = &[
@@ -178,10 +180,10 @@ impl K8sConfig {
             },
             artifact: section.existing("artifact", "name the compiled program, or leave the key out")?,
             pod: PodConfig::read(section, &capabilities)?,
-            deadline,
+            deadline: long_enough(section, deadline)?,
             ttl: section.duration("ttl")?.unwrap_or(TTL),
             queue: text("queue")?,
-            labels: section.texts("labels")?,
+            labels: labels(section)?,
             capabilities,
         })
     }
@@ -220,6 +222,29 @@ fn lease(section: Section<'_>) -> Result<LeaseConfig> {
         lease.orphan = orphan;
     }
     Ok(lease)
+}
+
+/// Workers that end before they have started would be started for ever.
+fn long_enough(section: Section<'_>, deadline: Duration) -> Result<Duration> {
+    if deadline >= SHORTEST {
+        return Ok(deadline);
+    }
+    let problem = format!("is {deadline:?}, and limits how long workers live, not calls");
+    Err(section.unusable("runtime_timeout", &problem, "write at least 60, or leave the key out"))
+}
+
+fn labels(section: Section<'_>) -> Result<BTreeMap<String, String>> {
+    let labels = section.texts("labels")?;
+    let is_ours =
+        |name: &&String| name.starts_with("lithops/") || name.starts_with("app.kubernetes.io/managed-by");
+    match labels.keys().find(is_ours) {
+        Some(name) => Err(section.unusable(
+            "labels",
+            &format!("sets `{name}`"),
+            "lithops knows its workers by this label",
+        )),
+        None => Ok(labels),
+    }
 }
 
 fn is_label(name: &str) -> bool {
@@ -336,6 +361,8 @@ mod tests {
             ("  pod_template: [a]\n", "is no mapping"),
             ("  kubecfg_path: /no/such/file\n", "there is no such file"),
             ("  runtime_timeout: 721h\n", "at most"),
+            ("  runtime_timeout: 59\n", "at least 60"),
+            ("  labels: {lithops/fleet: x}\n", "`lithops/fleet`"),
         ] {
             let error = read(section).expect_err(section);
             assert!(

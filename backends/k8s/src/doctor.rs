@@ -21,9 +21,9 @@ const RBAC: &str = include_str!("../rbac.yaml");
 
 /// The same rights, as they are asked for: group, resource, verbs.
 const RIGHTS: &[(&str, &str, &[&str])] = &[
-    ("batch", "jobs", &["create", "get", "list", "watch", "patch", "delete", "deletecollection"]),
+    ("batch", "jobs", &["create", "get", "list", "watch", "patch", "delete"]),
     ("", "pods", &["list", "watch"]),
-    ("", "events", &["list", "watch"]),
+    ("", "events", &["list"]),
 ];
 /// The right that is needed only where the storage has credentials of its own.
 const SECRETS: (&str, &str, &[&str]) = ("", "secrets", &["create"]);

@@ -21,6 +21,10 @@ pub(crate) fn of(error: &kube::Error, what: &str) -> Error {
             ErrorKind::PermissionDenied,
             "`lithops doctor` says which rights are missing, and prints the Role that is enough",
         ),
+        // A Job that was deleted meanwhile is made again.
+        (404, _) if !status.message.contains("namespaces") => {
+            Error::new(ErrorKind::NotFound, problem).with_retry(Retry::Later)
+        }
         (404, _) => {
             refused(ErrorKind::NotFound, "make the namespace, or name another one: `k8s: {namespace: ..}`")
         }

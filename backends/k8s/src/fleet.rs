@@ -1,46 +1,51 @@
 //! [`K8sFleet`]: the workers of one fleet: how many there are, and what keeps the others from starting.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
 use lithops_core::{
     compute::{Scaled, WaitingWorkers, WorkerEnd},
-    error::{Error, ErrorKind, Result, Retry},
+    error::{Error, ErrorKind, Result},
     protocol::{Launch, Secrets},
 };
 
 use crate::{
     client::Cluster,
-    cluster_state::{ClusterState, Said},
+    cluster_state::{ClusterState, Ended, Said},
     config::K8sConfig,
     failure,
     manifest::{Wave, WorkerImage, prefix},
     pod_state::{Outlook, PodState},
-    waves::{self, Created},
+    waves::{self, Created, Warning},
 };
 
 /// The most workers of one wave.
 const WAVE: usize = 1000;
-/// How long an image may be missing until waiting for it is in vain. A registry may be away for a moment.
+/// How long what keeps pods from starting may last until it is in vain, where it may pass: a registry may be away for a moment.
 const DOUBT: Duration = Duration::from_secs(90);
-/// After this many workers in a row that ended by themselves, while none lives, no further one is started.
-const IN_VAIN: u32 = 5;
+/// After this many workers in a row that ended before they were seen to run, while none runs, no further one is started. Those
+/// that ran are the executor's to judge.
+const IN_VAIN: usize = 5;
+/// After this many waves in a row that failed as a whole before a worker ran, no further one is made.
+const FAILED_WAVES: usize = 3;
+/// How often the warnings are read, while workers are missing.
+const WARNINGS: Duration = Duration::from_secs(3);
 
 /// The workers of one fleet in the cluster.
 #[derive(Debug)]
 pub(crate) struct K8sFleet {
     launch: Launch,
     state: ClusterState,
-    /// The number of workers of each wave that was created, by the name of its Job.
-    waves: BTreeMap<String, usize>,
+    /// The names of the Jobs of the waves that were created.
+    waves: BTreeSet<String>,
     next: u64,
-    /// Why the last wave could not be created.
-    refused: Option<String>,
-    /// Since when no image could be had.
-    doubted: Option<Instant>,
-    in_vain: u32,
+    warnings: BTreeMap<String, Warning>,
+    warned: Option<Instant>,
+    /// Since when each reason that may pass keeps pods from starting.
+    doubted: BTreeMap<String, Instant>,
+    in_vain: usize,
 }
 
 /// What the workers of a fleet are started from.
@@ -59,10 +64,11 @@ impl K8sFleet {
         Self {
             launch: launch.clone(),
             state: ClusterState::watch(cluster, &launch.fleet),
-            waves: BTreeMap::new(),
+            waves: BTreeSet::new(),
             next: 1,
-            refused: None,
-            doubted: None,
+            warnings: BTreeMap::new(),
+            warned: None,
+            doubted: BTreeMap::new(),
             in_vain: 0,
         }
     }
@@ -70,13 +76,16 @@ impl K8sFleet {
     /// Asks for workers until `wanted` of them run or are coming; gives the state of the fleet.
     ///
     /// # Errors
-    /// When workers can never run.
+    /// When workers can never run, or the cluster does not say what there is.
     pub(crate) async fn scale(&mut self, wanted: usize, start: Start<'_>) -> Result<Scaled> {
-        self.watch_failures()?;
-        let missing = wanted.saturating_sub(self.at_hand()).min(WAVE);
-        let mut retry_after = None;
-        self.refused = None;
+        let failure = self.state.lock().failure();
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        let missing = self.missing(wanted);
+        let (mut refused, mut retry_after) = (None, None);
         if missing > 0 {
+            self.look_at_failed_waves()?;
             let wave = Wave {
                 config: start.config,
                 launch: &self.launch,
@@ -87,138 +96,200 @@ impl K8sFleet {
                 client: start.client,
             };
             match waves::create(start.cluster, &wave).await? {
-                Created::There => {
-                    self.waves.insert(wave.name(), missing);
+                Created::There(job) => {
+                    self.waves.insert(wave.name());
                     self.next += 1;
+                    // The watch may not have told of it yet.
+                    self.state.lock().note(&job);
                 }
-                Created::Waits(why, after) => (self.refused, retry_after) = (Some(why), after),
+                Created::Waits(why, after) => {
+                    refused = Some(WaitingWorkers { count: missing, why, is_hopeless: false });
+                    retry_after = after;
+                }
             }
         }
-        let refused =
-            self.refused.clone().map(|why| WaitingWorkers { count: missing, why, is_hopeless: false });
+        self.read_warnings(start.cluster).await;
         let mut scaled = self.scaled()?;
         scaled.waiting.extend(refused);
         scaled.retry_after = retry_after;
         Ok(scaled)
     }
 
-    /// A watch that the cluster refuses for good tells nothing ever.
-    fn watch_failures(&self) -> Result<()> {
-        let failure = &mut self.state.lock().failure;
-        match failure.take_if(|error| error.retry() != Retry::Later) {
-            Some(error) => Err(error),
-            None => Ok(()),
+    /// Deletes the Jobs that would still start workers; those whose workers all run are left, and end with them.
+    ///
+    /// # Errors
+    /// When the cluster does not answer, or refuses.
+    pub(crate) async fn end(&mut self, cluster: &Cluster, also_running: bool) -> Result<()> {
+        let unfinished: Vec<String> = {
+            let said = self.state.lock();
+            let running = |name: &str| {
+                said.pods.values().filter(|pod| pod.job == name && pod.state == PodState::Live).count()
+            };
+            let is_open = |name: &&String| {
+                said.jobs
+                    .get(*name)
+                    .is_none_or(|job| job.remaining > if also_running { 0 } else { running(name) })
+            };
+            self.waves.iter().filter(is_open).cloned().collect()
+        };
+        for name in unfinished {
+            waves::delete(cluster, &name).await?;
+        }
+        Ok(())
+    }
+
+    /// How many workers are to be asked for. A worker whose node is silent has another in its place, and may come back:
+    /// there are never more than twice as many as were wanted.
+    fn missing(&self, wanted: usize) -> usize {
+        let said = self.state.lock();
+        let (all, silent) = self.at_hand(&said);
+        let missing = wanted.saturating_sub(all - silent);
+        missing.min((2 * wanted).saturating_sub(all)).min(WAVE)
+    }
+
+    /// How many workers run, are coming or wait, as far as their Jobs go on, and how many of them are on silent nodes.
+    fn at_hand(&self, said: &Said) -> (usize, usize) {
+        let (mut all, mut silent) = (0, 0);
+        for name in &self.waves {
+            let remaining = said.jobs.get(name).map_or(0, |job| job.remaining);
+            let pods = said.pods.values().filter(|pod| pod.job == *name && pod.state == PodState::Silent);
+            all += remaining;
+            silent += pods.count().min(remaining);
+        }
+        (all, silent)
+    }
+
+    /// Jobs that fail as a whole before any worker runs would be made for ever.
+    fn look_at_failed_waves(&self) -> Result<()> {
+        let said = self.state.lock();
+        let failed: Vec<&String> = said.jobs.values().filter_map(|job| job.failed.as_ref()).collect();
+        match failed.last() {
+            Some(words) if failed.len() >= FAILED_WAVES && !said.has_run => {
+                let problem =
+                    format!("{} Jobs in a row have failed before a worker ran: {words}", failed.len());
+                Err(Error::new(ErrorKind::WorkerLost, problem).with_hint(self.where_to_look()))
+            }
+            _ => Ok(()),
         }
     }
 
-    /// How many workers run, are coming or wait, as far as their Jobs go on. Those that leave are not counted.
-    fn at_hand(&self) -> usize {
-        let said = self.state.lock();
-        let remaining: usize = self
-            .waves
-            .iter()
-            .map(|(name, workers)| said.jobs.get(name).map_or(*workers, |job| job.remaining))
-            .sum();
-        let leaving = said.pods.values().filter(|pod| pod.state == PodState::Leaving).count();
-        remaining.saturating_sub(leaving)
+    /// Reads the warnings, while workers are missing. Without them less is known, and nothing else is wrong.
+    async fn read_warnings(&mut self, cluster: &Cluster) {
+        let is_missing = {
+            let said = self.state.lock();
+            let live = said.pods.values().filter(|pod| pod.state == PodState::Live).count();
+            self.at_hand(&said).0 > live
+        };
+        if !is_missing || self.warned.is_some_and(|at| at.elapsed() < WARNINGS) {
+            return;
+        }
+        self.warned = Some(Instant::now());
+        match waves::warnings(cluster, &self.launch.fleet).await {
+            Ok(warnings) => self.warnings = warnings,
+            Err(error) => tracing::debug!(%error, "no warnings"),
+        }
     }
 
     fn scaled(&mut self) -> Result<Scaled> {
-        let at_hand = self.at_hand();
         let mut said = self.state.lock();
-        let mut scaled = Scaled { ended: std::mem::take(&mut said.ended), ..Scaled::default() };
-        let mut waiting: BTreeMap<(String, bool), usize> = BTreeMap::new();
-        let mut is_doubtful = false;
+        let ended = std::mem::take(&mut said.ended);
+        let mut scaled = Scaled::default();
+        // The reasons, each with its outlook and how many workers it keeps.
+        let mut reasons: BTreeMap<String, (Outlook, usize)> = BTreeMap::new();
+        let mut keeps = |why: String, outlook: Outlook, count: usize| {
+            let reason = reasons.entry(why).or_insert((outlook, 0));
+            reason.1 += count;
+        };
         let mut started = 0;
         for (uid, pod) in &said.pods {
             match &pod.state {
-                PodState::Live => {
-                    started += 1;
-                    scaled.live.push(uid.clone());
-                }
-                PodState::Coming => {
-                    started += 1;
-                    match said.warnings.get(&pod.name) {
-                        // Such as a volume that cannot be mounted: the status of the pod does not tell.
-                        Some(warning) => *waiting.entry((warning.clone(), false)).or_default() += 1,
-                        None => scaled.coming += 1,
-                    }
-                }
-                PodState::Waits { why, outlook } => {
-                    started += 1;
-                    is_doubtful |= *outlook == Outlook::Doubtful;
-                    let is_hopeless = match outlook {
-                        Outlook::Open => false,
-                        Outlook::Hopeless => !said.has_run,
-                        Outlook::Doubtful => {
-                            !said.has_run && self.doubted.is_some_and(|since| since.elapsed() > DOUBT)
-                        }
-                    };
-                    *waiting.entry((grouped(why), is_hopeless)).or_default() += 1;
-                }
-                PodState::Leaving | PodState::Ended(_) => {}
+                PodState::Live => scaled.live.push(uid.clone()),
+                PodState::Coming => match self.warnings.get(&pod.name) {
+                    // Such as a volume that cannot be mounted: the status of the pod does not tell.
+                    Some(warning) => keeps(warning.words.clone(), Outlook::Open, 1),
+                    None => scaled.coming += 1,
+                },
+                PodState::Waits { why, outlook } => keeps(grouped(why), *outlook, 1),
+                PodState::Silent => {}
+                PodState::Leaving | PodState::Ended(_) => continue,
             }
+            started += 1;
         }
-        self.doubted = is_doubtful.then(|| self.doubted.unwrap_or_else(Instant::now));
         // Pods that their Jobs have not made yet.
-        let absent = at_hand.saturating_sub(started);
+        let absent = self.at_hand(&said).0.saturating_sub(started);
         match (absent > 0).then(|| self.why_absent(&said)).flatten() {
-            Some((why, is_hopeless)) => *waiting.entry((why, is_hopeless)).or_default() += absent,
+            Some((why, outlook)) => keeps(why, outlook, absent),
             None => scaled.coming += absent,
         }
-        scaled.waiting = waiting
-            .into_iter()
-            .map(|((why, is_hopeless), count)| WaitingWorkers { count, why, is_hopeless })
-            .collect();
+        self.doubted.retain(|why, _| reasons.contains_key(why));
+        for (why, (outlook, count)) in reasons {
+            let is_hopeless = match outlook {
+                Outlook::Open => false,
+                Outlook::Hopeless => !said.has_run,
+                Outlook::Doubtful => {
+                    let since = *self.doubted.entry(why.clone()).or_insert_with(Instant::now);
+                    !said.has_run && since.elapsed() > DOUBT
+                }
+            };
+            scaled.waiting.push(WaitingWorkers { count, why, is_hopeless });
+        }
         drop(said);
-        self.count_vain_starts(&scaled)?;
+        self.count_vain_starts(&ended, scaled.live.is_empty())?;
+        scaled.ended = ended.into_iter().map(|ended| (ended.worker, ended.end)).collect();
         Ok(scaled)
     }
 
-    /// Why Jobs have not made their pods; whether that is in vain.
-    fn why_absent(&self, said: &Said) -> Option<(String, bool)> {
-        let open = self.waves.keys().rev().filter_map(|name| Some((name, said.jobs.get(name)?)));
+    /// Why Jobs have not made their pods, and what is to be expected.
+    fn why_absent(&self, said: &Said) -> Option<(String, Outlook)> {
+        let open = self.waves.iter().rev().filter_map(|name| Some((name, said.jobs.get(name)?)));
         for (name, job) in open.filter(|(_, job)| job.remaining > 0) {
-            if let Some(warning) = said.warnings.get(name) {
-                let may_pass = failure::is_quota(warning) || !is_refusal(warning);
-                return Some((warning.clone(), !may_pass && !said.has_run));
+            // A warning that is older than a pod of the Job says nothing of the pods that are missing now.
+            let made = said.pods.values().filter(|pod| pod.job == *name).map(|pod| pod.made).max();
+            let warning = self.warnings.get(name).filter(|warning| made.is_none_or(|made| warning.at > made));
+            if let Some(warning) = warning {
+                return Some((warning.words.clone(), outlook(&warning.words)));
             }
             if job.is_suspended {
-                return Some((
-                    format!("the Job `{name}` is suspended: its queue has not admitted it yet"),
-                    false,
-                ));
+                let why = format!("the Job `{name}` is suspended: its queue has not admitted it yet");
+                return Some((why, Outlook::Open));
             }
         }
         None
     }
 
-    /// A worker that ends by itself is started again, but not for ever where none has ever worked.
-    fn count_vain_starts(&mut self, scaled: &Scaled) -> Result<()> {
+    /// A worker that ends by itself is started again by its Job, but not for ever where none has ever run.
+    fn count_vain_starts(&mut self, ended: &[Ended], none_lives: bool) -> Result<()> {
+        // What refuses says more than those that only ended.
+        let refuses = |ended: &Ended| matches!(ended.end, WorkerEnd::Refused(_));
+        if !none_lives || ended.iter().any(|ended| ended.has_run || refuses(ended)) {
+            self.in_vain = 0;
+            return Ok(());
+        }
         let mut last = None;
-        for (_, end) in &scaled.ended {
-            match end {
-                WorkerEnd::Lost(words) => {
-                    self.in_vain += 1;
-                    last = Some(words);
-                }
-                WorkerEnd::Finished | WorkerEnd::Evicted | WorkerEnd::OutOfMemory => self.in_vain = 0,
-                WorkerEnd::Refused(_) => {}
+        for ended in ended {
+            match &ended.end {
+                WorkerEnd::Lost(words) => last = Some(words.as_str()),
+                WorkerEnd::OutOfMemory => last = Some("it took more memory than `runtime_memory`"),
+                WorkerEnd::Finished => self.in_vain = 0,
+                WorkerEnd::Evicted | WorkerEnd::Refused(_) => continue,
             }
+            self.in_vain += usize::from(ended.end != WorkerEnd::Finished);
         }
         match last {
-            Some(words) if self.in_vain >= IN_VAIN && scaled.live.is_empty() => {
-                let problem = format!(
-                    "{} workers in a row ended by themselves; of the last: {words}",
-                    std::mem::take(&mut self.in_vain)
-                );
-                Err(Error::new(ErrorKind::WorkerLost, problem).with_hint(format!(
-                    "look at the pods: `kubectl describe pods -l app.kubernetes.io/managed-by=lithops`; their names begin with `{}`",
-                    prefix(&self.launch.fleet)
-                )))
+            Some(words) if self.in_vain >= IN_VAIN => {
+                let count = std::mem::take(&mut self.in_vain);
+                let problem = format!("{count} workers in a row ended before they ran; of the last: {words}");
+                Err(Error::new(ErrorKind::WorkerLost, problem).with_hint(self.where_to_look()))
             }
             _ => Ok(()),
         }
+    }
+
+    fn where_to_look(&self) -> String {
+        format!(
+            "look at the pods: `kubectl describe pods -l app.kubernetes.io/managed-by=lithops`; their names begin with `{}`",
+            prefix(&self.launch.fleet)
+        )
     }
 }
 
@@ -227,9 +298,50 @@ fn grouped(why: &str) -> String {
     why.split(": back-off ").next().unwrap_or(why).to_owned()
 }
 
-/// Whether the controller of Jobs is told that such pods may not be.
-fn is_refusal(warning: &str) -> bool {
-    ["forbidden", "is invalid", "not found", "Invalid value", "violates", "denied the request"]
-        .iter()
-        .any(|words| warning.contains(words))
+/// What is to be expected where the controller of Jobs cannot make a pod.
+fn outlook(warning: &str) -> Outlook {
+    let says = |all: &[&str]| all.iter().any(|words| warning.contains(words));
+    if failure::is_quota(warning) {
+        Outlook::Open
+    } else if says(&["violates PodSecurity", "is invalid", "denied the request"]) {
+        Outlook::Hopeless
+    } else if says(&["forbidden", "not found"]) {
+        // A service account, a priority class or a webhook may only be on its way.
+        Outlook::Doubtful
+    } else {
+        Outlook::Open
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_pass_is_waited_for_and_the_rest_is_not() {
+        for (warning, wanted) in [
+            ("FailedCreate: Error creating: pods \"x\" is forbidden: exceeded quota: few", Outlook::Open),
+            (
+                "FailedCreate: Error creating: pods \"x\" is forbidden: violates PodSecurity \"restricted\"",
+                Outlook::Hopeless,
+            ),
+            ("FailedCreate: Error creating: Pod \"x\" is invalid: spec", Outlook::Hopeless),
+            (
+                "FailedCreate: error looking up service account batch/w: serviceaccount \"w\" not found",
+                Outlook::Doubtful,
+            ),
+            ("FailedMount: timed out", Outlook::Open),
+        ] {
+            assert_eq!(outlook(warning), wanted, "{warning}");
+        }
+    }
+
+    #[test]
+    fn one_reason_is_said_once() {
+        let one = "ImagePullBackOff: Back-off pulling image \"x\": ErrImagePull: no such image: back-off 10s";
+        assert_eq!(
+            grouped(one),
+            "ImagePullBackOff: Back-off pulling image \"x\": ErrImagePull: no such image"
+        );
+    }
 }

@@ -1,5 +1,7 @@
 //! What is created in the cluster: the Job of a wave of workers, and the Secret that opens the storage for it.
 
+use std::time::Duration;
+
 use lithops_core::{
     digest::Digest,
     error::Result,
@@ -75,11 +77,6 @@ impl Wave<'_> {
         format!("{}{}", prefix(&self.launch.fleet), self.number)
     }
 
-    /// Whether the Job is created suspended, because its Secret must be there first.
-    pub(crate) fn waits_for_secret(&self) -> bool {
-        self.secrets.is_some()
-    }
-
     /// The manifest of the Job.
     ///
     /// # Errors
@@ -91,8 +88,12 @@ impl Wave<'_> {
             labels[key] = value.as_str().into();
         }
         let mut job_labels = labels.clone();
+        let mut job_annotations = json!({"lithops/client": self.client});
         if let Some(queue) = &config.queue {
             job_labels["kueue.x-k8s.io/queue-name"] = queue.as_str().into();
+            // A queue without room for all workers may admit some of them.
+            job_annotations["kueue.x-k8s.io/job-min-parallelism"] = "1".into();
+            job_annotations["kueue.x-k8s.io/job-completions-equal-parallelism"] = "true".into();
         }
         let mut annotations = json!({});
         for (key, value) in &config.pod.annotations {
@@ -105,16 +106,16 @@ impl Wave<'_> {
         Ok(json!({
             "apiVersion": "batch/v1",
             "kind": "Job",
-            "metadata": {"name": name, "labels": job_labels, "annotations": {"lithops/client": self.client}},
+            "metadata": {"name": name, "labels": job_labels, "annotations": job_annotations},
             "spec": {
                 "completionMode": "Indexed",
                 "completions": self.workers,
                 "parallelism": self.workers,
-                "suspend": config.queue.is_some() || self.waits_for_secret(),
+                "suspend": config.queue.is_some() || self.secrets.is_some(),
                 "backoffLimitPerIndex": RETRIES,
                 "maxFailedIndexes": self.workers,
-                "activeDeadlineSeconds": config.deadline.as_secs(),
-                "ttlSecondsAfterFinished": config.ttl.as_secs(),
+                "activeDeadlineSeconds": whole_seconds(config.deadline),
+                "ttlSecondsAfterFinished": whole_seconds(config.ttl),
                 "podReplacementPolicy": "Failed",
                 "podFailurePolicy": {"rules": [
                     {"action": "FailJob", "onExitCodes": codes(EXIT_REFUSED)},
@@ -135,7 +136,7 @@ impl Wave<'_> {
         let pod = &self.config.pod;
         let mut spec = json!({
             "restartPolicy": "Never",
-            "terminationGracePeriodSeconds": self.launch.grace.as_secs() + HAND_BACK,
+            "terminationGracePeriodSeconds": whole_seconds(self.launch.grace) + HAND_BACK,
             "automountServiceAccountToken": pod.service_account.is_some(),
             "enableServiceLinks": false,
             "securityContext": {
@@ -264,8 +265,12 @@ fn cpus(cpus: f64) -> String {
     format!("{}m", (cpus * 1000.0).round())
 }
 
-/// Lays a JSON merge patch over a value (RFC 7386). Containers are lists there: one of the name `lithops` is laid over ours,
-/// and others are added.
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
+/// Lays a JSON merge patch over a value (RFC 7386), but for lists of things with names, such as containers and variables: what
+/// has the name of one of ours is laid over it, and other things are added.
 fn merge(below: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
         *below = patch.clone();
@@ -279,11 +284,15 @@ fn merge(below: &mut Value, patch: &Value) {
             (_, Value::Null) => {
                 below.as_object_mut().and_then(|map| map.remove(key));
             }
-            (Some(Value::Array(ours)), Value::Array(theirs)) if key == "containers" => {
-                for container in theirs {
-                    match ours.iter_mut().find(|own| own["name"] == container["name"]) {
-                        Some(own) => merge(own, container),
-                        None => ours.push(container.clone()),
+            (Some(Value::Array(ours)), Value::Array(theirs)) if key == "tolerations" => {
+                ours.extend(theirs.iter().cloned());
+            }
+            (Some(Value::Array(ours)), Value::Array(theirs)) if NAMED.iter().any(|(list, _)| list == key) => {
+                let name = NAMED.iter().find(|(list, _)| list == key).map_or("name", |(_, name)| name);
+                for thing in theirs {
+                    match ours.iter_mut().find(|own| own[name] == thing[name]) {
+                        Some(own) => merge(own, thing),
+                        None => ours.push(thing.clone()),
                     }
                 }
             }
@@ -292,6 +301,10 @@ fn merge(below: &mut Value, patch: &Value) {
         }
     }
 }
+
+/// The lists whose things have names, and what the name is called.
+const NAMED: &[(&str, &str)] =
+    &[("containers", "name"), ("env", "name"), ("volumes", "name"), ("volumeMounts", "mountPath")];
 
 #[cfg(test)]
 mod tests;

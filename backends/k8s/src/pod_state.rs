@@ -12,8 +12,10 @@ pub(crate) enum PodState {
     Coming,
     /// The worker runs.
     Live,
-    /// Its node says nothing any more, or the pod is being ended: another worker should take its place.
+    /// The pod is being ended. Its Job puts another in its place.
     Leaving,
+    /// Its node says nothing any more. Its Job waits for it, so that another worker should take its place.
+    Silent,
     /// The platform cannot start it.
     Waits {
         /// Why, in the platform's words.
@@ -36,12 +38,18 @@ pub(crate) enum Outlook {
     Hopeless,
 }
 
-/// Reasons of a waiting container that say that its image cannot be had. A registry may be away for a moment.
-const NO_IMAGE: &[&str] =
-    &["ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "SignatureValidationFailed"];
+/// Reasons of a waiting container that most often last, and may pass: a registry, or the cache of the kubelet, may be away for
+/// a moment.
+const DOUBTFUL: &[&str] = &[
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "RegistryUnavailable",
+    "SignatureValidationFailed",
+    "ImageInspectError",
+    "CreateContainerConfigError",
+];
 /// Reasons of a waiting container that no waiting mends.
-const WRONG: &[&str] =
-    &["InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError", "ImageInspectError"];
+const WRONG: &[&str] = &["InvalidImageName", "ErrImageNeverPull"];
 
 impl PodState {
     /// What the status of a pod says.
@@ -52,9 +60,9 @@ impl PodState {
         match status.phase.as_deref() {
             Some("Succeeded") => Self::Ended(WorkerEnd::Finished),
             Some("Failed") => Self::Ended(end(pod, container)),
-            Some("Running") if is_silent(pod) || pod.metadata.deletion_timestamp.is_some() => Self::Leaving,
-            Some("Running") if is_running(container) => Self::Live,
+            Some("Running") if is_silent(pod) => Self::Silent,
             _ if pod.metadata.deletion_timestamp.is_some() => Self::Leaving,
+            Some("Running") if is_running(container) => Self::Live,
             _ => waits(pod, container),
         }
     }
@@ -69,13 +77,14 @@ fn is_running(container: Option<&ContainerStatus>) -> bool {
     container.and_then(|container| container.state.as_ref()).is_some_and(|state| state.running.is_some())
 }
 
-/// A node that has fallen silent makes its pods not ready: they have no probe that could.
+/// When a node has fallen silent, its pods are not ready although their containers are, as far as is known. Pods with a
+/// readiness gate may be so for other reasons.
 fn is_silent(pod: &Pod) -> bool {
-    let is_false = condition(pod, "Ready").is_some_and(|ready| ready.status == "False");
-    let container = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
-    let is_up =
-        container.into_iter().flatten().any(|container| container.name == CONTAINER && container.ready);
-    is_false && is_up
+    let has_gates =
+        pod.spec.as_ref().is_some_and(|spec| spec.readiness_gates.iter().flatten().next().is_some());
+    let is =
+        |kind: &str, status: &str| condition(pod, kind).is_some_and(|condition| condition.status == status);
+    !has_gates && is("Ready", "False") && is("ContainersReady", "True")
 }
 
 fn waits(pod: &Pod, container: Option<&ContainerStatus>) -> PodState {
@@ -85,7 +94,7 @@ fn waits(pod: &Pod, container: Option<&ContainerStatus>) -> PodState {
         let outlook = match reason {
             "" | "ContainerCreating" | "PodInitializing" => return PodState::Coming,
             reason if WRONG.contains(&reason) => Outlook::Hopeless,
-            reason if NO_IMAGE.contains(&reason) => Outlook::Doubtful,
+            reason if DOUBTFUL.contains(&reason) => Outlook::Doubtful,
             _ => Outlook::Open,
         };
         let message = waiting.message.as_deref().unwrap_or("no message is given");
@@ -108,11 +117,8 @@ fn end(pod: &Pod, container: Option<&ContainerStatus>) -> WorkerEnd {
     match ended.map(|ended| (ended.exit_code, ended.reason.as_deref().unwrap_or_default())) {
         Some((_, "OOMKilled")) => WorkerEnd::OutOfMemory,
         Some((EXIT_REFUSED, _)) => WorkerEnd::Refused(words.to_owned()),
-        Some((EXIT_ELSEWHERE, _)) => WorkerEnd::Evicted,
-        _ if condition(pod, "DisruptionTarget").is_some_and(|target| target.status == "True") => {
-            WorkerEnd::Evicted
-        }
-        _ if status_reason(pod) == "Evicted" => WorkerEnd::Evicted,
+        _ if is_taken_away(pod) => WorkerEnd::Evicted,
+        Some((EXIT_ELSEWHERE, _)) => WorkerEnd::Lost(format!("it could not serve there: {words}")),
         Some((code, reason)) => {
             let said = if words.is_empty() { "it said nothing" } else { words };
             WorkerEnd::Lost(format!("its container ended with {code} ({reason}): {said}"))
@@ -126,6 +132,26 @@ fn end(pod: &Pod, container: Option<&ContainerStatus>) -> WorkerEnd {
             ))
         }
     }
+}
+
+/// Whether the platform has ended the pod, or has never let it start: it is not the worker's fault.
+fn is_taken_away(pod: &Pod) -> bool {
+    const REASONS: &[&str] = &[
+        "Evicted",
+        "NodeAffinity",
+        "NodeLost",
+        "NodeShutdown",
+        "OutOfcpu",
+        "OutOfmemory",
+        "OutOfpods",
+        "Preempting",
+        "Shutdown",
+        "Terminated",
+        "UnexpectedAdmissionError",
+    ];
+    condition(pod, "DisruptionTarget").is_some_and(|target| target.status == "True")
+        || REASONS.contains(&status_reason(pod))
+        || pod.metadata.deletion_timestamp.is_some()
 }
 
 fn status_reason(pod: &Pod) -> &str {
@@ -159,7 +185,15 @@ mod tests {
     fn how_a_worker_ended_is_told_by_its_code_and_the_platforms_reason() {
         assert_eq!(state(json!({"phase": "Succeeded"})), PodState::Ended(WorkerEnd::Finished));
         assert_eq!(ended(137, "OOMKilled", ""), PodState::Ended(WorkerEnd::OutOfMemory));
-        assert_eq!(ended(75, "Error", ""), PodState::Ended(WorkerEnd::Evicted));
+        let PodState::Ended(WorkerEnd::Lost(words)) = ended(75, "Error", "no storage") else {
+            panic!("it is lost")
+        };
+        assert!(words.contains("could not serve there: no storage"), "{words}");
+        let terminated = container(json!({"terminated": {"exitCode": 75, "reason": "Error"}}));
+        let mut told = pod(json!({"phase": "Failed", "containerStatuses": terminated}));
+        told.metadata.deletion_timestamp =
+            serde_json::from_value(json!("2026-11-29T00:00:00Z")).expect("a time");
+        assert_eq!(PodState::of(&told), PodState::Ended(WorkerEnd::Evicted));
         assert_eq!(
             ended(88, "Error", "no program\n"),
             PodState::Ended(WorkerEnd::Refused("no program".into()))
@@ -191,7 +225,7 @@ mod tests {
             ("ErrImagePull", Outlook::Doubtful),
             ("ImagePullBackOff", Outlook::Doubtful),
             ("InvalidImageName", Outlook::Hopeless),
-            ("CreateContainerConfigError", Outlook::Hopeless),
+            ("CreateContainerConfigError", Outlook::Doubtful),
             ("ErrImageNeverPull", Outlook::Hopeless),
             ("CreateContainerError", Outlook::Open),
         ] {
@@ -211,10 +245,14 @@ mod tests {
     #[test]
     fn a_pod_runs_until_its_node_falls_silent_or_it_is_ended() {
         let running = container(json!({"running": {}}));
-        let ready = |status: &str| json!([{"type": "Ready", "status": status}]);
+        let ready = |status: &str| json!([{"type": "Ready", "status": status}, {"type": "ContainersReady", "status": "True"}]);
         let status = |ready| json!({"phase": "Running", "containerStatuses": running, "conditions": ready});
         assert_eq!(state(status(ready("True"))), PodState::Live);
-        assert_eq!(state(status(ready("False"))), PodState::Leaving);
+        assert_eq!(state(status(ready("False"))), PodState::Silent);
+        // A container beside ours is not ready.
+        let beside =
+            json!([{"type": "Ready", "status": "False"}, {"type": "ContainersReady", "status": "False"}]);
+        assert_eq!(state(status(beside)), PodState::Live);
         let mut ending = pod(status(ready("True")));
         ending.metadata.deletion_timestamp =
             serde_json::from_value(json!("2026-11-29T00:00:00Z")).expect("a time");

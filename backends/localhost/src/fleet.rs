@@ -84,7 +84,10 @@ impl Worker {
                     Some(0) => Known::Ended(WorkerEnd::Finished, false),
                     // Its words are in the storage.
                     Some(EXIT_REFUSED) => Known::Ended(WorkerEnd::Refused(String::new()), true),
-                    Some(EXIT_ELSEWHERE) => Known::Ended(WorkerEnd::Evicted, false),
+                    Some(EXIT_ELSEWHERE) => {
+                        let words = "it was told to leave, or could not serve here".to_owned();
+                        Known::Ended(WorkerEnd::Lost(words), false)
+                    }
                     _ => Known::Ended(WorkerEnd::Lost(format!("its worker ended with {status}")), false),
                 },
                 Err(error) => Known::Ended(WorkerEnd::Lost(error.to_string()), false),

@@ -154,7 +154,8 @@ impl ClientFleet {
             return ended;
         }
         let limit = tokio::time::timeout(AT_PLATFORM, backend.fleet_ended(&self.launch)).await;
-        let late = |_| Error::new(ErrorKind::Timeout, "the platform does not answer that the fleet has ended");
+        let late =
+            |_| Error::new(ErrorKind::Timeout, "the platform does not answer that the fleet has ended");
         limit.map_err(late)?.and(ended)
     }
 

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use k8s_openapi::api::{batch::v1::Job, core::v1::Secret as KubernetesSecret};
 use lithops_core::{
     config::{Config, Environment, Sources},
@@ -131,12 +129,9 @@ fn names_and_labels_are_such_that_kubernetes_takes_them() {
 
 #[test]
 fn a_template_is_laid_over_as_a_merge_patch() {
-    let mut below =
-        json!({"a": {"b": 1, "c": 2}, "containers": [{"name": "lithops", "image": "i"}], "d": [1]});
-    merge(
-        &mut below,
-        &json!({"a": {"b": null, "e": 3}, "containers": [{"name": "lithops", "tty": true}, {"name": "other"}], "d": [2]}),
-    );
-    let wanted = json!({"a": {"c": 2, "e": 3}, "containers": [{"name": "lithops", "image": "i", "tty": true}, {"name": "other"}], "d": [2]});
+    let mut below = json!({"a": {"b": 1, "c": 2}, "containers": [{"name": "lithops", "env": [{"name": "A", "value": "1"}]}], "d": [1]});
+    let other = json!({"name": "lithops", "env": [{"name": "B"}]});
+    merge(&mut below, &json!({"a": {"b": null, "e": 3}, "containers": [other, {"name": "other"}], "d": [2]}));
+    let wanted = json!({"a": {"c": 2, "e": 3}, "containers": [{"name": "lithops", "env": [{"name": "A", "value": "1"}, {"name": "B"}]}, {"name": "other"}], "d": [2]});
     assert_eq!(below, wanted);
 }
