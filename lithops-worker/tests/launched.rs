@@ -88,3 +88,18 @@ fn a_worker_that_is_told_to_leave_does_not_end_as_if_it_were_done() {
     assert!(told.success());
     assert_eq!(worker.wait().expect("an end").code(), Some(75));
 }
+
+#[test]
+fn secrets_that_cannot_be_read_are_said() {
+    let root = tempfile::tempdir().expect("a folder");
+    let storage = Locator::new("localhost", "storage").with_root(root.path().display().to_string());
+    let verify = SignKey::generate().expect("a key").verify_key();
+    let document = Launch::new("fleet", verify, storage).to_json().expect("a document");
+    let file = root.path().join("no such file");
+    let mut worker = Command::new(WORKER);
+    worker.arg("pull").env(Launch::VARIABLE, document).env("LITHOPS_SECRETS_FILE", file);
+    let output = worker.output().expect("a worker");
+    assert_eq!(output.status.code(), Some(88), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("cannot read the secrets of the storage in") && said.contains("no such file"), "{said}");
+}

@@ -40,11 +40,11 @@ pub fn is_launched() -> bool {
 pub fn launched(file: Option<&Path>, program: Result<Program>, is_program: bool) -> i32 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let served = runtime.map_err(Error::from).and_then(|runtime| {
-        let launch = launch(file)?;
+        let (launch, secrets) = (launch(file)?, secrets());
         forget();
         // As a task of its own: each wake-up of the future that `block_on` drives costs a write to the event poll, and
         // one of a task does not.
-        let served = runtime.block_on(runtime.spawn(serve_launched(launch, program, is_program)));
+        let served = runtime.block_on(runtime.spawn(serve_launched(launch, secrets, program, is_program)));
         // A panic says something about this worker only.
         served.map_err(|error| {
             let problem = format!("the worker panicked: {error}");
@@ -104,9 +104,14 @@ fn forget() {
 }
 
 /// Serves; returns whether the platform has told the worker to leave.
-async fn serve_launched(launch: Launch, program: Result<Program>, is_program: bool) -> Result<bool> {
+async fn serve_launched(
+    launch: Launch,
+    secrets: Result<Option<Secrets>>,
+    program: Result<Program>,
+    is_program: bool,
+) -> Result<bool> {
     let served = async {
-        let setup = Setup { program: program?, grace: GRACE, launch: None, secrets: secrets()? };
+        let setup = Setup { program: program?, grace: GRACE, launch: None, secrets: secrets? };
         serve::by_itself(setup, &launch, is_program).await
     };
     let error = match served.await {
