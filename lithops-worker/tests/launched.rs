@@ -101,5 +101,8 @@ fn secrets_that_cannot_be_read_are_said() {
     let output = worker.output().expect("a worker");
     assert_eq!(output.status.code(), Some(88), "{output:?}");
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("cannot read the secrets of the storage in") && said.contains("no such file"), "{said}");
+    assert!(
+        said.contains("cannot read the secrets of the storage in") && said.contains("no such file"),
+        "{said}"
+    );
 }

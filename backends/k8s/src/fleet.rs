@@ -13,7 +13,7 @@ use lithops_core::{
 
 use crate::{
     client::Cluster,
-    cluster_state::{ClusterState, Ended, Said},
+    cluster_state::{ClusterState, Ended, Said, SeenPod},
     config::K8sConfig,
     failure,
     manifest::{Wave, WorkerImage, prefix},
@@ -122,15 +122,15 @@ impl K8sFleet {
     pub(crate) async fn end(&mut self, cluster: &Cluster, also_running: bool) -> Result<()> {
         let unfinished: Vec<String> = {
             let said = self.state.lock();
-            let running = |name: &str| {
-                said.pods.values().filter(|pod| pod.job == name && pod.state == PodState::Live).count()
+            let is_over = |name: &str| said.jobs.get(name).is_some_and(|job| job.remaining == 0);
+            let would_start = |name: &str| {
+                let pods = || said.pods.values().filter(|pod| pod.job == name);
+                let starts = |pod: &SeenPod| matches!(pod.state, PodState::Coming | PodState::Waits { .. });
+                let workers = said.jobs.get(name).map_or(usize::MAX, |job| job.workers);
+                pods().any(starts) || pods().count() < workers
             };
-            let is_open = |name: &&String| {
-                said.jobs
-                    .get(*name)
-                    .is_none_or(|job| job.remaining > if also_running { 0 } else { running(name) })
-            };
-            self.waves.iter().filter(is_open).cloned().collect()
+            let names = self.waves.iter().filter(|name| !is_over(name));
+            names.filter(|name| also_running || would_start(name)).cloned().collect()
         };
         for name in unfinished {
             waves::delete(cluster, &name).await?;
