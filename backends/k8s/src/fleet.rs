@@ -115,7 +115,8 @@ impl K8sFleet {
         Ok(scaled)
     }
 
-    /// Deletes the Jobs that would still start workers; those whose workers all run are left, and end with them.
+    /// Deletes the Jobs whose workers wait for something, which they would do in vain; those whose workers have started are
+    /// left, and end with them.
     ///
     /// # Errors
     /// When the cluster does not answer, or refuses.
@@ -123,14 +124,19 @@ impl K8sFleet {
         let unfinished: Vec<String> = {
             let said = self.state.lock();
             let is_over = |name: &str| said.jobs.get(name).is_some_and(|job| job.remaining == 0);
-            let would_start = |name: &str| {
+            let may_wait_long = |name: &str| {
                 let pods = || said.pods.values().filter(|pod| pod.job == name);
-                let starts = |pod: &SeenPod| matches!(pod.state, PodState::Coming | PodState::Waits { .. });
+                // Those that are coming end as soon as they see that the fleet has.
+                let waits = |pod: &SeenPod| match pod.state {
+                    PodState::Waits { .. } => true,
+                    PodState::Coming => self.warnings.contains_key(&pod.name),
+                    _ => false,
+                };
                 let workers = said.jobs.get(name).map_or(usize::MAX, |job| job.workers);
-                pods().any(starts) || pods().count() < workers
+                pods().any(waits) || pods().count() < workers
             };
             let names = self.waves.iter().filter(|name| !is_over(name));
-            names.filter(|name| also_running || would_start(name)).cloned().collect()
+            names.filter(|name| also_running || may_wait_long(name)).cloned().collect()
         };
         for name in unfinished {
             waves::delete(cluster, &name).await?;

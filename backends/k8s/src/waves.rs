@@ -21,6 +21,8 @@ use crate::{
 
 /// How long the cluster may take to answer.
 const ANSWER: Duration = Duration::from_secs(30);
+/// How the reasons of warnings begin that say what keeps a pod from starting. Others are only worth knowing.
+const KEEPS: &[&str] = &["Failed", "NetworkNotReady"];
 /// How many warnings are read at once.
 const WARNINGS: u32 = 500;
 
@@ -141,6 +143,9 @@ fn latest(events: Vec<Event>, prefix: &str) -> BTreeMap<String, Warning> {
         let time = event.last_timestamp.or(event.first_timestamp).map(|time| time.0.as_second());
         let time = time.or(event.event_time.map(|time| time.0.as_second())).unwrap_or(0);
         let (reason, words) = (event.reason.unwrap_or_default(), event.message.unwrap_or_default());
+        if !KEEPS.iter().any(|keeps| reason.starts_with(keeps)) {
+            continue;
+        }
         let warning = Warning { words: format!("{reason}: {words}"), at: time };
         match latest.get(&name) {
             Some(newer) if newer.at > time => {}

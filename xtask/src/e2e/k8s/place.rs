@@ -92,12 +92,16 @@ impl<'a> Place<'a> {
 
     /// Writes the configuration of a program; `more` are keys of the section `k8s`.
     pub(super) fn config(&self, name: &str, more: &str) -> Result<PathBuf, String> {
-        let section = format!(
-            "k8s: {{kubecfg_path: '{}', namespace: {NAMESPACE}, docker_server: 'http://{}', runtime_memory: 256, \
-             ephemeral_storage: 256, {more}}}\n",
-            self.kubeconfig.display(),
-            self.cluster.registry()
-        );
+        let keys = [
+            ("kubecfg_path", format!("'{}'", self.kubeconfig.display())),
+            ("namespace", NAMESPACE.to_owned()),
+            ("docker_server", format!("'http://{}'", self.cluster.registry())),
+            ("runtime_memory", "256".to_owned()),
+            ("ephemeral_storage", "256".to_owned()),
+        ];
+        let own = |key: &str| more.starts_with(&format!("{key}:")) || more.contains(&format!(" {key}:"));
+        let keys = keys.iter().filter(|(key, _)| !own(key)).map(|(key, value)| format!("{key}: {value}, "));
+        let section = format!("k8s: {{{}{more}}}\n", keys.collect::<String>());
         let storage = self.storage.replace("lithops: {", "lithops: {backend: k8s, ");
         if !storage.contains("backend: k8s") {
             return Err(format!(
