@@ -127,7 +127,7 @@ impl ComputeBackend for K8sBackend {
     }
 
     async fn deploy_runtime(&self, spec: &RuntimeSpec) -> Result<Runtime> {
-        let pushed = image::push(&self.config, &spec.artifact).await?;
+        let pushed = image::push(&self.config, image::program(&self.config, spec)?).await?;
         Ok(Runtime {
             id: RuntimeId(pushed.reference.with(pushed.reference.tag(), None).to_string()),
             memory: None,

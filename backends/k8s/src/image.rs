@@ -20,6 +20,22 @@ const DOCKER_HUB: &str = "docker.io";
 /// Where the program is in its image.
 const PROGRAM: &str = "/lithops/worker";
 
+/// The program that a runtime is to be made of.
+///
+/// # Errors
+/// When none is named.
+pub(crate) fn program<'a>(config: &'a K8sConfig, spec: &'a RuntimeSpec) -> Result<&'a Path> {
+    if !spec.artifact.as_os_str().is_empty() {
+        return Ok(&spec.artifact);
+    }
+    config.artifact.as_deref().ok_or_else(|| {
+        Error::new(ErrorKind::InvalidInput, "the program that is to be in the image is not named").with_hint(
+            "write `--worker target/release/my-program`, or `k8s: {artifact: target/release/my-program}`; a job makes the \
+             image of its own program by itself",
+        )
+    })
+}
+
 /// Makes an image of a program and pushes it, unless it is there already.
 ///
 /// # Errors
@@ -34,7 +50,7 @@ pub(crate) async fn push(config: &K8sConfig, program: &Path) -> Result<Pushed> {
 
 /// Writes an image of a program into a file of the current folder.
 pub(crate) async fn build(config: &K8sConfig, spec: &RuntimeSpec) -> Result<Package> {
-    let image = make(config, &spec.artifact).await?;
+    let image = make(config, program(config, spec)?).await?;
     let name = named(&config.registry).unwrap_or_else(|_| format!("localhost/{NAME}"));
     let path = std::env::current_dir()?.join(format!("{}.tar", spec.name));
     image

@@ -58,7 +58,7 @@ fn one_by_one(place: &Place<'_>) -> Result<(), String> {
 
 fn pushed_once(place: &Place<'_>) -> Result<(), String> {
     let program = place.built.join("examples/fleet").display().to_string();
-    let deploy = ["runtime", "deploy", "fleet", "--artifact", &program];
+    let deploy = ["runtime", "deploy", "fleet", "--worker", &program];
     let first = place.run("lithops", &deploy, "")?;
     first.says("lithops-runtime:")?;
     let again = place.run("lithops", &deploy, "")?;
