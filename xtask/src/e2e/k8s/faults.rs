@@ -15,8 +15,7 @@ pub(super) const TRIALS: &[(&str, Trial)] = &[
 
 /// A job of 4 workers that takes half a minute; it runs when this returns.
 fn long_job(place: &Place<'_>) -> Result<Running, String> {
-    let mut running =
-        place.start("examples/fleet", &["map", "240", "500"], "max_workers: 4, lease: 6s, chunksize: 2")?;
+    let mut running = place.start("examples/fleet", &["map", "240", "500"], "max_workers: 4, lease: 6s")?;
     place.until("four workers run", || {
         if running.has_ended()? {
             return Err(format!("the program ended: {}", running.stderr()));
