@@ -36,7 +36,8 @@ pub(crate) fn run(with_tests: bool) -> Result<(), String> {
     step("e2e third-party", || e2e::run(e2e::What::ThirdParty, false))?;
     step("e2e plugins", || e2e::run(e2e::What::Plugins, false))?;
     step("e2e storage", || e2e::run(e2e::What::Storage, false))?;
-    step("e2e aws_lambda", || e2e::run(e2e::What::AwsLambda, false))
+    step("e2e aws_lambda", || e2e::run(e2e::What::AwsLambda, false))?;
+    step("e2e k8s", || e2e::run(e2e::What::K8s, false))
 }
 
 /// The checks that take long.

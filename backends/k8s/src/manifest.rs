@@ -139,6 +139,8 @@ impl Wave<'_> {
             "terminationGracePeriodSeconds": whole_seconds(self.launch.grace) + HAND_BACK,
             "automountServiceAccountToken": pod.service_account.is_some(),
             "enableServiceLinks": false,
+            // The pod's own process ends what calls leave behind, and the worker is a process like any other.
+            "shareProcessNamespace": true,
             "securityContext": {
                 "runAsNonRoot": true,
                 "runAsUser": USER,

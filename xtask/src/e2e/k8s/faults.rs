@@ -13,9 +13,9 @@ pub(super) const TRIALS: &[(&str, Trial)] = &[
     ("a killed client leaves nothing", killed_client),
 ];
 
-/// A job of 4 workers that takes half a minute; it runs when this returns.
+/// A job of 4 workers that takes 20 seconds; it runs when this returns.
 fn long_job(place: &Place<'_>) -> Result<Running, String> {
-    let mut running = place.start("examples/fleet", &["map", "240", "500"], "max_workers: 4, lease: 6s")?;
+    let mut running = place.start("examples/fleet", &["map", "160", "500"], "max_workers: 4, lease: 6s")?;
     place.until("four workers run", || {
         if running.has_ended()? {
             return Err(format!("the program ended: {}", running.stderr()));
@@ -47,7 +47,7 @@ fn evicted(place: &Place<'_>) -> Result<(), String> {
     if done || jobs.len() != 1 {
         return Err(format!("a worker that was told to leave counts as done: {jobs:?}"));
     }
-    running.end()?.says("all 240 results are right").map(drop)
+    running.end()?.says("all 160 results are right").map(drop)
 }
 
 /// A job of 4 workers, at least one of them on this node.
@@ -72,7 +72,7 @@ fn drained(place: &Place<'_>) -> Result<(), String> {
     ]);
     place.cluster.kubectl(["uncordon", "node1"])?;
     drained?;
-    running.end()?.says("all 240 results are right").map(drop)
+    running.end()?.says("all 160 results are right").map(drop)
 }
 
 fn silent(place: &Place<'_>) -> Result<(), String> {
@@ -85,14 +85,14 @@ fn silent(place: &Place<'_>) -> Result<(), String> {
         .and_then(|()| running.end());
     place.cluster.continue_kubelet(2)?;
     place.until("the node is back", || is("True"))?;
-    ran?.says("all 240 results are right").map(drop)
+    ran?.says("all 160 results are right").map(drop)
 }
 
 fn containerd(place: &Place<'_>) -> Result<(), String> {
     let running = long_job(place)?;
     place.cluster.restart_containerd(1)?;
     place.cluster.restart_containerd(2)?;
-    running.end()?.says("all 240 results are right").map(drop)
+    running.end()?.says("all 160 results are right").map(drop)
 }
 
 fn killed_client(place: &Place<'_>) -> Result<(), String> {
