@@ -89,8 +89,6 @@ pub(crate) struct SeenPod {
 /// A Job, as far as it matters here.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct SeenJob {
-    /// How many workers it has.
-    pub(crate) workers: usize,
     /// How many of its workers are yet to end.
     pub(crate) remaining: usize,
     /// Whether a queue has not let it begin yet.
@@ -283,7 +281,7 @@ impl SeenJob {
         let total = usize::try_from(total).unwrap_or(0);
         let is_suspended = job.spec.as_ref().and_then(|spec| spec.suspend).unwrap_or(false);
         let Some(status) = &job.status else {
-            return Self { workers: total, remaining: total, is_suspended, failed: None };
+            return Self { remaining: total, is_suspended, failed: None };
         };
         let condition = |kind: &str| {
             let conditions = status.conditions.iter().flatten();
@@ -297,12 +295,7 @@ impl SeenJob {
         let is_over =
             failed.is_some() || condition("Complete").is_some() || condition("SuccessCriteriaMet").is_some();
         let done = indexes(status.completed_indexes.as_deref()) + indexes(status.failed_indexes.as_deref());
-        Self {
-            workers: total,
-            remaining: if is_over { 0 } else { total.saturating_sub(done) },
-            is_suspended,
-            failed,
-        }
+        Self { remaining: if is_over { 0 } else { total.saturating_sub(done) }, is_suspended, failed }
     }
 }
 

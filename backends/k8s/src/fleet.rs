@@ -132,8 +132,9 @@ impl K8sFleet {
                     PodState::Coming => self.warnings.contains_key(&pod.name),
                     _ => false,
                 };
-                let workers = said.jobs.get(name).map_or(usize::MAX, |job| job.workers);
-                pods().any(waits) || pods().count() < workers
+                let job = said.jobs.get(name);
+                let makes_none = job.is_none_or(|job| job.is_suspended) || self.warnings.contains_key(name);
+                pods().any(waits) || makes_none
             };
             let names = self.waves.iter().filter(|name| !is_over(name));
             names.filter(|name| also_running || may_wait_long(name)).cloned().collect()

@@ -48,7 +48,8 @@ impl Cluster {
             eprintln!("   a cluster runs in `{}` already", locked.folder().path().display());
             return Ok(cluster);
         }
-        build::prepare(options.install)?;
+        let is_built = CLUSTER.is_built()? && (options.fake_nodes == 0 || KWOK.is_built()?);
+        build::prepare(options.install, !is_built)?;
         let bin = CLUSTER.built()?;
         let kwok = if options.fake_nodes > 0 { Some(KWOK.built()?.join("kwok")) } else { None };
         let programs = Programs { bin, kwok, weed: weed()? };

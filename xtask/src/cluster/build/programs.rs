@@ -13,6 +13,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
+use super::tools;
 use crate::{steps, workspace::root};
 
 /// Programs of one folder.
@@ -99,6 +100,11 @@ impl Set {
         Ok(bin)
     }
 
+    /// Whether this machine has built the programs.
+    pub(in crate::cluster) fn is_built(&self) -> Result<bool, String> {
+        Ok(cache()?.join(self.digest()?).exists())
+    }
+
     /// The digest of what the programs are built from.
     fn digest(&self) -> Result<String, String> {
         let mut digest = Sha256::new();
@@ -128,7 +134,7 @@ impl Module {
     fn build(&self, half: &Path) -> Result<(), String> {
         for (program, package) in self.programs {
             let begun = Instant::now();
-            let mut go = Command::new("go");
+            let mut go = Command::new(tools::go().ok_or("there is no `go`")?);
             go.args(["build", "-p=2", "-mod=readonly", "-buildvcs=false", "-tags=tools", "-trimpath"]);
             go.arg(format!("-ldflags={}", self.linked))
                 .arg("-o")

@@ -30,8 +30,9 @@ const TOOLS: &[(&str, &str)] = &[
 const PLUGINS: &[&str] = &["/usr/lib/cni", "/opt/cni/bin"];
 const PLUGINS_PACKAGE: &str = "containernetworking-plugins";
 
-/// Refuses a machine on which something is missing, after it was installed if that is wanted.
-pub(in crate::cluster) fn prepare(install: bool) -> Result<(), String> {
+/// Refuses a machine on which something is missing, after it was installed if that is wanted. Go is needed only where
+/// something is to be built.
+pub(in crate::cluster) fn prepare(install: bool, needs_go: bool) -> Result<(), String> {
     if !rustix::process::geteuid().is_root() {
         return Err("a cluster needs namespaces and control groups: run the command as root".to_owned());
     }
@@ -39,9 +40,9 @@ pub(in crate::cluster) fn prepare(install: bool) -> Result<(), String> {
     if install && !packages.is_empty() {
         steps::run(&mut apt_get("update"))?;
         steps::run(apt_get("install").args(["-y", "--no-install-recommends"]).args(&packages))?;
-        return prepare(false);
+        return prepare(false, needs_go);
     }
-    refuse(&missing, &packages, found("go").is_some())
+    refuse(&missing, &packages, !needs_go || go().is_some())
 }
 
 /// The folder of the plugins.
@@ -78,6 +79,11 @@ fn refuse(missing: &[&str], packages: &[&str], has_go: bool) -> Result<(), Strin
     }
     let missing = missing.iter().map(|tool| format!("`{tool}`")).collect::<Vec<_>>().join(", ");
     Err(format!("a cluster needs {missing}: {}", ways.join("; ")))
+}
+
+/// The program `go`, which is often installed where no `PATH` leads.
+pub(in crate::cluster) fn go() -> Option<PathBuf> {
+    found("go").or_else(|| Some(PathBuf::from("/usr/local/go/bin/go")).filter(|go| go.is_file()))
 }
 
 fn found(tool: &str) -> Option<PathBuf> {
