@@ -1,4 +1,4 @@
-//! A job on whatever backend is configured, which says what it is waiting for.
+//! A job on the configured backend, which says what it is waiting for.
 //!
 //! `fleet map CALLS MILLISECONDS` runs a job, `fleet start CALLS MILLISECONDS` prints the job's id first, and
 //! `fleet attach JOB CALLS` goes on with it. Each call lasts that long. The configuration says how many workers there are.

@@ -1,3 +1,5 @@
+//! The manifests are those that clusters are to see, and hold no secret.
+
 use k8s_openapi::api::{batch::v1::Job, core::v1::Secret as KubernetesSecret};
 use lithops_core::{
     config::{Config, Environment, Sources},
