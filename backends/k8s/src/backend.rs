@@ -188,11 +188,12 @@ impl ComputeBackend for K8sBackend {
     }
 
     async fn fleet_ended(&self, launch: &Launch) -> Result<()> {
-        // The watches end with the fleet.
-        match self.fleets.lock().await.remove(&launch.fleet) {
-            Some(mut fleet) => fleet.end(self.cluster().await?, false).await,
-            None => Ok(()),
-        }
+        let mut fleets = self.fleets.lock().await;
+        let Some(fleet) = fleets.get_mut(&launch.fleet) else { return Ok(()) };
+        fleet.end(self.cluster().await?, false).await?;
+        // The watches end with it.
+        fleets.remove(&launch.fleet);
+        Ok(())
     }
 
     async fn close(&self, mode: CloseMode) -> Result<()> {
@@ -200,11 +201,15 @@ impl ComputeBackend for K8sBackend {
         if mode == CloseMode::Drain {
             return Ok(());
         }
-        let fleets: Vec<_> = self.fleets.lock().await.drain().collect();
-        for (_, mut fleet) in fleets {
-            fleet.end(self.cluster().await?, true).await?;
+        let mut fleets = self.fleets.lock().await;
+        let mut failed = None;
+        for fleet in fleets.values_mut() {
+            if let Err(error) = fleet.end(self.cluster().await?, true).await {
+                failed.get_or_insert(error);
+            }
         }
-        Ok(())
+        fleets.clear();
+        failed.map_or(Ok(()), Err)
     }
 }
 

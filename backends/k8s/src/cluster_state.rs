@@ -82,6 +82,8 @@ pub(crate) struct SeenPod {
     pub(crate) job: String,
     /// When it was made, in seconds since 1970, by the cluster's clock.
     pub(crate) made: i64,
+    /// Whether a node was found for it.
+    pub(crate) is_placed: bool,
     pub(crate) state: PodState,
     has_run: bool,
 }
@@ -158,7 +160,10 @@ where
             let mut said = lock(&said);
             match event {
                 Ok(event) => {
-                    said.failures.remove(kind);
+                    // That a list is begun anew is no answer yet.
+                    if !matches!(event, Event::Init) {
+                        said.failures.remove(kind);
+                    }
                     if matches!(event, Event::InitDone) {
                         said.known.insert(kind);
                     }
@@ -238,7 +243,8 @@ impl Said {
         }
         let job = pod.labels().get(JOB_NAME).cloned().unwrap_or_default();
         let made = pod.creation_timestamp().map_or(0, |time| time.0.as_second());
-        self.pods.insert(uid, SeenPod { name: pod.name_any(), job, made, state, has_run });
+        let is_placed = pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
+        self.pods.insert(uid, SeenPod { name: pod.name_any(), job, made, is_placed, state, has_run });
     }
 
     /// A pod was deleted. One that had not ended was taken away by the platform.
@@ -269,8 +275,14 @@ impl Said {
         }
     }
 
+    /// Notes a Job that was created just now, which a list that has begun before does not name.
+    pub(crate) fn note_created(&mut self, job: &Job) {
+        self.listed.1.insert(job.name_any());
+        self.note(job);
+    }
+
     /// Notes a Job as the cluster has it now.
-    pub(crate) fn note(&mut self, job: &Job) {
+    fn note(&mut self, job: &Job) {
         self.jobs.insert(job.name_any(), SeenJob::of(job));
     }
 }

@@ -41,10 +41,12 @@ pub(crate) struct K8sFleet {
     /// The names of the Jobs of the waves that were created.
     waves: BTreeSet<String>,
     next: u64,
+    /// Whether the next wave was begun to be created, and may be there.
+    is_begun: bool,
     warnings: BTreeMap<String, Warning>,
     warned: Option<Instant>,
-    /// Since when each reason that may pass keeps pods from starting.
-    doubted: BTreeMap<String, Instant>,
+    /// Since when something that may pass keeps pods from starting.
+    doubted: Option<Instant>,
     in_vain: usize,
 }
 
@@ -66,9 +68,10 @@ impl K8sFleet {
             state: ClusterState::watch(cluster, &launch.fleet),
             waves: BTreeSet::new(),
             next: 1,
+            is_begun: false,
             warnings: BTreeMap::new(),
             warned: None,
-            doubted: BTreeMap::new(),
+            doubted: None,
             in_vain: 0,
         }
     }
@@ -95,12 +98,14 @@ impl K8sFleet {
                 secrets: start.secrets,
                 client: start.client,
             };
+            // Also one whose creation fails half-way, or is not waited for any more, is to be deleted in the end.
+            self.is_begun = true;
             match waves::create(start.cluster, &wave).await? {
                 Created::There(job) => {
                     self.waves.insert(wave.name());
-                    self.next += 1;
+                    (self.next, self.is_begun) = (self.next + 1, false);
                     // The watch may not have told of it yet.
-                    self.state.lock().note(&job);
+                    self.state.lock().note_created(&job);
                 }
                 Created::Waits(why, after) => {
                     refused = Some(WaitingWorkers { count: missing, why, is_hopeless: false });
@@ -123,26 +128,37 @@ impl K8sFleet {
     pub(crate) async fn end(&mut self, cluster: &Cluster, also_running: bool) -> Result<()> {
         let unfinished: Vec<String> = {
             let said = self.state.lock();
+            // The Job may not have counted those yet.
+            let ended = |name: &str| {
+                let ended = |pod: &&SeenPod| pod.job == name && matches!(pod.state, PodState::Ended(_));
+                said.pods.values().filter(ended).count()
+            };
             let is_over = |name: &str| said.jobs.get(name).is_some_and(|job| job.remaining == 0);
             let may_wait_long = |name: &str| {
                 let pods = || said.pods.values().filter(|pod| pod.job == name);
                 // Those that are coming end as soon as they see that the fleet has.
                 let waits = |pod: &SeenPod| match pod.state {
                     PodState::Waits { .. } => true,
-                    PodState::Coming => self.warnings.contains_key(&pod.name),
+                    PodState::Coming => !pod.is_placed || self.warnings.contains_key(&pod.name),
                     _ => false,
                 };
                 let job = said.jobs.get(name);
-                let makes_none = job.is_none_or(|job| job.is_suspended) || self.warnings.contains_key(name);
-                pods().any(waits) || makes_none
+                let started = |pod: &&SeenPod| !matches!(pod.state, PodState::Ended(_));
+                let lacks_pods =
+                    job.is_none_or(|job| job.remaining > pods().filter(started).count() + ended(name));
+                pods().any(waits) || lacks_pods
             };
             let names = self.waves.iter().filter(|name| !is_over(name));
             names.filter(|name| also_running || may_wait_long(name)).cloned().collect()
         };
-        for name in unfinished {
-            waves::delete(cluster, &name).await?;
+        let begun = self.is_begun.then(|| format!("{}{}", prefix(&self.launch.fleet), self.next));
+        let mut failed = None;
+        for name in unfinished.into_iter().chain(begun) {
+            if let Err(error) = waves::delete(cluster, &name).await {
+                failed.get_or_insert(error);
+            }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     /// How many workers are to be asked for. A worker whose node is silent has another in its place, and may come back:
@@ -213,7 +229,7 @@ impl K8sFleet {
                 PodState::Live => scaled.live.push(uid.clone()),
                 PodState::Coming => match self.warnings.get(&pod.name) {
                     // Such as a volume that cannot be mounted: the status of the pod does not tell.
-                    Some(warning) => keeps(warning.words.clone(), Outlook::Open, 1),
+                    Some(warning) => keeps(grouped(&warning.words), Outlook::Open, 1),
                     None => scaled.coming += 1,
                 },
                 PodState::Waits { why, outlook } => keeps(grouped(why), *outlook, 1),
@@ -223,25 +239,26 @@ impl K8sFleet {
             started += 1;
         }
         // Pods that their Jobs have not made yet.
-        let absent = self.at_hand(&said).0.saturating_sub(started);
+        let at_hand = self.at_hand(&said).0;
+        let absent = at_hand.saturating_sub(started);
         match (absent > 0).then(|| self.why_absent(&said)).flatten() {
             Some((why, outlook)) => keeps(why, outlook, absent),
             None => scaled.coming += absent,
         }
-        self.doubted.retain(|why, _| reasons.contains_key(why));
+        let is_doubtful = reasons.values().any(|(outlook, _)| *outlook == Outlook::Doubtful);
+        self.doubted = is_doubtful.then(|| self.doubted.unwrap_or_else(Instant::now));
         for (why, (outlook, count)) in reasons {
             let is_hopeless = match outlook {
                 Outlook::Open => false,
                 Outlook::Hopeless => !said.has_run,
                 Outlook::Doubtful => {
-                    let since = *self.doubted.entry(why.clone()).or_insert_with(Instant::now);
-                    !said.has_run && since.elapsed() > DOUBT
+                    !said.has_run && self.doubted.is_some_and(|since| since.elapsed() > DOUBT)
                 }
             };
             scaled.waiting.push(WaitingWorkers { count, why, is_hopeless });
         }
         drop(said);
-        self.count_vain_starts(&ended, scaled.live.is_empty())?;
+        self.count_vain_starts(&ended, scaled.live.is_empty(), at_hand)?;
         scaled.ended = ended.into_iter().map(|ended| (ended.worker, ended.end)).collect();
         Ok(scaled)
     }
@@ -254,7 +271,7 @@ impl K8sFleet {
             let made = said.pods.values().filter(|pod| pod.job == *name).map(|pod| pod.made).max();
             let warning = self.warnings.get(name).filter(|warning| made.is_none_or(|made| warning.at > made));
             if let Some(warning) = warning {
-                return Some((warning.words.clone(), outlook(&warning.words)));
+                return Some((grouped(&warning.words), outlook(&warning.words)));
             }
             if job.is_suspended {
                 let why = format!("the Job `{name}` is suspended: its queue has not admitted it yet");
@@ -265,7 +282,7 @@ impl K8sFleet {
     }
 
     /// A worker that ends by itself is started again by its Job, but not for ever where none has ever run.
-    fn count_vain_starts(&mut self, ended: &[Ended], none_lives: bool) -> Result<()> {
+    fn count_vain_starts(&mut self, ended: &[Ended], none_lives: bool, at_hand: usize) -> Result<()> {
         // What refuses says more than those that only ended.
         let refuses = |ended: &Ended| matches!(ended.end, WorkerEnd::Refused(_));
         if !none_lives || ended.iter().any(|ended| ended.has_run || refuses(ended)) {
@@ -283,7 +300,8 @@ impl K8sFleet {
             self.in_vain += usize::from(ended.end != WorkerEnd::Finished);
         }
         match last {
-            Some(words) if self.in_vain >= IN_VAIN => {
+            // One bad node is no reason while others may be good.
+            Some(words) if self.in_vain >= IN_VAIN.max(2 * at_hand) => {
                 let count = std::mem::take(&mut self.in_vain);
                 let problem = format!("{count} workers in a row ended before they ran; of the last: {words}");
                 Err(Error::new(ErrorKind::WorkerLost, problem).with_hint(self.where_to_look()))
@@ -302,7 +320,12 @@ impl K8sFleet {
 
 /// The platform's words without what differs from pod to pod, so that one reason is said once.
 fn grouped(why: &str) -> String {
-    why.split(": back-off ").next().unwrap_or(why).to_owned()
+    let why = why.split(": back-off ").next().unwrap_or(why);
+    // The controller of Jobs names the pod that it could not make.
+    match why.split_once("pods \"").and_then(|(before, rest)| Some((before, rest.split_once("\" ")?.1))) {
+        Some((before, after)) => format!("{before}pods {after}"),
+        None => why.to_owned(),
+    }
 }
 
 /// What is to be expected where the controller of Jobs cannot make a pod.
@@ -345,6 +368,9 @@ mod tests {
 
     #[test]
     fn one_reason_is_said_once() {
+        let quota =
+            "FailedCreate: Error creating: pods \"lithops-1-0-x2x\" is forbidden: exceeded quota: few";
+        assert_eq!(grouped(quota), "FailedCreate: Error creating: pods is forbidden: exceeded quota: few");
         let one = "ImagePullBackOff: Back-off pulling image \"x\": ErrImagePull: no such image: back-off 10s";
         assert_eq!(
             grouped(one),

@@ -23,6 +23,8 @@ use crate::{
 const ANSWER: Duration = Duration::from_secs(30);
 /// How the reasons of warnings begin that say what keeps a pod from starting. Others are only worth knowing.
 const KEEPS: &[&str] = &["Failed", "NetworkNotReady"];
+/// What the status of the pod says, and says no more once it has passed.
+const IN_STATUS: &str = "FailedScheduling";
 /// How many warnings are read at once.
 const WARNINGS: u32 = 500;
 
@@ -127,13 +129,17 @@ pub(crate) struct Warning {
 /// When the cluster does not answer, or refuses.
 pub(crate) async fn warnings(cluster: &Cluster, fleet: &str) -> Result<BTreeMap<String, Warning>> {
     let events: Api<Event> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
-    let all = ListParams::default().fields("type=Warning").limit(WARNINGS);
-    let listed = tokio::time::timeout(ANSWER, events.list(&all)).await;
-    let listed = listed.map_err(|_| {
-        Error::new(ErrorKind::Timeout, "the cluster lists no events").with_retry(Retry::Later)
-    })?;
-    let listed = listed.map_err(|error| failure::of(&error, "list the events"))?;
-    Ok(latest(listed.items, &prefix(fleet)))
+    let mut all = Vec::new();
+    // Those about pods are many: what is said of Jobs must not be lost behind them.
+    for kind in ["Job", "Pod"] {
+        let of =
+            ListParams::default().fields(&format!("involvedObject.kind={kind},type=Warning")).limit(WARNINGS);
+        let listed = tokio::time::timeout(ANSWER, events.list(&of)).await;
+        let late = |_| Error::new(ErrorKind::Timeout, "the cluster lists no events").with_retry(Retry::Later);
+        let listed = listed.map_err(late)?.map_err(|error| failure::of(&error, "list the events"))?;
+        all.extend(listed.items);
+    }
+    Ok(latest(all, &prefix(fleet)))
 }
 
 fn latest(events: Vec<Event>, prefix: &str) -> BTreeMap<String, Warning> {
@@ -143,7 +149,7 @@ fn latest(events: Vec<Event>, prefix: &str) -> BTreeMap<String, Warning> {
         let time = event.last_timestamp.or(event.first_timestamp).map(|time| time.0.as_second());
         let time = time.or(event.event_time.map(|time| time.0.as_second())).unwrap_or(0);
         let (reason, words) = (event.reason.unwrap_or_default(), event.message.unwrap_or_default());
-        if !KEEPS.iter().any(|keeps| reason.starts_with(keeps)) {
+        if reason == IN_STATUS || !KEEPS.iter().any(|keeps| reason.starts_with(keeps)) {
             continue;
         }
         let warning = Warning { words: format!("{reason}: {words}"), at: time };

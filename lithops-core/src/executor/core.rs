@@ -323,8 +323,11 @@ impl Drop for Core {
             let (backend, pending) = (Arc::clone(&self.backend), Arc::clone(&self.pending));
             pending.begin();
             runtime::driver().spawn(async move {
-                end_fleet(fleet, &*backend, &pending).await;
+                let needed = end_fleet(fleet, &*backend, &pending).await;
                 pending.end();
+                if let Some(fleet) = needed {
+                    end_fleet_later(fleet, &*backend).await;
+                }
             });
         }
         // The driver's thread must not block here: it runs the very tasks that `wait` would wait for.
@@ -335,8 +338,12 @@ impl Drop for Core {
 }
 
 /// Ends a fleet once the last of its jobs has let it go, which takes a moment after the job's end. Jobs that still run
-/// have the fleet too: it ends with the last of them.
-async fn end_fleet(mut fleet: Arc<ClientFleet>, backend: &dyn ComputeBackend, pending: &BackgroundTasks) {
+/// have the fleet too: it ends with the last of them, and is given back here.
+async fn end_fleet(
+    mut fleet: Arc<ClientFleet>,
+    backend: &dyn ComputeBackend,
+    pending: &BackgroundTasks,
+) -> Option<Arc<ClientFleet>> {
     const PAUSE: Duration = Duration::from_millis(5);
     /// This often a handle of a fleet that no job needs is waited for: a reader of a job may keep one.
     const TRIES: u32 = 40;
@@ -349,16 +356,35 @@ async fn end_fleet(mut fleet: Arc<ClientFleet>, backend: &dyn ComputeBackend, pe
                 if let Err(error) = fleet.end_at(backend).await {
                     tracing::warn!(%error, "cannot end the fleet");
                 }
-                return;
+                return None;
             }
             Err(shared) => fleet = shared,
         }
         if pending.is_finishing() {
             tries = 0;
         } else if fleet.is_needed() {
-            return;
+            break;
         }
         tries += 1;
+        tokio::time::sleep(PAUSE).await;
+    }
+    Some(fleet)
+}
+
+/// Ends a fleet whose jobs have outlived their executor, once they have let it go. The program does not wait for it.
+async fn end_fleet_later(mut fleet: Arc<ClientFleet>, backend: &dyn ComputeBackend) {
+    const PAUSE: Duration = Duration::from_millis(250);
+
+    loop {
+        match Arc::try_unwrap(fleet) {
+            Ok(fleet) => {
+                if let Err(error) = fleet.end_at(backend).await {
+                    tracing::warn!(%error, "cannot end the fleet");
+                }
+                return;
+            }
+            Err(shared) => fleet = shared,
+        }
         tokio::time::sleep(PAUSE).await;
     }
 }

@@ -80,7 +80,7 @@ pub(crate) struct Place {
 pub(crate) fn run(what: What) -> Result<(), String> {
     match what {
         What::Up { nodes, fake_nodes, install, place } => {
-            let options = Options { nodes, fake_nodes, install, folder: place.folder };
+            let options = Options { nodes, fake_nodes, install, folder: place.folder, anew: false };
             Cluster::up(&options).map(|cluster| println!("{}", cluster.description()))
         }
         What::Down { place } => Folder::of(place.folder)?.locked()?.down(),

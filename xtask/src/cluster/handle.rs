@@ -25,11 +25,13 @@ pub(crate) struct Options {
     pub(crate) install: bool,
     /// The folder of its files, if not the one below the target folder.
     pub(crate) folder: Option<PathBuf>,
+    /// Whether one that runs in the folder is ended first.
+    pub(crate) anew: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { nodes: 2, fake_nodes: 0, install: false, folder: None }
+        Self { nodes: 2, fake_nodes: 0, install: false, folder: None, anew: false }
     }
 }
 
@@ -44,6 +46,9 @@ impl Cluster {
     pub(crate) fn up(options: &Options) -> Result<Self, String> {
         let begun = Instant::now();
         let locked = Folder::of(options.folder.clone())?.locked()?;
+        if options.anew {
+            locked.down()?;
+        }
         if let Some(cluster) = Self::found(locked.folder())? {
             eprintln!("   a cluster runs in `{}` already", locked.folder().path().display());
             return Ok(cluster);

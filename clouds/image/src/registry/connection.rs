@@ -171,7 +171,8 @@ impl Connection {
         let url = url.map_err(|_| unexpected(request.what, &self.to, "it gave an address that is no URL"))?;
         let before = self.authorization.lock().await.clone();
         let mut response = self.exchange(request, &url, before.as_ref()).await?;
-        if response.status() == StatusCode::UNAUTHORIZED && self.is_own(&url) {
+        // A host that the registry leads to is not told the login.
+        if response.status() == StatusCode::UNAUTHORIZED && self.is_own(response.url()) {
             let header = response.headers().get(WWW_AUTHENTICATE).and_then(|header| header.to_str().ok());
             if let Some(challenge) = header.and_then(Challenge::parse)
                 && let Some(authorization) = self.authorize(&challenge, request.what).await?

@@ -152,6 +152,8 @@ impl<'a> FleetDriver<'a> {
             job.fail(error);
             Ended::Failed
         });
+        // A request to the platform that nothing drives any more would hold what the end of the fleet needs.
+        self.scaling = Fuse::terminated();
         self.workers.values().for_each(|number| job.worker_ended(*number, true));
         self.client_fleet.needs_no_more(id);
         // The manifest stays only where the job goes on: another client has taken it over, or it was

@@ -1,9 +1,14 @@
 //! Jobs that go well: programs of localhost with another configuration, and the granularity that was asked for.
 
-use std::{collections::BTreeSet, fs};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
+
+use serde_json::Value;
 
 use super::{
-    place::{NAMESPACE, Place},
+    place::{NAMESPACE, Place, Ran},
     run::Trial,
 };
 
@@ -19,28 +24,13 @@ pub(super) const TRIALS: &[(&str, Trial)] = &[
 
 /// 200 calls at 4 and 8, as the document on granularity has them.
 fn first_example(place: &Place<'_>) -> Result<(), String> {
-    let ran = place.run("examples/granularity", &[], "runtime_cpu: 4")?;
+    let (ran, pods) = counted(place, "examples/granularity", &[], "runtime_cpu: 4", 25)?;
     let results: Vec<i64> = (7..207).collect();
     ran.says(&format!("{results:?}"))?;
-    counts(place, 25)?;
-    for pod in place.objects("pods")? {
-        let limits = &pod["spec"]["containers"][0]["resources"]["limits"];
-        if limits["cpu"] != "4" {
-            return Err(format!("a worker has the limits {limits}"));
-        }
+    match pods.values().find(|pod| pod["spec"]["containers"][0]["resources"]["limits"]["cpu"] != "4") {
+        None => Ok(()),
+        Some(pod) => Err(format!("a worker has other limits: {pod}")),
     }
-    Ok(())
-}
-
-/// How many pods there were, as the API server has them.
-fn counts(place: &Place<'_>, wanted: usize) -> Result<(), String> {
-    let pods = place.objects("pods")?;
-    let names: BTreeSet<_> = pods.iter().filter_map(|pod| pod["metadata"]["uid"].as_str()).collect();
-    let jobs = place.objects("jobs")?.len();
-    if names.len() != wanted || jobs != 1 {
-        return Err(format!("{} pods of {jobs} Jobs, and {wanted} of one are wanted", names.len()));
-    }
-    Ok(())
 }
 
 fn one_by_one(place: &Place<'_>) -> Result<(), String> {
@@ -49,11 +39,36 @@ fn one_by_one(place: &Place<'_>) -> Result<(), String> {
             "runtime_cpu: {cpus}, worker_processes: {processes}, runtime_memory: 128, ephemeral_storage: 64"
         )
     };
-    place.run("examples/fleet", &["map", "100", "2000"], &of("1", 1))?.says("all 100 results are right")?;
-    counts(place, 100)?;
+    let (ran, _) = counted(place, "examples/fleet", &["map", "100", "2000"], &of("1", 1), 100)?;
+    ran.says("all 100 results are right")?;
     place.clear()?;
-    place.run("examples/fleet", &["map", "100", "100"], &of("4", 4))?.says("all 100 results are right")?;
-    counts(place, 25)
+    let (ran, _) = counted(place, "examples/fleet", &["map", "100", "100"], &of("4", 4), 25)?;
+    ran.says("all 100 results are right").map(drop)
+}
+
+/// Runs a program; it has this many workers, as the API server counts the pods while it runs. They are of one Job.
+fn counted(
+    place: &Place<'_>,
+    program: &str,
+    arguments: &[&str],
+    more: &str,
+    wanted: usize,
+) -> Result<(Ran, BTreeMap<String, Value>), String> {
+    let mut running = place.start(program, arguments, more)?;
+    let (mut pods, mut jobs) = (BTreeMap::new(), BTreeSet::new());
+    place.until("the program ends", || {
+        let has_ended = running.has_ended()?;
+        for pod in place.objects("pods")? {
+            jobs.insert(pod["metadata"]["labels"]["job-name"].to_string());
+            pods.insert(pod["metadata"]["uid"].to_string(), pod);
+        }
+        Ok(has_ended)
+    })?;
+    let ran = running.end()?;
+    if pods.len() != wanted || jobs.len() != 1 {
+        return Err(format!("{} pods of {jobs:?}, and {wanted} of one are wanted: {ran:?}", pods.len()));
+    }
+    Ok((ran, pods))
 }
 
 fn pushed_once(place: &Place<'_>) -> Result<(), String> {

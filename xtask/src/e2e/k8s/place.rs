@@ -14,7 +14,7 @@ use crate::{cluster::Cluster, workspace::root};
 /// The namespace that jobs run in. It enforces the restricted profile of pod security.
 pub(super) const NAMESPACE: &str = "batch";
 /// How long something may take that the cluster is to do.
-pub(super) const PATIENCE: Duration = Duration::from_secs(90);
+pub(super) const PATIENCE: Duration = Duration::from_secs(240);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A namespace of the cluster, and the configuration by which programs run their jobs there.

@@ -20,7 +20,9 @@ pub(in crate::e2e) fn run(_full: bool) -> Result<(), String> {
     steps::run(cargo().args(build))?;
     let suite = ["test", "--quiet", "-p", "lithops-conformance", "--features", "cluster", "--test", "k8s"];
     steps::run(cargo().args(suite).arg("--no-run"))?;
-    let cluster = Cluster::up(&Options { install: true, ..Options::default() })?;
+    // It is not the one that `cargo xtask cluster up` starts, and begins anew where a run was killed.
+    let folder = Some(built("cluster-e2e")?);
+    let cluster = Cluster::up(&Options { install: true, folder, anew: true, ..Options::default() })?;
     let tried = on(&cluster, &suite);
     let ended = cluster.down();
     tried.and(ended)
