@@ -1,11 +1,13 @@
 //! `lithops-worker pull`: a worker of a fleet that has nothing but a launch document, and fetches the program of its jobs.
 
-use std::{fs, io::Write as _, path::Path, process::Command};
+use std::{fs, io::Write as _, path::Path, process::Command, sync::Arc};
 
 use lithops::prelude::*;
 use lithops_core::{
+    board::LeaseConfig,
+    fleet::ClientFleet,
     protocol::{Launch, SignKey},
-    storage::Locator,
+    storage::{Locator, StorageClient},
 };
 
 lithops::test_worker!();
@@ -67,12 +69,15 @@ async fn a_program_with_another_digest_is_not_executed() {
     assert!(words.contains("a worker of the fleet cannot work") && words.contains("program"), "{words}");
 }
 
-#[test]
-fn a_worker_that_is_told_to_leave_does_not_end_as_if_it_were_done() {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_told_to_leave_does_not_end_as_if_it_were_done() {
     let root = tempfile::tempdir().expect("a folder");
-    let storage = Locator::new("localhost", "storage").with_root(root.path().display().to_string());
-    let verify = SignKey::generate().expect("a key").verify_key();
-    let document = Launch::new("fleet", verify, storage).to_json().expect("a document");
+    let locator = Locator::new("localhost", "storage").with_root(root.path().display().to_string());
+    let storage = StorageClient::connect(&locator).expect("a storage");
+    let fleet = Arc::new(ClientFleet::new(&storage, &locator, LeaseConfig::default()).expect("a fleet"));
+    // Without a client the worker would end by itself.
+    fleet.open().await.expect("an open fleet");
+    let document = fleet.launch.to_json().expect("a document");
     let worker = Command::new(WORKER).arg("pull").env(Launch::VARIABLE, document).spawn();
     let mut worker = worker.expect("a worker");
     // A signal that comes before the worker listens would kill it.

@@ -332,6 +332,7 @@ pub(super) extern "C" fn call(pointer: *mut c_void, operation: u32, request: Tex
                 let Scale { launch, workers } = decode(&request)?;
                 encode(&backend.scale(&launch, workers).await?)
             }
+            Operation::FleetEnded => encode(&backend.fleet_ended(&decode(&request)?).await?),
         }
     });
 }

@@ -305,6 +305,10 @@ impl ComputeBackend for Remote {
         self.call(Operation::Scale, &Scale { launch: launch.clone(), workers }).await
     }
 
+    async fn fleet_ended(&self, launch: &Launch) -> Result<()> {
+        self.call(Operation::FleetEnded, launch).await
+    }
+
     async fn cancel(&self, id: &InvocationId) -> Result<()> {
         self.call(Operation::Cancel, &id.0).await
     }

@@ -23,6 +23,7 @@ pub(super) enum Operation {
     Delete = 9,
     Sized = 10,
     Scale = 11,
+    FleetEnded = 12,
 }
 
 impl Operation {
@@ -38,6 +39,7 @@ impl Operation {
             9 => Self::Delete,
             10 => Self::Sized,
             11 => Self::Scale,
+            12 => Self::FleetEnded,
             _ => return None,
         })
     }
