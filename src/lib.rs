@@ -224,7 +224,7 @@ pub use lithops_macros::{function, main};
 pub mod jobs {
     pub use lithops_core::{
         executor::{Cleaning, Expired, Listing, StoredJob, StoredJobs, Unfinished, Unused, UnusedKind},
-        journal::{JobRecord, Owner},
+        journal::{JobRecord, Owner, Waiting},
     };
 }
 

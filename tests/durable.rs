@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use lithops::prelude::*;
 
+mod common;
+
 lithops::test_worker!();
 
 #[lithops::function]
@@ -119,6 +121,8 @@ async fn a_cancelled_durable_job_is_committed_as_cancelled() {
             .all(|outcome| outcome.as_ref().is_err_and(|error| *error.kind() == CallErrorKind::Cancelled))
     );
     assert_eq!(stored(root.path())["commit"], 3);
+    // Other programs see that it was not finished but cancelled, for as long as it is stored.
+    common::wait_for("the mark", || stored(root.path()).contains_key("cancel"));
 }
 
 #[lithops::function]

@@ -303,12 +303,16 @@ fn the_command_cancels_and_removes_what_a_crash_has_left() {
     assert!(code == Some(0) && said.is_empty(), "{said}");
     let (code, said, _) = lithops(&folder, &["job", "cancel", &id]);
     assert!(code == Some(0) && said.contains("calls were cancelled"), "{said}");
+    let (_, status, _) = lithops(&folder, &["job", "status", &id]);
+    assert!(status.contains("cancelled, 120 of 120 calls"), "{status}");
+    let (code, said, _) = lithops(&folder, &["job", "cancel", &id]);
+    assert!(code == Some(0) && said.contains("nothing was left to cancel"), "{said}");
     let (code, said, _) = lithops(&folder, &["job", "attach", &id]);
     assert!(code == Some(5) && said.contains("cancelled") && said.contains("\"value\""), "{said}");
     let (_, said, _) = lithops(&folder, &["clean", "--older-than", "0s", "--dry-run"]);
     assert!(said.starts_with("would remove") && !committed(&folder, job).is_empty(), "{said}");
     let (_, said, _) = lithops(&folder, &["clean", "--older-than", "0s"]);
-    assert!(said.starts_with("removing") && said.contains("finished"), "{said}");
+    assert!(said.starts_with("removing") && said.contains("cancelled"), "{said}");
     assert!(committed(&folder, job).is_empty());
     let (code, _, said) = lithops(&folder, &["job", "cancel", &id]);
     assert!(code == Some(3) && said.contains("nothing is stored"), "{said}");

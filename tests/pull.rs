@@ -351,12 +351,12 @@ async fn a_post_that_nobody_of_the_fleet_has_signed_is_refused() {
     };
     until("the manifest", || manifest().is_some()).await;
     let manifest = manifest().expect("it is there");
-    let signed = fs::read(&manifest).expect("the post");
+    let signed = fs::read(&manifest).expect("the manifest");
     let changed = fs::read(&manifest).map(|mut bytes| {
         *bytes.last_mut().expect("not empty") ^= 1;
         bytes
     });
-    fs::write(&manifest, changed.expect("the post")).expect("written");
+    fs::write(&manifest, changed.expect("the manifest")).expect("written");
     let foreign = manifest.with_file_name(lithops::JobId::generate().to_string());
     fs::write(&foreign, &signed).expect("written");
     first.cancel().await.expect("cancels");

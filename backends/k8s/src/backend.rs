@@ -122,6 +122,10 @@ impl ComputeBackend for K8sBackend {
         &self.config.capabilities
     }
 
+    fn sized(&self, memory: u64) -> Result<Capabilities> {
+        self.config.capabilities_of(memory)
+    }
+
     async fn build_runtime(&self, spec: &RuntimeSpec) -> Result<Package> {
         image::build(&self.config, spec).await
     }
@@ -149,8 +153,9 @@ impl ComputeBackend for K8sBackend {
     async fn scale(&self, launch: &Launch, workers: usize) -> Result<Scaled> {
         let (cluster, image) = (self.cluster().await?, self.image().await?);
         let client = client_name();
-        let start =
-            Start { cluster, config: &self.config, image, secrets: self.secrets.as_ref(), client: &client };
+        let sized = launch.memory.map(|memory| self.config.with_memory(memory));
+        let config = sized.as_ref().unwrap_or(&self.config);
+        let start = Start { cluster, config, image, secrets: self.secrets.as_ref(), client: &client };
         let most = workers.min(self.max_workers);
         let mut fleets = self.fleets.lock().await;
         let fleet = fleets.entry(launch.fleet.clone()).or_insert_with(|| K8sFleet::new(cluster, launch));

@@ -103,6 +103,14 @@ pub(crate) struct K8sConfig {
     pub(crate) queue: Option<String>,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) capabilities: Capabilities,
+    workers: Workers,
+}
+
+/// What the capabilities of workers with another memory are made of.
+#[derive(Clone)]
+struct Workers {
+    platform: Platform,
+    wish: WorkerWish,
 }
 
 /// Where the image of the program is pushed to.
@@ -161,6 +169,7 @@ impl K8sConfig {
         // The time limits a wave of pods, and no call.
         let deadline = capabilities.timeout_limit.take().unwrap_or(Duration::from_secs(12 * 3600));
         capabilities.pull = Some(lease(section)?);
+        let workers = Workers { platform, wish };
         let namespace = text("namespace")?;
         if let Some(name) = namespace.as_deref().filter(|name| !is_label(name)) {
             let hint = "write small letters, digits and `-`, 63 at most";
@@ -184,8 +193,22 @@ impl K8sConfig {
             ttl: section.duration("ttl")?.unwrap_or(TTL),
             queue: text("queue")?,
             labels: labels(section)?,
+            workers,
             capabilities,
         })
+    }
+
+    /// The capabilities of workers with another memory, in MB.
+    pub(crate) fn capabilities_of(&self, memory: u64) -> Result<Capabilities> {
+        let wish = WorkerWish { memory: Some(memory), ..self.workers.wish.clone() };
+        let mut sized = self.workers.platform.worker(&wish)?;
+        (sized.timeout_limit, sized.pull) = (None, self.capabilities.pull);
+        Ok(sized)
+    }
+
+    /// The same for workers with this memory, in MB.
+    pub(crate) fn with_memory(&self, memory: u64) -> Self {
+        Self { pod: PodConfig { memory, ..self.pod.clone() }, ..self.clone() }
     }
 }
 
@@ -342,6 +365,18 @@ mod tests {
         assert_eq!(config.deadline, Duration::from_secs(12 * 3600));
         assert_eq!(config.capabilities.timeout_limit, None);
         assert_eq!(config.capabilities.pull.map(|lease| lease.lease), Some(Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn a_job_may_ask_for_workers_with_another_memory() {
+        let config = read("  runtime_cpu: 4\n").expect("it is right");
+        let sized = config.capabilities_of(8192).expect("it is sold");
+        assert_eq!((sized.worker_memory, sized.worker_cpus), (8192, config.pod.cpus));
+        assert_eq!((sized.timeout_limit, sized.pull), (None, config.capabilities.pull));
+        let pod = config.with_memory(8192).pod;
+        assert_eq!((pod.memory, pod.cpus), (8192, 4.0));
+        let error = config.capabilities_of(16).expect_err("it is not sold").to_string();
+        assert!(error.contains("128 to 1048576"), "{error}");
     }
 
     #[test]

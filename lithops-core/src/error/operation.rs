@@ -150,9 +150,9 @@ impl fmt::Debug for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         let source = self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))?;
-        // Programs print an error with all its sources. A source whose text is already the message would be
-        // printed twice.
-        if source.to_string() == self.0.message { source.source() } else { Some(source) }
+        // Programs print an error with all its sources. A source whose text is already the message, or its end, would
+        // be printed twice.
+        if self.0.message.ends_with(&source.to_string()) { source.source() } else { Some(source) }
     }
 }
 
@@ -210,5 +210,8 @@ mod tests {
         assert!(error.source().is_none() && error.call_error().is_some());
         let error = Error::from(std::io::Error::other("disk on fire"));
         assert_eq!(format!("{error:?}"), "disk on fire (i/o error)");
+        let source = std::io::Error::other("disk on fire");
+        let error = Error::new(ErrorKind::Io, format!("cannot read `f`, {source}")).with_source(source);
+        assert_eq!(format!("{error:?}"), "cannot read `f`, disk on fire (i/o error)");
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     bytes::Bytes,
     compute::{Capabilities, ComputeBackend, Granularity, Reports},
     error::{Error, ErrorKind, Result},
-    fleet::ClientFleet,
+    fleet::{ClientFleet, ClientFleets},
     fork,
     function::Entry,
     id::JobId,
@@ -40,9 +40,9 @@ pub(crate) const LOG_LIMIT: u64 = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) backend: Arc<dyn ComputeBackend>,
-    /// The executor's fleet, on backends whose workers fetch their chunks themselves; `None` on other
+    /// The executor's fleets, on backends whose workers fetch their chunks themselves; `None` on other
     /// backends.
-    pub(crate) client_fleet: Option<Arc<ClientFleet>>,
+    pub(crate) client_fleets: Option<ClientFleets>,
     pub(crate) storage: StorageClient,
     pub(crate) storage_shared: bool,
     pub(crate) locator: Locator,
@@ -102,6 +102,16 @@ impl Core {
                 .with_context("key", "runtime_memory")),
             Some(memory) => self.backend.sized(memory as u64),
         }
+    }
+
+    /// The fleet for a job whose workers are to have this memory in MB; `None` on backends without fleets.
+    pub(crate) fn fleet_of(&self, memory: Option<u64>) -> Result<Option<Arc<ClientFleet>>> {
+        let Some(fleets) = &self.client_fleets else { return Ok(None) };
+        let usual = self.backend.capabilities().worker_memory;
+        // Where memory is not sold, or the workers have it anyway, the usual ones serve the job.
+        let is_other =
+            |memory: &u64| self.backend.sized(*memory).is_ok_and(|sized| sized.worker_memory != usual);
+        fleets.of(memory.filter(is_other)).map(Some)
     }
 
     /// Where the driver of a job records how long the calls took.
@@ -315,11 +325,12 @@ impl Drop for Core {
         if fork::is_copy() {
             // This process is a fork: the channels and the stored data belong to the parent process. Dropping
             // the handles here would close or remove them for the parent, so they are leaked.
-            let kept = (Arc::clone(&self.backend), self.client_fleet.clone(), self.storage.clone());
+            let kept = (Arc::clone(&self.backend), self.client_fleets.take(), self.storage.clone());
             mem::forget((kept, Arc::clone(&self.history), Arc::clone(&self.pending)));
             return;
         }
-        if let Some(fleet) = self.client_fleet.take().filter(|fleet| fleet.has_begun()) {
+        let fleets = self.client_fleets.as_ref().map(ClientFleets::take).unwrap_or_default();
+        for fleet in fleets.into_iter().filter(|fleet| fleet.has_begun()) {
             let (backend, pending) = (Arc::clone(&self.backend), Arc::clone(&self.pending));
             pending.begin();
             runtime::driver().spawn(async move {

@@ -74,8 +74,9 @@ impl JobManifest {
     /// # Errors
     /// When the manifest cannot be encoded.
     pub fn encode(&self) -> Result<Vec<u8>> {
-        postcard::to_stdvec(self)
-            .map_err(|error| Error::new(ErrorKind::Unexpected, format!("cannot encode a post: {error}")))
+        postcard::to_stdvec(self).map_err(|error| {
+            Error::new(ErrorKind::Unexpected, format!("cannot encode a job manifest: {error}"))
+        })
     }
 
     /// Decodes a manifest. The caller must have checked its signature.
@@ -84,14 +85,19 @@ impl JobManifest {
     /// `VersionMismatch` when the bytes are not a manifest, or one of another form.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         let malformed = |error: postcard::Error| {
-            Error::new(ErrorKind::VersionMismatch, format!("a post of the fleet cannot be read: {error}"))
-                .with_hint("client and workers must be of one version of lithops")
+            Error::new(
+                ErrorKind::VersionMismatch,
+                format!("a job manifest of the fleet cannot be read: {error}"),
+            )
+            .with_hint("client and workers must be of one version of lithops")
         };
         let (form, _): (u32, _) = postcard::take_from_bytes(bytes).map_err(malformed)?;
         if form != FORM {
             return Err(Error::new(
                 ErrorKind::VersionMismatch,
-                format!("a post of the fleet has form {form}, and this build of lithops reads form {FORM}"),
+                format!(
+                    "a job manifest of the fleet has form {form}, and this build of lithops reads form {FORM}"
+                ),
             )
             .with_hint("client and workers must be of one version of lithops"));
         }

@@ -137,7 +137,7 @@ impl Fleet {
                 if manifest.spec.job != job || manifest.chunksize == 0 {
                     return Err(Error::new(
                         ErrorKind::Unexpected,
-                        format!("`{key}` is the post of another job"),
+                        format!("`{key}` is the manifest of another job"),
                     ));
                 }
                 let inputs =

@@ -20,6 +20,7 @@
 //! gone, and the fleet of the client that continues the job.
 
 mod client_fleet;
+mod client_fleets;
 mod client_state;
 mod job_manifest;
 mod job_queue;
@@ -27,6 +28,7 @@ mod outcomes;
 mod stored_board;
 
 pub use client_fleet::ClientFleet;
+pub use client_fleets::ClientFleets;
 pub use client_state::ClientState;
 pub use job_manifest::JobManifest;
 pub use job_queue::Fleet;

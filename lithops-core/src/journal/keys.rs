@@ -31,6 +31,10 @@ impl Keys {
         format!("{}cancel", self.folder)
     }
 
+    pub(super) fn waiting(&self) -> String {
+        format!("{}waiting", self.folder)
+    }
+
     pub(super) fn inputs(&self, segment: u64) -> String {
         format!("{}inputs/{segment:010}", self.folder)
     }

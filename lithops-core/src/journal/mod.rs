@@ -16,6 +16,7 @@
 //!   removable           the job is finished and its last handle was dropped while readers were left: the last
 //!                       of them removes the job
 //!   cancel              a client has cancelled the job
+//!   waiting             how many workers the platform cannot start for now, and why
 //! ```
 //!
 //! Offloaded payloads are stored there too, under the keys of [`Journal::blob`].
@@ -59,6 +60,7 @@ mod record;
 mod sealed;
 mod segment;
 mod survey;
+mod waiting;
 
 pub use bundle::ChunkOutcomes;
 pub use commits::Stored;
@@ -71,3 +73,4 @@ pub use record::JobRecord;
 pub(crate) use sealed::{open, seal};
 pub use segment::Segment;
 pub use survey::{Survey, Traces};
+pub use waiting::Waiting;

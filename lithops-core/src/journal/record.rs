@@ -50,6 +50,9 @@ pub struct JobRecord {
     pub env: Vec<String>,
     /// The name of the backend that it was started on.
     pub backend: String,
+    /// The memory of its workers in MB, where the job names it.
+    #[serde(default)]
+    pub memory: Option<u64>,
     /// The process that started it.
     pub owner: Owner,
     /// When it was started, in seconds since the Unix epoch. Only shown to people.
@@ -212,6 +215,7 @@ mod tests {
             env: vec!["A".into()],
             backend: "localhost".into(),
             owner: Owner::this_process(),
+            memory: None,
             created: 7,
         }
     }

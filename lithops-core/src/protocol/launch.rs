@@ -38,6 +38,9 @@ pub struct Launch {
     /// The worker's own name, which no other worker has ever had: claims and heartbeats bear it. Where it is `None`, the
     /// variable [`WORKER_VARIABLE`](Self::WORKER_VARIABLE) names the worker, or else the worker takes a random name.
     pub worker: Option<String>,
+    /// The memory of a worker in MB, where it is not that of the backend's configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
     /// The pause between two looks for a job manifest.
     pub look: Duration,
     /// How long the worker stays without a job before it ends.
@@ -65,6 +68,7 @@ impl Launch {
             verify,
             storage,
             worker: None,
+            memory: None,
             look: LOOK,
             patience: Duration::from_secs(300),
             orphan: Duration::from_secs(600),

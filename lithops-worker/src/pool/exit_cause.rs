@@ -6,7 +6,7 @@
 //! | SIGKILL or SIGTERM that the pool did not send | `OutOfMemory` when the cgroup's count or the sampled memory says so, else a loss that is not its fault |
 //! | the process closed its channel, or became another program, and went on | its own failure, `Crashed` |
 //! | it is not known how the process ended | a loss that is not its fault |
-//! | the pool ended the process | `TimedOut` or `Cancelled`; when the worker's time is over, another try for a call that has not had nearly all of that time |
+//! | the pool ended the process | `TimedOut`, `Cancelled`, or `OutOfMemory` for the largest one when the worker's memory is full; when the worker's time is over, another try for a call that has not had nearly all of that time |
 
 use std::time::Duration;
 
@@ -49,6 +49,13 @@ pub(super) enum EndReason {
     Cancelled,
     /// Its frames or its ledger say something that cannot be.
     Damaged,
+    /// The worker was about to reach the limit of its memory, and this sub-worker used most of it.
+    OutOfMemory {
+        /// What it used, in bytes.
+        used: u64,
+        /// What the worker may use, in bytes.
+        limit: u64,
+    },
     /// The running call has had nearly all of this time, and the platform gives no more.
     Deadline(Duration),
     /// The platform's time is over, and the running call began late: it gets another try.
@@ -97,6 +104,15 @@ pub(super) fn judge(exit: Exit, evidence: Evidence) -> (Tag, CallError) {
             EndReason::Damaged => {
                 let kind = CallErrorKind::Crashed { signal: None, exit_code: None };
                 (Tag::Failed, CallError::new(kind, DAMAGED))
+            }
+            EndReason::OutOfMemory { used, limit } => {
+                let message = format!(
+                    "its sub-worker used {} MiB when the worker was about to reach its limit of {} MiB, and was ended \
+                     so that the worker's other calls go on",
+                    used >> 20,
+                    limit >> 20,
+                );
+                (Tag::Failed, CallError::new(CallErrorKind::OutOfMemory, message))
             }
             EndReason::Cancelled => {
                 (Tag::Failed, CallError::new(CallErrorKind::Cancelled, "it was ended while it ran"))
@@ -206,6 +222,10 @@ mod tests {
         );
         let timed_out = Evidence { ending: Some(EndReason::TimedOut(Duration::from_secs(1))), ..memory };
         assert_eq!(judge(Exit::Signal(KILL), timed_out).1.kind(), &CallErrorKind::TimedOut);
+        let full = EndReason::OutOfMemory { used: 1500 << 20, limit: 2048 << 20 };
+        let (tag, error) = judge(Exit::Signal(KILL), Evidence { ending: Some(full), ..plain });
+        assert_eq!((tag, error.kind()), (Tag::Failed, &CallErrorKind::OutOfMemory));
+        assert!(error.message().contains("1500 MiB") && error.message().contains("2048 MiB"), "{error}");
         let (tag, error) = judge(Exit::Silent, plain);
         assert_eq!((tag, error.kind()), (Tag::Failed, &crashed(None, None)));
         assert_eq!(judge(Exit::Unknown, plain).0, Tag::Lost, "it need not be the call's fault");

@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use super::{
     Pool,
     exit_cause::EndReason,
-    slots::{Doing, LIMIT_WITHOUT_JOB, reap_orphans, resident},
+    slots::{Doing, LIMIT_WITHOUT_JOB, Slot, reap_orphans, resident},
 };
 use crate::clock;
 
@@ -30,6 +30,7 @@ impl Pool {
         let now = clock::monotonic();
         let (mut soon, mut live) = (false, Vec::new());
         self.give_back(now);
+        self.guard_memory(now);
         reap_orphans();
         let has_jobs = !self.jobs.is_empty();
         for slot in self.slots.values_mut() {
@@ -89,6 +90,29 @@ impl Pool {
             Frame::write(FrameKind::Logs, &Logs { job, entries: vec![entry] }, self.out_of(job))?;
         }
         Ok(soon)
+    }
+
+    /// Ends the sub-worker that uses most when the worker is about to reach the limit of its memory. The platform would
+    /// end the worker with all its calls, and it would not be known which of them was to blame.
+    fn guard_memory(&mut self, now: u64) {
+        // What was ended gives its memory back soon: the others are not to blame meanwhile.
+        let is_freed_soon = |slot: &Slot| matches!(slot.ending, Some((EndReason::OutOfMemory { .. }, ..)));
+        if self.slots.values().any(is_freed_soon) {
+            return;
+        }
+        let Some(full) = self.memory.full(now, self.slots.values().map(|slot| slot.pid)) else { return };
+        let (largest, used) = full.largest;
+        let Some(slot) = self.slots.values_mut().find(|slot| slot.pid == largest) else { return };
+        // What is between two calls is not to blame for one.
+        let Some((number, index)) = slot.running().map(|(batch, index)| (batch.number, index)) else {
+            return;
+        };
+        if let Some(job) = slot.job().and_then(|id| self.jobs.get_mut(&id)) {
+            slot.take_back_all(job);
+        }
+        slot.ask_to_end(EndReason::OutOfMemory { used, limit: full.limit }, number, index, now);
+        // There is no memory left for a grace.
+        slot.signal(Signal::KILL);
     }
 
     /// Reports as unstarted the calls of jobs that may begin nothing more, and ends running calls of jobs whose time is

@@ -9,7 +9,7 @@ use std::{
 use clap::{Args, Subcommand};
 use lithops::{
     JobId,
-    jobs::{Listing, StoredJob},
+    jobs::{Listing, StoredJob, Waiting},
 };
 use serde::Serialize;
 
@@ -67,6 +67,7 @@ pub(crate) struct Listed {
     stored: u64,
     state: &'static str,
     driven_by: Option<String>,
+    waiting: Option<Waiting>,
     started: u64,
 }
 
@@ -80,6 +81,7 @@ impl From<&StoredJob> for Listed {
             stored: job.stored,
             state: job.state(),
             driven_by: job.driver.as_ref().map(lithops::jobs::Owner::place),
+            waiting: job.waiting.clone(),
             started: job.record.created,
         }
     }
@@ -110,9 +112,15 @@ impl Listed {
     }
 
     pub(crate) fn line(&self) -> String {
-        let Self { job, function, calls, stored, state, driven_by, .. } = self;
+        let Self { job, function, calls, stored, state, driven_by, waiting, .. } = self;
         let driver = driven_by.as_ref().map(|driver| format!(" by {driver}")).unwrap_or_default();
-        format!("{job}  {state}{driver}, {stored} of {calls} calls of `{function}`")
+        let waiting = waiting
+            .as_ref()
+            .map(|Waiting { workers, why }| format!("\n{workers} workers wait: {}", why.escape_debug()));
+        format!(
+            "{job}  {state}{driver}, {stored} of {calls} calls of `{function}`{}",
+            waiting.unwrap_or_default()
+        )
     }
 }
 

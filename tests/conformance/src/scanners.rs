@@ -265,6 +265,7 @@ fn sample_record() -> Vec<u8> {
         env: vec!["A".into()],
         backend: "localhost".into(),
         owner: Owner::this_process(),
+        memory: Some(1024),
         created: 1,
     };
     record.encode(&journal()).unwrap_or_default()

@@ -13,7 +13,7 @@ use crate::{
         core::Core,
         job::{background::BackgroundTasks, history::History},
     },
-    fleet::ClientFleet,
+    fleet::ClientFleets,
     nesting,
     plan::{Count, Objective, PlanRequest},
     process,
@@ -220,11 +220,8 @@ impl<M: Mode> Builder<M> {
         let pending = Arc::new(BackgroundTasks::default());
         let history = History::new(storage.clone(), keeps_history, Arc::clone(&pending));
         let lease_config = backend.capabilities().pull;
-        let client_fleet = lease_config
-            .map(|lease_config| ClientFleet::new(&storage, &locator, lease_config))
-            .transpose()?;
         Ok(Core {
-            client_fleet: client_fleet.map(Arc::new),
+            client_fleets: lease_config.map(|config| ClientFleets::new(&storage, &locator, config)),
             backend,
             storage_shared: store.capabilities().shared_between_processes,
             storage,

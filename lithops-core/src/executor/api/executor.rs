@@ -15,6 +15,7 @@ use crate::{
         job::IntoInputs,
         results::{Events, FuturesList},
     },
+    fleet::ClientFleets,
     function::{Captures, Function, entry_of},
     id::JobId,
     runtime,
@@ -143,7 +144,7 @@ impl<M: Mode> Executor<M> {
         let core = Arc::clone(&self.core);
         M::run(async move {
             let mut closed = core.backend.close(CloseMode::Drain).await;
-            if let Some(fleet) = &core.client_fleet {
+            for fleet in core.client_fleets.iter().flat_map(ClientFleets::all) {
                 closed = closed.and(fleet.close().await);
             }
             // The timer needs the driver's runtime; spawned there, any runtime, or none, can wait for it.

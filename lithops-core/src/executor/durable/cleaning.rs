@@ -453,6 +453,7 @@ mod tests {
             env: Vec::new(),
             backend: "localhost".into(),
             owner: owner.clone(),
+            memory: None,
             created: 0,
         };
         journal.put_record(&record).await.expect("stored");

@@ -26,7 +26,7 @@ use crate::{
         terminal::status_line,
     },
     fleet::{ClientFleet, GIVEN_UP, JobManifest, StoredBoard},
-    journal::ChunkOutcomes,
+    journal::{ChunkOutcomes, Waiting},
     protocol::{JobSpec, Logs, ProgramId},
     storage::may_succeed_later,
 };
@@ -52,7 +52,7 @@ enum Kept {
     /// The manifest says now that the job is detached.
     Detached,
     /// The job's manifest is gone.
-    NoPost,
+    NoManifest,
     /// The job's stored data is gone.
     NoRecord,
 }
@@ -99,7 +99,10 @@ pub(crate) struct FleetDriver<'a> {
     /// commit.
     workers: BTreeMap<String, u64>,
     /// What workers wait for that the platform cannot start for now.
-    waits_for: String,
+    waits_for: Waiting,
+    /// What of it was stored for other programs, and the present put.
+    stored_waiting: Waiting,
+    storing_waiting: Fuse<BoxFuture<'a, Result<()>>>,
     started_before: u64,
     /// The number of commits of the fleet when workers were last counted.
     commits: u64,
@@ -137,7 +140,9 @@ impl<'a> FleetDriver<'a> {
             unkept_since: None,
             put_again: (0, 0),
             workers: BTreeMap::new(),
-            waits_for: String::new(),
+            waits_for: Waiting::default(),
+            stored_waiting: Waiting::default(),
+            storing_waiting: Fuse::terminated(),
             started_before: 0,
             commits: 0,
             measured: Measured::default(),
@@ -161,7 +166,7 @@ impl<'a> FleetDriver<'a> {
         if (ended != Ended::Stopped || job.is_interrupted() && !job.is_detached())
             && let Err(error) = self.client_fleet.remove(id).await
         {
-            tracing::warn!(job = %id, %error, "cannot take the job's post away: its workers look for it in vain");
+            tracing::warn!(job = %id, %error, "cannot take the job's manifest away: its workers look for it in vain");
         }
         if ended == Ended::Stopped
             && self.is_newly_detached()
@@ -199,6 +204,7 @@ impl<'a> FleetDriver<'a> {
             self.read();
             self.scale();
             self.keep();
+            self.store_waiting();
             let alarm = match self.board.poll(self.now()) {
                 ClientAction::Ask(lane, request) => {
                     let board = std::sync::Arc::clone(&board);
@@ -241,6 +247,8 @@ impl<'a> FleetDriver<'a> {
                     Err(error) => self.not_scaled(error)?,
                 },
                 kept = &mut self.keeping => self.kept(kept)?,
+                // If this fails, only `lithops job status` does not say why the job waits.
+                _ = &mut self.storing_waiting => {}
                 () = sleep_until(alarm.unwrap_or(self.begun)), if alarm.is_some() => {}
             }
         }
@@ -285,9 +293,18 @@ impl<'a> FleetDriver<'a> {
             if !journal.has_record().await? {
                 return Ok(Kept::NoRecord);
             }
-            Ok(if fleet.has(id).await? { Kept::All } else { Kept::NoPost })
+            Ok(if fleet.has(id).await? { Kept::All } else { Kept::NoManifest })
         };
         self.keeping = look.boxed().fuse();
+    }
+
+    /// Stores what workers wait for, for programs that only look at the job, whenever it has changed.
+    fn store_waiting(&mut self) {
+        if self.storing_waiting.is_terminated() && self.waits_for != self.stored_waiting {
+            self.stored_waiting = self.waits_for.clone();
+            let (journal, waiting) = (&self.leadership.journal, self.waits_for.clone());
+            self.storing_waiting = async move { journal.put_waiting(&waiting).await }.boxed().fuse();
+        }
     }
 
     /// Handles the result of a check: a removed manifest is put again, and a removed job ends with an error.
@@ -302,7 +319,7 @@ impl<'a> FleetDriver<'a> {
             Err(error)
                 if may_succeed_later(&error) && failing_since.is_some_and(|since| now < since + GIVEN_UP) =>
             {
-                tracing::warn!(job = %id, %error, "cannot look after the job's post");
+                tracing::warn!(job = %id, %error, "cannot look after the job's manifest");
             }
             Err(error) => return Err(error),
             Ok(_) if self.board.is_finished() => {}
@@ -311,19 +328,19 @@ impl<'a> FleetDriver<'a> {
                 return Err(Error::new(ErrorKind::NotDurable, problem)
                     .with_hint("somebody else can write to this storage; start the job again"));
             }
-            Ok(Kept::NoPost) => {
+            Ok(Kept::NoManifest) => {
                 let commits = self.client_fleet.commits();
                 let (times, before) = self.put_again;
                 let times = if commits > before { 1 } else { times + 1 };
                 self.put_again = (times, commits);
                 if times > PUT_AGAIN {
                     let problem = format!(
-                        "the post of job {id} was removed {times} times while the fleet committed nothing"
+                        "the manifest of job {id} was removed {times} times while the fleet committed nothing"
                     );
                     return Err(Error::new(ErrorKind::WorkerLost, problem)
                         .with_hint("something else removes objects below `lithops.fleets/`"));
                 }
-                tracing::warn!(job = %id, "somebody has removed the job's post: it is put again");
+                tracing::warn!(job = %id, "somebody has removed the job's manifest: it is put again");
                 let (fleet, manifest) = (self.client_fleet, self.manifest());
                 self.keeping = async move { fleet.put(&manifest).await.map(|()| Kept::All) }.boxed().fuse();
             }
@@ -488,7 +505,8 @@ impl<'a> FleetDriver<'a> {
         let why: Vec<_> = waiting.iter().map(|waiting| waiting.why.as_str()).collect();
         let why = why.join("; ");
         self.leadership.job.count(|counts| counts.waiting_workers = workers as u64);
-        if why != self.waits_for {
+        self.waits_for.workers = workers as u64;
+        if why != self.waits_for.why {
             let job = self.leadership.record.job;
             if !why.is_empty() {
                 tracing::warn!(%job, workers, "workers of the fleet wait: {why}");
@@ -497,7 +515,7 @@ impl<'a> FleetDriver<'a> {
                     status_line::print_above(&format!("lithops: {workers} workers wait: {why}\n"));
                 }
             }
-            self.waits_for.clone_from(&why);
+            self.waits_for.why.clone_from(&why);
             self.leadership.job.tell(|| JobEvent::Waiting { job, workers, why });
         }
         Ok(())

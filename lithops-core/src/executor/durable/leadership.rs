@@ -110,6 +110,10 @@ impl Leadership {
                 self.job.set_reading(false);
                 match self.drive(lease, commands).await? {
                     Ended::Finished => {
+                        if self.job.is_cancelled() {
+                            // If this fails, the job is listed as finished rather than as cancelled.
+                            let _ = self.journal.ask_to_cancel().await;
+                        }
                         self.may_go();
                         return Ok(());
                     }
@@ -182,7 +186,8 @@ impl Leadership {
                 let calls = self.record.calls_of(chunk);
                 Ok::<_, Error>((calls, self.journal.bundle(chunk, calls).await?))
             })
-            .buffer_unordered(AT_ONCE);
+            // In the order of the calls, so that what they have printed is shown in this order too.
+            .buffered(AT_ONCE);
         bundles
             .try_for_each(|((first_call, end), bundle)| async move {
                 match bundle {

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -31,7 +31,7 @@ use crate::{
     },
     fleet::ClientFleet,
     id::JobId,
-    journal::{ChunkOutcomes, JobRecord, Journal, Owner, Segment},
+    journal::{ChunkOutcomes, JobRecord, Journal, Owner, Segment, Waiting},
     protocol::{JobSpec, Launch, failed_together},
     storage::{Locator, MemoryStorage, StorageClient},
     tracker::Policy,
@@ -47,6 +47,8 @@ struct Platform {
     begun: Instant,
     requests: AtomicU64,
     journal: Journal,
+    /// What the job said at each request of workers that wait, without repetitions.
+    said: Mutex<Vec<Option<Waiting>>>,
 }
 
 impl fmt::Debug for Platform {
@@ -84,6 +86,12 @@ impl ComputeBackend for Platform {
     }
     async fn scale(&self, _: &Launch, _: usize) -> Result<Scaled> {
         self.requests.fetch_add(1, Ordering::Relaxed);
+        let now = self.journal.waiting().await?;
+        {
+            let mut said = self.said.lock().expect("not poisoned");
+            said.push(now);
+            said.dedup();
+        }
         if let Some(answer) = (self.answers)(self.begun.elapsed()) {
             return answer;
         }
@@ -109,6 +117,8 @@ struct Gathered {
     lasted: Duration,
     /// What the events say of workers that wait, and how many workers were lost.
     waiting: Vec<(usize, String)>,
+    /// The same as other programs see it.
+    said: Vec<Option<Waiting>>,
     lost: u64,
 }
 
@@ -131,6 +141,7 @@ async fn gather(answers: Answers) -> Gathered {
         env: Vec::new(),
         backend: "platform".into(),
         owner: Owner::this_process(),
+        memory: None,
         created: 0,
     };
     journal.put_record(&record).await.expect("stored");
@@ -142,6 +153,7 @@ async fn gather(answers: Answers) -> Gathered {
         begun,
         requests: AtomicU64::new(0),
         journal: journal.clone(),
+        said: Mutex::default(),
     });
     let plan = plan_of(&record, 4);
     let client_fleet = ClientFleet::new(&storage, &Locator::new("memory", "bucket"), LeaseConfig::default());
@@ -173,7 +185,8 @@ async fn gather(answers: Answers) -> Gathered {
         }
     }
     let lost = job.progress().lost_workers;
-    Gathered { ended, error, requests, lasted: begun.elapsed(), waiting, lost }
+    let said = platform.said.lock().expect("not poisoned").clone();
+    Gathered { ended, error, requests, lasted: begun.elapsed(), waiting, said, lost }
 }
 
 #[tokio::test(start_paused = true)]
@@ -236,6 +249,8 @@ async fn what_waits_says_why_and_ends_no_job() {
     assert!(gathered.lasted >= Duration::from_secs(3600));
     let told: Vec<_> = gathered.waiting.iter().map(|(workers, why)| (*workers, why.as_str())).collect();
     assert_eq!(told, [(7, "Insufficient cpu"), (0, "")], "once for each reason");
+    let said = |workers| Some(Waiting { workers, why: "Insufficient cpu".into() });
+    assert_eq!(gathered.said, [None, said(7), said(3)]);
 }
 
 #[tokio::test(start_paused = true)]

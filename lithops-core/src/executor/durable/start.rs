@@ -95,7 +95,7 @@ impl Core {
     /// Checks that a job sets no environment variables if its workers fetch jobs from the storage: the values
     /// of variables are not stored.
     fn check_pulled(&self, options: &JobOptions) -> Result<()> {
-        if self.client_fleet.is_none() || options.env.is_empty() {
+        if self.client_fleets.is_none() || options.env.is_empty() {
             return Ok(());
         }
         Err(no_values_for_fleets()
@@ -138,6 +138,7 @@ impl Core {
             timeout: prepared.timeout,
             env: options.env.iter().map(|(name, _)| name.clone()).collect(),
             backend: self.backend.info().scheme.to_owned(),
+            memory: options.runtime_memory.map(|memory| memory as u64),
             owner: owner.clone(),
             created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         };
@@ -147,10 +148,12 @@ impl Core {
         spec.live_logs = shows_logs && self.sends_logs_live();
         let backend = Arc::clone(&self.backend);
         let learn = Some(self.learn(entry, options)?);
-        let (spec, speculate, client_fleet) = (Arc::new(spec), options.speculate, self.client_fleet.clone());
+        let client_fleet = self.fleet_of(record.memory)?;
+        let (spec, speculate) = (Arc::new(spec), options.speculate);
         let payload_store = self.payload_store(record.job);
         let resources = JobResources { backend, spec, plan, speculate, learn, payload_store, client_fleet };
-        let job = self.pursue(journal, record, Ok(resources), lease, (options.detached, shows_logs));
+        let job =
+            self.start_leadership(journal, record, Ok(resources), lease, (options.detached, shows_logs));
         Ok(job)
     }
 
@@ -158,8 +161,8 @@ impl Core {
     pub(crate) async fn attach(self: Arc<Self>, id: JobId) -> Result<Arc<JobState>> {
         let journal = Journal::new(&self.storage, id);
         let record = journal.record().await?;
-        let resources = self.means_for(&journal, &record).await;
-        Ok(self.pursue(&journal, record, resources, None, (false, self.show_logs)))
+        let resources = self.resources_for(&journal, &record).await;
+        Ok(self.start_leadership(&journal, record, resources, None, (false, self.show_logs)))
     }
 
     /// What this client needs to drive a stored job: its function, the values of its environment variables,
@@ -167,9 +170,9 @@ impl Core {
     ///
     /// # Errors
     /// When this program lacks one of them; the client can then only read the job.
-    async fn means_for(&self, journal: &Journal, record: &JobRecord) -> Result<JobResources> {
+    async fn resources_for(&self, journal: &Journal, record: &JobRecord) -> Result<JobResources> {
         let entry = function::find(&record.function)?;
-        if self.client_fleet.is_some() && !record.env.is_empty() {
+        if self.client_fleets.is_some() && !record.env.is_empty() {
             return Err(no_values_for_fleets()
                 .with_hint("attach with a backend whose workers are handed their calls"));
         }
@@ -193,7 +196,7 @@ impl Core {
         }
         let spec = self.spec_of(record, env, journal.shared(&record.shared).await?)?;
         let backend = Arc::clone(&self.backend);
-        let client_fleet = self.client_fleet.clone();
+        let client_fleet = self.fleet_of(record.memory)?;
         let payload_store = self.payload_store(record.job);
         Ok(JobResources {
             backend,
@@ -239,7 +242,7 @@ impl Core {
     }
 
     /// Makes the job's state and spawns its leadership. `lease` is `None` for a client that attaches.
-    fn pursue(
+    fn start_leadership(
         &self,
         journal: &Journal,
         record: JobRecord,

@@ -124,7 +124,7 @@ fn operations(storage: &StorageClient) -> Vec<Operation> {
         ("lease", async move { Lease::take(&lease, 1, &Owner::this_process()).await.map(drop) }.boxed()),
         ("record", async move { record.record().await.map(drop) }.boxed()),
         ("delete", async move { journal.delete().await }.boxed()),
-        ("post", async move { fleet.has(job).await.map(drop) }.boxed()),
+        ("manifest", async move { fleet.has(job).await.map(drop) }.boxed()),
         (
             "payload",
             async move { BlobRef::put(&payload, "key".into(), "value".into()).await.map(drop) }.boxed(),

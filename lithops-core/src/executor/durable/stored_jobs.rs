@@ -10,7 +10,7 @@ use crate::{
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
     executor::{job::JobState, results::values},
     id::JobId,
-    journal::{ChunkOutcomes, JobRecord, Journal, LEASE, Lease, LeaseWatch, Owner, Survey, Watched},
+    journal::{ChunkOutcomes, JobRecord, Journal, LEASE, Lease, LeaseWatch, Owner, Survey, Waiting, Watched},
     protocol::failed_together,
     runtime,
     storage::StorageClient,
@@ -36,7 +36,11 @@ pub struct StoredJob {
     pub stored: u64,
     /// The client that drives the job; `None` if none does, or its lease does not say which.
     pub driver: Option<Owner>,
+    /// The workers that the platform cannot start for now, as the driver has last said; `None` if none waits, or no
+    /// client drives the job.
+    pub waiting: Option<Waiting>,
     is_driven: bool,
+    is_cancelled: bool,
 }
 
 /// The jobs of a storage that can be read, and the errors of those that cannot.
@@ -56,10 +60,12 @@ impl StoredJob {
         self.stored == self.record.calls
     }
 
-    /// `finished`, `running`, or `interrupted` when no client holds the job's lease.
+    /// `finished`, `running`, `interrupted` when no client holds the job's lease, or `cancelled`: its calls have
+    /// outcomes too, those that had none before are [`Cancelled`](CallErrorKind::Cancelled).
     #[must_use]
     pub fn state(&self) -> &'static str {
         match (self.is_finished(), self.is_driven) {
+            (true, _) if self.is_cancelled => "cancelled",
             (true, _) => "finished",
             (false, true) => "running",
             (false, false) => "interrupted",
@@ -206,6 +212,9 @@ impl StoredJobs {
             let journal = self.journal(job);
             let record = journal.record().await?;
             let before = stored_calls(&journal, &record).await?;
+            if before == record.calls {
+                return Ok(0);
+            }
             journal.ask_to_cancel().await?;
             let mut watch = LeaseWatch::default();
             loop {
@@ -239,7 +248,10 @@ pub(crate) async fn look(journal: Journal) -> Result<StoredJob> {
         Watched::Driven { owner, .. } => (true, owner),
         Watched::Free { .. } => (false, None),
     };
-    Ok(StoredJob { record, stored, driver, is_driven })
+    let is_finished = stored == record.calls;
+    let is_cancelled = is_finished && journal.is_to_be_cancelled().await?;
+    let waiting = if is_driven && !is_finished { journal.waiting().await? } else { None };
+    Ok(StoredJob { record, stored, driver, waiting, is_driven, is_cancelled })
 }
 
 /// Waits until the task that read a job has taken its mark away.

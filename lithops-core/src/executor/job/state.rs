@@ -139,6 +139,8 @@ struct Inner {
     reading: bool,
     /// The program is being ended.
     interrupted: bool,
+    /// This program has cancelled the job.
+    cancelled: bool,
 }
 
 impl Inner {
@@ -185,6 +187,7 @@ impl JobState {
             finished: None,
             reading: false,
             interrupted: false,
+            cancelled: false,
         };
         (
             Self {
@@ -531,6 +534,7 @@ impl JobState {
 
     /// Asks the task that drives the job to end it.
     pub fn cancel(&self) {
+        self.lock().cancelled = true;
         // The receiver is gone when the job is finished; there is nothing to cancel then.
         let _ = self.commands.send(Command::Cancel);
     }
@@ -551,6 +555,11 @@ impl JobState {
     /// Whether the program is being ended by Ctrl-C.
     pub(crate) fn is_interrupted(&self) -> bool {
         self.lock().interrupted
+    }
+
+    /// Whether this program has cancelled the job.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.lock().cancelled
     }
 
     /// Whether the job was detached: its workers may go on without this program.

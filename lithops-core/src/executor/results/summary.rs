@@ -32,7 +32,8 @@ pub struct Summary {
     pub sub_workers: usize,
     /// How many processes ran calls.
     pub processes: usize,
-    /// The time from the first call's hand-over to the last call's end.
+    /// The time from the first call's hand-over to the last call's end. Of a durable job that another client has
+    /// begun, without the times in which none of its calls was handed over or ran: no client drove it then.
     #[serde(rename = "makespan_seconds", serialize_with = "in_seconds::duration")]
     pub makespan: Duration,
     /// The predicted makespan; `None` where durations were not known.
@@ -68,18 +69,22 @@ impl Summary {
                 if report.header.pid == 0 {
                     continue;
                 }
+                let mut at_work = (report.header.queued_at, 0);
                 let lived = ran.lived.entry(report.header.pid).or_insert((u64::MAX, 0));
-                ran.first = ran.first.min(report.header.queued_at);
                 ran.cpu += report.header.cpu;
                 for index in 0..report.len() {
                     let (started, ended) = report.times(index);
-                    ran.last = ran.last.max(ended);
+                    at_work.1 = at_work.1.max(ended);
                     *lived = (lived.0.min(started), lived.1.max(ended));
                     ran.nanos += u128::from(ended.saturating_sub(started));
                 }
+                ran.at_work.push(at_work);
             }
         });
-        let makespan = Duration::from_nanos(ran.last.saturating_sub(ran.first));
+        let makespan = Duration::from_nanos(match progress.restored {
+            0 => from_first_to_last(&ran.at_work),
+            _ => covered(ran.at_work),
+        });
         let run_time = Duration::from_nanos(u64::try_from(ran.nanos).unwrap_or(u64::MAX));
         // A sub-worker that was replaced, after a crash or a timeout, is one place with its successor.
         let places = most_at_once(ran.lived.values()) as f64 * makespan.as_secs_f64();
@@ -107,20 +112,32 @@ impl Summary {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Ran {
     /// When each process has begun its first call and ended its last.
     lived: BTreeMap<u32, (u64, u64)>,
-    first: u64,
-    last: u64,
+    /// From the hand-over to the last end, for the calls of each report.
+    at_work: Vec<(u64, u64)>,
     nanos: u128,
     cpu: Duration,
 }
 
-impl Default for Ran {
-    fn default() -> Self {
-        Self { lived: BTreeMap::new(), first: u64::MAX, last: 0, nanos: 0, cpu: Duration::ZERO }
+/// The time from the first beginning to the last end.
+fn from_first_to_last(times: &[(u64, u64)]) -> u64 {
+    let first = times.iter().map(|(begun, _)| *begun).min().unwrap_or(0);
+    let last = times.iter().map(|(_, ended)| *ended).max().unwrap_or(0);
+    last.saturating_sub(first)
+}
+
+/// How much time is in at least one of these.
+fn covered(mut times: Vec<(u64, u64)>) -> u64 {
+    times.sort_unstable();
+    let (mut sum, mut until) = (0, 0);
+    for (begun, ended) in times {
+        sum += ended.saturating_sub(begun.max(until));
+        until = until.max(ended);
     }
+    sum
 }
 
 /// How many of these times overlap at most.
@@ -194,5 +211,15 @@ mod tests {
         assert_eq!(times(&[(0, 10), (0, 4), (4, 7), (7, 10)]), 2);
         assert_eq!(times(&[(0, 3), (1, 2), (1, 3)]), 3);
         assert_eq!(times(&[(5, 5), (6, 9)]), 1);
+    }
+
+    #[test]
+    fn a_time_without_a_driver_is_no_part_of_the_makespan() {
+        let (begun, resumed) = ([(10, 20), (12, 30)], [(1000, 1010), (1005, 1008), (1010, 1020)]);
+        let both = [begun.as_slice(), &resumed].concat();
+        assert_eq!(from_first_to_last(&both), 1010);
+        assert_eq!(covered(both), 40);
+        assert_eq!(covered(begun.to_vec()), from_first_to_last(&begun));
+        assert_eq!((covered(Vec::new()), from_first_to_last(&[])), (0, 0));
     }
 }

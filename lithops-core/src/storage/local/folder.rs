@@ -32,13 +32,10 @@ pub fn temporary_folder() -> &'static Path {
     })
 }
 
-/// The folder of this user for temporary data. [`create_own`] makes it safe.
+/// The folder of this user for temporary data. [`create_own`] makes it safe. It is named by the user's number:
+/// `USER` is not set for every program of a user, and all of them are to find the same jobs.
 pub(in crate::storage) fn of_this_user() -> PathBuf {
-    let name = ["USER", "LOGNAME"].iter().find_map(|name| env::var(name).ok()).unwrap_or_default();
-    let name: String =
-        name.chars().filter(|letter| letter.is_alphanumeric() || "-_.@".contains(*letter)).collect();
-    let name = if name.is_empty() { "user" } else { name.as_str() };
-    temporary_folder().join(format!("lithops-{name}"))
+    temporary_folder().join(format!("lithops-{}", rustix::process::geteuid().as_raw()))
 }
 
 /// Creates a folder and its missing parents for this user alone. An existing folder is not changed.

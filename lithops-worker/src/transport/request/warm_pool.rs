@@ -26,9 +26,6 @@ const DEPLOYED_PROGRAM: &str = "LITHOPS_PROGRAM";
 /// time.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// The part of a sandbox's memory that sub-workers may use: the rest is this process's own, and the system's.
-const SHARE_OF_MEMORY: (u64, u64) = (4, 5);
-
 /// What a transport says of the sandboxes of its platform.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::transport) struct Sandbox {
@@ -58,8 +55,7 @@ impl WarmPool {
     /// Has neither a fetched program nor a pool yet.
     pub(in crate::transport) fn new(sandbox: Sandbox) -> Self {
         if let Some(bytes) = sandbox.memory {
-            let (part, whole) = SHARE_OF_MEMORY;
-            pool::limit_to(bytes / whole * part);
+            pool::limit_to(bytes);
         }
         let deployed: Option<Digest> =
             std::env::var(DEPLOYED_PROGRAM).ok().and_then(|digest| digest.parse().ok());

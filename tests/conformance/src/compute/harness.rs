@@ -5,9 +5,9 @@ use std::{process::ExitCode, time::Duration};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use super::{
-    alone,
     promise::{Promise, promises, put_to},
     subject::capabilities,
+    trials::alone,
 };
 
 /// How long anything may take that is to happen, on a busy machine or a slow platform.

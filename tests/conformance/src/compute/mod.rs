@@ -15,24 +15,13 @@
 //! The calls of the trials run where the backend runs calls; they meet in the storage of the configuration, which the
 //! workers must be able to reach.
 
-mod alone;
-mod calls;
-mod causes;
-mod control;
-mod environment;
-mod fed;
-mod fleets;
 mod functions;
-mod granularity;
 mod harness;
-mod lasting;
-mod limits;
 mod marks;
-mod outcomes;
 mod promise;
 mod running;
-mod standing;
 mod subject;
+mod trials;
 
 pub use harness::{enter, run, trials};
 pub use promise::{Promise, promises, put_to};

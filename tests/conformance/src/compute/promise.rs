@@ -6,8 +6,10 @@ use futures_util::{FutureExt, future::BoxFuture};
 use lithops_core::compute::Capabilities;
 
 use super::{
-    Subject, calls, causes, control, environment, fed, fleets, granularity, lasting, limits, outcomes,
-    standing,
+    Subject,
+    trials::{
+        calls, causes, control, environment, fed, fleets, granularity, lasting, limits, outcomes, standing,
+    },
 };
 
 /// What a trial does.

@@ -101,6 +101,7 @@ pub(super) fn record(id: JobId, scenario: &Scenario, plan: &Plan) -> JobRecord {
         env: Vec::new(),
         backend: "simulated".into(),
         owner: owner(),
+        memory: None,
         created: 0,
     }
 }

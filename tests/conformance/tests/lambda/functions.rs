@@ -43,6 +43,17 @@ pub(crate) fn grows(bytes: usize) -> Bytes {
     vec![7; bytes].into()
 }
 
+/// Fills the memory a little at a time when it is the call `greedy`, up to 2 GiB.
+#[function(crate = "lithops_conformance")]
+pub(crate) fn hoards(id: CallId, greedy: u64) -> u64 {
+    let mut hoard: Vec<Vec<u8>> = Vec::new();
+    while u64::from(id) == greedy && hoard.len() < 512 {
+        hoard.push(vec![1; 4 << 20]);
+        thread::sleep(Duration::from_millis(10));
+    }
+    id.into()
+}
+
 /// Ends the whole instance, as the platform may.
 #[function(crate = "lithops_conformance")]
 pub(crate) fn ends_its_instance(id: CallId, victim: u64) -> u64 {

@@ -14,7 +14,7 @@ use lithops_core::{
 use lithops_fault_proxy::{Fault, Rule};
 
 use super::{
-    functions::{counted, ends_its_instance, grows, seed, sleeps},
+    functions::{counted, ends_its_instance, grows, hoards, seed, sleeps},
     place::{Place, WHOLE},
 };
 
@@ -31,6 +31,7 @@ const TRIALS: &[(&str, Run)] = &[
     ("a_chunk_that_takes_too_long_is_planned_anew", |place| Box::pin(too_long(place))),
     ("a_call_that_takes_too_long_fails_alone", |place| Box::pin(call_too_long(place))),
     ("answers_that_do_not_fit_go_through_the_storage", |place| Box::pin(large(place))),
+    ("a_greedy_call_fails_alone", |place| Box::pin(greedy(place))),
     ("an_instance_that_ends_loses_no_other_call", |place| Box::pin(instance_ends(place))),
     ("cancel_says_what_runs_on", |place| Box::pin(cancel(place))),
     ("clients_that_deploy_at_once_deploy_once", |place| Box::pin(deploys(place))),
@@ -295,6 +296,18 @@ async fn instance_ends(place: Place) {
         "{error}"
     );
     assert_eq!(outcomes.iter().flatten().count(), 11, "{outcomes:?}");
+}
+
+async fn greedy(place: Place) {
+    let proxy = place.proxy().await;
+    let fexec = place.executor(&proxy, ", worker_processes: 4, runtime_memory: 512, max_workers: 1").await;
+    let futures = fexec.map(hoards, vec![2; 8]).chunksize(8).await.expect("a job");
+    let outcomes = futures.outcomes().await.expect("outcomes");
+    let error = outcomes[2].as_ref().expect_err("it takes more than there is");
+    assert_eq!(error.kind(), &CallErrorKind::OutOfMemory, "{error}");
+    assert!(error.message().contains("its limit of 512 MiB"), "{error}");
+    assert_eq!(outcomes.iter().flatten().count(), 7, "{outcomes:?}");
+    assert_eq!(futures.summary().lost_workers, 0);
 }
 
 async fn cancel(place: Place) {

@@ -8,9 +8,12 @@ use lithops_core::{
     protocol::DurableSpec,
 };
 
-use super::{Subject, alone, functions::*};
+use super::{
+    super::{Subject, functions::*},
+    alone,
+};
 
-pub(super) async fn an_outcome_is_stored_before_it_is_reported(subject: Subject) {
+pub(in crate::compute) async fn an_outcome_is_stored_before_it_is_reported(subject: Subject) {
     let mut job = subject.job(square, 2);
     job.durable = Some(DurableSpec { calls: 12, chunksize: 4, failures_are_final: true });
     let journal = Journal::new(&subject.storage, job.job);
@@ -39,18 +42,18 @@ pub(super) async fn an_outcome_is_stored_before_it_is_reported(subject: Subject)
 }
 
 /// Only on this machine it can be seen what is left.
-pub(super) fn runs_here(capabilities: &Capabilities) -> bool {
+pub(in crate::compute) fn runs_here(capabilities: &Capabilities) -> bool {
     capabilities.granularity == Granularity::Local
 }
 
 /// In a process of its own: here other trials have workers.
-pub(super) async fn close_leaves_no_process_behind(subject: Subject) {
+pub(in crate::compute) async fn close_leaves_no_process_behind(subject: Subject) {
     let said = alone::start("close_leaves_no_process_behind", &subject).await;
     assert!(said.is_ok(), "in a process of its own: {}", said.err().unwrap_or_default());
 }
 
 /// What that process does.
-pub(super) async fn leaves_nothing(subject: Subject) {
+pub(in crate::compute) async fn leaves_nothing(subject: Subject) {
     // What loses its parent becomes a child of this process, and is seen.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .unwrap_or_else(|error| panic!("cannot adopt: {error}"));

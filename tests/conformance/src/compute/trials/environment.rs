@@ -1,10 +1,10 @@
 //! The environment of calls, and secrets that no other process may see.
 
-use super::{Subject, functions::*};
+use super::super::{Subject, functions::*};
 
 const NAME: &str = "LITHOPS_CONFORMANCE_VARIABLE";
 
-pub(super) async fn variables_are_set_for_their_job_alone(subject: Subject) {
+pub(in crate::compute) async fn variables_are_set_for_their_job_alone(subject: Subject) {
     let fexec = subject.executor(1).await;
     for value in [Some("one"), None, Some("two")] {
         let job = fexec.map(variable, vec![NAME.to_owned(); 6]).chunksize(6);
@@ -16,7 +16,7 @@ pub(super) async fn variables_are_set_for_their_job_alone(subject: Subject) {
 }
 
 /// What opens the storage reaches workers by a way that no list of processes shows.
-pub(super) async fn secrets_are_in_no_argument_and_no_variable(subject: Subject) {
+pub(in crate::compute) async fn secrets_are_in_no_argument_and_no_variable(subject: Subject) {
     let fexec = subject.executor(1).await;
     let storage = lithops_core::storage::descriptor(subject.config.storage());
     let storage = storage.unwrap_or_else(|error| panic!("{error:?}"));

@@ -2,9 +2,9 @@
 
 use lithops_core::error::CallErrorKind;
 
-use super::{Subject, functions::*};
+use super::super::{Subject, functions::*};
 
-pub(super) async fn results_come_back_in_order(subject: Subject) {
+pub(in crate::compute) async fn results_come_back_in_order(subject: Subject) {
     let fexec = subject.executor(2).await;
     let futures = fexec.map(square, 0..100).chunksize(8).await.unwrap_or_else(|error| panic!("{error:?}"));
     let results = futures.get_result().await.unwrap_or_else(|error| panic!("{error:?}"));
@@ -19,7 +19,7 @@ pub(super) async fn results_come_back_in_order(subject: Subject) {
     assert!(none.get_result().await.unwrap_or_else(|error| panic!("{error:?}")).is_empty());
 }
 
-pub(super) async fn failures_and_panics_come_back_as_they_are(subject: Subject) {
+pub(in crate::compute) async fn failures_and_panics_come_back_as_they_are(subject: Subject) {
     let fexec = subject.executor(2).await;
     let inputs = ["1", "x", "2", "panic", "3"].map(str::to_owned);
     let futures = fexec.map(parse, inputs.to_vec()).chunksize(5).await;
@@ -36,7 +36,7 @@ pub(super) async fn failures_and_panics_come_back_as_they_are(subject: Subject) 
     assert!(panicked.message().contains("it was asked to"), "{panicked:?}");
 }
 
-pub(super) async fn many_chunks_are_done_by_few_workers(subject: Subject) {
+pub(in crate::compute) async fn many_chunks_are_done_by_few_workers(subject: Subject) {
     let fexec = subject.executor(2).await;
     let futures = fexec.map(place, 0..60).chunksize(3).await.unwrap_or_else(|error| panic!("{error:?}"));
     let places = futures.get_result().await.unwrap_or_else(|error| panic!("{error:?}"));

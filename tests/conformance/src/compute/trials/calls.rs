@@ -8,9 +8,12 @@ use lithops_core::{
     protocol::Tag,
 };
 
-use super::{Subject, functions::*, limits::SHORT};
+use super::{
+    super::{Subject, functions::*},
+    limits::SHORT,
+};
 
-pub(super) async fn every_call_is_reported_and_reported_once(subject: Subject) {
+pub(in crate::compute) async fn every_call_is_reported_and_reported_once(subject: Subject) {
     let job = subject.job(square, 2);
     let inputs: Vec<u64> = (0..40).collect();
     let mut running = subject.invoke(&job, 7, &inputs).await;
@@ -22,7 +25,7 @@ pub(super) async fn every_call_is_reported_and_reported_once(subject: Subject) {
     assert_eq!(heard.exit, Some(ExitReason::Finished));
 }
 
-pub(super) async fn a_call_runs_once_when_nothing_goes_wrong(subject: Subject) {
+pub(in crate::compute) async fn a_call_runs_once_when_nothing_goes_wrong(subject: Subject) {
     let (fexec, marks) = (subject.executor(1).await, subject.marks());
     let futures = fexec.map(wait, vec![marks.folder(); 8]).chunksize(4).await;
     let futures = futures.unwrap_or_else(|error| panic!("{error:?}"));
@@ -32,7 +35,7 @@ pub(super) async fn a_call_runs_once_when_nothing_goes_wrong(subject: Subject) {
     assert_eq!(begun.len(), 8, "calls were begun more than once: {begun:?}");
 }
 
-pub(super) async fn events_name_their_activation(subject: Subject) {
+pub(in crate::compute) async fn events_name_their_activation(subject: Subject) {
     let job = subject.job(square, 2);
     let mut running = subject.invoke(&job, 3, &[1, 2, 3]).await;
     let heard = running.end().await;
@@ -44,7 +47,7 @@ pub(super) async fn events_name_their_activation(subject: Subject) {
     }
 }
 
-pub(super) async fn reports_come_as_declared(subject: Subject) {
+pub(in crate::compute) async fn reports_come_as_declared(subject: Subject) {
     let (job, marks) = (subject.job(wait_but_first, 2), subject.marks());
     let mut running = subject.invoke(&job, 0, &vec![marks.folder(); 3]).await;
     let streams =
@@ -62,7 +65,7 @@ pub(super) async fn reports_come_as_declared(subject: Subject) {
     assert_eq!([0, 1, 2].map(|call| heard.value::<u64>(call)), [0, 1, 2]);
 }
 
-pub(super) async fn dropping_an_invocation_does_not_cancel_it(subject: Subject) {
+pub(in crate::compute) async fn dropping_an_invocation_does_not_cancel_it(subject: Subject) {
     let (job, marks) = (subject.job(wait, 2), subject.marks());
     let running = subject.invoke(&job, 0, &vec![marks.folder(); 4]).await;
     marks.wait_for("begun-", 1, subject.patience).await;
@@ -75,7 +78,7 @@ pub(super) async fn dropping_an_invocation_does_not_cancel_it(subject: Subject) 
 }
 
 /// A chunk that takes twice as long as an activation may.
-pub(super) async fn calls_past_the_deadline_come_back_unstarted(subject: Subject) {
+pub(in crate::compute) async fn calls_past_the_deadline_come_back_unstarted(subject: Subject) {
     let limit = subject.capabilities().timeout_limit.unwrap_or(SHORT);
     let each = limit / 10;
     let inputs = vec![u64::try_from(each.as_millis()).unwrap_or(u64::MAX); 40];

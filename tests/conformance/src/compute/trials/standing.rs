@@ -5,9 +5,9 @@ use lithops_core::{
     error::{ErrorKind, Result},
 };
 
-use super::Subject;
+use super::super::Subject;
 
-pub(super) async fn it_is_registered_under_its_one_word(subject: Subject) {
+pub(in crate::compute) async fn it_is_registered_under_its_one_word(subject: Subject) {
     let (descriptor, info) = (subject.descriptor, subject.backend.info());
     assert_eq!((descriptor.scheme, info.scheme), (&*subject.name, &*subject.name));
     assert!(!descriptor.summary.is_empty() && !descriptor.package.is_empty(), "{descriptor:?}");
@@ -24,7 +24,7 @@ pub(super) async fn it_is_registered_under_its_one_word(subject: Subject) {
     assert!(capabilities.payload_limit != Some(0) && capabilities.worker_cpus > 0.0);
 }
 
-pub(super) async fn what_it_cannot_do_is_unsupported(subject: Subject) {
+pub(in crate::compute) async fn what_it_cannot_do_is_unsupported(subject: Subject) {
     let capabilities = subject.capabilities();
     if !capabilities.runtimes {
         let spec = RuntimeSpec::new("conformance", "/proc/self/exe".into());
@@ -46,7 +46,7 @@ fn unsupported<T: std::fmt::Debug>(what: &str, answer: Result<T>) {
     }
 }
 
-pub(super) async fn check_says_what_it_found(subject: Subject) {
+pub(in crate::compute) async fn check_says_what_it_found(subject: Subject) {
     let checks = subject.backend.check().await;
     assert!(!checks.is_empty(), "there is something to say of every backend");
     for check in checks {
@@ -56,7 +56,7 @@ pub(super) async fn check_says_what_it_found(subject: Subject) {
     }
 }
 
-pub(super) async fn deploying_twice_changes_nothing(subject: Subject) {
+pub(in crate::compute) async fn deploying_twice_changes_nothing(subject: Subject) {
     let backend = &subject.backend;
     let program = std::env::current_exe().unwrap_or_else(|error| panic!("this program: {error}"));
     let spec = RuntimeSpec::new("lithops-conformance", program);

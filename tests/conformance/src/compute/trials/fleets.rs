@@ -12,15 +12,18 @@ use lithops_core::{
 };
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Subject, functions::*, lasting::runs_here};
+use super::{
+    super::{Subject, functions::*},
+    lasting::runs_here,
+};
 
 /// Where workers are a fleet.
-pub(super) fn pulls(capabilities: &Capabilities) -> bool {
+pub(in crate::compute) fn pulls(capabilities: &Capabilities) -> bool {
     capabilities.pull.is_some()
 }
 
 /// Where a worker of a fleet can be told to leave from here.
-pub(super) fn can_be_told(capabilities: &Capabilities) -> bool {
+pub(in crate::compute) fn can_be_told(capabilities: &Capabilities) -> bool {
     pulls(capabilities) && runs_here(capabilities)
 }
 
@@ -61,7 +64,7 @@ impl Subject {
     }
 }
 
-pub(super) async fn scaling_twice_starts_nothing_twice(subject: Subject) {
+pub(in crate::compute) async fn scaling_twice_starts_nothing_twice(subject: Subject) {
     let fleet = subject.fleet().await;
     subject.scaled(&fleet.launch, 2, "two workers live", |scaled| scaled.live.len() == 2).await;
     let mut names = BTreeSet::new();
@@ -73,7 +76,7 @@ pub(super) async fn scaling_twice_starts_nothing_twice(subject: Subject) {
     fleet.end().await.unwrap_or_else(|error| panic!("{error:?}"));
 }
 
-pub(super) async fn a_closed_fleet_ends(subject: Subject) {
+pub(in crate::compute) async fn a_closed_fleet_ends(subject: Subject) {
     let fleet = subject.fleet().await;
     subject.scaled(&fleet.launch, 2, "two workers live", |scaled| scaled.live.len() == 2).await;
     fleet.end().await.unwrap_or_else(|error| panic!("{error:?}"));
@@ -81,7 +84,7 @@ pub(super) async fn a_closed_fleet_ends(subject: Subject) {
     subject.scaled(&fleet.launch, 0, "no worker lives", is_over).await;
 }
 
-pub(super) async fn a_fleet_whose_client_is_gone_ends(subject: Subject) {
+pub(in crate::compute) async fn a_fleet_whose_client_is_gone_ends(subject: Subject) {
     let fleet = ClientFleet::new(&subject.storage, subject.locator(), subject.lease_config());
     let fleet = fleet.unwrap_or_else(|error| panic!("{error:?}"));
     // It says once that it lives, and never again.
@@ -95,7 +98,7 @@ pub(super) async fn a_fleet_whose_client_is_gone_ends(subject: Subject) {
 }
 
 /// The subject may have two workers.
-pub(super) async fn what_waits_says_why(subject: Subject) {
+pub(in crate::compute) async fn what_waits_says_why(subject: Subject) {
     let fleet = subject.fleet().await;
     for _ in 0..5 {
         let scaled = subject.scale(&fleet.launch, 5).await;
@@ -108,7 +111,7 @@ pub(super) async fn what_waits_says_why(subject: Subject) {
     fleet.end().await.unwrap_or_else(|error| panic!("{error:?}"));
 }
 
-pub(super) async fn a_worker_that_must_leave_hands_back(subject: Subject) {
+pub(in crate::compute) async fn a_worker_that_must_leave_hands_back(subject: Subject) {
     let (fexec, marks) = (subject.executor(2).await, subject.marks());
     let futures = fexec.map(wait_in_process, vec![marks.folder(); 4]).chunksize(2).await;
     let futures = futures.unwrap_or_else(|error| panic!("{error:?}"));
@@ -137,7 +140,7 @@ fn parent_of(process: u32) -> Option<i32> {
     stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()
 }
 
-pub(super) async fn a_worker_that_cannot_serve_ends_the_job_with_its_words(subject: Subject) {
+pub(in crate::compute) async fn a_worker_that_cannot_serve_ends_the_job_with_its_words(subject: Subject) {
     let fleet = subject.fleet().await;
     // A manifest that the client has not signed.
     let key = format!("lithops.fleets/{}/jobs/{}", fleet.launch.fleet, JobId::generate());
@@ -160,7 +163,7 @@ pub(super) async fn a_worker_that_cannot_serve_ends_the_job_with_its_words(subje
     fleet.end().await.unwrap_or_else(|error| panic!("{error:?}"));
 }
 
-pub(super) async fn launching_takes_no_secret(subject: Subject) {
+pub(in crate::compute) async fn launching_takes_no_secret(subject: Subject) {
     let fleet = subject.fleet().await;
     // A worker that has the document as text alone serves as well as any other: nothing else is needed to launch it.
     let text = fleet.launch.to_json().unwrap_or_else(|error| panic!("{error:?}"));

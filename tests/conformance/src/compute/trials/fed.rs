@@ -5,9 +5,9 @@ use lithops_core::{
     protocol::Cancel,
 };
 
-use super::{Subject, functions::*, subject::calls};
+use super::super::{Subject, functions::*, subject::calls};
 
-pub(super) async fn a_fed_worker_takes_more_until_it_is_drained(subject: Subject) {
+pub(in crate::compute) async fn a_fed_worker_takes_more_until_it_is_drained(subject: Subject) {
     let job = subject.job(square, 2);
     let mut running = subject.invoke(&job, 0, &[0, 1]).await;
     let feed = running.feed.clone().unwrap_or_else(|| panic!("its capabilities say that it feeds"));

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use lithops_core::compute::Granularity;
 
-use super::{Subject, functions::*};
+use super::super::{Subject, functions::*};
 
-pub(super) async fn calls_run_in_processes_of_their_own(subject: Subject) {
+pub(in crate::compute) async fn calls_run_in_processes_of_their_own(subject: Subject) {
     let fexec = subject.executor(1).await;
     let futures = fexec.map(nap, vec![20; 8]).chunksize(8).await.unwrap_or_else(|error| panic!("{error:?}"));
     let places = futures.get_result().await.unwrap_or_else(|error| panic!("{error:?}"));
@@ -21,7 +21,7 @@ pub(super) async fn calls_run_in_processes_of_their_own(subject: Subject) {
     assert_eq!(reported, processes, "the stats name the process that ran the call");
 }
 
-pub(super) async fn no_more_calls_run_at_once_than_worker_processes(subject: Subject) {
+pub(in crate::compute) async fn no_more_calls_run_at_once_than_worker_processes(subject: Subject) {
     let (fexec, marks) = (subject.executor(1).await, subject.marks());
     // Two run and wait for one another, so that they certainly run at once; six wait in the worker.
     let futures = fexec.map(wait, vec![marks.folder(); 8]).chunksize(8).await;

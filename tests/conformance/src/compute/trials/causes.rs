@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use lithops_core::{error::CallErrorKind, executor::RetryPolicy};
 
-use super::{Subject, functions::*};
+use super::super::{Subject, functions::*};
 
-pub(super) async fn what_a_call_prints_is_its_own(subject: Subject) {
+pub(in crate::compute) async fn what_a_call_prints_is_its_own(subject: Subject) {
     let fexec = subject.executor(1).await;
     let inputs: Vec<u64> = (0..24).map(|call| call % 5).collect();
     let futures = fexec.map(print, inputs.clone()).chunksize(24).await;
@@ -19,7 +19,7 @@ pub(super) async fn what_a_call_prints_is_its_own(subject: Subject) {
     }
 }
 
-pub(super) async fn a_call_that_exits_or_dies_fails_alone(subject: Subject) {
+pub(in crate::compute) async fn a_call_that_exits_or_dies_fails_alone(subject: Subject) {
     let fexec = subject.executor(1).await;
     let ends = [3, -11, 0, -6];
     let futures =
@@ -39,7 +39,7 @@ pub(super) async fn a_call_that_exits_or_dies_fails_alone(subject: Subject) {
     assert_eq!(others, (0..20).map(|x| x * x).collect::<Vec<u64>>());
 }
 
-pub(super) async fn a_call_that_is_killed_is_tried_again(subject: Subject) {
+pub(in crate::compute) async fn a_call_that_is_killed_is_tried_again(subject: Subject) {
     let (fexec, marks) = (subject.executor(1).await, subject.marks());
     let futures = fexec.map(end_once, vec![marks.folder(); 4]).chunksize(4).await;
     let futures = futures.unwrap_or_else(|error| panic!("{error:?}"));
@@ -47,7 +47,7 @@ pub(super) async fn a_call_that_is_killed_is_tried_again(subject: Subject) {
     assert_eq!(results, [0, 1, 2, 3]);
 }
 
-pub(super) async fn a_call_past_its_timeout_fails_alone(subject: Subject) {
+pub(in crate::compute) async fn a_call_past_its_timeout_fails_alone(subject: Subject) {
     let fexec = subject.executor(1).await;
     let naps = vec![0, 3_600_000, 0, 0];
     let futures = fexec.map(nap, naps).chunksize(4).timeout(Duration::from_secs(2)).await;
@@ -61,7 +61,7 @@ pub(super) async fn a_call_past_its_timeout_fails_alone(subject: Subject) {
     }
 }
 
-pub(super) async fn a_lost_worker_loses_no_call(subject: Subject) {
+pub(in crate::compute) async fn a_lost_worker_loses_no_call(subject: Subject) {
     let (fexec, marks) = (subject.executor(2).await, subject.marks());
     let inputs = (0..12).map(|_| (marks.folder(), 5u64)).collect::<Vec<_>>();
     let futures = fexec.map(end_worker, inputs).chunksize(4).retries(RetryPolicy::new(0)).await;

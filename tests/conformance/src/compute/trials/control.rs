@@ -6,14 +6,14 @@ use lithops_core::{
     protocol::Cancel,
 };
 
-use super::{Subject, functions::*, subject::calls};
+use super::super::{Subject, functions::*, subject::calls};
 
-pub(super) fn can_cancel(capabilities: &Capabilities) -> bool {
+pub(in crate::compute) fn can_cancel(capabilities: &Capabilities) -> bool {
     capabilities.cancel != CancelLevel::None
 }
 
 /// What runs for ever is in the way of everything else, until it is cancelled.
-pub(super) async fn cancel_ends_what_runs(subject: Subject) {
+pub(in crate::compute) async fn cancel_ends_what_runs(subject: Subject) {
     let capabilities = subject.capabilities();
     if capabilities.pull.is_none() && capabilities.feed && capabilities.cancel == CancelLevel::Call {
         cancelled_calls_make_room(&subject).await;
@@ -76,7 +76,7 @@ async fn a_cancelled_invocation_ends(subject: &Subject) {
     assert!(ended.is_empty(), "calls of a cancelled invocation went on to their end: {ended:?}");
 }
 
-pub(super) async fn cancelling_what_has_ended_is_no_error(subject: Subject) {
+pub(in crate::compute) async fn cancelling_what_has_ended_is_no_error(subject: Subject) {
     let job = subject.job(square, 2);
     let mut running = subject.invoke(&job, 0, &[1, 2]).await;
     running.end().await;

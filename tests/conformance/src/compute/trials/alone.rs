@@ -5,13 +5,13 @@ use std::{
     time::Duration,
 };
 
-use super::{Subject, lasting};
+use super::{super::Subject, lasting};
 
 /// What the program is to do: promise, scheme, patience in milliseconds, and the configuration.
 const VARIABLE: &str = "LITHOPS_CONFORMANCE_ALONE";
 
 /// Tries a promise in a process of its own; gives back what that has said, as an error if it has failed.
-pub(super) async fn start(promise: &'static str, subject: &Subject) -> Result<(), String> {
+pub(in crate::compute) async fn start(promise: &'static str, subject: &Subject) -> Result<(), String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let patience = subject.patience;
     let task = format!("{promise}\n{}\n{}\n{}", subject.name, patience.as_millis(), subject.yaml);
@@ -36,7 +36,7 @@ pub(super) async fn start(promise: &'static str, subject: &Subject) -> Result<()
     clippy::print_stderr,
     reason = "the process is for that alone"
 )]
-pub(super) fn enter() {
+pub(in crate::compute) fn enter() {
     let Ok(task) = std::env::var(VARIABLE) else { return };
     let done = play(&task);
     if let Err(problem) = &done {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use lithops_core::{bytes::Bytes, error::ErrorKind};
 
-use super::{Subject, functions::*};
+use super::super::{Subject, functions::*};
 
 /// Where an activation may last no longer, its end is waited for.
-pub(super) const SHORT: Duration = Duration::from_secs(10);
+pub(in crate::compute) const SHORT: Duration = Duration::from_secs(10);
 
 /// What a backend without a limit is tried with.
 const LARGE: u64 = 20 << 20;
@@ -25,17 +25,17 @@ async fn comes_back(subject: &Subject, sizes: &[u64]) {
     }
 }
 
-pub(super) async fn values_up_to_the_limit_come_back(subject: Subject) {
+pub(in crate::compute) async fn values_up_to_the_limit_come_back(subject: Subject) {
     let limit = subject.capabilities().payload_limit.unwrap_or(LARGE).min(MOST);
     comes_back(&subject, &[0, 1, 1000, limit / 2, limit - limit / 20]).await;
 }
 
-pub(super) async fn values_beyond_the_limit_come_back(subject: Subject) {
+pub(in crate::compute) async fn values_beyond_the_limit_come_back(subject: Subject) {
     let limit = subject.capabilities().payload_limit.unwrap_or(LARGE).min(MOST);
     comes_back(&subject, &[limit, limit + 1, limit * 3]).await;
 }
 
-pub(super) async fn more_workers_than_may_live_are_refused_for_now(subject: Subject) {
+pub(in crate::compute) async fn more_workers_than_may_live_are_refused_for_now(subject: Subject) {
     let (job, marks) = (subject.job(wait, 1), subject.marks());
     let mut running = Vec::new();
     // The backend was connected to for two workers.
