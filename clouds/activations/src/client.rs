@@ -44,7 +44,7 @@ const LONGEST_REFUSAL: usize = 16 << 10;
 const REFUSAL: Duration = Duration::from_secs(5);
 /// How often the platform is asked why no worker answers, while none ever has.
 const LOOK: Duration = Duration::from_secs(5);
-/// After so many activations without an answer, while none ever had one, the platform is asked at once.
+/// After this many activations without an answer, while none ever had one, the platform is asked at once.
 const UNANSWERED: u32 = 3;
 
 /// The connections to one service, and what is known of it.

@@ -107,7 +107,7 @@ impl Running {
         true
     }
 
-    /// Waits until so many outcomes have come.
+    /// Waits until this many outcomes have come.
     pub(crate) async fn outcomes(&mut self, count: usize) {
         while self.outcomes.len() < count {
             assert!(self.next().await, "it has ended with {:?}", self.answer);

@@ -47,7 +47,7 @@ struct State {
 
 /// A request that is under way.
 #[derive(Debug)]
-pub struct PendingRequest {
+pub struct OpenRequest {
     health: Arc<Health>,
     /// The count of bad answers when the request was made.
     counted: u64,
@@ -61,10 +61,10 @@ impl Health {
     }
 
     /// Notes that a request is made.
-    pub fn begin(self: &Arc<Self>) -> PendingRequest {
+    pub fn begin(self: &Arc<Self>) -> OpenRequest {
         let mut state = self.lock();
         state.running += 1;
-        PendingRequest { counted: state.counted, health: Arc::clone(self) }
+        OpenRequest { counted: state.counted, health: Arc::clone(self) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -72,7 +72,7 @@ impl Health {
     }
 }
 
-impl PendingRequest {
+impl OpenRequest {
     /// How the activation of the request ends, and how long to wait before the executor is told. `once` says that the calls
     /// must not be counted as run when they were not.
     pub fn judge(self, answer: Answer, once: bool) -> (ExitReason, Duration) {
@@ -114,7 +114,7 @@ impl PendingRequest {
     }
 }
 
-impl Drop for PendingRequest {
+impl Drop for OpenRequest {
     fn drop(&mut self) {
         self.health.lock().running -= 1;
     }

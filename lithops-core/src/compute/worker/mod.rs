@@ -10,7 +10,7 @@ mod processes;
 mod request;
 
 pub use channel::{HowItEnded, WorkerChannel};
-pub use health::{Answer, Health, PendingRequest};
+pub use health::{Answer, Health, OpenRequest};
 pub use in_flight::{EventSender, InFlight};
 pub use process::WorkerProcess;
 pub use processes::WorkerProcesses;
