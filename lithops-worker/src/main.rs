@@ -1,10 +1,11 @@
 //! `lithops-worker`: the worker as a program of its own, for when the user's program is not to play it.
 //!
 //! A backend starts it with a socket as standard input, or as `lithops-worker pull [--launch FILE]` with the launch
-//! document of a fleet, in the file or in `LITHOPS_LAUNCH`. A platform for containers starts it as `lithops-worker http`,
+//! document of a fleet, in the file or in `LITHOPS_LAUNCH`. `lithops-worker check [--launch FILE]` tries the storage of
+//! that document, and prints what there is as JSON, without serving. A platform for containers starts it as `lithops-worker http`,
 //! or with `LITHOPS_TRANSPORT=http`, and it listens at `PORT` then. `lithops-worker --version` prints its version.
 
-use std::{path::Path, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 // Named here, because the linker leaves out a crate that nothing names.
 #[cfg(feature = "aws_s3")]
@@ -17,16 +18,20 @@ fn main() -> ExitCode {
             println!("lithops-worker {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS
         }
-        Some("pull") => {
+        Some(verb @ ("pull" | "check")) => {
             let rest: Vec<String> = std::env::args().skip(2).collect();
-            match rest.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-                [] => lithops_worker::serve_launched(None, false),
-                ["--launch", file] => lithops_worker::serve_launched(Some(Path::new(file)), false),
+            let file = match rest.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+                [] => None,
+                ["--launch", file] => Some(PathBuf::from(file)),
                 _ => {
-                    eprintln!("usage: lithops-worker pull [--launch FILE]");
-                    ExitCode::from(2)
+                    eprintln!("usage: lithops-worker {verb} [--launch FILE]");
+                    return ExitCode::from(2);
                 }
+            };
+            if verb == "pull" {
+                lithops_worker::serve_launched(file.as_deref(), false)
             }
+            ExitCode::from(lithops_worker::transport::check(file.as_deref()) as u8)
         }
         #[cfg(feature = "http")]
         Some("http") => lithops_worker::serve_http(),

@@ -95,6 +95,34 @@ async fn a_worker_that_is_told_to_leave_does_not_end_as_if_it_were_done() {
 }
 
 #[test]
+fn a_check_says_what_a_worker_would_find() {
+    let root = tempfile::tempdir().expect("a folder");
+    let check = |storage: Locator| {
+        let verify = SignKey::generate().expect("a key").verify_key();
+        let document = Launch::new("fleet", verify, storage).to_json().expect("a document");
+        let output =
+            Command::new(WORKER).arg("check").env(Launch::VARIABLE, document).output().expect("a worker");
+        let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        (output.status.code(), said)
+    };
+    let folder = |path: &Path| Locator::new("localhost", "storage").with_root(path.display().to_string());
+    let (code, said) = check(folder(root.path()));
+    assert_eq!(
+        (code, &said["error"], &said["storage"]),
+        (Some(0), &serde_json::Value::Null, &"localhost".into())
+    );
+    assert!(said["cpus"].as_u64().is_some_and(|cpus| cpus > 0), "{said}");
+    assert_eq!(said["machine"], std::env::consts::ARCH);
+    let left = fs::read_dir(root.path().join("storage/lithops.fleets/fleet/check"));
+    assert!(left.map_or(0, Iterator::count) == 0, "nothing is left");
+    // A file in the place of the folder cannot be written to.
+    fs::write(root.path().join("file"), b"").expect("a file");
+    let (code, said) = check(folder(&root.path().join("file")));
+    assert!(code == Some(88) || code == Some(75), "{code:?}");
+    assert!(said["error"].as_str().is_some_and(|error| error.contains("file")), "{said}");
+}
+
+#[test]
 fn secrets_that_cannot_be_read_are_said() {
     let root = tempfile::tempdir().expect("a folder");
     let storage = Locator::new("localhost", "storage").with_root(root.path().display().to_string());

@@ -58,6 +58,11 @@ impl Memory {
         memory
     }
 
+    /// What the worker may use, in bytes; `None` where nothing limits it.
+    pub(in crate::pool) fn limit(&self) -> Option<u64> {
+        self.limit
+    }
+
     /// Whether the kernel has killed a process of the cgroup since this was last asked.
     pub(in crate::pool) fn has_killed(&mut self) -> bool {
         let before = std::mem::replace(&mut self.kills, 0);

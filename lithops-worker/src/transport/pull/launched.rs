@@ -57,15 +57,20 @@ pub fn launched(file: Option<&Path>, program: Result<Program>, is_program: bool)
         Err(error) => error,
     };
     complain(&words_of(&error));
-    if may_succeed_later(&error) { EXIT_ELSEWHERE } else { EXIT_REFUSED }
+    exit_code(&error)
 }
 
-fn words_of(error: &Error) -> String {
+/// The exit code of a worker that cannot serve because of an error.
+pub(super) fn exit_code(error: &Error) -> i32 {
+    if may_succeed_later(error) { EXIT_ELSEWHERE } else { EXIT_REFUSED }
+}
+
+pub(super) fn words_of(error: &Error) -> String {
     error.hint().map_or_else(|| error.to_string(), |hint| format!("{error}; {hint}"))
 }
 
 /// The launch document, with a name for the worker.
-fn launch(file: Option<&Path>) -> Result<Launch> {
+pub(super) fn launch(file: Option<&Path>) -> Result<Launch> {
     let text = match file {
         Some(path) => fs::read_to_string(path).map_err(|error| {
             let problem = format!("cannot read the launch document `{}`: {error}", path.display());

@@ -16,6 +16,7 @@
 //!
 //! The pool is the same as under every transport. Here the transport itself is the pool's client.
 
+mod check;
 mod chunk_run;
 mod client_watch;
 mod inputs;
@@ -28,6 +29,7 @@ mod programs;
 mod running_pool;
 mod serve;
 
+pub use check::check;
 pub use launched::{is_launched, launched};
 pub(super) use lifeline::Lifeline;
 pub(super) use serve::pull;
