@@ -61,6 +61,12 @@ impl ServiceError {
         Self { code, message, status, request: document.request_id }
     }
 
+    /// A failure that is part of an answer, such as that of one item of many.
+    #[must_use]
+    pub fn said(code: &str, message: &str) -> Self {
+        Self { code: code.to_owned(), message: message.to_owned(), status: 400, request: String::new() }
+    }
+
     /// No answer, or one that cannot be read.
     pub(super) fn unanswered(message: String) -> Self {
         Self { code: NO_ANSWER.into(), message, status: 0, request: String::new() }

@@ -1,6 +1,7 @@
 //! [`Form`]: the parameters of a request, as a form.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
 
 /// All but the characters that RFC 3986 reserves for nothing.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -23,13 +24,29 @@ impl Form {
         self
     }
 
-    /// The same with one more list: `name.1`, `name.2`, ..
+    /// The parameters of a structure: `{"Filter": [{"Name": "x"}]}` is `Filter.1.Name`. What is null is left out.
     #[must_use]
-    pub fn with_all<T: AsRef<str>>(mut self, name: &str, values: impl IntoIterator<Item = T>) -> Self {
-        for (index, value) in values.into_iter().enumerate() {
-            self.set(format!("{name}.{}", index + 1), value.as_ref());
+    pub fn of(structure: &Value) -> Self {
+        let mut form = Self::new();
+        form.flatten("", structure);
+        form
+    }
+
+    fn flatten(&mut self, name: &str, value: &Value) {
+        let within = |part: &str| if name.is_empty() { part.to_owned() } else { format!("{name}.{part}") };
+        match value {
+            Value::Null => {}
+            Value::Object(members) => {
+                members.iter().for_each(|(member, value)| self.flatten(&within(member), value));
+            }
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.flatten(&within(&(index + 1).to_string()), item);
+                }
+            }
+            Value::String(text) => self.set(name, text),
+            other => self.set(name, other.to_string()),
         }
-        self
     }
 
     /// Adds a parameter.
@@ -58,7 +75,20 @@ mod tests {
 
     #[test]
     fn what_has_a_meaning_in_forms_is_encoded() {
-        let form = Form::new().with("Action", "X").with_all("Name", ["a b&c=d", "ü+~"]);
-        assert_eq!(form.encode(), "Action=X&Name.1=a%20b%26c%3Dd&Name.2=%C3%BC%2B~");
+        let form = Form::new().with("Action", "X").with("Name", "a b&c=d").with("Other", "ü+~");
+        assert_eq!(form.encode(), "Action=X&Name=a%20b%26c%3Dd&Other=%C3%BC%2B~");
+    }
+
+    #[test]
+    fn lists_and_structures_are_flattened() {
+        let structure = serde_json::json!({
+            "DryRun": true,
+            "Filter": [{"Name": "tag:x", "Value": ["a", "b"]}, {"Name": null}],
+            "Spot": {"Count": 3}
+        });
+        assert_eq!(
+            Form::of(&structure).encode(),
+            "DryRun=true&Filter.1.Name=tag%3Ax&Filter.1.Value.1=a&Filter.1.Value.2=b&Spot.Count=3"
+        );
     }
 }
