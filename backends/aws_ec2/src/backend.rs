@@ -86,13 +86,20 @@ impl AwsEc2Backend {
     }
 
     fn storage(&self) -> Result<&StorageClient> {
-        let none = || Error::new(ErrorKind::ConfigInvalid, "workers of EC2 share their work over a storage, and there is none");
+        let none = || {
+            Error::new(
+                ErrorKind::ConfigInvalid,
+                "workers of EC2 share their work over a storage, and there is none",
+            )
+        };
         self.storage.as_ref().map(|(storage, _)| storage).ok_or_else(none)
     }
 
     /// The program, stored for the instances the first time.
     async fn stored(&self) -> Result<&FleetProgram> {
-        self.stored.get_or_try_init(|| async { program::store(&self.config, &self.program, self.storage()?).await }).await
+        self.stored
+            .get_or_try_init(|| async { program::store(&self.config, &self.program, self.storage()?).await })
+            .await
     }
 }
 
@@ -138,7 +145,9 @@ async fn security_group(ec2: &Ec2, vpc: &str) -> Result<String> {
 impl ComputeBackend for AwsEc2Backend {
     fn info(&self) -> BackendInfo {
         let region = self.config.access.region.clone();
-        let location = region.as_ref().map_or_else(|| "the region of the profile".to_owned(), |region| format!("the region {region}"));
+        let location = region
+            .as_ref()
+            .map_or_else(|| "the region of the profile".to_owned(), |region| format!("the region {region}"));
         BackendInfo { scheme: SCHEME, region, location }
     }
 

@@ -79,7 +79,11 @@ impl Ec2Config {
         };
         if section.bool("auto_dismantle")? == Some(false) {
             let hint = "leave the key out, and write a longer `soft_dismantle_timeout`";
-            return Err(section.unusable("auto_dismantle", "is false, and nothing else would end the instances", hint));
+            return Err(section.unusable(
+                "auto_dismantle",
+                "is false, and nothing else would end the instances",
+                hint,
+            ));
         }
         let types = names(section, "worker_instance_type")?;
         let types =
@@ -205,7 +209,11 @@ fn spot(section: Section<'_>) -> Result<Spot> {
         None | Some(Value::Bool(true)) => Ok(Spot::First),
         Some(Value::Bool(false)) => Ok(Spot::Never),
         Some(Value::String(word)) if word == "only" => Ok(Spot::Only),
-        Some(_) => Err(section.unusable("request_spot_instances", "is none of its values", "write `true`, `only` or `false`")),
+        Some(_) => Err(section.unusable(
+            "request_spot_instances",
+            "is none of its values",
+            "write `true`, `only` or `false`",
+        )),
     }
 }
 
@@ -257,7 +265,11 @@ fn ami(section: Section<'_>) -> Result<Option<String>> {
     let Some(ami) = section.string("target_ami")? else { return Ok(None) };
     if !ami.starts_with("ami-") && !ami.starts_with("resolve:ssm:/") {
         let problem = format!("is `{}`, which is no image", ami.escape_debug());
-        return Err(section.unusable("target_ami", &problem, "write `ami-..`, or `resolve:ssm:/path/of/a/parameter`"));
+        return Err(section.unusable(
+            "target_ami",
+            &problem,
+            "write `ami-..`, or `resolve:ssm:/path/of/a/parameter`",
+        ));
     }
     Ok(Some(ami.to_owned()))
 }
@@ -265,9 +277,11 @@ fn ami(section: Section<'_>) -> Result<Option<String>> {
 fn tags(section: Section<'_>) -> Result<BTreeMap<String, String>> {
     let tags = section.texts("tags")?;
     match tags.keys().find(|name| name.starts_with("lithops:") || name.starts_with("aws:")) {
-        Some(name) => {
-            Err(section.unusable("tags", &format!("sets `{name}`"), "tags that begin so have a meaning already"))
-        }
+        Some(name) => Err(section.unusable(
+            "tags",
+            &format!("sets `{name}`"),
+            "tags that begin so have a meaning already",
+        )),
         None => Ok(tags),
     }
 }
@@ -325,7 +339,8 @@ mod tests {
 
     #[test]
     fn modes_and_times() {
-        let lease = |section: &str| read(section).expect("it is right").capabilities.pull.expect("workers pull");
+        let lease =
+            |section: &str| read(section).expect("it is right").capabilities.pull.expect("workers pull");
         assert_eq!(lease("  exec_mode: create\n").patience, Duration::from_secs(60));
         assert_eq!(lease("  soft_dismantle_timeout: 10\n").patience, Duration::from_secs(60), "two leases");
         assert_eq!(lease("  orphan: 5\n").orphan, Duration::from_secs(5));

@@ -83,7 +83,9 @@ pub(crate) async fn check(backend: &AwsEc2Backend) -> Vec<Check> {
 }
 
 fn storage(backend: &AwsEc2Backend) -> Check {
-    let Some((storage, locator)) = &backend.storage else { return fine("there is no storage to check".into()) };
+    let Some((storage, locator)) = &backend.storage else {
+        return fine("there is no storage to check".into());
+    };
     let scheme = storage.info().scheme;
     if !backend.config.capabilities.opens(scheme) {
         let finding = format!("instances cannot open the storage `{scheme}` as their role");
@@ -105,7 +107,11 @@ async fn program(backend: &AwsEc2Backend) -> Check {
         Ok(artifact) => {
             let needs = BinaryRequirements::of(&artifact.bytes, &path).ok().and_then(|needs| needs.glibc);
             let needs = needs.map_or_else(String::new, |glibc| format!(", needs glibc {glibc} or newer"));
-            fine(format!("`{path}` is what instances run: {} KiB for {}{needs}", artifact.bytes.len() >> 10, backend.config.machine))
+            fine(format!(
+                "`{path}` is what instances run: {} KiB for {}{needs}",
+                artifact.bytes.len() >> 10,
+                backend.config.machine
+            ))
         }
         Err(error) => bad(&error),
     }
@@ -129,7 +135,11 @@ async fn image(config: &Ec2Config, region: &str) -> Check {
     let parameter = match &config.ami {
         Some(ami) => match ami.strip_prefix("resolve:ssm:") {
             Some(parameter) => parameter.to_owned(),
-            None => return fine(format!("the image is {ami}: it must have systemd, `aws` and a new enough C library")),
+            None => {
+                return fine(format!(
+                    "the image is {ami}: it must have systemd, `aws` and a new enough C library"
+                ));
+            }
         },
         None => config.parameter(),
     };
@@ -140,7 +150,9 @@ async fn image(config: &Ec2Config, region: &str) -> Check {
     let asked = ssm.call_json::<Parameter>("AmazonSSM.GetParameter", &json!({"Name": parameter})).await;
     match asked {
         Ok(found) => fine(format!("the image is {}, by the parameter {parameter}", found.parameter.value)),
-        Err(error) => bad(&failure::of(error, &format!("read the parameter {parameter} that names the image"))),
+        Err(error) => {
+            bad(&failure::of(error, &format!("read the parameter {parameter} that names the image")))
+        }
     }
 }
 
@@ -151,8 +163,13 @@ async fn types(config: &Ec2Config, ec2: &Ec2) -> Check {
     };
     let wanted = config.capabilities.worker_cpus as usize;
     if let Some(other) = found.iter().find(|one| one.vcpus() != wanted) {
-        let finding = format!("`{}` has {} vCPUs, and {wanted} are counted with", other.instance_type, other.vcpus());
-        return problem(finding, Severity::Error, "write them: `aws_ec2: {capabilities: {vcpus: {count: ..}}}`");
+        let finding =
+            format!("`{}` has {} vCPUs, and {wanted} are counted with", other.instance_type, other.vcpus());
+        return problem(
+            finding,
+            Severity::Error,
+            "write them: `aws_ec2: {capabilities: {vcpus: {count: ..}}}`",
+        );
     }
     let names: Vec<_> = found.iter().map(|one| one.instance_type.as_str()).collect();
     fine(format!("each worker is one of {} with {wanted} vCPUs", names.join(", ")))
@@ -171,7 +188,8 @@ async fn network(config: &Ec2Config, ec2: &Ec2) -> Vec<Check> {
         )];
     };
     let zones: Vec<_> = subnets.iter().map(|subnet| subnet.availability_zone.as_str()).collect();
-    let mut found = vec![fine(format!("instances are in {} subnets of {vpc_id}: {}", zones.len(), zones.join(", ")))];
+    let mut found =
+        vec![fine(format!("instances are in {} subnets of {vpc_id}: {}", zones.len(), zones.join(", ")))];
     if let Some(private) = subnets.iter().find(|subnet| !subnet.map_public_ip_on_launch) {
         found.push(problem(
             format!("the subnet {} gives instances no public address", private.subnet_id),
@@ -182,7 +200,9 @@ async fn network(config: &Ec2Config, ec2: &Ec2) -> Vec<Check> {
     if config.security_group.is_none() {
         found.push(match ec2.security_group(SECURITY_GROUP, vpc_id).await {
             Ok(Some(group)) => fine(format!("the security group `{SECURITY_GROUP}` is {group}")),
-            Ok(None) => fine(format!("the security group `{SECURITY_GROUP}` is made with the first job: nothing is let in")),
+            Ok(None) => fine(format!(
+                "the security group `{SECURITY_GROUP}` is made with the first job: nothing is let in"
+            )),
             Err(error) => bad(&failure::of(error, "look for the security group")),
         });
     }
@@ -236,7 +256,10 @@ async fn fleets(ec2: &Ec2) -> Check {
         .map(|one| {
             let market = if one.is_spot() { "spot" } else { "on demand" };
             let fleet = one.tag(FLEET).unwrap_or_default();
-            format!("{} ({}, {market}, since {}, fleet {fleet})", one.instance_id, one.instance_type, one.launch_time)
+            format!(
+                "{} ({}, {market}, since {}, fleet {fleet})",
+                one.instance_id, one.instance_type, one.launch_time
+            )
         })
         .collect();
     fine(format!("{} instances of fleets run: {}", live.len(), said.join(", ")))
@@ -250,7 +273,10 @@ async fn templates(ec2: &Ec2) -> Check {
                 .iter()
                 .map(|one| format!("{} of {}", one.launch_template_name, one.create_time))
                 .collect();
-            fine(format!("launch templates of clients that start instances now, or were killed doing so: {}", names.join(", ")))
+            fine(format!(
+                "launch templates of clients that start instances now, or were killed doing so: {}",
+                names.join(", ")
+            ))
         }
         Err(error) => bad(&failure::of(error, "list the launch templates")),
     }
@@ -268,7 +294,10 @@ async fn bucket(backend: &AwsEc2Backend, region: &str) -> Option<Check> {
         ),
         (Ok(programs), _) => {
             let count = programs.iter().filter(|key| key.ends_with(".gz")).count();
-            fine(format!("the bucket `{}` can be read, {count} programs for instances lie there", storage.bucket()))
+            fine(format!(
+                "the bucket `{}` can be read, {count} programs for instances lie there",
+                storage.bucket()
+            ))
         }
     })
 }

@@ -334,7 +334,9 @@ impl Ec2 {
         loop {
             let page = json!({"Filter": [filter], "MaxResults": 1000, "NextToken": token});
             let page: Instances = self.call("DescribeInstances", &page).await?;
-            all.extend(page.reservation_set.item.into_iter().flat_map(|reservation| reservation.instances_set.item));
+            all.extend(
+                page.reservation_set.item.into_iter().flat_map(|reservation| reservation.instances_set.item),
+            );
             if page.next_token.is_empty() {
                 return Ok(all);
             }
@@ -379,7 +381,8 @@ impl Ec2 {
 
     /// The security group of this name in a network.
     pub(crate) async fn security_group(&self, name: &str, vpc: &str) -> Answer<Option<String>> {
-        let filter = [json!({"Name": "group-name", "Value": [name]}), json!({"Name": "vpc-id", "Value": [vpc]})];
+        let filter =
+            [json!({"Name": "group-name", "Value": [name]}), json!({"Name": "vpc-id", "Value": [vpc]})];
         let groups: Groups = self.call("DescribeSecurityGroups", &json!({"Filter": filter})).await?;
         Ok(groups.security_group_info.item.into_iter().next().map(|group| group.group_id))
     }

@@ -190,7 +190,11 @@ mod tests {
         ] {
             let found = Shortfall::of(&[error(code, "you have 5", None)], false);
             assert!(found.is_quota && found.fatal.is_none(), "{code}");
-            assert!(found.why[0].starts_with(&format!("on demand: {code} (quota {quota}")), "{:?}", found.why);
+            assert!(
+                found.why[0].starts_with(&format!("on demand: {code} (quota {quota}")),
+                "{:?}",
+                found.why
+            );
         }
     }
 
@@ -207,9 +211,14 @@ mod tests {
             assert_eq!(fatal.kind(), ErrorKind::ConfigInvalid, "{code}");
             assert!(fatal.hint().is_some_and(|hint| hint.contains(key)), "{fatal:?}");
         }
-        let denied = Shortfall::of(&[error("UnauthorizedOperation", "no", None)], false).fatal.expect("denied");
+        let denied =
+            Shortfall::of(&[error("UnauthorizedOperation", "no", None)], false).fatal.expect("denied");
         assert_eq!(denied.kind(), ErrorKind::PermissionDenied);
-        let young = error("InvalidParameterValue", "Value (x) for parameter iamInstanceProfile.name is invalid", None);
+        let young = error(
+            "InvalidParameterValue",
+            "Value (x) for parameter iamInstanceProfile.name is invalid",
+            None,
+        );
         let found = Shortfall::of(&[young], false);
         assert!(found.fatal.is_none() && found.is_unknown_profile && found.why.len() == 1, "{found:?}");
     }

@@ -273,7 +273,10 @@ impl Ec2Fleet {
             }
             let refusal = fleet.ended(id).await?;
             seen.is_told = true;
-            if !seen.has_started && refusal.is_none() && let Some(words) = cause.of_false_start() {
+            if !seen.has_started
+                && refusal.is_none()
+                && let Some(words) = cause.of_false_start()
+            {
                 self.false_starts += 1;
                 self.ended.push((id.clone(), WorkerEnd::Lost(words.clone())));
                 false_start = Some((id.clone(), words));
@@ -386,7 +389,10 @@ impl Ec2Fleet {
         self.quota = since(shortfall.is_quota, self.quota);
         let mut why = shortfall.why;
         if why.is_empty() {
-            why.push(format!("EC2 has started {started} of {} instances, and says no reason", wave.instances));
+            why.push(format!(
+                "EC2 has started {started} of {} instances, and says no reason",
+                wave.instances
+            ));
         }
         self.shortfall = Some(Waits { why });
         Ok(())
@@ -410,9 +416,10 @@ impl Ec2Fleet {
                 InstanceState::Ended(_) => {}
             }
         }
-        let is_over = |since: Option<Instant>, limit: Duration| since.is_some_and(|since| since.elapsed() > limit);
-        let is_hopeless = self.at_hand() == 0
-            && (is_over(self.unknown_profile, YOUNG) || is_over(self.quota, QUOTA));
+        let is_over =
+            |since: Option<Instant>, limit: Duration| since.is_some_and(|since| since.elapsed() > limit);
+        let is_hopeless =
+            self.at_hand() == 0 && (is_over(self.unknown_profile, YOUNG) || is_over(self.quota, QUOTA));
         if missing > 0 {
             let why = match &self.shortfall {
                 Some(waits) => waits.why.join("; "),
@@ -435,10 +442,13 @@ pub(crate) fn started_prefix(fleet: &str) -> String {
 
 /// The error of a configuration without an instance profile.
 pub(crate) fn no_role() -> Error {
-    Error::new(ErrorKind::ConfigInvalid, "`instance_role` is missing in section `aws_ec2`: workers open S3 as that role")
-        .with_hint("name an instance profile; `lithops doctor` prints the policy that its role needs")
-        .with_context("key", "aws_ec2.instance_role")
-        .with_retry(Retry::Never)
+    Error::new(
+        ErrorKind::ConfigInvalid,
+        "`instance_role` is missing in section `aws_ec2`: workers open S3 as that role",
+    )
+    .with_hint("name an instance profile; `lithops doctor` prints the policy that its role needs")
+    .with_context("key", "aws_ec2.instance_role")
+    .with_retry(Retry::Never)
 }
 
 /// The end of a console.

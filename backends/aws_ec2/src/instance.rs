@@ -84,7 +84,8 @@ mod tests {
 
     #[test]
     fn each_state_is_read_as_what_it_is() {
-        let of = |state: &str, code: &str| InstanceState::of(&Instance::described("i-1", state, code, "words"));
+        let of =
+            |state: &str, code: &str| InstanceState::of(&Instance::described("i-1", state, code, "words"));
         assert_eq!(of("pending", ""), InstanceState::Pending);
         assert_eq!(of("running", ""), InstanceState::Running);
         for (code, cause) in [

@@ -10,7 +10,8 @@ pub(crate) fn client_policy(config: &Ec2Config, account: &str, bucket: Option<&s
     let role = config.instance_role.as_deref().filter(|role| !role.starts_with("arn:")).unwrap_or("NAME");
     // The role of an instance profile mostly bears its name.
     let role = format!("arn:aws:iam::{account}:role/{role}");
-    let mut ours = allow("Fleets", &["ec2:DeleteLaunchTemplate", "ec2:GetConsoleOutput", "ec2:TerminateInstances"], "*");
+    let mut ours =
+        allow("Fleets", &["ec2:DeleteLaunchTemplate", "ec2:GetConsoleOutput", "ec2:TerminateInstances"], "*");
     ours["Condition"] = json!({"Null": {format!("ec2:ResourceTag/{FLEET}"): "false"}});
     let mut tags = allow("Tags", &["ec2:CreateTags"], "*");
     tags["Condition"] = json!({
@@ -35,7 +36,11 @@ pub(crate) fn client_policy(config: &Ec2Config, account: &str, bucket: Option<&s
         pass_role(&role, "ec2.amazonaws.com"),
     ];
     if config.ami.as_deref().is_none_or(|ami| ami.starts_with("resolve:ssm:")) {
-        statements.push(allow("Images", &["ssm:GetParameters", "ssm:GetParameter"], "arn:aws:ssm:*::parameter/aws/service/ami-*"));
+        statements.push(allow(
+            "Images",
+            &["ssm:GetParameters", "ssm:GetParameter"],
+            "arn:aws:ssm:*::parameter/aws/service/ami-*",
+        ));
     }
     if config.security_group.is_none() {
         // Needed once: it may be made by hand as well.

@@ -59,8 +59,9 @@ pub(crate) async fn store(
                 encoder.write_all(&bytes).and_then(|()| encoder.finish())
             };
             let compressed = tokio::task::spawn_blocking(compress).await;
-            let compressed = compressed
-                .map_err(|error| Error::new(ErrorKind::Unexpected, format!("the program was not compressed: {error}")))??;
+            let compressed = compressed.map_err(|error| {
+                Error::new(ErrorKind::Unexpected, format!("the program was not compressed: {error}"))
+            })??;
             tracing::info!(bytes = compressed.len(), key, "the program is stored for its instances");
             storage.put_object(bucket, &key, compressed).await?;
         }

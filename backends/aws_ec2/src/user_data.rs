@@ -26,8 +26,11 @@ pub(crate) fn script(
 ) -> Result<String> {
     let Locator { bucket, endpoint, .. } = &launch.storage;
     let region = launch.storage.region.as_deref().unwrap_or(region);
-    let endpoint = endpoint.as_deref().map_or_else(String::new, |endpoint| format!("--endpoint-url {}", quoted(endpoint)));
-    let arguments: String = program.arguments.iter().map(|argument| format!(" {}", quoted(argument))).collect();
+    let endpoint = endpoint
+        .as_deref()
+        .map_or_else(String::new, |endpoint| format!("--endpoint-url {}", quoted(endpoint)));
+    let arguments: String =
+        program.arguments.iter().map(|argument| format!(" {}", quoted(argument))).collect();
     let minutes = config.hard_limit.as_secs().div_ceil(60);
     let script = SCRIPT
         .replace("@MINUTES@", &minutes.to_string())
@@ -89,7 +92,11 @@ mod tests {
         assert_eq!(made, golden, "WRITE_GOLDEN=1 writes it anew");
         assert!(made.len() < 4096, "{} bytes", made.len());
         // What is left is bash's own.
-        assert_eq!(made.matches('@').count(), made.matches("\"$@\"").count(), "all places are filled: {made}");
+        assert_eq!(
+            made.matches('@').count(),
+            made.matches("\"$@\"").count(),
+            "all places are filled: {made}"
+        );
     }
 
     #[test]
@@ -113,7 +120,8 @@ mod tests {
 
     #[test]
     fn bash_can_parse_it() {
-        let mut bash = Command::new("bash").arg("-n").stdin(std::process::Stdio::piped()).spawn().expect("bash");
+        let mut bash =
+            Command::new("bash").arg("-n").stdin(std::process::Stdio::piped()).spawn().expect("bash");
         let script = made("it's a bucket", &["-x", "a 'b'"]);
         bash.stdin.take().expect("its input").write_all(script.as_bytes()).expect("written");
         assert!(bash.wait().expect("an end").success());

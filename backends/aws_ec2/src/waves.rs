@@ -76,7 +76,8 @@ impl Pools {
     /// Each type in each subnet.
     pub(crate) fn of(types: &[String], subnets: &[String]) -> Self {
         let of_type = |instance_type: &String| {
-            let pool = |subnet: &String| Pool { instance_type: instance_type.clone(), subnet_id: subnet.clone() };
+            let pool =
+                |subnet: &String| Pool { instance_type: instance_type.clone(), subnet_id: subnet.clone() };
             subnets.iter().map(pool).collect::<Vec<_>>()
         };
         Self { all: types.iter().flat_map(of_type).take(POOLS).collect(), empty: BTreeMap::new() }

@@ -61,7 +61,8 @@ pub(crate) fn connections() -> Result<Connections, std::io::Error> {
     tcp.enforce_http(false);
     let connector =
         HttpsConnectorBuilder::new().with_native_roots()?.https_or_http().enable_http1().wrap_connector(tcp);
-    let builder = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).clone();
+    let builder =
+        Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).clone();
     Ok(builder.build(connector))
 }
 

@@ -9,8 +9,8 @@ use lithops_storage_aws_s3 as _;
 fn main() -> ExitCode {
     lithops_conformance::compute::enter();
     let file = std::env::var_os("LITHOPS_TEST_EC2");
-    let file =
-        file.expect("LITHOPS_TEST_EC2 names a configuration: `cargo xtask e2e aws_ec2` starts a stand-in for it");
+    let file = file
+        .expect("LITHOPS_TEST_EC2 names a configuration: `cargo xtask e2e aws_ec2` starts a stand-in for it");
     let yaml = std::fs::read_to_string(&file).expect("a configuration");
     lithops_conformance::compute::run("aws_ec2", &yaml)
 }

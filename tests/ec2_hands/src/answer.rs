@@ -58,8 +58,18 @@ fn in_state(part: &str, state: &Described) -> String {
         "shutting-down" => 32,
         _ => 48,
     };
-    let part = replaced(part, "<instanceState>", "</instanceState>", &format!("<code>{number}</code><name>{name}</name>"));
-    replaced(&part, "<stateReason>", "</stateReason>", &format!("<code>{code}</code><message>{message}</message>"))
+    let part = replaced(
+        part,
+        "<instanceState>",
+        "</instanceState>",
+        &format!("<code>{number}</code><name>{name}</name>"),
+    );
+    replaced(
+        &part,
+        "<stateReason>",
+        "</stateReason>",
+        &format!("<code>{code}</code><message>{message}</message>"),
+    )
 }
 
 fn replaced(text: &str, before: &str, after: &str, with: &str) -> String {
@@ -75,7 +85,11 @@ mod tests {
 
     #[test]
     fn an_instance_has_the_state_that_is_known_here() {
-        let one = |id: &str| format!("<reservationId>r</reservationId><stateReason><code/><message/></stateReason><instanceId>{id}</instanceId><instanceState><code>48</code><name>terminated</name></instanceState>");
+        let one = |id: &str| {
+            format!(
+                "<reservationId>r</reservationId><stateReason><code/><message/></stateReason><instanceId>{id}</instanceId><instanceState><code>48</code><name>terminated</name></instanceState>"
+            )
+        };
         let answer = format!("<a>{}{}</a>", one("i-1"), one("i-2"));
         let known = |id: &str| {
             (id == "i-2").then(|| Described { name: "pending".into(), code: "c".into(), message: "m".into() })
@@ -83,7 +97,10 @@ mod tests {
         let described = described(&answer, known);
         assert!(described.starts_with(&format!("<a>{}", one("i-1"))), "{described}");
         assert!(described.contains("<code>0</code><name>pending</name>"), "{described}");
-        assert!(described.contains("<stateReason><code>c</code><message>m</message></stateReason>"), "{described}");
+        assert!(
+            described.contains("<stateReason><code>c</code><message>m</message></stateReason>"),
+            "{described}"
+        );
         assert!(described.ends_with("</a>"), "{described}");
     }
 }

@@ -47,7 +47,14 @@ pub(crate) struct Described {
 
 impl Instance {
     pub(crate) fn new(is_spot: bool) -> Self {
-        Self { is_spot, life: Life::Pending, running: None, ended: None, machine: None, console: String::new() }
+        Self {
+            is_spot,
+            life: Life::Pending,
+            running: None,
+            ended: None,
+            machine: None,
+            console: String::new(),
+        }
     }
 
     pub(crate) fn is_live(&self) -> bool {
@@ -63,9 +70,17 @@ impl Instance {
         };
         let (code, message) = match cause {
             None => ("", ""),
-            Some(Cause::Itself) => ("Client.InstanceInitiatedShutdown", "Client.InstanceInitiatedShutdown: Instance initiated shutdown"),
-            Some(Cause::User) => ("Client.UserInitiatedShutdown", "Client.UserInitiatedShutdown: User initiated shutdown"),
-            Some(Cause::Spot) => ("Server.SpotInstanceTermination", "Server.SpotInstanceTermination: Spot instance termination"),
+            Some(Cause::Itself) => (
+                "Client.InstanceInitiatedShutdown",
+                "Client.InstanceInitiatedShutdown: Instance initiated shutdown",
+            ),
+            Some(Cause::User) => {
+                ("Client.UserInitiatedShutdown", "Client.UserInitiatedShutdown: User initiated shutdown")
+            }
+            Some(Cause::Spot) => (
+                "Server.SpotInstanceTermination",
+                "Server.SpotInstanceTermination: Spot instance termination",
+            ),
         };
         Described { name: name.to_owned(), code: code.to_owned(), message: message.to_owned() }
     }

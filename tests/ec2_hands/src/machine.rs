@@ -162,7 +162,13 @@ fn processes_of(id: &str) -> Vec<Pid> {
 }
 
 /// Starts AWS's own metadata service, which demands tokens, and waits until it answers.
-async fn metadata(tools: &Tools, folder: &Path, id: &str, port: u16, is_interrupted: bool) -> std::io::Result<Child> {
+async fn metadata(
+    tools: &Tools,
+    folder: &Path,
+    id: &str,
+    port: u16,
+    is_interrupted: bool,
+) -> std::io::Result<Child> {
     let values = json!({"metadata": {"values": {
         "instance-id": id,
         "iam-security-credentials": {

@@ -13,7 +13,8 @@ use crate::form::Form;
 /// The type of a form.
 const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
 /// moto reads the service and the region from the signature, and does not verify it.
-const SIGNATURE: &str = "AWS4-HMAC-SHA256 Credential=hands/20260101/us-east-1/ec2/aws4_request, SignedHeaders=host, Signature=0";
+const SIGNATURE: &str =
+    "AWS4-HMAC-SHA256 Credential=hands/20260101/us-east-1/ec2/aws4_request, SignedHeaders=host, Signature=0";
 
 /// The real moto.
 #[derive(Debug, Clone)]

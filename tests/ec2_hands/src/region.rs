@@ -100,7 +100,10 @@ impl Region {
     pub(crate) fn console(&self, id: &str) -> String {
         let state = self.lock();
         let Some(instance) = state.instances.get(id) else { return String::new() };
-        instance.machine.as_ref().map_or_else(|| instance.console.clone(), |machine| STANDARD.encode(machine.console()))
+        instance
+            .machine
+            .as_ref()
+            .map_or_else(|| instance.console.clone(), |machine| STANDARD.encode(machine.console()))
     }
 
     /// Begins the life of an instance that moto has on record.
@@ -151,7 +154,9 @@ impl Region {
     pub(crate) fn end(self: &Arc<Self>, id: &str, cause: Cause) {
         let machine = {
             let mut state = self.lock();
-            let Some(instance) = state.instances.get_mut(id).filter(|instance| instance.is_live()) else { return };
+            let Some(instance) = state.instances.get_mut(id).filter(|instance| instance.is_live()) else {
+                return;
+            };
             instance.life = Life::Ending(cause);
             // What is shutting down costs nothing any more.
             instance.ended = Some(Instant::now());

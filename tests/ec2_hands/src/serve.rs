@@ -23,7 +23,10 @@ pub(crate) async fn serve(listener: TcpListener, region: Arc<Region>) {
     }
 }
 
-async fn answer(region: Arc<Region>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(
+    region: Arc<Region>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let body = String::from_utf8_lossy(&body).into_owned();
@@ -79,7 +82,8 @@ async fn of_aws(region: &Arc<Region>, headers: Vec<(String, String)>, body: Stri
     let form = Form::parse(&body);
     let action = form.get("Action").unwrap_or_default().to_owned();
     region.note_request(json!({"action": action, "headers": headers, "body": body}));
-    if !headers.iter().any(|(name, value)| name == "authorization" && value.starts_with("AWS4-HMAC-SHA256 ")) {
+    if !headers.iter().any(|(name, value)| name == "authorization" && value.starts_with("AWS4-HMAC-SHA256 "))
+    {
         return (401, answer::error("AuthFailure", "The request is not signed"));
     }
     if let Some(code) = region.refusal(&action) {

@@ -93,7 +93,11 @@ impl ServiceError {
     #[must_use]
     pub fn into_error(self, what: &str) -> Error {
         let message = format!("cannot {what}: {}", self.words());
-        if self.is_throttled() { of_code("RequestLimitExceeded", message) } else { of_code(&self.code, message) }
+        if self.is_throttled() {
+            of_code("RequestLimitExceeded", message)
+        } else {
+            of_code(&self.code, message)
+        }
     }
 
     /// What is known of the failure, in one line.
@@ -135,7 +139,11 @@ mod tests {
         let error = ServiceError::read(403, OF_STS).into_error("ask");
         assert_eq!(error.kind(), ErrorKind::PermissionDenied);
         assert!(error.message().contains("no (AccessDenied, status 403, request r-2)"), "{error}");
-        for (status, body) in [(503, "<html>busy</html>"), (429, ""), (400, &OF_EC2.replace("InvalidSubnetID.NotFound", "RequestLimitExceeded"))] {
+        for (status, body) in [
+            (503, "<html>busy</html>"),
+            (429, ""),
+            (400, &OF_EC2.replace("InvalidSubnetID.NotFound", "RequestLimitExceeded")),
+        ] {
             let error = ServiceError::read(status, body);
             assert!(error.is_throttled() && error.may_pass(), "{error:?}");
             let error = error.into_error("ask");

@@ -45,7 +45,8 @@ impl Service {
             Some(endpoint) => format!("{}/", endpoint.trim_end_matches('/')),
             None => format!("https://{name}.{region}.{}/", domain(region)),
         };
-        let host = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest).trim_end_matches('/').to_owned();
+        let host =
+            url.split_once("://").map_or(url.as_str(), |(_, rest)| rest).trim_end_matches('/').to_owned();
         Ok(Self {
             name,
             version,
@@ -108,9 +109,7 @@ impl Service {
 
     async fn send(&self, headers: &[(&str, &str)], body: &str) -> Result<String, ServiceError> {
         let credentials = self.credentials.credentials().await;
-        let credentials = credentials.map_err(|error| {
-            ServiceError::unsigned(crate::error::chain(&error))
-        })?;
+        let credentials = credentials.map_err(|error| ServiceError::unsigned(crate::error::chain(&error)))?;
         let target =
             signing::Target { url: &self.url, host: &self.host, region: &self.region, service: self.name };
         let signed = signing::headers(credentials, &target, headers, body.as_bytes(), SystemTime::now());
@@ -188,14 +187,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_is_a_signed_form_and_made_again_where_that_may_help() {
-        let (answer, requests) =
-            ask(&["503 busy", "200 <DescribeXResponse xmlns=\"x\"><requestId>r</requestId></DescribeXResponse>"])
-                .await;
+        let (answer, requests) = ask(&[
+            "503 busy",
+            "200 <DescribeXResponse xmlns=\"x\"><requestId>r</requestId></DescribeXResponse>",
+        ])
+        .await;
         assert_eq!(answer.expect("the second answer").request_id, "r");
         assert_eq!(requests.len(), 2);
         for request in requests {
             assert!(request.starts_with("POST / HTTP/1.1\r\n"), "{request}");
-            assert!(request.ends_with("\r\n\r\nAction=DescribeX&Version=2016-11-15&DryRun=true"), "{request}");
+            assert!(
+                request.ends_with("\r\n\r\nAction=DescribeX&Version=2016-11-15&DryRun=true"),
+                "{request}"
+            );
             assert!(request.contains("authorization: AWS4-HMAC-SHA256 Credential=AKID/"), "{request}");
             assert!(!request.contains("hunter2"), "{request}");
         }

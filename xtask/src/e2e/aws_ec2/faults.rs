@@ -51,7 +51,11 @@ fn failed_boot(place: &Place) -> Result<(), String> {
     place.hands.faults(&json!({"s3_refuses": "PutObject"}))?;
     let said = place.example("fleet", &["map", "4", "0"], "max_workers: 4")?;
     said.ends_with(1)?;
-    for words in ["ended before their workers were started", "(403) when calling the PutObject operation", "instance profile"] {
+    for words in [
+        "ended before their workers were started",
+        "(403) when calling the PutObject operation",
+        "instance profile",
+    ] {
         said.wants(words, said.stderr.contains(words))?;
     }
     place.nothing_is_left()
@@ -59,7 +63,8 @@ fn failed_boot(place: &Place) -> Result<(), String> {
 
 /// The instance leaves before the market ends it, and what it had goes on at once.
 fn notice(place: &Place) -> Result<(), String> {
-    let mut running = place.start(&["map", "120", "500"], "max_workers: 2, worker_processes: 1, lease: 60s")?;
+    let mut running =
+        place.start(&["map", "120", "500"], "max_workers: 2, worker_processes: 1, lease: 60s")?;
     place.until_running(&mut running, 2)?;
     let id = place.running()?[0]["id"].as_str().unwrap_or_default().to_owned();
     place.hands.ask("POST", &format!("spot/{id}"), "")?;

@@ -1,9 +1,17 @@
 //! Jobs that go well: programs of this machine with another configuration.
 
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+};
+
 use serde_json::Value;
 
 use super::{place::Place, run::Trial};
-use crate::e2e::peers::SECRET;
+use crate::{
+    e2e::peers::{ID, SECRET, moto_python},
+    workspace::root,
+};
 
 pub(super) const TRIALS: &[(&str, Trial)] = &[
     ("the program of the seed runs with only the configuration changed, on 25 instances", seed),
@@ -48,12 +56,12 @@ fn failures(place: &Place) -> Result<(), String> {
 /// Two instances for longer than the minute that is billed at least.
 fn bill(place: &Place) -> Result<(), String> {
     let before = place.hands.instances()?.len();
-    let more = "worker_instance_type: c7g.medium, artifact: X, max_workers: 2";
-    let more = more.replace("worker_instance_type: c7g.medium, artifact: X, ", "worker_processes: 1, ");
-    let said = place.example("fleet", &["map", "140", "1000"], &more)?;
+    let more = "worker_processes: 1, max_workers: 2";
+    let said = place.example("fleet", &["map", "140", "1000"], more)?;
     said.ends_with(0)?;
     let line = said.stderr.lines().find_map(|line| line.strip_prefix("billed time"));
-    let billed = line.and_then(|line| seconds(line.trim())).ok_or_else(|| format!("no bill: {}", said.stderr))?;
+    let billed =
+        line.and_then(|line| seconds(line.trim())).ok_or_else(|| format!("no bill: {}", said.stderr))?;
     place.nothing_is_left()?;
     let instances = place.since(before)?;
     let ran: f64 = instances.iter().map(|one| one["seconds"].as_f64().unwrap_or(0.0).max(60.0)).sum();
@@ -120,6 +128,34 @@ fn doctor(place: &Place) -> Result<(), String> {
         said.wants(finding, said.stdout.contains(finding))?;
     }
     Ok(())
+}
+
+/// All requests are those that botocore makes for the same parameters, with its signatures.
+pub(super) fn requests_are_those_of_botocore(place: &Place) -> Result<(), String> {
+    let mut python = Command::new(moto_python()?);
+    python.arg(root().join("tests/ec2_hands/golden.py")).args([ID, SECRET]);
+    let requests = Value::from(place.hands.requests()?).to_string();
+    let child = python.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = child.map_err(|error| format!("cannot start Python: {error}"))?;
+    let sent = child.stdin.take().map(|mut input| input.write_all(requests.as_bytes()));
+    let output = child.wait_with_output().map_err(|error| error.to_string())?;
+    sent.transpose().map_err(|error| error.to_string())?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    let compared = text(&output.stdout);
+    let wanted = [
+        "CreateFleet",
+        "CreateLaunchTemplate",
+        "DescribeInstances",
+        "GetConsoleOutput",
+        "TerminateInstances",
+    ];
+    match wanted.iter().find(|action| !compared.contains(*action)) {
+        _ if !output.status.success() => {
+            Err(format!("botocore makes other requests: {}", text(&output.stderr)))
+        }
+        Some(action) => Err(format!("no {action} was compared with that of botocore, but {compared}")),
+        None => Ok(eprintln!("   requests are those of botocore: {compared}")),
+    }
 }
 
 /// Nothing that EC2 was told holds a secret: neither the client's credentials nor any other.

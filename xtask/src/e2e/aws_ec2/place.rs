@@ -146,7 +146,9 @@ impl Running {
         if status.code() == code {
             return Ok((stdout, stderr));
         }
-        Err(format!("the program ended with {status}, wanted is {code:?}\nstdout:\n{stdout}\nstderr:\n{stderr}"))
+        Err(format!(
+            "the program ended with {status}, wanted is {code:?}\nstdout:\n{stdout}\nstderr:\n{stderr}"
+        ))
     }
 }
 

@@ -5,9 +5,12 @@ use std::time::Instant;
 use super::{faults, hands::Hands, jobs, market, place::Place};
 use crate::{
     cluster::aws_programs,
-    e2e::{peers::Server, program::Programs},
+    e2e::{
+        peers::{Server, shellcheck},
+        program::Programs,
+    },
     steps,
-    workspace::{built, cargo},
+    workspace::{built, cargo, root},
 };
 
 /// A trial: its error says what was wrong.
@@ -25,6 +28,11 @@ const BUILD: &[&str] = &[
 
 /// Runs the trials, and then the conformance suite.
 pub(in crate::e2e) fn run(_full: bool) -> Result<(), String> {
+    let mut shellcheck = std::process::Command::new(shellcheck()?);
+    let scripts = ["backends/aws_ec2/src/user_data.golden.sh", "tests/ec2_hands/shims/aws"];
+    let shims =
+        ["curl", "shutdown", "systemctl", "systemd-run"].map(|name| format!("tests/ec2_hands/shims/{name}"));
+    steps::run(shellcheck.args(scripts).args(shims).current_dir(root()))?;
     let metadata = aws_programs()?.join("ec2-metadata-mock");
     steps::run(cargo().args(BUILD))?;
     let suite =
@@ -44,7 +52,7 @@ pub(in crate::e2e) fn run(_full: bool) -> Result<(), String> {
         place.hands.faults(&serde_json::json!({}))?;
         eprintln!("   {name}: passed in {:.1} s", begun.elapsed().as_secs_f64());
     }
-    jobs::no_secret_was_told(&place)?;
+    jobs::requests_are_those_of_botocore(&place)?;
     let config = place.programs.write("conformance.yaml", place.yaml("lease: 4s, orphan: 60s").as_bytes())?;
     let mut trials = cargo();
     trials.args(suite).args(["--", "--test-threads=2"]).env("LITHOPS_TEST_EC2", config);
