@@ -9,6 +9,8 @@ use crate::machine::Machine;
 /// An instance that was started.
 #[derive(Debug)]
 pub(crate) struct Instance {
+    /// How many were started before it.
+    pub(crate) number: usize,
     pub(crate) is_spot: bool,
     pub(crate) life: Life,
     /// When it began to run, which is when it begins to cost.
@@ -46,8 +48,9 @@ pub(crate) struct Described {
 }
 
 impl Instance {
-    pub(crate) fn new(is_spot: bool) -> Self {
+    pub(crate) fn new(number: usize, is_spot: bool) -> Self {
         Self {
+            number,
             is_spot,
             life: Life::Pending,
             running: None,

@@ -91,9 +91,12 @@ impl Region {
         self.lock().instances.get(id).map(Instance::described)
     }
 
-    /// The state of all instances, for tests.
+    /// The state of all instances, for tests, in the order in which they were started.
     pub(crate) fn json(&self) -> Value {
-        self.lock().instances.iter().map(|(id, instance)| instance.json(id)).collect()
+        let state = self.lock();
+        let mut all: Vec<_> = state.instances.iter().collect();
+        all.sort_by_key(|(_, instance)| instance.number);
+        all.into_iter().map(|(id, instance)| instance.json(id)).collect()
     }
 
     /// What an instance has on its console, as EC2 encodes it.
@@ -108,7 +111,11 @@ impl Region {
 
     /// Begins the life of an instance that moto has on record.
     pub(crate) fn begin(self: &Arc<Self>, id: &str, is_spot: bool) {
-        self.lock().instances.insert(id.to_owned(), Instance::new(is_spot));
+        {
+            let instances = &mut self.lock().instances;
+            let number = instances.len();
+            instances.insert(id.to_owned(), Instance::new(number, is_spot));
+        }
         let (region, id) = (Arc::clone(self), id.to_owned());
         tokio::spawn(async move { region.boot(&id).await });
     }

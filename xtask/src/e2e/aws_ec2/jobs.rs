@@ -9,7 +9,10 @@ use serde_json::Value;
 
 use super::{place::Place, run::Trial};
 use crate::{
-    e2e::peers::{ID, SECRET, moto_python},
+    e2e::{
+        peers::{ID, SECRET, moto_python},
+        program::Said,
+    },
     workspace::root,
 };
 
@@ -18,6 +21,8 @@ pub(super) const TRIALS: &[(&str, Trial)] = &[
     ("words of text in S3 are counted", words),
     ("each failure is told as on this machine", failures),
     ("the bill is that of the seconds in which instances ran", bill),
+    ("one instance of 8 vCPUs beats eight of one, as the plan says and explains", one_or_eight),
+    ("one instance of 8 vCPUs beats eight of one, as the plan says and explains", one_or_eight),
     ("the doctor finds nothing wrong, and says what is", doctor),
 ];
 
@@ -59,9 +64,7 @@ fn bill(place: &Place) -> Result<(), String> {
     let more = "worker_processes: 1, max_workers: 2";
     let said = place.example("fleet", &["map", "140", "1000"], more)?;
     said.ends_with(0)?;
-    let line = said.stderr.lines().find_map(|line| line.strip_prefix("billed time"));
-    let billed =
-        line.and_then(|line| seconds(line.trim())).ok_or_else(|| format!("no bill: {}", said.stderr))?;
+    let billed = summary(&said, "billed time")?;
     place.nothing_is_left()?;
     let instances = place.since(before)?;
     let ran: f64 = instances.iter().map(|one| one["seconds"].as_f64().unwrap_or(0.0).max(60.0)).sum();
@@ -73,7 +76,46 @@ fn bill(place: &Place) -> Result<(), String> {
     Err(format!("{billed} s are billed, and the instances ran for {ran} s: {instances:?}"))
 }
 
-/// A time such as `150s` or `2m30s`, `2.5 min`.
+/// The same price for each vCPU, so that only the granularity differs.
+fn one_or_eight(place: &Place) -> Result<(), String> {
+    let (mut predicted, mut taken) = (Vec::new(), Vec::new());
+    for (instance, workers, usd) in [("c7i.2xlarge", 1, 0.357), ("t2.micro", 8, 0.357 / 8.0)] {
+        let more = format!(
+            "worker_instance_type: {instance}, max_workers: {workers}, capabilities: {{price: {{worker_hour_usd: {usd}, increment: 1s, minimum: 60s, bills_startup: true}}}}"
+        );
+        place.programs.write("plan.yaml", place.yaml(&more).as_bytes())?;
+        let plan = ["plan", "--tasks", "10000", "--chunksize", "auto", "--task-seconds", "0.05"];
+        let plan = [&plan[..], &["--cpu-share", "0", "--config", "plan.yaml"]].concat();
+        let explained = place.programs.lithops(&[&plan[..], &["--explain"]].concat())?;
+        let why = format!("workers {workers}: 10000 calls in chunks of {}", 10000 / workers);
+        explained.ends_with(0)?.wants(&why, explained.stdout.contains(&why))?;
+        let json = place.programs.lithops(&[&plan[..], &["--json"]].concat())?.json()?;
+        predicted.push((number(&json["makespan_seconds"])?, number(&json["cost_usd"])?));
+        let said = place.example("fleet", &["map", "1600", "50"], &more)?;
+        said.ends_with(0)?;
+        taken.push((summary(&said, "makespan")?, summary(&said, "billed time")?));
+        place.nothing_is_left()?;
+    }
+    eprintln!("   predicted {predicted:?} (s, USD), taken {taken:?} (s, billed s)");
+    let is_first = |both: &[(f64, f64)]| both[0].0 < both[1].0 && both[0].1 < both[1].1;
+    match (is_first(&predicted), is_first(&taken)) {
+        (true, true) => Ok(()),
+        _ => Err(format!("one instance does not beat eight: predicted {predicted:?}, taken {taken:?}")),
+    }
+}
+
+fn number(value: &Value) -> Result<f64, String> {
+    value.as_f64().ok_or_else(|| format!("{value} is no number"))
+}
+
+/// A time in the summary that a program has printed.
+fn summary(said: &Said, name: &str) -> Result<f64, String> {
+    let line = said.stderr.lines().find_map(|line| line.strip_prefix(name));
+    let time = line.map(|line| line.split('(').next().unwrap_or(line).trim());
+    time.and_then(seconds).ok_or_else(|| format!("no {name}: {}", said.stderr))
+}
+
+/// A time such as `150s` or `2 min 30 s`.
 fn seconds(text: &str) -> Option<f64> {
     let (mut all, mut number) = (0.0, String::new());
     let mut rest = text.chars().peekable();
