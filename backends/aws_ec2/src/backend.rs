@@ -182,7 +182,7 @@ impl ComputeBackend for AwsEc2Backend {
     async fn fleet_ended(&self, launch: &Launch) -> Result<()> {
         let mut fleets = self.fleets.lock().await;
         let Some(fleet) = fleets.get_mut(&launch.fleet) else { return Ok(()) };
-        fleet.end(self.ec2().await?, false).await?;
+        fleet.end(self.ec2().await?).await?;
         fleets.remove(&launch.fleet);
         let (storage, prefix) = (self.storage()?, fleet::started_prefix(&launch.fleet));
         let marks = storage.list_keys(storage.bucket(), &prefix).await?;
@@ -208,7 +208,7 @@ impl ComputeBackend for AwsEc2Backend {
         let mut fleets = self.fleets.lock().await;
         let mut failed = None;
         for fleet in fleets.values_mut() {
-            if let Err(error) = fleet.end(self.ec2().await?, true).await {
+            if let Err(error) = fleet.end(self.ec2().await?).await {
                 failed.get_or_insert(error);
             }
         }

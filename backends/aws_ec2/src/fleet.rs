@@ -152,11 +152,12 @@ impl Ec2Fleet {
         Ok(self.scaled(missing))
     }
 
-    /// Ends what is coming and deletes the templates; `also_running` ends what runs too, which else ends itself.
+    /// Ends all instances and deletes the templates. The workers would read in the storage that their fleet has ended, and
+    /// end with their instances: some seconds later, which cost.
     ///
     /// # Errors
     /// When EC2 does not answer, or refuses.
-    pub(crate) async fn end(&mut self, ec2: &Ec2, also_running: bool) -> Result<()> {
+    pub(crate) async fn end(&mut self, ec2: &Ec2) -> Result<()> {
         let mut failed = None;
         // What a wave without an answer has started is in no list but that of EC2.
         let described = ec2.instances(Some(&self.launch.fleet)).await;
@@ -169,14 +170,9 @@ impl Ec2Fleet {
             }
             Err(error) => failed = Some(error),
         }
-        let is_to_end = |seen: &Seen| match seen.state {
-            // Its worker would find the fleet closed, and end: a minute later.
-            InstanceState::Pending => true,
-            InstanceState::Running => also_running || !seen.has_started,
-            InstanceState::Ended(_) => false,
-        };
+        let lives = |seen: &Seen| !matches!(seen.state, InstanceState::Ended(_));
         let ids: Vec<String> =
-            self.instances.iter().filter(|(_, seen)| is_to_end(seen)).map(|(id, _)| id.clone()).collect();
+            self.instances.iter().filter(|(_, seen)| lives(seen)).map(|(id, _)| id.clone()).collect();
         if let Err(error) = ec2.terminate(&ids).await {
             failed.get_or_insert(failure::of(error, "end the instances of the fleet"));
         }
