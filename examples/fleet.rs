@@ -62,6 +62,7 @@ fn check(futures: &FuturesList<Done>, calls: u64) -> lithops::Result<()> {
     }
     let machines: BTreeSet<_> = results.iter().map(|(_, machine)| machine).collect();
     let progress = futures.progress();
+    eprintln!("{}", futures.summary());
     println!(
         "all {calls} results are right, from {} machines; {} workers were lost, {} calls were tried again",
         machines.len(),

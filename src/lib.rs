@@ -230,6 +230,8 @@ pub mod jobs {
 
 // The linker leaves out crates that no code names. Without these lines their backends and storages would be
 // missing from the registry.
+#[cfg(feature = "aws_ec2")]
+use lithops_backend_aws_ec2 as _;
 #[cfg(feature = "aws_lambda")]
 use lithops_backend_aws_lambda as _;
 #[cfg(feature = "k8s")]

@@ -27,8 +27,12 @@ fn says(error: &Error, kind: ErrorKind, parts: &[&str]) {
 async fn unknown_backends_and_storages() {
     let error = FunctionExecutor::builder().backend("lokalhost").build().await.expect_err("refused");
     says(&error, ErrorKind::NotFound, &["unknown backend `lokalhost`", "did you mean `localhost`?"]);
-    let error = FunctionExecutor::builder().backend("aws_ec2").build().await.expect_err("refused");
-    says(&error, ErrorKind::NotFound, &["this version of lithops has no backend `aws_ec2`", "`localhost`"]);
+    let error = FunctionExecutor::builder().backend("gcp_cloudrun").build().await.expect_err("refused");
+    says(
+        &error,
+        ErrorKind::NotFound,
+        &["this version of lithops has no backend `gcp_cloudrun`", "`localhost`"],
+    );
     let error = FunctionExecutor::builder().storage("memroy").build().await.expect_err("refused");
     says(&error, ErrorKind::NotFound, &["`memroy`", "`memory`"]);
 }

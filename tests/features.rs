@@ -13,6 +13,7 @@ fn every_backend_of_a_feature_is_registered_and_no_other() {
     let registry = Registry::builtin().expect("no two claim one scheme");
     let registered: BTreeSet<_> = registry.iter().map(|backend| backend.scheme).collect();
     let backends = [
+        ("aws_ec2", cfg!(feature = "aws_ec2")),
         ("aws_lambda", cfg!(feature = "aws_lambda")),
         ("k8s", cfg!(feature = "k8s")),
         ("localhost", cfg!(feature = "localhost")),

@@ -1,5 +1,6 @@
 //! The least permissions of the client and of the function, as policies of IAM.
 
+use lithops_cloud_aws::{allow, bucket_access, pass_role, policy};
 use serde_json::{Value, json};
 
 use crate::{config::AwsLambdaConfig, deploy::family};
@@ -22,22 +23,11 @@ pub fn client_policy(config: &AwsLambdaConfig, region: &str, account: &str, buck
             ],
             "Resource": functions
         }),
-        json!({
-            "Sid": "Account",
-            "Effect": "Allow",
-            "Action": ["lambda:ListFunctions", "lambda:GetAccountSettings"],
-            "Resource": "*"
-        }),
-        json!({
-            "Sid": "Role",
-            "Effect": "Allow",
-            "Action": "iam:PassRole",
-            "Resource": role,
-            "Condition": {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}
-        }),
+        allow("Account", &["lambda:ListFunctions", "lambda:GetAccountSettings"], "*"),
+        pass_role(&role, "lambda.amazonaws.com"),
     ];
-    statements.extend(bucket.map(storage).into_iter().flatten());
-    json!({"Version": "2012-10-17", "Statement": statements})
+    statements.extend(bucket.map(bucket_access).into_iter().flatten());
+    policy(statements)
 }
 
 /// The permissions of the role of the functions.
@@ -74,24 +64,6 @@ pub fn role_policy(config: &AwsLambdaConfig, region: &str, account: &str, bucket
             "Condition": {"StringEquals": {"elasticfilesystem:AccessPointArn": mounted}}
         }));
     }
-    statements.extend(bucket.map(storage).into_iter().flatten());
-    json!({"Version": "2012-10-17", "Statement": statements})
-}
-
-/// The permissions for the data of jobs in the bucket.
-fn storage(bucket: &str) -> Vec<Value> {
-    vec![
-        json!({
-            "Sid": "Bucket",
-            "Effect": "Allow",
-            "Action": "s3:ListBucket",
-            "Resource": format!("arn:aws:s3:::{bucket}")
-        }),
-        json!({
-            "Sid": "Objects",
-            "Effect": "Allow",
-            "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"],
-            "Resource": format!("arn:aws:s3:::{bucket}/*")
-        }),
-    ]
+    statements.extend(bucket.map(bucket_access).into_iter().flatten());
+    policy(statements)
 }

@@ -36,9 +36,15 @@ pub fn failed<E>(error: &SdkError<E, HttpResponse>, what: &str) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    let message = format!("cannot {what}: {}", describe(error));
+    of_code(code(error), format!("cannot {what}: {}", describe(error)))
+}
+
+/// The error with a message, by the code of the service that all services of AWS have in common. Another code is a failure
+/// that may pass.
+#[must_use]
+pub fn of_code(code: &str, message: String) -> Error {
     let refuse = |kind, hint: &str| Error::new(kind, message.clone()).with_hint(hint);
-    match code(error) {
+    match code {
         "NoCredentials" | "CredentialsNotLoaded" => refuse(
             ErrorKind::PermissionDenied,
             "log in with `aws configure`, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write them in section `aws`",
@@ -49,10 +55,12 @@ where
         | "InvalidAccessKeyId"
         | "SignatureDoesNotMatch"
         | "ExpiredTokenException"
-        | "IncompleteSignature" => {
+        | "IncompleteSignature"
+        | "AuthFailure"
+        | "ExpiredToken" => {
             refuse(ErrorKind::PermissionDenied, "the credentials are wrong or have expired: log in again")
         }
-        "AccessDeniedException" | "AccessDenied" => refuse(
+        "AccessDeniedException" | "AccessDenied" | "UnauthorizedOperation" => refuse(
             ErrorKind::PermissionDenied,
             "`lithops doctor` prints the policy that the credentials need",
         ),
@@ -97,7 +105,7 @@ where
 }
 
 /// An error with its causes, without what the next cause says again.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut words: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(error) = next {

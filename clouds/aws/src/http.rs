@@ -43,6 +43,17 @@ pub fn raise_file_limit() -> u64 {
 /// # Errors
 /// The machine has no root certificates.
 pub fn client() -> Result<SharedHttpClient, std::io::Error> {
+    Ok(SharedHttpClient::new(Http(connections()?)))
+}
+
+/// Connections that stay open.
+pub(crate) type Connections = Client<HttpsConnector<Tcp>, SdkBody>;
+
+/// Connections to services, none of which is open yet.
+///
+/// # Errors
+/// The machine has no root certificates.
+pub(crate) fn connections() -> Result<Connections, std::io::Error> {
     let mut tcp = Tcp::new();
     tcp.set_connect_timeout(Some(CONNECT));
     tcp.set_keepalive(Some(KEEP_ALIVE));
@@ -50,15 +61,13 @@ pub fn client() -> Result<SharedHttpClient, std::io::Error> {
     tcp.enforce_http(false);
     let connector =
         HttpsConnectorBuilder::new().with_native_roots()?.https_or_http().enable_http1().wrap_connector(tcp);
-    let client = Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE)
-        .build(connector);
-    Ok(SharedHttpClient::new(Http(client)))
+    let builder =
+        Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).clone();
+    Ok(builder.build(connector))
 }
 
 #[derive(Debug, Clone)]
-struct Http(Client<HttpsConnector<Tcp>, SdkBody>);
+struct Http(Connections);
 
 impl HttpClient for Http {
     fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {

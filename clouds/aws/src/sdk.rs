@@ -47,3 +47,14 @@ pub async fn sdk_config(access: &Access, section: &str) -> Result<(SdkConfig, St
     check_region(&region, access.endpoint.is_some())?;
     Ok((shared, region))
 }
+
+/// The region of the access; without one, that of the profile or of the instance, for which the SDK is asked.
+///
+/// # Errors
+/// No region is known; the error names `section` as the place to write it.
+pub async fn region_of(access: &Access, section: &str) -> Result<String> {
+    match &access.region {
+        Some(region) => Ok(region.clone()),
+        None => sdk_config(access, section).await.map(|(_, region)| region),
+    }
+}

@@ -98,13 +98,12 @@ pub struct Registry {
 }
 
 /// Backends that are features of the crate `lithops`. The hints of errors name the feature to enable.
-const FEATURES: &[&str] = &["localhost", "aws_lambda", "k8s"];
+const FEATURES: &[&str] = &["localhost", "aws_ec2", "aws_lambda", "k8s"];
 /// Names of Python Lithops' backends, and other names that it accepts, that this version does not have.
 /// Errors about these names say so.
 const LATER: &[&str] = &[
     "aliyun_fc",
     "aws_batch",
-    "aws_ec2",
     "azure_containers",
     "azure_functions",
     "azure_vms",

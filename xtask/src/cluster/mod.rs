@@ -4,6 +4,7 @@
 //! the machine. All of it runs in namespaces of its own, without a way out.
 
 mod arguments;
+mod aws;
 mod build;
 mod folder;
 mod handle;
@@ -14,4 +15,5 @@ mod status;
 mod system;
 
 pub(crate) use arguments::{What, run};
+pub(crate) use aws::aws_programs;
 pub(crate) use handle::{Cluster, Options};

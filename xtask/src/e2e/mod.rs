@@ -1,5 +1,6 @@
 //! `cargo xtask e2e`: the built programs, driven as a user would, as separate processes on this machine.
 
+mod aws_ec2;
 mod aws_lambda;
 mod cli;
 mod examples;

@@ -1,7 +1,7 @@
 //! Builds, then runs every trial.
 
 use super::{
-    aws_lambda, cli, examples, k8s,
+    aws_ec2, aws_lambda, cli, examples, k8s,
     leftovers::{self, Leftovers},
     plugins,
     program::Programs,
@@ -19,6 +19,9 @@ pub(crate) enum What {
     Localhost,
     /// Servers that are storages: SeaweedFS for S3, and Redis; with `--full` moto too.
     Storage,
+    /// Instances of EC2, which moto has on record and this machine runs as processes.
+    #[value(name = "aws_ec2")]
+    AwsEc2,
     /// AWS Lambda, played by ministack; with `--full` policies too, and moto.
     #[value(name = "aws_lambda")]
     AwsLambda,
@@ -35,6 +38,7 @@ pub(crate) fn run(what: What, full: bool) -> Result<(), String> {
     match what {
         What::Localhost => localhost(),
         What::Storage => storage::run(full),
+        What::AwsEc2 => aws_ec2::run(full),
         What::AwsLambda => aws_lambda::run(full),
         What::K8s => k8s::run(full),
         What::ThirdParty => third_party::run(),

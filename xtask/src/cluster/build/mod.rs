@@ -6,5 +6,5 @@ mod tar;
 mod tools;
 
 pub(super) use pause::{IMAGE, image, program};
-pub(super) use programs::{CLUSTER, KWOK, hex};
-pub(super) use tools::{containerd_plugins, prepare};
+pub(super) use programs::{AWS, CLUSTER, KWOK, hex};
+pub(super) use tools::{containerd_plugins, go, prepare};

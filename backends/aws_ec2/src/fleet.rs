@@ -1,0 +1,474 @@
+//! [`Ec2Fleet`]: the instances of one fleet: how many there are, and what keeps the others from starting.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use lithops_core::{
+    compute::{Scaled, WaitingWorkers, WorkerEnd},
+    error::{Error, ErrorKind, Result, Retry},
+    fleet::Fleet,
+    protocol::Launch,
+    storage::StorageClient,
+};
+
+use crate::{
+    config::{Ec2Config, Spot},
+    ec2::Ec2,
+    failure::{self, Shortfall},
+    instance::{EndCause, InstanceState, PENDING},
+    program::FleetProgram,
+    template::{self, Template},
+    user_data,
+    waves::{Pools, WAVE, Wave},
+};
+
+/// The shortest time between two waves.
+const BETWEEN_WAVES: Duration = Duration::from_secs(5);
+/// The same after one that was not wholly fulfilled.
+const AFTER_SHORTFALL: Duration = Duration::from_secs(10);
+/// The time between two looks at the instances, while some are on their way, and later.
+const LOOK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+/// How long an instance that was just started may be in no description.
+const UNSEEN: Duration = Duration::from_secs(60);
+/// How long an unknown instance profile may be one that was just made.
+const YOUNG: Duration = Duration::from_secs(30);
+/// How long a quota may leave the fleet without any instance.
+const QUOTA: Duration = Duration::from_secs(300);
+/// After this many instances in a row that did not start their workers, while none has, no further one is started.
+const FALSE_STARTS: usize = 3;
+/// How much of the end of a console is part of an error.
+const CONSOLE: usize = 1500;
+
+/// What the instances of a fleet are started from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Start<'a> {
+    pub(crate) ec2: &'a Ec2,
+    pub(crate) config: &'a Ec2Config,
+    pub(crate) program: &'a FleetProgram,
+    pub(crate) storage: &'a StorageClient,
+    pub(crate) place: &'a Place,
+    pub(crate) client: &'a str,
+}
+
+/// Where instances are: their subnets and their security group.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) subnets: Vec<String>,
+    pub(crate) security_group: String,
+}
+
+/// The instances of one fleet.
+#[derive(Debug)]
+pub(crate) struct Ec2Fleet {
+    launch: Launch,
+    pools: Pools,
+    instances: BTreeMap<String, Seen>,
+    next: u64,
+    /// The wave whose answer has not come yet.
+    begun: Option<Wave>,
+    /// The templates that may be there.
+    templates: BTreeSet<String>,
+    looked: Option<Instant>,
+    next_wave: Option<Instant>,
+    shortfall: Option<Waits>,
+    /// Since when spot instances are refused.
+    spot_refused: Option<Instant>,
+    unknown_profile: Option<Instant>,
+    quota: Option<Instant>,
+    false_starts: usize,
+    has_started: bool,
+    /// The workers whose ends are to be told.
+    ended: Vec<(String, WorkerEnd)>,
+}
+
+/// What keeps instances from starting.
+#[derive(Debug)]
+struct Waits {
+    why: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    state: InstanceState,
+    since: Instant,
+    is_described: bool,
+    /// Whether its worker was started.
+    has_started: bool,
+    is_told: bool,
+}
+
+impl Seen {
+    /// One that was asked for just now.
+    fn new() -> Self {
+        Self {
+            state: InstanceState::Pending,
+            since: Instant::now(),
+            is_described: false,
+            has_started: false,
+            is_told: false,
+        }
+    }
+}
+
+impl Ec2Fleet {
+    /// A fleet without instances.
+    pub(crate) fn new(launch: &Launch, config: &Ec2Config, place: &Place) -> Self {
+        Self {
+            launch: launch.clone(),
+            pools: Pools::of(&config.types, &place.subnets),
+            instances: BTreeMap::new(),
+            next: 1,
+            begun: None,
+            templates: BTreeSet::new(),
+            looked: None,
+            next_wave: None,
+            shortfall: None,
+            spot_refused: None,
+            unknown_profile: None,
+            quota: None,
+            false_starts: 0,
+            has_started: false,
+            ended: Vec::new(),
+        }
+    }
+
+    /// Asks for instances until `wanted` of them run or are coming; gives the state of the fleet.
+    ///
+    /// # Errors
+    /// When workers can never run, or EC2 does not say what there is.
+    pub(crate) async fn scale(&mut self, wanted: usize, start: Start<'_>) -> Result<Scaled> {
+        self.look(start).await?;
+        self.note_ends(start).await?;
+        let missing = wanted.saturating_sub(self.at_hand());
+        if self.begun.is_some() || missing > 0 {
+            self.ask(missing, start).await?;
+        } else {
+            self.shortfall = None;
+        }
+        let missing = wanted.saturating_sub(self.at_hand());
+        Ok(self.scaled(missing))
+    }
+
+    /// Ends all instances and deletes the templates. The workers would read in the storage that their fleet has ended, and
+    /// end with their instances: some seconds later, which cost.
+    ///
+    /// # Errors
+    /// When EC2 does not answer, or refuses.
+    pub(crate) async fn end(&mut self, ec2: &Ec2) -> Result<()> {
+        let mut failed = None;
+        // What a wave without an answer has started is in no list but that of EC2.
+        let described = ec2.instances(Some(&self.launch.fleet)).await;
+        let described = described.map_err(|error| failure::of(error, "list the instances of the fleet"));
+        match described {
+            Ok(described) => {
+                for instance in described {
+                    self.note(&instance.instance_id, InstanceState::of(&instance));
+                }
+            }
+            Err(error) => failed = Some(error),
+        }
+        let lives = |seen: &Seen| !matches!(seen.state, InstanceState::Ended(_));
+        let ids: Vec<String> =
+            self.instances.iter().filter(|(_, seen)| lives(seen)).map(|(id, _)| id.clone()).collect();
+        if let Err(error) = ec2.terminate(&ids).await {
+            failed.get_or_insert(failure::of(error, "end the instances of the fleet"));
+        }
+        for name in std::mem::take(&mut self.templates) {
+            if let Err(error) = ec2.delete_template(&name).await {
+                failed.get_or_insert(failure::of(error, &format!("delete the launch template `{name}`")));
+                self.templates.insert(name);
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// How many instances run or are coming.
+    fn at_hand(&self) -> usize {
+        self.instances.values().filter(|seen| !matches!(seen.state, InstanceState::Ended(_))).count()
+    }
+
+    fn note(&mut self, id: &str, state: InstanceState) {
+        let seen = self.instances.entry(id.to_owned()).or_insert_with(Seen::new);
+        seen.is_described = true;
+        if seen.state != state {
+            (seen.state, seen.since) = (state, Instant::now());
+        }
+    }
+
+    /// Looks at the instances, and at which workers were started.
+    async fn look(&mut self, start: Start<'_>) -> Result<()> {
+        let is_starting = |seen: &Seen| match seen.state {
+            InstanceState::Pending => true,
+            InstanceState::Running => !seen.has_started,
+            InstanceState::Ended(_) => false,
+        };
+        let pause = if self.instances.values().any(is_starting) { LOOK.0 } else { LOOK.1 };
+        if self.instances.is_empty() || self.looked.is_some_and(|at| at.elapsed() < pause) {
+            return Ok(());
+        }
+        let described = start.ec2.instances(Some(&self.launch.fleet)).await;
+        let described = described.map_err(|error| failure::of(error, "list the instances of the fleet"))?;
+        self.looked = Some(Instant::now());
+        for instance in &described {
+            self.note(&instance.instance_id, InstanceState::of(instance));
+        }
+        for seen in self.instances.values_mut() {
+            if !seen.is_described && seen.since.elapsed() > UNSEEN && seen.state == InstanceState::Pending {
+                seen.state = InstanceState::Ended(EndCause::Platform("EC2 does not know it any more".into()));
+            }
+        }
+        // Also those that have ended since: whether they had started says how they ended.
+        if self.instances.values().any(|seen| !seen.has_started && !seen.is_told) {
+            let prefix = started_prefix(&self.launch.fleet);
+            for key in start.storage.list_keys(start.storage.bucket(), &prefix).await? {
+                if let Some(seen) = key.strip_prefix(&prefix).and_then(|id| self.instances.get_mut(id)) {
+                    seen.has_started = true;
+                    (self.has_started, self.false_starts) = (true, 0);
+                }
+            }
+        }
+        self.end_late_ones(start).await
+    }
+
+    /// Ends instances that do not get on.
+    async fn end_late_ones(&mut self, start: Start<'_>) -> Result<()> {
+        let mut late = Vec::new();
+        for (id, seen) in &mut self.instances {
+            let words = match seen.state {
+                InstanceState::Pending if seen.since.elapsed() > PENDING => {
+                    format!("it was pending for {} s", PENDING.as_secs())
+                }
+                InstanceState::Running
+                    if !seen.has_started && seen.since.elapsed() > start.config.start_timeout =>
+                {
+                    format!("it has started no worker in {} s", start.config.start_timeout.as_secs())
+                }
+                _ => continue,
+            };
+            seen.state = InstanceState::Ended(EndCause::Platform(words));
+            late.push(id.clone());
+        }
+        if late.is_empty() {
+            return Ok(());
+        }
+        let ended = start.ec2.terminate(&late).await;
+        ended.map_err(|error| failure::of(error, "end instances that have started no worker"))
+    }
+
+    /// Notes the workers that have ended since the last time, and how.
+    async fn note_ends(&mut self, start: Start<'_>) -> Result<()> {
+        let fleet = Fleet::new(start.storage, &self.launch.fleet, self.launch.verify);
+        let mut false_start = None;
+        for (id, seen) in &mut self.instances {
+            let InstanceState::Ended(cause) = &seen.state else { continue };
+            if seen.is_told {
+                continue;
+            }
+            let refusal = fleet.ended(id).await?;
+            seen.is_told = true;
+            if !seen.has_started
+                && refusal.is_none()
+                && let Some(words) = cause.of_false_start()
+            {
+                self.false_starts += 1;
+                self.ended.push((id.clone(), WorkerEnd::Lost(words.clone())));
+                false_start = Some((id.clone(), words));
+                continue;
+            }
+            self.ended.push((id.clone(), cause.of_worker(refusal)));
+        }
+        match false_start {
+            Some((id, words)) if self.false_starts >= FALSE_STARTS && !self.has_started => {
+                Err(self.in_vain(start, &id, &words).await)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The error of instances that never start their workers, with what the last one has said.
+    async fn in_vain(&self, start: Start<'_>, id: &str, words: &str) -> Error {
+        let console = match start.ec2.console(id).await {
+            Ok(console) => tail(&console),
+            Err(error) => format!("cannot be read: {}", error.words()),
+        };
+        let problem = format!(
+            "{} instances in a row ended before their workers were started; of the last, {id}: {words}; its console: {console}",
+            self.false_starts
+        );
+        Error::new(ErrorKind::WorkerLost, problem).with_hint(
+            "may the instance profile read and write the bucket, does a route lead there, and has the image `aws`? \
+             `lithops doctor` looks at it",
+        )
+    }
+
+    /// Asks for a wave of the missing instances, or again for one that has had no answer.
+    async fn ask(&mut self, missing: usize, start: Start<'_>) -> Result<()> {
+        if self.begun.is_none() && self.next_wave.is_some_and(|at| Instant::now() < at) {
+            return Ok(());
+        }
+        let wave = match &self.begun {
+            Some(wave) => wave.clone(),
+            None => {
+                let is_spot = self.is_spot(start.config);
+                let pools = self.pools.to_ask(is_spot);
+                let wave = Wave { number: self.next, instances: missing.min(WAVE), is_spot, pools };
+                self.next += 1;
+                // Also one whose request fails half-way, or is not waited for any more, is to be ended in the end.
+                self.begun = Some(wave.clone());
+                wave
+            }
+        };
+        let name = template::name(&self.launch.fleet, wave.number);
+        self.templates.insert(name.clone());
+        let script = user_data::script(start.config, &self.launch, start.program, start.ec2.region())?;
+        let role = start.config.instance_role.as_deref().ok_or_else(no_role)?;
+        let template = Template {
+            config: start.config,
+            fleet: &self.launch.fleet,
+            role,
+            security_group: &start.place.security_group,
+            script: &script,
+            client: start.client,
+        };
+        let created = start.ec2.create_template(&template.request(wave.number)).await;
+        created.map_err(|error| failure::of(error, &format!("create the launch template `{name}`")))?;
+        let answer = match start.ec2.create_fleet(&wave.request(&self.launch.fleet)).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                // A refusal is an answer: there is nothing to be asked for again.
+                if !error.may_pass() {
+                    self.begun = None;
+                }
+                return Err(failure::of(error, "start instances"));
+            }
+        };
+        self.begun = None;
+        let started: Vec<String> = answer.started().cloned().collect();
+        for id in &started {
+            self.instances.entry(id.clone()).or_insert_with(Seen::new);
+        }
+        self.answered(&wave, started.len(), Shortfall::of(answer.errors(), wave.is_spot))?;
+        // Instances need it no more, and a client that is killed leaves none.
+        match start.ec2.delete_template(&name).await {
+            Ok(()) => drop(self.templates.remove(&name)),
+            Err(error) => tracing::warn!(name, error = error.words(), "the launch template is still there"),
+        }
+        Ok(())
+    }
+
+    /// Notes what a wave has come to.
+    fn answered(&mut self, wave: &Wave, started: usize, shortfall: Shortfall) -> Result<()> {
+        let now = Instant::now();
+        let is_whole = started >= wave.instances;
+        self.next_wave = Some(now + if is_whole { BETWEEN_WAVES } else { AFTER_SHORTFALL });
+        if let Some(fatal) = shortfall.fatal
+            && self.at_hand() == 0
+        {
+            return Err(fatal);
+        }
+        if is_whole {
+            (self.shortfall, self.unknown_profile, self.quota) = (None, None, None);
+            if wave.is_spot {
+                self.spot_refused = None;
+            }
+            return Ok(());
+        }
+        self.pools.note_empty(wave.is_spot, &shortfall.empty);
+        if wave.is_spot {
+            self.spot_refused.get_or_insert(now);
+        }
+        let since = |is_so: bool, since: Option<Instant>| is_so.then(|| since.unwrap_or(now));
+        self.unknown_profile = since(shortfall.is_unknown_profile, self.unknown_profile);
+        self.quota = since(shortfall.is_quota, self.quota);
+        let mut why = shortfall.why;
+        if why.is_empty() {
+            why.push(format!(
+                "EC2 has started {started} of {} instances, and says no reason",
+                wave.instances
+            ));
+        }
+        self.shortfall = Some(Waits { why });
+        Ok(())
+    }
+
+    /// Whether the next wave is one of spot instances.
+    fn is_spot(&self, config: &Ec2Config) -> bool {
+        match config.spot {
+            Spot::Never => false,
+            Spot::Only => true,
+            Spot::First => self.spot_refused.is_none_or(|since| since.elapsed() < config.spot_patience),
+        }
+    }
+
+    fn scaled(&mut self, missing: usize) -> Scaled {
+        let mut scaled = Scaled { ended: std::mem::take(&mut self.ended), ..Scaled::default() };
+        for (id, seen) in &self.instances {
+            match seen.state {
+                InstanceState::Pending => scaled.coming += 1,
+                InstanceState::Running => scaled.live.push(id.clone()),
+                InstanceState::Ended(_) => {}
+            }
+        }
+        let is_over =
+            |since: Option<Instant>, limit: Duration| since.is_some_and(|since| since.elapsed() > limit);
+        let is_hopeless =
+            self.at_hand() == 0 && (is_over(self.unknown_profile, YOUNG) || is_over(self.quota, QUOTA));
+        if missing > 0 {
+            let why = match &self.shortfall {
+                Some(waits) => waits.why.join("; "),
+                None => "they are asked for in a moment".to_owned(),
+            };
+            match &self.shortfall {
+                Some(_) => scaled.waiting.push(WaitingWorkers { count: missing, why, is_hopeless }),
+                // The next wave is only some seconds away.
+                None => scaled.coming += missing,
+            }
+        }
+        scaled
+    }
+}
+
+/// The folder of the marks that instances put when they start their workers.
+pub(crate) fn started_prefix(fleet: &str) -> String {
+    format!("lithops.fleets/{fleet}/started/")
+}
+
+/// The error of a configuration without an instance profile.
+pub(crate) fn no_role() -> Error {
+    Error::new(
+        ErrorKind::ConfigInvalid,
+        "`instance_role` is missing in section `aws_ec2`: workers open S3 as that role",
+    )
+    .with_hint("name an instance profile; `lithops doctor` prints the policy that its role needs")
+    .with_context("key", "aws_ec2.instance_role")
+    .with_retry(Retry::Never)
+}
+
+/// The end of a console.
+fn tail(encoded: &str) -> String {
+    let digits: String = encoded.split_whitespace().collect();
+    let bytes = STANDARD.decode(digits).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let all = lines.join(" | ");
+    let mut from = all.len().saturating_sub(CONSOLE);
+    while !all.is_char_boundary(from) {
+        from += 1;
+    }
+    if all.is_empty() { "it is empty yet".to_owned() } else { all[from..].to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_console_is_one_line() {
+        assert_eq!(tail(&STANDARD.encode("boot\r\n\r\nfatal error: 403\n")), "boot | fatal error: 403");
+        assert_eq!(tail(""), "it is empty yet");
+        assert!(tail(&STANDARD.encode("ü".repeat(5000))).len() <= CONSOLE);
+    }
+}

@@ -1,0 +1,106 @@
+//! Answers of EC2: parts of moto's that are replaced, and our own.
+
+use crate::instance::Described;
+
+/// The texts between two marks.
+pub(crate) fn between<'a>(text: &'a str, before: &'a str, after: &'a str) -> Vec<&'a str> {
+    text.split(before).skip(1).filter_map(|rest| Some(rest.split_once(after)?.0)).collect()
+}
+
+/// An answer with an error.
+pub(crate) fn error(code: &str, message: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors><RequestID>hands</RequestID></Response>"
+    )
+}
+
+/// An answer to CreateFleet with these instances, as moto has told them, and these errors.
+pub(crate) fn fleet(instances: &str, errors: &[(String, String)], code: &str) -> String {
+    let item = |(instance_type, subnet): &(String, String)| {
+        format!(
+            "<item><launchTemplateAndOverrides><overrides><instanceType>{instance_type}</instanceType><subnetId>{subnet}</subnetId></overrides></launchTemplateAndOverrides><errorCode>{code}</errorCode><errorMessage>There is no capacity for {instance_type} in the zone of {subnet}.</errorMessage></item>"
+        )
+    };
+    let errors: String = errors.iter().map(item).collect();
+    format!(
+        "<CreateFleetResponse xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15\"><requestId>hands</requestId><fleetId>fleet-hands</fleetId><errorSet>{errors}</errorSet><fleetInstanceSet>{instances}</fleetInstanceSet></CreateFleetResponse>"
+    )
+}
+
+/// An answer to GetConsoleOutput.
+pub(crate) fn console(id: &str, output: &str) -> String {
+    format!(
+        "<GetConsoleOutputResponse xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15\"><requestId>hands</requestId><instanceId>{id}</instanceId><output>{output}</output></GetConsoleOutputResponse>"
+    )
+}
+
+/// moto's descriptions of instances, in the states that the hands know.
+pub(crate) fn described(answer: &str, state_of: impl Fn(&str) -> Option<Described>) -> String {
+    const RESERVATION: &str = "<reservationId>";
+    let mut parts = answer.split(RESERVATION);
+    let mut whole = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let id = between(part, "<instanceId>", "</instanceId>").first().copied().unwrap_or_default();
+        whole.push_str(RESERVATION);
+        match state_of(id) {
+            Some(state) => whole.push_str(&in_state(part, &state)),
+            None => whole.push_str(part),
+        }
+    }
+    whole
+}
+
+fn in_state(part: &str, state: &Described) -> String {
+    let Described { name, code, message } = state;
+    let number = match name.as_str() {
+        "pending" => 0,
+        "running" => 16,
+        "shutting-down" => 32,
+        _ => 48,
+    };
+    let part = replaced(
+        part,
+        "<instanceState>",
+        "</instanceState>",
+        &format!("<code>{number}</code><name>{name}</name>"),
+    );
+    replaced(
+        &part,
+        "<stateReason>",
+        "</stateReason>",
+        &format!("<code>{code}</code><message>{message}</message>"),
+    )
+}
+
+fn replaced(text: &str, before: &str, after: &str, with: &str) -> String {
+    match text.split_once(before).and_then(|(head, rest)| Some((head, rest.split_once(after)?.1))) {
+        Some((head, tail)) => format!("{head}{before}{with}{after}{tail}"),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_has_the_state_that_is_known_here() {
+        let one = |id: &str| {
+            format!(
+                "<reservationId>r</reservationId><stateReason><code/><message/></stateReason><instanceId>{id}</instanceId><instanceState><code>48</code><name>terminated</name></instanceState>"
+            )
+        };
+        let answer = format!("<a>{}{}</a>", one("i-1"), one("i-2"));
+        let known = |id: &str| {
+            (id == "i-2").then(|| Described { name: "pending".into(), code: "c".into(), message: "m".into() })
+        };
+        let described = described(&answer, known);
+        assert!(described.starts_with(&format!("<a>{}", one("i-1"))), "{described}");
+        assert!(described.contains("<code>0</code><name>pending</name>"), "{described}");
+        assert!(
+            described.contains("<stateReason><code>c</code><message>m</message></stateReason>"),
+            "{described}"
+        );
+        assert!(described.ends_with("</a>"), "{described}");
+    }
+}

@@ -1,0 +1,94 @@
+//! What ends clients and instances: nothing is lost, and nothing is left.
+
+use serde_json::json;
+
+use super::{place::Place, run::Trial};
+
+pub(super) const TRIALS: &[(&str, Trial)] = &[
+    ("an interrupted client leaves nothing", interrupted),
+    ("a killed client leaves nothing", killed),
+    ("a client that ends while instances are pending leaves nothing", pending),
+    ("a boot that fails ends the job with the console, and leaves nothing", failed_boot),
+    ("a spot notice costs no lease", notice),
+    ("a spot instance that is taken away loses nothing", taken),
+];
+
+/// A job of 4 workers, which run when this returns.
+fn long_job(place: &Place, more: &str) -> Result<super::place::Running, String> {
+    let more = format!("max_workers: 4, worker_processes: 1, lease: 4s{more}");
+    let mut running = place.start(&["map", "4000", "100"], &more)?;
+    place.until_running(&mut running, 4)?;
+    Ok(running)
+}
+
+fn interrupted(place: &Place) -> Result<(), String> {
+    let running = long_job(place, "")?;
+    running.signal("INT")?;
+    running.ends_with(Some(130))?;
+    place.nothing_is_left()
+}
+
+fn killed(place: &Place) -> Result<(), String> {
+    let running = long_job(place, ", orphan: 4s")?;
+    running.signal("KILL")?;
+    running.ends_with(None)?;
+    place.nothing_is_left()
+}
+
+fn pending(place: &Place) -> Result<(), String> {
+    place.hands.faults(&json!({"pending_ms": 100_000}))?;
+    let mut running = place.start(&["map", "4", "0"], "max_workers: 4")?;
+    place.until("instances are pending", || {
+        running.lives()?;
+        Ok(place.hands.instances()?.iter().any(|one| one["state"] == "pending"))
+    })?;
+    running.signal("INT")?;
+    running.ends_with(Some(130))?;
+    place.nothing_is_left()
+}
+
+fn failed_boot(place: &Place) -> Result<(), String> {
+    place.hands.faults(&json!({"s3_refuses": "PutObject"}))?;
+    let said = place.example("fleet", &["map", "4", "0"], "max_workers: 4")?;
+    said.ends_with(1)?;
+    for words in [
+        "ended before their workers were started",
+        "(403) when calling the PutObject operation",
+        "instance profile",
+    ] {
+        said.wants(words, said.stderr.contains(words))?;
+    }
+    place.nothing_is_left()
+}
+
+/// The instance leaves before the market ends it, and what it had goes on at once.
+fn notice(place: &Place) -> Result<(), String> {
+    let mut running =
+        place.start(&["map", "120", "500"], "max_workers: 2, worker_processes: 1, lease: 60s")?;
+    place.until_running(&mut running, 2)?;
+    let id = place.running()?[0]["id"].as_str().unwrap_or_default().to_owned();
+    place.hands.ask("POST", &format!("spot/{id}"), "")?;
+    place.until("the instance has left, and the job goes on", || {
+        running.lives()?;
+        let left = |one: &serde_json::Value| {
+            one["id"] == id.as_str() && one["cause"] == "Client.InstanceInitiatedShutdown"
+        };
+        Ok(place.hands.instances()?.iter().any(left))
+    })?;
+    // With a lease of a minute, a job that waited for it would be told as lost calls.
+    let (stdout, _) = running.ends_with(Some(0))?;
+    let words = "all 120 results are right, from 1 machines; 0 workers were lost, 0 calls were tried again";
+    if stdout.contains(words) { place.nothing_is_left() } else { Err(stdout) }
+}
+
+fn taken(place: &Place) -> Result<(), String> {
+    let mut running = place.start(&["map", "80", "500"], "max_workers: 2, worker_processes: 1, lease: 4s")?;
+    place.until_running(&mut running, 2)?;
+    let id = place.running()?[0]["id"].as_str().unwrap_or_default().to_owned();
+    place.hands.ask("POST", &format!("lose/{id}"), "")?;
+    let (stdout, _) = running.ends_with(Some(0))?;
+    if !stdout.contains("all 80 results are right, from 1 machines; 1 workers were lost") {
+        return Err(stdout);
+    }
+    place.nothing_is_left()
+}
