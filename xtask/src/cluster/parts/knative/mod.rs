@@ -5,5 +5,5 @@ mod manifests;
 mod names;
 mod programs;
 
-pub(in crate::cluster) use names::serve_names;
-pub(in crate::cluster) use programs::{ACTIVATOR, restart_activator, start_knative};
+pub(crate) use names::serve_names;
+pub(crate) use programs::{ACTIVATOR, restart_activator, start_knative};

@@ -21,7 +21,7 @@ const HEADER: usize = 12;
 const ADDRESS: u16 = 1;
 
 /// Serves until the cluster ends.
-pub(in crate::cluster) fn serve_names() -> Result<(), String> {
+pub(crate) fn serve_names() -> Result<(), String> {
     let cannot = |what: SocketAddr| move |error: io::Error| format!("cannot listen at {what}: {error}");
     for (from, to) in PORTS {
         let (from, to) = (server(*from), server(*to));

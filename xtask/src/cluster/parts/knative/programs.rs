@@ -17,7 +17,7 @@ use crate::cluster::{
 };
 
 /// The part that all requests go through.
-pub(in crate::cluster) const ACTIVATOR: &str = "activator";
+pub(crate) const ACTIVATOR: &str = "activator";
 const CONTROLLER_NETWORK: &str = "knative-controller";
 /// The user of the image that stands in each pod: pods may not run as root.
 const USER: u32 = 65_532;
@@ -26,7 +26,7 @@ const METRICS: u16 = 9_101;
 const PROFILING: u16 = 8_101;
 
 /// Starts Knative. `bin` is the folder of its programs, with its manifests beside it.
-pub(in crate::cluster) fn start_knative(parts: &Parts, bin: &Path) -> Result<(), String> {
+pub(crate) fn start_knative(parts: &Parts, bin: &Path) -> Result<(), String> {
     let files = bin.with_file_name("files");
     let link = parts.folder.join("knative");
     std::os::unix::fs::symlink(bin, &link).map_err(|error| format!("cannot make `knative`: {error}"))?;
@@ -68,7 +68,7 @@ pub(in crate::cluster) fn start_knative(parts: &Parts, bin: &Path) -> Result<(),
 }
 
 /// Kills the activator, and starts it again.
-pub(in crate::cluster) fn restart_activator(parts: &Parts) -> Result<(), String> {
+pub(crate) fn restart_activator(parts: &Parts) -> Result<(), String> {
     parts.process(ACTIVATOR)?.end(Signal::KILL)?;
     start_activator(parts)?;
     wait_for_activator(parts)
