@@ -27,6 +27,8 @@ pub(in crate::e2e) struct Kind {
     pub(in crate::e2e) label: &'static str,
     /// The kind of the objects that it makes, and that have the others.
     pub(in crate::e2e) makes: &'static str,
+    /// Whether its pods take long to end.
+    pub(in crate::e2e) ends_slowly: bool,
     /// The keys of its section, unless a trial has others.
     pub(in crate::e2e) keys: &'static [(&'static str, &'static str)],
 }
@@ -106,7 +108,15 @@ impl<'a> Place<'a> {
     /// Deletes all that jobs have left, and waits until it is gone.
     pub(in crate::e2e) fn clear(&self) -> Result<(), String> {
         self.kubectl(&["delete", self.kind.makes, "-l", self.kind.label, "--timeout=60s"])?;
-        self.until("no pod of a worker is there", || Ok(self.objects("pods")?.is_empty()))
+        self.until("no pod of a worker is there", || {
+            let is_left = !self.objects("pods")?.is_empty();
+            if is_left && self.kind.ends_slowly {
+                // They would wait for requests for half a minute.
+                let now = ["--force", "--grace-period=0", "--wait=false"];
+                self.kubectl(&[&["delete", "pods", "-l", self.kind.label], &now[..]].concat())?;
+            }
+            Ok(!is_left)
+        })
     }
 
     /// Writes the configuration of a program; `more` are keys of the backend's section.

@@ -19,6 +19,7 @@ const K8S: Kind = Kind {
     role: "lithops",
     label: "lithops/fleet",
     makes: "jobs",
+    ends_slowly: false,
     keys: &[("runtime_memory", "256"), ("ephemeral_storage", "256")],
 };
 

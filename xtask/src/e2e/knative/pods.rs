@@ -23,9 +23,11 @@ pub(super) fn running(place: &Place<'_>) -> Result<Vec<String>, String> {
     Ok(pods.iter().map(|pod| pod["metadata"]["name"].as_str().unwrap_or_default().to_owned()).collect())
 }
 
-/// Waits until no pod of a worker is left. Nothing is deleted for that.
+/// Waits until no pod of a worker is left that is not told to end. Nothing is deleted for that.
 pub(super) fn until_none(place: &Place<'_>) -> Result<(), String> {
-    place.until("all pods are gone without being deleted", || Ok(place.objects("pods")?.is_empty()))
+    place.until("all pods are gone without being deleted", || {
+        Ok(place.objects("pods")?.iter().all(|pod| !pod["metadata"]["deletionTimestamp"].is_null()))
+    })
 }
 
 /// The first process of a container of a worker, as this machine numbers it.

@@ -19,6 +19,7 @@ const KNATIVE: Kind = Kind {
     role: "lithops-knative",
     label: "lithops/runtime",
     makes: "ksvc",
+    ends_slowly: true,
     keys: &[
         ("activator_endpoint", ACTIVATOR),
         ("runtime_memory", "128"),
