@@ -21,6 +21,7 @@ const RBAC: &str = include_str!("../rbac.yaml");
 const RIGHTS: &[Right] = &[
     ("serving.knative.dev", "services", &["create", "get", "list", "delete"]),
     ("serving.knative.dev", "revisions", &["get"]),
+    ("", "pods", &["list"]),
 ];
 /// The right that is needed only where the storage has credentials of its own.
 const SECRETS: Right = ("", "secrets", &["create", "patch"]);

@@ -12,6 +12,7 @@ mod deploy;
 mod doctor;
 mod kinds;
 mod manifest;
+mod pods;
 mod route;
 mod secret;
 mod state;

@@ -18,6 +18,8 @@ pub(crate) const RUNTIME: &str = "lithops/runtime";
 pub(crate) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// The annotation with the memory of a worker, in MiB.
 pub(crate) const MEMORY: &str = "lithops/memory";
+/// The name of the container of a worker.
+pub(crate) const CONTAINER: &str = "lithops";
 /// The user that workers run as: images have no other.
 const USER: u32 = 65532;
 /// Where the Secret is mounted.
@@ -132,10 +134,12 @@ impl Wanted<'_> {
         let own = self.config.pod.env_vars.iter();
         variables.extend(own.map(|(name, value)| json!({"name": name, "value": value})));
         let mut container = json!({
-            "name": "lithops",
+            "name": CONTAINER,
             "image": self.image.name,
             "ports": [{"name": PORT.0, "containerPort": PORT.1}],
             "env": variables,
+            // Where a worker could write no words, the end of its log explains it.
+            "terminationMessagePolicy": "FallbackToLogsOnError",
             "resources": {"requests": resources, "limits": resources},
             "securityContext": {
                 "runAsNonRoot": true,

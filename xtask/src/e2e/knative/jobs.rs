@@ -106,5 +106,5 @@ fn deployed_once(place: &Place<'_>) -> Result<(), String> {
 fn doctor(place: &Place<'_>) -> Result<(), String> {
     let ran = place.run("lithops", &["doctor"], "")?;
     ran.says("is Kubernetes v1.")?.says("all rights that are needed")?.says("has Knative Serving")?;
-    ran.says(&format!("namespace `{NAMESPACE}`"))?.says("resources: [services]").map(drop)
+    ran.says(&format!("namespace is `{NAMESPACE}`"))?.says("resources: [services]").map(drop)
 }

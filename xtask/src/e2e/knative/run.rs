@@ -48,7 +48,7 @@ pub(in crate::e2e) fn run(_full: bool) -> Result<(), String> {
 
 fn on(cluster: &Cluster, suite: &[&str]) -> Result<(), String> {
     let place = Place::new(&KNATIVE, cluster, built("debug")?)?;
-    for (name, trial) in jobs::TRIALS.iter().chain(faults::TRIALS) {
+    for (name, trial) in faults::TRIALS.iter().chain(jobs::TRIALS) {
         let begun = Instant::now();
         place
             .clear()
