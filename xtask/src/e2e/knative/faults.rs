@@ -62,7 +62,9 @@ fn missing_image(place: &Place<'_>) -> Result<(), String> {
 fn no_worker(place: &Place<'_>) -> Result<(), String> {
     // Whatever runs in the containers of Knative itself is no worker.
     let runtime = format!("runtime: '{}/knative/queue:1'", place.cluster.registry());
-    place.run("examples/fleet", &["map", "2", "0"], &runtime)?.refuses("cannot run")
+    place
+        .run("examples/fleet", &["map", "2", "0"], &runtime)?
+        .refuses("CrashLoopBackOff: it ended with the exit code 1")
 }
 
 fn no_rights(place: &Place<'_>) -> Result<(), String> {
