@@ -101,7 +101,7 @@ impl ServiceClient {
             // One asks for all.
             let Ok(_one) = self.unanswered.try_lock() else { continue };
             if let Some(why) = self.rules.why_none_comes().await {
-                return Answer::Denied(why);
+                return Answer::Hopeless(why);
             }
         };
         match answer {
@@ -111,7 +111,7 @@ impl ServiceClient {
                 if *unanswered % UNANSWERED != 0 {
                     return answer;
                 }
-                self.rules.why_none_comes().await.map_or(answer, Answer::Denied)
+                self.rules.why_none_comes().await.map_or(answer, Answer::Hopeless)
             }
             answer => answer,
         }

@@ -28,7 +28,7 @@ fn job(place: &Place<'_>, arguments: &[&str], more: &str, pods: usize) -> Result
 
 fn all_at_once(place: &Place<'_>) -> Result<(), String> {
     until_none(place)?;
-    let running_job = job(place, &["noted", "200", "1000"], "max_workers: 8, runtime_timeout: 60", 4)?;
+    let running_job = job(place, &["noted", "200", "500"], "max_workers: 8, runtime_timeout: 60", 4)?;
     let pods = running(place)?;
     // One may finish what it has, and the other may not.
     place.kubectl(&["delete", "pod", &pods[0], "--wait=false"])?;

@@ -15,6 +15,7 @@ pub(super) const TRIALS: &[(&str, Trial)] = &[
     ("10,000 short calls on 10 pods", short_calls),
     ("words of text in S3 are counted", words),
     ("calls fail as on this machine", failures),
+    ("a worker in an image of its own fetches the program", fetched),
     ("a Service that is there is not created again", deployed_once),
     ("the doctor finds nothing wrong", doctor),
 ];
@@ -80,6 +81,18 @@ fn failures(place: &Place<'_>) -> Result<(), String> {
         ran.says(way)?;
     }
     Ok(())
+}
+
+fn fetched(place: &Place<'_>) -> Result<(), String> {
+    let worker = place.built.join("lithops-worker").display().to_string();
+    place.run("lithops", &["runtime", "build", "worker", "--worker", &worker], "")?.says("worker.tar")?;
+    let archive = format!("oci-archive:{}", place.folder.join("worker.tar").display());
+    let image = format!("{}/lithops-worker:1", place.cluster.registry());
+    let mut skopeo = place.cluster.command("skopeo");
+    skopeo.args(["copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false", &archive]);
+    crate::steps::run(skopeo.arg(format!("docker://{image}")))?;
+    let more = format!("runtime: '{image}', max_workers: 2");
+    place.run("examples/fleet", &["map", "20", "0"], &more)?.says("all 20 results are right").map(drop)
 }
 
 fn deployed_once(place: &Place<'_>) -> Result<(), String> {

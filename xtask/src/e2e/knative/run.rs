@@ -32,6 +32,9 @@ const KNATIVE: Kind = Kind {
 pub(in crate::e2e) fn run(_full: bool) -> Result<(), String> {
     let build = ["build", "--quiet", "-p", "lithops", "--bins", "--examples", "--features", FEATURES];
     steps::run(cargo().args(build))?;
+    // What the image of `runtime` holds.
+    let worker = ["build", "--quiet", "-p", "lithops-worker", "--features", "http,aws_s3"];
+    steps::run(cargo().args(worker))?;
     let suite =
         ["test", "--quiet", "-p", "lithops-conformance", "--features", "cluster", "--test", "knative"];
     steps::run(cargo().args(suite).arg("--no-run"))?;
