@@ -1,15 +1,25 @@
 //! A job on the configured backend, which says what it is waiting for.
 //!
 //! `fleet map CALLS MILLISECONDS` runs a job, `fleet start CALLS MILLISECONDS` prints the job's id first, and
-//! `fleet attach JOB CALLS` goes on with it. Each call lasts that long. The configuration says how many workers there are.
+//! `fleet attach JOB CALLS` goes on with it. Each call lasts that long. `fleet rate CALLS WORKERS` says how many calls that do
+//! nothing are made in a second, in one chunk for each worker, once all workers run. The configuration says how many workers
+//! there are. `fleet noted CALLS MILLISECONDS` is `map` whose calls note in the storage that they begin: none may begin more often
+//! than is known.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is what it is for")]
 
-use std::{collections::BTreeSet, thread, time::Duration};
+use std::{
+    collections::BTreeSet,
+    thread,
+    time::{Duration, Instant},
+};
 
 use lithops::{
-    ErrorKind, JobEvent,
+    ErrorKind, JobEvent, StorageClient,
     blocking::{FunctionExecutor, FuturesList},
 };
+
+/// Where each call that begins is noted, below the id of the run.
+const BEGUN: &str = "fleet-begun";
 
 /// What a call gives: its input, squared, and the machine that it has run on.
 type Done = (u64, String);
@@ -18,6 +28,24 @@ type Done = (u64, String);
 fn work((x, milliseconds): (u64, u64)) -> std::io::Result<Done> {
     thread::sleep(Duration::from_millis(milliseconds));
     Ok((x * x, std::fs::read_to_string("/proc/sys/kernel/hostname")?.trim().to_owned()))
+}
+
+#[lithops::function]
+async fn noted((run, x, milliseconds): (String, u64, u64), storage: StorageClient) -> lithops::Result<Done> {
+    let begun = format!("{BEGUN}/{run}/{x}-{}", uuid());
+    storage.put_object(storage.bucket(), &begun, Vec::new()).await?;
+    work((x, milliseconds)).map_err(Into::into)
+}
+
+/// A name that no other call has.
+fn uuid() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    format!("{}-{}", now.as_nanos(), std::process::id())
+}
+
+#[lithops::function]
+fn nothing(x: u64) -> u64 {
+    x
 }
 
 fn main() -> lithops::Result<()> {
@@ -42,10 +70,59 @@ fn main() -> lithops::Result<()> {
             }
             check(&futures.into(), calls)
         }
+        ["noted", calls, milliseconds] => note(&fexec, number(calls)?, number(milliseconds)?),
+        ["rate", calls, workers] => rate(&fexec, number(calls)?, number(workers)?),
         ["attach", job, calls] => check(&fexec.attach(job.parse()?)?, number(calls)?),
-        _ => Err(wrong("no such part")
-            .with_hint("write `map CALLS MILLISECONDS`, `start ..` or `attach JOB CALLS`")),
+        _ => Err(wrong("no such part").with_hint(
+            "write `map CALLS MILLISECONDS`, `start ..`, `attach JOB CALLS`, `noted CALLS MILLISECONDS` or `rate CALLS WORKERS`",
+        )),
     }
+}
+
+/// Runs a job whose calls note that they begin.
+fn note(fexec: &FunctionExecutor, calls: u64, milliseconds: u64) -> lithops::Result<()> {
+    let run = uuid();
+    let inputs: Vec<_> = (0..calls).map(|x| (run.clone(), x, milliseconds)).collect();
+    let futures: FuturesList<Done> = fexec.map(noted, inputs).run()?.into();
+    check(&futures, calls)?;
+    let storage = fexec.storage();
+    let begun = tokio::runtime::Runtime::new()?.block_on(async {
+        let begun = storage.list_keys(storage.bucket(), &format!("{BEGUN}/{run}/")).await?;
+        for key in &begun {
+            storage.delete_object(storage.bucket(), key).await?;
+        }
+        Ok::<_, lithops::Error>(begun)
+    })?;
+    let (begun, retried) = (begun.len() as u64, futures.progress().retried);
+    if begun < calls || begun > calls + retried {
+        return Err(wrong(&format!("{begun} calls began, of {calls} and {retried} that were tried again")));
+    }
+    println!("{begun} calls began");
+    Ok(())
+}
+
+fn rate(fexec: &FunctionExecutor, calls: u64, workers: u64) -> lithops::Result<()> {
+    // Each worker has a call until the last one runs.
+    let begun = (0..workers).map(|x| (x, 5_000));
+    let machines: BTreeSet<_> = fexec
+        .map(work, begun)
+        .chunksize(1)
+        .run()?
+        .get_result()?
+        .into_iter()
+        .map(|(_, machine)| machine)
+        .collect();
+    let chunk = usize::try_from(calls / workers).unwrap_or(usize::MAX).max(1);
+    for _ in 0..3 {
+        let began = Instant::now();
+        let results = fexec.map(nothing, 0..calls).chunksize(chunk).run()?.get_result()?;
+        let took = began.elapsed().as_secs_f64();
+        if !results.into_iter().eq(0..calls) {
+            return Err(wrong("a result is not right"));
+        }
+        println!("{calls} calls on {} machines: {:.0} calls/s", machines.len(), calls as f64 / took);
+    }
+    Ok(())
 }
 
 fn number(text: &str) -> lithops::Result<u64> {

@@ -236,6 +236,8 @@ use lithops_backend_aws_ec2 as _;
 use lithops_backend_aws_lambda as _;
 #[cfg(feature = "k8s")]
 use lithops_backend_k8s as _;
+#[cfg(feature = "knative")]
+use lithops_backend_knative as _;
 #[cfg(feature = "localhost")]
 use lithops_backend_localhost as _;
 #[cfg(any(feature = "aws_s3", feature = "ceph", feature = "minio"))]

@@ -16,6 +16,7 @@ fn every_backend_of_a_feature_is_registered_and_no_other() {
         ("aws_ec2", cfg!(feature = "aws_ec2")),
         ("aws_lambda", cfg!(feature = "aws_lambda")),
         ("k8s", cfg!(feature = "k8s")),
+        ("knative", cfg!(feature = "knative")),
         ("localhost", cfg!(feature = "localhost")),
     ];
     assert_eq!(registered, chosen(&backends));

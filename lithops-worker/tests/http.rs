@@ -146,7 +146,8 @@ async fn calls_that_outlast_the_deadline_are_ended_and_reported() {
     assert_eq!(heard.answer, FINISHED);
     let mut tags: Vec<_> = heard.outcomes.iter().map(|outcome| (outcome.call, outcome.tag)).collect();
     tags.sort_by_key(|(call, _)| *call);
-    assert_eq!(tags, [(0, Tag::Failed), (1, Tag::Unstarted)]);
+    // On a busy machine the first has begun so late that it is to be tried again.
+    let [(0, Tag::Failed | Tag::Lost), (1, Tag::Unstarted)] = tags[..] else { panic!("{tags:?}") };
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -354,7 +354,7 @@ async fn the_platform_is_asked_why_no_worker_answers_and_its_words_end_the_job()
     }
     assert!(!rules.asked.load(Ordering::SeqCst), "two may be chance");
     *rules.why.lock().expect("no panic") = Some("the image cannot be pulled".to_owned());
-    assert_eq!(ask(&client, patient()).await.0, Answer::Denied("the image cannot be pulled".to_owned()));
+    assert_eq!(ask(&client, patient()).await.0, Answer::Hopeless("the image cannot be pulled".to_owned()));
     *rules.why.lock().expect("no panic") = None;
     for _ in 0..3 {
         assert!(matches!(ask(&client, patient()).await.0, Answer::Silent(ExitReason::Unanswered(_))));
@@ -369,5 +369,5 @@ async fn the_platform_is_asked_while_the_first_worker_is_waited_for() {
     *rules.why.lock().expect("no panic") = Some("no node has room".to_owned());
     let client =
         Arc::new(ServiceClient::new(server.target(true), Arc::clone(&rules) as _).expect("a client"));
-    assert_eq!(ask(&client, patient()).await.0, Answer::Denied("no node has room".to_owned()));
+    assert_eq!(ask(&client, patient()).await.0, Answer::Hopeless("no node has room".to_owned()));
 }

@@ -98,7 +98,7 @@ pub struct Registry {
 }
 
 /// Backends that are features of the crate `lithops`. The hints of errors name the feature to enable.
-const FEATURES: &[&str] = &["localhost", "aws_ec2", "aws_lambda", "k8s"];
+const FEATURES: &[&str] = &["localhost", "aws_ec2", "aws_lambda", "k8s", "knative"];
 /// Names of Python Lithops' backends, and other names that it accepts, that this version does not have.
 /// Errors about these names say so.
 const LATER: &[&str] = &[
@@ -112,7 +112,6 @@ const LATER: &[&str] = &[
     "gcp_functions",
     "ibm_cf",
     "ibm_vpc",
-    "knative",
     "oracle_f",
     "openwhisk",
     "singularity",

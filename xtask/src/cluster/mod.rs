@@ -17,3 +17,4 @@ mod system;
 pub(crate) use arguments::{What, run};
 pub(crate) use aws::aws_programs;
 pub(crate) use handle::{Cluster, Options};
+pub(crate) use network::ACTIVATOR;

@@ -1,7 +1,7 @@
 //! Builds, then runs every trial.
 
 use super::{
-    aws_ec2, aws_lambda, cli, examples, k8s,
+    aws_ec2, aws_lambda, cli, examples, k8s, knative,
     leftovers::{self, Leftovers},
     plugins,
     program::Programs,
@@ -27,6 +27,8 @@ pub(crate) enum What {
     AwsLambda,
     /// A cluster of Kubernetes in a network namespace of this machine.
     K8s,
+    /// Knative Serving on such a cluster.
+    Knative,
     /// Backends of third parties.
     ThirdParty,
     /// Backends that are loaded at run time.
@@ -41,6 +43,7 @@ pub(crate) fn run(what: What, full: bool) -> Result<(), String> {
         What::AwsEc2 => aws_ec2::run(full),
         What::AwsLambda => aws_lambda::run(full),
         What::K8s => k8s::run(full),
+        What::Knative => knative::run(full),
         What::ThirdParty => third_party::run(),
         What::Plugins => plugins::run(),
     }

@@ -27,6 +27,8 @@ pub enum Answer {
     Nonsense(String),
     /// The service has refused the request.
     Denied(String),
+    /// The platform says that no later request would succeed either.
+    Hopeless(String),
     /// The service has refused the request because what it was made to no longer exists.
     Gone(String),
 }
@@ -78,6 +80,7 @@ impl OpenRequest {
     pub fn judge(self, answer: Answer, once: bool) -> (ExitReason, Duration) {
         let words = match answer {
             Answer::Said(ExitReason::Refused(words)) | Answer::Denied(words) | Answer::Gone(words) => words,
+            Answer::Hopeless(words) => return (ExitReason::Refused(words), Duration::ZERO),
             Answer::Nonsense(words) => return self.bad(words, false, false),
             Answer::Silent(reason) => return (reason, Duration::ZERO),
             Answer::Said(reason) => {
@@ -140,6 +143,10 @@ mod tests {
         let (one, other) = (health.begin(), health.begin());
         assert_eq!(one.judge(denied(), false), (ExitReason::Lost("no".to_owned()), PAUSE));
         assert_eq!(other.judge(good(), false).0, ExitReason::Finished);
+        assert_eq!(
+            health.begin().judge(Answer::Hopeless("never".to_owned()), true).0,
+            ExitReason::Refused("never".to_owned())
+        );
         for _ in 0..100 {
             assert_eq!(health.begin().judge(denied(), false).0, ExitReason::Lost("no".to_owned()));
             assert_eq!(health.begin().judge(denied(), true).0, ExitReason::Throttled(PAUSE * 2));
