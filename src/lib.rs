@@ -238,6 +238,8 @@ use lithops_backend_k8s as _;
 use lithops_backend_localhost as _;
 #[cfg(any(feature = "aws_s3", feature = "ceph", feature = "minio"))]
 use lithops_storage_aws_s3 as _;
+#[cfg(feature = "gcp_storage")]
+use lithops_storage_gcp_storage as _;
 #[cfg(feature = "redis")]
 use lithops_storage_redis as _;
 

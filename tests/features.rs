@@ -35,6 +35,7 @@ fn every_storage_of_a_feature_is_registered_and_no_other() {
     let storages = [
         ("aws_s3", cfg!(feature = "aws_s3") || cfg!(feature = "minio") || cfg!(feature = "ceph")),
         ("ceph", cfg!(feature = "aws_s3") || cfg!(feature = "minio") || cfg!(feature = "ceph")),
+        ("gcp_storage", cfg!(feature = "gcp_storage")),
         ("localhost", true),
         ("memory", true),
         ("minio", cfg!(feature = "aws_s3") || cfg!(feature = "minio") || cfg!(feature = "ceph")),
