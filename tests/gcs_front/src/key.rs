@@ -23,15 +23,15 @@ pub struct Key {
 }
 
 impl Key {
-    /// A new key. The file also has `planted`, so that a test can look for what has left it.
+    /// A new key.
     ///
     /// # Errors
     /// The machine has no randomness.
-    pub fn generate(planted: &str) -> std::io::Result<Self> {
+    pub fn generate() -> std::io::Result<Self> {
         let pair = KeyPair::generate(KeySize::Rsa2048).map_err(std::io::Error::other)?;
         let private = pair.as_der().map_err(std::io::Error::other)?;
         let lines: Vec<String> = STANDARD
-            .encode(AsRef::<[u8]>::as_ref(&private))
+            .encode(private.as_ref())
             .as_bytes()
             .chunks(64)
             .map(|line| String::from_utf8_lossy(line).into_owned())
@@ -43,7 +43,7 @@ impl Key {
             "private_key_id": "0123456789abcdef",
             "private_key": pem,
             "client_email": EMAIL,
-            "client_id": planted,
+            "client_id": "1",
             "token_uri": "http://127.0.0.1:1/token",
         });
         Ok(Self { public: pair.public_key().as_ref().to_vec(), file: file.to_string() })

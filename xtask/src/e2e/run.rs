@@ -17,7 +17,7 @@ use crate::{
 pub(crate) enum What {
     /// This machine.
     Localhost,
-    /// Servers that are storages: SeaweedFS for S3, and Redis; with `--full` moto too.
+    /// Servers that are storages: SeaweedFS for S3, Redis, and fake-gcs-server for Cloud Storage; with `--full` moto too.
     Storage,
     /// AWS Lambda, played by ministack; with `--full` policies too, and moto.
     #[value(name = "aws_lambda")]

@@ -11,8 +11,8 @@ use crate::{
 
 /// Translates an error of `object_store` about one object.
 pub(super) fn translate(error: StoreError, doing: &'static str, bucket: &str, key: &str) -> Error {
-    if let Some(error) = from_credentials(&error, doing, bucket, key) {
-        return error;
+    if let Some(said) = from_credentials(&error, doing, bucket, key) {
+        return said.with_source(error);
     }
     if let Some(error) = from_service(&error, doing, bucket, key) {
         return error;
@@ -74,7 +74,7 @@ fn from_credentials(error: &StoreError, doing: &str, bucket: &str, key: &str) ->
     let StoreError::Unauthenticated { source, .. } = error else { return None };
     let said = source.downcast_ref::<Error>()?;
     let message = format!("cannot {doing} {}, {}", object_of(doing, bucket, key), said.message());
-    let error = Error::new(said.kind(), message).with_retry(said.retry()).with_source(said.clone());
+    let error = Error::new(said.kind(), message).with_retry(said.retry());
     let error = located(error, doing, bucket, key);
     Some(match said.hint() {
         Some(hint) => error.with_hint(hint),

@@ -8,7 +8,7 @@ use std::{
 use lithops_gcs_front::{GcsFront, Key};
 use tokio::io::AsyncReadExt as _;
 
-const USAGE: &str = "usage: gcs-front --server ADDRESS:PORT [--key-file FILE --planted WORD]";
+const USAGE: &str = "usage: gcs-front --server ADDRESS:PORT [--key-file FILE]";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -23,19 +23,18 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Error> {
     let mut arguments = std::env::args().skip(1);
-    let (mut server, mut file, mut planted) = (None, None, String::new());
+    let (mut server, mut file) = (None, None);
     while let Some(name) = arguments.next() {
         match (name.as_str(), arguments.next()) {
             ("--server", Some(value)) => server = value.parse().ok(),
             ("--key-file", Some(value)) => file = Some(value),
-            ("--planted", Some(value)) => planted = value,
             _ => return Err(Error::other(USAGE)),
         }
     }
     let server = server.ok_or_else(|| Error::other(USAGE))?;
     let key = match file {
         Some(file) => {
-            let key = Key::generate(&planted)?;
+            let key = Key::generate()?;
             std::fs::write(file, &key.file)?;
             Some(key)
         }

