@@ -63,7 +63,9 @@ pub fn credentials(config: &Config, sections: &[&str], of_machine: bool) -> Resu
     for name in sections {
         if let Some(path) = config.section(name).string("credentials_path")? {
             let read = KeyFile::read(path.as_ref());
-            return read.map(Some).map_err(|error| error.with_context("key", format!("{name}.credentials_path")));
+            return read
+                .map(Some)
+                .map_err(|error| error.with_context("key", format!("{name}.credentials_path")));
         }
     }
     if !of_machine {

@@ -57,11 +57,14 @@ impl KeyFile {
     /// It cannot be read, or has no credentials of Google.
     pub fn read(path: &Path) -> Result<Self> {
         let invalid = |what: &str| {
-            Error::new(ErrorKind::ConfigInvalid, format!("cannot read the credentials `{}`, {what}", path.display()))
-                .with_hint(
-                    "name the JSON key of a service account in `credentials_path`, or run `gcloud auth \
+            Error::new(
+                ErrorKind::ConfigInvalid,
+                format!("cannot read the credentials `{}`, {what}", path.display()),
+            )
+            .with_hint(
+                "name the JSON key of a service account in `credentials_path`, or run `gcloud auth \
                      application-default login` and leave it out",
-                )
+            )
         };
         let meta = fs::metadata(path).map_err(|error| invalid(&error.to_string()))?;
         if !meta.is_file() || meta.len() > LONGEST {
@@ -69,7 +72,8 @@ impl KeyFile {
         }
         let content = fs::read_to_string(path).map_err(|error| invalid(&error.to_string()))?;
         // The error of the parser would quote a part of the file, which may be the key.
-        let read: Content = serde_json::from_str(&content).map_err(|_| invalid("it is no JSON of credentials"))?;
+        let read: Content =
+            serde_json::from_str(&content).map_err(|_| invalid("it is no JSON of credentials"))?;
         let kind = read.r#type.ok_or_else(|| invalid("it has no `type`"))?;
         if kind == KeyKind::ServiceAccount && read.client_email.is_none() {
             return Err(invalid("it has no `client_email`"));
@@ -111,12 +115,15 @@ mod tests {
 
     #[test]
     fn the_key_is_not_shown() {
-        let json = r#"{"type":"service_account","client_email":"a@p.iam","project_id":"p","private_key":"hunter2"}"#;
+        let json =
+            r#"{"type":"service_account","client_email":"a@p.iam","project_id":"p","private_key":"hunter2"}"#;
         let (_folder, read) = file(json);
         let read = read.expect("a key");
         assert_eq!((read.kind, read.project.as_deref()), (KeyKind::ServiceAccount, Some("p")));
         assert!(!format!("{read:?}").contains("hunter2"));
-        for broken in [r#"{"type":"service_account","private_key":"hunter2"}"#, r#"{"private_key":"hunter2""#, "[]"] {
+        for broken in
+            [r#"{"type":"service_account","private_key":"hunter2"}"#, r#"{"private_key":"hunter2""#, "[]"]
+        {
             let error = file(broken).1.expect_err(broken).to_string();
             assert!(error.contains("key.json") && !error.contains("hunter2"), "{error}");
         }

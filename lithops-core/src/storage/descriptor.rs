@@ -95,8 +95,7 @@ pub fn connect(locator: &Locator) -> Result<Arc<dyn Storage>> {
 /// The storages that are features of the crate `lithops`.
 const FEATURES: &[&str] = &["aws_s3", "ceph", "gcp_storage", "minio", "redis"];
 /// The storages of Python Lithops that this version does not have.
-const LATER: &[&str] =
-    &["aliyun_oss", "azure_storage", "ibm_cos", "infinispan", "oracle_oss", "swift"];
+const LATER: &[&str] = &["aliyun_oss", "azure_storage", "ibm_cos", "infinispan", "oracle_oss", "swift"];
 
 fn sorted(mut descriptors: Vec<&StorageDescriptor>) -> Result<Vec<&StorageDescriptor>> {
     descriptors.sort_by_key(|descriptor| (descriptor.scheme, descriptor.package));

@@ -61,8 +61,7 @@ pub(crate) fn check(locator: &Locator, bucket: &str) -> Result<()> {
     if let Some(region) = &locator.region {
         check_region(region, locator.endpoint.is_some())?;
     }
-    let is_name =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+    let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
     let is_end = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
     let is_right = (1..=LONGEST_NAME).contains(&bucket.len()) && bucket.bytes().all(is_name);
     if is_right && is_end(bucket.bytes().next()) && is_end(bucket.bytes().last()) {

@@ -38,7 +38,8 @@ pub(crate) fn locate(config: &Config) -> Result<Locator> {
         locator = locator.with_endpoint(endpoint)?;
     }
     check(&locator, bucket).map_err(|error| {
-        let message = format!("`storage_bucket` in section `gcp_storage` cannot be used: {}", error.message());
+        let message =
+            format!("`storage_bucket` in section `gcp_storage` cannot be used: {}", error.message());
         let wrong = Error::new(ErrorKind::ConfigInvalid, message).with_hint(error.hint().unwrap_or_default());
         wrong.with_context("key", "gcp_storage.storage_bucket")
     })?;
@@ -50,10 +51,8 @@ pub(crate) fn locate(config: &Config) -> Result<Locator> {
 pub(crate) fn credentials(config: &Config) -> Result<Credentials> {
     let has_endpoint = config.section(SCHEME).string("endpoint")?.is_some();
     let sections: &[&str] = if has_endpoint { &[SCHEME] } else { &[SCHEME, SECTION] };
-    lithops_cloud_google::credentials(config, sections, !has_endpoint)?.map_or_else(
-        || Ok(Credentials::default()),
-        |file| of_file(&file),
-    )
+    lithops_cloud_google::credentials(config, sections, !has_endpoint)?
+        .map_or_else(|| Ok(Credentials::default()), |file| of_file(&file))
 }
 
 /// What opens the storage, of a file of credentials.
@@ -73,7 +72,8 @@ fn of_file(file: &KeyFile) -> Result<Credentials> {
 }
 
 fn cannot(file: &KeyFile, why: &str) -> Error {
-    let message = format!("the credentials `{}` cannot be used for `gcp_storage`, {why}", file.path.display());
+    let message =
+        format!("the credentials `{}` cannot be used for `gcp_storage`, {why}", file.path.display());
     Error::new(ErrorKind::ConfigInvalid, message)
         .with_hint("name the JSON key of a service account: `gcp_storage: {credentials_path: key.json}`")
         .with_context("key", "gcp_storage.credentials_path")
@@ -101,7 +101,9 @@ mod tests {
     fn a_section_becomes_a_locator_without_secrets() {
         let folder = tempfile::tempdir().expect("a folder");
         let key = key(folder.path(), "service_account");
-        let yaml = format!("gcp: {{region: us-east1, credentials_path: '{key}'}}\ngcp_storage: {{storage_bucket: b}}");
+        let yaml = format!(
+            "gcp: {{region: us-east1, credentials_path: '{key}'}}\ngcp_storage: {{storage_bucket: b}}"
+        );
         let config = config(&yaml);
         let locator = locate(&config).expect("it is complete");
         assert_eq!((locator.bucket.as_str(), locator.region.as_deref()), ("b", Some("us-east1")));

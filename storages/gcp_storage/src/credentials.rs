@@ -38,7 +38,9 @@ pub(crate) fn provider(locator: &Locator, credentials: &Credentials) -> Result<G
     };
     let store = builder.build().map_err(|error| {
         Error::new(ErrorKind::ConfigInvalid, format!("cannot use the credentials of `gcp_storage`, {error}"))
-            .with_hint("name the JSON key of a service account in `credentials_path`, as Google's console wrote it")
+            .with_hint(
+                "name the JSON key of a service account in `credentials_path`, as Google's console wrote it",
+            )
     })?;
     Ok(Arc::new(Provider(Arc::clone(store.credentials()))))
 }

@@ -110,7 +110,8 @@ async fn dispatch(shared: &Shared, request: Request<Bytes>) -> Result<Response<F
         .any(|start| path.starts_with(start));
     let query = Query(request.uri().query().unwrap_or_default().to_owned());
     let (bucket, key) = place(&path);
-    let kind = header(&request, CONTENT_TYPE.as_str()).unwrap_or_else(|| "application/octet-stream".to_owned());
+    let kind =
+        header(&request, CONTENT_TYPE.as_str()).unwrap_or_else(|| "application/octet-stream".to_owned());
     match (request.method().clone(), key, query.value("uploadId")) {
         (Method::GET, None, _) if !is_json && query.value("list-type").is_some() => {
             list::list(server, &bucket, &query).await
@@ -141,7 +142,11 @@ async fn dispatch(shared: &Shared, request: Request<Bytes>) -> Result<Response<F
             let mut request = request.map(Full::new);
             request.headers_mut().remove(HOST);
             let answered = server.pass(request, &path).await?;
-            if !is_json && answered.status() == StatusCode::NOT_FOUND && key.is_some() && method != Method::HEAD {
+            if !is_json
+                && answered.status() == StatusCode::NOT_FOUND
+                && key.is_some()
+                && method != Method::HEAD
+            {
                 return Err(Refused(StatusCode::NOT_FOUND, String::new()));
             }
             Ok(answered)

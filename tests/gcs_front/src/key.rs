@@ -60,9 +60,9 @@ impl Key {
             let claims = URL_SAFE_NO_PAD.decode(signed.split_once('.')?.1).ok()?;
             let claims: Value = serde_json::from_slice(&claims).ok()?;
             let scope = claims["scope"].as_str()?;
-            let may = scope.split(' ').any(|scope| {
-                scope.ends_with("/auth/cloud-platform") || scope.contains("/auth/devstorage.")
-            });
+            let may = scope
+                .split(' ')
+                .any(|scope| scope.ends_with("/auth/cloud-platform") || scope.contains("/auth/devstorage."));
             Some(claims["iss"] == EMAIL && may)
         };
         checked().unwrap_or(false)

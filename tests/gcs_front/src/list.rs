@@ -18,11 +18,16 @@ use crate::{
 const MOST: usize = 1000;
 
 /// One page.
-pub(crate) async fn list(server: &Server, bucket: &str, query: &Query) -> Result<Response<Full<Bytes>>, Refused> {
+pub(crate) async fn list(
+    server: &Server,
+    bucket: &str,
+    query: &Query,
+) -> Result<Response<Full<Bytes>>, Refused> {
     let most = query.value("max-keys").and_then(|most| most.parse().ok()).unwrap_or(MOST).min(MOST);
     let prefix = query.value("prefix").unwrap_or_default();
     let mut asked = format!("prefix={}&maxResults={most}", encode(&prefix));
-    for (name, json) in [("continuation-token", "pageToken"), ("delimiter", "delimiter"), ("start-after", "startOffset")]
+    for (name, json) in
+        [("continuation-token", "pageToken"), ("delimiter", "delimiter"), ("start-after", "startOffset")]
     {
         if let Some(value) = query.value(name) {
             let _ = write!(asked, "&{json}={}", encode(&value));

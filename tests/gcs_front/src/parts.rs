@@ -41,8 +41,12 @@ fn unknown() -> Response<Full<Bytes>> {
 impl Uploads {
     pub(crate) async fn begin(&self, bucket: &str, key: &str, kind: &str) -> Response<Full<Bytes>> {
         let id = uuid::Uuid::new_v4().simple().to_string();
-        let upload =
-            Upload { bucket: bucket.to_owned(), key: key.to_owned(), kind: kind.to_owned(), parts: HashMap::new() };
+        let upload = Upload {
+            bucket: bucket.to_owned(),
+            key: key.to_owned(),
+            kind: kind.to_owned(),
+            parts: HashMap::new(),
+        };
         self.0.lock().await.insert(id.clone(), upload);
         let document = format!(
             "<InitiateMultipartUploadResult xmlns='http://s3.amazonaws.com/doc/2006-03-01/'><Bucket>{}</Bucket>\
@@ -61,7 +65,8 @@ impl Uploads {
         content: &[u8],
     ) -> Result<Response<Full<Bytes>>, Refused> {
         let Some(upload) = self.0.lock().await.get(id).cloned() else { return Ok(unknown()) };
-        let stored = server.upload(&upload.bucket, &part_key(id, number), &upload.kind, None, content).await?;
+        let stored =
+            server.upload(&upload.bucket, &part_key(id, number), &upload.kind, None, content).await?;
         let etag = format!("\"{}\"", stored["etag"].as_str().unwrap_or_default());
         if let Some(upload) = self.0.lock().await.get_mut(id) {
             upload.parts.insert(number, etag.clone());

