@@ -32,6 +32,8 @@ pub const ROLE_VARIABLE: &str = "LITHOPS_ROLE";
 pub const TRANSPORT_VARIABLE: &str = "LITHOPS_TRANSPORT";
 /// See [`TRANSPORT_VARIABLE`].
 pub const PULL: &str = "pull";
+/// The value of [`TRANSPORT_VARIABLE`] for a worker that is given its calls by HTTP requests.
+pub const HTTP: &str = "http";
 
 /// The variable with the depth of a child: 1 for a client's worker, 2 for the sub-workers of that
 /// worker, and so on.

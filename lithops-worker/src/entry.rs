@@ -30,6 +30,8 @@ pub fn enter() {
     match assigned_role() {
         #[cfg(feature = "lambda")]
         None if transport::is_in_lambda() => serve_lambda(),
+        #[cfg(feature = "http")]
+        None if transport::is_http() => serve_http(),
         None if transport::is_launched() => serve_launched(None, true),
         None | Some(Role::Client) => initialised(Role::Client),
         Some(role) => become_role(role),
@@ -41,6 +43,8 @@ pub fn enter() {
 pub fn enter_as_assigned() {
     match assigned_role() {
         Some(role @ (Role::Worker | Role::SubWorker)) => become_role(role),
+        #[cfg(feature = "http")]
+        None if transport::is_http() => serve_http(),
         None if transport::is_launched() => serve_launched(None, true),
         None | Some(Role::Client) => {}
     }
@@ -79,6 +83,20 @@ pub fn serve_lambda() -> ! {
     adopt_orphans();
     // Under `#[tokio::main]` this thread is inside a runtime already, and another cannot be started on it.
     let code = thread::spawn(transport::lambda).join().unwrap_or(1);
+    leave(code)
+}
+
+/// Serves HTTP requests as a worker until the platform tells this process to end, and does not return.
+#[cfg(feature = "http")]
+pub fn serve_http() -> ! {
+    initialised(Role::Worker);
+    signals::set(Role::Worker);
+    keep_memory();
+    adopt_orphans();
+    // Under `#[tokio::main]` this thread is inside a runtime already, and another cannot be started on it.
+    let code = thread::spawn(transport::http).join().unwrap_or(1);
+    // Processes that calls have started end with their worker.
+    end_below(getpid());
     leave(code)
 }
 

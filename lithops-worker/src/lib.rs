@@ -16,6 +16,8 @@ mod signals;
 mod sub_worker;
 pub mod transport;
 
+#[cfg(feature = "http")]
+pub use entry::serve_http;
 #[cfg(feature = "lambda")]
 pub use entry::serve_lambda;
 pub use entry::{enter, enter_as_assigned, serve_launched, serve_stdio};

@@ -1,7 +1,8 @@
 //! `lithops-worker`: the worker as a program of its own, for when the user's program is not to play it.
 //!
 //! A backend starts it with a socket as standard input, or as `lithops-worker pull [--launch FILE]` with the launch
-//! document of a fleet, in the file or in `LITHOPS_LAUNCH`. `lithops-worker --version` prints its version.
+//! document of a fleet, in the file or in `LITHOPS_LAUNCH`. A platform for containers starts it as `lithops-worker http`,
+//! or with `LITHOPS_TRANSPORT=http`, and it listens at `PORT` then. `lithops-worker --version` prints its version.
 
 use std::{path::Path, process::ExitCode};
 
@@ -29,6 +30,10 @@ fn main() -> ExitCode {
                 }
             }
         }
+        #[cfg(feature = "http")]
+        Some("http") => lithops_worker::serve_http(),
+        #[cfg(feature = "http")]
+        None if lithops_worker::transport::is_http() => lithops_worker::serve_http(),
         #[cfg(feature = "lambda")]
         _ if lithops_worker::transport::is_in_lambda() => lithops_worker::serve_lambda(),
         _ if lithops_core::process::assigned_role().is_some() => {

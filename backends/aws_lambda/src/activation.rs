@@ -17,7 +17,9 @@ use bytes::Bytes;
 use futures_util::stream;
 use lithops_core::{
     artifact::ProgramRef,
-    compute::{Event, EventKind, EventSender, ExitReason, InvokeRequest, encode_request, read_answer},
+    compute::{
+        Answer, Event, EventKind, EventSender, ExitReason, InvokeRequest, encode_request, read_answer,
+    },
     error::{Error, ErrorKind, Result},
     id::ActivationId,
     protocol::{Envelope, FrameReader},
@@ -25,7 +27,7 @@ use lithops_core::{
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt};
 use tokio_util::io::StreamReader;
 
-use crate::{client::Client, failure, health::Answer};
+use crate::{client::Client, failure};
 
 /// The buffer of one stream. Thousands of streams are read at once, and little comes over each: more would be wasted.
 const BLOCK: usize = 4 << 10;

@@ -13,9 +13,9 @@ use async_trait::async_trait;
 use lithops_core::{
     artifact::{Artifact, ProgramRef, StoredProgram},
     compute::{
-        BackendDescriptor, BackendInfo, BackendOptions, Capabilities, Check, CloseMode, ComputeBackend,
-        ExitReason, InFlight, Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId,
-        RuntimeSpec,
+        Answer, BackendDescriptor, BackendInfo, BackendOptions, Capabilities, Check, CloseMode,
+        ComputeBackend, ExitReason, Health, InFlight, Invocation, InvocationId, InvokeRequest, Package,
+        Runtime, RuntimeId, RuntimeSpec,
     },
     error::{Error, ErrorKind, Result},
     protocol::{Envelope, Program},
@@ -30,7 +30,6 @@ use crate::{
     config::{self, AwsLambdaConfig, LONGEST_NAME, fits_a_name},
     deploy::{self, Wanted},
     doctor,
-    health::{Answer, Health},
     mending::Mending,
     package::{Bootstrap, no_worker, target},
 };

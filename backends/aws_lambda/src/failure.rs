@@ -7,12 +7,10 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use lithops_cloud_aws::{code, describe, failed};
 use lithops_core::{
-    compute::ExitReason,
+    compute::{Answer, ExitReason},
     error::{Error, ErrorKind, Retry},
 };
 use serde::Deserialize;
-
-use crate::health::Answer;
 
 /// How many bytes of the end of an instance's log are part of an error. The rest is in CloudWatch.
 const LOG_TAIL: usize = 600;

@@ -12,7 +12,6 @@ mod config;
 mod deploy;
 mod doctor;
 mod failure;
-mod health;
 mod mending;
 mod package;
 mod policy;

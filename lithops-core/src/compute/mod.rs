@@ -22,6 +22,6 @@ pub use price::Price;
 pub use runtime::{Package, Runtime, RuntimeId, RuntimeSpec};
 pub use scaled::{Scaled, WaitingWorkers, WorkerEnd};
 pub use worker::{
-    EventSender, HowItEnded, InFlight, WorkerChannel, WorkerProcess, WorkerProcesses, encode_request,
-    read_answer,
+    Answer, EventSender, Health, HowItEnded, InFlight, OpenRequest, WorkerChannel, WorkerProcess,
+    WorkerProcesses, encode_request, read_answer,
 };

@@ -171,6 +171,16 @@ impl Deadline {
     }
 }
 
+/// Says that a worker is to leave: it begins no further call of a job and gives back those that it has not begun. Calls
+/// that still run when the time has passed are ended, and are tried again elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandBack {
+    /// The job whose calls are given back.
+    pub job: JobId,
+    /// How long calls may run on, counted from the arrival of the frame.
+    pub within: Duration,
+}
+
 /// Changes how many calls of a job may run at once in a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetProcesses {

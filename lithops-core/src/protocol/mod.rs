@@ -14,6 +14,7 @@
 //!   | -- Forget, Cancel ----> | -- Forget -----------------> |
 //!   | -- Processes ---------> |                              |   another granularity, while it runs
 //!   | -- Deadline ----------> |                              |   how long the platform lets it run
+//!   | -- HandBack ----------> |                              |   the platform ends the worker soon
 //! ```
 //!
 //! On one machine, long values do not travel through the sockets: the sender of a frame can lend the frame's
@@ -27,7 +28,8 @@
 //!
 //! Where a worker is reached by requests instead, a request holds a hello, the program that is running
 //! (`Running`), a job and its calls; the answer holds the frames that the worker would send, and at last how
-//! it ended (`Ended`).
+//! it ended (`Ended`). Where answers are streamed over connections that do not tell of the end of a worker, an
+//! answer begins with a hello, and a `Heartbeat` comes when nothing else has come for a while.
 //!
 //! A frame is `length: u32 LE`, `kind: u8`, a byte that says whether the body begins with a loan, two zero
 //! bytes, and a body. Bodies that carry calls or outcomes are laid out by hand in columns and sliced without
@@ -55,7 +57,9 @@ pub use envelope::Envelope;
 pub(crate) use fleet_key::unchecked;
 pub use fleet_key::{SignKey, VerifyKey};
 pub use hello::{About, Hello, PROTOCOL, Role};
-pub use job::{Cancel, Deadline, DurableSpec, Forget, JobSpec, ParentCall, Program, SetProcesses, Setup};
+pub use job::{
+    Cancel, Deadline, DurableSpec, Forget, HandBack, JobSpec, ParentCall, Program, SetProcesses, Setup,
+};
 pub use launch::Launch;
 pub use logs::{LogEntry, Logs};
 pub use payloads::{InputBatch, Payloads, PayloadsBuilder};

@@ -5,7 +5,8 @@ use lithops_core::{
     id::JobId,
     protocol::StoredCalls,
     protocol::{
-        Calls, Cancel, Deadline, Forget, Frame, FrameKind, JobSpec, Secrets, SetProcesses, unstarted_report,
+        Calls, Cancel, Deadline, Forget, Frame, FrameKind, HandBack, JobSpec, Secrets, SetProcesses,
+        unstarted_report,
     },
     storage,
 };
@@ -73,6 +74,12 @@ impl Pool {
                 let deadline: Deadline = frame.decode()?;
                 if let Some(job) = self.jobs.get_mut(&deadline.job).filter(|job| job.owner == owner) {
                     job.due = Some(Due::of(&deadline));
+                }
+            }
+            FrameKind::HandBack => {
+                let told: HandBack = frame.decode()?;
+                if let Some(job) = self.jobs.get_mut(&told.job).filter(|job| job.owner == owner) {
+                    job.due = Some(Due::told(&told));
                 }
             }
             FrameKind::Processes => {

@@ -39,11 +39,11 @@ mod state;
 mod storage_tasks;
 mod ticks;
 
-#[cfg(feature = "lambda")]
+#[cfg(any(feature = "http", feature = "lambda"))]
 pub(crate) use jobs::PayloadStore;
 pub(crate) use ledger::{Ledger, MAX_BATCH};
 pub(crate) use slots::MARK_LEN;
-#[cfg(feature = "lambda")]
+#[cfg(any(feature = "http", feature = "lambda"))]
 pub(crate) use slots::limit_to;
 
 pub use dispatcher::run;

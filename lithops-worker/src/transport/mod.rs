@@ -1,12 +1,17 @@
 //! Transports: how calls come to the pool and reports go back.
 
+#[cfg(feature = "http")]
+mod http;
 #[cfg(feature = "lambda")]
 mod lambda;
 mod pull;
-#[cfg(feature = "lambda")]
+#[cfg(any(feature = "http", feature = "lambda"))]
 mod request;
+mod secrets_file;
 mod stdio;
 
+#[cfg(feature = "http")]
+pub use http::{http, is_http};
 #[cfg(feature = "lambda")]
 pub use lambda::{is_in_lambda, lambda};
 pub use pull::{is_launched, launched};

@@ -10,6 +10,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
@@ -27,8 +28,8 @@ use crate::{
     id::{ActivationId, JobId},
     process,
     protocol::{
-        self, Cancel, Forget, Frame, FrameKind, FrameReader, Hello, Incoming, Outbox, Role, Secrets, Setup,
-        frame_header,
+        self, Cancel, Forget, Frame, FrameKind, FrameReader, HandBack, Hello, Incoming, Outbox, Role,
+        Secrets, Setup, frame_header,
     },
 };
 
@@ -196,6 +197,11 @@ impl WorkerChannel {
         for job in jobs.into_iter().filter(|job| self.invocation(*job) == *id) {
             self.write(FrameKind::Cancel, &Cancel { job, calls: vec![(0, u64::MAX)] });
         }
+    }
+
+    /// Tells the worker to begin no further call of a job, and to end those that still run after this time.
+    pub fn hand_back(&self, job: JobId, within: Duration) {
+        self.write(FrameKind::HandBack, &HandBack { job, within });
     }
 
     fn invocation(&self, job: JobId) -> InvocationId {

@@ -3,12 +3,14 @@
 
 mod channel;
 mod event;
+mod health;
 mod in_flight;
 mod process;
 mod processes;
 mod request;
 
 pub use channel::{HowItEnded, WorkerChannel};
+pub use health::{Answer, Health, OpenRequest};
 pub use in_flight::{EventSender, InFlight};
 pub use process::WorkerProcess;
 pub use processes::WorkerProcesses;

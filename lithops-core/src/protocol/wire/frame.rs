@@ -73,6 +73,10 @@ pub enum FrameKind {
     Running = 15,
     /// [`ExitReason`](crate::compute::ExitReason): how the activation ended, the last frame of an answer.
     Ended = 16,
+    /// No body: the worker lives. It is sent in streamed answers when nothing else was sent for a while.
+    Heartbeat = 18,
+    /// [`HandBack`](crate::protocol::HandBack): begin no further call of the job.
+    HandBack = 19,
 }
 
 impl FrameKind {
@@ -96,6 +100,8 @@ impl FrameKind {
             15 => Self::Running,
             16 => Self::Ended,
             17 => Self::Shares,
+            18 => Self::Heartbeat,
+            19 => Self::HandBack,
             _ => return None,
         })
     }

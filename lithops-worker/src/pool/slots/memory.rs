@@ -6,7 +6,7 @@ use std::{fs, path::PathBuf, sync::OnceLock};
 static LIMIT: OnceLock<u64> = OnceLock::new();
 
 /// Says that the platform lets this worker, with all its sub-workers, use this many bytes.
-#[cfg(feature = "lambda")]
+#[cfg(any(feature = "http", feature = "lambda"))]
 pub(crate) fn limit_to(bytes: u64) {
     // The second of two calls changes nothing: the limit is the same while the process lives.
     let _ = LIMIT.set(bytes);

@@ -7,7 +7,7 @@ mod offspring;
 mod slot;
 mod start;
 
-#[cfg(feature = "lambda")]
+#[cfg(any(feature = "http", feature = "lambda"))]
 pub(crate) use memory::limit_to;
 
 pub(super) use events::{SlotEvent, SlotEventKind};

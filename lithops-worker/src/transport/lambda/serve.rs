@@ -8,7 +8,7 @@ use lithops_core::protocol::Envelope;
 use crate::{
     exit::complain,
     program_cache::ReadHints,
-    transport::request::{Pieces, Sandbox, WarmPool, begin},
+    transport::request::{ActivationRequest, Pieces, Sandbox, Terms, WarmPool, begin},
 };
 
 /// The text by which a client that is to deploy a program sees that it can serve Lambda, and is of this version.
@@ -67,6 +67,7 @@ fn sandbox() -> Sandbox {
         memory: megabytes.filter(|megabytes| *megabytes > 0).map(|megabytes| megabytes << 20),
         hints: HINTS,
         stream_limit: STREAM_LIMIT,
+        secrets: None,
     }
 }
 
@@ -76,8 +77,11 @@ async fn answer(
     request: Envelope,
     context: &Context,
 ) -> FunctionResponse<Envelope, Pieces> {
-    let pieces = begin(warm, &request, context.deadline());
-    if request.stream {
+    let stream = request.stream;
+    let terms =
+        Terms { stream, deadline: Some(context.deadline()), needs_reader: false, leaving: None, turn: () };
+    let pieces = begin(warm, async move { ActivationRequest::read(&request.open()?).await }, terms);
+    if stream {
         return FunctionResponse::StreamingResponse(StreamResponse::from(pieces));
     }
     FunctionResponse::BufferedResponse(Envelope::seal(&pieces.collect().await, false))

@@ -12,10 +12,11 @@ use lithops_core::{
 };
 
 use super::serve;
-use crate::exit::complain;
+use crate::{
+    exit::complain,
+    transport::secrets_file::{SECRETS_FILE, secrets},
+};
 
-/// The variable with the path of a file with the secrets of the storage, as JSON.
-const SECRETS_FILE: &str = "LITHOPS_SECRETS_FILE";
 /// Where Kubernetes reads why a container has ended.
 const TERMINATION_LOG: &str = "/dev/termination-log";
 /// How long a sub-worker that was asked to end may take before it is killed.
@@ -80,17 +81,6 @@ fn launch(file: Option<&Path>) -> Result<Launch> {
     let name = || env::var(Launch::WORKER_VARIABLE).ok().filter(|name| !name.is_empty());
     let name = launch.worker.clone().or_else(name).unwrap_or_else(|| new_uuid().to_string());
     Ok(launch.named(name))
-}
-
-/// The secrets of the storage, where the platform has put them into a file.
-fn secrets() -> Result<Option<Secrets>> {
-    let Some(path) = env::var_os(SECRETS_FILE) else { return Ok(None) };
-    let problem = |what: String| {
-        let problem = format!("cannot read the secrets of the storage in `{}`: {what}", path.display());
-        Error::new(ErrorKind::InvalidInput, problem)
-    };
-    let text = fs::read_to_string(&path).map_err(|error| problem(error.to_string()))?;
-    Secrets::from_json(&text).map(Some).map_err(|error| problem(error.message().to_owned()))
 }
 
 /// Removes the variables that made this process a worker: programs that calls start must not take themselves for workers.

@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! platform                                 this process                      pool
-//!   | -- Envelope: the program, job, calls -> | -- the program, if it is new   |
+//!   | -- request: the program, job, calls --> | -- the program, if it is new   |
 //!   |                                         | -- Job, Deadline, Calls -----> |
 //!   |                                         | <-------------- Logs, Report - |
-//!   | <- Envelope, or a stream of frames ---- | -- Forget -------------------> |
+//!   | <- answer, whole or in pieces --------- | -- Forget -------------------> |
 //! ```
 //!
 //! Between two requests the platform may stop the whole sandbox, for minutes or for ever. The pool and its sub-workers
@@ -14,8 +14,13 @@
 //! A transport says what its platform is like ([`Sandbox`]), takes requests, and sends on the pieces of each answer.
 
 mod activation;
+mod activation_request;
+mod pieces;
 mod response;
 mod warm_pool;
 
-pub(super) use activation::{Pieces, begin};
+pub(super) use activation::{Terms, begin};
+pub(super) use activation_request::ActivationRequest;
+#[cfg(feature = "lambda")]
+pub(super) use pieces::Pieces;
 pub(super) use warm_pool::{Sandbox, WarmPool};

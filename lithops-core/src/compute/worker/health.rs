@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use lithops_core::compute::ExitReason;
+use crate::compute::ExitReason;
 
 /// This many bad answers in a row, with no good one between them, end a job.
 const IN_A_ROW: u32 = 5;
@@ -18,8 +18,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// The result of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// The function, or the instance around it, has answered.
+pub enum Answer {
+    /// The worker, or the instance around it, has answered.
     Said(ExitReason),
     /// The service has failed or is busy; a later request may succeed.
     Silent(ExitReason),
@@ -27,13 +27,13 @@ pub(crate) enum Answer {
     Nonsense(String),
     /// The service has refused the request.
     Denied(String),
-    /// The service has refused the request because the function no longer exists.
+    /// The service has refused the request because what it was made to no longer exists.
     Gone(String),
 }
 
-/// The state of the service, by its answers until now.
+/// The state of a service, by its answers until now.
 #[derive(Debug, Default)]
-pub(crate) struct Health(Mutex<State>);
+pub struct Health(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -47,18 +47,24 @@ struct State {
 
 /// A request that is under way.
 #[derive(Debug)]
-pub(crate) struct Request {
+pub struct OpenRequest {
     health: Arc<Health>,
     /// The count of bad answers when the request was made.
     counted: u64,
 }
 
 impl Health {
+    /// Whether any request has succeeded until now.
+    #[must_use]
+    pub fn has_worked(&self) -> bool {
+        self.lock().has_worked
+    }
+
     /// Notes that a request is made.
-    pub(crate) fn begin(self: &Arc<Self>) -> Request {
+    pub fn begin(self: &Arc<Self>) -> OpenRequest {
         let mut state = self.lock();
         state.running += 1;
-        Request { counted: state.counted, health: Arc::clone(self) }
+        OpenRequest { counted: state.counted, health: Arc::clone(self) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -66,10 +72,10 @@ impl Health {
     }
 }
 
-impl Request {
+impl OpenRequest {
     /// How the activation of the request ends, and how long to wait before the executor is told. `once` says that the calls
     /// must not be counted as run when they were not.
-    pub(crate) fn judge(self, answer: Answer, once: bool) -> (ExitReason, Duration) {
+    pub fn judge(self, answer: Answer, once: bool) -> (ExitReason, Duration) {
         let words = match answer {
             Answer::Said(ExitReason::Refused(words)) | Answer::Denied(words) | Answer::Gone(words) => words,
             Answer::Nonsense(words) => return self.bad(words, false, false),
@@ -108,7 +114,7 @@ impl Request {
     }
 }
 
-impl Drop for Request {
+impl Drop for OpenRequest {
     fn drop(&mut self) {
         self.health.lock().running -= 1;
     }
