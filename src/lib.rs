@@ -232,8 +232,12 @@ pub mod jobs {
 // missing from the registry.
 #[cfg(feature = "aws_lambda")]
 use lithops_backend_aws_lambda as _;
+#[cfg(feature = "gcp_cloudrun")]
+use lithops_backend_gcp_cloudrun as _;
 #[cfg(feature = "k8s")]
 use lithops_backend_k8s as _;
+#[cfg(feature = "knative")]
+use lithops_backend_knative as _;
 #[cfg(feature = "localhost")]
 use lithops_backend_localhost as _;
 #[cfg(any(feature = "aws_s3", feature = "ceph", feature = "minio"))]

@@ -38,10 +38,13 @@ pub(crate) fn run(with_tests: bool) -> Result<(), String> {
     step("e2e storage", || e2e::run(e2e::What::Storage, false))?;
     step("e2e aws_lambda", || e2e::run(e2e::What::AwsLambda, false))?;
     if !rustix::process::geteuid().is_root() {
-        eprintln!("== e2e k8s: left out, a cluster needs namespaces and control groups: root runs it");
+        eprintln!(
+            "== e2e k8s and knative: left out, a cluster needs namespaces and control groups: root runs it"
+        );
         return Ok(());
     }
-    step("e2e k8s", || e2e::run(e2e::What::K8s, false))
+    step("e2e k8s", || e2e::run(e2e::What::K8s, false))?;
+    step("e2e knative", || e2e::run(e2e::What::Knative, false))
 }
 
 /// The checks that take long.

@@ -107,6 +107,13 @@ pub struct Registry {
     pub base_image: Option<String>,
 }
 
+impl std::fmt::Debug for Registry {
+    /// Leaves out the password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
 /// How instances reach a private network.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -349,7 +356,7 @@ mod tests {
             ..PlanRequest::new(10_000, &capabilities)
         };
         let usd = request.plan().expect("a plan").cost().usd.expect("priced");
-        let by_hand = 10_000.0 * (2.0 * 0.000024 + 2.0 * 2.0 * 0.0000025 + 0.0000004);
+        let by_hand: f64 = 10_000.0 * (2.0 * 0.000024 + 2.0 * 2.0 * 0.0000025 + 0.0000004);
         assert!((by_hand - 0.584).abs() < 1e-9);
         assert!((usd - by_hand).abs() < 0.005, "{usd} {by_hand}");
     }

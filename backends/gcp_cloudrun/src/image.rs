@@ -76,7 +76,7 @@ impl Content {
 
 /// Programs of every glibc can be deployed: the image has that of this machine.
 pub(crate) fn target() -> Target {
-    Target { machine: Machine::X86_64, glibc: Glibc { major: 2, minor: 999 }, platform: "Cloud Run" }
+    Target { machine: Machine::X86_64, glibc: Glibc(u32::MAX, 0), name: "Cloud Run" }
 }
 
 /// Makes an image and pushes it, unless it is there already.

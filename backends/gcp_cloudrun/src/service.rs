@@ -21,6 +21,8 @@ pub(crate) struct Parts {
     pub(crate) image: String,
     /// The digest of the program, where it is in the image.
     pub(crate) program: Option<Digest>,
+    /// The arguments of the program.
+    pub(crate) arguments: Vec<String>,
     /// The service account that instances run as.
     pub(crate) account: String,
     pub(crate) cpus: f64,
@@ -58,6 +60,7 @@ impl Wanted {
             "containers": [{
                 "name": "worker",
                 "image": parts.image,
+                "args": parts.arguments,
                 "env": variables,
                 // HTTP/2 to the instance, so that it learns of a client that goes.
                 "ports": [{"name": "h2c", "containerPort": PORT}],
@@ -114,6 +117,7 @@ mod tests {
         Parts {
             image: "us-east1-docker.pkg.dev/p/lithops/lithops-runtime@sha256:00".to_owned(),
             program: Some(Digest::of(b"program")),
+            arguments: Vec::new(),
             account: "a@p.iam.gserviceaccount.com".to_owned(),
             cpus: 4.0,
             memory: 2048,
@@ -135,6 +139,7 @@ mod tests {
             Parts { timeout: 60, ..parts() },
             Parts { account: "b@p.iam.gserviceaccount.com".to_owned(), ..parts() },
             Parts { program: None, ..parts() },
+            Parts { arguments: vec!["http".to_owned()], ..parts() },
         ] {
             assert!(!same(&config(""), &other), "{other:?}");
         }

@@ -14,16 +14,16 @@ use lithops_core::{
     protocol::{Launch, Program, ProgramId, Secrets},
     storage::{Locator, StorageClient},
 };
+use lithops_kubernetes::Cluster;
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::{
     SCHEME,
-    client::Cluster,
     config::{self, K8sConfig},
     doctor,
     fleet::{K8sFleet, Start},
-    image,
     manifest::WorkerImage,
+    version,
 };
 
 /// The descriptor that this crate registers.
@@ -81,8 +81,8 @@ impl K8sBackend {
     /// The cluster, which is asked for its version the first time.
     pub(crate) async fn cluster(&self) -> Result<&Cluster> {
         let connect = || async {
-            let cluster = Cluster::connect(&self.config).await?;
-            cluster.version().await?;
+            let cluster = Cluster::connect(&self.config.access).await?;
+            version::check(&cluster).await?;
             Ok(cluster)
         };
         self.cluster.get_or_try_init(connect).await
@@ -91,15 +91,15 @@ impl K8sBackend {
     /// The image of the workers. That of the program is made and pushed the first time.
     async fn image(&self) -> Result<&WorkerImage> {
         let make = || async {
-            match &self.config.runtime {
+            match &self.config.images.runtime {
                 Some(name) => Ok(WorkerImage {
                     name: name.clone(),
                     is_program: false,
                     arguments: vec!["pull".to_owned()],
                 }),
                 None => {
-                    let program = self.config.artifact.as_ref().unwrap_or(&self.program.path);
-                    let pushed = image::push(&self.config, program).await?;
+                    let program = self.config.images.artifact.as_ref().unwrap_or(&self.program.path);
+                    let pushed = self.config.images.push(program).await?;
                     let arguments = self.program.arguments.iter();
                     let arguments =
                         arguments.map(|argument| argument.to_string_lossy().into_owned()).collect();
@@ -114,7 +114,7 @@ impl K8sBackend {
 #[async_trait]
 impl ComputeBackend for K8sBackend {
     fn info(&self) -> BackendInfo {
-        let namespace = self.config.namespace.as_deref().unwrap_or("of the context");
+        let namespace = self.config.access.namespace.as_deref().unwrap_or("of the context");
         BackendInfo { scheme: SCHEME, region: None, location: format!("the namespace {namespace}") }
     }
 
@@ -123,11 +123,12 @@ impl ComputeBackend for K8sBackend {
     }
 
     async fn build_runtime(&self, spec: &RuntimeSpec) -> Result<Package> {
-        image::build(&self.config, spec).await
+        self.config.images.build(spec).await
     }
 
     async fn deploy_runtime(&self, spec: &RuntimeSpec) -> Result<Runtime> {
-        let pushed = image::push(&self.config, image::program(&self.config, spec)?).await?;
+        let images = &self.config.images;
+        let pushed = images.push(images.program(spec)?).await?;
         Ok(Runtime {
             id: RuntimeId(pushed.reference.with(pushed.reference.tag(), None).to_string()),
             memory: None,
@@ -135,11 +136,11 @@ impl ComputeBackend for K8sBackend {
     }
 
     async fn list_runtimes(&self) -> Result<Vec<Runtime>> {
-        image::list(&self.config).await
+        self.config.images.list().await
     }
 
     async fn delete_runtime(&self, id: &RuntimeId) -> Result<()> {
-        image::delete(&self.config, id).await
+        self.config.images.delete(id).await
     }
 
     async fn invoke(&self, _: InvokeRequest) -> Result<Invocation> {
@@ -167,11 +168,11 @@ impl ComputeBackend for K8sBackend {
         let Some((storage, _)) = self.storage.as_ref().filter(|_| !image.is_program) else { return Ok(None) };
         // The image says which C library it has, and is not asked: a worker that cannot execute the program says so.
         let target = Target {
-            machine: self.config.machine,
+            machine: self.config.images.machine,
             glibc: Glibc(u32::MAX, 0),
             name: "the image of `runtime`",
         };
-        let program = self.config.artifact.as_ref().unwrap_or(&self.program.path);
+        let program = self.config.images.artifact.as_ref().unwrap_or(&self.program.path);
         let artifact = Artifact::read(program, &target).await?;
         let stored = StoredProgram::of(&artifact);
         stored.put(&artifact, storage).await?;

@@ -22,9 +22,9 @@ use lithops_core::{
 };
 use serde::de::DeserializeOwned;
 
+use lithops_kubernetes::{Cluster, failure};
+
 use crate::{
-    client::Cluster,
-    failure,
     manifest::{FLEET, label},
     pod_state::PodState,
 };

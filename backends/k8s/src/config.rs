@@ -1,13 +1,16 @@
 //! The section `k8s`: its keys, and what they mean.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use lithops_core::{
-    artifact::Machine,
     board::LeaseConfig,
     compute::{Capabilities, Platform, WorkerWish},
     config::{Config, Key, Section, Value},
     error::Result,
+};
+use lithops_kubernetes::{
+    Access, Images,
+    values::{env_vars, maps, names},
 };
 
 use crate::SCHEME;
@@ -84,16 +87,10 @@ pub(crate) const KEYS: &[Key] = &[
 ];
 
 /// The values of the section.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct K8sConfig {
-    pub(crate) kubecfg_path: Option<PathBuf>,
-    pub(crate) kubecfg_context: Option<String>,
-    pub(crate) namespace: Option<String>,
-    /// An image with `lithops-worker`; without one, an image of the program.
-    pub(crate) runtime: Option<String>,
-    pub(crate) machine: Machine,
-    pub(crate) registry: RegistryConfig,
-    pub(crate) artifact: Option<PathBuf>,
+    pub(crate) access: Access,
+    pub(crate) images: Images,
     pub(crate) pod: PodConfig,
     /// How long a wave may live.
     pub(crate) deadline: Duration,
@@ -103,15 +100,6 @@ pub(crate) struct K8sConfig {
     pub(crate) queue: Option<String>,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) capabilities: Capabilities,
-}
-
-/// Where the image of the program is pushed to.
-#[derive(Clone)]
-pub(crate) struct RegistryConfig {
-    pub(crate) server: Option<String>,
-    pub(crate) user: Option<String>,
-    pub(crate) password: Option<String>,
-    pub(crate) base_image: Option<String>,
 }
 
 /// What the pods of the workers have.
@@ -135,13 +123,6 @@ pub(crate) struct PodConfig {
     pub(crate) template: Option<serde_json::Value>,
 }
 
-impl std::fmt::Debug for K8sConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // A password is among the values.
-        f.debug_struct("K8sConfig").field("namespace", &self.namespace).finish_non_exhaustive()
-    }
-}
-
 impl K8sConfig {
     /// Reads the section.
     ///
@@ -149,11 +130,6 @@ impl K8sConfig {
     /// When a value cannot be what it should be.
     pub(crate) fn read(config: &Config) -> Result<Self> {
         let section = config.section(SCHEME);
-        let machine = match section.one_of("runtime_arch", &["amd64", "arm64"])? {
-            Some("arm64") => Machine::Arm64,
-            Some(_) => Machine::X86_64,
-            None => Machine::here(),
-        };
         let text = |key: &str| -> Result<Option<String>> { Ok(section.string(key)?.map(str::to_owned)) };
         let platform = Platform::parse(PLATFORM, "the data of `k8s`")?.overridden_by(section)?;
         let wish = WorkerWish::read(section)?;
@@ -161,24 +137,9 @@ impl K8sConfig {
         // The time limits a wave of pods, and no call.
         let deadline = capabilities.timeout_limit.take().unwrap_or(Duration::from_secs(12 * 3600));
         capabilities.pull = Some(lease(section)?);
-        let namespace = text("namespace")?;
-        if let Some(name) = namespace.as_deref().filter(|name| !is_label(name)) {
-            let hint = "write small letters, digits and `-`, 63 at most";
-            return Err(section.unusable("namespace", &format!("is `{}`", name.escape_debug()), hint));
-        }
         Ok(Self {
-            kubecfg_path: section.existing("kubecfg_path", "name a kubeconfig, or leave the key out")?,
-            kubecfg_context: text("kubecfg_context")?,
-            namespace,
-            runtime: image(section, "runtime")?,
-            machine,
-            registry: RegistryConfig {
-                server: text("docker_server")?,
-                user: text("docker_user")?,
-                password: text("docker_password")?,
-                base_image: image(section, "base_image")?,
-            },
-            artifact: section.existing("artifact", "name the compiled program, or leave the key out")?,
+            access: Access::read(SCHEME, section)?,
+            images: Images::read(SCHEME, section)?,
             pod: PodConfig::read(section, &capabilities)?,
             deadline: long_enough(section, deadline)?,
             ttl: section.duration("ttl")?.unwrap_or(TTL),
@@ -247,20 +208,6 @@ fn labels(section: Section<'_>) -> Result<BTreeMap<String, String>> {
     }
 }
 
-fn is_label(name: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=63).contains(&name.len()) && name.bytes().all(fits) && !name.starts_with('-') && !name.ends_with('-')
-}
-
-fn image(section: Section<'_>, key: &str) -> Result<Option<String>> {
-    let Some(name) = section.string(key)? else { return Ok(None) };
-    if name.is_empty() || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        let problem = format!("is `{}`, which names no image", name.escape_debug());
-        return Err(section.unusable(key, &problem, "write it as `registry.example.com/path/name:tag`"));
-    }
-    Ok(Some(name.to_owned()))
-}
-
 fn gpu(section: Section<'_>) -> Result<Option<(String, usize)>> {
     let Some(located) = section.get("gpu") else { return Ok(None) };
     let read = match &located.value {
@@ -277,36 +224,6 @@ fn gpu(section: Section<'_>) -> Result<Option<(String, usize)>> {
     };
     let hint = "write `gpu: {resource: nvidia.com/gpu, count: 1}`";
     read.map(Some).ok_or_else(|| section.unusable("gpu", "does not say which resource and how many", hint))
-}
-
-fn env_vars(section: Section<'_>) -> Result<BTreeMap<String, String>> {
-    let variables = section.texts("env_vars")?;
-    if let Some(name) = variables.keys().find(|name| name.starts_with("LITHOPS_")) {
-        let hint = "names that begin with `LITHOPS_` are the worker's own";
-        return Err(section.unusable("env_vars", &format!("sets `{name}`"), hint));
-    }
-    Ok(variables)
-}
-
-fn names(section: Section<'_>, key: &'static str) -> Result<Vec<String>> {
-    let Some(located) = section.get(key) else { return Ok(Vec::new()) };
-    let read = match &located.value {
-        Value::List(names) => names.iter().map(|name| name.as_str().map(str::to_owned)).collect(),
-        Value::String(name) => Some(vec![name.clone()]),
-        _ => None,
-    };
-    read.ok_or_else(|| section.unusable(key, "is no list of names", format!("write `{key}: [name]`")))
-}
-
-fn maps(section: Section<'_>, key: &'static str, example: &str) -> Result<Vec<serde_json::Value>> {
-    let Some(located) = section.get(key) else { return Ok(Vec::new()) };
-    let read = match &located.value {
-        Value::List(list) if list.iter().all(|item| matches!(item, Value::Map(_))) => {
-            list.iter().map(|item| serde_json::to_value(item).ok()).collect()
-        }
-        _ => None,
-    };
-    read.ok_or_else(|| section.unusable(key, "is no list of mappings", format!("write `{key}: {example}`")))
 }
 
 fn template(section: Section<'_>) -> Result<Option<serde_json::Value>> {

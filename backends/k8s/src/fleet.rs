@@ -11,11 +11,11 @@ use lithops_core::{
     protocol::{Launch, Secrets},
 };
 
+use lithops_kubernetes::{Cluster, failure};
+
 use crate::{
-    client::Cluster,
     cluster_state::{ClusterState, Ended, Said, SeenPod},
     config::K8sConfig,
-    failure,
     manifest::{Wave, WorkerImage, prefix},
     pod_state::{Outlook, PodState},
     waves::{self, Created, Warning},

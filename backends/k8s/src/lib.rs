@@ -7,15 +7,13 @@
 //! ```
 
 mod backend;
-mod client;
 mod cluster_state;
 mod config;
 mod doctor;
-mod failure;
 mod fleet;
-mod image;
 mod manifest;
 mod pod_state;
+mod version;
 mod waves;
 
 pub use backend::K8sBackend;

@@ -148,7 +148,7 @@ impl Wave<'_> {
                 "fsGroup": USER,
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
-            "nodeSelector": {"kubernetes.io/arch": arch(self.config)},
+            "nodeSelector": {"kubernetes.io/arch": self.config.images.arch()},
             // A node that is silent for long is not waited for: its pods are deleted, and start elsewhere.
             "tolerations": [
                 {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 30},
@@ -252,14 +252,6 @@ impl Wave<'_> {
 
 fn codes(code: i32) -> Value {
     json!({"containerName": CONTAINER, "operator": "In", "values": [code]})
-}
-
-/// The name that Kubernetes has for a processor.
-pub(crate) fn arch(config: &K8sConfig) -> &'static str {
-    match config.machine {
-        lithops_core::artifact::Machine::Arm64 => "arm64",
-        lithops_core::artifact::Machine::X86_64 => "amd64",
-    }
 }
 
 /// CPUs in thousandths, as Kubernetes writes them.

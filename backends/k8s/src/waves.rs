@@ -13,11 +13,9 @@ use kube::{
 use lithops_core::error::{Error, ErrorKind, Result, Retry};
 use serde_json::json;
 
-use crate::{
-    client::Cluster,
-    failure,
-    manifest::{Wave, prefix},
-};
+use lithops_kubernetes::{Cluster, failure};
+
+use crate::manifest::{Wave, prefix};
 
 /// How long the cluster may take to answer.
 const ANSWER: Duration = Duration::from_secs(30);

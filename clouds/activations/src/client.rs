@@ -46,6 +46,10 @@ const REFUSAL: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_secs(5);
 /// After this many activations without an answer, while none ever had one, the platform is asked at once.
 const UNANSWERED: u32 = 3;
+/// A platform may let a request in beside an activation that is being stopped: for this long, with these pauses, the request
+/// is made again, until a worker is free.
+const BUSY: Duration = Duration::from_secs(2);
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
 /// The connections to one service, and what is known of it.
 #[derive(Debug)]
@@ -115,7 +119,7 @@ impl ServiceClient {
 
     async fn answer(&self, activation: &Activation, events: &EventSender) -> Answer {
         let starts_by = Instant::now() + activation.limits.start;
-        let mut refused = false;
+        let (mut refused, mut busy_until) = (false, None);
         loop {
             let headers = match self.rules.headers(refused).await {
                 Ok(headers) => headers,
@@ -136,6 +140,12 @@ impl ServiceClient {
             // A token may have come to its end: with a new one the same request may be welcome.
             if refusal.status == StatusCode::UNAUTHORIZED && !refused {
                 refused = true;
+                continue;
+            }
+            if refusal.worker() == Some("busy")
+                && Instant::now() < *busy_until.get_or_insert_with(|| Instant::now() + BUSY)
+            {
+                tokio::time::sleep(BUSY_PAUSE).await;
                 continue;
             }
             let special = refusal.worker().is_none().then(|| self.rules.judge(&refusal)).flatten();

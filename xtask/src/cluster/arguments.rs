@@ -7,6 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::{
     folder::Folder,
     handle::{Cluster, Options},
+    parts::serve_names,
     status,
 };
 
@@ -21,6 +22,9 @@ pub(crate) enum What {
         /// Further nodes on which pods seem to run, with the taint `kwok.x-k8s.io/node`.
         #[arg(long, default_value_t = 0)]
         fake_nodes: u16,
+        /// Runs Knative Serving in it. The first one on a machine builds its programs too.
+        #[arg(long)]
+        knative: bool,
         /// Installs missing packages of Debian.
         #[arg(long)]
         install: bool,
@@ -47,6 +51,9 @@ pub(crate) enum What {
         #[command(flatten)]
         place: Place,
     },
+    /// Answers for the names of Services, and passes connections to Knative's activator on: a part of the cluster.
+    #[command(hide = true)]
+    ServiceNames,
     /// Runs a command in the network of the cluster, with `KUBECONFIG` set and `kubectl` found.
     Run {
         #[command(flatten)]
@@ -79,8 +86,8 @@ pub(crate) struct Place {
 /// Does what is wanted.
 pub(crate) fn run(what: What) -> Result<(), String> {
     match what {
-        What::Up { nodes, fake_nodes, install, place } => {
-            let options = Options { nodes, fake_nodes, install, folder: place.folder, anew: false };
+        What::Up { nodes, fake_nodes, knative, install, place } => {
+            let options = Options { nodes, fake_nodes, knative, install, folder: place.folder, anew: false };
             Cluster::up(&options).map(|cluster| println!("{}", cluster.description()))
         }
         What::Down { place } => Folder::of(place.folder)?.locked()?.down(),
@@ -96,6 +103,7 @@ pub(crate) fn run(what: What) -> Result<(), String> {
                 NodeChange::RestartContainerd => cluster.restart_containerd(node),
             }
         }
+        What::ServiceNames => serve_names(),
         What::Run { place, command } => {
             let cluster = Cluster::running(place.folder)?;
             let [program, arguments @ ..] = command.as_slice() else { return Ok(()) };

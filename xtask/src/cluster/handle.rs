@@ -5,10 +5,10 @@ use std::{ffi::OsStr, fmt::Write, path::PathBuf, process::Command, time::Instant
 use rustix::process::Signal;
 
 use super::{
-    build::{self, CLUSTER, KWOK},
+    build::{self, CLUSTER, KNATIVE, KWOK},
     folder::Folder,
     network::REGISTRY,
-    parts::{CONFIG, Node, Parts},
+    parts::{ACTIVATOR, CONFIG, Node, Parts, restart_activator},
     start::{Programs, start},
     system::Sandbox,
 };
@@ -21,6 +21,8 @@ pub(crate) struct Options {
     pub(crate) nodes: u8,
     /// Nodes on which pods only seem to run.
     pub(crate) fake_nodes: u16,
+    /// Whether Knative Serving runs in it.
+    pub(crate) knative: bool,
     /// Whether missing packages of Debian are installed.
     pub(crate) install: bool,
     /// The folder of its files, if not the one below the target folder.
@@ -31,7 +33,7 @@ pub(crate) struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { nodes: 2, fake_nodes: 0, install: false, folder: None, anew: false }
+        Self { nodes: 2, fake_nodes: 0, knative: false, install: false, folder: None, anew: false }
     }
 }
 
@@ -50,14 +52,23 @@ impl Cluster {
             locked.down()?;
         }
         if let Some(cluster) = Self::found(locked.folder())? {
+            if options.knative && !cluster.has_knative() {
+                return Err(format!(
+                    "the cluster in `{}` has no Knative: run `cargo xtask cluster down` first",
+                    locked.folder().path().display()
+                ));
+            }
             eprintln!("   a cluster runs in `{}` already", locked.folder().path().display());
             return Ok(cluster);
         }
-        let is_built = CLUSTER.is_built()? && (options.fake_nodes == 0 || KWOK.is_built()?);
+        let is_built = CLUSTER.is_built()?
+            && (options.fake_nodes == 0 || KWOK.is_built()?)
+            && (!options.knative || KNATIVE.is_built()?);
         build::prepare(options.install, !is_built)?;
         let bin = CLUSTER.built()?;
         let kwok = if options.fake_nodes > 0 { Some(KWOK.built()?.join("kwok")) } else { None };
-        let programs = Programs { bin, kwok, weed: weed()? };
+        let knative = if options.knative { Some(KNATIVE.built()?) } else { None };
+        let programs = Programs { bin, kwok, knative, weed: weed()? };
         // What an `up` has left that was interrupted.
         locked.down()?;
         let prepared = begun.elapsed();
@@ -168,6 +179,16 @@ impl Cluster {
     /// Lets a kubelet go on that was stopped.
     pub(crate) fn continue_kubelet(&self, node: u8) -> Result<(), String> {
         self.parts.process(&Node::new(&self.parts, node).kubelet())?.signal(Signal::CONT)
+    }
+
+    /// Whether Knative Serving runs in it.
+    pub(crate) fn has_knative(&self) -> bool {
+        self.parts.folder.record(ACTIVATOR).exists()
+    }
+
+    /// Kills Knative's activator, through which all requests go, and starts it again.
+    pub(crate) fn restart_activator(&self) -> Result<(), String> {
+        restart_activator(&self.parts)
     }
 
     /// Ends the containerd of a node, whose containers go on, and starts it again.

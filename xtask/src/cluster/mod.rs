@@ -15,3 +15,4 @@ mod system;
 
 pub(crate) use arguments::{What, run};
 pub(crate) use handle::{Cluster, Options};
+pub(crate) use network::ACTIVATOR;

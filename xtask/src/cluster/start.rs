@@ -9,8 +9,8 @@ use super::{
     handle::Options,
     network::{self, SERVER},
     parts::{
-        Node, Parts, add_fake_nodes, start_api_server, start_controllers, start_registry, start_storage,
-        wait_for_nodes, wait_for_registry, wait_for_storage, write_credentials,
+        Node, Parts, add_fake_nodes, start_api_server, start_controllers, start_knative, start_registry,
+        start_storage, wait_for_nodes, wait_for_registry, wait_for_storage, write_credentials,
     },
     system::{Cgroups, Sandbox, pretend},
 };
@@ -21,6 +21,8 @@ pub(super) struct Programs {
     /// The folder of those that were built.
     pub(super) bin: PathBuf,
     pub(super) kwok: Option<PathBuf>,
+    /// The folder of the programs of Knative.
+    pub(super) knative: Option<PathBuf>,
     pub(super) weed: PathBuf,
 }
 
@@ -52,6 +54,9 @@ pub(super) fn start(locked: &Locked, options: &Options, programs: &Programs) -> 
         add_fake_nodes(&parts, kwok, options.fake_nodes)?;
     }
     wait_for_registry(&parts)?;
+    if let Some(knative) = &programs.knative {
+        start_knative(&parts, knative)?;
+    }
     wait_for_storage(&parts)?;
     Ok(parts)
 }

@@ -1,7 +1,7 @@
 //! Builds, then runs every trial.
 
 use super::{
-    aws_lambda, cli, examples, k8s,
+    aws_lambda, cli, examples, k8s, knative,
     leftovers::{self, Leftovers},
     plugins,
     program::Programs,
@@ -24,6 +24,8 @@ pub(crate) enum What {
     AwsLambda,
     /// A cluster of Kubernetes in a network namespace of this machine.
     K8s,
+    /// Knative Serving on such a cluster.
+    Knative,
     /// Backends of third parties.
     ThirdParty,
     /// Backends that are loaded at run time.
@@ -37,6 +39,7 @@ pub(crate) fn run(what: What, full: bool) -> Result<(), String> {
         What::Storage => storage::run(full),
         What::AwsLambda => aws_lambda::run(full),
         What::K8s => k8s::run(full),
+        What::Knative => knative::run(full),
         What::ThirdParty => third_party::run(),
         What::Plugins => plugins::run(),
     }

@@ -41,7 +41,7 @@ impl Part {
             Self::Core | Self::Macros => false,
             // As a program of its own it opens the storage that it fetches programs from.
             Self::Worker => matches!(other, Self::Core | Self::Storage),
-            Self::Common => other == Self::Core,
+            Self::Common => matches!(other, Self::Core | Self::Common),
             // Its trials run calls: it is a program with functions, and plays its own workers.
             Self::Conformance => matches!(other, Self::Core | Self::Macros | Self::Worker),
             Self::Backend | Self::Storage => matches!(other, Self::Core | Self::Common),

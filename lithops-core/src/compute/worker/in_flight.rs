@@ -18,7 +18,15 @@ use crate::{
 #[derive(Debug)]
 pub struct InFlight {
     max_workers: usize,
-    requests: Arc<Mutex<HashMap<InvocationId, AbortHandle>>>,
+    requests: Arc<Mutex<HashMap<InvocationId, InFlightRequest>>>,
+}
+
+/// A request that the client waits for.
+#[derive(Debug)]
+struct InFlightRequest {
+    task: AbortHandle,
+    activation: ActivationId,
+    events: EventSender,
 }
 
 /// Where the events of one activation go.
@@ -60,14 +68,19 @@ impl InFlight {
         let (sender, receiver) = mpsc::unbounded_channel();
         let events = EventSender(sender);
         let request = request(events.clone());
+        let to_cancel = events.clone();
         let (all, key) = (Arc::clone(&self.requests), id.clone());
         let task = tokio::spawn(async move {
             let reason = request.await;
             // The executor may ask for another activation as soon as it is told of this end.
-            all.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
-            events.send(Event { activation, kind: EventKind::Exited(reason) });
+            let known = all.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+            // One that was cancelled at this moment has been told of already.
+            if known.is_some() {
+                events.send(Event { activation, kind: EventKind::Exited(reason) });
+            }
         });
-        requests.insert(id.clone(), task.abort_handle());
+        let task = task.abort_handle();
+        requests.insert(id.clone(), InFlightRequest { task, activation, events: to_cancel });
         drop(requests);
         let events =
             stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) });
@@ -76,15 +89,24 @@ impl InFlight {
 
     /// Stops waiting for a request, and returns whether the client waited for it. What the platform runs is not ended.
     pub fn abort(&self, id: &InvocationId) -> bool {
-        self.requests().remove(id).map(|task| task.abort()).is_some()
+        self.requests().remove(id).map(|request| request.task.abort()).is_some()
+    }
+
+    /// Ends a request, where to stop waiting for it is enough for that. The activation has an end then; one that has ended
+    /// before is none of them any more.
+    pub fn cancel(&self, id: &InvocationId) {
+        let Some(InFlightRequest { task, activation, events }) = self.requests().remove(id) else { return };
+        task.abort();
+        let reason = ExitReason::Lost("the activation was cancelled".to_owned());
+        events.send(Event { activation, kind: EventKind::Exited(reason) });
     }
 
     /// Stops waiting for every request.
     pub fn abort_all(&self) {
-        self.requests().drain().for_each(|(_, task)| task.abort());
+        self.requests().drain().for_each(|(_, request)| request.task.abort());
     }
 
-    fn requests(&self) -> MutexGuard<'_, HashMap<InvocationId, AbortHandle>> {
+    fn requests(&self) -> MutexGuard<'_, HashMap<InvocationId, InFlightRequest>> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -129,6 +151,29 @@ mod tests {
         assert!(matches!(ended.kind, EventKind::Exited(ExitReason::Finished)), "{ended:?}");
         let (_end, ends) = oneshot::channel();
         in_flight.spawn(id(2), ACTIVATION, request(ends)).expect("the first has made room");
+    }
+
+    #[tokio::test]
+    async fn an_activation_that_is_cancelled_has_an_end_and_one_that_has_ended_has_no_second() {
+        let in_flight = InFlight::new(1);
+        let (mut end, ends) = oneshot::channel();
+        let cancelled = in_flight.spawn(id(1), ACTIVATION, request(ends)).expect("there is room");
+        in_flight.cancel(&id(1));
+        end.closed().await;
+        let told: Vec<_> = cancelled.events.collect().await;
+        let ends = |told: &[Result<Event>]| {
+            told.iter().flatten().filter(|event| matches!(event.kind, EventKind::Exited(_))).count()
+        };
+        assert_eq!(ends(&told), 1, "{told:?}");
+        let (end, done) = oneshot::channel();
+        let mut ended = in_flight.spawn(id(2), ACTIVATION, request(done)).expect("there is room");
+        end.send(ExitReason::Finished).expect("it waits");
+        let mut told = Vec::new();
+        while ends(&told) == 0 {
+            told.push(ended.events.next().await.expect("an event"));
+        }
+        in_flight.cancel(&id(2));
+        assert!(ended.events.next().await.is_none());
     }
 
     #[tokio::test]

@@ -5,6 +5,6 @@ mod programs;
 mod tar;
 mod tools;
 
-pub(super) use pause::{IMAGE, image, program};
-pub(super) use programs::{CLUSTER, KWOK, hex};
+pub(super) use pause::{IMAGE, image, program, program_image};
+pub(super) use programs::{CLUSTER, KNATIVE, KWOK, hex};
 pub(super) use tools::{containerd_plugins, prepare};

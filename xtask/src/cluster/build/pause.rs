@@ -18,9 +18,20 @@ pub(in crate::cluster) fn program(to: &Path) -> Result<(), String> {
 
 /// Writes the image as an archive of `docker save`.
 pub(in crate::cluster) fn image(program: &Path, to: &Path) -> Result<(), String> {
+    program_image(program, "pause", IMAGE, None, to)
+}
+
+/// Writes an image that has nothing but one program, as an archive of `docker save`.
+pub(in crate::cluster) fn program_image(
+    program: &Path,
+    path: &str,
+    name: &str,
+    user: Option<u32>,
+    to: &Path,
+) -> Result<(), String> {
     let content =
         fs::read(program).map_err(|error| format!("cannot read `{}`: {error}", program.display()))?;
-    let layer = archive(&[("pause", 0o755, &content)]);
+    let layer = archive(&[(path, 0o755, &content)]);
     let digest = hex(&Sha256::digest(&layer));
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "amd64",
@@ -30,11 +41,11 @@ pub(in crate::cluster) fn image(program: &Path, to: &Path) -> Result<(), String>
     let config = serde_json::json!({
         "architecture": architecture,
         "os": "linux",
-        "config": {"Entrypoint": ["/pause"]},
+        "config": {"Entrypoint": [format!("/{path}")], "User": user.map_or_else(String::new, |user| user.to_string())},
         "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{digest}")]},
     });
     let manifest =
-        serde_json::json!([{"Config": "config.json", "RepoTags": [IMAGE], "Layers": ["layer.tar"]}]);
+        serde_json::json!([{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]);
     let image = archive(&[
         ("layer.tar", 0o644, &layer),
         ("config.json", 0o644, config.to_string().as_bytes()),

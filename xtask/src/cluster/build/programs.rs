@@ -31,6 +31,8 @@ struct Module {
     /// Each program with its package.
     programs: &'static [(&'static str, &'static str)],
     linked: &'static str,
+    /// Files that are taken from modules beside the programs: each module with its files and folders.
+    files: &'static [(&'static str, &'static [&'static str])],
 }
 
 /// Without tables of symbols. Clients refuse an API server that has no version.
@@ -40,7 +42,7 @@ const STRIPPED: &str = "-s -w";
 /// What every cluster has.
 pub(in crate::cluster) const CLUSTER: Set = Set {
     modules: &[
-        Module { folder: "etcd", programs: &[("etcd", ".")], linked: STRIPPED },
+        Module { folder: "etcd", programs: &[("etcd", ".")], linked: STRIPPED, files: &[] },
         Module {
             folder: "kubernetes",
             programs: &[
@@ -51,6 +53,7 @@ pub(in crate::cluster) const CLUSTER: Set = Set {
                 ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
             ],
             linked: KUBERNETES,
+            files: &[],
         },
     ],
     takes: "about 5 minutes",
@@ -62,8 +65,47 @@ pub(in crate::cluster) const KWOK: Set = Set {
         folder: "kwok",
         programs: &[("kwok", "sigs.k8s.io/kwok/cmd/kwok")],
         linked: STRIPPED,
+        files: &[],
     }],
     takes: "about 2 minutes",
+};
+
+/// Knative Serving. Its manifests are in the modules, each of whose folders is named by the last part of its path.
+pub(in crate::cluster) const KNATIVE: Set = Set {
+    modules: &[Module {
+        folder: "knative",
+        programs: &[
+            ("activator", "knative.dev/serving/cmd/activator"),
+            ("autoscaler", "knative.dev/serving/cmd/autoscaler"),
+            ("controller", "knative.dev/serving/cmd/controller"),
+            ("queue", "knative.dev/serving/cmd/queue"),
+            ("webhook", "knative.dev/serving/cmd/webhook"),
+        ],
+        linked: STRIPPED,
+        files: &[
+            (
+                "knative.dev/serving",
+                &[
+                    "config/core/100-namespace.yaml",
+                    "config/core/300-resources",
+                    "config/core/configmaps",
+                    "config/core/webhooks",
+                ],
+            ),
+            (
+                "knative.dev/networking",
+                &[
+                    "config/certificate.yaml",
+                    "config/config-network.yaml",
+                    "config/domain-claim.yaml",
+                    "config/ingress.yaml",
+                    "config/serverlessservice.yaml",
+                ],
+            ),
+            ("knative.dev/caching", &["config/image.yaml"]),
+        ],
+    }],
+    takes: "about 3 minutes",
 };
 
 impl Set {
@@ -121,6 +163,9 @@ impl Set {
                 digest.update(fs::read(&file).map_err(cannot)?);
             }
             digest.update(format!("{:?} {}", module.programs, module.linked));
+            if !module.files.is_empty() {
+                digest.update(format!("{:?}", module.files));
+            }
         }
         Ok(hex(&digest.finalize()[..8]))
     }
@@ -152,6 +197,35 @@ impl Module {
                 return Err(format!("`{}` failed: {}", steps::line(&go), lines.join("\n")));
             }
             eprintln!("   {program}: built in {:.0} s", begun.elapsed().as_secs_f64());
+        }
+        self.files.iter().try_for_each(|(module, files)| self.take_files(half, module, files))
+    }
+
+    /// Copies files of a module, which a build has downloaded. Folders are not looked into any deeper.
+    fn take_files(&self, half: &Path, module: &str, files: &[&str]) -> Result<(), String> {
+        let mut go = Command::new(tools::go().ok_or("there is no `go`")?);
+        go.args(["list", "-mod=readonly", "-m", "-f={{.Dir}}", module]).current_dir(self.path());
+        let output =
+            go.env_remove("GOFLAGS").output().map_err(|error| format!("cannot start `go`: {error}"))?;
+        let from = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+        let to = half.join("files").join(module.rsplit('/').next().unwrap_or(module));
+        let cannot =
+            |error: io::Error| format!("cannot copy files of `{module}` from `{}`: {error}", from.display());
+        for file in files {
+            let source = from.join(file);
+            let all = if source.is_dir() {
+                let entries = fs::read_dir(&source).map_err(cannot)?;
+                entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>().map_err(cannot)?
+            } else {
+                vec![source]
+            };
+            for source in all.iter().filter(|source| source.extension().is_some_and(|end| end == "yaml")) {
+                let place = to.join(source.strip_prefix(&from).unwrap_or(source));
+                let content = fs::read(source).map_err(cannot)?;
+                fs::create_dir_all(place.parent().unwrap_or(&to))
+                    .and_then(|()| fs::write(&place, content))
+                    .map_err(cannot)?;
+            }
         }
         Ok(())
     }

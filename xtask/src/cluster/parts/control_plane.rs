@@ -77,6 +77,8 @@ pub(in crate::cluster) fn start_api_server(parts: &Parts) -> Result<(), String> 
             format!("--service-account-key-file={}", key.display()),
             "--kubelet-preferred-address-types=InternalIP".to_owned(),
             "--endpoint-reconciler-type=none".to_owned(),
+            // Services have no addresses, because there is no kube-proxy: webhooks are found by their endpoints.
+            "--enable-aggregator-routing=true".to_owned(),
             "--allow-privileged=true".to_owned(),
         ],
     )?;

@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(in crate::cluster) fn request(server: SocketAddr, method: &str, path: &str, body: &str) -> bool {
     let length = body.len();
     let text = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {server}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        "{method} {path} HTTP/1.1\r\nHost: {server}\r\nUser-Agent: kube-probe/1\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     );
     let exchange = || {
         let mut stream = TcpStream::connect_timeout(&server, PATIENCE)?;

@@ -1,9 +1,7 @@
 //! What a cluster does to workers: nothing is lost, and each end is told for what it is.
 
-use super::{
-    place::{NAMESPACE, Place, Running},
-    run::Trial,
-};
+use super::run::Trial;
+use crate::e2e::place::{NAMESPACE, Place, Running};
 
 pub(super) const TRIALS: &[(&str, Trial)] = &[
     ("an evicted worker hands back and does not count as done", evicted),

@@ -7,10 +7,8 @@ use std::{
 
 use serde_json::Value;
 
-use super::{
-    place::{NAMESPACE, Place, Ran},
-    run::Trial,
-};
+use super::run::Trial;
+use crate::e2e::place::{NAMESPACE, Place, Ran};
 
 pub(super) const TRIALS: &[(&str, Trial)] = &[
     ("the first example runs with another configuration, on 25 workers", first_example),

@@ -2,7 +2,6 @@
 
 mod faults;
 mod jobs;
-mod place;
 mod refusals;
 mod run;
 

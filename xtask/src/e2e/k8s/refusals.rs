@@ -1,9 +1,7 @@
 //! Why nothing happens: each reason is told in the platform's words.
 
-use super::{
-    place::{NAMESPACE, Place},
-    run::Trial,
-};
+use super::run::Trial;
+use crate::e2e::place::{NAMESPACE, Place};
 
 pub(super) const TRIALS: &[(&str, Trial)] = &[
     ("a cluster without room is waited for, and said", no_room),

@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
-use super::{faults, jobs, place::Place, refusals};
+use super::{faults, jobs, refusals};
 use crate::{
     cluster::{Cluster, Options},
+    e2e::place::{Kind, Place},
     steps,
     workspace::{built, cargo},
 };
@@ -13,6 +14,13 @@ use crate::{
 pub(super) type Trial = fn(&Place<'_>) -> Result<(), String>;
 
 const FEATURES: &str = "cli,k8s,minio";
+const K8S: Kind = Kind {
+    scheme: "k8s",
+    role: "lithops",
+    label: "lithops/fleet",
+    makes: "jobs",
+    keys: &[("runtime_memory", "256"), ("ephemeral_storage", "256")],
+};
 
 /// Runs the trials on a cluster, which is ended afterwards.
 pub(in crate::e2e) fn run(_full: bool) -> Result<(), String> {
@@ -29,7 +37,7 @@ pub(in crate::e2e) fn run(_full: bool) -> Result<(), String> {
 }
 
 fn on(cluster: &Cluster, suite: &[&str]) -> Result<(), String> {
-    let place = Place::new(cluster, built("debug")?)?;
+    let place = Place::new(&K8S, cluster, built("debug")?)?;
     for (name, trial) in jobs::TRIALS.iter().chain(refusals::TRIALS).chain(faults::TRIALS) {
         let begun = Instant::now();
         place

@@ -5,7 +5,8 @@ use std::time::Duration;
 use lithops_core::error::{Error, ErrorKind, Retry};
 
 /// The error of a request; `what` says what could not be done.
-pub(crate) fn of(error: &kube::Error, what: &str) -> Error {
+#[must_use]
+pub fn of(error: &kube::Error, what: &str) -> Error {
     let kube::Error::Api(status) = error else { return of_connection(error, what) };
     let problem = format!("cannot {what}: {}", status.message);
     let refused = |kind, hint: &str| Error::new(kind, &*problem).with_hint(hint.to_owned());
@@ -21,15 +22,15 @@ pub(crate) fn of(error: &kube::Error, what: &str) -> Error {
             ErrorKind::PermissionDenied,
             "`lithops doctor` says which rights are missing, and prints the Role that is enough",
         ),
-        // A Job that was deleted meanwhile is made again.
+        // What was deleted meanwhile is made again.
         (404, _) if !status.message.contains("namespaces") => {
             Error::new(ErrorKind::NotFound, problem).with_retry(Retry::Later)
         }
-        (404, _) => {
-            refused(ErrorKind::NotFound, "make the namespace, or name another one: `k8s: {namespace: ..}`")
-        }
+        (404, _) => refused(ErrorKind::NotFound, "make the namespace, or name another one with `namespace`"),
         (409, _) => refused(ErrorKind::AlreadyExists, "another client has made it"),
-        (400 | 422, _) => refused(ErrorKind::ConfigInvalid, "look at section `k8s` of the configuration"),
+        (400 | 422, _) => {
+            refused(ErrorKind::ConfigInvalid, "look at the section of the backend in the configuration")
+        }
         (429, _) => Error::new(ErrorKind::RateLimited, problem).with_retry(Retry::Later),
         (code, _) if code >= 500 => Error::new(ErrorKind::Io, problem).with_retry(Retry::Later),
         _ => Error::new(ErrorKind::Unexpected, problem),
@@ -63,12 +64,14 @@ fn words(error: &dyn std::error::Error) -> String {
 }
 
 /// Whether the message says that a quota is used up, which may pass.
-pub(crate) fn is_quota(message: &str) -> bool {
+#[must_use]
+pub fn is_quota(message: &str) -> bool {
     message.contains("exceeded quota")
 }
 
 /// How long the server asks to wait.
-pub(crate) fn retry_after(error: &kube::Error) -> Option<Duration> {
+#[must_use]
+pub fn retry_after(error: &kube::Error) -> Option<Duration> {
     let kube::Error::Api(status) = error else { return None };
     let seconds = status.details.as_ref()?.retry_after_seconds;
     (seconds > 0).then(|| Duration::from_secs(u64::from(seconds)))
@@ -96,7 +99,7 @@ mod tests {
                 "prints the Role",
             ),
             (404, "namespaces \"x\" not found", ErrorKind::NotFound, "make the namespace"),
-            (422, "Job.batch \"x\" is invalid", ErrorKind::ConfigInvalid, "section `k8s`"),
+            (422, "Job.batch \"x\" is invalid", ErrorKind::ConfigInvalid, "section of the backend"),
         ] {
             let error = of_status(code, message);
             assert_eq!(error.kind(), kind, "{code}");

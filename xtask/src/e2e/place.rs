@@ -12,29 +12,48 @@ use serde_json::Value;
 use crate::{cluster::Cluster, workspace::root};
 
 /// The namespace that jobs run in. It enforces the restricted profile of pod security.
-pub(super) const NAMESPACE: &str = "batch";
+pub(in crate::e2e) const NAMESPACE: &str = "batch";
 /// How long something may take that the cluster is to do.
-pub(super) const PATIENCE: Duration = Duration::from_secs(240);
+pub(in crate::e2e) const PATIENCE: Duration = Duration::from_secs(240);
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// A backend that runs on a cluster.
+#[derive(Debug)]
+pub(in crate::e2e) struct Kind {
+    pub(in crate::e2e) scheme: &'static str,
+    /// The Role of the documentation.
+    pub(in crate::e2e) role: &'static str,
+    /// The label of the backend's objects.
+    pub(in crate::e2e) label: &'static str,
+    /// The kind of the objects that it makes, and that have the others.
+    pub(in crate::e2e) makes: &'static str,
+    /// The keys of its section, unless a trial has others.
+    pub(in crate::e2e) keys: &'static [(&'static str, &'static str)],
+}
+
 /// A namespace of the cluster, and the configuration by which programs run their jobs there.
-pub(super) struct Place<'a> {
-    pub(super) cluster: &'a Cluster,
+pub(in crate::e2e) struct Place<'a> {
+    kind: &'static Kind,
+    pub(in crate::e2e) cluster: &'a Cluster,
     /// The folder of the built programs.
-    pub(super) built: PathBuf,
-    pub(super) folder: PathBuf,
+    pub(in crate::e2e) built: PathBuf,
+    pub(in crate::e2e) folder: PathBuf,
     kubeconfig: PathBuf,
     storage: String,
 }
 
 impl<'a> Place<'a> {
     /// Makes the namespace, and a user whose token is bound to the Role of the documentation.
-    pub(super) fn new(cluster: &'a Cluster, built: PathBuf) -> Result<Self, String> {
-        let folder = built.join("e2e").join(format!("k8s-{}", std::process::id()));
+    pub(in crate::e2e) fn new(
+        kind: &'static Kind,
+        cluster: &'a Cluster,
+        built: PathBuf,
+    ) -> Result<Self, String> {
+        let folder = built.join("e2e").join(format!("{}-{}", kind.scheme, std::process::id()));
         fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
         let storage = fs::read_to_string(cluster.s3_config()).map_err(|error| error.to_string())?;
         let kubeconfig = folder.join("kubeconfig");
-        let place = Self { cluster, built, folder, kubeconfig, storage };
+        let place = Self { kind, cluster, built, folder, kubeconfig, storage };
         place.make()?;
         Ok(place)
     }
@@ -46,11 +65,11 @@ impl<'a> Place<'a> {
         self.cluster.kubectl(["create", "namespace", NAMESPACE])?;
         let restricted = "pod-security.kubernetes.io/enforce=restricted";
         self.cluster.kubectl(["label", "namespace", NAMESPACE, restricted])?;
-        let role = root().join("backends/k8s/rbac.yaml");
+        let role = root().join(format!("backends/{}/rbac.yaml", self.kind.scheme));
         self.kubectl(&["apply", "-f", &role.display().to_string()])?;
         self.kubectl(&["create", "serviceaccount", "client"])?;
         let account = format!("--serviceaccount={NAMESPACE}:client");
-        self.kubectl(&["create", "rolebinding", "client", "--role=lithops", &account])?;
+        self.kubectl(&["create", "rolebinding", "client", &format!("--role={}", self.kind.role), &account])?;
         let token = self.kubectl(&["create", "token", "client", "--duration=8h"])?;
         // The administrator's configuration, with another user.
         let admin = self.cluster.kubectl(["config", "view", "--raw", "--minify", "-o", "json"])?;
@@ -61,13 +80,13 @@ impl<'a> Place<'a> {
     }
 
     /// `kubectl` in the namespace, as an administrator.
-    pub(super) fn kubectl(&self, arguments: &[&str]) -> Result<String, String> {
+    pub(in crate::e2e) fn kubectl(&self, arguments: &[&str]) -> Result<String, String> {
         self.cluster.kubectl([&["-n", NAMESPACE], arguments].concat())
     }
 
-    /// Objects of a kind that belong to fleets.
-    pub(super) fn objects(&self, kind: &str) -> Result<Vec<Value>, String> {
-        let listed = self.kubectl(&["get", kind, "-l", "lithops/fleet", "-o", "json"])?;
+    /// Objects of a kind that are the backend's.
+    pub(in crate::e2e) fn objects(&self, kind: &str) -> Result<Vec<Value>, String> {
+        let listed = self.kubectl(&["get", kind, "-l", self.kind.label, "-o", "json"])?;
         let mut listed: Value = serde_json::from_str(&listed).map_err(|error| error.to_string())?;
         match listed["items"].take() {
             Value::Array(items) => Ok(items),
@@ -75,8 +94,8 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// The pods of fleets that run.
-    pub(super) fn running(&self) -> Result<Vec<Value>, String> {
+    /// The pods of workers that run.
+    pub(in crate::e2e) fn running(&self) -> Result<Vec<Value>, String> {
         let mut pods = self.objects("pods")?;
         pods.retain(|pod| {
             pod["status"]["phase"] == "Running" && pod["metadata"]["deletionTimestamp"].is_null()
@@ -84,26 +103,27 @@ impl<'a> Place<'a> {
         Ok(pods)
     }
 
-    /// Deletes all that fleets have left, and waits until it is gone.
-    pub(super) fn clear(&self) -> Result<(), String> {
-        self.kubectl(&["delete", "jobs", "-l", "lithops/fleet", "--timeout=60s"])?;
-        self.until("no pod of a fleet is there", || Ok(self.objects("pods")?.is_empty()))
+    /// Deletes all that jobs have left, and waits until it is gone.
+    pub(in crate::e2e) fn clear(&self) -> Result<(), String> {
+        self.kubectl(&["delete", self.kind.makes, "-l", self.kind.label, "--timeout=60s"])?;
+        self.until("no pod of a worker is there", || Ok(self.objects("pods")?.is_empty()))
     }
 
-    /// Writes the configuration of a program; `more` are keys of the section `k8s`.
-    pub(super) fn config(&self, name: &str, more: &str) -> Result<PathBuf, String> {
+    /// Writes the configuration of a program; `more` are keys of the backend's section.
+    pub(in crate::e2e) fn config(&self, name: &str, more: &str) -> Result<PathBuf, String> {
         let keys = [
             ("kubecfg_path", format!("'{}'", self.kubeconfig.display())),
             ("namespace", NAMESPACE.to_owned()),
             ("docker_server", format!("'http://{}'", self.cluster.registry())),
-            ("runtime_memory", "256".to_owned()),
-            ("ephemeral_storage", "256".to_owned()),
         ];
+        let more_keys = self.kind.keys.iter().map(|(key, value)| (*key, (*value).to_owned()));
+        let keys: Vec<_> = keys.into_iter().chain(more_keys).collect();
         let own = |key: &str| more.starts_with(&format!("{key}:")) || more.contains(&format!(" {key}:"));
         let keys = keys.iter().filter(|(key, _)| !own(key)).map(|(key, value)| format!("{key}: {value}, "));
-        let section = format!("k8s: {{{}{more}}}\n", keys.collect::<String>());
-        let storage = self.storage.replace("lithops: {", "lithops: {backend: k8s, ");
-        if !storage.contains("backend: k8s") {
+        let section = format!("{}: {{{}{more}}}\n", self.kind.scheme, keys.collect::<String>());
+        let storage =
+            self.storage.replace("lithops: {", &format!("lithops: {{backend: {}, ", self.kind.scheme));
+        if !storage.contains("backend:") {
             return Err(format!(
                 "the configuration of the storage has no section `lithops`:\n{}",
                 self.storage
@@ -115,7 +135,7 @@ impl<'a> Place<'a> {
     }
 
     /// A program that was built, in the network of the cluster, under such a configuration.
-    pub(super) fn command(&self, program: &str, more: &str) -> Result<Command, String> {
+    pub(in crate::e2e) fn command(&self, program: &str, more: &str) -> Result<Command, String> {
         let config = self.config("config", more)?;
         let mut command = self.cluster.command(self.built.join(program));
         command.current_dir(&self.folder).env("HOME", &self.folder).env("LITHOPS_CONFIG_FILE", config);
@@ -124,13 +144,18 @@ impl<'a> Place<'a> {
     }
 
     /// Runs a program to its end.
-    pub(super) fn run(&self, program: &str, arguments: &[&str], more: &str) -> Result<Ran, String> {
+    pub(in crate::e2e) fn run(&self, program: &str, arguments: &[&str], more: &str) -> Result<Ran, String> {
         let output = self.command(program, more)?.args(arguments).output();
         output.map(Ran::of).map_err(|error| format!("cannot start `{program}`: {error}"))
     }
 
     /// Starts a program; what it prints goes to files.
-    pub(super) fn start(&self, program: &str, arguments: &[&str], more: &str) -> Result<Running, String> {
+    pub(in crate::e2e) fn start(
+        &self,
+        program: &str,
+        arguments: &[&str],
+        more: &str,
+    ) -> Result<Running, String> {
         let file = |name: &str| fs::File::create(self.folder.join(name)).map_err(|error| error.to_string());
         let mut command = self.command(program, more)?;
         let child = command.args(arguments).stdout(file("stdout")?).stderr(file("stderr")?).spawn();
@@ -139,7 +164,7 @@ impl<'a> Place<'a> {
     }
 
     /// Waits until something is so.
-    pub(super) fn until(
+    pub(in crate::e2e) fn until(
         &self,
         what: &str,
         mut is_so: impl FnMut() -> Result<bool, String>,
@@ -147,7 +172,9 @@ impl<'a> Place<'a> {
         let begun = Instant::now();
         while !is_so()? {
             if begun.elapsed() > PATIENCE {
-                let pods = self.kubectl(&["get", "pods,jobs", "-o", "wide"]).unwrap_or_default();
+                let pods = self
+                    .kubectl(&["get", &format!("pods,{}", self.kind.makes), "-o", "wide"])
+                    .unwrap_or_default();
                 return Err(format!("{what}: not so after {PATIENCE:?}\n{pods}"));
             }
             std::thread::sleep(PAUSE);
@@ -165,10 +192,10 @@ impl Drop for Place<'_> {
 
 /// How a program ended, and what it printed.
 #[derive(Debug)]
-pub(super) struct Ran {
-    pub(super) code: Option<i32>,
-    pub(super) stdout: String,
-    pub(super) stderr: String,
+pub(in crate::e2e) struct Ran {
+    pub(in crate::e2e) code: Option<i32>,
+    pub(in crate::e2e) stdout: String,
+    pub(in crate::e2e) stderr: String,
 }
 
 impl Ran {
@@ -178,7 +205,7 @@ impl Ran {
     }
 
     /// Fails unless the program ended well and printed this.
-    pub(super) fn says(&self, words: &str) -> Result<&Self, String> {
+    pub(in crate::e2e) fn says(&self, words: &str) -> Result<&Self, String> {
         let Self { code, stdout, stderr } = self;
         if *code == Some(0) && stdout.contains(words) {
             return Ok(self);
@@ -187,7 +214,7 @@ impl Ran {
     }
 
     /// Fails unless the program ended with an error with these words.
-    pub(super) fn refuses(&self, words: &str) -> Result<(), String> {
+    pub(in crate::e2e) fn refuses(&self, words: &str) -> Result<(), String> {
         let Self { code, stdout, stderr } = self;
         if *code != Some(0) && stderr.contains(words) {
             return Ok(());
@@ -198,37 +225,37 @@ impl Ran {
 
 /// A program that runs. It is killed when this is dropped.
 #[derive(Debug)]
-pub(super) struct Running {
+pub(in crate::e2e) struct Running {
     child: Child,
     folder: PathBuf,
 }
 
 impl Running {
-    pub(super) fn stdout(&self) -> String {
+    pub(in crate::e2e) fn stdout(&self) -> String {
         fs::read_to_string(self.folder.join("stdout")).unwrap_or_default()
     }
 
-    pub(super) fn stderr(&self) -> String {
+    pub(in crate::e2e) fn stderr(&self) -> String {
         fs::read_to_string(self.folder.join("stderr")).unwrap_or_default()
     }
 
     /// Whether the program has ended.
-    pub(super) fn has_ended(&mut self) -> Result<bool, String> {
+    pub(in crate::e2e) fn has_ended(&mut self) -> Result<bool, String> {
         self.child.try_wait().map(|status| status.is_some()).map_err(|error| error.to_string())
     }
 
     /// Waits for its end.
-    pub(super) fn end(mut self) -> Result<Ran, String> {
+    pub(in crate::e2e) fn end(mut self) -> Result<Ran, String> {
         let status = self.child.wait().map_err(|error| error.to_string())?;
         Ok(Ran { code: status.code(), stdout: self.stdout(), stderr: self.stderr() })
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(in crate::e2e) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Kills it, so that it can tidy up nothing.
-    pub(super) fn kill(&mut self) -> Result<(), String> {
+    pub(in crate::e2e) fn kill(&mut self) -> Result<(), String> {
         self.child.kill().and_then(|()| self.child.wait().map(drop)).map_err(|error| error.to_string())
     }
 }

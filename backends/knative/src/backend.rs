@@ -1,0 +1,281 @@
+//! [`KnativeBackend`]: the [`ComputeBackend`] of Knative Serving.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use lithops_activations::{Activation, Limits, ServiceClient};
+use lithops_core::{
+    artifact::{Artifact, Glibc, ProgramRef, StoredProgram, Target as System},
+    compute::{
+        Answer, BackendDescriptor, BackendInfo, BackendOptions, Capabilities, Check, CloseMode,
+        ComputeBackend, InFlight, Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId,
+        RuntimeSpec,
+    },
+    error::{Error, ErrorKind, Result},
+    protocol::{Program, Secrets},
+    storage::{Locator, StorageClient},
+};
+use lithops_kubernetes::Cluster;
+use tokio::sync::{Mutex, OnceCell};
+
+use crate::{
+    SCHEME,
+    config::{self, KnativeConfig},
+    deploy, doctor,
+    manifest::{Wanted, WorkerImage},
+    route::{self, Rules},
+    secret,
+};
+
+/// The descriptor that this crate registers.
+pub(crate) const DESCRIPTOR: BackendDescriptor = BackendDescriptor {
+    scheme: SCHEME,
+    summary: "Knative Serving: containers that come with requests and go without them",
+    package: env!("CARGO_PKG_NAME"),
+    version: env!("CARGO_PKG_VERSION"),
+    keys: config::KEYS,
+    capabilities: |config| KnativeConfig::read(config)?.capabilities(None),
+    connect: |options| {
+        Box::pin(async move {
+            let backend: Arc<dyn ComputeBackend> = Arc::new(KnativeBackend::new(options)?);
+            Ok(backend)
+        })
+    },
+};
+
+/// What a request may wait for a worker beyond the time that Knative lets it wait.
+const MARGIN: Duration = Duration::from_secs(30);
+
+/// Runs calls in the pods of Services of Knative.
+#[derive(Debug)]
+pub struct KnativeBackend {
+    pub(crate) config: KnativeConfig,
+    capabilities: Capabilities,
+    program: Program,
+    max_workers: usize,
+    pub(crate) storage: Option<(StorageClient, Locator)>,
+    secrets: Option<Secrets>,
+    cluster: OnceCell<Cluster>,
+    image: OnceCell<WorkerImage>,
+    running: OnceCell<ProgramRef>,
+    /// The clients of Services that are ready, by the memory of their workers.
+    ready: Arc<Mutex<HashMap<u64, Ready>>>,
+    /// The requests that this client waits for.
+    in_flight: InFlight,
+    started: AtomicU64,
+}
+
+/// The client of a Service, once that is ready.
+type Ready = Arc<OnceCell<Arc<ServiceClient>>>;
+
+impl KnativeBackend {
+    /// The backend under a configuration. The cluster is not asked for anything yet.
+    ///
+    /// # Errors
+    /// When the configuration is wrong.
+    pub fn new(options: BackendOptions) -> Result<Self> {
+        let config = KnativeConfig::read(&options.config)?;
+        Ok(Self {
+            capabilities: config.capabilities(None)?,
+            config,
+            program: options.program,
+            max_workers: options.max_workers,
+            storage: options.storage,
+            secrets: options.secrets,
+            cluster: OnceCell::new(),
+            image: OnceCell::new(),
+            running: OnceCell::new(),
+            ready: Arc::default(),
+            in_flight: InFlight::new(options.max_workers),
+            started: AtomicU64::new(0),
+        })
+    }
+
+    /// Whether workers need credentials of their own for the storage.
+    pub(crate) fn has_secrets(&self) -> bool {
+        self.secrets.is_some()
+    }
+
+    async fn cluster(&self) -> Result<&Cluster> {
+        self.cluster.get_or_try_init(|| Cluster::connect(&self.config.access)).await
+    }
+
+    /// The image of the workers. That of the program is made and pushed the first time.
+    async fn image(&self) -> Result<&WorkerImage> {
+        let make = || async {
+            let Some(name) = &self.config.images.runtime else {
+                let program = self.config.images.artifact.as_ref().unwrap_or(&self.program.path);
+                let image = self.image_of(program).await?;
+                let arguments = self.program.arguments.iter();
+                let arguments = arguments.map(|argument| argument.to_string_lossy().into_owned()).collect();
+                return Ok(WorkerImage { arguments, ..image });
+            };
+            Ok(WorkerImage { name: name.clone(), program: None, arguments: vec!["http".to_owned()] })
+        };
+        self.image.get_or_try_init(make).await
+    }
+
+    /// The image of a program, which is pushed unless it is there.
+    async fn image_of(&self, program: &std::path::Path) -> Result<WorkerImage> {
+        let artifact = Artifact::read(program, &self.system()).await?;
+        let pushed = self.config.images.push(program).await?;
+        let reference = pushed.reference.to_string();
+        // Nodes speak to a registry as they are configured to.
+        let name = reference.split_once("://").map_or(reference.as_str(), |(_, rest)| rest).to_owned();
+        Ok(WorkerImage { name, program: Some(artifact.digest), arguments: Vec::new() })
+    }
+
+    /// What the program must fit. An image of the program has its libraries, and one with `lithops-worker` is not asked:
+    /// a worker that cannot execute the program says so.
+    fn system(&self) -> System {
+        System {
+            machine: self.config.images.machine,
+            glibc: Glibc(u32::MAX, 0),
+            name: "the image of the workers",
+        }
+    }
+
+    /// The reference that workers find the program by. It is stored first unless it is in the image.
+    async fn running(&self) -> Result<&ProgramRef> {
+        let make = || async {
+            let (storage, locator) = self.storage.as_ref().ok_or_else(|| {
+                Error::new(ErrorKind::Unsupported, "the backend `knative` needs the storage of the jobs")
+            })?;
+            let path = self.config.images.artifact.as_ref().unwrap_or(&self.program.path);
+            let artifact = Artifact::read(path, &self.system()).await?;
+            let program = StoredProgram::of(&artifact);
+            if self.image().await?.program.is_none() {
+                program.put(&artifact, storage).await?;
+            }
+            let arguments = self.program.arguments.clone();
+            Ok(ProgramRef { program, storage: locator.clone(), arguments, answer_limit: 0 })
+        };
+        self.running.get_or_try_init(make).await
+    }
+
+    /// What a Service with this image is made of.
+    fn wanted<'a>(&'a self, image: &'a WorkerImage, memory: u64) -> Result<Wanted<'a>> {
+        let capabilities = self.config.capabilities(Some(memory))?;
+        let secret = self.secrets.as_ref().map(secret::name).transpose()?;
+        let (cpus, max_workers) = (capabilities.worker_cpus, self.max_workers);
+        Ok(Wanted { config: &self.config, image, cpus, memory, max_workers, secret })
+    }
+
+    async fn deployed(&self, image: &WorkerImage, memory: u64, needs_url: bool) -> Result<deploy::Deployed> {
+        let cluster = self.cluster().await?;
+        if let Some(secrets) = &self.secrets {
+            secret::apply(cluster, secrets).await?;
+        }
+        deploy::ensure(cluster, &self.wanted(image, memory)?, needs_url).await
+    }
+
+    /// The client of the Service whose workers have this much memory. The Service is created if it is not there.
+    async fn client(&self, memory: u64) -> Result<Arc<ServiceClient>> {
+        let cell = Arc::clone(self.ready.lock().await.entry(memory).or_default());
+        let make = || async {
+            let (cluster, routing) = (self.cluster().await?, &self.config.routing);
+            let deployed = self.deployed(self.image().await?, memory, route::needs_url(routing)).await?;
+            let target = route::target(routing, &deployed, &cluster.namespace, self.config.http2)?;
+            let rules = Rules::new(cluster, routing, &deployed)?;
+            Ok::<_, Error>(Arc::new(ServiceClient::new(target, Arc::new(rules))?))
+        };
+        cell.get_or_try_init(make).await.cloned()
+    }
+
+    async fn image_of_spec(&self, spec: &RuntimeSpec) -> Result<WorkerImage> {
+        match (&self.config.images.runtime, spec.artifact.as_os_str().is_empty()) {
+            (Some(_), true) => self.image().await.cloned(),
+            _ => self.image_of(self.config.images.program(spec)?).await,
+        }
+    }
+}
+
+#[async_trait]
+impl ComputeBackend for KnativeBackend {
+    fn info(&self) -> BackendInfo {
+        let namespace = self.config.access.namespace.as_deref().unwrap_or("of the context");
+        BackendInfo {
+            scheme: SCHEME,
+            region: None,
+            location: format!("Knative in the namespace {namespace}"),
+        }
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn sized(&self, memory: u64) -> Result<Capabilities> {
+        self.config.capabilities(Some(memory))
+    }
+
+    async fn build_runtime(&self, spec: &RuntimeSpec) -> Result<Package> {
+        self.config.images.build(spec).await
+    }
+
+    async fn deploy_runtime(&self, spec: &RuntimeSpec) -> Result<Runtime> {
+        let memory = spec.memory.unwrap_or(self.capabilities.worker_memory);
+        let image = self.image_of_spec(spec).await?;
+        let deployed = self.deployed(&image, memory, false).await?;
+        Ok(Runtime { id: RuntimeId(deployed.name), memory: Some(memory) })
+    }
+
+    async fn list_runtimes(&self) -> Result<Vec<Runtime>> {
+        deploy::list(self.cluster().await?).await
+    }
+
+    async fn delete_runtime(&self, id: &RuntimeId) -> Result<()> {
+        deploy::delete(self.cluster().await?, id).await?;
+        // The next activation creates again what it needs.
+        self.ready.lock().await.clear();
+        Ok(())
+    }
+
+    async fn invoke(&self, request: InvokeRequest) -> Result<Invocation> {
+        let memory = request.memory.unwrap_or(self.capabilities.worker_memory);
+        let (running, client) = tokio::try_join!(self.running(), self.client(memory))?;
+        let timeout = self.config.timeout;
+        let activation = Activation::new(running, &request, Limits::new(timeout + MARGIN, Some(timeout)))?;
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        let id = InvocationId(format!("{SCHEME}/{}/{number}", request.job.job));
+        let ready = Arc::clone(&self.ready);
+        self.in_flight.spawn(id, activation.id, |events| async move {
+            let pending = client.health().begin();
+            let answer = client.run(&activation, &events).await;
+            if let Answer::Gone(_) = answer {
+                // The next activation creates the Service again.
+                ready
+                    .lock()
+                    .await
+                    .retain(|_, known| known.get().is_none_or(|known| !Arc::ptr_eq(known, &client)));
+            }
+            let (reason, pause) = pending.judge(answer, activation.once);
+            tokio::time::sleep(pause).await;
+            reason
+        })
+    }
+
+    async fn cancel(&self, id: &InvocationId) -> Result<()> {
+        self.in_flight.cancel(id);
+        Ok(())
+    }
+
+    async fn check(&self) -> Vec<Check> {
+        doctor::check(self).await
+    }
+
+    async fn close(&self, mode: CloseMode) -> Result<()> {
+        // Without requests the pods go by themselves.
+        if mode == CloseMode::Now {
+            self.in_flight.abort_all();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+//! Jobs that go well: programs of localhost with another configuration, and the granularity that was asked for.
+
+use std::fs;
+
+use super::{
+    pods::{counted, until_none},
+    run::Trial,
+};
+use crate::e2e::place::{NAMESPACE, Place};
+
+pub(super) const TRIALS: &[(&str, Trial)] = &[
+    ("the first example runs with another configuration", first_example),
+    ("100 calls four at a time are 25 pods, and then none", four_at_a_time),
+    ("calls one by one are as many pods", one_by_one),
+    ("10,000 short calls on 10 pods", short_calls),
+    ("words of text in S3 are counted", words),
+    ("calls fail as on this machine", failures),
+    ("a Service that is there is not created again", deployed_once),
+    ("the doctor finds nothing wrong", doctor),
+];
+
+/// Calls one by one: so many of them have a pod each.
+const ONE_BY_ONE: usize = 40;
+
+/// 200 calls at 4 and 8, as the document on granularity has them.
+fn first_example(place: &Place<'_>) -> Result<(), String> {
+    let ran = place.run("examples/granularity", &[], "runtime_cpu: 4")?;
+    let results: Vec<i64> = (7..207).collect();
+    ran.says(&format!("{results:?}")).map(drop)
+}
+
+fn four_at_a_time(place: &Place<'_>) -> Result<(), String> {
+    let running = place.start("examples/fleet", &["map", "100", "8000"], "runtime_cpu: 4")?;
+    let (ran, pods) = counted(place, running)?;
+    ran.says("all 100 results are right")?;
+    if pods.len() != 25 {
+        return Err(format!("{} pods, and 25 are wanted: {ran:?}", pods.len()));
+    }
+    until_none(place)
+}
+
+fn one_by_one(place: &Place<'_>) -> Result<(), String> {
+    let calls = ONE_BY_ONE.to_string();
+    let running =
+        place.start("examples/fleet", &["map", &calls, "10000"], "runtime_cpu: 0.1, runtime_memory: 64")?;
+    let (ran, pods) = counted(place, running)?;
+    ran.says(&format!("all {calls} results are right"))?;
+    if pods.len() != ONE_BY_ONE {
+        return Err(format!("{} pods, and {ONE_BY_ONE} are wanted: {ran:?}", pods.len()));
+    }
+    Ok(())
+}
+
+fn short_calls(place: &Place<'_>) -> Result<(), String> {
+    let more = "runtime_cpu: 1, max_workers: 10";
+    // The first job starts the pods.
+    place.run("examples/fleet", &["map", "10", "3000"], more)?.says("all 10 results are right")?;
+    let begun = std::time::Instant::now();
+    let ran = place.run("examples/fleet", &["map", "10000", "0"], more)?;
+    eprintln!("   10,000 calls took {:.2} s with the start of the program", begun.elapsed().as_secs_f64());
+    ran.says("all 10000 results are right").map(drop)
+}
+
+fn words(place: &Place<'_>) -> Result<(), String> {
+    let text = "to be or not to be that is the question\n".repeat(2000);
+    for number in 0..8 {
+        let file = place.folder.join(format!("texts/{number}"));
+        fs::create_dir_all(place.folder.join("texts"))
+            .and_then(|()| fs::write(file, &text))
+            .map_err(|error| error.to_string())?;
+    }
+    let ran = place.run("examples/words", &["texts"], "max_workers: 4")?;
+    let lines = ["3 KiB", "50 KiB", "1 MiB"].map(|size| format!("160000 words in parts of {size}\n"));
+    ran.says(&lines.concat()).map(drop)
+}
+
+fn failures(place: &Place<'_>) -> Result<(), String> {
+    let ran = place.run("examples/failures", &[], "max_workers: 2")?;
+    ran.says("return: return is fine\nerr: ")?;
+    ran.says("print: print is fine\nit printed: a line of output\n")?;
+    for way in ["panic: ", "exit: ", "abort: ", "kill: ", "hang: "] {
+        ran.says(way)?;
+    }
+    Ok(())
+}
+
+fn deployed_once(place: &Place<'_>) -> Result<(), String> {
+    let program = place.built.join("examples/fleet").display().to_string();
+    let deploy = ["runtime", "deploy", "fleet", "--worker", &program];
+    let first = place.run("lithops", &deploy, "")?;
+    let again = place.run("lithops", &deploy, "")?;
+    again.says("lithops-")?;
+    let services = place.objects("ksvc")?;
+    if first.stdout != again.stdout || services.len() != 1 {
+        return Err(format!("{} Services of one program: {first:?} {again:?}", services.len()));
+    }
+    if services[0]["metadata"]["generation"] != 1 {
+        return Err(format!("the Service was changed: {}", services[0]));
+    }
+    let name = services[0]["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    place.run("lithops", &["runtime", "list"], "")?.says(&name)?;
+    place.run("lithops", &["runtime", "delete", &name], "")?.says("")?;
+    place.until("it is gone", || Ok(place.objects("ksvc")?.is_empty()))?;
+    let none = place.run("lithops", &["runtime", "delete", &name], "")?;
+    none.refuses("there is no Service")
+}
+
+fn doctor(place: &Place<'_>) -> Result<(), String> {
+    let ran = place.run("lithops", &["doctor"], "")?;
+    ran.says("is Kubernetes v1.")?.says("all rights that are needed")?.says("has Knative Serving")?;
+    ran.says(&format!("namespace `{NAMESPACE}`"))?.says("resources: [services]").map(drop)
+}

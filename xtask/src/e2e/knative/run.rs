@@ -1,0 +1,64 @@
+//! Starts the cluster with Knative, and runs every trial on it.
+
+use std::time::Instant;
+
+use super::{faults, jobs};
+use crate::{
+    cluster::{ACTIVATOR, Cluster, Options},
+    e2e::place::{Kind, Place},
+    steps,
+    workspace::{built, cargo},
+};
+
+/// A trial: its error says what was wrong.
+pub(super) type Trial = fn(&Place<'_>) -> Result<(), String>;
+
+const FEATURES: &str = "cli,knative,minio";
+const KNATIVE: Kind = Kind {
+    scheme: "knative",
+    role: "lithops-knative",
+    label: "lithops/runtime",
+    makes: "ksvc",
+    keys: &[
+        ("activator_endpoint", ACTIVATOR),
+        ("runtime_memory", "128"),
+        // Without a pod before the first request, and without one soon after the last.
+        ("annotations", "{autoscaling.knative.dev/initial-scale: '0', autoscaling.knative.dev/window: 6s}"),
+    ],
+};
+
+/// Runs the trials on a cluster, which is ended afterwards.
+pub(in crate::e2e) fn run(_full: bool) -> Result<(), String> {
+    let build = ["build", "--quiet", "-p", "lithops", "--bins", "--examples", "--features", FEATURES];
+    steps::run(cargo().args(build))?;
+    let suite =
+        ["test", "--quiet", "-p", "lithops-conformance", "--features", "cluster", "--test", "knative"];
+    steps::run(cargo().args(suite).arg("--no-run"))?;
+    let many = ["run", "--quiet", "-p", "lithops-activations", "--example", "many"];
+    steps::run(cargo().args(many))?;
+    // It is not the one that `cargo xtask cluster up` starts, and begins anew where a run was killed.
+    let folder = Some(built("cluster-e2e")?);
+    let options = Options { knative: true, install: true, folder, anew: true, ..Options::default() };
+    let cluster = Cluster::up(&options)?;
+    let tried = on(&cluster, &suite);
+    let ended = cluster.down();
+    tried.and(ended)
+}
+
+fn on(cluster: &Cluster, suite: &[&str]) -> Result<(), String> {
+    let place = Place::new(&KNATIVE, cluster, built("debug")?)?;
+    for (name, trial) in jobs::TRIALS.iter().chain(faults::TRIALS) {
+        let begun = Instant::now();
+        place
+            .clear()
+            .and_then(|()| trial(&place))
+            .map_err(|problem| format!("e2e knative: {name}: {problem}"))?;
+        eprintln!("   {name}: passed in {:.1} s", begun.elapsed().as_secs_f64());
+    }
+    place.clear()?;
+    // The suite makes executors with few workers, which share the Services.
+    let config = place.config("conformance", "runtime_timeout: 60")?;
+    let mut trials = cluster.command("cargo");
+    trials.current_dir(crate::workspace::root()).args(suite).args(["--", "--test-threads=2"]);
+    steps::run(trials.env("LITHOPS_TEST_KNATIVE", config).env("CARGO_NET_OFFLINE", "true"))
+}
