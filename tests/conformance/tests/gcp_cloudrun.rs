@@ -14,8 +14,20 @@ use libtest_mimic::{Arguments, Trial};
 use lithops_backend_gcp_cloudrun as _;
 use lithops_conformance::compute::{enter, trials};
 
+/// With this variable, the name of a configuration, the program is a client with one call that never ends.
+pub(crate) const CLIENT: &str = "LITHOPS_TEST_CLIENT";
+
+fn client(yaml: &str) -> ExitCode {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(cloudrun::place::stay(yaml));
+    ExitCode::SUCCESS
+}
+
 fn main() -> ExitCode {
     enter();
+    if let Ok(yaml) = std::env::var(CLIENT) {
+        return client(&yaml);
+    }
     let arguments = Arguments::from_args();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let place = runtime.block_on(Place::start("suite", Default::default()));

@@ -137,6 +137,7 @@ async fn route(shared: &Arc<Shared>, id: &str, document: &Value) -> std::io::Res
     let pair = |one: &Value| Some((one["name"].as_str()?.to_owned(), one["value"].as_str()?.to_owned()));
     let mut variables: Vec<_> = container["env"].as_array().into_iter().flatten().filter_map(pair).collect();
     variables.extend([
+        ("GCE_METADATA_HOST".to_owned(), shared.address.to_string()),
         ("K_SERVICE".to_owned(), id.to_owned()),
         ("K_REVISION".to_owned(), format!("{id}-00001")),
         ("PATH".to_owned(), "/usr/bin:/bin".to_owned()),

@@ -35,6 +35,7 @@ pub struct FakeCloudRun {
 /// What all of the fake shares.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    pub(crate) address: SocketAddr,
     pub(crate) settings: Settings,
     pub(crate) tokens: Tokens,
     pub(crate) registry: Registry,
@@ -67,6 +68,7 @@ impl FakeCloudRun {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
+            address,
             settings,
             tokens: Tokens::new()?,
             registry: Registry::default(),
@@ -151,6 +153,9 @@ async fn respond(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<B
         let (answer, wrote) = admin::answer(shared, &head.method, path, query, &body).await;
         shared.count(|counts| counts.writes += u64::from(wrote));
         return answer;
+    }
+    if path == "/counts" {
+        return json(200, &shared.count(|counts| counts.json()));
     }
     if path.starts_with("/v2/") {
         let kind = header("content-type").unwrap_or_default();

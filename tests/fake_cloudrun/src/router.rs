@@ -19,7 +19,7 @@ use std::{
 use bytes::Bytes;
 use hyper::{
     Request, Response,
-    body::{Body as _, Frame, Incoming},
+    body::{Frame, Incoming},
     service::service_fn,
 };
 use hyper_util::{

@@ -19,6 +19,22 @@ impl Default for Settings {
     }
 }
 
+impl Counts {
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "requests": self.requests,
+            "faults": self.faults,
+            "refused": self.refused,
+            "queued_out": self.queued_out,
+            "reset": self.reset,
+            "started": self.started,
+            "writes": self.writes,
+            "uploads": self.uploads,
+            "most": self.most,
+        })
+    }
+}
+
 /// What has happened until now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {

@@ -3,6 +3,7 @@
 mod aws_lambda;
 mod cli;
 mod examples;
+mod gcp_cloudrun;
 mod k8s;
 mod knative;
 mod leftovers;

@@ -1,7 +1,7 @@
 //! Builds, then runs every trial.
 
 use super::{
-    aws_lambda, cli, examples, k8s, knative,
+    aws_lambda, cli, examples, gcp_cloudrun, k8s, knative,
     leftovers::{self, Leftovers},
     plugins,
     program::Programs,
@@ -22,6 +22,9 @@ pub(crate) enum What {
     /// AWS Lambda, played by ministack; with `--full` policies too, and moto.
     #[value(name = "aws_lambda")]
     AwsLambda,
+    /// Google Cloud Run, played by a fake.
+    #[value(name = "gcp_cloudrun")]
+    GcpCloudRun,
     /// A cluster of Kubernetes in a network namespace of this machine.
     K8s,
     /// Knative Serving on such a cluster.
@@ -38,6 +41,7 @@ pub(crate) fn run(what: What, full: bool) -> Result<(), String> {
         What::Localhost => localhost(),
         What::Storage => storage::run(full),
         What::AwsLambda => aws_lambda::run(full),
+        What::GcpCloudRun => gcp_cloudrun::run(full),
         What::K8s => k8s::run(full),
         What::Knative => knative::run(full),
         What::ThirdParty => third_party::run(),

