@@ -1,5 +1,7 @@
 //! What backends and storages of Google Cloud share.
 
+#[cfg(feature = "tokens")]
+mod assertion;
 mod config;
 mod failure;
 mod key_file;

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, OnceLock, PoisonError},
 };
 
 use google_cloud_auth::{
@@ -16,7 +16,7 @@ use google_cloud_auth::{
 use lithops_core::error::{Error, ErrorKind, Result, Retry};
 use serde_json::Value;
 
-use crate::{KeyFile, KeyKind};
+use crate::{KeyFile, KeyKind, assertion::Assertion};
 
 /// What access tokens are for. Roles of the identity say what it may do.
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
@@ -27,6 +27,7 @@ pub struct Tokens {
     invoker: Option<String>,
     access: Mutex<Option<AccessTokenCredentials>>,
     ids: Mutex<HashMap<String, IDTokenCredentials>>,
+    assertion: OnceLock<Assertion>,
 }
 
 impl Tokens {
@@ -34,7 +35,7 @@ impl Tokens {
     /// `invoker`, a service account, if one is given: the identity must be allowed to act as it.
     #[must_use]
     pub fn new(key: Option<KeyFile>, invoker: Option<String>) -> Self {
-        Self { key, invoker, access: Mutex::default(), ids: Mutex::default() }
+        Self { key, invoker, access: Mutex::default(), ids: Mutex::default(), assertion: OnceLock::new() }
     }
 
     /// Whose the tokens are, for messages.
@@ -71,6 +72,18 @@ impl Tokens {
     /// # Errors
     /// As for [`access`](Self::access); and the login of a user gives no ID tokens.
     pub async fn id(&self, audience: &str, anew: bool) -> Result<String> {
+        if let (None, Some(file)) = (&self.invoker, &self.key)
+            && file.kind == KeyKind::ServiceAccount
+        {
+            let assertion = match self.assertion.get() {
+                Some(assertion) => assertion,
+                None => {
+                    let made = Assertion::of(file)?;
+                    self.assertion.get_or_init(|| made)
+                }
+            };
+            return assertion.token(audience, anew).await;
+        }
         let credentials = {
             let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
             if anew {
@@ -129,13 +142,11 @@ impl Tokens {
             }
             (None, None) => idtoken::mds::Builder::new(audience).build(),
             (None, Some(file)) => match file.kind {
-                KeyKind::ServiceAccount => {
-                    idtoken::service_account::Builder::new(audience, Self::json(file)?).build()
-                }
                 KeyKind::ImpersonatedServiceAccount => {
                     idtoken::impersonated::Builder::new(audience, Self::json(file)?).with_include_email().build()
                 }
-                KeyKind::AuthorizedUser | KeyKind::ExternalAccount => {
+                // A key of a service account signs itself.
+                KeyKind::ServiceAccount | KeyKind::AuthorizedUser | KeyKind::ExternalAccount => {
                     return Err(self.no_id_tokens());
                 }
                 KeyKind::Other => return Err(unknown(file)),
