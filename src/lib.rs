@@ -234,6 +234,8 @@ pub mod jobs {
 use lithops_backend_aws_ec2 as _;
 #[cfg(feature = "aws_lambda")]
 use lithops_backend_aws_lambda as _;
+#[cfg(feature = "gcp_cloudrun")]
+use lithops_backend_gcp_cloudrun as _;
 #[cfg(feature = "k8s")]
 use lithops_backend_k8s as _;
 #[cfg(feature = "knative")]
@@ -242,6 +244,8 @@ use lithops_backend_knative as _;
 use lithops_backend_localhost as _;
 #[cfg(any(feature = "aws_s3", feature = "ceph", feature = "minio"))]
 use lithops_storage_aws_s3 as _;
+#[cfg(feature = "gcp_storage")]
+use lithops_storage_gcp_storage as _;
 #[cfg(feature = "redis")]
 use lithops_storage_redis as _;
 

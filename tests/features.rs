@@ -15,6 +15,7 @@ fn every_backend_of_a_feature_is_registered_and_no_other() {
     let backends = [
         ("aws_ec2", cfg!(feature = "aws_ec2")),
         ("aws_lambda", cfg!(feature = "aws_lambda")),
+        ("gcp_cloudrun", cfg!(feature = "gcp_cloudrun")),
         ("k8s", cfg!(feature = "k8s")),
         ("knative", cfg!(feature = "knative")),
         ("localhost", cfg!(feature = "localhost")),
@@ -37,6 +38,7 @@ fn every_storage_of_a_feature_is_registered_and_no_other() {
     let storages = [
         ("aws_s3", cfg!(feature = "aws_s3") || cfg!(feature = "minio") || cfg!(feature = "ceph")),
         ("ceph", cfg!(feature = "aws_s3") || cfg!(feature = "minio") || cfg!(feature = "ceph")),
+        ("gcp_storage", cfg!(feature = "gcp_storage") || cfg!(feature = "gcp_cloudrun")),
         ("localhost", true),
         ("memory", true),
         ("minio", cfg!(feature = "aws_s3") || cfg!(feature = "minio") || cfg!(feature = "ceph")),

@@ -119,6 +119,14 @@ const CEPH: &[Key] = &[
 ];
 
 /// The section is handed on to the Python client of Redis, whose settings of the connection are among its keys.
+const GCP_STORAGE: &[Key] = &[
+    ("storage_bucket", "my-bucket", Read),
+    ("region", "us-east1", Read),
+    ("region", "US East", Refused),
+    ("endpoint", "http://127.0.0.1:4443", Read),
+    ("credentials_path", "/none/key.json", Refused),
+];
+
 const REDIS: &[Key] = &[
     ("port", "6379", Read),
     ("db", "0", Read),
@@ -147,6 +155,7 @@ const SECTIONS: &[(&str, &[Key], &str)] = &[
     ("aws_s3", AWS_S3, "storage_bucket: my-bucket, region: us-east-1"),
     ("minio", MINIO, "storage_bucket: my-bucket, endpoint: 'http://127.0.0.1:9000'"),
     ("ceph", CEPH, "storage_bucket: my-bucket, endpoint: 'http://127.0.0.1:7480'"),
+    ("gcp_storage", GCP_STORAGE, "storage_bucket: my-bucket"),
     ("redis", REDIS, "storage_bucket: my-bucket, host: 127.0.0.1"),
 ];
 

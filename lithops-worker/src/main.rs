@@ -10,6 +10,8 @@ use std::{path::PathBuf, process::ExitCode};
 // Named here, because the linker leaves out a crate that nothing names.
 #[cfg(feature = "aws_s3")]
 use lithops_storage_aws_s3 as _;
+#[cfg(feature = "gcp_storage")]
+use lithops_storage_gcp_storage as _;
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is a command")]
 fn main() -> ExitCode {

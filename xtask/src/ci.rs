@@ -38,6 +38,7 @@ pub(crate) fn run(with_tests: bool) -> Result<(), String> {
     step("e2e storage", || e2e::run(e2e::What::Storage, false))?;
     step("e2e aws_lambda", || e2e::run(e2e::What::AwsLambda, false))?;
     step("e2e aws_ec2", || e2e::run(e2e::What::AwsEc2, false))?;
+    step("e2e gcp_cloudrun", || e2e::run(e2e::What::GcpCloudRun, false))?;
     if !rustix::process::geteuid().is_root() {
         eprintln!(
             "== e2e k8s and knative: left out, a cluster needs namespaces and control groups: root runs it"

@@ -98,7 +98,7 @@ pub struct Registry {
 }
 
 /// Backends that are features of the crate `lithops`. The hints of errors name the feature to enable.
-const FEATURES: &[&str] = &["localhost", "aws_ec2", "aws_lambda", "k8s", "knative"];
+const FEATURES: &[&str] = &["localhost", "aws_ec2", "aws_lambda", "gcp_cloudrun", "k8s", "knative"];
 /// Names of Python Lithops' backends, and other names that it accepts, that this version does not have.
 /// Errors about these names say so.
 const LATER: &[&str] = &[
@@ -108,7 +108,6 @@ const LATER: &[&str] = &[
     "azure_functions",
     "azure_vms",
     "code_engine",
-    "gcp_cloudrun",
     "gcp_functions",
     "ibm_cf",
     "ibm_vpc",

@@ -68,8 +68,13 @@ pub fn descriptor(scheme: &str) -> Result<&'static StorageDescriptor> {
         return Err(error(format!("this version has no storage `{scheme}`"))
             .with_hint(format!("choose one that is built in, {names}, or of {}", FEATURES.join(", "))));
     }
-    // Many users know S3 by its short name.
-    let (named, scheme) = (scheme, if scheme == "s3" { "aws_s3" } else { scheme });
+    // Many users know S3 and Cloud Storage by their short names.
+    let named = scheme;
+    let scheme = match named {
+        "s3" => "aws_s3",
+        "gcs" | "gs" => "gcp_storage",
+        other => other,
+    };
     let candidates = all.iter().map(|descriptor| descriptor.scheme).chain(FEATURES.iter().copied());
     let hint = match nearest(scheme, candidates) {
         Some(name) => format!("did you mean `{name}`? built in: {names}"),
@@ -88,10 +93,9 @@ pub fn connect(locator: &Locator) -> Result<Arc<dyn Storage>> {
 }
 
 /// The storages that are features of the crate `lithops`.
-const FEATURES: &[&str] = &["aws_s3", "ceph", "minio", "redis"];
+const FEATURES: &[&str] = &["aws_s3", "ceph", "gcp_storage", "minio", "redis"];
 /// The storages of Python Lithops that this version does not have.
-const LATER: &[&str] =
-    &["aliyun_oss", "azure_storage", "gcp_storage", "ibm_cos", "infinispan", "oracle_oss", "swift"];
+const LATER: &[&str] = &["aliyun_oss", "azure_storage", "ibm_cos", "infinispan", "oracle_oss", "swift"];
 
 fn sorted(mut descriptors: Vec<&StorageDescriptor>) -> Result<Vec<&StorageDescriptor>> {
     descriptors.sort_by_key(|descriptor| (descriptor.scheme, descriptor.package));
@@ -130,8 +134,8 @@ mod tests {
         );
         let error = descriptor("locahost").unwrap_err().to_string();
         assert!(error.starts_with("there is no storage `locahost`: did you mean `localhost`?"), "{error}");
-        let error = descriptor("gcp_storage").unwrap_err().to_string();
-        assert!(error.starts_with("this version has no storage `gcp_storage`: choose one"), "{error}");
+        let error = descriptor("azure_storage").unwrap_err().to_string();
+        assert!(error.starts_with("this version has no storage `azure_storage`: choose one"), "{error}");
         let error = connect(&Locator::new("qqqqqqqqq", "b")).unwrap_err().to_string();
         assert!(error.contains("built in: `localhost`, `memory`"), "{error}");
     }

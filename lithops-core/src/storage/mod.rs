@@ -34,7 +34,7 @@ pub use locator::Locator;
 pub use memory::MemoryStorage;
 pub use names::check_bucket;
 #[cfg(feature = "object_store")]
-pub use objects::{ObjectStorage, as_listed};
+pub use objects::{Buckets, ObjectStorage, ReadableListings};
 pub use patience::StorageRetryPolicy;
 pub use patience::may_succeed_later;
 pub(crate) use patience::{insist, was_given_up};

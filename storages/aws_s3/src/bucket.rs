@@ -1,18 +1,16 @@
 //! One bucket: the client of `object_store` for it.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use lithops_core::{
     address::{check_endpoint, check_region},
     error::{Error, ErrorKind, Result},
-    storage::Locator,
+    storage::{Locator, ReadableListings},
 };
 use object_store::{
     ClientOptions, RetryConfig,
     aws::{AmazonS3, AmazonS3Builder, AwsCredentialProvider, S3ConditionalPut},
 };
-
-use crate::listing::ReadableListings;
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -69,6 +67,3 @@ pub(crate) fn check(locator: &Locator, bucket: &str) -> Result<()> {
     Err(Error::new(ErrorKind::InvalidInput, message)
         .with_hint("names of buckets have letters, digits, `-`, `_` and `.`, and 255 of them at most"))
 }
-
-/// A bucket that is open, shared by all its users.
-pub(crate) type Opened = Arc<lithops_core::storage::ObjectStorage>;

@@ -3,10 +3,9 @@
 mod bucket;
 mod config;
 mod credentials;
-mod listing;
 mod storage;
 
-pub use storage::S3Storage;
+pub use storage::open;
 
 use lithops_core::storage::StorageDescriptor;
 

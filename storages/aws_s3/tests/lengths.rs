@@ -15,7 +15,7 @@ use lithops_core::{
     error::ErrorKind,
     storage::{Credentials, Locator, StorageClient},
 };
-use lithops_storage_aws_s3::S3Storage;
+use lithops_storage_aws_s3::open;
 
 /// What the server holds.
 const CONTENT: &[u8] = b"the quick brown fox jumps over the lazy dog";
@@ -48,7 +48,7 @@ impl Server {
         let credentials = Credentials::default()
             .with("access_key_id", Some("id"))
             .with("secret_access_key", Some("secret"));
-        let storage = S3Storage::new(&locator, &credentials).expect("a storage");
+        let storage = open(&locator, &credentials).expect("a storage");
         StorageClient::new(Arc::new(storage), "bucket")
     }
 }

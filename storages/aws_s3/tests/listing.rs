@@ -9,9 +9,9 @@ use std::{
 use futures_util::TryStreamExt;
 use lithops_core::{
     error::ErrorKind,
-    storage::{Credentials, Locator, ObjectMeta, Storage},
+    storage::{Buckets, Credentials, Locator, ObjectMeta, Storage},
 };
-use lithops_storage_aws_s3::{MINIO, S3Storage};
+use lithops_storage_aws_s3::{MINIO, open};
 
 /// A bucket as a server lists it: keys as they stand in XML, and sizes. Two on each page.
 const OBJECTS: [(&str, u64); 10] = [
@@ -69,7 +69,7 @@ fn answer(mut connection: TcpStream) -> std::io::Result<()> {
 }
 
 /// A bucket on loopback.
-fn bucket() -> S3Storage {
+fn bucket() -> Buckets {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     thread::spawn(move || {
@@ -82,10 +82,10 @@ fn bucket() -> S3Storage {
     let locator = locator.with_endpoint(format!("http://{address}")).expect("an endpoint");
     let credentials =
         Credentials::default().with("access_key_id", Some("id")).with("secret_access_key", Some("secret"));
-    S3Storage::new(&locator, &credentials).expect("a storage")
+    open(&locator, &credentials).expect("a storage")
 }
 
-async fn keys(storage: &S3Storage, prefix: &str) -> Vec<(String, u64)> {
+async fn keys(storage: &Buckets, prefix: &str) -> Vec<(String, u64)> {
     let listed: Vec<ObjectMeta> = storage.list("bucket", prefix).try_collect().await.expect("lists");
     listed.into_iter().map(|object| (object.key, object.size)).collect()
 }

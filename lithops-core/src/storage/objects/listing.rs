@@ -2,11 +2,10 @@
 //!
 //! The client of `object_store` turns each listed key into a path, which loses the slash at the end of `logs/2026/`, so
 //! that another object seems to be there, and which is an error for `a//b`, so that nothing is listed at all. Between
-//! the client and the network stands [`ReadableListings`]: it writes such keys in another form, which `lithops-core`
+//! the client and the network stands [`ReadableListings`]: it writes such keys in another form, which `listed_key.rs`
 //! undoes.
 
 use async_trait::async_trait;
-use lithops_core::storage::as_listed;
 use object_store::{
     ClientOptions,
     client::{
@@ -14,12 +13,15 @@ use object_store::{
     },
 };
 
+use super::listed_key::as_listed;
+
 const OPEN: &str = "<Key>";
 const CLOSE: &str = "</Key>";
 
-/// Makes clients whose listings have keys that are paths.
+/// Makes clients whose listings have keys that are paths: for `with_http_connector` of the builders of S3 and of
+/// Google Cloud Storage.
 #[derive(Debug, Default)]
-pub(crate) struct ReadableListings;
+pub struct ReadableListings;
 
 impl HttpConnector for ReadableListings {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {

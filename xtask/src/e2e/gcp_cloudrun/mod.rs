@@ -1,0 +1,7 @@
+//! `cargo xtask e2e gcp_cloudrun`: Cloud Run, played by `tests/fake_cloudrun`, with Cloud Storage, played by
+//! fake-gcs-server.
+
+mod programs;
+mod run;
+
+pub(super) use run::run;
