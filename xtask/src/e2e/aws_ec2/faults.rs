@@ -49,7 +49,7 @@ fn pending(place: &Place) -> Result<(), String> {
 
 fn failed_boot(place: &Place) -> Result<(), String> {
     place.hands.faults(&json!({"s3_refuses": "PutObject"}))?;
-    let said = place.example("fleet", &["map", "4", "0"], "max_workers: 4")?;
+    let said = place.example("fleet", &["map", "8", "0"], "max_workers: 4")?;
     said.ends_with(1)?;
     for words in [
         "ended before their workers were started",

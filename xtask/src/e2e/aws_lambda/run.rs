@@ -1,6 +1,6 @@
 //! Builds the programs, starts the service, and puts the backend to the conformance suite and to programs.
 
-use super::{permissions, programs};
+use super::{emulator, permissions, programs};
 use crate::{
     e2e::{leftovers::Leftovers, peers::Server, program::Programs},
     steps,
@@ -33,6 +33,8 @@ pub(in crate::e2e) fn run(full: bool) -> Result<(), String> {
             .map_err(|problem| format!("e2e: {name}: {problem}"))?;
         eprintln!("   ministack: {name}: passed");
     }
+    emulator::agrees(&programs, &server, &folder)?;
+    eprintln!("   the runtime interface emulator of AWS: calls go well and fail as on ministack: passed");
     let suite = ["test", "--quiet", "-p", "lithops-conformance", "--test", "aws_lambda"];
     steps::run(
         cargo()
