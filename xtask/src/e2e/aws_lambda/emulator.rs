@@ -18,6 +18,8 @@ use crate::{
     },
 };
 
+/// The handler that functions are deployed with.
+const HANDLER: &str = "lithops";
 /// How long the emulator may take to listen.
 const START: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(20);
@@ -71,7 +73,7 @@ impl Emulator {
         let log = std::fs::File::create(folder.join("emulator.log")).map_err(|error| error.to_string())?;
         let mut command = Command::new(program);
         command.arg("--runtime-interface-emulator-address").arg(format!("127.0.0.1:{port}"));
-        command.arg("--runtime-api-address").arg(format!("127.0.0.1:{runtime}")).arg(worker);
+        command.arg("--runtime-api-address").arg(format!("127.0.0.1:{runtime}")).arg(worker).arg(HANDLER);
         command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", folder).envs([
             ("AWS_ACCESS_KEY_ID", ID),
             ("AWS_SECRET_ACCESS_KEY", SECRET),

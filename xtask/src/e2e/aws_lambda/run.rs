@@ -26,6 +26,8 @@ pub(in crate::e2e) fn run(full: bool) -> Result<(), String> {
         .map_err(|error| format!("cannot make `{}`: {error}", folder.display()))?;
     let programs = Programs::new(built("debug")?)?;
     let server = Server::ministack(&folder, false)?;
+    emulator::agrees(&programs, &server, &folder)?;
+    eprintln!("   the runtime interface emulator of AWS: calls go well and fail as on ministack: passed");
     for (name, trial) in programs::TRIALS {
         let left = Leftovers::of(&programs);
         trial(&programs, &server)
@@ -33,8 +35,6 @@ pub(in crate::e2e) fn run(full: bool) -> Result<(), String> {
             .map_err(|problem| format!("e2e: {name}: {problem}"))?;
         eprintln!("   ministack: {name}: passed");
     }
-    emulator::agrees(&programs, &server, &folder)?;
-    eprintln!("   the runtime interface emulator of AWS: calls go well and fail as on ministack: passed");
     let suite = ["test", "--quiet", "-p", "lithops-conformance", "--test", "aws_lambda"];
     steps::run(
         cargo()
