@@ -9,6 +9,8 @@ use lithops::{
 
 /// What a file may set that the user has not named: nothing that runs code, costs money, or says where data go.
 const HARMLESS: &[(&str, &str)] = &[
+    ("aws_ec2", "max_workers"),
+    ("aws_ec2", "worker_processes"),
     ("aws_lambda", "architecture"),
     ("aws_lambda", "ephemeral_storage"),
     ("aws_lambda", "invoke_pool_threads"),

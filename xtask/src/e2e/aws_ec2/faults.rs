@@ -49,7 +49,7 @@ fn pending(place: &Place) -> Result<(), String> {
 
 fn failed_boot(place: &Place) -> Result<(), String> {
     place.hands.faults(&json!({"s3_refuses": "PutObject"}))?;
-    let said = place.example("fleet", &["map", "4", "0"], "max_workers: 4")?;
+    let said = place.example("fleet", &["map", "8", "0"], "max_workers: 4")?;
     said.ends_with(1)?;
     for words in [
         "ended before their workers were started",
@@ -64,7 +64,7 @@ fn failed_boot(place: &Place) -> Result<(), String> {
 /// The instance leaves before the market ends it, and what it had goes on at once.
 fn notice(place: &Place) -> Result<(), String> {
     let mut running =
-        place.start(&["map", "120", "500"], "max_workers: 2, worker_processes: 1, lease: 60s")?;
+        place.start(&["map", "60", "500"], "max_workers: 2, worker_processes: 1, lease: 60s")?;
     place.until_running(&mut running, 2)?;
     let id = place.running()?[0]["id"].as_str().unwrap_or_default().to_owned();
     place.hands.ask("POST", &format!("spot/{id}"), "")?;
@@ -77,17 +77,17 @@ fn notice(place: &Place) -> Result<(), String> {
     })?;
     // With a lease of a minute, a job that waited for it would be told as lost calls.
     let (stdout, _) = running.ends_with(Some(0))?;
-    let words = "all 120 results are right, from 1 machines; 0 workers were lost, 0 calls were tried again";
+    let words = "all 60 results are right, from 1 machines; 0 workers were lost, 0 calls were tried again";
     if stdout.contains(words) { place.nothing_is_left() } else { Err(stdout) }
 }
 
 fn taken(place: &Place) -> Result<(), String> {
-    let mut running = place.start(&["map", "80", "500"], "max_workers: 2, worker_processes: 1, lease: 4s")?;
+    let mut running = place.start(&["map", "40", "500"], "max_workers: 2, worker_processes: 1, lease: 4s")?;
     place.until_running(&mut running, 2)?;
     let id = place.running()?[0]["id"].as_str().unwrap_or_default().to_owned();
     place.hands.ask("POST", &format!("lose/{id}"), "")?;
     let (stdout, _) = running.ends_with(Some(0))?;
-    if !stdout.contains("all 80 results are right, from 1 machines; 1 workers were lost") {
+    if !stdout.contains("all 40 results are right, from 1 machines; 1 workers were lost") {
         return Err(stdout);
     }
     place.nothing_is_left()

@@ -196,7 +196,10 @@ pub(super) fn requests_are_those_of_botocore(place: &Place) -> Result<(), String
             Err(format!("botocore makes other requests: {}", text(&output.stderr)))
         }
         Some(action) => Err(format!("no {action} was compared with that of botocore, but {compared}")),
-        None => Ok(eprintln!("   requests are those of botocore: {compared}")),
+        None => {
+            eprintln!("   requests are those of botocore: {compared}");
+            Ok(())
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! `cargo xtask e2e aws_lambda`: the backend against ministack, which runs functions as real processes.
 
+mod emulator;
 mod permissions;
 mod programs;
 mod run;

@@ -1,6 +1,6 @@
 //! Builds the programs, starts the service, and puts the backend to the conformance suite and to programs.
 
-use super::{permissions, programs};
+use super::{emulator, permissions, programs};
 use crate::{
     e2e::{leftovers::Leftovers, peers::Server, program::Programs},
     steps,
@@ -26,6 +26,8 @@ pub(in crate::e2e) fn run(full: bool) -> Result<(), String> {
         .map_err(|error| format!("cannot make `{}`: {error}", folder.display()))?;
     let programs = Programs::new(built("debug")?)?;
     let server = Server::ministack(&folder, false)?;
+    emulator::agrees(&programs, &server, &folder)?;
+    eprintln!("   the runtime interface emulator of AWS: calls go well and fail as on ministack: passed");
     for (name, trial) in programs::TRIALS {
         let left = Leftovers::of(&programs);
         trial(&programs, &server)
