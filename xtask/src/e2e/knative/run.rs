@@ -61,7 +61,7 @@ fn on(cluster: &Cluster, suite: &[&str]) -> Result<(), String> {
     }
     place.clear()?;
     // The suite makes executors with few workers, which share the Services.
-    let config = place.config("conformance", "runtime_timeout: 60")?;
+    let config = place.config("conformance", "runtime_timeout: 60, runtime_memory: 512")?;
     let mut trials = cluster.command("cargo");
     trials.current_dir(crate::workspace::root()).args(suite).args(["--", "--test-threads=2"]);
     steps::run(trials.env("LITHOPS_TEST_KNATIVE", config).env("CARGO_NET_OFFLINE", "true"))
