@@ -44,6 +44,8 @@ fn waits_in_vain(container: &ContainerStatus) -> Option<String> {
         Some(ended) => {
             let words = ended.message.as_deref().map(str::trim).filter(|words| !words.is_empty());
             let code = format!("it ended with the exit code {}", ended.exit_code);
+            let reason = ended.reason.as_deref().filter(|reason| *reason != "Error");
+            let code = reason.map_or(code.clone(), |reason| format!("{code} ({reason})"));
             Some(words.map_or(code.clone(), |words| format!("{code}: {words}")))
         }
         None => waiting.message.clone(),

@@ -13,7 +13,7 @@ use lithops_core::{
 };
 use lithops_kubernetes::Cluster;
 
-use crate::{config::Routing, deploy::Deployed, kinds::revisions, pods, state::why_none_comes};
+use crate::{config::Routing, deploy::Deployed, pods};
 
 /// The headers by which the activator knows the Revision that a request is for.
 const NAMESPACE: HeaderName = HeaderName::from_static("knative-serving-namespace");
@@ -109,12 +109,7 @@ impl ServiceRules for Rules {
     }
 
     async fn why_none_comes(&self) -> Option<String> {
-        // Without an answer of the cluster nothing is known, and the worker may still come.
-        let revision = revisions(&self.cluster).get_opt(&self.revision).await.ok()??;
-        let why = match why_none_comes(&revision) {
-            Some(why) => why,
-            None => pods::why_none_comes(&self.cluster, &self.revision).await?,
-        };
+        let why = pods::why_none_comes(&self.cluster, &self.revision).await?;
         Some(format!("the Revision `{}` has no pods that work: {why}", self.revision))
     }
 }

@@ -1,10 +1,7 @@
-//! What the conditions of a Service and of a Revision mean.
+//! What the conditions of a Service mean.
 
 use kube::core::DynamicObject;
 use serde_json::Value;
-
-/// The reasons of a Revision that may pass by themselves: a node may come, or a quota be raised.
-const MAY_PASS: &[&str] = &["Unschedulable", "Deploying", "Updating", "ResourceQuotaExceeded", "NoTraffic"];
 
 /// Whether a Service can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,16 +26,17 @@ pub(crate) fn of_service(service: &DynamicObject, needs_url: bool) -> ServiceSta
     if seen.is_none() || seen != service.metadata.generation {
         return ServiceState::Coming("Knative has not looked at it yet".to_owned());
     }
-    if let Some(failed) = condition(status, "ConfigurationsReady").filter(|found| found.is_false()) {
-        return ServiceState::Failed(failed.words());
-    }
+    // A Revision that was ready once is used, although some of its containers may have crashed since: there is no other.
     let Some(revision) = status["latestReadyRevisionName"].as_str() else {
+        if let Some(failed) = condition(status, "ConfigurationsReady").filter(|found| found.is_false()) {
+            return ServiceState::Failed(failed.words());
+        }
         let found = condition(status, "ConfigurationsReady");
         return ServiceState::Coming(
             found.map_or_else(|| "it has no Revision yet".to_owned(), |found| found.words()),
         );
     };
-    let is_routed = condition(status, "Ready").is_some_and(|found| found.status == "True");
+    let is_routed = condition(status, "RoutesReady").is_some_and(|found| found.status == "True");
     if needs_url && !is_routed {
         let found = condition(status, "RoutesReady");
         let words = found.map_or_else(|| "it has no route yet".to_owned(), |found| found.words());
@@ -46,17 +44,6 @@ pub(crate) fn of_service(service: &DynamicObject, needs_url: bool) -> ServiceSta
     }
     let url = status["url"].as_str().map(str::to_owned);
     ServiceState::Ready { revision: revision.to_owned(), url }
-}
-
-/// Why the pods of a Revision never come; `None` while they may.
-pub(crate) fn why_none_comes(revision: &DynamicObject) -> Option<String> {
-    let status = &revision.data["status"];
-    let kinds = ["ContainerHealthy", "ResourcesAvailable", "Ready"];
-    let found = kinds
-        .iter()
-        .filter_map(|kind| condition(status, kind))
-        .find(|found| found.is_false() && !MAY_PASS.contains(&found.reason))?;
-    Some(found.words())
 }
 
 /// One condition of a status.
@@ -133,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revision_that_failed_says_why() {
+    fn a_revision_that_was_never_ready_says_why() {
         let failed = json!({
             "observedGeneration": 1,
             "conditions": [{
@@ -143,25 +130,13 @@ mod tests {
                 "message": "Revision \"it-00001\" failed with message: Unable to fetch image.",
             }],
         });
+        let once_ready = json!({
+            "observedGeneration": 1,
+            "latestReadyRevisionName": "it-00001",
+            "conditions": failed["conditions"],
+        });
+        assert!(matches!(of_service(&object(1, &once_ready), false), ServiceState::Ready { .. }));
         let ServiceState::Failed(words) = of_service(&object(1, &failed), false) else { panic!("it failed") };
         assert!(words.starts_with("RevisionFailed: ") && words.contains("Unable to fetch image"), "{words}");
-    }
-
-    #[test]
-    fn what_may_pass_is_waited_for() {
-        let revision = |kind: &str, reason: &str| {
-            object(
-                1,
-                &json!({"conditions": [{"type": kind, "status": "False", "reason": reason, "message": "m"}]}),
-            )
-        };
-        assert_eq!(why_none_comes(&revision("ResourcesAvailable", "Unschedulable")), None);
-        assert_eq!(why_none_comes(&revision("Active", "NoTraffic")), None);
-        assert_eq!(
-            why_none_comes(&revision("ContainerHealthy", "ContainerMissing")).as_deref(),
-            Some("ContainerMissing: m")
-        );
-        assert_eq!(why_none_comes(&revision("Ready", "ExitCode1")).as_deref(), Some("ExitCode1: m"));
-        assert_eq!(why_none_comes(&object(1, &json!({}))), None);
     }
 }

@@ -99,7 +99,13 @@ pub(super) async fn end_worker(
     let marks = Marks::new(storage, folder);
     if u64::from(call) == victim && !marks.has("ended").await? {
         marks.set("ended").await?;
-        kill(std::os::unix::process::parent_id(), 9);
+        let worker = std::os::unix::process::parent_id();
+        // The first process of a container cannot be killed from within: told to leave a second time, it waits for no call.
+        while worker == 1 {
+            kill(worker, 15);
+            thread::sleep(Duration::from_millis(100));
+        }
+        kill(worker, 9);
         forever()
     }
     Ok(call.into())

@@ -13,7 +13,8 @@ use crate::{
 /// A trial: its error says what was wrong.
 pub(super) type Trial = fn(&Place<'_>) -> Result<(), String>;
 
-const FEATURES: &str = "cli,knative,minio";
+/// The program `lithops-worker` is what the image of `runtime` holds.
+const FEATURES: &str = "lithops/cli,lithops/knative,lithops/minio,lithops-worker/http,lithops-worker/aws_s3";
 const KNATIVE: Kind = Kind {
     scheme: "knative",
     role: "lithops-knative",
@@ -30,16 +31,13 @@ const KNATIVE: Kind = Kind {
 
 /// Runs the trials on a cluster, which is ended afterwards.
 pub(in crate::e2e) fn run(_full: bool) -> Result<(), String> {
-    let build = ["build", "--quiet", "-p", "lithops", "--bins", "--examples", "--features", FEATURES];
-    steps::run(cargo().args(build))?;
-    // What the image of `runtime` holds.
-    let worker = ["build", "--quiet", "-p", "lithops-worker", "--features", "http,aws_s3"];
-    steps::run(cargo().args(worker))?;
+    let build = ["build", "--quiet", "-p", "lithops", "-p", "lithops-worker", "-p", "lithops-activations"];
+    // Once for all: each selection of features is compiled by itself.
+    steps::run(cargo().args(build).args(["--bins", "--examples", "--features", FEATURES]))?;
     let suite =
         ["test", "--quiet", "-p", "lithops-conformance", "--features", "cluster", "--test", "knative"];
     steps::run(cargo().args(suite).arg("--no-run"))?;
-    let many = ["run", "--quiet", "-p", "lithops-activations", "--example", "many"];
-    steps::run(cargo().args(many))?;
+    steps::run(&mut std::process::Command::new(built("debug")?.join("examples/many")))?;
     // It is not the one that `cargo xtask cluster up` starts, and begins anew where a run was killed.
     let folder = Some(built("cluster-e2e")?);
     let options = Options { knative: true, install: true, folder, anew: true, ..Options::default() };
@@ -61,7 +59,7 @@ fn on(cluster: &Cluster, suite: &[&str]) -> Result<(), String> {
     }
     place.clear()?;
     // The suite makes executors with few workers, which share the Services.
-    let config = place.config("conformance", "runtime_timeout: 60")?;
+    let config = place.config("conformance", "runtime_timeout: 60, runtime_memory: 512")?;
     let mut trials = cluster.command("cargo");
     trials.current_dir(crate::workspace::root()).args(suite).args(["--", "--test-threads=2"]);
     steps::run(trials.env("LITHOPS_TEST_KNATIVE", config).env("CARGO_NET_OFFLINE", "true"))
