@@ -69,13 +69,23 @@ impl Admin {
         let project = match project(config) {
             Some(project) => project,
             None => metadata(&http, "project/project-id").await.map_err(|_| {
-                Error::new(ErrorKind::ConfigInvalid, "the project is not known, and the credentials do not say it")
-                    .with_hint("write `gcp: {project: my-project}`")
-                    .with_context("key", "gcp.project")
+                Error::new(
+                    ErrorKind::ConfigInvalid,
+                    "the project is not known, and the credentials do not say it",
+                )
+                .with_hint("write `gcp: {project: my-project}`")
+                .with_context("key", "gcp.project")
             })?,
         };
         let tokens = Arc::new(Tokens::new(config.key.clone(), config.invoker.clone()));
-        Ok(Self { http, endpoint: config.endpoint.clone(), project, region, tokens, writes: AtomicU64::new(0) })
+        Ok(Self {
+            http,
+            endpoint: config.endpoint.clone(),
+            project,
+            region,
+            tokens,
+            writes: AtomicU64::new(0),
+        })
     }
 
     /// `projects/P/locations/R`.
@@ -148,7 +158,8 @@ impl Admin {
             self.writes.fetch_add(1, Ordering::Relaxed);
         }
         serde_json::from_str(&text).map_err(|_| {
-            Error::new(ErrorKind::Io, format!("cannot {doing}: the answer is no JSON")).with_retry(Retry::Later)
+            Error::new(ErrorKind::Io, format!("cannot {doing}: the answer is no JSON"))
+                .with_retry(Retry::Later)
         })
     }
 
@@ -203,7 +214,8 @@ async fn metadata(http: &Client, path: &str) -> std::result::Result<String, reqw
     let host = std::env::var("GCE_METADATA_HOST").ok().filter(|host| !host.is_empty());
     let host = host.unwrap_or_else(|| "metadata.google.internal".to_owned());
     let url = format!("http://{host}/computeMetadata/v1/{path}");
-    let asked = http.get(url).header("Metadata-Flavor", "Google").timeout(Duration::from_secs(3)).send().await?;
+    let asked =
+        http.get(url).header("Metadata-Flavor", "Google").timeout(Duration::from_secs(3)).send().await?;
     Ok(asked.error_for_status()?.text().await?.trim().to_owned())
 }
 

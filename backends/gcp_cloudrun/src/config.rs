@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use lithops_cloud_google::{CREDENTIALS_PATH, KeyFile, PROJECT, REGION, SECTION, credentials, endpoint, region};
+use lithops_cloud_google::{
+    CREDENTIALS_PATH, KeyFile, PROJECT, REGION, SECTION, credentials, endpoint, region,
+};
 use lithops_core::{
     compute::{Capabilities, Platform, WorkerWish},
     config::{Config, Key, Section, Value},
@@ -45,18 +47,31 @@ pub(crate) const KEYS: &[Key] = &[
     Key::used("runtime_memory", "the memory of an instance in MB; by default 2048").harmless(),
     Key::used("runtime_timeout", "how long a request may take; by default 300 seconds").harmless(),
     Key::used("min_workers", "instances that are kept, and billed, all the time; by default 0"),
-    Key::used("env_vars", "environment variables of the instances; values may be seen by who may see the service"),
+    Key::used(
+        "env_vars",
+        "environment variables of the instances; values may be seen by who may see the service",
+    ),
     Key::used("vpc_connector", "the VPC connector through which instances connect"),
     Key::used("network", "the network that instances are in"),
     Key::used("subnet", "the subnet that instances are in"),
-    Key::used("invoker", "the service account whose ID tokens requests have; needed where the credentials are a user's"),
+    Key::used(
+        "invoker",
+        "the service account whose ID tokens requests have; needed where the credentials are a user's",
+    ),
     Key::used("endpoint", "another address of the Admin API, such as http://127.0.0.1:8080"),
-    Key::used("worker", "the path of a `lithops-worker` that is put into the image; it fetches the program from the storage"),
+    Key::used(
+        "worker",
+        "the path of a `lithops-worker` that is put into the image; it fetches the program from the storage",
+    ),
     Key::used("artifact", "the path of the program that has the functions, when it is not the one that runs"),
     Key::used("trigger", "`https`; Pub/Sub gives no answers"),
     Key::accepted("invoke_pool_threads", "requests are asynchronous", "threads that invoke").harmless(),
-    Key::accepted("runtime_include_function", "the program is in the image", "whether the image has the function")
-        .harmless(),
+    Key::accepted(
+        "runtime_include_function",
+        "the program is in the image",
+        "whether the image has the function",
+    )
+    .harmless(),
 ];
 
 /// The values of the section.
@@ -161,7 +176,11 @@ impl GcpCloudRunConfig {
         if let Some(project) = project.as_deref().filter(|project| !is_project(project)) {
             let shown = project.escape_debug();
             let hint = "write its ID: lower-case letters, digits and `-`";
-            return Err(section.unusable("project", &format!("is `{shown}`, which is no ID of a project"), hint));
+            return Err(section.unusable(
+                "project",
+                &format!("is `{shown}`, which is no ID of a project"),
+                hint,
+            ));
         }
         let account = |key: &str| -> Result<Option<String>> {
             let Some(account) = both(key)? else { return Ok(None) };
@@ -176,7 +195,8 @@ impl GcpCloudRunConfig {
         let is_foreign = section.get("runtime").is_some_and(|located| is_of_python(&located.value));
         let login = text("docker_user")?.zip(text("docker_password")?);
         let env_vars = section.texts("env_vars")?;
-        if let Some(name) = env_vars.keys().find(|name| name.starts_with("LITHOPS_") || RESERVED.contains(&name.as_str()))
+        if let Some(name) =
+            env_vars.keys().find(|name| name.starts_with("LITHOPS_") || RESERVED.contains(&name.as_str()))
         {
             let hint = "it is set by Cloud Run or by lithops: take another name";
             return Err(section.unusable("env_vars", &format!("sets `{name}`"), hint));
@@ -226,13 +246,18 @@ impl GcpCloudRunConfig {
             wish.memory = least.filter(|least| *least > 2048);
         }
         if let Some(cpus) = wish.vcpus.filter(|cpus| *cpus < 1.0) {
-            return Err(wrong("runtime_cpu", format!("is {cpus}"))
-                .with_hint("write 1, 2, 4, 6 or 8: less than one vCPU is sold without HTTP/2 to the instance"));
+            return Err(wrong("runtime_cpu", format!("is {cpus}")).with_hint(
+                "write 1, 2, 4, 6 or 8: less than one vCPU is sold without HTTP/2 to the instance",
+            ));
         }
         let worker = self.platform.worker(&wish)?;
-        let Some((_, least, most)) = SIZES.iter().find(|(cpus, ..)| (cpus - worker.worker_cpus).abs() < 1e-9) else {
-            return Err(wrong("runtime_cpu", format!("is {}, which Cloud Run does not sell", worker.worker_cpus))
-                .with_hint("write 1, 2, 4, 6 or 8"));
+        let Some((_, least, most)) = SIZES.iter().find(|(cpus, ..)| (cpus - worker.worker_cpus).abs() < 1e-9)
+        else {
+            return Err(wrong(
+                "runtime_cpu",
+                format!("is {}, which Cloud Run does not sell", worker.worker_cpus),
+            )
+            .with_hint("write 1, 2, 4, 6 or 8"));
         };
         if !(*least..=*most).contains(&worker.worker_memory) {
             let problem = format!(
@@ -303,7 +328,10 @@ mod tests {
     #[test]
     fn sizes_are_those_that_are_sold() {
         let worker = read("").expect("the defaults are right");
-        assert_eq!((worker.worker_memory, worker.worker_cpus, worker.default_worker_processes), (2048, 1.0, 1));
+        assert_eq!(
+            (worker.worker_memory, worker.worker_cpus, worker.default_worker_processes),
+            (2048, 1.0, 1)
+        );
         assert_eq!(worker.timeout_limit, Some(Duration::from_secs(300)));
         for (section, memory, processes) in [
             ("  runtime_cpu: 4\n", 2048, 4),
@@ -311,7 +339,11 @@ mod tests {
             ("  runtime_cpu: 2\n  runtime_memory: 8192\n", 8192, 2),
         ] {
             let worker = read(section).expect(section);
-            assert_eq!((worker.worker_memory, worker.default_worker_processes), (memory, processes), "{section}");
+            assert_eq!(
+                (worker.worker_memory, worker.default_worker_processes),
+                (memory, processes),
+                "{section}"
+            );
         }
     }
 
@@ -347,7 +379,8 @@ mod tests {
     fn a_job_costs_what_cloud_run_bills() {
         // 10,000 calls of 2 s on 1 vCPU and 2 GiB, one for each request, with start and overhead set to nothing:
         // vCPU seconds, GiB seconds and requests, by the published prices.
-        let section = "  capabilities: {startup: {cold: 1us, warm: 1us, sub_worker: 1us}, call_overhead: 1us}\n";
+        let section =
+            "  capabilities: {startup: {cold: 1us, warm: 1us, sub_worker: 1us}, call_overhead: 1us}\n";
         let capabilities = read(section).expect("it is right");
         let workload = Workload::given(Durations::fixed(1.9999).expect("a number"));
         let request = PlanRequest {

@@ -42,8 +42,10 @@ pub(crate) async fn ensure(admin: &Admin, wanted: &Wanted) -> Result<Deployed> {
     };
     if found["annotations"][DIGEST] != wanted.digest.as_str() {
         let problem = format!("there is a service `{}` that is none of this lithops", wanted.name);
-        return Err(Error::new(ErrorKind::AlreadyExists, problem)
-            .with_hint(format!("delete it with `lithops runtime delete {}`, and deploy again", wanted.name)));
+        return Err(Error::new(ErrorKind::AlreadyExists, problem).with_hint(format!(
+            "delete it with `lithops runtime delete {}`, and deploy again",
+            wanted.name
+        )));
     }
     let most = &found["template"]["scaling"]["maxInstanceCount"];
     if most.as_u64().is_some_and(|most| most < wanted.max_workers as u64) {
@@ -83,8 +85,11 @@ async fn finish(admin: &Admin, mut operation: Value, doing: &str) -> Result<()> 
     while operation["done"] != true {
         let Some(name) = operation["name"].as_str().map(str::to_owned) else { return Ok(()) };
         if begun.elapsed() > READY {
-            return Err(Error::new(ErrorKind::Timeout, format!("cannot {doing}: it is not over after {READY:?}"))
-                .with_hint("look at the service in the console of Cloud Run"));
+            return Err(Error::new(
+                ErrorKind::Timeout,
+                format!("cannot {doing}: it is not over after {READY:?}"),
+            )
+            .with_hint("look at the service in the console of Cloud Run"));
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LOOKS.1);
@@ -105,7 +110,10 @@ async fn ready(admin: &Admin, wanted: &Wanted, path: &str, mut found: Value) -> 
         match condition["state"].as_str() {
             Some("CONDITION_SUCCEEDED") => {
                 if let Some(uri) = found["uri"].as_str() {
-                    return Ok(Deployed { name: wanted.name.clone(), uri: uri.trim_end_matches('/').to_owned() });
+                    return Ok(Deployed {
+                        name: wanted.name.clone(),
+                        uri: uri.trim_end_matches('/').to_owned(),
+                    });
                 }
             }
             Some("CONDITION_FAILED") => {
@@ -115,8 +123,11 @@ async fn ready(admin: &Admin, wanted: &Wanted, path: &str, mut found: Value) -> 
             _ => {}
         }
         if begun.elapsed() > READY {
-            return Err(Error::new(ErrorKind::Timeout, format!("cannot {doing}: it is not ready after {READY:?}"))
-                .with_hint("look at the service in the console of Cloud Run"));
+            return Err(Error::new(
+                ErrorKind::Timeout,
+                format!("cannot {doing}: it is not ready after {READY:?}"),
+            )
+            .with_hint("look at the service in the console of Cloud Run"));
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LOOKS.1);
@@ -164,7 +175,8 @@ pub(crate) async fn list(admin: &Admin) -> Result<Vec<Runtime>> {
             let name = service["name"].as_str().and_then(|name| name.rsplit('/').next()).unwrap_or_default();
             if name.starts_with(FAMILY) && service["annotations"][DIGEST].is_string() {
                 let limits = &service["template"]["containers"][0]["resources"]["limits"];
-                let memory = limits["memory"].as_str().and_then(|memory| memory.strip_suffix("Mi")?.parse().ok());
+                let memory =
+                    limits["memory"].as_str().and_then(|memory| memory.strip_suffix("Mi")?.parse().ok());
                 found.push(Runtime { id: RuntimeId(name.to_owned()), memory });
             }
         }

@@ -70,7 +70,9 @@ pub(crate) async fn check(backend: &GcpCloudRunBackend) -> Vec<Check> {
 async fn program(backend: &GcpCloudRunBackend) -> Check {
     let path = match Content::of(&backend.config, &backend.program.path) {
         Content::Given(image) => {
-            return fine(format!("instances run the image `{image}`, and fetch the program from the storage"));
+            return fine(format!(
+                "instances run the image `{image}`, and fetch the program from the storage"
+            ));
         }
         Content::Program(path) | Content::Worker(path) => path,
     };
@@ -110,7 +112,8 @@ async fn permissions(admin: &Admin) -> Check {
         Ok(has) => has,
         Err(error) => return bad(&error),
     };
-    let has: Vec<_> = has["permissions"].as_array().into_iter().flatten().filter_map(|one| one.as_str()).collect();
+    let has: Vec<_> =
+        has["permissions"].as_array().into_iter().flatten().filter_map(|one| one.as_str()).collect();
     let missing: Vec<_> = PERMISSIONS.into_iter().filter(|permission| !has.contains(permission)).collect();
     match missing.is_empty() {
         true => fine("all permissions that are needed in the project are there".to_owned()),
@@ -119,7 +122,8 @@ async fn permissions(admin: &Admin) -> Check {
             // They may be given on the service or the repository alone.
             severity: Severity::Warning,
             remedy: Some(
-                "`roles/run.developer`, `roles/run.invoker` and `roles/artifactregistry.writer` have them".to_owned(),
+                "`roles/run.developer`, `roles/run.invoker` and `roles/artifactregistry.writer` have them"
+                    .to_owned(),
             ),
         },
     }

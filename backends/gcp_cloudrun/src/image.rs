@@ -113,8 +113,11 @@ pub(crate) async fn ship(admin: &Admin, config: &GcpCloudRunConfig, content: &Co
 /// Writes an image into a file of the current folder.
 pub(crate) async fn build(config: &GcpCloudRunConfig, content: &Content, name: &str) -> Result<Package> {
     let (Content::Program(path) | Content::Worker(path)) = content else {
-        return Err(Error::new(ErrorKind::InvalidInput, "`runtime` names an image, and nothing is to be built")
-            .with_hint("leave `runtime` out to build one"));
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            "`runtime` names an image, and nothing is to be built",
+        )
+        .with_hint("leave `runtime` out to build one"));
     };
     let image = make(config, path).await?;
     let file = std::env::current_dir()?.join(format!("{name}.tar"));
@@ -124,7 +127,7 @@ pub(crate) async fn build(config: &GcpCloudRunConfig, content: &Content, name: &
 }
 
 fn can_serve(bytes: &[u8]) -> bool {
-    bytes.windows(MARK.len()).any(|part| part == MARK.as_bytes())
+    memchr::memmem::find(bytes, MARK.as_bytes()).is_some()
 }
 
 async fn make(config: &GcpCloudRunConfig, program: &Path) -> Result<Image> {

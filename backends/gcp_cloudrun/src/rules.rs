@@ -99,7 +99,8 @@ mod tests {
         let config = Config::load(&sources, &Environment::new(".")).expect("YAML");
         let config = GcpCloudRunConfig::read(&config).expect("it is right");
         let admin = Arc::new(Admin::new(&config).await.expect("region and project are there"));
-        let service = Deployed { name: "lithops-1".to_owned(), uri: "https://lithops-1-x.a.run.app".to_owned() };
+        let service =
+            Deployed { name: "lithops-1".to_owned(), uri: "https://lithops-1-x.a.run.app".to_owned() };
         Rules::new(admin, service, 300)
     }
 
@@ -117,7 +118,9 @@ mod tests {
             (413, "too large for Cloud Run"),
             (431, "too large for Cloud Run"),
         ] {
-            let Some(Answer::Denied(words)) = rules.judge(&refusal(status, "<html>")) else { panic!("{status}") };
+            let Some(Answer::Denied(words)) = rules.judge(&refusal(status, "<html>")) else {
+                panic!("{status}")
+            };
             assert!(words.contains(wanted), "{words}");
         }
         let Some(Answer::Said(ExitReason::Lost(words))) = rules.judge(&refusal(504, "")) else {

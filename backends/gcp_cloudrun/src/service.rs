@@ -75,12 +75,14 @@ impl Wanted {
             template["vpcAccess"] = json!({"connector": connector, "egress": "PRIVATE_RANGES_ONLY"});
         } else if config.network.network.is_some() || config.network.subnet.is_some() {
             let mut interface = json!({});
-            for (key, value) in [("network", &config.network.network), ("subnetwork", &config.network.subnet)] {
+            for (key, value) in [("network", &config.network.network), ("subnetwork", &config.network.subnet)]
+            {
                 if let Some(value) = value {
                     interface[key] = json!(value);
                 }
             }
-            template["vpcAccess"] = json!({"networkInterfaces": [interface], "egress": "PRIVATE_RANGES_ONLY"});
+            template["vpcAccess"] =
+                json!({"networkInterfaces": [interface], "egress": "PRIVATE_RANGES_ONLY"});
         }
         let digest = Digest::of(format!("{template} {}", config.min_workers).as_bytes()).to_string();
         template["scaling"] =
@@ -143,7 +145,9 @@ mod tests {
         ] {
             assert!(!same(&config(""), &other), "{other:?}");
         }
-        for more in [", env_vars: {A: b}", ", vpc_connector: c", ", network: n, subnet: s", ", min_workers: 1"] {
+        for more in
+            [", env_vars: {A: b}", ", vpc_connector: c", ", network: n, subnet: s", ", min_workers: 1"]
+        {
             assert!(!same(&config(more), &parts()), "{more}");
         }
     }
@@ -158,7 +162,8 @@ mod tests {
         assert_eq!(template["scaling"], json!({"minInstanceCount": 2, "maxInstanceCount": 100}));
         assert_eq!(container["resources"]["limits"], json!({"cpu": "4", "memory": "2048Mi"}));
         assert_eq!(container["ports"], json!([{"name": "h2c", "containerPort": 8080}]));
-        let names: Vec<_> = container["env"].as_array().expect("a list").iter().map(|one| &one["name"]).collect();
+        let names: Vec<_> =
+            container["env"].as_array().expect("a list").iter().map(|one| &one["name"]).collect();
         assert_eq!(names, ["LITHOPS_TRANSPORT", "LITHOPS_PROGRAM", "A"]);
         assert_eq!(wanted.document["annotations"][DIGEST], wanted.digest.as_str());
         // Only who is allowed may invoke it.

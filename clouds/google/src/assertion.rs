@@ -59,8 +59,11 @@ impl Assertion {
     pub(crate) fn of(file: &KeyFile) -> Result<Self> {
         let broken = || {
             let email = file.client_email.as_deref().unwrap_or("an unknown account");
-            Error::new(ErrorKind::ConfigInvalid, format!("the key of `{email}` in `{}` is broken", file.path.display()))
-                .with_hint("name the JSON key of a service account as Google's console wrote it")
+            Error::new(
+                ErrorKind::ConfigInvalid,
+                format!("the key of `{email}` in `{}` is broken", file.path.display()),
+            )
+            .with_hint("name the JSON key of a service account as Google's console wrote it")
         };
         let content: Content = serde_json::from_str(file.expose()).map_err(|_| broken())?;
         let lines = content.private_key.lines().filter(|line| !line.starts_with("-----"));
@@ -93,14 +96,17 @@ impl Assertion {
 
     async fn exchange(&self, audience: &str) -> Result<String> {
         let failed = |words: String, retry| {
-            let message = format!("the service account `{}` gets no ID token for `{audience}`: {words}", self.email);
+            let message =
+                format!("the service account `{}` gets no ID token for `{audience}`: {words}", self.email);
             Error::new(ErrorKind::PermissionDenied, message)
                 .with_hint("is the key still valid, and this machine's clock right? make a new key in the console of Google")
                 .with_retry(retry)
         };
         let assertion = self.signed(audience).map_err(|words| failed(words, Retry::Never))?;
-        let form = format!("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion={assertion}");
-        let sent = self.http.post(&self.token_uri).header("content-type", "application/x-www-form-urlencoded");
+        let form =
+            format!("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion={assertion}");
+        let sent =
+            self.http.post(&self.token_uri).header("content-type", "application/x-www-form-urlencoded");
         let unreached = |error: reqwest::Error| failed(error.without_url().to_string(), Retry::Later);
         let answer = sent.body(form).send().await.map_err(unreached)?;
         let status = answer.status();
@@ -109,7 +115,10 @@ impl Assertion {
         match json["id_token"].as_str() {
             Some(token) if status.is_success() => Ok(token.to_owned()),
             _ => {
-                let words = json["error_description"].as_str().or(json["error"].as_str()).unwrap_or("no reason is given");
+                let words = json["error_description"]
+                    .as_str()
+                    .or(json["error"].as_str())
+                    .unwrap_or("no reason is given");
                 let retry = if status.is_server_error() { Retry::Later } else { Retry::Never };
                 Err(failed(format!("{words} ({status})"), retry))
             }

@@ -38,7 +38,9 @@ pub fn of_answer(status: u16, body: &str, doing: &str) -> Error {
         ),
         (404, _) => (ErrorKind::NotFound, Retry::Never, "look at the project, the region and the name"),
         (409, _) => (ErrorKind::AlreadyExists, Retry::Never, "something else has made it meanwhile"),
-        (429, _) => (ErrorKind::RateLimited, Retry::Later, "the service takes few writes a minute: try again later"),
+        (429, _) => {
+            (ErrorKind::RateLimited, Retry::Later, "the service takes few writes a minute: try again later")
+        }
         (500.., _) => (ErrorKind::Io, Retry::Later, "the service has failed: try again later"),
         _ => (ErrorKind::InvalidInput, Retry::Never, "look at the configuration"),
     };
@@ -57,13 +59,31 @@ mod tests {
     fn json_becomes_a_sentence_with_what_to_do() {
         let disabled = r#"{"error":{"code":403,"status":"PERMISSION_DENIED","message":"Cloud Run Admin API has not been used\n in project 1.","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"SERVICE_DISABLED"}]}}"#;
         for (status, body, kind, said, hint) in [
-            (403, disabled, ErrorKind::PermissionDenied, "has not been used in project 1.", "gcloud services enable run.googleapis.com"),
-            (403, r#"{"error":{"message":"Permission 'run.services.create' denied"}}"#, ErrorKind::PermissionDenied, "'run.services.create' denied", "lithops doctor"),
+            (
+                403,
+                disabled,
+                ErrorKind::PermissionDenied,
+                "has not been used in project 1.",
+                "gcloud services enable run.googleapis.com",
+            ),
+            (
+                403,
+                r#"{"error":{"message":"Permission 'run.services.create' denied"}}"#,
+                ErrorKind::PermissionDenied,
+                "'run.services.create' denied",
+                "lithops doctor",
+            ),
             (404, "{}", ErrorKind::NotFound, "cannot deploy", "region"),
             (409, "", ErrorKind::AlreadyExists, "409", "meanwhile"),
             (429, "<html>too many</html>", ErrorKind::RateLimited, "too many", "later"),
             (503, "", ErrorKind::Io, "503", "later"),
-            (400, r#"{"error":{"message":"bad memory"}}"#, ErrorKind::InvalidInput, "bad memory", "configuration"),
+            (
+                400,
+                r#"{"error":{"message":"bad memory"}}"#,
+                ErrorKind::InvalidInput,
+                "bad memory",
+                "configuration",
+            ),
         ] {
             let error = of_answer(status, body, "deploy the service `x`");
             assert_eq!(error.kind(), kind, "{error}");

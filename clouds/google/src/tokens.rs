@@ -105,7 +105,10 @@ impl Tokens {
     fn json(file: &KeyFile) -> Result<Value> {
         // What the parser says would quote the file.
         serde_json::from_str(file.expose()).map_err(|_| {
-            Error::new(ErrorKind::ConfigInvalid, format!("`{}` is no JSON of credentials", file.path.display()))
+            Error::new(
+                ErrorKind::ConfigInvalid,
+                format!("`{}` is no JSON of credentials", file.path.display()),
+            )
         })
     }
 
@@ -143,7 +146,9 @@ impl Tokens {
             (None, None) => idtoken::mds::Builder::new(audience).build(),
             (None, Some(file)) => match file.kind {
                 KeyKind::ImpersonatedServiceAccount => {
-                    idtoken::impersonated::Builder::new(audience, Self::json(file)?).with_include_email().build()
+                    idtoken::impersonated::Builder::new(audience, Self::json(file)?)
+                        .with_include_email()
+                        .build()
                 }
                 // A key of a service account signs itself.
                 KeyKind::ServiceAccount | KeyKind::AuthorizedUser | KeyKind::ExternalAccount => {
@@ -167,7 +172,9 @@ impl Tokens {
                 .build(),
             KeyKind::AuthorizedUser => user_account::Builder::new(json).build(),
             KeyKind::ExternalAccount => external_account::Builder::new(json).with_scopes([SCOPE]).build(),
-            KeyKind::ImpersonatedServiceAccount => impersonated::Builder::new(json).with_scopes([SCOPE]).build(),
+            KeyKind::ImpersonatedServiceAccount => {
+                impersonated::Builder::new(json).with_scopes([SCOPE]).build()
+            }
             KeyKind::Other => return Err(unknown(file)),
         };
         made.map_err(|error| self.unusable(&error))
@@ -215,8 +222,11 @@ impl Tokens {
     }
 
     fn unusable(&self, error: &BuilderError) -> Error {
-        Error::new(ErrorKind::ConfigInvalid, format!("the credentials of {} cannot be used: {error}", self.whose()))
-            .with_hint("name the JSON key of a service account as Google's console wrote it")
+        Error::new(
+            ErrorKind::ConfigInvalid,
+            format!("the credentials of {} cannot be used: {error}", self.whose()),
+        )
+        .with_hint("name the JSON key of a service account as Google's console wrote it")
     }
 }
 
@@ -225,15 +235,20 @@ fn strip(what: &str) -> &str {
 }
 
 fn unknown(file: &KeyFile) -> Error {
-    let message = format!("the credentials `{}` are of a type that this version does not know", file.path.display());
-    Error::new(ErrorKind::ConfigInvalid, message)
-        .with_hint("name the JSON key of a service account, or the file of `gcloud auth application-default login`")
+    let message =
+        format!("the credentials `{}` are of a type that this version does not know", file.path.display());
+    Error::new(ErrorKind::ConfigInvalid, message).with_hint(
+        "name the JSON key of a service account, or the file of `gcloud auth application-default login`",
+    )
 }
 
 impl std::fmt::Debug for Tokens {
     /// Leaves out everything secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tokens").field("key", &self.key).field("invoker", &self.invoker).finish_non_exhaustive()
+        f.debug_struct("Tokens")
+            .field("key", &self.key)
+            .field("invoker", &self.invoker)
+            .finish_non_exhaustive()
     }
 }
 
@@ -269,6 +284,9 @@ mod tests {
         let json = r#"{"type":"service_account","client_email":"a@p.iam","project_id":"p","private_key_id":"i","private_key":"hunter2"}"#;
         let (_folder, tokens) = tokens(json, None);
         let error = tokens.id("https://service.test", false).await.expect_err("it is no key");
-        assert!(error.to_string().contains("a@p.iam") && !format!("{error:?}").contains("hunter2"), "{error:?}");
+        assert!(
+            error.to_string().contains("a@p.iam") && !format!("{error:?}").contains("hunter2"),
+            "{error:?}"
+        );
     }
 }

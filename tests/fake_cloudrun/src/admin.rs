@@ -60,7 +60,9 @@ pub(crate) async fn answer(
                 None => (not_found("Service"), false),
             }
         }
-        (&Method::PATCH, ["projects", _, "locations", _, "services", name]) => patch(shared, name, &body).await,
+        (&Method::PATCH, ["projects", _, "locations", _, "services", name]) => {
+            patch(shared, name, &body).await
+        }
         (&Method::DELETE, ["projects", _, "locations", _, "services", name]) => {
             match shared.services.lock().await.remove(*name) {
                 Some(service) => (json(200, &operation(shared, service.document)), true),
@@ -77,7 +79,8 @@ fn not_found(what: &str) -> Response<Body> {
 
 /// An operation that is under way when it is answered, and over when it is looked at.
 fn operation(shared: &Shared, service: Value) -> Value {
-    let place = service["name"].as_str().and_then(|name| name.split_once("/services/")).map(|(place, _)| place);
+    let place =
+        service["name"].as_str().and_then(|name| name.split_once("/services/")).map(|(place, _)| place);
     let name = format!("{}/operations/{}", place.unwrap_or_default(), uuid::Uuid::new_v4());
     let of_type = |mut service: Value| {
         service["@type"] = json!("type.googleapis.com/google.cloud.run.v2.Service");
@@ -88,7 +91,12 @@ fn operation(shared: &Shared, service: Value) -> Value {
     json!({"name": name, "done": false, "metadata": of_type(service)})
 }
 
-async fn create(shared: &Arc<Shared>, parent: &str, id: Option<&str>, mut document: Value) -> (Response<Body>, bool) {
+async fn create(
+    shared: &Arc<Shared>,
+    parent: &str,
+    id: Option<&str>,
+    mut document: Value,
+) -> (Response<Body>, bool) {
     let is_name = |name: &str| {
         name.len() <= LONGEST_NAME
             && name.starts_with(|c: char| c.is_ascii_lowercase())
@@ -168,7 +176,9 @@ fn check(document: &Value) -> Result<(), String> {
     if container["image"].as_str().unwrap_or_default().is_empty() {
         return Err("template.containers[0].image: must not be empty".to_owned());
     }
-    if !template["timeout"].is_null() && !seconds(&template["timeout"]).is_some_and(|time| (1..=3600).contains(&time)) {
+    if !template["timeout"].is_null()
+        && !seconds(&template["timeout"]).is_some_and(|time| (1..=3600).contains(&time))
+    {
         return Err("template.timeout: must be between 1s and 3600s".to_owned());
     }
     let limits = &container["resources"]["limits"];
@@ -179,7 +189,9 @@ fn check(document: &Value) -> Result<(), String> {
     let reserved = ["PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION"];
     let names = container["env"].as_array().into_iter().flatten().filter_map(|one| one["name"].as_str());
     if let Some(name) = names.into_iter().find(|name| reserved.contains(name)) {
-        return Err(format!("template.containers[0].env: The following reserved env names were provided: {name}"));
+        return Err(format!(
+            "template.containers[0].env: The following reserved env names were provided: {name}"
+        ));
     }
     Ok(())
 }

@@ -143,12 +143,18 @@ async fn respond(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<B
         let token = shared.tokens.exchange(&String::from_utf8_lossy(&body));
         return match token {
             Some(token) => json(200, &json!({"id_token": token})),
-            None => json(400, &json!({"error": "invalid_grant", "error_description": "Invalid JWT Signature."})),
+            None => {
+                json(400, &json!({"error": "invalid_grant", "error_description": "Invalid JWT Signature."}))
+            }
         };
     }
     if path.starts_with("/v2/projects/") || path.starts_with("/v1/projects/") {
         if !shared.tokens.may_manage(header("authorization")) {
-            return crate::answer::error(401, "UNAUTHENTICATED", "Request had invalid authentication credentials.");
+            return crate::answer::error(
+                401,
+                "UNAUTHENTICATED",
+                "Request had invalid authentication credentials.",
+            );
         }
         let (answer, wrote) = admin::answer(shared, &head.method, path, query, &body).await;
         shared.count(|counts| counts.writes += u64::from(wrote));

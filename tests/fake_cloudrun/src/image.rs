@@ -23,7 +23,8 @@ pub(crate) fn unpack(registry: &Registry, image: &str, folder: &Path) -> io::Res
     let missing = || Error::other(format!("Image '{image}' not found."));
     let digest = image.split_once('@').ok_or_else(missing)?.1;
     let manifest: Value = serde_json::from_slice(&registry.manifest(digest).ok_or_else(missing)?)?;
-    let blob = |of: &Value| of["digest"].as_str().and_then(|digest| registry.blob(digest)).ok_or_else(missing);
+    let blob =
+        |of: &Value| of["digest"].as_str().and_then(|digest| registry.blob(digest)).ok_or_else(missing);
     let config: Value = serde_json::from_slice(&blob(&manifest["config"])?)?;
     let root = folder.join(digest.replace(':', "-"));
     if !root.exists() {
@@ -46,7 +47,7 @@ pub(crate) fn unpack(registry: &Registry, image: &str, folder: &Path) -> io::Res
     }
     let program = root.join(entry.remove(0).trim_start_matches('/'));
     let variables = texts(&config["config"]["Env"]).into_iter();
-    let variables =
-        variables.filter_map(|one| one.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let variables = variables
+        .filter_map(|one| one.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())));
     Ok(Unpacked { program, arguments: entry, variables: variables.collect() })
 }

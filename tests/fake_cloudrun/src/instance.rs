@@ -61,7 +61,9 @@ impl Instance {
                 break stream;
             }
             if let Some(status) = process.try_wait()? {
-                return Err(io::Error::other(format!("the container ended with {status} before it listened")));
+                return Err(io::Error::other(format!(
+                    "the container ended with {status} before it listened"
+                )));
             }
             tokio::time::sleep(LOOK).await;
         };

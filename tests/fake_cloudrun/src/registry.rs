@@ -83,7 +83,10 @@ impl Registry {
         body: &Bytes,
     ) -> Option<(Response<Body>, bool)> {
         let mut pushed = self.lock();
-        let wanted = query.split('&').find_map(|pair| pair.strip_prefix("digest=")).map(|digest| digest.replace("%3A", ":"));
+        let wanted = query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("digest="))
+            .map(|digest| digest.replace("%3A", ":"));
         let mut answer = match (method, wanted) {
             (&Method::POST, None) => {
                 let id = uuid::Uuid::new_v4().to_string();

@@ -17,6 +17,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http_body_util::combinators::BoxBody;
 use hyper::{
     Request, Response,
     body::{Frame, Incoming},
@@ -26,7 +27,6 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
 };
-use http_body_util::combinators::BoxBody;
 use tokio::{
     net::TcpListener,
     sync::{Notify, Semaphore},
@@ -192,7 +192,9 @@ async fn run(front: Arc<Front>, mut work: Work, request: Request<Incoming>) -> R
     let deadline = Box::pin(tokio::time::sleep(front.spec.timeout));
     let instance = match front.instance().await {
         Ok(instance) => instance,
-        Err(error) => return text(503, &format!("The request failed because the instance could not start: {error}")),
+        Err(error) => {
+            return text(503, &format!("The request failed because the instance could not start: {error}"));
+        }
     };
     let mut sender = instance.sender();
     work.instance = Some(instance);

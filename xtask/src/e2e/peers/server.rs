@@ -56,8 +56,15 @@ impl Server {
                 "warn",
             ]);
         let process = start(&mut command, &log)?;
-        let mut server =
-            Self { name: "gcs", yaml: String::new(), data: None, port, log: Some(log), process, fronts: Vec::new() };
+        let mut server = Self {
+            name: "gcs",
+            yaml: String::new(),
+            data: None,
+            port,
+            log: Some(log),
+            process,
+            fronts: Vec::new(),
+        };
         let bucket = format!(r#"{{"name":"{BUCKET}"}}"#);
         server.wait(|| sends(port, "POST", "/storage/v1/b?project=lithops-test", &bucket))?;
         let key = folder.join("gcs-key.json");
@@ -211,7 +218,8 @@ impl Server {
             "lithops: {{storage: redis}}\nredis: {{host: 127.0.0.1, port: {port}, storage_bucket: {BUCKET}, password: {SECRET}}}\n"
         );
         let log = Some(folder.join("redis.log"));
-        let mut server = Self { name: "redis", yaml, data: Some(data), port, log, process, fronts: Vec::new() };
+        let mut server =
+            Self { name: "redis", yaml, data: Some(data), port, log, process, fronts: Vec::new() };
         server.wait(|| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok())?;
         Ok(server)
     }
