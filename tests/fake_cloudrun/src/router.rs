@@ -256,11 +256,15 @@ impl Drop for Work {
             counts.reset += u64::from(self.instance.is_some() && !self.whole);
         });
         if let Some(instance) = self.instance.take() {
+            let mut idle = lock(&self.front.idle);
             if self.whole {
                 // Between requests it has no CPU.
                 instance.freeze(true);
+                idle.push_back((instance, Instant::now()));
+            } else {
+                // It may still be at work: others come first.
+                idle.push_front((instance, Instant::now()));
             }
-            lock(&self.front.idle).push_back((instance, Instant::now()));
         }
         self.front.room.add_permits(1);
     }
