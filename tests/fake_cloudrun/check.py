@@ -55,5 +55,5 @@ for broken in [run_v2.Service(), run_v2.Service(template=run_v2.RevisionTemplate
     try:
         client.create_service(parent=parent, service=broken, service_id="check-2")
         raise AssertionError("a service without an image was taken")
-    except exceptions.InvalidArgument:
+    except exceptions.BadRequest:
         pass

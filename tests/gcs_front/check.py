@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import tempfile
+import urllib.error
+import urllib.request
 
 from google.api_core import exceptions
 from google.cloud import storage
@@ -77,14 +79,10 @@ assert len(listed) == 5 and all(name.split("/")[-1].split(" ")[0] in ours for na
 run("delete", bucket_name, "--prefix", "check/")
 assert not list(client.list_blobs(bucket_name, prefix="check/"))
 
-# Another identity is refused, in JSON as in XML.
-stranger = storage.Client(
-    project="lithops-test",
-    credentials=__import__("google.auth.credentials", fromlist=["x"]).AnonymousCredentials(),
-    client_options={"api_endpoint": endpoint},
-)
-try:
-    list(stranger.list_blobs(bucket_name))
-    raise AssertionError("a request that nothing has signed was answered")
-except exceptions.Unauthorized:
-    pass
+# A request that nothing has signed is refused, in JSON as in XML.
+for path in [f"/storage/v1/b/{bucket_name}/o", f"/{bucket_name}?list-type=2"]:
+    try:
+        urllib.request.urlopen(endpoint + path)
+        raise AssertionError("a request that nothing has signed was answered")
+    except urllib.error.HTTPError as refused:
+        assert refused.code == 401, refused

@@ -127,7 +127,7 @@ pub(crate) async fn build(config: &GcpCloudRunConfig, content: &Content, name: &
 }
 
 fn can_serve(bytes: &[u8]) -> bool {
-    bytes.windows(MARK.len()).any(|part| part == MARK.as_bytes())
+    memchr::memmem::find(bytes, MARK.as_bytes()).is_some()
 }
 
 async fn make(config: &GcpCloudRunConfig, program: &Path) -> Result<Image> {

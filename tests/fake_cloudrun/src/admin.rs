@@ -65,7 +65,14 @@ pub(crate) async fn answer(
         }
         (&Method::DELETE, ["projects", _, "locations", _, "services", name]) => {
             match shared.services.lock().await.remove(*name) {
-                Some(service) => (json(200, &operation(shared, service.document)), true),
+                Some(service) => {
+                    let operation = operation(shared, service.document);
+                    if let Some(router) = service.router {
+                        router.close();
+                        shared.deleted.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(router);
+                    }
+                    (json(200, &operation), true)
+                }
                 None => (not_found("Service"), false),
             }
         }

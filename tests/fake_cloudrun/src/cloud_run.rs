@@ -41,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     /// Services by their names.
     pub(crate) services: tokio::sync::Mutex<HashMap<String, Service>>,
+    /// The front ends of services that were deleted.
+    pub(crate) deleted: Mutex<Vec<Router>>,
     pub(crate) operations: Mutex<HashMap<String, Value>>,
     pub(crate) folder: tempfile::TempDir,
     counts: Mutex<Counts>,
@@ -73,6 +75,7 @@ impl FakeCloudRun {
             tokens: Tokens::new()?,
             registry: Registry::default(),
             services: tokio::sync::Mutex::default(),
+            deleted: Mutex::default(),
             operations: Mutex::default(),
             folder: tempfile::tempdir()?,
             counts: Mutex::default(),

@@ -10,7 +10,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -70,6 +70,7 @@ struct Front {
     most: Mutex<usize>,
     idle: Mutex<VecDeque<(Instance, Instant)>>,
     number: AtomicU64,
+    is_gone: AtomicBool,
 }
 
 impl Router {
@@ -85,10 +86,17 @@ impl Router {
             most: Mutex::new(most),
             idle: Mutex::default(),
             number: AtomicU64::new(0),
+            is_gone: AtomicBool::new(false),
         });
         let listening = tokio::spawn(serve(listener, Arc::clone(&front)));
         let reaping = tokio::spawn(reap(Arc::clone(&front)));
         Ok(Self { uri, front, listening, reaping })
+    }
+
+    /// The service was deleted: its address is answered with 404.
+    pub(crate) fn close(&self) {
+        self.front.is_gone.store(true, Ordering::Relaxed);
+        lock(&self.front.idle).clear();
     }
 
     /// Raises the number of instances.
@@ -150,6 +158,9 @@ async fn respond(front: Arc<Front>, request: Request<Incoming>, cut: &Notify) ->
         counts.requests += 1;
         counts.requests
     });
+    if front.is_gone.load(Ordering::Relaxed) {
+        return text(404, "<html><title>Error 404 (Page not found)</title></html>");
+    }
     let authorization = request.headers().get("authorization").and_then(|value| value.to_str().ok());
     if authorization.is_none() {
         shared.count(|counts| counts.refused += 1);
@@ -245,11 +256,15 @@ impl Drop for Work {
             counts.reset += u64::from(self.instance.is_some() && !self.whole);
         });
         if let Some(instance) = self.instance.take() {
+            let mut idle = lock(&self.front.idle);
             if self.whole {
                 // Between requests it has no CPU.
                 instance.freeze(true);
+                idle.push_back((instance, Instant::now()));
+            } else {
+                // It may still be at work: others come first.
+                idle.push_front((instance, Instant::now()));
             }
-            lock(&self.front.idle).push_back((instance, Instant::now()));
         }
         self.front.room.add_permits(1);
     }

@@ -71,7 +71,8 @@ impl Uploads {
         if let Some(upload) = self.0.lock().await.get_mut(id) {
             upload.parts.insert(number, etag.clone());
         }
-        let hash = format!("md5={}", stored["md5Hash"].as_str().unwrap_or_default());
+        let sum = |name: &str| stored[name].as_str().unwrap_or_default();
+        let hash = format!("crc32c={},md5={}", sum("crc32c"), sum("md5Hash"));
         Ok(empty(StatusCode::OK, &[("etag", &etag), ("x-goog-hash", &hash)]))
     }
 

@@ -31,7 +31,7 @@ pub(crate) fn counted(id: CallId, folder: PathBuf) -> u64 {
     u64::from(id) * 3
 }
 
-/// Ends once so many calls have begun.
+/// Ends once this many calls have begun.
 #[function(crate = "lithops_conformance")]
 pub(crate) fn meets(id: CallId, folder: PathBuf, calls: usize) -> u32 {
     leave_a_file(&folder, id);
