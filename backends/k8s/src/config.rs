@@ -104,7 +104,7 @@ pub(crate) struct K8sConfig {
 }
 
 /// What the capabilities of workers with another memory are made of.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 struct Workers {
     platform: Platform,
     wish: WorkerWish,

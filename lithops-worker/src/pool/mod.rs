@@ -42,14 +42,9 @@ mod ticks;
 #[cfg(any(feature = "http", feature = "lambda"))]
 pub(crate) use jobs::PayloadStore;
 pub(crate) use ledger::{Ledger, MAX_BATCH};
-pub(crate) use slots::MARK_LEN;
 #[cfg(any(feature = "http", feature = "lambda"))]
 pub(crate) use slots::limit_to;
-
-/// How many bytes of memory this process and its sub-workers may use; `None` where nothing limits them.
-pub(crate) fn memory_limit() -> Option<u64> {
-    slots::Memory::of_this_process().limit()
-}
+pub(crate) use slots::{MARK_LEN, memory_limit};
 
 pub use dispatcher::run;
 pub use state::Pool;

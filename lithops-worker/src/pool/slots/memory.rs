@@ -58,11 +58,6 @@ impl Memory {
         memory
     }
 
-    /// What the worker may use, in bytes; `None` where nothing limits it.
-    pub(in crate::pool) fn limit(&self) -> Option<u64> {
-        self.limit
-    }
-
     /// Whether the kernel has killed a process of the cgroup since this was last asked.
     pub(in crate::pool) fn has_killed(&mut self) -> bool {
         let before = std::mem::replace(&mut self.kills, 0);
@@ -100,6 +95,11 @@ impl Memory {
         let text = self.events.as_ref().and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
         kills(&text)
     }
+}
+
+/// How many bytes of memory this process and its sub-workers may use; `None` where nothing limits them.
+pub(crate) fn memory_limit() -> Option<u64> {
+    Memory::of_this_process().limit
 }
 
 /// The size of a page in `statm`, on the machines that workers run on.

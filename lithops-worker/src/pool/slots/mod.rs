@@ -10,6 +10,8 @@ mod start;
 #[cfg(any(feature = "http", feature = "lambda"))]
 pub(crate) use memory::limit_to;
 
+pub(crate) use memory::memory_limit;
+
 pub(super) use events::{SlotEvent, SlotEventKind};
 pub(crate) use log_pipe::MARK_LEN;
 pub(super) use log_pipe::{LIMIT_WITHOUT_JOB, LogText};

@@ -101,9 +101,11 @@ pub(super) async fn end_worker(
         marks.set("ended").await?;
         let worker = std::os::unix::process::parent_id();
         // The first process of a container cannot be killed from within: told to leave a second time, it waits for no call.
-        while worker == 1 {
-            kill(worker, 15);
-            thread::sleep(Duration::from_millis(100));
+        if worker == 1 {
+            loop {
+                kill(worker, 15);
+                thread::sleep(Duration::from_millis(100));
+            }
         }
         kill(worker, 9);
         forever()

@@ -127,7 +127,7 @@ async fn deploys() {
     assert_eq!(counts.writes, 1, "{counts:?}");
     let again = connect(&place, "").await.deploy_runtime(&spec).await.expect("deployed");
     assert_eq!((again, place.fake.counts()), (first.clone(), counts), "nothing was uploaded or changed");
-    assert_eq!(one.list_runtimes().await.expect("a list"), [first.clone()]);
+    assert_eq!(one.list_runtimes().await.expect("a list"), std::slice::from_ref(&first));
     other.delete_runtime(&first.id).await.expect("deleted");
     assert_eq!(one.list_runtimes().await.expect("a list"), []);
     let error = one.delete_runtime(&first.id).await.expect_err("it is gone").to_string();
