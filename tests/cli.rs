@@ -328,7 +328,7 @@ fn an_unknown_backend_or_storage_is_not_found() {
         assert_eq!((said.code, said.stdout.as_str()), (3, ""), "{said:?}");
         assert!(said.stderr.contains("`lokalhost`: did you mean `localhost`?"), "{said:?}");
     }
-    for later in ["gcp_cloudrun", "azure_vms"] {
+    for later in ["aws_batch", "azure_vms"] {
         let said = lithops(&["plan", "--tasks", "1", "--backend", later]);
         let words = format!("this version of lithops has no backend `{later}`");
         assert!(said.code == 3 && said.stderr.contains(&words), "{said:?}");

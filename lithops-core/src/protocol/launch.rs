@@ -39,7 +39,7 @@ pub struct Launch {
     /// variable [`WORKER_VARIABLE`](Self::WORKER_VARIABLE) names the worker, or else the worker takes a random name.
     pub worker: Option<String>,
     /// The memory of a worker in MB, where it is not that of the backend's configuration.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub memory: Option<u64>,
     /// The pause between two looks for a job manifest.
     pub look: Duration,
