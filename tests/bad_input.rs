@@ -28,11 +28,7 @@ async fn unknown_backends_and_storages() {
     let error = FunctionExecutor::builder().backend("lokalhost").build().await.expect_err("refused");
     says(&error, ErrorKind::NotFound, &["unknown backend `lokalhost`", "did you mean `localhost`?"]);
     let error = FunctionExecutor::builder().backend("azure_vms").build().await.expect_err("refused");
-    says(
-        &error,
-        ErrorKind::NotFound,
-        &["this version of lithops has no backend `azure_vms`", "`localhost`"],
-    );
+    says(&error, ErrorKind::NotFound, &["this version of lithops has no backend `azure_vms`", "`localhost`"]);
     let error = FunctionExecutor::builder().storage("memroy").build().await.expect_err("refused");
     says(&error, ErrorKind::NotFound, &["`memroy`", "`memory`"]);
 }

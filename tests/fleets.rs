@@ -101,8 +101,8 @@ async fn nothing_secret_is_in_the_document_and_calls_do_not_see_it() {
     let document: serde_json::Value = serde_json::from_str(document).expect("JSON");
     let fields: BTreeSet<_> = document.as_object().expect("an object").keys().map(String::as_str).collect();
     let known = [
-        "form", "lithops", "protocol", "fleet", "verify", "storage", "worker", "look", "patience", "orphan",
-        "grace",
+        "form", "lithops", "protocol", "fleet", "verify", "storage", "worker", "memory", "look", "patience",
+        "orphan", "grace",
     ];
     assert_eq!(fields, known.into_iter().collect(), "a new field must be no secret");
 }
