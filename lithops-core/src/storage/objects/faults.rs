@@ -36,7 +36,8 @@ pub(super) fn translate(error: StoreError, doing: &'static str, bucket: &str, ke
         StoreError::InvalidPath { .. } => {
             (ErrorKind::InvalidInput, format!("{}, the storage cannot hold such a key", failed()), None)
         }
-        StoreError::Unauthenticated { .. } => (
+        // Of a listing `object_store` gives no kind.
+        error if matches!(error, StoreError::Unauthenticated { .. }) || status(error) == Some(401) => (
             ErrorKind::PermissionDenied,
             format!("{}, there are no credentials that are accepted", failed()),
             Some(
@@ -44,7 +45,7 @@ pub(super) fn translate(error: StoreError, doing: &'static str, bucket: &str, ke
                  `credentials_path` of `gcp_storage`), or those of the platform",
             ),
         ),
-        StoreError::PermissionDenied { .. } => {
+        error if matches!(error, StoreError::PermissionDenied { .. }) || status(error) == Some(403) => {
             (ErrorKind::PermissionDenied, format!("not allowed to {doing} {object}"), None)
         }
         StoreError::NotSupported { .. } | StoreError::NotImplemented { .. } => {
