@@ -47,7 +47,16 @@ pub(in crate::e2e) fn run(_full: bool) -> Result<(), String> {
     )?;
     eprintln!("   fake_cloudrun: Google's own client creates, changes and deletes services: passed");
     drop(server);
-    steps::run(cargo().args(["test", "--quiet", "-p", "lithops-conformance", "--test", "gcp_cloudrun"]))?;
+    steps::run(cargo().args([
+        "test",
+        "--quiet",
+        "-p",
+        "lithops-conformance",
+        "--features",
+        "long",
+        "--test",
+        "gcp_cloudrun",
+    ]))?;
     // After a failure the files stay: they explain it.
     std::fs::remove_dir_all(&folder).map_err(|error| error.to_string())
 }
