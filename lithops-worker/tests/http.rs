@@ -46,7 +46,7 @@ async fn activations_run_one_after_the_other_over_both_versions_of_http() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_serves_by_itself_is_not_fetched() {
     let worker = Worker::of_this_program().await;
-    // Nobody has stored the program.
+    // The program is not in the storage.
     fs::remove_dir_all(worker.folder().join("storage/lithops.programs")).expect("it was stored");
     let activation = worker.activation(square, 1, 0, &[5]).await;
     let heard = Heard::all(&worker.client(true), activation).await;

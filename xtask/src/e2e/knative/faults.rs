@@ -60,7 +60,7 @@ fn missing_image(place: &Place<'_>) -> Result<(), String> {
 }
 
 fn no_worker(place: &Place<'_>) -> Result<(), String> {
-    // Whatever runs in the containers of Knative itself is no worker.
+    // The programs in the containers of Knative itself are no workers.
     let runtime = format!("runtime: '{}/knative/queue:1'", place.cluster.registry());
     place
         .run("examples/fleet", &["map", "2", "0"], &runtime)?
