@@ -170,7 +170,7 @@ async fn respond(front: Arc<Front>, request: Request<Incoming>, cut: &Notify) ->
         shared.count(|counts| counts.refused += 1);
         return text(401, "<html><title>401 Unauthorized</title></html>");
     }
-    // Faults come at a fixed interval of requests, and the kinds of faults take turns: the same requests meet the same faults in each run.
+    // Faults come at a fixed interval of requests, and their kinds take turns: every run meets the same ones.
     let percent = shared.settings.faults;
     if number * percent / 100 != (number - 1) * percent / 100 {
         let kind = shared.count(|counts| {
