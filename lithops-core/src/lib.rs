@@ -33,5 +33,6 @@ pub mod storage;
 mod threads;
 pub mod tracker;
 pub mod value;
+mod yaml;
 
 pub use inventory;

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     config::{Located, Section, Value},
     error::{Error, ErrorKind, Result},
+    yaml::{self, YamlError},
 };
 
 /// The capabilities, limits and prices of a platform, read from a data file.
@@ -94,17 +95,14 @@ impl Platform {
     /// # Errors
     /// `ConfigInvalid` that names source, line and key, and says what to write instead.
     pub fn parse(text: &str, source: &str) -> Result<Self> {
-        let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
-        let refuse = |error: serde_saphyr::Error| {
-            let place = error.location().filter(|location| location.line() > 0);
-            let place = place.map_or(source.to_owned(), |place| format!("{source}:{}", place.line()));
-            let words = error.without_snippet().to_string();
-            let words = words.split_once(" at line ").map_or(words.as_str(), |(words, _)| words);
-            Error::new(ErrorKind::ConfigInvalid, format!("{place} does not describe a platform: {words}"))
+        let refuse = |error: YamlError| {
+            let place = error.place.map_or(source.to_owned(), |place| format!("{source}:{}", place.line));
+            Error::new(ErrorKind::ConfigInvalid, format!("{place} does not describe a platform: {error}"))
                 .with_hint("the form is described in the documentation of `Platform`, and by `capabilities.yaml` of each backend")
         };
-        let value: Value = serde_saphyr::from_str_with_options(text, options.clone()).map_err(refuse)?;
-        let data: Data = serde_saphyr::from_str_with_options(text, options).map_err(refuse)?;
+        let node = yaml::read(text).map_err(refuse)?;
+        let data = Data::deserialize(&node).map_err(refuse)?;
+        let value = Value::from(node);
         data.check(source)?;
         let platform = Self { data, value, source: source.to_owned() };
         platform.data.variants.keys().try_for_each(|name| platform.variant(name).map(drop))?;
@@ -378,7 +376,8 @@ variants:
     #[test]
     fn the_documentation_has_every_key_that_is_read_and_no_other() {
         Platform::parse(&example(), "the documentation").expect("the example is right");
-        let example: BTreeMap<String, Value> = serde_saphyr::from_str(&example()).expect("YAML");
+        let example: BTreeMap<String, Value> =
+            BTreeMap::deserialize(&yaml::read(&example()).expect("YAML")).expect("a mapping");
         assert_eq!(example.keys().cloned().collect::<Vec<_>>(), keys::<Data>());
         for (key, keys) in [
             ("memory", keys::<Bounds>()),
@@ -433,7 +432,7 @@ variants:
         for (from, to, wanted) in [
             ("increment: 100ms", "increment: 100", "increment"),
             ("vcpu_second_usd: 2.4e-5", "vcpu_second_usd: -1", "`price.vcpu_second_usd`"),
-            ("vcpu_second_usd: 2.4e-5", "vcpu_second_usd: .nan", "c.yaml:16"),
+            ("vcpu_second_usd: 2.4e-5", "vcpu_second_usd: .nan", "`price.vcpu_second_usd`"),
             ("cold: 2s", "cold: -2s", "c.yaml:14"),
             ("feed: false", "fead: false", "fead"),
             ("default: 100, max: 1000", "default: 0, max: 1000", "`workers.default`"),

@@ -138,7 +138,7 @@ fn faults_in_the_text_name_file_line_and_column() {
         ("s:\n  null: 1\n", "a key at lithops.yaml:2:3 is null: write its name, in quotes"),
         ("- a\n", "the configuration in lithops.yaml is a list, not a mapping of sections"),
         ("hello", "the configuration in lithops.yaml is a string, not a mapping of sections"),
-        ("a: {}\n---\nb: {}\n", "a second YAML document starts before lithops.yaml:3:1: keep one document"),
+        ("a: {}\n---\nb: {}\n", "a second YAML document starts at lithops.yaml:2:1: keep one document"),
         (
             "lithops: {backend: 3}",
             "`backend` in section `lithops` must be a string, found `3` at lithops.yaml:1: put it",

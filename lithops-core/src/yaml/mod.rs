@@ -1,0 +1,11 @@
+//! YAML as the configuration and the data of platforms need it: one document, with the place of each node.
+
+mod deserialize;
+mod error;
+mod scalar;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+pub(crate) use error::{Problem, YamlError};
+pub(crate) use tree::{Key, Node, Place, Tree, read};
