@@ -244,6 +244,41 @@ async fn a_worker_that_always_dies_ends_the_call_and_not_the_job() {
     assert!(outcomes[4..].iter().flatten().all(|worker| *worker != first), "{outcomes:?}");
 }
 
+/// Holds 64 MB, uses a tenth of a second of CPU time, and then waits for its end or dies.
+#[lithops::function]
+fn burn(dies: bool) -> u64 {
+    let held = vec![1u8; 64 << 20];
+    let mut sum = 0u64;
+    while cpu_seconds() < 0.1 {
+        sum += held.iter().map(|byte| u64::from(*byte)).sum::<u64>();
+    }
+    if dies {
+        std::process::abort();
+    }
+    loop {
+        std::thread::sleep(Duration::from_secs(1 + sum % 2));
+    }
+}
+
+/// The CPU time of this process so far.
+fn cpu_seconds() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+#[tokio::test]
+async fn what_an_ended_call_has_used_is_counted() {
+    let fexec = FunctionExecutor::builder().worker_processes(1).build().await.expect("an executor");
+    for dies in [false, true] {
+        let futures =
+            fexec.map(burn, [dies]).timeout(Duration::from_secs(5)).retries(0).await.expect("a job");
+        let outcomes: Vec<Result<u64, CallError>> = futures.outcomes().await.expect("outcomes");
+        assert!(outcomes[0].is_err(), "{outcomes:?}");
+        let stats = futures[0].stats().expect("it has ended");
+        assert!(stats.cpu >= Duration::from_millis(90) && stats.peak_memory > 64 << 20, "{stats:?}");
+    }
+}
+
 /// It does not end when it is asked to, and returns a little after its timeout.
 #[lithops::function]
 async fn deaf(millis: u64) -> u64 {

@@ -8,14 +8,20 @@ use lithops_core::{
 use super::{
     Pool,
     exit_cause::{self, Evidence, Exit},
-    slots::{LIMIT_WITHOUT_JOB, log_entry},
+    slots::{LIMIT_WITHOUT_JOB, Usage, log_entry},
 };
 use crate::clock;
 
 impl Pool {
     /// A sub-worker has ended: the running call gets the cause, calls that were begun are reported as lost, and the
     /// others go back to the queue.
-    pub(super) fn exited(&mut self, number: u64, exit: Exit, broken: Option<&Error>) -> Result<()> {
+    pub(super) fn exited(
+        &mut self,
+        number: u64,
+        exit: Exit,
+        usage: Usage,
+        broken: Option<&Error>,
+    ) -> Result<()> {
         let Some(mut slot) = self.slots.remove(&number) else { return Ok(()) };
         let job_id = slot.job();
         let limit =
@@ -47,6 +53,9 @@ impl Pool {
             }
         }
         let begun_at = slot.begun_at(clock::monotonic());
+        // What was not reported was used by the call that ran last.
+        let usage = Usage { cpu: usage.cpu.saturating_sub(slot.reported_cpu), ..usage };
+        let unknown = Usage::default();
         for (batch, (begun, finished)) in slot.batches.iter().zip(known) {
             if finished < begun {
                 let calls = batch.calls.slice(finished, 1);
@@ -70,19 +79,20 @@ impl Pool {
                 if let Some(text) = rest.take().filter(|text| !text.is_empty()) {
                     self.send_logs(vec![(calls.run.job, log_entry(&calls, 0, text))])?;
                 }
-                self.outcome(&calls, slot.pid, tag, &error, begun_at)?;
+                let used = if is_alone { usage } else { unknown };
+                self.outcome(&calls, (slot.pid, used), tag, &error, begun_at)?;
             }
             // More than one only where the ledger is damaged.
             for index in finished + 1..begun {
                 let call = batch.calls.slice(index, 1);
-                self.outcome(&call, slot.pid, Tag::Lost, &exit_cause::untold(), begun_at)?;
+                self.outcome(&call, (slot.pid, unknown), Tag::Lost, &exit_cause::untold(), begun_at)?;
             }
             // Calls that have ended, and whose outcomes were not sent yet.
             let lost = batch.calls.slice(batch.reported, finished - batch.reported);
             for index in 0..lost.run.count {
                 self.outcome(
                     &lost.slice(index, 1),
-                    slot.pid,
+                    (slot.pid, unknown),
                     Tag::Lost,
                     &exit_cause::unreported(),
                     begun_at,

@@ -15,7 +15,7 @@ use super::{
     Pool,
     exit_cause::EndReason,
     jobs::{Committed, Decision, JobOwner},
-    slots::{SlotEvent, SlotEventKind},
+    slots::{SlotEvent, SlotEventKind, Usage},
     state::unexpected,
     storage_tasks::StorageResult,
 };
@@ -40,7 +40,9 @@ impl Pool {
             }
             SlotEventKind::NestedFrame(frame) => self.nested_frame(event.slot, &frame),
             SlotEventKind::NestedClosed => self.end_nested(event.slot),
-            SlotEventKind::Exited(exit, broken) => self.exited(event.slot, exit, broken.as_ref()),
+            SlotEventKind::Exited(exit, usage, broken) => {
+                self.exited(event.slot, exit, usage, broken.as_ref())
+            }
         }
     }
 
@@ -95,6 +97,7 @@ impl Pool {
             return Ok(());
         };
         slot.batches[at].reported += header.run.count;
+        slot.reported_cpu += header.cpu;
         if header.batch_done {
             slot.batches.remove(at);
         }
@@ -165,11 +168,12 @@ impl Pool {
         }
     }
 
-    /// Reports an outcome that the pool itself gives to a call, in the place of its sub-worker.
+    /// Reports an outcome that the pool itself gives to a call, in the place of its sub-worker, with what the call has
+    /// used as far as it is known.
     pub(super) fn outcome(
         &mut self,
         call: &Calls,
-        pid: u32,
+        (pid, usage): (u32, Usage),
         tag: Tag,
         error: &CallError,
         begun_at: u64,
@@ -185,8 +189,8 @@ impl Pool {
             stored: false,
             pid,
             queued_at: call.queued_at,
-            cpu: Duration::ZERO,
-            peak_memory: 0,
+            cpu: usage.cpu,
+            peak_memory: usage.peak_memory,
             delay: Duration::ZERO,
         };
         if self.is_durable(call.run.job) {

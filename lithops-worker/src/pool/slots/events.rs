@@ -18,7 +18,7 @@ use tokio::{
     time,
 };
 
-use super::offspring;
+use super::{offspring, usage::Usage};
 use crate::{pool::exit_cause::Exit, processes::end_group};
 
 /// Something that happened to a slot.
@@ -39,7 +39,7 @@ pub(in crate::pool) enum SlotEventKind {
     NestedClosed,
     /// The sub-worker has ended, and its process group with it. With an error, it was ended because its channel could
     /// not be read.
-    Exited(Exit, Option<Error>),
+    Exited(Exit, Usage, Option<Error>),
 }
 
 /// How long a sub-worker that has closed its channel may take to end: user code may run at its exit.
@@ -52,7 +52,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 /// Forwards the frames of a sub-worker, and at last how it ended.
 pub(in crate::pool) async fn watch(
     slot: u64,
-    mut child: Child,
+    child: Child,
     mut frames: FrameReader<Incoming>,
     events: mpsc::UnboundedSender<SlotEvent>,
 ) {
@@ -84,10 +84,10 @@ pub(in crate::pool) async fn watch(
     if at_once {
         end_group(pid, Signal::KILL);
     }
-    let exit = reap(pid, &mut child).await;
+    let (exit, usage) = reap(pid).await;
     // The last frame of a process that has died by itself may be cut short: that is no error of its own.
     let broken = broken.filter(|_| at_once && exit == Exit::Signal(Signal::KILL.as_raw()));
-    send(SlotEventKind::Exited(exit, broken));
+    send(SlotEventKind::Exited(exit, usage, broken));
 }
 
 /// Forwards the frames of executors inside of a slot's calls. Most calls have none: the buffers are made when the first
@@ -136,7 +136,7 @@ async fn ended(handle: Option<&AsyncFd<OwnedFd>>) {
 }
 
 /// Waits for the process to end, ends what it has left behind, and only then lets the system reuse its number.
-async fn reap(pid: Pid, child: &mut Child) -> Exit {
+async fn reap(pid: Pid) -> (Exit, Usage) {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
     // Most have ended before they are waited for; the others are asked for ever more seldom.
     let mut pause = SHORTEST_PAUSE;
@@ -156,7 +156,7 @@ async fn reap(pid: Pid, child: &mut Child) -> Exit {
             // Something else in this process has reaped it: the number may be that of another process or group by now.
             Err(_) => {
                 offspring::reaped(pid);
-                return Exit::Unknown;
+                return (Exit::Unknown, Usage::default());
             }
         }
         if waited > LAST_MOMENTS {
@@ -173,7 +173,7 @@ async fn reap(pid: Pid, child: &mut Child) -> Exit {
     end_group(pid, Signal::KILL);
     offspring::end_left_behind(pid);
     // The process has ended: this only lets the number go.
-    let _ = child.wait();
+    let usage = Usage::at_end_of(pid);
     offspring::reaped(pid);
-    exit
+    (exit, usage)
 }

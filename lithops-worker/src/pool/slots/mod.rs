@@ -6,6 +6,7 @@ mod memory;
 mod offspring;
 mod slot;
 mod start;
+mod usage;
 
 #[cfg(any(feature = "http", feature = "lambda"))]
 pub(crate) use memory::limit_to;
@@ -19,3 +20,4 @@ pub(super) use memory::{Memory, resident};
 pub(super) use offspring::reap_orphans;
 pub(super) use slot::{Doing, Slot, log_entry};
 pub(super) use start::start;
+pub(super) use usage::Usage;

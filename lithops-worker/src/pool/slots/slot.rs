@@ -72,6 +72,8 @@ pub(in crate::pool) struct Slot {
     pub(in crate::pool) ending: Option<(EndReason, u32, u32)>,
     /// When it was asked to end, on the monotonic clock.
     pub(in crate::pool) asked_to_end_at: Option<u64>,
+    /// The CPU time that its reports have told of.
+    pub(in crate::pool) reported_cpu: Duration,
     /// Its resident memory when that was last read, and when that was.
     pub(in crate::pool) resident: (u64, u64),
     /// The running call whose output was last sent (batch and index), how many bytes that were, and when, on the
@@ -99,6 +101,7 @@ impl Slot {
             damaged_since: None,
             ending: None,
             asked_to_end_at: None,
+            reported_cpu: Duration::ZERO,
             resident: (0, 0),
             live: ((0, 0), 0, 0),
             outbox,
