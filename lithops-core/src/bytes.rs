@@ -12,12 +12,17 @@ pub struct Bytes(bytes::Bytes);
 impl Bytes {
     /// The lines as text. Invalid UTF-8 is replaced with U+FFFD. The last line may lack its newline.
     pub fn lines(&self) -> impl Iterator<Item = Cow<'_, str>> {
-        let body = self.0.strip_suffix(b"\n").unwrap_or(&self.0);
-        let lines = (!self.0.is_empty()).then(|| body.split(|byte| *byte == b'\n'));
-        lines
-            .into_iter()
-            .flatten()
-            .map(|line| String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)))
+        let mut rest: &[u8] = &self.0;
+        std::iter::from_fn(move || {
+            let end = match memchr::memchr(b'\n', rest) {
+                Some(end) => end,
+                None if rest.is_empty() => return None,
+                None => rest.len(),
+            };
+            let (line, after) = rest.split_at(end);
+            rest = after.get(1..).unwrap_or_default();
+            Some(String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)))
+        })
     }
 
     /// The same bytes as the type of the `bytes` crate, without a copy.

@@ -18,6 +18,7 @@
 
 mod boundary;
 mod compression;
+mod lines;
 mod location;
 mod members;
 mod object;
@@ -35,7 +36,8 @@ mod http;
 #[cfg(test)]
 mod tests;
 
-pub use object::{DataObject, Lines};
+pub use lines::Lines;
+pub use object::DataObject;
 pub(crate) use options::ObjectOptions;
 pub(crate) use part::Partition;
 pub use part::split;

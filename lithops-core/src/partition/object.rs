@@ -1,19 +1,14 @@
 //! [`DataObject`]: a part of an object, as a function sees it.
 
-use std::{
-    fmt,
-    ops::Range,
-    path::Path,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
+use std::{fmt, ops::Range, path::Path, sync::Arc};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio_util::io::{ReaderStream, StreamReader};
+
+use super::{
+    compression::Compression, lines::Lines, location::ObjectLocation, part::Partition, reading::Reading,
 };
-
-use futures_util::{Stream, StreamExt, TryStreamExt, stream};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader, Split};
-use tokio_util::io::StreamReader;
-
-use super::{compression::Compression, location::ObjectLocation, part::Partition, reading::Reading};
 use crate::{
     bytes::Bytes,
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
@@ -21,6 +16,9 @@ use crate::{
     runtime::block_on,
     storage::StorageClient,
 };
+
+/// How many unpacked bytes are looked at together.
+const UNPACKED: usize = 64 << 10;
 
 /// A part of an object, file or URL: a reserved parameter of functions whose inputs are a
 /// [`DataSource`](super::DataSource). The part is read only when the function asks for its content.
@@ -127,27 +125,25 @@ impl DataObject {
     }
 
     /// The part as a stream of bytes, unpacked if the object is compressed. It takes little memory for parts
-    /// of any size.
+    /// of any size: the next piece of some MiB is read while the function works on the last one.
     pub fn reader(&self) -> impl AsyncRead + Send + Unpin + use<> {
         let pieces = self.reading().pieces().map_ok(Bytes::into_inner).map_err(std::io::Error::other);
-        self.partition.compression.unpack(BufReader::new(StreamReader::new(pieces)))
+        self.partition.compression.unpack(StreamReader::new(pieces))
     }
 
     /// The lines of the part as text, one after another: a `Stream`, with a `next` of its own. They are those
-    /// of [`Bytes::lines`]: `
-    /// ` and `\r
-    /// ` end lines, independent of `obj_newline`, and bytes that are not UTF-8 are replaced. Objects that are
-    /// packed in a form that is not unpacked here have no lines: the first one is an error.
+    /// of [`Bytes::lines`]: `\n` and `\r\n` end lines, independent of `obj_newline`, and bytes that are not UTF-8 are
+    /// replaced. Objects that are packed in a form that is not unpacked here have no lines: the first one is an error.
     pub fn lines(&self) -> Lines {
-        let reader: Pin<Box<dyn AsyncRead + Send>> = match self.partition.compression {
-            Compression::Other => {
-                let refused = std::io::Error::other(self.has_no_lines());
-                let nothing = stream::iter([Err::<bytes::Bytes, _>(refused)]);
-                Box::pin(StreamReader::new(nothing))
+        Lines::new(match self.partition.compression {
+            Compression::None => self.reading().pieces().map_ok(Bytes::into_inner).boxed(),
+            Compression::Other => stream::iter([Err(self.has_no_lines())]).boxed(),
+            Compression::Gzip | Compression::Zstd => {
+                let object = self.clone();
+                let unpacked = ReaderStream::with_capacity(self.reader(), UNPACKED);
+                unpacked.map_err(move |error| object.fault(error)).boxed()
             }
-            _ => Box::pin(self.reader()),
-        };
-        Lines { object: self.clone(), lines: BufReader::with_capacity(64 << 10, reader).split(b'\n') }
+        })
     }
 
     fn reading(&self) -> Reading {
@@ -197,46 +193,5 @@ impl Reserved for DataObject {
             _ => None,
         };
         Ok(Self::new(partition, storage))
-    }
-}
-
-/// The lines of a part, as [`DataObject::lines`] reads them.
-pub struct Lines {
-    object: DataObject,
-    lines: Split<BufReader<Pin<Box<dyn AsyncRead + Send>>>>,
-}
-
-impl Lines {
-    /// The next line; `None` after the last.
-    ///
-    /// # Errors
-    /// As [`DataObject::bytes`].
-    pub async fn next(&mut self) -> Option<Result<String>> {
-        StreamExt::next(self).await
-    }
-}
-
-impl Stream for Lines {
-    type Item = Result<String>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let lines = &mut *self;
-        Pin::new(&mut lines.lines).poll_next_segment(context).map(|line| match line {
-            Ok(line) => line.map(|line| Ok(text(line))),
-            Err(error) => Some(Err(lines.object.fault(error))),
-        })
-    }
-}
-
-fn text(mut line: Vec<u8>) -> String {
-    if line.last() == Some(&b'\r') {
-        line.pop();
-    }
-    String::from_utf8(line).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
-}
-
-impl fmt::Debug for Lines {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lines").field("object", &self.object).finish_non_exhaustive()
     }
 }

@@ -1,11 +1,17 @@
 //! Reading a part: its first and last byte, and its content.
 
-use std::{ops::Range, sync::Mutex, sync::PoisonError};
+use std::{
+    ops::Range,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+};
 
 use futures_util::{
     StreamExt, TryStreamExt,
     stream::{self, BoxStream},
 };
+use tokio::task::JoinHandle;
 
 use super::{
     boundary::{self, AROUND, Read},
@@ -20,6 +26,8 @@ use crate::{
 
 /// How many bytes are read at a time when a part is read as a stream.
 const PIECE: u64 = 8 << 20;
+/// How many pieces are read at the same time: the next one comes while the function works on the last one.
+const AHEAD: usize = 2;
 
 /// Reads the object of one part. The last bytes that were read are kept, so that finding the end of a part
 /// reads nothing twice.
@@ -60,28 +68,40 @@ impl Reading {
         self.unchanged(read).await
     }
 
-    /// The part as it is stored, piece by piece. The stream ends with an error if the object was changed
-    /// meanwhile.
+    /// The part as it is stored, piece by piece; the next one is read while the last one is used. The stream ends
+    /// with an error if the object was changed meanwhile.
     pub(super) fn pieces(self) -> BoxStream<'static, Result<Bytes>> {
         if let Some(pieces) = self.partition.place.whole(self.known()) {
             return pieces;
         }
         let begun = async move {
             let range = self.unchanged(self.bounds()).await?;
-            let state = (self, range.start, range.end);
-            let read = |(reading, start, end): (Self, u64, u64)| async move {
-                let next = (start + PIECE).min(end);
-                let piece = reading.read(start..next).await;
-                // The check comes before the last piece is given out, so that no reader takes a mixture of
-                // two versions for the whole.
-                let piece = if piece.is_err() || next == end {
-                    reading.unchanged(async { piece }).await?
-                } else {
-                    piece?
-                };
-                Ok((start < end).then_some((piece, (reading, next, end))))
+            let reading = Arc::new(self);
+            let ranges = (0..(range.end - range.start).div_ceil(PIECE)).map(move |piece| {
+                let start = range.start + piece * PIECE;
+                start..(start + PIECE).min(range.end)
+            });
+            let end = range.end;
+            let read = {
+                let reading = Arc::clone(&reading);
+                move |range: Range<u64>| {
+                    let is_last = range.end == end;
+                    let read = ReadAhead::start(Arc::clone(&reading), range);
+                    async move { (is_last, read.await) }
+                }
             };
-            Ok::<_, Error>(stream::try_unfold(state, read))
+            let pieces = stream::iter(ranges).map(read).buffered(AHEAD).then(move |(is_last, piece)| {
+                let reading = Arc::clone(&reading);
+                // The check comes when all pieces are read and before the last is given out, so that no reader takes
+                // a mixture of two versions for the whole.
+                async move {
+                    match is_last || piece.is_err() {
+                        true => reading.unchanged(async { piece }).await,
+                        false => piece,
+                    }
+                }
+            });
+            Ok::<_, Error>(pieces)
         };
         stream::once(begun).try_flatten().boxed()
     }
@@ -143,5 +163,28 @@ impl Read for Reading {
             return Ok(kept);
         }
         self.partition.place.read(self.storage.as_ref(), self.known(), range).await
+    }
+}
+
+/// A piece that is read whether or not it is waited for; it is given up when nobody wants it any more.
+struct ReadAhead(JoinHandle<Result<Bytes>>);
+
+impl ReadAhead {
+    fn start(reading: Arc<Reading>, range: Range<u64>) -> Self {
+        Self(tokio::spawn(async move { reading.read(range).await }))
+    }
+}
+
+impl Future for ReadAhead {
+    type Output = Result<Bytes>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map(|joined| joined.map_err(std::io::Error::other)?)
+    }
+}
+
+impl Drop for ReadAhead {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
