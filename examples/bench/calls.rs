@@ -5,6 +5,8 @@ use std::time::Instant;
 use lithops::{Bytes, prelude::*};
 use serde_json::{Value, json};
 
+use super::processes::CpuTime;
+
 /// The size of an argument and of a result of `bytes`.
 const SIZE: usize = 1 << 20;
 /// How many calls are made before those that are measured.
@@ -39,11 +41,12 @@ pub(crate) async fn noop_calls(fexec: &FunctionExecutor, calls: u64) -> lithops:
 pub(crate) async fn noop_rate(calls: u64) -> lithops::Result<Value> {
     let fexec = FunctionExecutor::builder().build().await?;
     noop_calls(&fexec, WARM_UP).await?;
-    let begun = Instant::now();
+    let (cpu, begun) = (CpuTime::now(), Instant::now());
     let values = noop_calls(&fexec, calls).await?;
     let took = begun.elapsed();
+    let cpu = cpu.per_call(calls);
     assert!(values.into_iter().eq(0..calls), "every call gives its own value, in order");
-    Ok(json!({ "value": calls as f64 / took.as_secs_f64() }))
+    Ok(json!({ "value": calls as f64 / took.as_secs_f64(), "cpu_ns_per_call": cpu }))
 }
 
 /// One call after another on workers that are warm.

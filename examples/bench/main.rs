@@ -6,8 +6,11 @@
 mod busy;
 mod calls;
 mod echo;
+mod growth;
 mod kill;
+mod lines;
 mod memory;
+mod processes;
 mod words;
 
 use lithops::{Error, ErrorKind};
@@ -44,6 +47,13 @@ async fn measure(workload: &str, count: Option<u64>, folder: Option<&str>) -> li
         "cpu" => busy::cpu(count.unwrap_or(64)).await,
         "skew" => busy::skew(count.unwrap_or(2_000)).await,
         "wordcount" => words::count(folder.ok_or_else(|| usage("`wordcount` needs a folder"))?).await,
+        "partitioner" => {
+            lines::partitioner(folder.ok_or_else(|| usage("`partitioner` needs a folder"))?).await
+        }
+        "growth" => growth::calls(count.unwrap_or(1_000_000)).await,
+        "sub_workers" => growth::sub_workers(count.unwrap_or(64)).await,
+        "jobs_at_once" => growth::jobs_at_once(count.unwrap_or(1_000)).await,
+        "jobs_in_turn" => growth::jobs_in_turn(count.unwrap_or(1_000)).await,
         "kill" => kill::kill(count.unwrap_or(15)).await,
         "echo" => Ok(echo::echo()?),
         _ => Err(usage(&format!("there is no workload `{workload}`"))),
@@ -52,6 +62,7 @@ async fn measure(workload: &str, count: Option<u64>, folder: Option<&str>) -> li
 
 fn usage(problem: &str) -> Error {
     Error::new(ErrorKind::InvalidInput, problem).with_hint(
-        "write `start`, `noop`, `memory`, `latency`, `bytes`, `cpu`, `skew`, `wordcount`, `kill` or `echo`",
+        "write `start`, `noop`, `memory`, `latency`, `bytes`, `cpu`, `skew`, `wordcount`, `partitioner`, `growth`, \
+         `sub_workers`, `jobs_at_once`, `jobs_in_turn`, `kill` or `echo`",
     )
 }

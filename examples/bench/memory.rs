@@ -30,7 +30,7 @@ pub(crate) async fn memory(calls: u64) -> lithops::Result<Value> {
 }
 
 /// What the kernel says of this process's memory, in MB.
-fn resident(name: &str) -> lithops::Result<f64> {
+pub(crate) fn resident(name: &str) -> lithops::Result<f64> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     let kib: Option<f64> = line.and_then(|line| line.split_whitespace().next()?.parse().ok());

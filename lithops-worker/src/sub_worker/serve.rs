@@ -122,8 +122,9 @@ impl SubWorker {
         while let Some(index) = self.ledger.claim(calls.batch, calls.run.count, now) {
             nesting::begin_call(calls.run.first + u64::from(index));
             self.value.clear();
-            // A call starts where the one before it ends: what lies between takes less than to read the clock again.
-            let started = now;
+            // Not the end of the call before: what lies between takes longer than a call of which the time alone says
+            // that it has printed nothing.
+            let started = clock::monotonic();
             let outcome = job.run(&calls, index, &mut self.value);
             LogMarks::flush();
             now = clock::monotonic();

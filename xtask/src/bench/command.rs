@@ -34,6 +34,19 @@ pub(crate) enum What {
     Skew,
     /// The words of 512 MiB of text, beside the same on bare threads.
     Wordcount,
+    /// Reading text in parts, and its lines, beside the same by hand.
+    Partitioner,
+    /// Time, CPU time and the client's memory for ever more calls.
+    Growth,
+    /// Sleeping calls on 1 to 64 sub-workers.
+    #[value(name = "sub_workers")]
+    SubWorkers,
+    /// 1 to 1,000 jobs at once.
+    #[value(name = "jobs_at_once")]
+    JobsAtOnce,
+    /// 1,000 jobs one after another, and whether the client grows.
+    #[value(name = "jobs_in_turn")]
+    JobsInTurn,
     /// The client's memory for a million calls.
     Memory,
     /// From the SIGKILL of a worker to its call running in the next one.

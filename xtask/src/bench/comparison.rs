@@ -47,9 +47,9 @@ pub(super) fn run(names: &[&str], peers: bool) -> Result<(), String> {
     // Every figure is read beside what bare sockets take in the same run.
     let is_wanted = |name| names.is_empty() || name == "echo" || names.contains(&name);
     for workload in WORKLOADS.iter().filter(|workload| is_wanted(workload.name)) {
-        let folder = match workload.name {
-            "wordcount" => text::folder(&below, workload.count)?,
-            _ => below.clone(),
+        let folder = match Workload::reads_text(workload.name) {
+            true => text::folder(&below, workload.count)?,
+            false => below.clone(),
         };
         table += &measure(workload, &systems, &folder)?;
     }

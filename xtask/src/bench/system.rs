@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::workload::HANGS;
+use super::workload::{HANGS, Workload};
 use crate::{
     steps,
     workspace::{built, cargo, root},
@@ -67,7 +67,7 @@ impl System {
     pub(super) fn measure(&self, workload: &str, count: u64, folder: &Path) -> Result<Found, String> {
         let mut program = self.program.clone();
         let mut arguments = vec![workload.to_owned(), count.to_string()];
-        if workload == "wordcount" {
+        if Workload::reads_text(workload) {
             arguments.push(folder.display().to_string());
         }
         if workload == "seed" && self.is_own() {
