@@ -21,7 +21,7 @@ impl Bytes {
             };
             let (line, after) = rest.split_at(end);
             rest = after.get(1..).unwrap_or_default();
-            Some(String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)))
+            Some(text_of_line(line))
         })
     }
 
@@ -30,6 +30,12 @@ impl Bytes {
     pub fn into_inner(self) -> bytes::Bytes {
         self.0
     }
+}
+
+/// A line without its end as text. Text that is valid, which is nearly all, is checked the fast way.
+pub(crate) fn text_of_line(line: &[u8]) -> Cow<'_, str> {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    std::str::from_utf8(line).map_or_else(|_| String::from_utf8_lossy(line), Cow::Borrowed)
 }
 
 /// The fewest bytes that share the memory of the decoded message. Shorter ones are copied, so that

@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::{Stream, StreamExt, stream::BoxStream};
 
-use crate::error::Result;
+use crate::{bytes::text_of_line, error::Result};
 
 /// The lines of a part, as [`DataObject::lines`](super::DataObject::lines) reads them.
 pub struct Lines {
@@ -82,7 +82,7 @@ impl Stream for Lines {
 }
 
 fn text(line: &[u8]) -> String {
-    String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)).into_owned()
+    text_of_line(line).into_owned()
 }
 
 impl fmt::Debug for Lines {
