@@ -60,7 +60,7 @@ fn worker(pid: i32) -> Option<Leftover> {
     if variable(ROLE_VARIABLE).is_some() || Pid::from_raw(pid) == Some(rustix::process::getpid()) {
         return None;
     }
-    let launch = Launch::from_json(variable(Launch::VARIABLE)?).ok()?;
+    let fleet = FleetMark::of_document(variable(Launch::VARIABLE)?)?;
     let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata(format!("/proc/{pid}")).ok()?);
     if owner != getuid().as_raw() {
         return None;
@@ -76,8 +76,8 @@ fn worker(pid: i32) -> Option<Leftover> {
     let stopped = if matches!(state, "T" | "t") { ", which is stopped" } else { "" };
     Some(Leftover {
         id: format!("{PREFIX}{pid}"),
-        what: format!("a worker of the fleet {}{stopped}", launch.fleet),
-        fleet: Some(FleetMark::of(&launch)),
+        what: format!("a worker of the fleet {}{stopped}", fleet.name),
+        fleet: Some(fleet),
         since: since(ticks),
         usd_per_hour: Some(0.0),
     })

@@ -39,6 +39,19 @@ impl FleetMark {
         Self { name: launch.fleet.clone(), storage: Self::of_storage(&launch.storage) }
     }
 
+    /// The same of a document as text, also of one that another version of lithops has written; `None` if it says neither
+    /// fleet nor storage.
+    #[must_use]
+    pub fn of_document(text: &str) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Document {
+            fleet: String,
+            storage: Locator,
+        }
+        let Document { fleet, storage } = serde_json::from_str(text).ok()?;
+        Some(Self { name: fleet, storage: Self::of_storage(&storage) })
+    }
+
     /// A short text that is different for each storage, for labels and tags: 16 hexadecimal digits.
     #[must_use]
     pub fn of_storage(locator: &Locator) -> String {
@@ -53,6 +66,18 @@ impl FleetMark {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::SignKey;
+
+    #[test]
+    fn the_mark_of_a_document_of_any_version_is_that_of_its_fleet() {
+        let verify = SignKey::generate().expect("a key").verify_key();
+        let launch = Launch::new("fleet", verify, Locator::new("aws_s3", "data").with_region("eu-west-1"));
+        let newer = launch.to_json().expect("text").replace("\"form\":1", "\"form\":2,\"new\":[]");
+        assert_eq!(FleetMark::of_document(&newer), Some(FleetMark::of(&launch)));
+        for text in ["", "{}", "[1]", "{\"fleet\":\"f\"}"] {
+            assert_eq!(FleetMark::of_document(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn storages_that_differ_in_one_part_have_different_marks() {
