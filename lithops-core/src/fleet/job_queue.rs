@@ -6,6 +6,7 @@ use futures_util::{StreamExt, TryStreamExt};
 
 use super::{ClientState, JobManifest};
 use crate::{
+    board::keys,
     bytes::Bytes,
     error::{Error, ErrorKind, Result},
     id::JobId,
@@ -19,6 +20,9 @@ const LONGEST_POST: u64 = 64 << 20;
 
 /// The most bytes of what a client says of itself, or a worker of its end.
 const LONGEST_WORDS: u64 = 4 << 10;
+
+/// What is stored of a worker that the platform has ended because it took too much memory.
+const OUT_OF_MEMORY: &str = "the platform has ended it, because it took more memory than it may";
 
 /// The folder of the manifests below that of the fleet.
 const JOBS: &str = "jobs/";
@@ -185,6 +189,22 @@ impl Fleet {
         let end = words.floor_char_boundary(most);
         let (key, words) = (format!("{}ended/{worker}", self.folder), Bytes::from(words[..end].to_owned()));
         insist(|| storage.put(bucket, &key, words.clone(), PutMode::Overwrite)).await
+    }
+
+    /// Stores that the platform has ended a worker because it took too much memory, for the other workers.
+    ///
+    /// # Errors
+    /// When the storage refuses it.
+    pub async fn put_out_of_memory(&self, worker: &str) -> Result<()> {
+        self.put_ended(worker, OUT_OF_MEMORY).await
+    }
+
+    /// Whether that is stored of the holder of a claim.
+    pub(super) async fn was_out_of_memory(&self, holder: &str) -> Result<bool> {
+        // From its second job on a worker bears its name with the number of the job.
+        let numbered = holder.rsplit_once('.').filter(|(_, number)| number.parse::<u64>().is_ok());
+        let worker = numbered.map_or(holder, |(worker, _)| worker);
+        Ok(keys::is_worker(worker) && self.ended(worker).await?.is_some_and(|words| words == OUT_OF_MEMORY))
     }
 
     /// Why a worker says that it has ended; `None` when it has said nothing.
