@@ -7,7 +7,7 @@ use lithops_core::{
     artifact::{Artifact, Glibc, StoredProgram, Target},
     compute::{
         BackendDescriptor, BackendInfo, BackendOptions, Capabilities, Check, CloseMode, ComputeBackend,
-        Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId, RuntimeSpec, Scaled,
+        Invocation, InvocationId, InvokeRequest, Leftover, Package, Runtime, RuntimeId, RuntimeSpec, Scaled,
         WaitingWorkers,
     },
     error::{Error, ErrorKind, Result},
@@ -22,8 +22,9 @@ use crate::{
     config::{self, K8sConfig},
     doctor,
     fleet::{K8sFleet, Start},
+    leftovers,
     manifest::WorkerImage,
-    version,
+    version, waves,
 };
 
 /// The descriptor that this crate registers.
@@ -191,6 +192,14 @@ impl ComputeBackend for K8sBackend {
 
     async fn check(&self) -> Vec<Check> {
         doctor::check(self).await
+    }
+
+    async fn leftovers(&self) -> Result<Vec<Leftover>> {
+        leftovers::find(self.cluster().await?, &self.config.capabilities.price).await
+    }
+
+    async fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {
+        waves::delete(self.cluster().await?, &leftover.id).await
     }
 
     async fn fleet_ended(&self, launch: &Launch) -> Result<()> {

@@ -11,6 +11,7 @@ mod cluster_state;
 mod config;
 mod doctor;
 mod fleet;
+mod leftovers;
 mod manifest;
 mod pod_state;
 mod version;

@@ -14,6 +14,8 @@ use crate::config::K8sConfig;
 
 /// The label with the fleet that Jobs and pods belong to.
 pub(crate) const FLEET: &str = "lithops/fleet";
+/// The annotation of a Job that says who has asked for it.
+pub(crate) const CLIENT: &str = "lithops/client";
 /// The label that tells whose objects these are.
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// The name of the container of a worker.
@@ -88,7 +90,7 @@ impl Wave<'_> {
             labels[key] = value.as_str().into();
         }
         let mut job_labels = labels.clone();
-        let mut job_annotations = json!({"lithops/client": self.client});
+        let mut job_annotations = json!({CLIENT: self.client});
         if let Some(queue) = &config.queue {
             job_labels["kueue.x-k8s.io/queue-name"] = queue.as_str().into();
             // A queue without room for all workers may admit some of them.

@@ -18,7 +18,7 @@ use lithops_kubernetes::{Cluster, failure};
 use crate::manifest::{Wave, prefix};
 
 /// How long the cluster may take to answer.
-const ANSWER: Duration = Duration::from_secs(30);
+pub(crate) const ANSWER: Duration = Duration::from_secs(30);
 /// How the reasons of warnings begin that say what keeps a pod from starting. Others are only worth knowing.
 const KEEPS: &[&str] = &["Failed", "NetworkNotReady"];
 /// What the status of the pod says, and says no more once it has passed.

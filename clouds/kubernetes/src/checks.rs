@@ -143,8 +143,9 @@ fn takes(node: &Node, cpus: f64, memory: u64, arch: &str) -> bool {
         && of("memory").is_none_or(|all| all >= memory as f64 * mebibytes)
 }
 
-/// A quantity such as `3900m`, `16`, `24Gi` or `16377144Ki`.
-fn amount(quantity: &str) -> Option<f64> {
+/// A quantity as Kubernetes writes it, such as `3900m`, `16`, `24Gi` or `16377144Ki`; `None` if it is none.
+#[must_use]
+pub fn amount(quantity: &str) -> Option<f64> {
     let digits = quantity.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let times = match &quantity[digits.len()..] {
         "" => 1.0,

@@ -28,8 +28,8 @@ pub(super) struct Reported {
 pub(super) struct Findings {
     /// Reports, each with the range of calls that is taken from it.
     pub(super) done: Vec<(Reported, (u64, u64))>,
-    /// Calls at which too many epochs ended.
-    pub(super) lost: Vec<u64>,
+    /// Calls at which too many epochs ended, each with the last of them.
+    pub(super) lost: Vec<(u64, u64)>,
     /// Ranges of calls that must be run.
     pub(super) open: Vec<(u64, u64)>,
 }
@@ -59,7 +59,7 @@ impl Findings {
                 let losses_of_it = blamed.entry(call).or_default();
                 *losses_of_it += 1;
                 if *losses_of_it > losses {
-                    findings.lost.push(call);
+                    findings.lost.push((call, past));
                     covered.insert(call, call + 1);
                 }
             }
@@ -101,9 +101,9 @@ mod tests {
         let reports = reported(&[(2, 10, 11), (5, 12, 13)]);
         let at = |epoch| Findings::of(reports.clone(), &[1, 2, 3, 4, 5, 6, 7], (10, 20), epoch, 2);
         assert_eq!((at(4).lost, at(4).open), (vec![], vec![(11, 12), (13, 20)]));
-        assert_eq!((at(5).lost, at(5).open), (vec![11], vec![(13, 20)]));
-        assert_eq!(at(7).lost, [11], "13 has ended two epochs only");
-        assert_eq!((at(8).lost, at(8).open), (vec![11, 13], vec![(14, 20)]));
+        assert_eq!((at(5).lost, at(5).open), (vec![(11, 4)], vec![(13, 20)]));
+        assert_eq!(at(7).lost, [(11, 4)], "13 has ended two epochs only");
+        assert_eq!((at(8).lost, at(8).open), (vec![(11, 4), (13, 7)], vec![(14, 20)]));
     }
 
     #[test]

@@ -43,7 +43,10 @@ pub enum Content {
         report: Bytes,
     },
     /// Too many epochs ended at these calls: they are taken to have killed their workers.
-    Lost,
+    Lost {
+        /// The last of these epochs.
+        epoch: u64,
+    },
     /// The job was cancelled before these calls were committed.
     Cancelled,
 }
@@ -67,7 +70,7 @@ impl CommittedChunk {
         for part in &bundle.parts {
             let within = match part.content {
                 Content::Reported { first, end, .. } => first <= part.first && part.end <= end,
-                Content::Lost | Content::Cancelled => true,
+                Content::Lost { .. } | Content::Cancelled => true,
             };
             if part.first != next || part.end <= part.first || !within {
                 return Err(malformed(format!("no outcome of call {next} where it should be")));
@@ -94,7 +97,7 @@ mod tests {
             epoch: 2,
             parts: vec![
                 OutcomeRange { first: 4, end: 6, content: reported(4, 7, b"abc") },
-                OutcomeRange { first: 6, end: 7, content: Content::Lost },
+                OutcomeRange { first: 6, end: 7, content: Content::Lost { epoch: 1 } },
             ],
         };
         let bytes = bundle.encode();

@@ -90,7 +90,9 @@ impl ClaimedChunk {
             running: Ranges::default(),
             unsent: VecDeque::new(),
         };
-        findings.lost.into_iter().for_each(|call| hold.add(call, call + 1, Content::Lost));
+        for (call, epoch) in findings.lost {
+            hold.add(call, call + 1, Content::Lost { epoch });
+        }
         hold
     }
 

@@ -227,7 +227,7 @@ impl Board {
             let bundle = CommittedChunk::decode(&self.store[&keys::commit(chunk)], first, end).unwrap();
             for OutcomeRange { first, end, content } in bundle.parts {
                 match content {
-                    Content::Lost => lost.extend(first..end),
+                    Content::Lost { .. } => lost.extend(first..end),
                     Content::Cancelled => cancelled.extend(first..end),
                     Content::Reported { report, .. } => assert_eq!(*report, *first.to_string().as_bytes()),
                 }

@@ -6,10 +6,11 @@ use futures_util::{StreamExt, TryStreamExt};
 
 use super::{ClientState, JobManifest};
 use crate::{
+    board::keys,
     bytes::Bytes,
     error::{Error, ErrorKind, Result},
     id::JobId,
-    protocol::{SignKey, VerifyKey},
+    protocol::{SignKey, VerifyKey, unchecked},
     storage::{ObjectMeta, PutMode, StorageClient, insist, own_keys},
 };
 
@@ -19,6 +20,9 @@ const LONGEST_POST: u64 = 64 << 20;
 
 /// The most bytes of what a client says of itself, or a worker of its end.
 const LONGEST_WORDS: u64 = 4 << 10;
+
+/// What is stored of a worker that the platform has ended because it took too much memory.
+const OUT_OF_MEMORY: &str = "the platform has ended it, because it took more memory than it may";
 
 /// The folder of the manifests below that of the fleet.
 const JOBS: &str = "jobs/";
@@ -65,7 +69,7 @@ impl Fleet {
     /// The fleet of this name in a storage. Manifests are checked with `key`.
     #[must_use]
     pub fn new(storage: &StorageClient, name: &str, key: VerifyKey) -> Self {
-        Self { storage: storage.clone(), folder: format!("{}{name}/", own_keys::FLEETS), key }
+        Self { storage: storage.clone(), folder: folder_of(name), key }
     }
 
     /// Stores the manifest of a job, so that the workers of the fleet run it.
@@ -172,14 +176,7 @@ impl Fleet {
     /// # Errors
     /// When the storage cannot be read.
     pub async fn client(&self) -> Result<Option<ClientState>> {
-        let (storage, bucket, key) = (self.storage.storage(), self.storage.bucket(), self.client_key());
-        match storage.get_within(bucket, &key, LONGEST_WORDS).await {
-            Ok(bytes) => Ok(ClientState::decode(&bytes)),
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PayloadTooLarge) => {
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
+        said_by_client(&self.storage, &self.client_key()).await
     }
 
     /// Stores why a worker has ended, for its client.
@@ -192,6 +189,22 @@ impl Fleet {
         let end = words.floor_char_boundary(most);
         let (key, words) = (format!("{}ended/{worker}", self.folder), Bytes::from(words[..end].to_owned()));
         insist(|| storage.put(bucket, &key, words.clone(), PutMode::Overwrite)).await
+    }
+
+    /// Stores that the platform has ended a worker because it took too much memory, for the other workers.
+    ///
+    /// # Errors
+    /// When the storage refuses it.
+    pub async fn put_out_of_memory(&self, worker: &str) -> Result<()> {
+        self.put_ended(worker, OUT_OF_MEMORY).await
+    }
+
+    /// Whether that is stored of the holder of a claim.
+    pub(super) async fn was_out_of_memory(&self, holder: &str) -> Result<bool> {
+        // From its second job on a worker bears its name with the number of the job.
+        let numbered = holder.rsplit_once('.').filter(|(_, number)| number.parse::<u64>().is_ok());
+        let worker = numbered.map_or(holder, |(worker, _)| worker);
+        Ok(keys::is_worker(worker) && self.ended(worker).await?.is_some_and(|words| words == OUT_OF_MEMORY))
     }
 
     /// Why a worker says that it has ended; `None` when it has said nothing.
@@ -222,6 +235,42 @@ impl Fleet {
     }
 
     fn client_key(&self) -> String {
-        format!("{}client", self.folder)
+        client_key(&self.folder)
     }
+}
+
+/// The key under which a client says something of itself, by the folder of its fleet.
+pub(super) fn client_key(folder: &str) -> String {
+    format!("{folder}client")
+}
+
+/// The folder of a fleet.
+pub(super) fn folder_of(fleet: &str) -> String {
+    format!("{}{fleet}/", own_keys::FLEETS)
+}
+
+/// What is stored under the key of a client; `None` when nothing is, or nothing that a client has written.
+pub(super) async fn said_by_client(storage: &StorageClient, key: &str) -> Result<Option<ClientState>> {
+    match storage.storage().get_within(storage.bucket(), key, LONGEST_WORDS).await {
+        Ok(bytes) => Ok(ClientState::decode(&bytes)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PayloadTooLarge) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a job of a fleet goes on without its client. Signatures are not checked: another program that can write there
+/// could remove the manifests as well.
+pub(super) async fn has_detached_job(storage: &StorageClient, fleet: &str) -> Result<bool> {
+    let (bucket, folder) = (storage.bucket(), format!("{}{JOBS}", folder_of(fleet)));
+    for key in insist(|| storage.list_keys(bucket, &folder)).await? {
+        let signed = match insist(|| storage.storage().get_within(bucket, &key, LONGEST_POST)).await {
+            Ok(signed) => signed,
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        if JobManifest::decode(&unchecked(&signed).unwrap_or_default())?.detached {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -1,5 +1,7 @@
 //! Converts the commits of a board to the outcomes in the journal of a job.
 
+use std::collections::BTreeSet;
+
 use crate::{
     board::{CommittedChunk, Content},
     error::{CallError, CallErrorKind, Result},
@@ -9,11 +11,16 @@ use crate::{
 };
 
 /// The outcomes of a chunk in the form of the job's journal. Each report on the board is itself
-/// encoded [`ChunkOutcomes`](journal::ChunkOutcomes) of the calls it covers.
+/// encoded [`ChunkOutcomes`](journal::ChunkOutcomes) of the calls it covers. `out_of_memory` are the epochs whose workers
+/// the platform has ended because they took too much memory.
 ///
 /// # Errors
 /// When a report is damaged.
-pub fn outcomes(job: JobId, bundle: &CommittedChunk) -> Result<journal::ChunkOutcomes> {
+pub fn outcomes(
+    job: JobId,
+    bundle: &CommittedChunk,
+    out_of_memory: &BTreeSet<u64>,
+) -> Result<journal::ChunkOutcomes> {
     let mut all = journal::ChunkOutcomes::default();
     for part in &bundle.parts {
         let failed = |kind: CallErrorKind, message: &str| {
@@ -28,7 +35,13 @@ pub fn outcomes(job: JobId, bundle: &CommittedChunk) -> Result<journal::ChunkOut
                 all.reports
                     .extend(reported.reports.iter().filter_map(|report| cut(report, part.first, part.end)));
             }
-            Content::Lost => all.reports.extend(failed(
+            Content::Lost { epoch } if out_of_memory.contains(epoch) => all.reports.extend(failed(
+                CallErrorKind::OutOfMemory,
+                "the workers that ran it were lost, again and again, and the platform has ended the last of them because it \
+                 took more memory than a worker has: give workers more (`runtime_memory`), or run fewer calls at once in one \
+                 (`worker_processes`)",
+            )),
+            Content::Lost { .. } => all.reports.extend(failed(
                 CallErrorKind::WorkerLost,
                 "the workers that ran it were lost, again and again, and nobody else is to blame",
             )),

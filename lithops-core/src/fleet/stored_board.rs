@@ -1,16 +1,16 @@
 //! [`StoredBoard`]: the board of a job in the object storage.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use tokio::time::Instant;
 
-use super::outcomes;
+use super::{Fleet, outcomes};
 use crate::{
-    board::{BoardAnswer, Chunks, CommittedChunk, Request, keys},
+    board::{BoardAnswer, Chunks, CommittedChunk, Content, Request, keys},
     bytes::Bytes,
     error::{Error, ErrorKind, Result, Retry},
     journal::{Journal, Stored, is_damage, seal, standing},
@@ -35,6 +35,8 @@ pub struct StoredBoard {
     storage: StorageClient,
     journal: Journal,
     chunks: Chunks,
+    /// The fleet that works at the job, whose client may have stored how workers have ended.
+    fleet: Option<Fleet>,
     /// Since when the operations of a kind have failed without a success.
     failing_since: Mutex<BTreeMap<Kind, Instant>>,
 }
@@ -43,7 +45,14 @@ impl StoredBoard {
     /// The board of a job with these chunks.
     #[must_use]
     pub fn new(storage: &StorageClient, journal: &Journal, chunks: Chunks) -> Self {
-        Self { storage: storage.clone(), journal: journal.clone(), chunks, failing_since: Mutex::default() }
+        let (storage, journal) = (storage.clone(), journal.clone());
+        Self { storage, journal, chunks, fleet: None, failing_since: Mutex::default() }
+    }
+
+    /// The same board, for a worker of a fleet.
+    #[must_use]
+    pub fn of_fleet(self, fleet: Fleet) -> Self {
+        Self { fleet: Some(fleet), ..self }
     }
 
     /// Performs a request of a participant.
@@ -132,7 +141,9 @@ impl StoredBoard {
     async fn commit(&self, chunk: u64, bytes: &Bytes) -> Result<BoardAnswer> {
         let (storage, bucket, calls) =
             (self.storage.storage(), self.storage.bucket(), self.chunks.calls_of(chunk));
-        let bundle = outcomes(self.journal.job(), &CommittedChunk::decode(bytes, calls.0, calls.1)?)?;
+        let committed = CommittedChunk::decode(bytes, calls.0, calls.1)?;
+        let out_of_memory = self.out_of_memory(chunk, &committed).await?;
+        let bundle = outcomes(self.journal.job(), &committed, &out_of_memory)?;
         let first = self.journal.first_commit(chunk, &bundle).await?;
         match storage.put(bucket, &self.place(&keys::commit(chunk)), first, PutMode::IfAbsent).await {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -143,6 +154,30 @@ impl StoredBoard {
             Stored::Ours => BoardAnswer::Stored,
             Stored::Theirs(_) => BoardAnswer::Exists,
         })
+    }
+
+    /// The epochs at whose end calls were lost, and whose workers the platform has ended because they took too much memory.
+    async fn out_of_memory(&self, chunk: u64, committed: &CommittedChunk) -> Result<BTreeSet<u64>> {
+        let mut found = BTreeSet::new();
+        let Some(fleet) = &self.fleet else { return Ok(found) };
+        let lost = committed.parts.iter().filter_map(|part| match part.content {
+            Content::Lost { epoch } => Some(epoch),
+            _ => None,
+        });
+        for epoch in lost.collect::<BTreeSet<_>>() {
+            let BoardAnswer::Found(holder) = self.claimed_by(chunk, epoch).await? else { continue };
+            if fleet.was_out_of_memory(&String::from_utf8_lossy(&holder)).await? {
+                found.insert(epoch);
+            }
+        }
+        Ok(found)
+    }
+
+    async fn claimed_by(&self, chunk: u64, epoch: u64) -> Result<BoardAnswer> {
+        match self.get(&keys::claim(chunk, epoch)).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(BoardAnswer::Absent),
+            read => read,
+        }
     }
 
     /// The key in the storage. Commits and `cancel` are shared with every durable job; all else is
@@ -183,10 +218,11 @@ mod damage_tests {
 
     use super::*;
     use crate::{
-        board::{Content, OutcomeRange},
+        board::OutcomeRange,
+        error::{CallError, CallErrorKind},
         id::JobId,
         journal,
-        protocol::failed_together,
+        protocol::{SignKey, failed_together},
         storage::MemoryStorage,
     };
 
@@ -231,6 +267,31 @@ mod damage_tests {
         assert_eq!(perform(&board, list).await, BoardAnswer::Listed(vec![commit.clone()]));
         assert!(board.journal.bundle(1, (4, 8)).await.expect("reads").is_some());
         assert_eq!(perform(&board, put(&commit, bytes)).await, BoardAnswer::Exists);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_whose_last_worker_took_too_much_memory_by_the_platforms_word_are_out_of_memory() {
+        let board = board();
+        let key = SignKey::generate().expect("a key").verify_key();
+        let fleet = Fleet::new(&board.storage, "fleet", key);
+        let board = board.of_fleet(fleet.clone());
+        for (epoch, worker) in [(3, "one"), (4, "two.7"), (5, "three")] {
+            perform(&board, put(&keys::claim(1, epoch), worker.into())).await;
+        }
+        // Of a worker that was at several jobs, the platform knows the first part of the name.
+        fleet.put_out_of_memory("two").await.expect("stored");
+        fleet.put_ended("three", "it could not serve").await.expect("stored");
+        let lost =
+            |call, epoch| OutcomeRange { first: call, end: call + 1, content: Content::Lost { epoch } };
+        let parts = vec![lost(4, 3), lost(5, 4), lost(6, 5), lost(7, 9)];
+        let bytes = CommittedChunk { author: "w".into(), epoch: 6, parts }.encode();
+        assert_eq!(perform(&board, put(&keys::commit(1), bytes)).await, BoardAnswer::Stored);
+        let bundle = board.journal.bundle(1, (4, 8)).await.expect("reads").expect("it is whole");
+        let kinds = bundle.reports.iter().map(|report| {
+            rmp_serde::from_slice::<CallError>(report.value(0)).expect("an error").kind().clone()
+        });
+        use CallErrorKind::{OutOfMemory, WorkerLost};
+        assert_eq!(kinds.collect::<Vec<_>>(), [WorkerLost, OutOfMemory, WorkerLost, WorkerLost]);
     }
 
     #[tokio::test]

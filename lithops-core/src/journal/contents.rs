@@ -176,6 +176,35 @@ impl Journal {
         }
     }
 
+    /// Puts the mark by which workers see that they are to end what they run of the job: those that look for it, because
+    /// their client has no other way to tell them.
+    ///
+    /// # Errors
+    /// When the storage refuses the object.
+    pub async fn put_stop(&self) -> Result<()> {
+        self.put(&self.keys.stop(), b"stop".to_vec().into()).await
+    }
+
+    /// Whether that mark is there. The storage is asked once.
+    ///
+    /// # Errors
+    /// When the storage cannot be read.
+    pub async fn is_stopped(&self) -> Result<bool> {
+        match self.storage.head(&self.bucket, &self.keys.stop()).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes that mark, so that workers may run the job.
+    ///
+    /// # Errors
+    /// When the storage refuses the removal.
+    pub async fn remove_stop(&self) -> Result<()> {
+        self.remove(&self.keys.stop()).await
+    }
+
     /// Removes all objects of the job. The record is removed first, so that no client attaches to
     /// an incomplete job.
     ///

@@ -31,6 +31,10 @@ impl Keys {
         format!("{}cancel", self.folder)
     }
 
+    pub(super) fn stop(&self) -> String {
+        format!("{}stop", self.folder)
+    }
+
     pub(super) fn waiting(&self) -> String {
         format!("{}waiting", self.folder)
     }

@@ -16,6 +16,7 @@
 //!   removable           the job is finished and its last handle was dropped while readers were left: the last
 //!                       of them removes the job
 //!   cancel              a client has cancelled the job
+//!   stop                workers that cannot be told to end are to end what they run
 //!   waiting             how many workers the platform cannot start for now, and why
 //! ```
 //!

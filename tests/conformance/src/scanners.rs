@@ -286,7 +286,7 @@ fn sample_post() -> Vec<u8> {
 }
 
 fn sample_commit() -> Vec<u8> {
-    let parts = vec![board::OutcomeRange { first: 0, end: 4, content: board::Content::Lost }];
+    let parts = vec![board::OutcomeRange { first: 0, end: 4, content: board::Content::Lost { epoch: 1 } }];
     board::CommittedChunk { author: "w".into(), epoch: 1, parts }.encode().to_vec()
 }
 

@@ -1,8 +1,11 @@
 //! Ending calls, workers and the whole job.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc, time::Duration};
 
-use super::run::Driver;
+use futures_util::StreamExt;
+use tokio::time::timeout;
+
+use super::{payload_store::PayloadStore, run::Driver};
 use crate::{
     compute::{CancelLevel, FeedCommand, InvocationId},
     error::{CallError, CallErrorKind},
@@ -10,6 +13,9 @@ use crate::{
     protocol::Cancel,
     tracker::Tracking,
 };
+
+/// Workers that cannot be told to end look this often, at least, for the mark that says so.
+const LOOK_FOR_STOP: Duration = Duration::from_secs(15);
 
 impl<T: Tracking> Driver<T> {
     /// Cancels the job: calls without an outcome get `Cancelled`, and running workers are ended where the
@@ -22,6 +28,7 @@ impl<T: Tracking> Driver<T> {
         let open = self.tracker.cancel(known);
         let on = self.tell_what_runs_on();
         self.abandon();
+        self.put_stop();
         let words = cancelled(&format!("the job was cancelled{on}"));
         self.commit_failed(open, &words);
     }
@@ -46,10 +53,13 @@ impl<T: Tracking> Driver<T> {
         if capabilities.cancel != CancelLevel::None || workers == 0 {
             return String::new();
         }
-        let at_most = capabilities.timeout_limit;
+        let limit = capabilities.timeout_limit;
+        let looks = self.payload_store.as_ref().is_some_and(PayloadStore::is_shared);
+        let at_most =
+            if looks { Some(limit.map_or(LOOK_FOR_STOP, |limit| limit.min(LOOK_FOR_STOP))) } else { limit };
         self.job.tell(|| JobEvent::RunsOn { job: self.job.id(), workers, at_most });
         let most = at_most.map_or_else(String::new, |limit| format!(", for {limit:?} at most"));
-        format!("; what its {workers} workers have begun cannot be ended and runs on{most}")
+        format!("; what its {workers} workers have begun cannot be ended at once and runs on{most}")
     }
 
     /// Ends all running calls of the job: through the feeds, or by ending the invocations on backends without
@@ -60,6 +70,28 @@ impl<T: Tracking> Driver<T> {
         if !self.backend.capabilities().feed {
             self.workers.invocations().cloned().for_each(|id| self.end_invocation(id));
         }
+    }
+
+    /// Where the platform cannot end what runs, puts a mark that workers look for while calls run. It is removed once all
+    /// of them have ended, or the platform must have ended them; a program that ends before leaves it to `lithops clean`.
+    pub(super) fn put_stop(&mut self) {
+        let capabilities = self.backend.capabilities();
+        if capabilities.cancel != CancelLevel::None || self.workers.len() == 0 {
+            return;
+        }
+        let Some(payload_store) = self.payload_store.clone().filter(PayloadStore::is_shared) else { return };
+        let mut events = mem::take(&mut self.events);
+        let limit = capabilities.timeout_limit.unwrap_or(LOOK_FOR_STOP) + LOOK_FOR_STOP;
+        let is_durable = self.commit_buffer.is_some();
+        let stop = payload_store.put_stop(is_durable);
+        interrupt::end(async move {
+            let Some(stop) = stop.await else { return };
+            tokio::spawn(async move {
+                // Their outcomes are not wanted any more, and only that they have ended counts.
+                let _ = timeout(limit, async { while events.next().await.is_some() {} }).await;
+                stop.remove().await;
+            });
+        });
     }
 
     /// Tells the workers that this job sends no further calls.

@@ -39,6 +39,8 @@ pub struct PayloadStore {
     marked: Arc<OnceCell<()>>,
     /// Whether any payload was stored or fetched, so that there is something to remove.
     used: Arc<AtomicBool>,
+    /// Whether workers were told to end by a mark. It is removed with all payloads once they have.
+    has_stop: Arc<AtomicBool>,
     /// Uploads hold this lock for reading; the removal of all payloads waits for them by locking it for
     /// writing.
     begun: Arc<RwLock<()>>,
@@ -61,6 +63,7 @@ impl PayloadStore {
             journal,
             marked: Arc::default(),
             used: Arc::default(),
+            has_stop: Arc::default(),
             begun: Arc::default(),
         }
     }
@@ -164,11 +167,37 @@ impl PayloadStore {
         EventKind::Report(Box::new(report))
     }
 
+    /// Whether workers can reach the storage.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.storage.is_some()
+    }
+
+    /// Puts the mark by which workers see that they are to end what they run of the job. `None` if that fails: they run
+    /// on then until the platform ends them.
+    pub(crate) fn put_stop(&self, is_durable: bool) -> impl Future<Output = Option<StopMark>> + use<> {
+        // From now on the job's folder is removed with the mark.
+        let is_last = !is_durable && !self.has_stop.swap(true, Ordering::AcqRel);
+        let (journal, begun) = (self.journal.clone(), Arc::clone(&self.begun));
+        async move {
+            let marked = async {
+                if is_last {
+                    journal.mark().await?;
+                }
+                journal.put_stop().await
+            };
+            if let Err(error) = marked.await {
+                tracing::warn!(job = %journal.job(), %error, "cannot tell workers to end: they run on until their timeout");
+                return None;
+            }
+            Some(StopMark { journal, is_last, begun })
+        }
+    }
+
     /// Removes the payloads of a job that is not durable. `went_well` is `false` if the job did not finish,
     /// or had failed calls, lost workers or backup attempts: then a worker may have stored an outcome that
     /// was never fetched, so that the removal is made even if this client has stored and fetched nothing.
     pub(crate) async fn clear(&self, went_well: bool) {
-        if went_well && !self.used.load(Ordering::Relaxed) {
+        if went_well && !self.used.load(Ordering::Relaxed) || self.has_stop.load(Ordering::Acquire) {
             return;
         }
         let _all_is_over = self.begun.write().await;
@@ -195,6 +224,28 @@ impl PayloadStore {
             format!("{what} cannot ride in a message of `{scheme}`, which takes {limit} bytes, and workers cannot reach the storage"),
         )
         .with_hint("use a storage that workers can reach")
+    }
+}
+
+/// The mark by which workers see that they are to end what they run of a job.
+#[derive(Debug)]
+pub(crate) struct StopMark {
+    journal: Journal,
+    /// Whether nothing else is in the folder of the job that is needed any more.
+    is_last: bool,
+    begun: Arc<RwLock<()>>,
+}
+
+impl StopMark {
+    /// Removes the mark, once no worker runs calls of the job any more.
+    pub(crate) async fn remove(self) {
+        let _all_is_over = self.begun.write().await;
+        let removed =
+            if self.is_last { self.journal.delete().await } else { self.journal.remove_stop().await };
+        if let Err(error) = removed {
+            let job = self.journal.job();
+            tracing::warn!(%job, %error, "cannot remove what told workers to end: `lithops clean` does");
+        }
     }
 }
 

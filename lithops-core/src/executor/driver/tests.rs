@@ -15,18 +15,20 @@ use tokio::sync::mpsc;
 
 use crate::{
     compute::{
-        BackendInfo, Capabilities, Check, CloseMode, ComputeBackend, Event, EventKind, ExitReason, Feed,
-        FeedCommand, FeedSink, Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId,
-        RuntimeSpec,
+        BackendInfo, CancelLevel, Capabilities, Check, CloseMode, ComputeBackend, Event, EventKind,
+        ExitReason, Feed, FeedCommand, FeedSink, Invocation, InvocationId, InvokeRequest, Package, Runtime,
+        RuntimeId, RuntimeSpec,
     },
     error::{CallErrorKind, Error, ErrorKind, Result},
     executor::{
         driver::*,
-        job::{InputQueue, JobState},
+        job::{Commands, InputQueue, JobState},
     },
     id::{ActivationId, JobId},
+    journal::Journal,
     plan::{Count, PlanRequest},
     protocol::{Calls, HEADER_LEN, JobSpec, Report, ReportBuilder, Run, Tag, blank_header, unstarted_report},
+    storage::{MemoryStorage, StorageClient},
     tracker::Policy,
 };
 
@@ -43,6 +45,8 @@ struct Backend {
     room: u64,
     starts: AtomicU64,
     discarded: Mutex<Vec<InvocationId>>,
+    /// Where workers send events whose channel has no way down: until they are dropped here, they run.
+    running: Mutex<Vec<mpsc::UnboundedSender<Result<Event>>>>,
 }
 
 impl fmt::Debug for Backend {
@@ -108,6 +112,10 @@ impl ComputeBackend for Backend {
         let events =
             stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) });
         let id = InvocationId(number.to_string());
+        if !self.capabilities.feed {
+            self.running.lock().expect("no panic").push(worker.events);
+            return Ok(Invocation { id, events: events.boxed(), feed: None });
+        }
         Ok(Invocation { id, events: events.boxed(), feed: Some(Feed::new(Arc::new(worker))) })
     }
 
@@ -166,12 +174,26 @@ impl Seen {
 
 async fn drive_against(play: Play, workers: usize, room: u64) -> Seen {
     let capabilities = Capabilities { default_max_workers: workers, ..Capabilities::local(1) };
+    let (assignment, backend, mut commands) = assignment(capabilities, play, workers, room);
+    let job = Arc::clone(&assignment.job);
+    // The virtual time runs on: a job that waits for ever fails here instead of hanging the test.
+    let ended = tokio::time::timeout(Duration::from_secs(3600), drive(assignment, &mut commands)).await;
+    Seen { job, ended: ended.expect("the job ends"), backend }
+}
+
+/// A job on workers that play, and the commands to its driver.
+fn assignment(
+    capabilities: Capabilities,
+    play: Play,
+    workers: usize,
+    room: u64,
+) -> (Assignment, Arc<Backend>, Commands) {
     let mut request = PlanRequest::new(CALLS, &capabilities);
     (request.max_workers, request.chunksize) = (Some(workers), Some(Count::Exactly(1)));
     let plan = request.plan().expect("a plan");
-    let (discarded, starts) = (Mutex::default(), AtomicU64::new(0));
-    let backend = Arc::new(Backend { capabilities, play, room, starts, discarded });
-    let (job, mut commands) = JobState::new(JOB, "played", plan.clone(), Some(CALLS));
+    let (discarded, starts, running) = (Mutex::default(), AtomicU64::new(0), Mutex::default());
+    let backend = Arc::new(Backend { capabilities, play, room, starts, discarded, running });
+    let (job, commands) = JobState::new(JOB, "played", plan.clone(), Some(CALLS));
     let job = Arc::new(job);
     let queue = Arc::new(InputQueue::default());
     (0..CALLS).for_each(|call| assert!(queue.push(&call.to_le_bytes()), "the queue is open"));
@@ -207,9 +229,46 @@ async fn drive_against(play: Play, workers: usize, room: u64) -> Seen {
         learn: None,
         stop: None,
     };
-    // The virtual time runs on: a job that waits for ever fails here instead of hanging the test.
-    let ended = tokio::time::timeout(Duration::from_secs(3600), drive(assignment, &mut commands)).await;
-    Seen { job, ended: ended.expect("the job ends"), backend }
+    (assignment, backend, commands)
+}
+
+#[tokio::test(start_paused = true)]
+async fn workers_that_cannot_be_told_to_end_find_a_mark_until_they_have_ended() {
+    for interrupted in [false, true] {
+        let storage = StorageClient::new(Arc::new(MemoryStorage::default()), "bucket");
+        let journal = Journal::new(&storage, JOB);
+        let capabilities = Capabilities {
+            feed: false,
+            cancel: CancelLevel::None,
+            timeout_limit: Some(Duration::from_secs(900)),
+            ..Capabilities::local(1)
+        };
+        let (mut assignment, backend, mut commands) = assignment(capabilities, |_, _| Vec::new(), 2, 2);
+        assignment.payload_store =
+            Some(PayloadStore::new(1 << 20, "played", Some(storage.clone()), journal.clone()));
+        let job = Arc::clone(&assignment.job);
+        let driven = tokio::spawn(async move { drive(assignment, &mut commands).await });
+        while backend.running.lock().expect("no panic").len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        if interrupted {
+            job.interrupt()
+        } else {
+            job.cancel()
+        }
+        let ended = driven.await.expect("no panic");
+        assert_eq!(ended, if interrupted { Ended::Stopped } else { Ended::Finished });
+        while !journal.is_stopped().await.expect("the storage answers") {
+            tokio::task::yield_now().await;
+        }
+        backend.running.lock().expect("no panic").pop();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(journal.is_stopped().await.expect("the storage answers"), "one of them runs on");
+        backend.running.lock().expect("no panic").clear();
+        while !storage.list_keys("bucket", "").await.expect("a list").is_empty() {
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 fn strange(run: Run, first: u64, attempt: u32) -> Run {

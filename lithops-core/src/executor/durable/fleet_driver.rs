@@ -475,7 +475,13 @@ impl<'a> FleetDriver<'a> {
         }
         let words = match end {
             WorkerEnd::Finished => return Ok(()),
-            WorkerEnd::OutOfMemory => "it took more memory than it may".to_owned(),
+            WorkerEnd::OutOfMemory => {
+                // The worker that takes over the chunk sees it there, and says so of a call that has killed too many.
+                if let Err(error) = self.client_fleet.fleet.put_out_of_memory(name).await {
+                    tracing::warn!(worker = name, %error, "cannot tell the fleet that the worker took too much memory");
+                }
+                "it took more memory than it may".to_owned()
+            }
             WorkerEnd::Evicted => "the platform has taken its machine away".to_owned(),
             WorkerEnd::Lost(words) => words,
             WorkerEnd::Refused(mut words) => {

@@ -11,6 +11,7 @@ use super::{
     fleet_driver::FleetDriver,
 };
 use crate::{
+    compute::CancelLevel,
     error::{Error, ErrorKind, Result},
     executor::{
         driver::{Assignment, Ended, commit_buffer::Durable, drive},
@@ -228,6 +229,11 @@ impl Leadership {
         commands: &mut Commands,
         stopped: oneshot::Receiver<()>,
     ) -> Ended {
+        if resources.backend.capabilities().cancel == CancelLevel::None
+            && let Err(error) = self.journal.remove_stop().await
+        {
+            tracing::warn!(job = %self.record.job, %error, "workers may still be told to end what they run");
+        }
         let queue = Arc::new(InputQueue::default());
         let (journal, segments, fed) =
             (self.journal.clone(), self.record.segments.clone(), Arc::clone(&queue));

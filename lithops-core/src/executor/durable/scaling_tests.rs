@@ -120,6 +120,8 @@ struct Gathered {
     /// The same as other programs see it.
     said: Vec<Option<Waiting>>,
     lost: u64,
+    /// The names of the workers of which the storage has how they ended.
+    ends: Vec<String>,
 }
 
 /// Runs a job of one call to its end.
@@ -186,7 +188,9 @@ async fn gather(answers: Answers) -> Gathered {
     }
     let lost = job.progress().lost_workers;
     let said = platform.said.lock().expect("not poisoned").clone();
-    Gathered { ended, error, requests, lasted: begun.elapsed(), waiting, said, lost }
+    let keys = storage.list_keys("bucket", "lithops.fleets/").await.expect("a list");
+    let ends = keys.iter().filter_map(|key| Some(key.split_once("/ended/")?.1.to_owned())).collect();
+    Gathered { ended, error, requests, lasted: begun.elapsed(), waiting, said, lost, ends }
 }
 
 #[tokio::test(start_paused = true)]
@@ -279,4 +283,16 @@ async fn workers_that_are_evicted_are_told_and_end_no_job() {
     .await;
     assert_eq!(gathered.ended, Ended::Finished, "{:?}", gathered.error);
     assert!(gathered.lost >= 15, "{}", gathered.lost);
+}
+
+#[tokio::test(start_paused = true)]
+async fn workers_that_took_too_much_memory_are_told_to_the_fleet() {
+    let gathered = gather(|since| {
+        let of = |name: &str, end| (name.to_owned(), end);
+        let ended = vec![of("greedy", WorkerEnd::OutOfMemory), of("unlucky", WorkerEnd::Lost("why".into()))];
+        (since < Duration::from_secs(1)).then(|| Ok(Scaled { ended, ..Scaled::default() }))
+    })
+    .await;
+    assert_eq!(gathered.ended, Ended::Finished, "{:?}", gathered.error);
+    assert_eq!((gathered.lost, gathered.ends), (2, vec!["greedy".to_owned()]));
 }

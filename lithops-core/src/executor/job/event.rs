@@ -81,14 +81,14 @@ pub enum JobEvent {
         /// The number after that of the last call.
         end: u64,
     },
-    /// The job was cancelled, but the platform cannot end running workers: they run on and are billed, and
-    /// their outcomes are dropped.
+    /// The job was cancelled, but the platform cannot end running workers: they run on and are billed until they see it in
+    /// the storage, and their outcomes are dropped.
     RunsOn {
         /// The id of the job.
         job: JobId,
         /// How many workers run on.
         workers: usize,
-        /// How long they may still run at most; `None` where the platform sets no limit.
+        /// How long they may still run at most; `None` where nothing ends them.
         #[serde(rename = "at_most_seconds", serialize_with = "in_seconds::known")]
         at_most: Option<Duration>,
     },

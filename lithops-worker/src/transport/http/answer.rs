@@ -86,7 +86,14 @@ async fn activation(warm: Arc<WarmPool>, turns: &Turns, request: Request<Incomin
             return text(status, "ready", &error.to_string());
         }
     };
-    let terms = Terms { stream: true, deadline, needs_reader: true, leaving: Some(turns.leaving()), turn };
+    let terms = Terms {
+        stream: true,
+        deadline,
+        needs_reader: true,
+        leaving: Some(turns.leaving()),
+        look: None,
+        turn,
+    };
     match begin(warm, async move { Ok(request) }, terms).greeted(heartbeat) {
         Ok(pieces) => {
             let body = StreamBody::new(pieces.map_ok(Frame::data));

@@ -1,6 +1,6 @@
 //! The loop: asks Lambda for requests, and answers them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use lambda_runtime::{Context, Error as BoxError, FunctionResponse, LambdaEvent, Runtime, StreamResponse};
 use lithops_core::protocol::Envelope;
@@ -20,6 +20,10 @@ const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
 const HANDLER: (&str, &str) = ("_HANDLER", "lithops");
 /// The variable with the memory of the function, in MiB.
 const MEMORY: &str = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
+/// The variable with the seconds between two looks whether the client wants the running calls no more, and how many they
+/// are without it: ending them is to take no more than 15 s.
+const LOOK: &str = "LITHOPS_LOOK";
+const DEFAULT_LOOK: Duration = Duration::from_secs(10);
 /// The most bytes of a streamed answer: Lambda ends a response at 200 MB, and a part of that is left as a margin.
 const STREAM_LIMIT: u64 = 150 << 20;
 /// What to do about a program that the function cannot read.
@@ -50,14 +54,21 @@ pub fn lambda() -> i32 {
 }
 
 async fn serve() -> Result<(), BoxError> {
-    let warm = Arc::new(WarmPool::new(sandbox()));
+    let (warm, look) = (Arc::new(WarmPool::new(sandbox())), look());
     let handler = lambda_runtime::service_fn(move |event: LambdaEvent<Envelope>| {
         let warm = Arc::clone(&warm);
-        async move { Ok::<_, BoxError>(answer(warm, event.payload, &event.context).await) }
+        async move { Ok::<_, BoxError>(answer(warm, event.payload, &event.context, Some(look)).await) }
     });
     let runtime = Runtime::new(handler);
     forget_lambda();
     runtime.run().await
+}
+
+/// How often a call that takes long is looked for in the storage as one that is not wanted any more: Lambda ends no
+/// invocation before its time limit.
+fn look() -> Duration {
+    let seconds = std::env::var(LOOK).ok().and_then(|text| text.parse().ok());
+    seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(DEFAULT_LOOK)
 }
 
 /// What Lambda says of this sandbox.
@@ -76,10 +87,17 @@ async fn answer(
     warm: Arc<WarmPool>,
     request: Envelope,
     context: &Context,
+    look: Option<Duration>,
 ) -> FunctionResponse<Envelope, Pieces> {
     let stream = request.stream;
-    let terms =
-        Terms { stream, deadline: Some(context.deadline()), needs_reader: false, leaving: None, turn: () };
+    let terms = Terms {
+        stream,
+        deadline: Some(context.deadline()),
+        needs_reader: false,
+        leaving: None,
+        look,
+        turn: (),
+    };
     let pieces = begin(warm, async move { ActivationRequest::read(&request.open()?).await }, terms);
     if stream {
         return FunctionResponse::StreamingResponse(StreamResponse::from(pieces));

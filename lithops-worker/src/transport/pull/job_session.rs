@@ -113,7 +113,7 @@ impl<'a> JobSession<'a> {
         Self {
             journal,
             fleet,
-            storage: Arc::new(StoredBoard::new(storage, journal, chunks)),
+            storage: Arc::new(StoredBoard::new(storage, journal, chunks).of_fleet(fleet.clone())),
             board: BoardWorker::new(name, chunks, manifest.lease_config),
             begun: Instant::now(),
             inputs: StoredInputs::new(&manifest.segments),

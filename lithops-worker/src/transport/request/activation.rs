@@ -11,8 +11,14 @@ use futures_util::StreamExt;
 use lithops_core::{
     compute::{EventKind, ExitReason, FeedCommand, Invocation, InvokeRequest},
     error::Result,
+    journal::Journal,
+    protocol::{Cancel, JobSpec},
+    storage::StorageClient,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::sleep,
+};
 
 use super::{
     activation_request::ActivationRequest,
@@ -32,6 +38,8 @@ pub(in crate::transport) struct Terms<G> {
     pub(in crate::transport) needs_reader: bool,
     /// Holds, once the platform has told this process to leave, for how long calls may run on.
     pub(in crate::transport) leaving: Option<watch::Receiver<Option<Duration>>>,
+    /// How often to look whether the client wants the calls no more; `None` where it has another way to say so.
+    pub(in crate::transport) look: Option<Duration>,
     /// Dropped when another activation may begin.
     pub(in crate::transport) turn: G,
 }
@@ -84,14 +92,24 @@ async fn run<G>(
         return Ok(pool.ended().unwrap_or_else(|| ExitReason::Lost("its pool has just ended".to_owned())));
     };
     let told = told_to_leave(terms.leaving.clone());
-    tokio::pin!(told);
-    let mut stays = true;
+    let unwanted = unwanted(Arc::clone(&request.spec), terms.look);
+    tokio::pin!(told, unwanted);
+    let (mut stays, mut is_wanted) = (true, true);
     loop {
         let event = tokio::select! {
             event = events.next() => event,
             grace = &mut told, if stays => {
                 stays = false;
                 pool.hand_back(request.spec.job, grace);
+                continue;
+            }
+            () = &mut unwanted, if is_wanted => {
+                is_wanted = false;
+                if let Some(feed) = &feed {
+                    let calls = vec![(0, u64::MAX)];
+                    feed.send(FeedCommand::CancelCalls(Cancel { job: request.spec.job, calls }));
+                    feed.send(FeedCommand::Drain);
+                }
                 continue;
             }
         };
@@ -122,6 +140,25 @@ async fn run<G>(
         }
     }
     Ok(ExitReason::Lost("its pool has ended without a word".to_owned()))
+}
+
+/// Waits until the storage says that the client wants the calls of the job no more. The first look is after the first pause,
+/// so that short calls cost nothing.
+async fn unwanted(spec: Arc<JobSpec>, look: Option<Duration>) {
+    let Some(look) = look else { return future::pending().await };
+    let mut opened = None;
+    loop {
+        sleep(look).await;
+        let journal = opened.get_or_insert_with(|| {
+            let storage = StorageClient::connect(spec.storage.as_ref()?).ok()?;
+            Some(Journal::new(&storage, spec.job))
+        });
+        // A storage that the worker cannot open says nothing, and one that fails is asked again.
+        let Some(journal) = journal else { return future::pending().await };
+        if journal.is_stopped().await.is_ok_and(|is_stopped| is_stopped) {
+            return;
+        }
+    }
 }
 
 /// Waits until this process is told to leave, and returns for how long calls may run on.

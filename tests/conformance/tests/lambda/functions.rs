@@ -38,6 +38,15 @@ pub(crate) fn sleeps(milliseconds: u64) -> u64 {
     milliseconds
 }
 
+/// Says in which process it runs, and never ends by itself.
+#[function(crate = "lithops_conformance")]
+pub(crate) fn stays(id: CallId, folder: PathBuf) -> u64 {
+    std::fs::write(folder.join(format!("stays-{id}")), std::process::id().to_string()).expect("a file");
+    loop {
+        thread::sleep(Duration::from_secs(3600));
+    }
+}
+
 #[function(crate = "lithops_conformance")]
 pub(crate) fn grows(bytes: usize) -> Bytes {
     vec![7; bytes].into()

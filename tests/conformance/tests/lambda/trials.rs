@@ -14,12 +14,15 @@ use lithops_core::{
 use lithops_fault_proxy::{Fault, Rule};
 
 use super::{
-    functions::{counted, ends_its_instance, grows, hoards, seed, sleeps},
+    functions::{counted, ends_its_instance, grows, hoards, seed, sleeps, stays},
     place::{Place, WHOLE},
 };
 
 type Tried = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Run = fn(Place) -> Tried;
+
+/// How long a trial may wait for what must happen.
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Each with its name.
 const TRIALS: &[(&str, Run)] = &[
@@ -34,6 +37,9 @@ const TRIALS: &[(&str, Run)] = &[
     ("a_greedy_call_fails_alone", |place| Box::pin(greedy(place))),
     ("an_instance_that_ends_loses_no_other_call", |place| Box::pin(instance_ends(place))),
     ("cancel_says_what_runs_on", |place| Box::pin(cancel(place))),
+    ("what_runs_ends_once_it_sees_that_it_is_not_wanted", |place| {
+        Box::pin(async { tokio::time::timeout(PATIENCE, unwanted(place)).await.expect("it ends") })
+    }),
     ("clients_that_deploy_at_once_deploy_once", |place| Box::pin(deploys(place))),
     ("wrong_credentials_and_roles_are_said_to_be", |place| Box::pin(mistakes(place))),
 ];
@@ -322,7 +328,7 @@ async fn cancel(place: Place) {
     let outcomes = futures.outcomes().await.expect("outcomes");
     let error = outcomes[29].as_ref().expect_err("it was never begun");
     assert_eq!(error.kind(), &CallErrorKind::Cancelled);
-    assert!(error.message().contains("cannot be ended and runs on, for 5s at most"), "{error}");
+    assert!(error.message().contains("cannot be ended at once and runs on, for 5s at most"), "{error}");
     loop {
         match events.next().await.expect("an event") {
             JobEvent::RunsOn { workers, at_most, .. } => {
@@ -334,6 +340,39 @@ async fn cancel(place: Place) {
     }
     let before = proxy.counts().ending(WHOLE);
     assert!(before <= 3, "no new work was begun: {before}");
+}
+
+async fn unwanted(place: Place) {
+    let proxy = place.proxy().await;
+    let folder = tempfile::tempdir_in(&place.folder).expect("a folder");
+    // The instances look more often than they would, so that nothing here takes its time.
+    let wish = ", runtime_timeout: 600, max_workers: 2, env_vars: {LITHOPS_LOOK: '0.05'}";
+    let fexec = place.executor(&proxy, wish).await;
+    let futures = fexec.map(stays, vec![folder.path().to_owned(); 2]).await.expect("a job");
+    let process =
+        |call: u64| fs::read_to_string(folder.path().join(format!("stays-{call}"))).unwrap_or_default();
+    let lives = |process: &str| std::path::Path::new("/proc").join(process).exists();
+    while process(0).is_empty() || process(1).is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let (one, other) = (process(0), process(1));
+    assert!(lives(&one) && lives(&other));
+    futures.cancel().await.expect("cancelled");
+    let outcomes = futures.outcomes().await.expect("outcomes");
+    let error = outcomes[0].as_ref().expect_err("it was cancelled");
+    assert!(error.message().contains("runs on, for 15s at most"), "{error}");
+    // The platform would let them run for ten minutes.
+    while lives(&one) || lives(&other) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // The instances are free again, and serve the next job.
+    let again = fexec.map(sleeps, vec![1; 4]).await.expect("a job").get_result().await;
+    assert_eq!(again.expect("results"), [1; 4]);
+    let storage = fexec.storage();
+    let left = format!("lithops.jobs/{}/", futures.job_id());
+    while !storage.list_keys(storage.bucket(), &left).await.expect("a list").is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 async fn deploys(place: Place) {

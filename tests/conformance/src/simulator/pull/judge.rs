@@ -120,7 +120,7 @@ fn judge(world: &World, client: &SimulatedClient) -> Result<(), Broken> {
             for call in part.first..part.end {
                 let excused = match &part.content {
                     Content::Reported { first, report, .. } => is_right(scenario, report, *first, call),
-                    Content::Lost => scenario.is_poisonous(call) || scenario.has_bad_luck(),
+                    Content::Lost { .. } => scenario.is_poisonous(call) || scenario.has_bad_luck(),
                     Content::Cancelled => scenario.cancelled_after.is_some(),
                 };
                 if !excused {
