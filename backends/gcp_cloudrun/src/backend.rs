@@ -8,7 +8,7 @@ use lithops_core::{
     artifact::{Artifact, ProgramRef, StoredProgram},
     compute::{
         BackendDescriptor, BackendInfo, BackendOptions, Capabilities, Check, CloseMode, ComputeBackend,
-        Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId, RuntimeSpec,
+        Invocation, InvocationId, InvokeRequest, Leftover, Package, Runtime, RuntimeId, RuntimeSpec,
     },
     error::{Error, ErrorKind, Result},
     protocol::Program,
@@ -23,6 +23,7 @@ use crate::{
     deploy::{self, Deployed},
     doctor,
     image::{self, Content, Shipped, target},
+    leftovers,
     rules::{self, Rules},
     service::{Parts, Wanted},
 };
@@ -138,7 +139,21 @@ impl GcpCloudRunBackend {
             timeout: self.timeout().as_secs(),
             max_workers: self.max_workers,
         };
-        deploy::ensure(admin, &Wanted::of(&self.config, &parts)).await
+        let deployed = deploy::ensure(admin, &Wanted::of(&self.config, &parts)).await?;
+        if self.config.min_workers > 0 {
+            self.services.kept.begin(memory, &deployed.name);
+            self.note_use(memory).await;
+        }
+        Ok(deployed)
+    }
+
+    /// Notes from time to time that instances which are kept without requests are kept for somebody.
+    async fn note_use(&self, memory: u64) {
+        let Some(service) = self.services.kept.due(memory) else { return };
+        let noted = async { leftovers::note_use(self.admin().await?, &service).await };
+        if let Err(error) = noted.await {
+            tracing::warn!(%error, "others may take the kept instances for unused");
+        }
     }
 
     /// The client of the service whose instances have this much memory. It is deployed if it is not there.
@@ -205,6 +220,7 @@ impl ComputeBackend for GcpCloudRunBackend {
     async fn invoke(&self, request: InvokeRequest) -> Result<Invocation> {
         let memory = request.memory.unwrap_or(self.capabilities.worker_memory);
         let (running, client) = tokio::try_join!(self.running(), self.client(memory))?;
+        self.note_use(memory).await;
         let run = self.timeout().saturating_sub(MARGIN).max(self.timeout() / 2);
         let activation = Activation::new(running, &request, Limits::new(START, Some(run)))?;
         self.services.begin(client, request.job.job, activation)
@@ -213,6 +229,14 @@ impl ComputeBackend for GcpCloudRunBackend {
     async fn cancel(&self, id: &InvocationId) -> Result<()> {
         self.services.cancel(id);
         Ok(())
+    }
+
+    async fn leftovers(&self) -> Result<Vec<Leftover>> {
+        leftovers::find(self.admin().await?).await
+    }
+
+    async fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {
+        leftovers::remove(self.admin().await?, leftover).await
     }
 
     async fn check(&self) -> Vec<Check> {

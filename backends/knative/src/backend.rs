@@ -8,7 +8,7 @@ use lithops_core::{
     artifact::{Artifact, Glibc, ProgramRef, StoredProgram, Target as System},
     compute::{
         BackendDescriptor, BackendInfo, BackendOptions, Capabilities, Check, CloseMode, ComputeBackend,
-        Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId, RuntimeSpec,
+        Invocation, InvocationId, InvokeRequest, Leftover, Package, Runtime, RuntimeId, RuntimeSpec,
     },
     error::{Error, ErrorKind, Result},
     protocol::{Program, Secrets},
@@ -20,7 +20,7 @@ use tokio::sync::OnceCell;
 use crate::{
     SCHEME,
     config::{self, KnativeConfig},
-    deploy, doctor,
+    deploy, doctor, leftovers,
     manifest::{Wanted, WorkerImage},
     route::{self, Rules},
     secret,
@@ -160,7 +160,21 @@ impl KnativeBackend {
         if let Some(secrets) = &self.secrets {
             secret::apply(cluster, secrets).await?;
         }
-        deploy::ensure(cluster, &self.wanted(image, memory)?, needs_url).await
+        let deployed = deploy::ensure(cluster, &self.wanted(image, memory)?, needs_url).await?;
+        if self.config.pod.min_workers > 0 {
+            self.services.kept.begin(memory, &deployed.name);
+            self.note_use(memory).await;
+        }
+        Ok(deployed)
+    }
+
+    /// Notes from time to time that pods which are kept without requests are kept for somebody.
+    async fn note_use(&self, memory: u64) {
+        let Some(service) = self.services.kept.due(memory) else { return };
+        let noted = async { leftovers::note_use(self.cluster().await?, &service).await };
+        if let Err(error) = noted.await {
+            tracing::warn!(%error, "others may take the kept pods for unused");
+        }
     }
 
     /// The client of the Service whose workers have this much memory. The Service is created if it is not there.
@@ -226,6 +240,7 @@ impl ComputeBackend for KnativeBackend {
     async fn invoke(&self, request: InvokeRequest) -> Result<Invocation> {
         let memory = request.memory.unwrap_or(self.capabilities.worker_memory);
         let (running, client) = tokio::try_join!(self.running(), self.client(memory))?;
+        self.note_use(memory).await;
         let timeout = self.config.timeout;
         let activation = Activation::new(running, &request, Limits::new(timeout + MARGIN, Some(timeout)))?;
         self.services.begin(client, request.job.job, activation)
@@ -234,6 +249,14 @@ impl ComputeBackend for KnativeBackend {
     async fn cancel(&self, id: &InvocationId) -> Result<()> {
         self.services.cancel(id);
         Ok(())
+    }
+
+    async fn leftovers(&self) -> Result<Vec<Leftover>> {
+        leftovers::find(self.cluster().await?).await
+    }
+
+    async fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {
+        leftovers::remove(self.cluster().await?, leftover).await
     }
 
     async fn check(&self) -> Vec<Check> {

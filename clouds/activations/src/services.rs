@@ -16,7 +16,7 @@ use lithops_core::{
 };
 use tokio::sync::{Mutex, OnceCell};
 
-use crate::{Activation, ServiceClient};
+use crate::{Activation, KeptUse, ServiceClient};
 
 /// The client of a service, once that is ready.
 type Ready = Arc<OnceCell<Arc<ServiceClient>>>;
@@ -29,6 +29,8 @@ pub struct Services {
     ready: Arc<Mutex<HashMap<u64, Ready>>>,
     in_flight: InFlight,
     started: AtomicU64,
+    /// When it was noted that services with kept workers are used.
+    pub kept: KeptUse,
 }
 
 impl Services {
@@ -40,6 +42,7 @@ impl Services {
             ready: Arc::default(),
             in_flight: InFlight::new(max_workers),
             started: AtomicU64::new(0),
+            kept: KeptUse::default(),
         }
     }
 

@@ -99,6 +99,13 @@ impl FakeCloudRun {
         self.shared.tokens.key_file(&format!("{}/token", self.endpoint()))
     }
 
+    /// Changes an annotation of a service, as another client would.
+    pub async fn annotate(&self, service: &str, name: &str, value: &str) {
+        if let Some(found) = self.shared.services.lock().await.get_mut(service) {
+            found.document["annotations"][name] = json!(value);
+        }
+    }
+
     /// The images that were pushed.
     #[must_use]
     pub fn images(&self) -> Images {

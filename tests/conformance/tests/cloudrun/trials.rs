@@ -35,6 +35,7 @@ pub(crate) const COUNTING: Trials = &[
     ("two_thousand_calls_survive_a_failing_front_end", |images| Box::pin(faults(images))),
     ("clients_that_deploy_at_once_or_again_deploy_once", |images| Box::pin(deploys(images))),
     ("more_workers_raise_the_service_and_fewer_leave_it", |images| Box::pin(raised(images))),
+    ("what_is_kept_for_nobody_is_found_and_removed", |images| Box::pin(kept(images))),
     ("an_instance_that_ends_loses_no_other_call", |images| Box::pin(ended(images))),
     ("a_service_that_is_deleted_is_deployed_again", |images| Box::pin(deleted(images))),
 ];
@@ -156,6 +157,29 @@ async fn raised(images: Images) {
     assert_eq!((first == more, place.fake.counts().writes), (true, 2));
     connect(&place, ", max_workers: 3").await.deploy_runtime(&spec).await.expect("deployed");
     assert_eq!(place.fake.counts().writes, 2);
+}
+
+async fn kept(images: Images) {
+    let place = Place::start("kept", with(images)).await;
+    let spec = own();
+    let backend = connect(&place, ", min_workers: 2").await;
+    let kept = backend.deploy_runtime(&spec).await.expect("deployed");
+    connect(&place, "").await.deploy_runtime(&spec).await.expect("deployed");
+    assert_eq!(backend.leftovers().await.expect("a list"), [], "it was used just now");
+    place.fake.annotate(&kept.id.0, "lithops.used", "1700000000").await;
+    let left = backend.leftovers().await.expect("a list");
+    let [left] = left.as_slice() else { panic!("{left:?}") };
+    assert_eq!(left.id, kept.id.0);
+    // 2 instances of 1 vCPU and 2 GiB.
+    assert!(left.usd_per_hour.is_some_and(|cost| (cost - 0.054).abs() < 1e-9), "{left:?}");
+    // A client that begins to use it again keeps it.
+    connect(&place, ", min_workers: 2").await.deploy_runtime(&spec).await.expect("deployed");
+    backend.remove_leftover(left).await.expect("it is left alone");
+    assert_eq!(backend.list_runtimes().await.expect("a list").len(), 2);
+    place.fake.annotate(&kept.id.0, "lithops.used", "1700000000").await;
+    backend.remove_leftover(left).await.expect("removed");
+    backend.remove_leftover(left).await.expect("it is gone");
+    assert_eq!(backend.list_runtimes().await.expect("a list").len(), 1);
 }
 
 /// Waits until a file is there, and reads it.
