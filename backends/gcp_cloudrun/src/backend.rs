@@ -147,7 +147,7 @@ impl GcpCloudRunBackend {
         Ok(deployed)
     }
 
-    /// Notes from time to time that instances which are kept without requests are kept for somebody.
+    /// Notes from time to time that this client uses the instances that are kept without requests.
     async fn note_use(&self, memory: u64) {
         let Some(service) = self.services.kept.due(memory) else { return };
         let noted = async { leftovers::note_use(self.admin().await?, &service).await };

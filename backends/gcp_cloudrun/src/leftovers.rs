@@ -1,4 +1,4 @@
-//! Instances that are kept, and billed, for nobody: services with `min_workers` that no client uses any more.
+//! Instances that are kept, and billed, although no client uses them any more: services with `min_workers`.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub(crate) async fn note_use(admin: &Admin, name: &str) -> Result<()> {
     deploy::finish(admin, operation, &doing).await
 }
 
-/// The services whose instances are kept for nobody.
+/// The services whose instances no client uses any more.
 pub(crate) async fn find(admin: &Admin) -> Result<Vec<Leftover>> {
     Ok(deploy::all(admin).await?.iter().filter_map(|(name, service)| leftover(name, service)).collect())
 }
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_for_nobody_is_said_with_its_cost() {
-        let found = leftover("lithops-1", &service(3, Some("1700000000"))).expect("nobody uses it");
+        let found = leftover("lithops-1", &service(3, Some("1700000000"))).expect("it is unused");
         assert!(found.what.contains("3 instances of 2 vCPUs and 4096 MB, not used for"), "{found:?}");
         // Three times 2 vCPUs and 4 GiB, an hour long.
         let cost = found.usd_per_hour.expect("a price");

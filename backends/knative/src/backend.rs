@@ -168,7 +168,7 @@ impl KnativeBackend {
         Ok(deployed)
     }
 
-    /// Notes from time to time that pods which are kept without requests are kept for somebody.
+    /// Notes from time to time that this client uses the pods that are kept without requests.
     async fn note_use(&self, memory: u64) {
         let Some(service) = self.services.kept.due(memory) else { return };
         let noted = async { leftovers::note_use(self.cluster().await?, &service).await };

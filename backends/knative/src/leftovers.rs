@@ -1,4 +1,4 @@
-//! Pods that are kept for nobody: Services with `min_workers` that no client uses any more.
+//! Pods that are kept although no client uses them any more: Services with `min_workers`.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub(crate) async fn note_use(cluster: &Cluster, name: &str) -> Result<()> {
         .map_err(|error| deploy::failed(&error, &format!("note that the Service `{name}` is used")))
 }
 
-/// The Services whose pods are kept for nobody.
+/// The Services whose pods no client uses any more.
 pub(crate) async fn find(cluster: &Cluster) -> Result<Vec<Leftover>> {
     Ok(deploy::all(cluster).await?.iter().filter_map(leftover).collect())
 }
@@ -92,7 +92,7 @@ mod tests {
             }
             serde_json::from_value::<DynamicObject>(service).expect("an object")
         };
-        let found = leftover(&service("2", Some("1700000000"))).expect("nobody uses it");
+        let found = leftover(&service("2", Some("1700000000"))).expect("it is unused");
         assert_eq!(found.id, "lithops-1");
         assert!(found.what.contains("2 pods of 500m CPUs and 512Mi of memory, not used for"), "{found:?}");
         assert_eq!(leftover(&service("0", Some("1700000000"))), None, "its pods go by themselves");

@@ -1,7 +1,7 @@
 //! Workers that a platform keeps, and bills, without requests (`min_workers`): whether anybody still uses them.
 //!
 //! A client that begins activations notes at the service, from time to time, that it does so. A service that was noted at
-//! last long ago is used by nobody: its clients are gone, however they ended.
+//! last long ago is not used any more: its clients are gone, however they ended.
 
 use std::{
     collections::HashMap,
@@ -54,7 +54,7 @@ impl KeptUse {
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs().to_string()
     }
 
-    /// How long a service was not used, by the text that was noted at it last, if that is long enough for nobody to use it.
+    /// How long a service was not used, by the text that was noted at it last, if that means that no client uses it.
     /// Without a text nothing is known.
     #[must_use]
     pub fn unused_for(noted: Option<&str>, longest: Duration) -> Option<Duration> {

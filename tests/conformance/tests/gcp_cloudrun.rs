@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     done
 }
 
-/// Runs trials, so many at once, up to the first that fail.
+/// Runs trials, each list with this many at once, up to the first list that fails.
 fn run<const N: usize>(arguments: &Arguments, all: [(usize, Vec<Trial>); N]) -> ExitCode {
     for (threads, trials) in all {
         let threads = arguments.test_threads.unwrap_or(threads);
