@@ -4,7 +4,7 @@
 //! `fleet attach JOB CALLS` goes on with it. Each call lasts that long. `fleet rate CALLS WORKERS` says how many calls that do
 //! nothing are made in a second, in one chunk for each worker, once all workers run. The configuration says how many workers
 //! there are. `fleet noted CALLS MILLISECONDS` is `map` whose calls note in the storage that they begin: none may begin more often
-//! than is known.
+//! than is known. `fleet meet CALLS` is a job whose calls end once all of them have begun.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is what it is for")]
 
 use std::{
@@ -20,6 +20,8 @@ use lithops::{
 
 /// Where each call that begins is noted, below the id of the run.
 const BEGUN: &str = "fleet-begun";
+/// Where it is noted that all calls of a run have begun.
+const ALL: &str = "fleet-all-begun";
 
 /// What a call gives: its input, squared, and the machine that it has run on.
 type Done = (u64, String);
@@ -35,6 +37,16 @@ async fn noted((run, x, milliseconds): (String, u64, u64), storage: StorageClien
     let begun = format!("{BEGUN}/{run}/{x}-{}", uuid());
     storage.put_object(storage.bucket(), &begun, Vec::new()).await?;
     work((x, milliseconds)).map_err(Into::into)
+}
+
+/// Notes that it has begun, and waits until all calls of the run have.
+#[lithops::function]
+async fn meet((run, x): (String, u64), storage: StorageClient) -> lithops::Result<Done> {
+    storage.put_object(storage.bucket(), &format!("{BEGUN}/{run}/{x}"), Vec::new()).await?;
+    while storage.head_object(storage.bucket(), &format!("{ALL}/{run}")).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    work((x, 0)).map_err(Into::into)
 }
 
 /// A name that no other call has.
@@ -71,10 +83,12 @@ fn main() -> lithops::Result<()> {
             check(&futures.into(), calls)
         }
         ["noted", calls, milliseconds] => note(&fexec, number(calls)?, number(milliseconds)?),
+        ["meet", calls] => met(&fexec, number(calls)?),
         ["rate", calls, workers] => rate(&fexec, number(calls)?, number(workers)?),
         ["attach", job, calls] => check(&fexec.attach(job.parse()?)?, number(calls)?),
         _ => Err(wrong("no such part").with_hint(
-            "write `map CALLS MILLISECONDS`, `start ..`, `attach JOB CALLS`, `noted CALLS MILLISECONDS` or `rate CALLS WORKERS`",
+            "write `map CALLS MILLISECONDS`, `start ..`, `attach JOB CALLS`, `noted CALLS MILLISECONDS`, `meet CALLS` or `rate CALLS \
+             WORKERS`",
         )),
     }
 }
@@ -99,6 +113,29 @@ fn note(fexec: &FunctionExecutor, calls: u64, milliseconds: u64) -> lithops::Res
     }
     println!("{begun} calls began");
     Ok(())
+}
+
+/// Runs a job whose calls all run at once.
+fn met(fexec: &FunctionExecutor, calls: u64) -> lithops::Result<()> {
+    let run = uuid();
+    let inputs: Vec<_> = (0..calls).map(|x| (run.clone(), x)).collect();
+    let futures: FuturesList<Done> = fexec.map(meet, inputs).run()?.into();
+    let storage = fexec.storage();
+    let (begun, all) = (format!("{BEGUN}/{run}/"), format!("{ALL}/{run}"));
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(async {
+        while (storage.list_keys(storage.bucket(), &begun).await?.len() as u64) < calls {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        storage.put_object(storage.bucket(), &all, Vec::new()).await
+    })?;
+    check(&futures, calls)?;
+    runtime.block_on(async {
+        for key in storage.list_keys(storage.bucket(), &begun).await?.iter().chain([&all]) {
+            storage.delete_object(storage.bucket(), key).await?;
+        }
+        Ok(())
+    })
 }
 
 fn rate(fexec: &FunctionExecutor, calls: u64, workers: u64) -> lithops::Result<()> {

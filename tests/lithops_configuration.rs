@@ -127,6 +127,41 @@ const GCP_STORAGE: &[Key] = &[
     ("credentials_path", "/none/key.json", Refused),
 ];
 
+/// The keys that both services of Google have.
+const GCP: &[Key] = &[
+    ("region", "us-east1", Read),
+    ("region", "US East", Refused),
+    ("project", "my-project", Read),
+    ("credentials_path", "/none/key.json", Refused),
+];
+
+const GCP_CLOUDRUN: &[Key] = &[
+    ("region", "us-east1", Read),
+    ("region", "US East", Refused),
+    ("credentials_path", "/none/key.json", Refused),
+    ("min_workers", "0", Read),
+    ("max_workers", "1000", Read),
+    ("worker_processes", "1", Read),
+    ("runtime", "us-east1-docker.pkg.dev/my-project/lithops/worker:1", Read),
+    ("runtime", "lithops-cloudrun-v312", Noted),
+    ("runtime", "gcr.io/my-project/lithops-python:3.12", Noted),
+    ("runtime_cpu", "2", Read),
+    // The default of Python Lithops, and less than a vCPU is sold without HTTP/2 to the instance.
+    ("runtime_cpu", "0.25", Refused),
+    ("runtime_cpu", "4, runtime_memory: 4096", Read),
+    ("runtime_memory", "512", Read),
+    // The default of Python Lithops, which Cloud Run does not sell with a whole vCPU.
+    ("runtime_memory", "256", Refused),
+    ("runtime_timeout", "300", Read),
+    ("trigger", "https", Read),
+    ("trigger", "pub/sub", Refused),
+    ("invoke_pool_threads", "100", Noted),
+    ("docker_server", "us-east1-docker.pkg.dev", Read),
+    ("docker_user", "me, docker_password: secret", Read),
+    ("artifact_registry_repository", "lithops", Read),
+    ("runtime_include_function", "false", Noted),
+];
+
 const REDIS: &[Key] = &[
     ("port", "6379", Read),
     ("db", "0", Read),
@@ -156,6 +191,8 @@ const SECTIONS: &[(&str, &[Key], &str)] = &[
     ("minio", MINIO, "storage_bucket: my-bucket, endpoint: 'http://127.0.0.1:9000'"),
     ("ceph", CEPH, "storage_bucket: my-bucket, endpoint: 'http://127.0.0.1:7480'"),
     ("gcp_storage", GCP_STORAGE, "storage_bucket: my-bucket"),
+    ("gcp", GCP, "region: us-east1"),
+    ("gcp_cloudrun", GCP_CLOUDRUN, "region: us-east1, endpoint: 'http://127.0.0.1:1'"),
     ("redis", REDIS, "storage_bucket: my-bucket, host: 127.0.0.1"),
 ];
 
@@ -179,6 +216,12 @@ fn every_key_is_read_or_noted_with_the_reason() {
                     format!("lithops: {{backend: aws_lambda, storage: aws_s3}}\n{own}\n{storage}")
                 }
                 "localhost" => own,
+                "gcp_cloudrun" => {
+                    format!("lithops: {{backend: gcp_cloudrun, storage: aws_s3}}\n{own}\n{storage}")
+                }
+                "gcp" => format!(
+                    "lithops: {{storage: gcp_storage}}\n{own}\ngcp_storage: {{storage_bucket: my-bucket}}"
+                ),
                 storage => format!("lithops: {{storage: {storage}}}\n{own}"),
             };
             let found = check_config(&config(&yaml));

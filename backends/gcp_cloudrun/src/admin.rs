@@ -35,6 +35,8 @@ pub(crate) enum Api {
     Registry,
     /// Projects, and what may be done in them.
     Projects,
+    /// Service Usage, which knows quotas.
+    Quotas,
 }
 
 /// The Admin API of one project and region.
@@ -168,10 +170,12 @@ impl Admin {
             Api::Run => "run",
             Api::Registry => "artifactregistry",
             Api::Projects => "cloudresourcemanager",
+            Api::Quotas => "serviceusage",
         };
         let version = match api {
             Api::Run => "v2",
             Api::Registry | Api::Projects => "v1",
+            Api::Quotas => "v1beta1",
         };
         match &self.endpoint {
             Some(endpoint) => format!("{endpoint}/{version}"),

@@ -1,29 +1,20 @@
 //! [`GcpCloudRunBackend`]: the [`ComputeBackend`] of Cloud Run.
 
-use std::{
-    collections::HashMap,
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use lithops_activations::{Activation, Limits, ServiceClient};
+use lithops_activations::{Activation, Limits, ServiceClient, Services};
 use lithops_core::{
     artifact::{Artifact, ProgramRef, StoredProgram},
     compute::{
-        Answer, BackendDescriptor, BackendInfo, BackendOptions, Capabilities, Check, CloseMode,
-        ComputeBackend, InFlight, Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId,
-        RuntimeSpec,
+        BackendDescriptor, BackendInfo, BackendOptions, Capabilities, Check, CloseMode, ComputeBackend,
+        Invocation, InvocationId, InvokeRequest, Leftover, Package, Runtime, RuntimeId, RuntimeSpec,
     },
     error::{Error, ErrorKind, Result},
     protocol::Program,
     storage::{Locator, StorageClient},
 };
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::OnceCell;
 
 use crate::{
     SCHEME,
@@ -32,6 +23,7 @@ use crate::{
     deploy::{self, Deployed},
     doctor,
     image::{self, Content, Shipped, target},
+    leftovers,
     rules::{self, Rules},
     service::{Parts, Wanted},
 };
@@ -68,15 +60,8 @@ pub struct GcpCloudRunBackend {
     admin: OnceCell<Arc<Admin>>,
     shipped: OnceCell<Shipped>,
     running: OnceCell<ProgramRef>,
-    /// The clients of services that are ready, by the memory of their instances.
-    ready: Arc<Mutex<HashMap<u64, Ready>>>,
-    /// The requests that this client waits for.
-    in_flight: InFlight,
-    started: AtomicU64,
+    services: Services,
 }
-
-/// The client of a service, once that is ready.
-type Ready = Arc<OnceCell<Arc<ServiceClient>>>;
 
 impl GcpCloudRunBackend {
     /// The backend under a configuration. No connection is made before one is needed.
@@ -94,9 +79,7 @@ impl GcpCloudRunBackend {
             admin: OnceCell::new(),
             shipped: OnceCell::new(),
             running: OnceCell::new(),
-            ready: Arc::default(),
-            in_flight: InFlight::new(options.max_workers),
-            started: AtomicU64::new(0),
+            services: Services::new(SCHEME, options.max_workers),
         })
     }
 
@@ -128,11 +111,15 @@ impl GcpCloudRunBackend {
             let (storage, locator) = self.storage.as_ref().ok_or_else(|| {
                 Error::new(ErrorKind::Unsupported, "the backend `gcp_cloudrun` needs the storage of the jobs")
             })?;
-            let artifact = Artifact::read(self.functions(), &target()).await?;
-            let program = StoredProgram::of(&artifact);
-            if self.shipped().await?.program.is_none() {
-                program.put(&artifact, storage).await?;
-            }
+            let program = match &self.shipped().await?.program {
+                Some(program) => program.clone(),
+                None => {
+                    let artifact = Artifact::read(self.functions(), &target()).await?;
+                    let program = StoredProgram::of(&artifact);
+                    program.put(&artifact, storage).await?;
+                    program
+                }
+            };
             let arguments = self.program.arguments.clone();
             Ok(ProgramRef { program, storage: locator.clone(), arguments, answer_limit: 0 })
         };
@@ -144,7 +131,7 @@ impl GcpCloudRunBackend {
         let capabilities = self.config.capabilities(Some(memory))?;
         let parts = Parts {
             image: shipped.image.clone(),
-            program: shipped.program,
+            program: shipped.program.as_ref().map(|program| program.digest),
             arguments,
             account: admin.service_account(&self.config).await?,
             cpus: capabilities.worker_cpus,
@@ -152,13 +139,26 @@ impl GcpCloudRunBackend {
             timeout: self.timeout().as_secs(),
             max_workers: self.max_workers,
         };
-        deploy::ensure(admin, &Wanted::of(&self.config, &parts)).await
+        let deployed = deploy::ensure(admin, &Wanted::of(&self.config, &parts)).await?;
+        if self.config.min_workers > 0 {
+            self.services.kept.begin(memory, &deployed.name);
+            self.note_use(memory).await;
+        }
+        Ok(deployed)
+    }
+
+    /// Notes from time to time that this client uses the instances that are kept without requests.
+    async fn note_use(&self, memory: u64) {
+        let Some(service) = self.services.kept.due(memory) else { return };
+        let noted = async { leftovers::note_use(self.admin().await?, &service).await };
+        if let Err(error) = noted.await {
+            tracing::warn!(%error, "others may take the kept instances for unused");
+        }
     }
 
     /// The client of the service whose instances have this much memory. It is deployed if it is not there.
     async fn client(&self, memory: u64) -> Result<Arc<ServiceClient>> {
-        let cell = Arc::clone(self.ready.lock().await.entry(memory).or_default());
-        let make = || async {
+        let deploy = || async {
             let shipped = self.shipped().await?;
             // A program in the image gets the arguments of this one: a test binary would run its tests else.
             let arguments = self.program.arguments.iter();
@@ -169,9 +169,9 @@ impl GcpCloudRunBackend {
             let deployed = self.deployed(shipped, memory, arguments).await?;
             let target = rules::target(&deployed)?;
             let rules = Rules::new(Arc::clone(self.admin().await?), deployed, self.timeout().as_secs());
-            Ok::<_, Error>(Arc::new(ServiceClient::new(target, Arc::new(rules))?))
+            ServiceClient::new(target, Arc::new(rules))
         };
-        cell.get_or_try_init(make).await.cloned()
+        self.services.client(memory, deploy).await
     }
 }
 
@@ -213,38 +213,30 @@ impl ComputeBackend for GcpCloudRunBackend {
 
     async fn delete_runtime(&self, id: &RuntimeId) -> Result<()> {
         deploy::delete(self.admin().await?, &id.0).await?;
-        // The next activation deploys again what it needs.
-        self.ready.lock().await.clear();
+        self.services.forget().await;
         Ok(())
     }
 
     async fn invoke(&self, request: InvokeRequest) -> Result<Invocation> {
         let memory = request.memory.unwrap_or(self.capabilities.worker_memory);
         let (running, client) = tokio::try_join!(self.running(), self.client(memory))?;
+        self.note_use(memory).await;
         let run = self.timeout().saturating_sub(MARGIN).max(self.timeout() / 2);
         let activation = Activation::new(running, &request, Limits::new(START, Some(run)))?;
-        let number = self.started.fetch_add(1, Ordering::Relaxed);
-        let id = InvocationId(format!("{SCHEME}/{}/{number}", request.job.job));
-        let ready = Arc::clone(&self.ready);
-        self.in_flight.spawn(id, activation.id, |events| async move {
-            let pending = client.health().begin();
-            let answer = client.run(&activation, &events).await;
-            if let Answer::Gone(_) = answer {
-                // The next activation deploys the service again.
-                ready
-                    .lock()
-                    .await
-                    .retain(|_, known| known.get().is_none_or(|known| !Arc::ptr_eq(known, &client)));
-            }
-            let (reason, pause) = pending.judge(answer, activation.once);
-            tokio::time::sleep(pause).await;
-            reason
-        })
+        self.services.begin(client, request.job.job, activation)
     }
 
     async fn cancel(&self, id: &InvocationId) -> Result<()> {
-        self.in_flight.cancel(id);
+        self.services.cancel(id);
         Ok(())
+    }
+
+    async fn leftovers(&self) -> Result<Vec<Leftover>> {
+        leftovers::find(self.admin().await?).await
+    }
+
+    async fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {
+        leftovers::remove(self.admin().await?, leftover).await
     }
 
     async fn check(&self) -> Vec<Check> {
@@ -252,10 +244,7 @@ impl ComputeBackend for GcpCloudRunBackend {
     }
 
     async fn close(&self, mode: CloseMode) -> Result<()> {
-        // Without requests the instances go by themselves.
-        if mode == CloseMode::Now {
-            self.in_flight.abort_all();
-        }
+        self.services.close(mode);
         Ok(())
     }
 }

@@ -293,6 +293,13 @@ fn is_of_python(runtime: &Value) -> bool {
     runtime.as_str().is_some_and(|name| !name.contains('/') || name.contains("python"))
 }
 
+/// Whether the name of a variable says that its value is a secret.
+pub(crate) fn looks_secret(name: &str) -> bool {
+    const WORDS: [&str; 7] = ["SECRET", "PASSWORD", "PASSWD", "TOKEN", "CREDENTIAL", "PRIVATE", "APIKEY"];
+    let name = name.to_uppercase();
+    WORDS.iter().any(|word| name.contains(word)) || name == "KEY" || name.ends_with("_KEY")
+}
+
 fn is_project(project: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.:".contains(&byte);
     (1..=63).contains(&project.len()) && project.bytes().all(fits)
@@ -373,6 +380,16 @@ mod tests {
         let config = Config::load(&sources, &Environment::new(".")).expect("YAML");
         let error = GcpCloudRunConfig::read(&config).expect_err("it leads to another host").to_string();
         assert!(error.starts_with("`region`"), "{error}");
+    }
+
+    #[test]
+    fn a_name_that_says_secret_is_known() {
+        for name in ["API_KEY", "db_password", "GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "apikey", "KEY"] {
+            assert!(looks_secret(name), "{name}");
+        }
+        for name in ["RUST_LOG", "KEYSPACE", "MONKEY", "LANG", "BUCKET"] {
+            assert!(!looks_secret(name), "{name}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The deployment of services. The name is a digest: two clients that deploy the same deploy once.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use lithops_core::{
     compute::{Runtime, RuntimeId},
@@ -80,7 +80,7 @@ async fn raise(admin: &Admin, wanted: &Wanted, path: &str) -> Result<()> {
 }
 
 /// Waits until an operation is over.
-async fn finish(admin: &Admin, mut operation: Value, doing: &str) -> Result<()> {
+pub(crate) async fn finish(admin: &Admin, mut operation: Value, doing: &str) -> Result<()> {
     let (begun, mut pause) = (Instant::now(), LOOKS.0);
     while operation["done"] != true {
         let Some(name) = operation["name"].as_str().map(str::to_owned) else { return Ok(()) };
@@ -164,9 +164,19 @@ pub(crate) async fn why_none_comes(admin: &Admin, name: &str) -> Option<String> 
     })
 }
 
-/// All services of lithops.
+/// All services of lithops, as runtimes.
 pub(crate) async fn list(admin: &Admin) -> Result<Vec<Runtime>> {
-    let mut found = Vec::new();
+    let runtime = |(name, service): (String, Value)| {
+        let memory = &service["template"]["containers"][0]["resources"]["limits"]["memory"];
+        let memory = memory.as_str().and_then(|memory| memory.strip_suffix("Mi")?.parse().ok());
+        Runtime { id: RuntimeId(name), memory }
+    };
+    Ok(all(admin).await?.into_iter().map(runtime).collect())
+}
+
+/// All services of lithops, by their names.
+pub(crate) async fn all(admin: &Admin) -> Result<BTreeMap<String, Value>> {
+    let mut found = BTreeMap::new();
     let mut next = String::new();
     loop {
         let path = format!("{}/services?pageSize=100{next}", admin.location());
@@ -174,19 +184,14 @@ pub(crate) async fn list(admin: &Admin) -> Result<Vec<Runtime>> {
         for service in page["services"].as_array().into_iter().flatten() {
             let name = service["name"].as_str().and_then(|name| name.rsplit('/').next()).unwrap_or_default();
             if name.starts_with(FAMILY) && service["annotations"][DIGEST].is_string() {
-                let limits = &service["template"]["containers"][0]["resources"]["limits"];
-                let memory =
-                    limits["memory"].as_str().and_then(|memory| memory.strip_suffix("Mi")?.parse().ok());
-                found.push(Runtime { id: RuntimeId(name.to_owned()), memory });
+                found.insert(name.to_owned(), service.clone());
             }
         }
         match page["nextPageToken"].as_str().filter(|token| !token.is_empty()) {
             Some(token) => next = format!("&pageToken={token}"),
-            None => break,
+            None => return Ok(found),
         }
     }
-    found.sort_by(|one, other| one.id.cmp(&other.id));
-    Ok(found)
 }
 
 /// Removes a service.

@@ -2,7 +2,7 @@
 
 use lithops_core::{
     artifact::Artifact,
-    compute::{Check, Severity},
+    compute::{Check, ComputeBackend as _, Severity},
     error::Error,
 };
 use reqwest::Method;
@@ -11,8 +11,10 @@ use serde_json::json;
 use crate::{
     GcpCloudRunBackend,
     admin::{Admin, Api},
+    config::looks_secret,
     deploy,
     image::{self, Content, target},
+    quota,
 };
 
 /// What who deploys and runs jobs must be allowed.
@@ -31,6 +33,7 @@ const PERMISSIONS: [&str; 9] = [
 /// All findings, good and bad.
 pub(crate) async fn check(backend: &GcpCloudRunBackend) -> Vec<Check> {
     let mut found = vec![program(backend).await];
+    found.extend(open_secrets(backend));
     let admin = match backend.admin().await {
         Ok(admin) => admin,
         Err(error) => {
@@ -57,6 +60,7 @@ pub(crate) async fn check(backend: &GcpCloudRunBackend) -> Vec<Check> {
         Err(error) => bad(&error),
     });
     found.push(permissions(admin).await);
+    found.push(quota::check(admin, backend.capabilities(), backend.max_workers).await);
     // The audience does not matter for whether there can be a token.
     found.push(match admin.tokens.id("https://lithops.invalid", false).await {
         Ok(_) => fine("ID tokens can be made".to_owned()),
@@ -82,6 +86,22 @@ async fn program(backend: &GcpCloudRunBackend) -> Check {
         }
         Err(error) => bad(&error),
     }
+}
+
+/// Variables whose names say that they are secrets: they are not.
+fn open_secrets(backend: &GcpCloudRunBackend) -> Option<Check> {
+    let names: Vec<_> = backend.config.env_vars.keys().filter(|name| looks_secret(name)).cloned().collect();
+    (!names.is_empty()).then(|| Check {
+        finding: format!(
+            "`env_vars` has {}: everybody who may see the service sees their values",
+            names.join(", ")
+        ),
+        severity: Severity::Warning,
+        remedy: Some(
+            "let the service account of the instances read the secret where it is kept, such as in Secret Manager"
+                .to_owned(),
+        ),
+    })
 }
 
 async fn repository(backend: &GcpCloudRunBackend, admin: &Admin) -> Check {

@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use lithops_core::{
-    artifact::{Artifact, Glibc, Machine, Target},
+    artifact::{Artifact, Glibc, Machine, StoredProgram, Target},
     compute::{Package, RuntimeSpec},
-    digest::Digest,
     error::{Error, ErrorKind, Result},
 };
 use lithops_image::{Image, ImageBuilder, Login, Logins, Output, Pushed, Reference, Repository};
@@ -35,11 +34,11 @@ pub(crate) enum Content {
     Given(String),
 }
 
-/// What was pushed, and the digest of the program in it.
+/// What was pushed, and the program in it.
 #[derive(Debug, Clone)]
 pub(crate) struct Shipped {
     pub(crate) image: String,
-    pub(crate) program: Option<Digest>,
+    pub(crate) program: Option<StoredProgram>,
 }
 
 impl Content {
@@ -107,7 +106,7 @@ pub(crate) async fn ship(admin: &Admin, config: &GcpCloudRunConfig, content: &Co
     tracing::info!(image = %pushed.reference, uploads = pushed.uploads, bytes = pushed.bytes, "pushed");
     // By its digest alone, so that another push under the tag does not change the service.
     let image = repository.reference().with(None, Some(pushed.digest)).to_string();
-    Ok(Shipped { image, program: is_program.then_some(artifact.digest) })
+    Ok(Shipped { image, program: is_program.then(|| StoredProgram::of(&artifact)) })
 }
 
 /// Writes an image into a file of the current folder.

@@ -11,6 +11,8 @@ mod config;
 mod deploy;
 mod doctor;
 mod image;
+mod leftovers;
+mod quota;
 mod rules;
 mod service;
 

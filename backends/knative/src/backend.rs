@@ -1,34 +1,26 @@
 //! [`KnativeBackend`]: the [`ComputeBackend`] of Knative Serving.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use lithops_activations::{Activation, Limits, ServiceClient};
+use lithops_activations::{Activation, Limits, ServiceClient, Services};
 use lithops_core::{
     artifact::{Artifact, Glibc, ProgramRef, StoredProgram, Target as System},
     compute::{
-        Answer, BackendDescriptor, BackendInfo, BackendOptions, Capabilities, Check, CloseMode,
-        ComputeBackend, InFlight, Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId,
-        RuntimeSpec,
+        BackendDescriptor, BackendInfo, BackendOptions, Capabilities, Check, CloseMode, ComputeBackend,
+        Invocation, InvocationId, InvokeRequest, Leftover, Package, Runtime, RuntimeId, RuntimeSpec,
     },
     error::{Error, ErrorKind, Result},
     protocol::{Program, Secrets},
     storage::{Locator, StorageClient},
 };
 use lithops_kubernetes::Cluster;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::OnceCell;
 
 use crate::{
     SCHEME,
     config::{self, KnativeConfig},
-    deploy, doctor,
+    deploy, doctor, leftovers,
     manifest::{Wanted, WorkerImage},
     route::{self, Rules},
     secret,
@@ -65,15 +57,8 @@ pub struct KnativeBackend {
     cluster: OnceCell<Cluster>,
     image: OnceCell<WorkerImage>,
     running: OnceCell<ProgramRef>,
-    /// The clients of Services that are ready, by the memory of their workers.
-    ready: Arc<Mutex<HashMap<u64, Ready>>>,
-    /// The requests that this client waits for.
-    in_flight: InFlight,
-    started: AtomicU64,
+    services: Services,
 }
-
-/// The client of a Service, once that is ready.
-type Ready = Arc<OnceCell<Arc<ServiceClient>>>;
 
 impl KnativeBackend {
     /// The backend under a configuration. The cluster is not asked for anything yet.
@@ -92,9 +77,7 @@ impl KnativeBackend {
             cluster: OnceCell::new(),
             image: OnceCell::new(),
             running: OnceCell::new(),
-            ready: Arc::default(),
-            in_flight: InFlight::new(options.max_workers),
-            started: AtomicU64::new(0),
+            services: Services::new(SCHEME, options.max_workers),
         })
     }
 
@@ -129,7 +112,7 @@ impl KnativeBackend {
         let reference = pushed.reference.to_string();
         // Nodes speak to a registry as they are configured to.
         let name = reference.split_once("://").map_or(reference.as_str(), |(_, rest)| rest).to_owned();
-        Ok(WorkerImage { name, program: Some(artifact.digest), arguments: Vec::new() })
+        Ok(WorkerImage { name, program: Some(StoredProgram::of(&artifact)), arguments: Vec::new() })
     }
 
     /// What the program must fit. An image of the program has its libraries, and one with `lithops-worker` is not asked:
@@ -148,12 +131,16 @@ impl KnativeBackend {
             let (storage, locator) = self.storage.as_ref().ok_or_else(|| {
                 Error::new(ErrorKind::Unsupported, "the backend `knative` needs the storage of the jobs")
             })?;
-            let path = self.config.images.artifact.as_ref().unwrap_or(&self.program.path);
-            let artifact = Artifact::read(path, &self.system()).await?;
-            let program = StoredProgram::of(&artifact);
-            if self.image().await?.program.is_none() {
-                program.put(&artifact, storage).await?;
-            }
+            let program = match &self.image().await?.program {
+                Some(program) => program.clone(),
+                None => {
+                    let path = self.config.images.artifact.as_ref().unwrap_or(&self.program.path);
+                    let artifact = Artifact::read(path, &self.system()).await?;
+                    let program = StoredProgram::of(&artifact);
+                    program.put(&artifact, storage).await?;
+                    program
+                }
+            };
             let arguments = self.program.arguments.clone();
             Ok(ProgramRef { program, storage: locator.clone(), arguments, answer_limit: 0 })
         };
@@ -173,20 +160,33 @@ impl KnativeBackend {
         if let Some(secrets) = &self.secrets {
             secret::apply(cluster, secrets).await?;
         }
-        deploy::ensure(cluster, &self.wanted(image, memory)?, needs_url).await
+        let deployed = deploy::ensure(cluster, &self.wanted(image, memory)?, needs_url).await?;
+        if self.config.pod.min_workers > 0 {
+            self.services.kept.begin(memory, &deployed.name);
+            self.note_use(memory).await;
+        }
+        Ok(deployed)
+    }
+
+    /// Notes from time to time that this client uses the pods that are kept without requests.
+    async fn note_use(&self, memory: u64) {
+        let Some(service) = self.services.kept.due(memory) else { return };
+        let noted = async { leftovers::note_use(self.cluster().await?, &service).await };
+        if let Err(error) = noted.await {
+            tracing::warn!(%error, "others may take the kept pods for unused");
+        }
     }
 
     /// The client of the Service whose workers have this much memory. The Service is created if it is not there.
     async fn client(&self, memory: u64) -> Result<Arc<ServiceClient>> {
-        let cell = Arc::clone(self.ready.lock().await.entry(memory).or_default());
-        let make = || async {
+        let deploy = || async {
             let (cluster, routing) = (self.cluster().await?, &self.config.routing);
             let deployed = self.deployed(self.image().await?, memory, route::needs_url(routing)).await?;
             let target = route::target(routing, &deployed, &cluster.namespace, self.config.http2)?;
             let rules = Rules::new(cluster, routing, &deployed)?;
-            Ok::<_, Error>(Arc::new(ServiceClient::new(target, Arc::new(rules))?))
+            ServiceClient::new(target, Arc::new(rules))
         };
-        cell.get_or_try_init(make).await.cloned()
+        self.services.client(memory, deploy).await
     }
 
     async fn image_of_spec(&self, spec: &RuntimeSpec) -> Result<WorkerImage> {
@@ -233,38 +233,30 @@ impl ComputeBackend for KnativeBackend {
 
     async fn delete_runtime(&self, id: &RuntimeId) -> Result<()> {
         deploy::delete(self.cluster().await?, id).await?;
-        // The next activation creates again what it needs.
-        self.ready.lock().await.clear();
+        self.services.forget().await;
         Ok(())
     }
 
     async fn invoke(&self, request: InvokeRequest) -> Result<Invocation> {
         let memory = request.memory.unwrap_or(self.capabilities.worker_memory);
         let (running, client) = tokio::try_join!(self.running(), self.client(memory))?;
+        self.note_use(memory).await;
         let timeout = self.config.timeout;
         let activation = Activation::new(running, &request, Limits::new(timeout + MARGIN, Some(timeout)))?;
-        let number = self.started.fetch_add(1, Ordering::Relaxed);
-        let id = InvocationId(format!("{SCHEME}/{}/{number}", request.job.job));
-        let ready = Arc::clone(&self.ready);
-        self.in_flight.spawn(id, activation.id, |events| async move {
-            let pending = client.health().begin();
-            let answer = client.run(&activation, &events).await;
-            if let Answer::Gone(_) = answer {
-                // The next activation creates the Service again.
-                ready
-                    .lock()
-                    .await
-                    .retain(|_, known| known.get().is_none_or(|known| !Arc::ptr_eq(known, &client)));
-            }
-            let (reason, pause) = pending.judge(answer, activation.once);
-            tokio::time::sleep(pause).await;
-            reason
-        })
+        self.services.begin(client, request.job.job, activation)
     }
 
     async fn cancel(&self, id: &InvocationId) -> Result<()> {
-        self.in_flight.cancel(id);
+        self.services.cancel(id);
         Ok(())
+    }
+
+    async fn leftovers(&self) -> Result<Vec<Leftover>> {
+        leftovers::find(self.cluster().await?).await
+    }
+
+    async fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {
+        leftovers::remove(self.cluster().await?, leftover).await
     }
 
     async fn check(&self) -> Vec<Check> {
@@ -272,10 +264,7 @@ impl ComputeBackend for KnativeBackend {
     }
 
     async fn close(&self, mode: CloseMode) -> Result<()> {
-        // Without requests the pods go by themselves.
-        if mode == CloseMode::Now {
-            self.in_flight.abort_all();
-        }
+        self.services.close(mode);
         Ok(())
     }
 }

@@ -18,8 +18,10 @@ use crate::{
 const RBAC: &str = include_str!("../rbac.yaml");
 
 /// The same rights, as they are asked for.
-const RIGHTS: &[Right] =
-    &[("serving.knative.dev", "services", &["create", "get", "list", "delete"]), ("", "pods", &["list"])];
+const RIGHTS: &[Right] = &[
+    ("serving.knative.dev", "services", &["create", "get", "list", "patch", "delete"]),
+    ("", "pods", &["list"]),
+];
 /// The right that is needed only where the storage has credentials of its own.
 const SECRETS: Right = ("", "secrets", &["create", "patch"]);
 

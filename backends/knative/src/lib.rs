@@ -11,6 +11,7 @@ mod config;
 mod deploy;
 mod doctor;
 mod kinds;
+mod leftovers;
 mod manifest;
 mod pods;
 mod route;

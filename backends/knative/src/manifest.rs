@@ -1,6 +1,7 @@
 //! What is created in the cluster: the Service of an image with its settings.
 
 use lithops_core::{
+    artifact::StoredProgram,
     digest::Digest,
     process::{HTTP, TRANSPORT_VARIABLE},
 };
@@ -47,8 +48,8 @@ pub(crate) struct Wanted<'a> {
 pub(crate) struct WorkerImage {
     /// Its name, with the registry.
     pub(crate) name: String,
-    /// The digest of the program in it; `None` for a `lithops-worker`, which fetches programs.
-    pub(crate) program: Option<Digest>,
+    /// The program in it; `None` for a `lithops-worker`, which fetches programs.
+    pub(crate) program: Option<StoredProgram>,
     /// The arguments that the worker is started with.
     pub(crate) arguments: Vec<String>,
 }
@@ -129,7 +130,7 @@ impl Wanted<'_> {
             mounts.push(json!({"name": "secrets", "mountPath": SECRETS, "readOnly": true}));
         }
         if let Some(program) = &self.image.program {
-            variables.push(json!({"name": "LITHOPS_PROGRAM", "value": program.to_string()}));
+            variables.push(json!({"name": "LITHOPS_PROGRAM", "value": program.digest.to_string()}));
         }
         let own = self.config.pod.env_vars.iter();
         variables.extend(own.map(|(name, value)| json!({"name": name, "value": value})));
@@ -173,7 +174,7 @@ mod tests {
     fn image() -> WorkerImage {
         WorkerImage {
             name: "registry.example.com/lithops-runtime:1@sha256:2".to_owned(),
-            program: Some(Digest::of(b"program")),
+            program: Some(StoredProgram::new(Digest::of(b"program"), 7)),
             arguments: vec!["--exact".to_owned()],
         }
     }

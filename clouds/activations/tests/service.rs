@@ -2,6 +2,7 @@
 
 mod service {
     pub(crate) mod server;
+    mod tls;
 }
 
 use std::{

@@ -9,10 +9,10 @@ mod cloudrun {
 
 use std::process::ExitCode;
 
-use cloudrun::{place::Place, trials::trials as own_trials};
+use cloudrun::{place::Place, trials};
 use libtest_mimic::{Arguments, Trial};
 use lithops_backend_gcp_cloudrun as _;
-use lithops_conformance::compute::{enter, trials};
+use lithops_conformance::compute::{enter, trials as suite};
 
 /// With this variable, the name of a configuration, the program is a client with one call that never ends.
 pub(crate) const CLIENT: &str = "LITHOPS_TEST_CLIENT";
@@ -31,19 +31,30 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let place = runtime.block_on(Place::start("suite", Default::default()));
-    let all = trials("gcp_cloudrun", "gcp_cloudrun", &place.yaml(", runtime_timeout: 5"));
-    // They make many images, which takes minutes.
-    let own = if cfg!(feature = "long") { own_trials() } else { Vec::new() };
-    let done = run(&arguments, all, own);
+    let mut all = suite("gcp_cloudrun", "gcp_cloudrun", &place.yaml(", runtime_timeout: 5"));
+    let images = place.fake.images();
+    let of = |trials| trials::of(trials, &images);
+    // They take a minute and more.
+    let done = if cfg!(feature = "long") {
+        // One waits most of the time.
+        all.splice(..0, of(trials::WAITING));
+        run(&arguments, [(3, all), (2, of(trials::COUNTING)), (1, of(trials::TIMED))])
+    } else {
+        run(&arguments, [(2, all)])
+    };
     drop(place);
     done
 }
 
-/// Runs the trials that can run beside each other, and then the others, which count instances.
-fn run(arguments: &Arguments, together: Vec<Trial>, alone: Vec<Trial>) -> ExitCode {
-    let done = libtest_mimic::run(arguments, together);
-    if done.has_failed() {
-        return done.exit_code();
+/// Runs trials, each list with this many at once, up to the first list that fails.
+fn run<const N: usize>(arguments: &Arguments, all: [(usize, Vec<Trial>); N]) -> ExitCode {
+    for (threads, trials) in all {
+        let threads = arguments.test_threads.unwrap_or(threads);
+        let arguments = Arguments { test_threads: Some(threads), ..arguments.clone() };
+        let done = libtest_mimic::run(&arguments, trials);
+        if done.has_failed() {
+            return done.exit_code();
+        }
     }
-    libtest_mimic::run(&Arguments { test_threads: Some(1), ..arguments.clone() }, alone).exit_code()
+    ExitCode::SUCCESS
 }

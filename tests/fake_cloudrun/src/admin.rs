@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use crate::{
     answer::{Body, error, json},
     cloud_run::{Service, Shared},
-    image,
     router::{Router, Spec},
 };
 
@@ -33,6 +32,9 @@ pub(crate) async fn answer(
     };
     if path.ends_with(":testIamPermissions") {
         return (json(200, &json!({"permissions": body["permissions"]})), false);
+    }
+    if let Some((_, metric)) = path.split_once("/services/run.googleapis.com/consumerQuotaMetrics/") {
+        return (quota(metric), false);
     }
     let parts: Vec<&str> = path.trim_start_matches("/v2/").split('/').collect();
     let value = |name: &str| {
@@ -78,6 +80,22 @@ pub(crate) async fn answer(
         }
         _ => (error(404, "NOT_FOUND", "no matching route"), false),
     }
+}
+
+/// What Service Usage says of a metric: room for 150 vCPUs in one region, and for less in others.
+fn quota(metric: &str) -> Response<Body> {
+    let limits = match metric {
+        "run.googleapis.com%2Fcpu_allocation" => ["20000", "150000"],
+        "run.googleapis.com%2Fmem_allocation" => ["42949672960", "2147483648000"],
+        _ => return not_found("Quota metric"),
+    };
+    let buckets = json!([
+        {"effectiveLimit": limits[0], "defaultLimit": limits[0]},
+        {"effectiveLimit": limits[1], "defaultLimit": limits[0], "dimensions": {"region": "us-east1"}},
+    ]);
+    let metric = metric.replace("%2F", "/");
+    let limit = json!({"metric": metric, "unit": "1/{project}/{region}", "quotaBuckets": buckets});
+    json(200, &json!({"metric": metric, "consumerQuotaLimits": [limit]}))
 }
 
 fn not_found(what: &str) -> Response<Body> {
@@ -148,7 +166,7 @@ async fn route(shared: &Arc<Shared>, id: &str, document: &Value) -> std::io::Res
         value.as_array().into_iter().flatten().filter_map(|one| Some(one.as_str()?.to_owned())).collect()
     };
     let name = container["image"].as_str().unwrap_or_default();
-    let unpacked = image::unpack(&shared.registry, name, shared.folder.path())?;
+    let unpacked = shared.images.unpack(name)?;
     let pair = |one: &Value| Some((one["name"].as_str()?.to_owned(), one["value"].as_str()?.to_owned()));
     let mut variables: Vec<_> = container["env"].as_array().into_iter().flatten().filter_map(pair).collect();
     variables.extend([

@@ -18,7 +18,7 @@ use tokio::{net::TcpListener, task::JoinHandle, task::JoinSet};
 use crate::{
     admin,
     answer::{Body, json, text},
-    registry::Registry,
+    images::Images,
     router::Router,
     settings::{Counts, Settings},
     tokens::{ACCESS, EMAIL, Tokens},
@@ -38,7 +38,7 @@ pub(crate) struct Shared {
     pub(crate) address: SocketAddr,
     pub(crate) settings: Settings,
     pub(crate) tokens: Tokens,
-    pub(crate) registry: Registry,
+    pub(crate) images: Images,
     /// Services by their names.
     pub(crate) services: tokio::sync::Mutex<HashMap<String, Service>>,
     /// The front ends of services that were deleted.
@@ -69,11 +69,12 @@ impl FakeCloudRun {
     pub async fn start(settings: Settings) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
+        let images = settings.images.clone().map_or_else(Images::new, Ok)?;
         let shared = Arc::new(Shared {
             address,
             settings,
             tokens: Tokens::new()?,
-            registry: Registry::default(),
+            images,
             services: tokio::sync::Mutex::default(),
             deleted: Mutex::default(),
             operations: Mutex::default(),
@@ -96,6 +97,19 @@ impl FakeCloudRun {
     /// The key cannot be written.
     pub fn key_file(&self) -> io::Result<String> {
         self.shared.tokens.key_file(&format!("{}/token", self.endpoint()))
+    }
+
+    /// Changes an annotation of a service, as another client would.
+    pub async fn annotate(&self, service: &str, name: &str, value: &str) {
+        if let Some(found) = self.shared.services.lock().await.get_mut(service) {
+            found.document["annotations"][name] = json!(value);
+        }
+    }
+
+    /// The images that were pushed.
+    #[must_use]
+    pub fn images(&self) -> Images {
+        self.shared.images.clone()
     }
 
     /// What has happened until now.
@@ -151,7 +165,8 @@ async fn respond(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<B
             }
         };
     }
-    if path.starts_with("/v2/projects/") || path.starts_with("/v1/projects/") {
+    if ["/v2/projects/", "/v1/projects/", "/v1beta1/projects/"].iter().any(|prefix| path.starts_with(prefix))
+    {
         if !shared.tokens.may_manage(header("authorization")) {
             return crate::answer::error(
                 401,
@@ -168,7 +183,7 @@ async fn respond(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<B
     }
     if path.starts_with("/v2/") {
         let kind = header("content-type").unwrap_or_default();
-        let (answer, stored) = shared.registry.answer(&head.method, path, query, kind, &body);
+        let (answer, stored) = shared.images.registry().answer(&head.method, path, query, kind, &body);
         shared.count(|counts| counts.uploads += u64::from(stored));
         return answer;
     }

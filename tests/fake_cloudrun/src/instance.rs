@@ -14,7 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{net::TcpStream, process::Child};
 
-use crate::image::Unpacked;
+use crate::images::Unpacked;
 
 /// The pause between two looks whether an instance listens.
 const LOOK: Duration = Duration::from_millis(10);

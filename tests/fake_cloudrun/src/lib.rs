@@ -9,7 +9,7 @@
 mod admin;
 mod answer;
 mod cloud_run;
-mod image;
+mod images;
 mod instance;
 mod registry;
 mod router;
@@ -17,4 +17,5 @@ mod settings;
 mod tokens;
 
 pub use cloud_run::FakeCloudRun;
+pub use images::Images;
 pub use settings::{Counts, Settings};

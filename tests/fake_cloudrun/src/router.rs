@@ -37,7 +37,7 @@ use tokio::{
 use crate::{
     answer::{Body, Failure, text},
     cloud_run::Shared,
-    image::Unpacked,
+    images::Unpacked,
     instance::Instance,
 };
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::images::Images;
+
 /// What the fake does other than by default.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -11,11 +13,13 @@ pub struct Settings {
     pub idle: Duration,
     /// How many of a hundred requests are answered with 429, with 503, or by a connection that is cut, in turn.
     pub faults: u64,
+    /// The images that are there already: those of another fake, which are not pushed and unpacked again.
+    pub images: Option<Images>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { queue: Duration::from_secs(10), idle: Duration::from_secs(60), faults: 0 }
+        Self { queue: Duration::from_secs(10), idle: Duration::from_secs(60), faults: 0, images: None }
     }
 }
 

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 
 use super::{comparison, lambda};
 use crate::{
-    e2e::{PLUGIN, library},
+    e2e::{self, PLUGIN, library},
     steps,
     workspace::{built, cargo, root},
 };
@@ -14,7 +14,7 @@ use crate::{
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum What {
-    /// Every workload but `granularity`, `plugin` and `lambda`.
+    /// Every workload but `granularity`, `plugin`, `knative` and `lambda`.
     All,
     /// Bare sockets over two hops: what the others could be at best.
     Echo,
@@ -55,6 +55,9 @@ pub(crate) enum What {
     Granularity,
     /// A call on a backend that is loaded at run time, beside one that is built in.
     Plugin,
+    /// The backend `knative`: calls in a second on 10 pods of a cluster on this machine, and 5,000 activations at once in
+    /// one client; less than 50,000 calls, or more than 4 s or 300 MB, is an error.
+    Knative,
     /// The backend `aws_lambda`: thousands of invocations at once, a warm call, a cold start.
     Lambda,
 }
@@ -63,6 +66,7 @@ pub(crate) enum What {
 pub(crate) fn run(what: What, peers: bool) -> Result<(), String> {
     match what {
         What::Lambda => lambda::run(),
+        What::Knative => e2e::knative_rate(),
         What::Plugin => plugin(),
         What::Granularity => {
             steps::run(cargo().args(["build", "--release", "--quiet", "-p", "lithops", "--examples"]))?;

@@ -16,6 +16,7 @@ mod run;
 mod storage;
 mod third_party;
 
+pub(crate) use knative::measure as knative_rate;
 pub(crate) use peers::{Server, weed};
 pub(crate) use plugins::{PLUGIN, library};
 pub(crate) use run::{What, run};

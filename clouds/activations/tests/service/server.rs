@@ -26,6 +26,7 @@ use tokio::{
     net::TcpListener,
     sync::{Notify, mpsc},
 };
+use tokio_rustls::TlsAcceptor;
 
 /// What the service does with one request.
 pub(crate) enum Script {
@@ -73,6 +74,14 @@ impl Drop for Watched {
 
 impl Server {
     pub(crate) async fn start(scripts: impl IntoIterator<Item = Script>) -> Self {
+        Self::start_with(scripts, None).await
+    }
+
+    pub(crate) async fn start_tls(scripts: impl IntoIterator<Item = Script>, tls: TlsAcceptor) -> Self {
+        Self::start_with(scripts, Some(tls)).await
+    }
+
+    async fn start_with(scripts: impl IntoIterator<Item = Script>, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let (tell, gone) = mpsc::unbounded_channel();
         let server = Self {
@@ -94,12 +103,24 @@ impl Server {
                 let service = service_fn(move |request| {
                     answer(Arc::clone(&scripts), Arc::clone(&came), tell.clone(), Arc::clone(&read), request)
                 });
-                let builder = auto::Builder::new(TokioExecutor::new());
-                let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-                tokio::spawn(connection);
+                let (builder, tls) = (auto::Builder::new(TokioExecutor::new()), tls.clone());
+                tokio::spawn(async move {
+                    match tls {
+                        None => drop(builder.serve_connection(TokioIo::new(stream), service).await),
+                        Some(tls) => {
+                            // A client may go before they have agreed.
+                            let Ok(stream) = tls.accept(stream).await else { return };
+                            drop(builder.serve_connection(TokioIo::new(stream), service).await);
+                        }
+                    }
+                });
             }
         });
         server
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     pub(crate) fn target(&self, http2: bool) -> Target {

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -17,7 +18,8 @@ use serde_json::json;
 use super::{
     BaseLayer, Config, Descriptor, Image, Layer, LayerContent,
     documents::{Execution, RootFs},
-    layer::{Packed, pack},
+    known::{self, Known},
+    layer::pack,
     oci_digest,
     system::{CERTIFICATES, USER, add_certificates, add_system},
     tree::Tree,
@@ -138,7 +140,8 @@ impl ImageBuilder {
         self
     }
 
-    /// Makes the image. The layer is held in memory, compressed.
+    /// Makes the image. The layer is held in memory, compressed; when this process has made the same image before, it is
+    /// made again where its bytes are asked for.
     ///
     /// # Errors
     /// A file or a library is missing or cannot be read, is for another architecture or a newer processor, or two files
@@ -152,6 +155,41 @@ impl ImageBuilder {
 
     fn build_now(&self) -> Result<Image> {
         let program = read(&self.program)?;
+        let key = self.key(&program);
+        if let Some(known) = key.and_then(known::find) {
+            return self.assemble(known, LayerContent::Known(Arc::new(self.clone())));
+        }
+        let (known, bytes) = self.pack(program)?;
+        if let Some(key) = key {
+            known::remember(key, &known);
+        }
+        self.assemble(known, LayerContent::Own(bytes))
+    }
+
+    /// By what the image is known in this process, unless it is made of files that may change. Loader and libraries are
+    /// those of this machine: what was made with them before is as good.
+    fn key(&self, program: &[u8]) -> Option<Digest> {
+        let base = self.base.as_ref().map(|base| (&base.name, base.machine));
+        let parts = (Digest::of(program), &self.program, &self.program_path, base);
+        let parts = format!("{parts:?} {:?} {}", self.library_folders, self.newer_processors);
+        self.files.is_empty().then(|| Digest::of(parts.as_bytes()))
+    }
+
+    /// The layer of an image that was known, packed again.
+    pub(super) fn pack_again(&self, descriptor: &Descriptor) -> Result<Bytes> {
+        let program = read(&self.program)?;
+        let key = self.key(&program);
+        let (known, bytes) = self.pack(program)?;
+        if oci_digest(&known.digest) == descriptor.digest {
+            return Ok(bytes);
+        }
+        key.inspect(known::forget);
+        let problem = format!("`{}` or a library of it has changed meanwhile", self.program.display());
+        Err(Error::new(ErrorKind::InvalidInput, problem).with_hint("try again"))
+    }
+
+    /// Finds what is in the layer, and packs it.
+    fn pack(&self, program: Bytes) -> Result<(Known, Bytes)> {
         let name = self.program.display().to_string();
         let machine = BinaryRequirements::of(&program, &name)?.machine;
         let mut tree = Tree::default();
@@ -181,8 +219,9 @@ impl ImageBuilder {
             // The folder of the base may be a link, which a file of another layer would replace.
             Some(_) => add_certificates(&mut tree, "/lithops/ca-certificates.crt", &mut env)?,
         }
-        env.extend(self.env.clone());
-        self.assemble(pack(&tree)?, machine, &env)
+        let packed = pack(&tree)?;
+        let (digest, size) = (Digest::of(&packed.bytes), packed.bytes.len() as u64);
+        Ok((Known { diff_id: packed.diff_id, digest, size, machine, env }, packed.bytes))
     }
 
     /// Adds loader and libraries of the program, and of what was added as a file.
@@ -208,7 +247,9 @@ impl ImageBuilder {
         closure.cache.map_or(Ok(()), |cache| tree.add_bytes("/etc/ld.so.cache", cache, 0o644))
     }
 
-    fn assemble(&self, packed: Packed, machine: Machine, env: &BTreeMap<String, String>) -> Result<Image> {
+    fn assemble(&self, layer: Known, content: LayerContent) -> Result<Image> {
+        let Known { machine, mut env, .. } = layer;
+        env.extend(self.env.clone());
         let mut config = match &self.base {
             Some(base) => base.config.clone(),
             None => Config {
@@ -219,7 +260,7 @@ impl ImageBuilder {
         };
         config.architecture = architecture(machine).to_owned();
         config.os = "linux".to_owned();
-        config.rootfs.diff_ids.push(oci_digest(&packed.diff_id));
+        config.rootfs.diff_ids.push(oci_digest(&layer.diff_id));
         config.history.push(json!({ "created": CREATED, "created_by": "lithops" }));
         let before = config.config;
         let mut variables = before.env.unwrap_or_default();
@@ -247,13 +288,12 @@ impl ImageBuilder {
                 }),
             })
             .collect();
-        let digest = Digest::of(&packed.bytes);
         let descriptor = Descriptor {
-            digest: oci_digest(&digest),
-            size: packed.bytes.len() as u64,
+            digest: oci_digest(&layer.digest),
+            size: layer.size,
             ..Descriptor::of(types::LAYER, &[])
         };
-        layers.push(Layer { descriptor, content: LayerContent::Own(packed.bytes) });
+        layers.push(Layer { descriptor, content });
         Image::new(&config, layers, machine)
     }
 }

@@ -1,6 +1,6 @@
 //! [`Image`]: an image that has been made.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use lithops_core::{
@@ -9,7 +9,7 @@ use lithops_core::{
     error::{Error, ErrorKind, Result},
 };
 
-use super::{Config, Descriptor, Manifest, types};
+use super::{Config, Descriptor, ImageBuilder, Manifest, types};
 use crate::registry::Repository;
 
 /// An image that has been made: its layers, its configuration and its manifest. Nothing of it has been written yet.
@@ -33,6 +33,8 @@ pub(crate) struct Layer {
 #[derive(Clone)]
 pub(crate) enum LayerContent {
     Own(Bytes),
+    /// A layer that this process has packed before: it is packed again where its bytes are asked for.
+    Known(Arc<ImageBuilder>),
     Base(BaseLayer),
 }
 
@@ -100,6 +102,13 @@ impl Layer {
     pub(crate) async fn bytes(&self) -> Result<Bytes> {
         match &self.content {
             LayerContent::Own(bytes) => Ok(bytes.clone()),
+            LayerContent::Known(builder) => {
+                let (builder, descriptor) = (Arc::clone(builder), self.descriptor.clone());
+                let packed = tokio::task::spawn_blocking(move || builder.pack_again(&descriptor)).await;
+                packed.unwrap_or_else(|error| {
+                    Err(Error::new(ErrorKind::Unexpected, format!("the image was not packed: {error}")))
+                })
+            }
             LayerContent::Base(base) => base.repository.blob(&base.descriptor).await,
         }
     }

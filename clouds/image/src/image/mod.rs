@@ -2,6 +2,7 @@
 
 mod builder;
 mod documents;
+mod known;
 mod layer;
 mod layout;
 mod made;

@@ -51,7 +51,7 @@ impl Repository {
                 }
                 let from = match &layer.content {
                     LayerContent::Base(base) => Some(base.repository.reference()),
-                    LayerContent::Own(_) => None,
+                    LayerContent::Own(_) | LayerContent::Known(_) => None,
                 };
                 if let Some(from) = from
                     && from.registry() == self.reference().registry()

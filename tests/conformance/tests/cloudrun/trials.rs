@@ -11,9 +11,10 @@ use libtest_mimic::{Failed, Trial};
 use lithops_core::{
     compute::{ComputeBackend, RuntimeSpec},
     config::{Config, Environment, Sources},
+    executor::JobEvent,
     registry::Connected,
 };
-use lithops_fake_cloudrun::Settings;
+use lithops_fake_cloudrun::{Images, Settings};
 
 use super::{
     functions::{counted, ends_its_instance, meets, stays, stops_its_instance},
@@ -22,30 +23,39 @@ use super::{
 use crate::CLIENT;
 
 type Tried = Pin<Box<dyn Future<Output = ()> + Send>>;
-type Run = fn() -> Tried;
+type Run = fn(Images) -> Tried;
 
-/// Each with its name, and each with a fake of its own.
-const TRIALS: &[(&str, Run)] = &[
-    ("a_hundred_calls_at_1_and_1_are_a_hundred_instances", || Box::pin(hundred())),
-    ("a_hundred_calls_at_4_vcpus_are_25_instances", || Box::pin(quarter())),
-    ("two_thousand_calls_survive_a_failing_front_end", || Box::pin(faults())),
-    ("clients_that_deploy_at_once_or_again_deploy_once", || Box::pin(deploys())),
-    ("more_workers_raise_the_service_and_fewer_leave_it", || Box::pin(raised())),
-    ("a_job_that_is_cancelled_ends_its_calls_in_their_instance", || Box::pin(cancelled())),
-    ("the_clients_end_ends_the_calls_in_their_instance", || Box::pin(killed())),
-    ("an_instance_that_ends_loses_no_other_call", || Box::pin(ended())),
-    ("a_service_that_is_deleted_is_deployed_again", || Box::pin(deleted())),
-    ("an_instance_that_says_nothing_is_lost_in_50_s", || Box::pin(silent())),
+/// Trials with their names. Each has a service of its own.
+type Trials = &'static [(&'static str, Run)];
+
+/// They count instances and requests.
+pub(crate) const COUNTING: Trials = &[
+    ("a_hundred_calls_at_1_and_1_are_a_hundred_instances", |images| Box::pin(hundred(images))),
+    ("a_hundred_calls_at_4_vcpus_are_25_instances", |images| Box::pin(quarter(images))),
+    ("two_thousand_calls_survive_a_failing_front_end", |images| Box::pin(faults(images))),
+    ("clients_that_deploy_at_once_or_again_deploy_once", |images| Box::pin(deploys(images))),
+    ("more_workers_raise_the_service_and_fewer_leave_it", |images| Box::pin(raised(images))),
+    ("what_is_kept_for_nobody_is_found_and_removed", |images| Box::pin(kept(images))),
+    ("an_instance_that_ends_loses_no_other_call", |images| Box::pin(ended(images))),
+    ("a_service_that_is_deleted_is_deployed_again", |images| Box::pin(deleted(images))),
 ];
+/// They look at how long something takes, and nothing runs beside them.
+pub(crate) const TIMED: Trials = &[
+    ("a_job_that_is_cancelled_ends_its_calls_in_their_instance", |images| Box::pin(cancelled(images))),
+    ("the_clients_end_ends_the_calls_in_their_instance", |images| Box::pin(killed(images))),
+];
+/// It waits for what lasts three heartbeats.
+pub(crate) const WAITING: Trials =
+    &[("an_instance_that_says_nothing_is_lost_in_50_s", |images| Box::pin(silent(images)))];
 
-/// The trials. They count instances, and run one after the other.
-pub(crate) fn trials() -> Vec<Trial> {
+/// The trials, with the images that were pushed for others.
+pub(crate) fn of(trials: Trials, images: &Images) -> Vec<Trial> {
     let trial = |(trial, run): &(&str, Run)| {
-        let run = *run;
+        let (run, images) = (*run, images.clone());
         Trial::test(format!("gcp_cloudrun::{trial}"), move || {
             let runtime =
                 tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-            let tried = std::panic::catch_unwind(|| runtime.block_on(run()));
+            let tried = std::panic::catch_unwind(|| runtime.block_on(run(images)));
             runtime.shutdown_background();
             tried.map_err(|panic| {
                 let words = panic.downcast_ref::<String>().cloned();
@@ -54,11 +64,15 @@ pub(crate) fn trials() -> Vec<Trial> {
             })
         })
     };
-    TRIALS.iter().map(trial).collect()
+    trials.iter().map(trial).collect()
 }
 
-async fn hundred() {
-    let place = Place::start("hundred", Settings::default()).await;
+fn with(images: Images) -> Settings {
+    Settings { images: Some(images), ..Settings::default() }
+}
+
+async fn hundred(images: Images) {
+    let place = Place::start("hundred", with(images)).await;
     let fexec = place.executor(", max_workers: 100").await;
     let inputs = vec![(place.files("met"), 100usize); 100];
     let futures = fexec.map(meets, inputs).chunksize(1).await.expect("a job");
@@ -68,8 +82,8 @@ async fn hundred() {
     assert_eq!((counts.started, counts.most, counts.requests), (100, 100, 100), "{counts:?}");
 }
 
-async fn quarter() {
-    let place = Place::start("quarter", Settings::default()).await;
+async fn quarter(images: Images) {
+    let place = Place::start("quarter", with(images)).await;
     let fexec = place.executor(", runtime_cpu: 4, worker_processes: 4").await;
     let inputs = vec![(place.files("met"), 100usize); 100];
     let futures = fexec.map(meets, inputs).chunksize(4).await.expect("a job");
@@ -82,9 +96,9 @@ async fn quarter() {
 }
 
 #[expect(clippy::print_stderr, reason = "what was survived is worth a line")]
-async fn faults() {
+async fn faults(images: Images) {
     const CALLS: u64 = 2000;
-    let settings = Settings { faults: 20, ..Settings::default() };
+    let settings = Settings { faults: 20, ..with(images) };
     let place = Place::start("faults", settings).await;
     let folder = place.files("counted");
     let fexec = place.executor(", max_workers: 10").await;
@@ -116,7 +130,8 @@ fn own() -> RuntimeSpec {
     RuntimeSpec::new("own", std::env::current_exe().expect("this program"))
 }
 
-async fn deploys() {
+async fn deploys(_: Images) {
+    // Here the image is pushed, by two at once.
     let place = Place::start("deploys", Settings::default()).await;
     let (one, other) = (connect(&place, "").await, connect(&place, "").await);
     let spec = own();
@@ -134,14 +149,37 @@ async fn deploys() {
     assert!(error.contains(&first.id.0), "{error}");
 }
 
-async fn raised() {
-    let place = Place::start("raised", Settings::default()).await;
+async fn raised(images: Images) {
+    let place = Place::start("raised", with(images)).await;
     let spec = own();
     let first = connect(&place, ", max_workers: 2").await.deploy_runtime(&spec).await.expect("deployed");
     let more = connect(&place, ", max_workers: 5").await.deploy_runtime(&spec).await.expect("deployed");
     assert_eq!((first == more, place.fake.counts().writes), (true, 2));
     connect(&place, ", max_workers: 3").await.deploy_runtime(&spec).await.expect("deployed");
     assert_eq!(place.fake.counts().writes, 2);
+}
+
+async fn kept(images: Images) {
+    let place = Place::start("kept", with(images)).await;
+    let spec = own();
+    let backend = connect(&place, ", min_workers: 2").await;
+    let kept = backend.deploy_runtime(&spec).await.expect("deployed");
+    connect(&place, "").await.deploy_runtime(&spec).await.expect("deployed");
+    assert_eq!(backend.leftovers().await.expect("a list"), [], "it was used just now");
+    place.fake.annotate(&kept.id.0, "lithops.used", "1700000000").await;
+    let left = backend.leftovers().await.expect("a list");
+    let [left] = left.as_slice() else { panic!("{left:?}") };
+    assert_eq!(left.id, kept.id.0);
+    // 2 instances of 1 vCPU and 2 GiB.
+    assert!(left.usd_per_hour.is_some_and(|cost| (cost - 0.054).abs() < 1e-9), "{left:?}");
+    // A client that begins to use it again keeps it.
+    connect(&place, ", min_workers: 2").await.deploy_runtime(&spec).await.expect("deployed");
+    backend.remove_leftover(left).await.expect("it is left alone");
+    assert_eq!(backend.list_runtimes().await.expect("a list").len(), 2);
+    place.fake.annotate(&kept.id.0, "lithops.used", "1700000000").await;
+    backend.remove_leftover(left).await.expect("removed");
+    backend.remove_leftover(left).await.expect("it is gone");
+    assert_eq!(backend.list_runtimes().await.expect("a list").len(), 1);
 }
 
 /// Waits until a file is there, and reads it.
@@ -166,8 +204,8 @@ async fn ends(process: &str) {
     assert!(begun.elapsed() < Duration::from_secs(2), "after {:?}", begun.elapsed());
 }
 
-async fn cancelled() {
-    let place = Place::start("cancelled", Settings::default()).await;
+async fn cancelled(images: Images) {
+    let place = Place::start("cancelled", with(images)).await;
     let folder = place.files("stays");
     let fexec = place.executor(", max_workers: 1").await;
     let futures = fexec.map(stays, [folder.clone()]).await.expect("a job");
@@ -181,8 +219,8 @@ async fn cancelled() {
     assert_eq!((counts.started, counts.reset), (1, 1), "{counts:?}");
 }
 
-async fn killed() {
-    let place = Place::start("killed", Settings::default()).await;
+async fn killed(images: Images) {
+    let place = Place::start("killed", with(images)).await;
     let folder = place.files("client.files");
     let yaml = folder.with_extension("yaml");
     fs::write(&yaml, place.yaml(", max_workers: 1")).expect("a file");
@@ -195,15 +233,15 @@ async fn killed() {
     assert_eq!(place.fake.counts().reset, 1);
 }
 
-async fn ended() {
-    let place = Place::start("ended", Settings::default()).await;
+async fn ended(images: Images) {
+    let place = Place::start("ended", with(images)).await;
     let fexec = place.executor(", max_workers: 2").await;
     let futures = fexec.map(ends_its_instance, vec![place.files("ended"); 20]).await.expect("a job");
     assert_eq!(futures.get_result().await.expect("results"), (0..20).collect::<Vec<_>>());
 }
 
-async fn deleted() {
-    let place = Place::start("deleted", Settings::default()).await;
+async fn deleted(images: Images) {
+    let place = Place::start("deleted", with(images)).await;
     let fexec = place.executor(", max_workers: 2").await;
     let folder = place.files("counted");
     let job = async || fexec.map(counted, vec![folder.clone(); 4]).await.expect("a job").get_result().await;
@@ -216,13 +254,24 @@ async fn deleted() {
     assert_eq!(backend.list_runtimes().await.expect("a list").len(), 1);
 }
 
-async fn silent() {
-    let place = Place::start("silent", Settings::default()).await;
+#[expect(clippy::print_stderr, reason = "the time is what was asked for")]
+async fn silent(images: Images) {
+    let place = Place::start("silent", with(images)).await;
     let fexec = place.executor(", max_workers: 2").await;
-    let begun = Instant::now();
-    let futures = fexec.map(stops_its_instance, vec![place.files("stopped"); 8]).chunksize(1).await;
-    let results = futures.expect("a job").get_result().await.expect("results");
-    assert_eq!(results, (0..8).collect::<Vec<_>>());
-    // The deployment is a part of it.
-    assert!((40..60).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    let folder = place.files("stopped");
+    let mut events = fexec.events();
+    let futures = fexec.map(stops_its_instance, vec![folder.clone(); 8]).chunksize(1).await.expect("a job");
+    let reason = loop {
+        match events.next().await.expect("the job goes on") {
+            JobEvent::WorkerLost { reason, .. } => break reason,
+            _ => {}
+        }
+    };
+    // The instance has made the file just before it was stopped.
+    let stopped = fs::metadata(folder.join("stopped")).expect("a file").modified().expect("a time");
+    let silence = stopped.elapsed().expect("it was before");
+    assert!(reason.contains("has said nothing for 45s"), "{reason}");
+    assert!(silence < Duration::from_secs(50), "{silence:?}");
+    assert_eq!(futures.get_result().await.expect("results"), (0..8).collect::<Vec<_>>());
+    eprintln!("   an instance that was stopped is lost {:.1} s later", silence.as_secs_f64());
 }

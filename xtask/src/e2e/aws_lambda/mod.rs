@@ -5,4 +5,5 @@ mod permissions;
 mod programs;
 mod run;
 
+pub(super) use programs::config;
 pub(super) use run::run;

@@ -19,7 +19,7 @@ pub(super) const TRIALS: &[(&str, Trial)] = &[
 ];
 
 /// The configuration, with more in the section `aws_lambda`.
-pub(super) fn config(server: &Server, more: &str) -> String {
+pub(in crate::e2e) fn config(server: &Server, more: &str) -> String {
     server.yaml.replace("MORE", more)
 }
 

@@ -3,5 +3,6 @@
 
 mod programs;
 mod run;
+mod two_clouds;
 
 pub(super) use run::run;

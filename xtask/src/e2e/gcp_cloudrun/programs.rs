@@ -78,7 +78,14 @@ fn doctor(programs: &Programs, server: &Server) -> Result<(), String> {
         "instances run as lithops@lithops-test.iam.gserviceaccount.com",
         "all permissions that are needed in the project are there",
         "ID tokens can be made",
+        "the quotas of us-east1 are enough for 100 instances",
     ] {
+        said.wants(finding, said.stdout.contains(finding))?;
+    }
+    said.wants("no secret", !said.stdout.contains(SECRET) && !said.stderr.contains(SECRET))?;
+    config(programs, server, &format!(", max_workers: 151, env_vars: {{API_KEY: {SECRET}}}"))?;
+    let said = programs.lithops(&["doctor", "--config", "config.yaml"])?;
+    for finding in ["gives the project 150 vCPUs, which is 150 instances", "`env_vars` has API_KEY"] {
         said.wants(finding, said.stdout.contains(finding))?;
     }
     said.wants("no secret", !said.stdout.contains(SECRET) && !said.stderr.contains(SECRET))?;

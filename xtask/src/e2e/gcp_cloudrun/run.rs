@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::programs;
+use super::{programs, two_clouds};
 use crate::{
     e2e::{
         leftovers::Leftovers,
@@ -18,11 +18,15 @@ const BUILD: &[&str] = &[
     "build",
     "--quiet",
     "--package=lithops",
+    "--package=lithops-worker",
     "--package=lithops-fake-cloudrun",
     "--package=lithops-gcs-front",
-    "--features=lithops/gcp_cloudrun,lithops/cli",
+    "--features=lithops/gcp_cloudrun,lithops/aws_lambda,lithops/cli,lithops-worker/lambda",
     "--bins",
-    "--examples",
+    "--example=granularity",
+    "--example=failures",
+    "--example=words",
+    "--example=two_clouds",
 ];
 
 /// The programs, Google's own client, and the suite.
@@ -40,6 +44,11 @@ pub(in crate::e2e) fn run(_full: bool) -> Result<(), String> {
             .map_err(|problem| format!("e2e gcp_cloudrun: {name}: {problem}{}", server.last_lines()))?;
         eprintln!("   fake_cloudrun: {name}: passed");
     }
+    let left = Leftovers::of(&programs);
+    two_clouds::together(&programs, &server, &folder)
+        .and_then(|()| left.none())
+        .map_err(|problem| format!("e2e gcp_cloudrun: two clouds: {problem}{}", server.last_lines()))?;
+    eprintln!("   one program maps on Lambda and reduces on Cloud Run by its configuration: passed");
     steps::run(
         Command::new(google_run_python()?)
             .arg(root().join("tests/fake_cloudrun/check.py"))

@@ -20,7 +20,8 @@ pub(super) const TRIALS: &[(&str, Trial)] = &[
     ("the doctor finds nothing wrong", doctor),
 ];
 
-/// Calls one by one, each with a pod of its own.
+/// Calls one by one, each with a pod of its own: as many as two CPUs start and probe in time. With 100 the probes of those
+/// that run time out while others start, and they are replaced again and again.
 const ONE_BY_ONE: usize = 40;
 
 /// 200 calls at 4 and 8, as the document on granularity has them.
@@ -31,7 +32,7 @@ fn first_example(place: &Place<'_>) -> Result<(), String> {
 }
 
 fn four_at_a_time(place: &Place<'_>) -> Result<(), String> {
-    let running = place.start("examples/fleet", &["map", "100", "8000"], "runtime_cpu: 4")?;
+    let running = place.start("examples/fleet", &["meet", "100"], "runtime_cpu: 4")?;
     let (ran, pods) = counted(place, running)?;
     ran.says("all 100 results are right")?;
     if pods.len() != 25 {
@@ -42,8 +43,7 @@ fn four_at_a_time(place: &Place<'_>) -> Result<(), String> {
 
 fn one_by_one(place: &Place<'_>) -> Result<(), String> {
     let calls = ONE_BY_ONE.to_string();
-    let running =
-        place.start("examples/fleet", &["map", &calls, "10000"], "runtime_cpu: 0.1, runtime_memory: 64")?;
+    let running = place.start("examples/fleet", &["meet", &calls], "runtime_cpu: 0.1, runtime_memory: 64")?;
     let (ran, pods) = counted(place, running)?;
     ran.says(&format!("all {calls} results are right"))?;
     if pods.len() != ONE_BY_ONE {

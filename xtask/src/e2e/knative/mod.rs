@@ -3,6 +3,8 @@
 mod faults;
 mod jobs;
 mod pods;
+mod rate;
 mod run;
 
+pub(crate) use rate::measure;
 pub(super) use run::run;

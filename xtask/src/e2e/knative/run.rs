@@ -15,7 +15,7 @@ pub(super) type Trial = fn(&Place<'_>) -> Result<(), String>;
 
 /// The program `lithops-worker` is what the image of `runtime` holds.
 const FEATURES: &str = "lithops/cli,lithops/knative,lithops/minio,lithops-worker/http,lithops-worker/aws_s3";
-const KNATIVE: Kind = Kind {
+pub(super) const KNATIVE: Kind = Kind {
     scheme: "knative",
     role: "lithops-knative",
     label: "lithops/runtime",
@@ -31,13 +31,14 @@ const KNATIVE: Kind = Kind {
 
 /// Runs the trials on a cluster, which is ended afterwards.
 pub(in crate::e2e) fn run(_full: bool) -> Result<(), String> {
-    let build = ["build", "--quiet", "-p", "lithops", "-p", "lithops-worker", "-p", "lithops-activations"];
+    let build =
+        ["build", "--quiet", "-p", "lithops", "-p", "lithops-worker", "--bins", "--features", FEATURES];
+    let examples = ["granularity", "fleet", "words", "failures"].map(|name| format!("--example={name}"));
     // Once for all: each selection of features is compiled by itself.
-    steps::run(cargo().args(build).args(["--bins", "--examples", "--features", FEATURES]))?;
+    steps::run(cargo().args(build).args(examples))?;
     let suite =
         ["test", "--quiet", "-p", "lithops-conformance", "--features", "cluster", "--test", "knative"];
     steps::run(cargo().args(suite).arg("--no-run"))?;
-    steps::run(&mut std::process::Command::new(built("debug")?.join("examples/many")))?;
     // It is not the one that `cargo xtask cluster up` starts, and begins anew where a run was killed.
     let folder = Some(built("cluster-e2e")?);
     let options = Options { knative: true, install: true, folder, anew: true, ..Options::default() };
