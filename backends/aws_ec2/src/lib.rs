@@ -10,8 +10,11 @@
 //! No instance is a master, none is reached from outside, and none has an image of ours: the user data fetches the program
 //! by its digest from the bucket of the jobs, and the program is the worker.
 
+mod answers;
 mod backend;
+mod by_hand;
 mod config;
+mod console;
 mod doctor;
 mod ec2;
 mod failure;
@@ -19,9 +22,12 @@ mod fleet;
 mod instance;
 mod keys;
 mod policy;
+mod prices;
 mod program;
 mod template;
+mod time;
 mod user_data;
+mod volumes;
 mod waves;
 
 pub use backend::AwsEc2Backend;

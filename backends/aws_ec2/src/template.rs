@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use crate::config::Ec2Config;
+use crate::{config::Ec2Config, volumes};
 
 /// The tag of all that belongs to a fleet.
 pub(crate) const FLEET: &str = "lithops:fleet";
@@ -41,13 +41,10 @@ impl Template<'_> {
         })
     }
 
-    fn data(&self) -> Value {
+    /// The data of the template, which are parameters of RunInstances too.
+    pub(crate) fn data(&self) -> Value {
         let config = self.config;
         let profile = if self.role.starts_with("arn:") { "Arn" } else { "Name" };
-        let mut disk = json!({"Encrypted": true, "DeleteOnTermination": true, "VolumeType": "gp3"});
-        if let Some(size) = config.root_disk {
-            disk["VolumeSize"] = size.into();
-        }
         json!({
             "ImageId": config.image(),
             "InstanceInitiatedShutdownBehavior": "terminate",
@@ -55,7 +52,7 @@ impl Template<'_> {
             "SecurityGroupId": [self.security_group],
             "KeyName": config.key_name,
             "UserData": STANDARD.encode(self.script),
-            "BlockDeviceMapping": [{"DeviceName": config.root_device, "Ebs": disk}],
+            "BlockDeviceMapping": volumes::request(&config.volumes),
             "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
             "TagSpecification": [
                 {"ResourceType": "instance", "Tag": self.tags()},

@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    ec2::Pool,
+    answers::Pool,
     template::{self, FLEET},
 };
 

@@ -9,7 +9,7 @@ use crate::{print, runtime::connected};
 
 /// Looks at the configured backend and storage: credentials, permissions, quotas, programs.
 ///
-/// The command changes and starts nothing. For a cloud it prints the least permissions that the policies must
+/// Without `--live` the command changes and starts nothing. For a cloud it prints the least permissions that the policies must
 /// grant. Exit code 1 when a problem would keep jobs from running.
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
@@ -21,6 +21,10 @@ pub(crate) struct Doctor {
     #[arg(short, long, value_name = "NAME")]
     backend: Option<String>,
 
+    /// Starts one worker on the platform too, which tries the storage and ends. The platform bills it.
+    #[arg(long)]
+    live: bool,
+
     /// Prints JSON.
     #[arg(long)]
     json: bool,
@@ -29,7 +33,13 @@ pub(crate) struct Doctor {
 impl Doctor {
     pub(crate) fn run(self) -> lithops::Result<ExitCode> {
         let found = lithops_core::runtime::block_on(async {
-            connected(self.config, self.backend).await?.check().await
+            let backend = connected(self.config, self.backend).await?;
+            let mut found = backend.check().await;
+            let is_ill = found.iter().any(|check| check.severity == Severity::Error);
+            if self.live && !is_ill {
+                found.extend(backend.check_live().await);
+            }
+            Ok(found)
         })?;
         let is_ill = found.iter().any(|check| check.severity == Severity::Error);
         if self.json {

@@ -18,4 +18,4 @@ mod third_party;
 
 pub(crate) use peers::{Server, weed};
 pub(crate) use plugins::{PLUGIN, library};
-pub(crate) use run::{What, run};
+pub(crate) use run::{What, only_of_aws_ec2, run};

@@ -120,6 +120,8 @@ struct Gathered {
     /// The same as other programs see it.
     said: Vec<Option<Waiting>>,
     lost: u64,
+    /// What the events say of the workers' cost.
+    spending: Vec<String>,
 }
 
 /// Runs a job of one call to its end.
@@ -178,15 +180,17 @@ async fn gather(answers: Answers) -> Gathered {
     let ended = FleetDriver::new(&leadership, resources, client_fleet).gather(&mut commands, &mut stop).await;
     let error = job.wait_for(|_, progress| progress.is_finished()).await.err();
     let requests = platform.requests.load(Ordering::Relaxed);
-    let mut waiting = Vec::new();
+    let (mut waiting, mut spending) = (Vec::new(), Vec::new());
     while let Ok(event) = events.try_recv() {
-        if let JobEvent::Waiting { workers, why, .. } = event {
-            waiting.push((workers, why));
+        match event {
+            JobEvent::Waiting { workers, why, .. } => waiting.push((workers, why)),
+            JobEvent::Spending { spending: now, .. } => spending.push(now.to_string()),
+            _ => {}
         }
     }
     let lost = job.progress().lost_workers;
     let said = platform.said.lock().expect("not poisoned").clone();
-    Gathered { ended, error, requests, lasted: begun.elapsed(), waiting, said, lost }
+    Gathered { ended, error, requests, lasted: begun.elapsed(), waiting, said, lost, spending }
 }
 
 #[tokio::test(start_paused = true)]
@@ -279,4 +283,26 @@ async fn workers_that_are_evicted_are_told_and_end_no_job() {
     .await;
     assert_eq!(gathered.ended, Ended::Finished, "{:?}", gathered.error);
     assert!(gathered.lost >= 15, "{}", gathered.lost);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_workers_cost_is_told_while_they_run() {
+    let gathered = gather(|since| {
+        let live = ["a", "b"].map(str::to_owned).to_vec();
+        let hour_usd = vec![("a".to_owned(), 3.6), ("b".to_owned(), 1.8)];
+        (since < Duration::from_secs(25)).then(|| Ok(Scaled { live, hour_usd, ..Scaled::default() }))
+    })
+    .await;
+    assert_eq!(gathered.ended, Ended::Finished, "{:?}", gathered.error);
+    let told: Vec<_> = gathered.spending.iter().map(String::as_str).collect();
+    assert_eq!(
+        told,
+        [
+            "2 workers, $5.4000/h, $0 so far",
+            "2 workers, $5.4000/h, $0.0150 so far",
+            "2 workers, $5.4000/h, $0.0300 so far",
+            "1 worker, $0/h, $0.0375 so far",
+            "0 workers, $0/h, $0.0375 so far",
+        ]
+    );
 }
