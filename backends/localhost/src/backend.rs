@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use lithops_core::{
     compute::{
         BackendDescriptor, BackendInfo, BackendOptions, Capabilities, Check, CloseMode, ComputeBackend,
-        Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId, RuntimeSpec, Scaled, Severity,
-        WaitingWorkers, WorkerProcesses,
+        Invocation, InvocationId, InvokeRequest, Leftover, Package, Runtime, RuntimeId, RuntimeSpec, Scaled,
+        Severity, WaitingWorkers, WorkerProcesses,
     },
     error::{Error, ErrorKind, Result},
     nesting::is_nested,
@@ -19,7 +19,7 @@ use crate::{
     SCHEME,
     config::{self, LocalhostConfig},
     fleet::{Fleets, Start},
-    nesting,
+    leftovers, nesting,
 };
 
 /// The descriptor that this crate registers.
@@ -149,6 +149,14 @@ impl ComputeBackend for LocalhostBackend {
             )),
             _ => Ok(None),
         }
+    }
+
+    async fn leftovers(&self) -> Result<Vec<Leftover>> {
+        Ok(leftovers::find())
+    }
+
+    async fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {
+        leftovers::remove(leftover)
     }
 
     async fn cancel(&self, id: &InvocationId) -> Result<()> {

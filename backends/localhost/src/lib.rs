@@ -10,6 +10,7 @@
 mod backend;
 mod config;
 mod fleet;
+mod leftovers;
 mod nesting;
 #[cfg(feature = "artifacts")]
 mod program;

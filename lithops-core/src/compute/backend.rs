@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Capabilities, Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId, RuntimeSpec, Scaled,
+    Capabilities, Invocation, InvocationId, InvokeRequest, Leftover, Package, Runtime, RuntimeId,
+    RuntimeSpec, Scaled,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -68,6 +69,8 @@ use crate::{
 ///   held goes on elsewhere at once.
 /// - `a_worker_that_cannot_serve_ends_the_job_with_its_words`
 /// - `launching_takes_no_secret`: the launch document is all that a worker is started with.
+/// - `what_a_client_has_left_is_listed_and_removed`: [`leftovers`](Self::leftovers) has the workers of a fleet whose
+///   client is gone, and nothing runs of them after [`remove_leftover`](Self::remove_leftover).
 #[async_trait]
 pub trait ComputeBackend: Debug + Send + Sync + 'static {
     /// Which backend this is, and where it runs.
@@ -146,6 +149,27 @@ pub trait ComputeBackend: Debug + Send + Sync + 'static {
     /// must be enough.
     async fn discard(&self, id: &InvocationId) -> Result<()> {
         self.cancel(id).await
+    }
+
+    /// What the platform still runs, or would still start, and what a client may have left behind that was killed:
+    /// workers of fleets, and what they were started with. Everything of a fleet is listed with its fleet
+    /// ([`Leftover::fleet`]), whether its client lives or not: the caller looks for the client in the storage. Anything
+    /// else is listed only if nothing uses it any more. Deployed runtimes are not listed.
+    ///
+    /// # Errors
+    /// When the platform cannot be asked.
+    async fn leftovers(&self) -> Result<Vec<Leftover>> {
+        Ok(Vec::new())
+    }
+
+    /// Removes something that [`leftovers`](Self::leftovers) has listed: workers are ended at once. Removing what is
+    /// gone already is no error.
+    ///
+    /// # Errors
+    /// When the platform refuses it.
+    async fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {
+        let problem = format!("`{}` cannot remove `{}`", self.info().scheme, leftover.id);
+        Err(Error::new(ErrorKind::Unsupported, problem))
     }
 
     /// Looks for problems that would keep jobs from running, and says what to do about each.

@@ -4,6 +4,7 @@ mod backend;
 mod capabilities;
 mod descriptor;
 mod invocation;
+mod leftover;
 mod platform;
 mod platform_data;
 mod price;
@@ -17,6 +18,7 @@ pub use descriptor::{BackendDescriptor, BackendOptions, Connecting};
 pub use invocation::{
     Event, EventKind, ExitReason, Feed, FeedCommand, FeedSink, Invocation, InvocationId, InvokeRequest,
 };
+pub use leftover::{FleetMark, Leftover};
 pub use platform::{Platform, WorkerWish};
 pub use price::Price;
 pub use runtime::{Package, Runtime, RuntimeId, RuntimeSpec};

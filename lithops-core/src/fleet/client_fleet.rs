@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The longest pause between two heartbeats of a client.
-const BEAT: Duration = Duration::from_secs(10);
+pub(super) const BEAT: Duration = Duration::from_secs(10);
 /// How long a platform may take to remove what it would still start of a fleet that has ended.
 const AT_PLATFORM: Duration = Duration::from_secs(10);
 

@@ -9,7 +9,7 @@ use crate::{
     bytes::Bytes,
     error::{Error, ErrorKind, Result},
     id::JobId,
-    protocol::{SignKey, VerifyKey},
+    protocol::{SignKey, VerifyKey, unchecked},
     storage::{ObjectMeta, PutMode, StorageClient, insist, own_keys},
 };
 
@@ -65,7 +65,7 @@ impl Fleet {
     /// The fleet of this name in a storage. Manifests are checked with `key`.
     #[must_use]
     pub fn new(storage: &StorageClient, name: &str, key: VerifyKey) -> Self {
-        Self { storage: storage.clone(), folder: format!("{}{name}/", own_keys::FLEETS), key }
+        Self { storage: storage.clone(), folder: folder_of(name), key }
     }
 
     /// Stores the manifest of a job, so that the workers of the fleet run it.
@@ -172,14 +172,7 @@ impl Fleet {
     /// # Errors
     /// When the storage cannot be read.
     pub async fn client(&self) -> Result<Option<ClientState>> {
-        let (storage, bucket, key) = (self.storage.storage(), self.storage.bucket(), self.client_key());
-        match storage.get_within(bucket, &key, LONGEST_WORDS).await {
-            Ok(bytes) => Ok(ClientState::decode(&bytes)),
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PayloadTooLarge) => {
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
+        said_by_client(&self.storage, &self.client_key()).await
     }
 
     /// Stores why a worker has ended, for its client.
@@ -222,6 +215,42 @@ impl Fleet {
     }
 
     fn client_key(&self) -> String {
-        format!("{}client", self.folder)
+        client_key(&self.folder)
     }
+}
+
+/// The key under which a client says something of itself, by the folder of its fleet.
+pub(super) fn client_key(folder: &str) -> String {
+    format!("{folder}client")
+}
+
+/// The folder of a fleet.
+pub(super) fn folder_of(fleet: &str) -> String {
+    format!("{}{fleet}/", own_keys::FLEETS)
+}
+
+/// What is stored under the key of a client; `None` when nothing is, or nothing that a client has written.
+pub(super) async fn said_by_client(storage: &StorageClient, key: &str) -> Result<Option<ClientState>> {
+    match storage.storage().get_within(storage.bucket(), key, LONGEST_WORDS).await {
+        Ok(bytes) => Ok(ClientState::decode(&bytes)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PayloadTooLarge) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a job of a fleet goes on without its client. Signatures are not checked: another program that can write there
+/// could remove the manifests as well.
+pub(super) async fn has_detached_job(storage: &StorageClient, fleet: &str) -> Result<bool> {
+    let (bucket, folder) = (storage.bucket(), format!("{}{JOBS}", folder_of(fleet)));
+    for key in insist(|| storage.list_keys(bucket, &folder)).await? {
+        let signed = match insist(|| storage.storage().get_within(bucket, &key, LONGEST_POST)).await {
+            Ok(signed) => signed,
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        if JobManifest::decode(&unchecked(&signed).unwrap_or_default())?.detached {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -26,6 +26,7 @@ mod client_fleets;
 mod client_state;
 mod job_manifest;
 mod job_queue;
+mod leftovers;
 mod outcomes;
 mod stored_board;
 
@@ -36,6 +37,7 @@ pub use client_state::ClientState;
 pub use job_manifest::JobManifest;
 pub use job_queue::Fleet;
 pub(crate) use job_queue::{AllManifests, all_manifests};
+pub use leftovers::Leftovers;
 pub use outcomes::outcomes;
 pub(crate) use stored_board::GIVEN_UP;
 pub use stored_board::StoredBoard;

@@ -333,6 +333,8 @@ pub(super) extern "C" fn call(pointer: *mut c_void, operation: u32, request: Tex
                 encode(&backend.scale(&launch, workers).await?)
             }
             Operation::FleetEnded => encode(&backend.fleet_ended(&decode(&request)?).await?),
+            Operation::Leftovers => encode(&backend.leftovers().await?),
+            Operation::RemoveLeftover => encode(&backend.remove_leftover(&decode(&request)?).await?),
         }
     });
 }

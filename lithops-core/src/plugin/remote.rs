@@ -22,7 +22,8 @@ use super::{
 use crate::{
     compute::{
         BackendInfo, BackendOptions, Capabilities, Check, CloseMode, ComputeBackend, Feed, FeedCommand,
-        FeedSink, Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId, RuntimeSpec, Scaled,
+        FeedSink, Invocation, InvocationId, InvokeRequest, Leftover, Package, Runtime, RuntimeId,
+        RuntimeSpec, Scaled,
     },
     error::{Error, ErrorKind, Result},
     id::JobId,
@@ -307,6 +308,14 @@ impl ComputeBackend for Remote {
 
     async fn fleet_ended(&self, launch: &Launch) -> Result<()> {
         self.call(Operation::FleetEnded, launch).await
+    }
+
+    async fn leftovers(&self) -> Result<Vec<Leftover>> {
+        self.call(Operation::Leftovers, &()).await
+    }
+
+    async fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {
+        self.call(Operation::RemoveLeftover, leftover).await
     }
 
     async fn cancel(&self, id: &InvocationId) -> Result<()> {

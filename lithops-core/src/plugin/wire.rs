@@ -24,6 +24,8 @@ pub(super) enum Operation {
     Sized = 10,
     Scale = 11,
     FleetEnded = 12,
+    Leftovers = 13,
+    RemoveLeftover = 14,
 }
 
 impl Operation {
@@ -40,6 +42,8 @@ impl Operation {
             10 => Self::Sized,
             11 => Self::Scale,
             12 => Self::FleetEnded,
+            13 => Self::Leftovers,
+            14 => Self::RemoveLeftover,
             _ => return None,
         })
     }

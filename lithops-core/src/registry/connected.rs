@@ -49,6 +49,17 @@ impl Connected {
         Ok(Self { backend: descriptor.connect(options).await?, storage, config, registry })
     }
 
+    /// The storage of the configuration.
+    ///
+    /// # Errors
+    /// Why it cannot be opened.
+    pub fn storage(&self) -> Result<(&StorageClient, &Locator)> {
+        match &self.storage {
+            Ok((storage, locator)) => Ok((storage, locator)),
+            Err(error) => Err(error.again()),
+        }
+    }
+
     /// Checks the configuration, the backend and the storage. The checks say what is fine, and what would
     /// keep jobs from running.
     ///

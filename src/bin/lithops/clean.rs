@@ -1,14 +1,14 @@
-//! `lithops clean`: removes the stored data of jobs whose programs have crashed, and unused programs and
-//! histories.
+//! `lithops clean`: removes the stored data of jobs whose programs have crashed, unused programs and histories, and what
+//! platforms still run for clients that are gone.
 
 use std::{process::ExitCode, time::Duration};
 
 use clap::Args;
 use lithops::jobs::{Cleaning, UnusedKind};
 
-use crate::{failure, job::Listed, place::Place, print};
+use crate::{failure, job::Listed, leftovers::AtPlatform, place::Place, print};
 
-/// Removes stored jobs that are no longer of use.
+/// Removes stored jobs that are no longer of use, and what the platform still runs for clients that are gone.
 ///
 /// Removes only jobs that you have started on this machine, that no client drives or reads, and whose data
 /// was not written to for a day, or for the duration of --older-than, by the clock of the storage. Where the
@@ -18,12 +18,16 @@ use crate::{failure, job::Listed, place::Place, print};
 ///
 /// Also removes stored worker programs, the recorded durations of earlier calls, and what is left of fleets
 /// whose client has crashed, that nothing has used for 30 days. A job that needs such a program again stores it again.
+///
+/// Also ends what the backend still runs, or would still start, of fleets whose client is gone, and prints what it costs
+/// an hour. A client that does not say that it has ended is watched for 30 seconds: it says in the storage that it lives.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   lithops clean --dry-run              what would be removed?
   lithops clean --older-than 2h        also what has been left alone for two hours only
-  lithops clean --unused-for 7d        also programs that no job has used for a week")]
+  lithops clean --unused-for 7d        also programs that no job has used for a week
+  lithops clean --backend k8s          also the pods of clients that are gone")]
 pub(crate) struct Clean {
     /// How long the data of a job must not have been written to: 90s, 30m, 12h, 7d.
     #[arg(long, value_name = "DURATION", default_value = "1d", value_parser = duration)]
@@ -37,12 +41,17 @@ pub(crate) struct Clean {
     #[arg(long)]
     dry_run: bool,
 
+    /// The backend whose platform is looked at, if not the configured one.
+    #[arg(short, long, value_name = "NAME")]
+    backend: Option<String>,
+
     #[command(flatten)]
     place: Place,
 }
 
 impl Clean {
     pub(crate) fn run(self, verbose: bool) -> lithops::Result<ExitCode> {
+        let Place { storage, config } = self.place.clone();
         let jobs = self.place.jobs()?;
         let Cleaning { expired, unfinished, mut unreadable, .. } = jobs.expired(self.older_than)?;
         let unused = jobs.unused(self.unused_for).unwrap_or_else(|error| {
@@ -79,7 +88,14 @@ impl Clean {
                 unreadable.extend(kept.remove().err());
             }
         }
-        if nothing {
+        // Manifests of detached jobs are gone by now, and with them what their workers were kept for.
+        let at_platform = AtPlatform::find(config, self.backend, storage);
+        let is_clean = at_platform.as_ref().is_ok_and(AtPlatform::is_empty);
+        match at_platform {
+            Ok(at_platform) => unreadable.extend(at_platform.remove(verb, self.dry_run)?),
+            Err(error) => unreadable.push(error),
+        }
+        if nothing && is_clean {
             print::remark("nothing to remove");
         }
         Ok(failure::report_all(&unreadable, verbose))

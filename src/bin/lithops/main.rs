@@ -8,6 +8,7 @@ mod doctor;
 mod failure;
 mod hello;
 mod job;
+mod leftovers;
 mod logs;
 mod place;
 mod plan;

@@ -6,15 +6,15 @@ use clap::Args;
 use lithops::{StorageClient, jobs::StoredJobs};
 
 /// The storage that a command uses.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Place {
     /// The storage, if not the configured one.
     #[arg(short, long, value_name = "NAME")]
-    storage: Option<String>,
+    pub(crate) storage: Option<String>,
 
     /// The configuration file, if not the one that is found.
     #[arg(short, long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
 }
 
 impl Place {

@@ -98,10 +98,22 @@ pub(crate) async fn connected(
     config: Option<PathBuf>,
     backend: Option<String>,
 ) -> lithops::Result<Connected> {
+    connected_with(config, backend, None).await
+}
+
+/// The same; `storage` names another storage than the configuration does.
+pub(crate) async fn connected_with(
+    config: Option<PathBuf>,
+    backend: Option<String>,
+    storage: Option<String>,
+) -> lithops::Result<Connected> {
     let sources = Sources { file: config, yaml: None };
     let mut config = Config::load(&sources, &Environment::from_process())?;
     if let Some(backend) = backend {
         config.set("lithops", "backend", Value::from(backend), Origin::Builder("backend"));
+    }
+    if let Some(storage) = storage {
+        config.set("lithops", "storage", Value::from(storage), Origin::Builder("storage"));
     }
     Connected::to(config).await
 }

@@ -38,7 +38,6 @@ const REPLACED: &[Word] = &[
     ("door", "`transport`"),
     ("stint", "`job session`"),
     ("hired", "`client fleet`"),
-    ("leftover", "`cleanup`"),
     ("errand", "`pending request`"),
 ];
 

@@ -96,6 +96,7 @@ pub fn promises() -> Vec<Promise> {
         fleets::a_worker_that_must_leave_hands_back if fleets::can_be_told,
         fleets::a_worker_that_cannot_serve_ends_the_job_with_its_words if fleets::pulls,
         fleets::launching_takes_no_secret if fleets::pulls,
+        fleets::what_a_client_has_left_is_listed_and_removed if fleets::pulls,
     ]
 }
 
@@ -145,7 +146,7 @@ mod tests {
         let documented: BTreeSet<_> =
             words.filter(|word| word.contains('_') && !word.contains(['-', ':'])).collect();
         let tried: BTreeSet<_> = promises().iter().map(|promise| promise.name).collect();
-        let methods = BTreeSet::from(["deploy_runtime"]);
+        let methods = BTreeSet::from(["deploy_runtime", "remove_leftover"]);
         assert_eq!(documented.difference(&methods).copied().collect::<BTreeSet<_>>(), tried);
     }
 }

@@ -1,11 +1,15 @@
 //! Fleets: workers that are started with a launch document and find their jobs themselves.
 
-use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use lithops_core::{
     board::LeaseConfig,
-    compute::{Capabilities, Scaled, WorkerEnd},
-    fleet::{ClientFleet, ClientState},
+    compute::{Capabilities, FleetMark, Leftover, Scaled, WorkerEnd},
+    fleet::{ClientFleet, ClientState, Leftovers},
     id::JobId,
     journal::Journal,
     protocol::Launch,
@@ -59,7 +63,7 @@ impl Subject {
                 return scaled;
             }
             assert!(begun.elapsed() < self.patience, "{what}: not so, but {scaled:?}");
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 }
@@ -90,7 +94,7 @@ pub(in crate::compute) async fn a_fleet_whose_client_is_gone_ends(subject: Subje
     // It says once that it lives, and never again.
     let state = ClientState { beat: 1, news: 0, is_closed: false };
     fleet.fleet.put_client(state).await.unwrap_or_else(|error| panic!("{error:?}"));
-    let launch = Launch { orphan: std::time::Duration::from_secs(2), ..fleet.launch.clone() };
+    let launch = Launch { orphan: Duration::from_secs(2), ..fleet.launch.clone() };
     subject.scaled(&launch, 1, "a worker lives", |scaled| !scaled.live.is_empty()).await;
     let is_over = |scaled: &Scaled| scaled.live.is_empty() && scaled.coming == 0;
     subject.scaled(&launch, 0, "no worker lives", is_over).await;
@@ -173,4 +177,66 @@ pub(in crate::compute) async fn launching_takes_no_secret(subject: Subject) {
     }
     subject.scaled(&launch, 1, "a worker lives", |scaled| !scaled.live.is_empty()).await;
     fleet.end().await.unwrap_or_else(|error| panic!("{error:?}"));
+}
+
+pub(in crate::compute) async fn what_a_client_has_left_is_listed_and_removed(subject: Subject) {
+    // A client that has said once that it lives, and whose workers would wait for it for long.
+    let lease_config = LeaseConfig { orphan: Duration::from_secs(3600), ..subject.lease_config() };
+    let gone = ClientFleet::new(&subject.storage, subject.locator(), lease_config);
+    let gone = gone.unwrap_or_else(|error| panic!("{error:?}"));
+    let state = ClientState { beat: 1, news: 0, is_closed: false };
+    gone.fleet.put_client(state).await.unwrap_or_else(|error| panic!("{error:?}"));
+    subject.scaled(&gone.launch, 1, "a worker lives", |scaled| !scaled.live.is_empty()).await;
+    if runs_here(subject.capabilities()) && !is_launched_here(&gone.launch) {
+        // Its workers end with the process of their client, and can be left by none.
+        return gone.end().await.unwrap_or_else(|error| panic!("{error:?}"));
+    }
+    // Another client lives, and says so four times in this time.
+    let watch = Duration::from_secs(2);
+    let lease_config = LeaseConfig { orphan: watch, ..subject.lease_config() };
+    let living = ClientFleet::new(&subject.storage, subject.locator(), lease_config).map(Arc::new);
+    let living = living.unwrap_or_else(|error| panic!("{error:?}"));
+    living.open().await.unwrap_or_else(|error| panic!("{error:?}"));
+    let launch = Launch { orphan: Duration::from_secs(3600), ..living.launch.clone() };
+    subject.scaled(&launch, 1, "another worker lives", |scaled| !scaled.live.is_empty()).await;
+
+    let (begun, backend) = (Instant::now(), &*subject.backend);
+    let found = loop {
+        let found = Leftovers::find(backend, (&subject.storage, subject.locator()), watch).await;
+        let found = found.unwrap_or_else(|error| panic!("nothing is listed: {error:?}"));
+        let is_of = |launch: &Launch| {
+            let mark = FleetMark::of(launch);
+            move |left: &&Leftover| left.fleet.as_ref() == Some(&mark)
+        };
+        assert_eq!(found.gone.iter().find(is_of(&launch)), None, "its client lives");
+        let of_gone: Vec<_> = found.gone.iter().filter(is_of(&gone.launch)).cloned().collect();
+        if !of_gone.is_empty() {
+            break of_gone;
+        }
+        assert!(begun.elapsed() < subject.patience, "what a client has left is not listed: {found:?}");
+    };
+    for left in &found {
+        assert!(!left.id.is_empty() && !left.what.is_empty(), "{left:?}");
+        for _ in 0..2 {
+            backend.remove_leftover(left).await.unwrap_or_else(|error| panic!("not removed: {error:?}"));
+        }
+    }
+    let is_over = |scaled: &Scaled| scaled.live.is_empty() && scaled.coming == 0;
+    subject.scaled(&gone.launch, 0, "no worker lives", is_over).await;
+    for fleet in [&gone, &*living] {
+        fleet.end().await.unwrap_or_else(|error| panic!("{error:?}"));
+    }
+    subject.scaled(&launch, 0, "no worker lives", is_over).await;
+}
+
+/// Whether a process of this machine has this launch document.
+fn is_launched_here(launch: &Launch) -> bool {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut environments = processes.filter_map(|entry| std::fs::read(entry.path().join("environ")).ok());
+    environments.any(|text| {
+        text.split(|byte| *byte == 0).any(|pair| {
+            let pair = String::from_utf8_lossy(pair);
+            pair.starts_with(Launch::VARIABLE) && pair.contains(&launch.fleet)
+        })
+    })
 }
