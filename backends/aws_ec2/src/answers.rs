@@ -144,6 +144,12 @@ struct Tag {
     value: String,
 }
 
+impl Items<Tag> {
+    fn tag(&self, key: &str) -> Option<&str> {
+        self.item.iter().find(|tag| tag.key == key).map(|tag| tag.value.as_str())
+    }
+}
+
 impl<T: Clone> Clone for Items<T> {
     fn clone(&self) -> Self {
         Self { item: self.item.clone() }
@@ -184,6 +190,16 @@ impl Instance {
         }
     }
 
+    /// Whether it runs, or is about to.
+    pub(crate) fn is_live(&self) -> bool {
+        matches!(self.state(), "pending" | "running")
+    }
+
+    /// How it was bought, for people.
+    pub(crate) fn market(&self) -> &'static str {
+        if self.is_spot() { "spot" } else { "on-demand" }
+    }
+
     pub(crate) fn is_spot(&self) -> bool {
         self.instance_lifecycle == "spot"
     }
@@ -198,7 +214,7 @@ impl Instance {
 
     /// The value of a tag.
     pub(crate) fn tag(&self, key: &str) -> Option<&str> {
-        self.tag_set.item.iter().find(|tag| tag.key == key).map(|tag| tag.value.as_str())
+        self.tag_set.tag(key)
     }
 }
 
@@ -327,6 +343,14 @@ pub(crate) struct Templates {
 pub(crate) struct NamedTemplate {
     pub(crate) launch_template_name: String,
     pub(crate) create_time: String,
+    tag_set: Items<Tag>,
+}
+
+impl NamedTemplate {
+    /// The value of a tag.
+    pub(crate) fn tag(&self, key: &str) -> Option<&str> {
+        self.tag_set.tag(key)
+    }
 }
 
 #[derive(Debug, Deserialize, Default)]

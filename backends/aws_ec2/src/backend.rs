@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use lithops_core::{
     compute::{
         BackendDescriptor, BackendInfo, BackendOptions, Capabilities, Check, CloseMode, ComputeBackend,
-        Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId, RuntimeSpec, Scaled,
+        Invocation, InvocationId, InvokeRequest, Leftover, Package, Runtime, RuntimeId, RuntimeSpec, Scaled,
         WaitingWorkers,
     },
     error::{Error, ErrorKind, Result},
@@ -23,7 +23,7 @@ use crate::{
     ec2::Ec2,
     failure,
     fleet::{self, Ec2Fleet, Place, Start},
-    keys,
+    keys, leftovers,
     program::{self, FleetProgram},
 };
 
@@ -207,6 +207,14 @@ impl ComputeBackend for AwsEc2Backend {
 
     async fn check(&self) -> Vec<Check> {
         doctor::check(self).await
+    }
+
+    async fn leftovers(&self) -> Result<Vec<Leftover>> {
+        leftovers::find(self, self.ec2().await?).await
+    }
+
+    async fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {
+        leftovers::remove(self.ec2().await?, leftover).await
     }
 
     async fn check_live(&self) -> Vec<Check> {

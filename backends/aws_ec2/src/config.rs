@@ -13,7 +13,8 @@ use lithops_core::{
 
 use crate::{
     SCHEME,
-    prices::Prices,
+    answers::Instance,
+    prices::{Prices, SpotMarket},
     volumes::{self, Volume},
 };
 
@@ -125,6 +126,19 @@ impl Ec2Config {
             is_priced,
             capabilities,
         })
+    }
+
+    /// What an hour of an instance costs, in US dollars.
+    pub(crate) fn hour_usd(&self, instance: &Instance, market: Option<&SpotMarket>) -> f64 {
+        match self.is_priced {
+            true => {
+                self.capabilities
+                    .price
+                    .second_usd(self.capabilities.worker_memory, self.capabilities.worker_cpus)
+                    * 3600.0
+            }
+            false => self.prices.of(instance, market),
+        }
     }
 
     /// The image, as EC2 is told it.

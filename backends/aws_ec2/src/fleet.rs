@@ -6,7 +6,7 @@ use std::{
 };
 
 use lithops_core::{
-    compute::{Scaled, WaitingWorkers, WorkerEnd},
+    compute::{FleetMark, Scaled, WaitingWorkers, WorkerEnd},
     error::{Error, ErrorKind, Result, Retry},
     fleet::Fleet,
     protocol::Launch,
@@ -326,9 +326,10 @@ impl Ec2Fleet {
         self.templates.insert(name.clone());
         let script = user_data::script(start, &self.launch)?;
         let role = start.config.instance_role.as_deref().ok_or_else(no_role)?;
+        let mark = FleetMark::of(&self.launch);
         let template = Template {
             config: start.config,
-            fleet: &self.launch.fleet,
+            fleet: &mark,
             role,
             security_group: &start.place.security_group,
             script: &script,
@@ -336,7 +337,7 @@ impl Ec2Fleet {
         };
         let created = start.ec2.create_template(&template.request(wave.number)).await;
         created.map_err(|error| failure::of(error, &format!("create the launch template `{name}`")))?;
-        let answer = match start.ec2.create_fleet(&wave.request(&self.launch.fleet)).await {
+        let answer = match start.ec2.create_fleet(&wave.request(&mark)).await {
             Ok(answer) => answer,
             Err(error) => {
                 // A refusal is an answer: there is nothing to be asked for again.

@@ -21,6 +21,7 @@ mod failure;
 mod fleet;
 mod instance;
 mod keys;
+mod leftovers;
 mod policy;
 mod prices;
 mod program;

@@ -70,7 +70,7 @@ pub(crate) async fn check(backend: &AwsEc2Backend) -> Vec<Check> {
     found.extend(rights::rights(backend, ec2).await);
     found.extend(market::quotas(backend, ec2.region()).await);
     found.push(market::price(backend, ec2).await);
-    found.push(fleets::fleets(ec2).await);
+    found.push(fleets::fleets(config, ec2).await);
     found.push(fleets::templates(ec2).await);
     found.extend(bucket(backend, ec2.region()).await);
     let bucket = backend.storage.as_ref().map(|(storage, _)| storage.bucket());

@@ -3,16 +3,15 @@
 use lithops_core::compute::Check;
 
 use super::findings::{bad, fine};
-use crate::{answers::Instance, ec2::Ec2, failure, template::FLEET};
+use crate::{answers::Instance, config::Ec2Config, ec2::Ec2, failure, template::FLEET};
 
 /// The instances of all fleets.
-pub(super) async fn fleets(ec2: &Ec2) -> Check {
+pub(super) async fn fleets(config: &Ec2Config, ec2: &Ec2) -> Check {
     let instances = match ec2.instances(None).await {
         Ok(instances) => instances,
         Err(error) => return bad(&failure::of(error, "list the instances of fleets")),
     };
-    let live: Vec<&Instance> =
-        instances.iter().filter(|one| matches!(one.state(), "pending" | "running")).collect();
+    let live: Vec<&Instance> = instances.iter().filter(|one| one.is_live()).collect();
     if live.is_empty() {
         return fine("no instance of a fleet runs".into());
     }
@@ -20,15 +19,19 @@ pub(super) async fn fleets(ec2: &Ec2) -> Check {
         .iter()
         .take(10)
         .map(|one| {
-            let market = if one.is_spot() { "spot" } else { "on demand" };
+            let (market, usd) = (one.market(), config.hour_usd(one, None));
             let fleet = one.tag(FLEET).unwrap_or_default();
             format!(
-                "{} ({}, {market}, since {}, fleet {fleet})",
+                "{} ({}, {market}, since {}, about ${usd:.4} an hour, fleet {fleet})",
                 one.instance_id, one.instance_type, one.launch_time
             )
         })
         .collect();
-    fine(format!("{} instances of fleets run: {}", live.len(), said.join(", ")))
+    fine(format!(
+        "{} instances of fleets run, and `lithops clean` ends those whose clients are gone: {}",
+        live.len(),
+        said.join(", ")
+    ))
 }
 
 /// The launch templates of all fleets.

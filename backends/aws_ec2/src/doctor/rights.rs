@@ -1,7 +1,7 @@
 //! Whether EC2 would allow what a job asks for: dry runs, which start nothing.
 
 use lithops_cloud_aws::ServiceError;
-use lithops_core::compute::{Check, Severity};
+use lithops_core::compute::{Check, FleetMark, Severity};
 use serde_json::{Value, json};
 
 use super::findings::{bad, fine, problem};
@@ -71,9 +71,10 @@ fn refusal(error: ServiceError, action: &str) -> Check {
 }
 
 fn data(config: &Ec2Config, role: &str, group: Option<&str>) -> Value {
+    let mark = FleetMark { name: "doctor".to_owned(), storage: "doctor".to_owned() };
     let template = Template {
         config,
-        fleet: "doctor",
+        fleet: &mark,
         role,
         security_group: group.unwrap_or_default(),
         script: "#!/bin/bash\nshutdown -h now\n",

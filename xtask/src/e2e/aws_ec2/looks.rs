@@ -12,8 +12,38 @@ use crate::{
 
 pub(super) const TRIALS: &[(&str, Trial)] = &[
     ("the doctor finds nothing wrong, and says what is", doctor),
+    ("clean lists a leftover instance with its price, and ends it", clean),
     ("the doctor starts an instance that tries the storage", live),
 ];
+
+/// What a killed client has left is listed with its price, and removed; what another client uses is not.
+fn clean(place: &Place) -> Result<(), String> {
+    let more = "max_workers: 2, worker_processes: 1, orphan: 600s";
+    let mut gone = place.start(&["map", "4000", "100"], more)?;
+    place.until_running(&mut gone, 2)?;
+    gone.signal("KILL")?;
+    gone.ends_with(None)?;
+    let mut living = place.start(&["map", "4000", "100"], more)?;
+    place.until_running(&mut living, 4)?;
+    let clean =
+        |more: &[&str]| place.programs.lithops(&[&["clean", "--config", "config.yaml"], more].concat());
+    let said = clean(&["--dry-run"])?;
+    let listed = |stdout: &str| {
+        let is_one = |line: &&str| {
+            line.contains("spot instance c7i.large, running") && line.contains(", $0.04 an hour")
+        };
+        stdout.lines().filter(is_one).count()
+    };
+    said.ends_with(0)?.wants("two instances with their price", listed(&said.stdout) == 2)?;
+    said.wants("their sum", said.stderr.contains("together this costs $0.07 an hour"))?;
+    said.wants("nothing ended", place.running()?.len() == 4)?;
+    let said = clean(&[])?;
+    said.ends_with(0)?.wants("two instances ended", listed(&said.stdout) == 2)?;
+    place.until("two instances are left", || Ok(place.running()?.len() == 2))?;
+    living.lives()?;
+    living.signal("INT")?;
+    living.ends_with(Some(130)).map(drop)
+}
 
 /// moto's default network has no way out: this makes one, as an account has it.
 const WAY_OUT: &str = "
