@@ -81,17 +81,17 @@ fn main() -> lithops::Result<()> {
         ["noted", calls, milliseconds] => note(&fexec, number(calls)?, number(milliseconds)?),
         ["rate", calls, workers] => rate(&fexec, number(calls)?, number(workers)?),
         ["drop", calls, milliseconds] => {
-            check(&fexec.map(work, inputs(calls, milliseconds)?).run()?, number(calls)?)?;
+            check(&fexec.map(work, inputs(calls, milliseconds)?).run()?.into(), number(calls)?)?;
             drop(fexec);
             stay()
         }
         ["close", calls, milliseconds] => {
-            check(&fexec.map(work, inputs(calls, milliseconds)?).run()?, number(calls)?)?;
+            check(&fexec.map(work, inputs(calls, milliseconds)?).run()?.into(), number(calls)?)?;
             fexec.close()?;
             stay()
         }
         ["panic", calls, milliseconds] => {
-            let mut futures = fexec.map(work, inputs(calls, milliseconds)?).run()?;
+            let futures: FuturesList<Done> = fexec.map(work, inputs(calls, milliseconds)?).run()?.into();
             let first = futures.as_completed().next();
             panic!("the client panics after {first:?}");
         }
@@ -107,7 +107,7 @@ fn inputs(calls: &str, milliseconds: &str) -> lithops::Result<impl Iterator<Item
     Ok((0..number(calls)?).map(move |x| (x, milliseconds)))
 }
 
-/// Stays without an executor until somebody ends this process.
+/// Stays without an executor until this process is killed.
 fn stay() -> lithops::Result<()> {
     loop {
         thread::park();

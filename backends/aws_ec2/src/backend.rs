@@ -17,13 +17,13 @@ use lithops_core::{
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::{
-    SCHEME, by_hand,
-    config::Ec2Config,
+    SCHEME,
+    api::{ec2::Ec2, failure},
+    by_hand,
+    config::{Ec2Config, keys},
     doctor,
-    ec2::Ec2,
-    failure,
     fleet::{self, Ec2Fleet, Place, Start},
-    keys, leftovers,
+    leftovers,
     program::{self, FleetProgram},
 };
 

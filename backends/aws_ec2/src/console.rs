@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use lithops_core::error::{Error, ErrorKind};
 
-use crate::ec2::Ec2;
+use crate::api::ec2::Ec2;
 
 /// How much of the end of a console is part of an error.
 const CONSOLE: usize = 1500;

@@ -14,16 +14,18 @@ use lithops_core::{
 };
 
 use crate::{
-    answers::Instance,
-    config::{Ec2Config, Spot},
+    api::{
+        answers::Instance,
+        ec2::Ec2,
+        failure::{self, Shortfall},
+        time,
+    },
+    config::{Ec2Config, Spot, prices::SpotMarket},
     console,
-    ec2::Ec2,
-    failure::{self, Shortfall},
     instance::{EndCause, InstanceState, PENDING},
-    prices::SpotMarket,
     program::FleetProgram,
     template::{self, Template},
-    time, user_data,
+    user_data,
     waves::{Pools, WAVE, Wave},
 };
 
@@ -166,23 +168,20 @@ impl Ec2Fleet {
     /// # Errors
     /// When EC2 does not answer, or refuses.
     pub(crate) async fn end(&mut self, ec2: &Ec2) -> Result<()> {
-        let mut failed = None;
+        // Those that are known first: until then they cost.
+        let mut failed = self.end_live_ones(ec2).await.err();
         // What a wave without an answer has started is in no list but that of EC2.
-        let described = ec2.instances(Some(&self.launch.fleet)).await;
-        let described = described.map_err(|error| failure::of(error, "list the instances of the fleet"));
-        match described {
+        match ec2.instances(Some(&self.launch.fleet)).await {
             Ok(described) => {
                 for instance in described {
                     self.note(&instance.instance_id, InstanceState::of(&instance));
                 }
+                let ended = self.end_live_ones(ec2).await;
+                failed = failed.or(ended.err());
             }
-            Err(error) => failed = Some(error),
-        }
-        let lives = |seen: &Seen| !matches!(seen.state, InstanceState::Ended(_));
-        let ids: Vec<String> =
-            self.instances.iter().filter(|(_, seen)| lives(seen)).map(|(id, _)| id.clone()).collect();
-        if let Err(error) = ec2.terminate(&ids).await {
-            failed.get_or_insert(failure::of(error, "end the instances of the fleet"));
+            Err(error) => {
+                failed.get_or_insert(failure::of(error, "list the instances of the fleet"));
+            }
         }
         for name in std::mem::take(&mut self.templates) {
             if let Err(error) = ec2.delete_template(&name).await {
@@ -191,6 +190,17 @@ impl Ec2Fleet {
             }
         }
         failed.map_or(Ok(()), Err)
+    }
+
+    async fn end_live_ones(&mut self, ec2: &Ec2) -> Result<()> {
+        let lives = |seen: &Seen| !matches!(seen.state, InstanceState::Ended(_));
+        let ids: Vec<String> =
+            self.instances.iter().filter(|(_, seen)| lives(seen)).map(|(id, _)| id.clone()).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let ended = ec2.terminate(&ids).await;
+        ended.map_err(|error| failure::of(error, "end the instances of the fleet"))
     }
 
     /// How many instances run or are coming.

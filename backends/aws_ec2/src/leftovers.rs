@@ -9,12 +9,9 @@ use lithops_core::{
 
 use crate::{
     AwsEc2Backend,
-    answers::Instance,
-    ec2::Ec2,
-    failure,
-    prices::SpotMarket,
+    api::{answers::Instance, ec2::Ec2, failure, time},
+    config::prices::SpotMarket,
     template::{FLEET, STORAGE},
-    time,
 };
 
 /// The instances that live, and the templates that are there.

@@ -10,25 +10,19 @@
 //! No instance is a master, none is reached from outside, and none has an image of ours: the user data fetches the program
 //! by its digest from the bucket of the jobs, and the program is the worker.
 
-mod answers;
+mod api;
 mod backend;
 mod by_hand;
 mod config;
 mod console;
 mod doctor;
-mod ec2;
-mod failure;
 mod fleet;
 mod instance;
-mod keys;
 mod leftovers;
 mod policy;
-mod prices;
 mod program;
 mod template;
-mod time;
 mod user_data;
-mod volumes;
 mod waves;
 
 pub use backend::AwsEc2Backend;

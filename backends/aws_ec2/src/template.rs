@@ -7,7 +7,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use lithops_core::compute::FleetMark;
 use serde_json::{Value, json};
 
-use crate::{config::Ec2Config, volumes};
+use crate::config::{Ec2Config, volumes};
 
 /// The tag of all that belongs to a fleet.
 pub(crate) const FLEET: &str = "lithops:fleet";

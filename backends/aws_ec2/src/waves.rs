@@ -9,7 +9,7 @@ use lithops_core::compute::FleetMark;
 use serde_json::{Value, json};
 
 use crate::{
-    answers::Pool,
+    api::answers::Pool,
     template::{self, FLEET, STORAGE},
 };
 

@@ -33,22 +33,25 @@ pub(crate) struct Doctor {
 impl Doctor {
     pub(crate) fn run(self) -> lithops::Result<ExitCode> {
         let found = lithops_core::runtime::block_on(async {
-            let backend = connected(self.config, self.backend).await?;
-            let mut found = backend.check().await;
-            let is_ill = found.iter().any(|check| check.severity == Severity::Error);
-            if self.live && !is_ill {
-                found.extend(backend.check_live().await);
+            let connected = connected(self.config, self.backend).await?;
+            let mut found = connected.check().await?;
+            if self.live && !is_ill(&found) {
+                found.extend(connected.backend.check_live().await);
             }
-            Ok(found)
+            Ok::<_, lithops::Error>(found)
         })?;
-        let is_ill = found.iter().any(|check| check.severity == Severity::Error);
         if self.json {
             print::json(&found)?;
         } else {
             found.iter().try_for_each(tell)?;
         }
-        Ok(if is_ill { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        Ok(if is_ill(&found) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
+}
+
+/// Whether something would keep jobs from running.
+fn is_ill(found: &[Check]) -> bool {
+    found.iter().any(|check| check.severity == Severity::Error)
 }
 
 fn tell(check: &Check) -> lithops::Result<()> {

@@ -14,9 +14,8 @@ use super::{
 };
 use crate::{
     AwsEc2Backend,
+    api::{ec2::Ec2, failure},
     config::Ec2Config,
-    ec2::Ec2,
-    failure,
     policy::{client_policy, role_policy},
     program,
 };

@@ -3,7 +3,11 @@
 use lithops_core::compute::Check;
 
 use super::findings::{bad, fine};
-use crate::{answers::Instance, config::Ec2Config, ec2::Ec2, failure, template::FLEET};
+use crate::{
+    api::{answers::Instance, ec2::Ec2, failure},
+    config::Ec2Config,
+    template::FLEET,
+};
 
 /// The instances of all fleets.
 pub(super) async fn fleets(config: &Ec2Config, ec2: &Ec2) -> Check {

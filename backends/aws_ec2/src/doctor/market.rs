@@ -10,11 +10,8 @@ use serde_json::json;
 use super::findings::{bad, fine, problem};
 use crate::{
     AwsEc2Backend,
-    config::{Ec2Config, Spot, class},
-    ec2::Ec2,
-    failure,
-    prices::SpotMarket,
-    time::timestamp,
+    api::{ec2::Ec2, failure, time::timestamp},
+    config::{Ec2Config, Spot, class, prices::SpotMarket},
 };
 
 /// The quotas of vCPUs, by the class of types: spot, and on demand.

@@ -4,11 +4,13 @@ use lithops_core::compute::{Check, Severity};
 
 use super::findings::{bad, fine, problem};
 use crate::{
-    answers::{RouteTable, Subnet},
+    api::{
+        answers::{RouteTable, Subnet},
+        ec2::Ec2,
+        failure,
+    },
     backend::SECURITY_GROUP,
     config::Ec2Config,
-    ec2::Ec2,
-    failure,
 };
 
 /// All findings about the network.

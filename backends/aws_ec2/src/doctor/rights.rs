@@ -5,7 +5,13 @@ use lithops_core::compute::{Check, FleetMark, Severity};
 use serde_json::{Value, json};
 
 use super::findings::{bad, fine, problem};
-use crate::{AwsEc2Backend, backend, config::Ec2Config, ec2::Ec2, failure, template::Template};
+use crate::{
+    AwsEc2Backend,
+    api::{ec2::Ec2, failure},
+    backend,
+    config::Ec2Config,
+    template::Template,
+};
 
 /// An id that no instance has.
 const NO_INSTANCE: &str = "i-00000000000000000";

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     SCHEME,
-    answers::{
+    api::answers::{
         Console, Done, FleetAnswer, Group, Groups, Instance, Instances, NamedTemplate, Prices, RouteTable,
         RouteTables, SpotPrice, Subnet, Subnets, Templates, TypeInfo, Types,
     },

@@ -13,13 +13,15 @@ use lithops_core::{
 
 use crate::{
     SCHEME,
-    answers::Instance,
-    prices::{Prices, SpotMarket},
-    volumes::{self, Volume},
+    api::answers::Instance,
+    config::{
+        prices::{Prices, SpotMarket},
+        volumes::{self, Volume},
+    },
 };
 
 /// What is known of instances, as data.
-const PLATFORM: &str = include_str!("../capabilities.yaml");
+const PLATFORM: &str = include_str!("../../capabilities.yaml");
 
 /// The types by default: all have two vCPUs, so that the platform may choose among them.
 const TYPES: &[&str] = &["c7i.large", "c7a.large", "c6i.large", "m7i.large"];

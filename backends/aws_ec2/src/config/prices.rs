@@ -8,10 +8,10 @@ use lithops_core::{
 };
 use serde::Deserialize;
 
-use crate::answers::{Instance, SpotPrice};
+use crate::api::answers::{Instance, SpotPrice};
 
 /// What is known beside the prices of types, as data.
-const MARKET: &str = include_str!("../market.json");
+const MARKET: &str = include_str!("../../market.json");
 const HOURS_OF_A_MONTH: f64 = 730.0;
 
 /// What an hour of an instance costs, by the data and the configuration.
