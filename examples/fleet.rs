@@ -4,8 +4,15 @@
 //! `fleet attach JOB CALLS` goes on with it. Each call lasts that long. `fleet rate CALLS WORKERS` says how many calls that do
 //! nothing are made in a second, in one chunk for each worker, once all workers run. The configuration says how many workers
 //! there are. `fleet noted CALLS MILLISECONDS` is `map` whose calls note in the storage that they begin: none may begin more often
-//! than is known. `fleet meet CALLS` is a job whose calls end once all of them have begun.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is what it is for")]
+//! than is known. `fleet meet CALLS` is a job whose calls end once all of them have begun. `fleet drop ..` and `fleet close ..` are `map`
+//! after which the executor is dropped or closed while the program
+//! stays; `fleet panic ..` panics once the first call has ended.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::panic,
+    reason = "what it prints is what it is for"
+)]
 
 use std::{
     collections::BTreeSet,
@@ -68,8 +75,10 @@ fn main() -> lithops::Result<()> {
     let events = fexec.events();
     thread::spawn(move || {
         for event in events {
-            if let JobEvent::Waiting { workers, why, .. } = event {
-                eprintln!("{workers} workers wait: {why}");
+            match event {
+                JobEvent::Waiting { workers, why, .. } => eprintln!("{workers} workers wait: {why}"),
+                JobEvent::Spending { spending, .. } => eprintln!("now {spending}"),
+                _ => {}
             }
         }
     });
@@ -85,11 +94,37 @@ fn main() -> lithops::Result<()> {
         ["noted", calls, milliseconds] => note(&fexec, number(calls)?, number(milliseconds)?),
         ["meet", calls] => met(&fexec, number(calls)?),
         ["rate", calls, workers] => rate(&fexec, number(calls)?, number(workers)?),
+        ["drop", calls, milliseconds] => {
+            check(&fexec.map(work, inputs(calls, milliseconds)?).run()?.into(), number(calls)?)?;
+            drop(fexec);
+            stay()
+        }
+        ["close", calls, milliseconds] => {
+            check(&fexec.map(work, inputs(calls, milliseconds)?).run()?.into(), number(calls)?)?;
+            fexec.close()?;
+            stay()
+        }
+        ["panic", calls, milliseconds] => {
+            let futures: FuturesList<Done> = fexec.map(work, inputs(calls, milliseconds)?).run()?.into();
+            let first = futures.as_completed().next();
+            panic!("the client panics after {first:?}");
+        }
         ["attach", job, calls] => check(&fexec.attach(job.parse()?)?, number(calls)?),
         _ => Err(wrong("no such part").with_hint(
-            "write `map CALLS MILLISECONDS`, `start ..`, `attach JOB CALLS`, `noted CALLS MILLISECONDS`, `meet CALLS` or `rate CALLS \
-             WORKERS`",
+            "write `map CALLS MILLISECONDS`, `start ..`, `drop ..`, `close ..`, `panic ..`, `attach JOB CALLS`, `noted CALLS MILLISECONDS`, `meet CALLS` or `rate CALLS WORKERS`",
         )),
+    }
+}
+
+fn inputs(calls: &str, milliseconds: &str) -> lithops::Result<impl Iterator<Item = (u64, u64)> + use<>> {
+    let milliseconds = number(milliseconds)?;
+    Ok((0..number(calls)?).map(move |x| (x, milliseconds)))
+}
+
+/// Stays without an executor until this process is killed.
+fn stay() -> lithops::Result<()> {
+    loop {
+        thread::park();
     }
 }
 

@@ -203,8 +203,8 @@ pub use lithops_core::{
     error::{CallError, CallErrorKind, Error, ErrorKind, Result},
     executor::{
         AsCompleted, Async, Blocking, Builder, CallSource, Completed, Events, Executor, FunctionExecutor,
-        FuturesList, JobEvent, MapReduceByKey, Progress, ResponseFuture, RetryPolicy, ReturnWhen, Status,
-        Summary,
+        FuturesList, JobEvent, MapReduceByKey, Progress, ResponseFuture, RetryPolicy, ReturnWhen, Spending,
+        Status, Summary,
     },
     function::{CallContext, Shared},
     id::{ActivationId, CallId, JobId},

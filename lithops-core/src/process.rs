@@ -32,6 +32,9 @@ pub const ROLE_VARIABLE: &str = "LITHOPS_ROLE";
 pub const TRANSPORT_VARIABLE: &str = "LITHOPS_TRANSPORT";
 /// See [`TRANSPORT_VARIABLE`].
 pub const PULL: &str = "pull";
+/// The value of [`TRANSPORT_VARIABLE`] for a worker of a fleet that only tries whether it could serve, and says so in the
+/// storage.
+pub const CHECK: &str = "check";
 /// The value of [`TRANSPORT_VARIABLE`] for a worker that is given its calls by HTTP requests.
 pub const HTTP: &str = "http";
 

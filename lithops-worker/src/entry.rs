@@ -33,6 +33,7 @@ pub fn enter() {
         #[cfg(feature = "http")]
         None if transport::is_http() => serve_http(),
         None if transport::is_launched() => serve_launched(None, true),
+        None if transport::is_to_check() => check(),
         None | Some(Role::Client) => initialised(Role::Client),
         Some(role) => become_role(role),
     }
@@ -68,6 +69,13 @@ pub fn serve_launched(document: Option<&Path>, is_program: bool) -> ! {
     // Processes that calls have started end with their worker.
     end_below(getpid());
     leave(code)
+}
+
+/// Tries whether a worker could serve from here, and does not return.
+fn check() -> ! {
+    initialised(Role::Worker);
+    // Under `#[tokio::main]` this thread is inside a runtime already, and another cannot be started on it.
+    leave(thread::spawn(|| transport::check(None)).join().unwrap_or(1))
 }
 
 /// Serves the client at standard input as a worker: what the `lithops-worker` program does.

@@ -2,9 +2,10 @@
 
 Standard input is what `/_hands/requests` says; arguments are the access key and its secret, which are made up. Each
 request is read by botocore's model of the API, which must know every parameter, and written again by botocore: the form
-must be the same. The signature must be the one that botocore makes at the same time.
+must be the same. The signature must be the one that botocore makes at the same time. User data holds neither key.
 """
 
+import base64
 import datetime
 import json
 import sys
@@ -58,6 +59,13 @@ def body_differs(client, action, body):
     return f"differs in {sorted(different)}" if different else None
 
 
+def told_secret(body, secrets):
+    """What is wrong with the user data of a request; None when nothing secret is in it."""
+    form = dict(urllib.parse.parse_qsl(body, keep_blank_values=True))
+    data = base64.b64decode(form.get("LaunchTemplateData.UserData", ""))
+    return "has a secret in its user data" if any(secret.encode() in data for secret in secrets) else None
+
+
 def signature_differs(request, credentials):
     """What is wrong with a signature; None when it is botocore's own."""
     headers = dict(request["headers"])
@@ -83,7 +91,9 @@ def main():
         if not action or action == "GetCallerIdentity" or key not in dict(request["headers"])["authorization"]:
             continue
         actions.add(action)
-        for problem in (body_differs(client, action, request["body"]), signature_differs(request, credentials)):
+        body = request["body"]
+        checks = body_differs(client, action, body), signature_differs(request, credentials), told_secret(body, (key, secret))
+        for problem in checks:
             if problem:
                 problems.append(f"{action} {problem}")
     for problem in sorted(set(problems)):

@@ -53,6 +53,9 @@ enum Command {
         /// With further servers, as second opinions.
         #[arg(long)]
         full: bool,
+        /// Only the trials whose names have these words; of `aws_ec2` alone.
+        #[arg(long)]
+        only: Option<String>,
     },
     /// Writes a backend crate to begin with, as a member of this workspace; it compiles and keeps the promises.
     NewBackend {
@@ -103,7 +106,9 @@ fn main() -> ExitCode {
         }
         Command::Test => test::Tests::of_the_readme().run(),
         Command::Tidy => tidy::run(),
-        Command::E2e { what, full } => e2e::run(what, full),
+        Command::E2e { what: e2e::What::AwsEc2, only: Some(words), .. } => e2e::only_of_aws_ec2(&words),
+        Command::E2e { only: Some(_), .. } => Err("`--only` is known to `aws_ec2` alone".to_owned()),
+        Command::E2e { what, full, only: None } => e2e::run(what, full),
         Command::NewBackend { name, to } => new_backend::run(&name, to.as_deref()),
         Command::Bench { what, peers } => bench::run(what, peers),
         Command::Chaos => chaos::run(),

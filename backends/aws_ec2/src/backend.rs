@@ -6,10 +6,11 @@ use async_trait::async_trait;
 use lithops_core::{
     compute::{
         BackendDescriptor, BackendInfo, BackendOptions, Capabilities, Check, CloseMode, ComputeBackend,
-        Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId, RuntimeSpec, Scaled,
+        Invocation, InvocationId, InvokeRequest, Leftover, Package, Runtime, RuntimeId, RuntimeSpec, Scaled,
         WaitingWorkers,
     },
     error::{Error, ErrorKind, Result},
+    process::PULL,
     protocol::{Launch, Program},
     storage::{Locator, StorageClient},
 };
@@ -17,12 +18,12 @@ use tokio::sync::{Mutex, OnceCell};
 
 use crate::{
     SCHEME,
-    config::Ec2Config,
+    api::{ec2::Ec2, failure},
+    by_hand,
+    config::{Ec2Config, keys},
     doctor,
-    ec2::Ec2,
-    failure,
     fleet::{self, Ec2Fleet, Place, Start},
-    keys,
+    leftovers,
     program::{self, FleetProgram},
 };
 
@@ -81,7 +82,7 @@ impl AwsEc2Backend {
     }
 
     /// Where instances are. A security group is made the first time, where none is named and none is there.
-    async fn place(&self) -> Result<&Place> {
+    pub(crate) async fn place(&self) -> Result<&Place> {
         self.place.get_or_try_init(|| async { place(self.ec2().await?, &self.config).await }).await
     }
 
@@ -96,7 +97,7 @@ impl AwsEc2Backend {
     }
 
     /// The program, stored for the instances the first time.
-    async fn stored(&self) -> Result<&FleetProgram> {
+    pub(crate) async fn stored(&self) -> Result<&FleetProgram> {
         self.stored
             .get_or_try_init(|| async { program::store(&self.config, &self.program, self.storage()?).await })
             .await
@@ -157,6 +158,10 @@ impl ComputeBackend for AwsEc2Backend {
 
     async fn scale(&self, launch: &Launch, workers: usize) -> Result<Scaled> {
         let most = workers.min(self.max_workers);
+        if self.config.is_consuming {
+            let region = self.ec2().await?.region();
+            return by_hand::scaled((launch, self.stored().await?, region), most, self.storage()?).await;
+        }
         if self.config.instance_role.is_none() {
             return Err(fleet::no_role());
         }
@@ -168,6 +173,7 @@ impl ComputeBackend for AwsEc2Backend {
             storage: self.storage()?,
             place: self.place().await?,
             client: &client,
+            transport: PULL,
         };
         let mut fleets = self.fleets.lock().await;
         let new = || Ec2Fleet::new(launch, &self.config, start.place);
@@ -181,8 +187,11 @@ impl ComputeBackend for AwsEc2Backend {
 
     async fn fleet_ended(&self, launch: &Launch) -> Result<()> {
         let mut fleets = self.fleets.lock().await;
-        let Some(fleet) = fleets.get_mut(&launch.fleet) else { return Ok(()) };
-        fleet.end(self.ec2().await?).await?;
+        match fleets.get_mut(&launch.fleet) {
+            Some(fleet) => fleet.end(self.ec2().await?).await?,
+            None if self.config.is_consuming => {}
+            None => return Ok(()),
+        }
         fleets.remove(&launch.fleet);
         let (storage, prefix) = (self.storage()?, fleet::started_prefix(&launch.fleet));
         let marks = storage.list_keys(storage.bucket(), &prefix).await?;
@@ -198,6 +207,18 @@ impl ComputeBackend for AwsEc2Backend {
 
     async fn check(&self) -> Vec<Check> {
         doctor::check(self).await
+    }
+
+    async fn leftovers(&self) -> Result<Vec<Leftover>> {
+        leftovers::find(self, self.ec2().await?).await
+    }
+
+    async fn remove_leftover(&self, leftover: &Leftover) -> Result<()> {
+        leftovers::remove(self.ec2().await?, leftover).await
+    }
+
+    async fn check_live(&self) -> Vec<Check> {
+        doctor::check_live(self).await
     }
 
     async fn close(&self, mode: CloseMode) -> Result<()> {
@@ -242,7 +263,7 @@ fn unsupported(what: &str) -> Error {
 }
 
 /// Who asks for instances, for people that look at them.
-fn client_name() -> String {
+pub(crate) fn client_name() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!("{} {}", host.trim(), std::process::id())
 }

@@ -2,12 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use lithops_core::{
-    compute::{Scaled, WaitingWorkers, WorkerEnd},
+    compute::{FleetMark, Scaled, WaitingWorkers, WorkerEnd},
     error::{Error, ErrorKind, Result, Retry},
     fleet::Fleet,
     protocol::Launch,
@@ -15,9 +14,14 @@ use lithops_core::{
 };
 
 use crate::{
-    config::{Ec2Config, Spot},
-    ec2::Ec2,
-    failure::{self, Shortfall},
+    api::{
+        answers::Instance,
+        ec2::Ec2,
+        failure::{self, Shortfall},
+        time,
+    },
+    config::{Ec2Config, Spot, prices::SpotMarket},
+    console,
     instance::{EndCause, InstanceState, PENDING},
     program::FleetProgram,
     template::{self, Template},
@@ -39,8 +43,6 @@ const YOUNG: Duration = Duration::from_secs(30);
 const QUOTA: Duration = Duration::from_secs(300);
 /// After this many instances in a row that did not start their workers, while none has, no further one is started.
 const FALSE_STARTS: usize = 3;
-/// How much of the end of a console is part of an error.
-const CONSOLE: usize = 1500;
 
 /// What the instances of a fleet are started from.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +53,8 @@ pub(crate) struct Start<'a> {
     pub(crate) storage: &'a StorageClient,
     pub(crate) place: &'a Place,
     pub(crate) client: &'a str,
+    /// What the program is on the instance: a worker, or one that only tries the storage.
+    pub(crate) transport: &'static str,
 }
 
 /// Where instances are: their subnets and their security group.
@@ -80,6 +84,8 @@ pub(crate) struct Ec2Fleet {
     quota: Option<Instant>,
     false_starts: usize,
     has_started: bool,
+    /// What spot instances cost, once there are any; nothing where EC2 does not say it.
+    market: Option<SpotMarket>,
     /// The workers whose ends are to be told.
     ended: Vec<(String, WorkerEnd)>,
 }
@@ -98,6 +104,8 @@ struct Seen {
     /// Whether its worker was started.
     has_started: bool,
     is_told: bool,
+    /// What an hour of it costs, in US dollars, once it was described.
+    hour_usd: Option<f64>,
 }
 
 impl Seen {
@@ -109,6 +117,7 @@ impl Seen {
             is_described: false,
             has_started: false,
             is_told: false,
+            hour_usd: None,
         }
     }
 }
@@ -131,6 +140,7 @@ impl Ec2Fleet {
             quota: None,
             false_starts: 0,
             has_started: false,
+            market: None,
             ended: Vec::new(),
         }
     }
@@ -158,23 +168,20 @@ impl Ec2Fleet {
     /// # Errors
     /// When EC2 does not answer, or refuses.
     pub(crate) async fn end(&mut self, ec2: &Ec2) -> Result<()> {
-        let mut failed = None;
+        // Those that are known first: until then they cost.
+        let mut failed = self.end_live_ones(ec2).await.err();
         // What a wave without an answer has started is in no list but that of EC2.
-        let described = ec2.instances(Some(&self.launch.fleet)).await;
-        let described = described.map_err(|error| failure::of(error, "list the instances of the fleet"));
-        match described {
+        match ec2.instances(Some(&self.launch.fleet)).await {
             Ok(described) => {
                 for instance in described {
                     self.note(&instance.instance_id, InstanceState::of(&instance));
                 }
+                let ended = self.end_live_ones(ec2).await;
+                failed = failed.or(ended.err());
             }
-            Err(error) => failed = Some(error),
-        }
-        let lives = |seen: &Seen| !matches!(seen.state, InstanceState::Ended(_));
-        let ids: Vec<String> =
-            self.instances.iter().filter(|(_, seen)| lives(seen)).map(|(id, _)| id.clone()).collect();
-        if let Err(error) = ec2.terminate(&ids).await {
-            failed.get_or_insert(failure::of(error, "end the instances of the fleet"));
+            Err(error) => {
+                failed.get_or_insert(failure::of(error, "list the instances of the fleet"));
+            }
         }
         for name in std::mem::take(&mut self.templates) {
             if let Err(error) = ec2.delete_template(&name).await {
@@ -183,6 +190,17 @@ impl Ec2Fleet {
             }
         }
         failed.map_or(Ok(()), Err)
+    }
+
+    async fn end_live_ones(&mut self, ec2: &Ec2) -> Result<()> {
+        let lives = |seen: &Seen| !matches!(seen.state, InstanceState::Ended(_));
+        let ids: Vec<String> =
+            self.instances.iter().filter(|(_, seen)| lives(seen)).map(|(id, _)| id.clone()).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let ended = ec2.terminate(&ids).await;
+        ended.map_err(|error| failure::of(error, "end the instances of the fleet"))
     }
 
     /// How many instances run or are coming.
@@ -212,8 +230,17 @@ impl Ec2Fleet {
         let described = start.ec2.instances(Some(&self.launch.fleet)).await;
         let described = described.map_err(|error| failure::of(error, "list the instances of the fleet"))?;
         self.looked = Some(Instant::now());
+        let has_spot = described.iter().any(Instance::is_spot);
+        if has_spot && self.market.is_none() && !start.config.is_priced {
+            self.market = Some(market(start).await);
+        }
         for instance in &described {
             self.note(&instance.instance_id, InstanceState::of(instance));
+            if let Some(seen) = self.instances.get_mut(&instance.instance_id)
+                && !start.config.is_priced
+            {
+                seen.hour_usd = Some(start.config.prices.of(instance, self.market.as_ref()));
+            }
         }
         for seen in self.instances.values_mut() {
             if !seen.is_described && seen.since.elapsed() > UNSEEN && seen.state == InstanceState::Pending {
@@ -282,26 +309,10 @@ impl Ec2Fleet {
         }
         match false_start {
             Some((id, words)) if self.false_starts >= FALSE_STARTS && !self.has_started => {
-                Err(self.in_vain(start, &id, &words).await)
+                Err(console::in_vain(start.ec2, self.false_starts, (&id, &words)).await)
             }
             _ => Ok(()),
         }
-    }
-
-    /// The error of instances that never start their workers, with what the last one has said.
-    async fn in_vain(&self, start: Start<'_>, id: &str, words: &str) -> Error {
-        let console = match start.ec2.console(id).await {
-            Ok(console) => tail(&console),
-            Err(error) => format!("cannot be read: {}", error.words()),
-        };
-        let problem = format!(
-            "{} instances in a row ended before their workers were started; of the last, {id}: {words}; its console: {console}",
-            self.false_starts
-        );
-        Error::new(ErrorKind::WorkerLost, problem).with_hint(
-            "may the instance profile read and write the bucket, does a route lead there, and has the image `aws`? \
-             `lithops doctor` looks at it",
-        )
     }
 
     /// Asks for a wave of the missing instances, or again for one that has had no answer.
@@ -323,11 +334,12 @@ impl Ec2Fleet {
         };
         let name = template::name(&self.launch.fleet, wave.number);
         self.templates.insert(name.clone());
-        let script = user_data::script(start.config, &self.launch, start.program, start.ec2.region())?;
+        let script = user_data::script(start, &self.launch)?;
         let role = start.config.instance_role.as_deref().ok_or_else(no_role)?;
+        let mark = FleetMark::of(&self.launch);
         let template = Template {
             config: start.config,
-            fleet: &self.launch.fleet,
+            fleet: &mark,
             role,
             security_group: &start.place.security_group,
             script: &script,
@@ -335,7 +347,7 @@ impl Ec2Fleet {
         };
         let created = start.ec2.create_template(&template.request(wave.number)).await;
         created.map_err(|error| failure::of(error, &format!("create the launch template `{name}`")))?;
-        let answer = match start.ec2.create_fleet(&wave.request(&self.launch.fleet)).await {
+        let answer = match start.ec2.create_fleet(&wave.request(&mark)).await {
             Ok(answer) => answer,
             Err(error) => {
                 // A refusal is an answer: there is nothing to be asked for again.
@@ -408,7 +420,10 @@ impl Ec2Fleet {
         for (id, seen) in &self.instances {
             match seen.state {
                 InstanceState::Pending => scaled.coming += 1,
-                InstanceState::Running => scaled.live.push(id.clone()),
+                InstanceState::Running => {
+                    scaled.live.push(id.clone());
+                    scaled.hour_usd.extend(seen.hour_usd.map(|usd| (id.clone(), usd)));
+                }
                 InstanceState::Ended(_) => {}
             }
         }
@@ -431,6 +446,20 @@ impl Ec2Fleet {
     }
 }
 
+/// What spot instances cost now. It is asked once for a fleet.
+async fn market(start: Start<'_>) -> SpotMarket {
+    match start.ec2.spot_prices(&start.config.types, &time::timestamp(SystemTime::now())).await {
+        Ok(prices) => SpotMarket::of(&prices),
+        Err(error) => {
+            tracing::warn!(
+                error = error.words(),
+                "cannot ask what spot instances cost: an estimate is counted"
+            );
+            SpotMarket::default()
+        }
+    }
+}
+
 /// The folder of the marks that instances put when they start their workers.
 pub(crate) fn started_prefix(fleet: &str) -> String {
     format!("lithops.fleets/{fleet}/started/")
@@ -445,30 +474,4 @@ pub(crate) fn no_role() -> Error {
     .with_hint("name an instance profile; `lithops doctor` prints the policy that its role needs")
     .with_context("key", "aws_ec2.instance_role")
     .with_retry(Retry::Never)
-}
-
-/// The end of a console.
-fn tail(encoded: &str) -> String {
-    let digits: String = encoded.split_whitespace().collect();
-    let bytes = STANDARD.decode(digits).unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let all = lines.join(" | ");
-    let mut from = all.len().saturating_sub(CONSOLE);
-    while !all.is_char_boundary(from) {
-        from += 1;
-    }
-    if all.is_empty() { "it is empty yet".to_owned() } else { all[from..].to_owned() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_end_of_a_console_is_one_line() {
-        assert_eq!(tail(&STANDARD.encode("boot\r\n\r\nfatal error: 403\n")), "boot | fatal error: 403");
-        assert_eq!(tail(""), "it is empty yet");
-        assert!(tail(&STANDARD.encode("ü".repeat(5000))).len() <= CONSOLE);
-    }
 }

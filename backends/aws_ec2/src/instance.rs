@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lithops_core::compute::WorkerEnd;
 
-use crate::ec2::Instance;
+use crate::api::answers::Instance;
 
 /// How long an instance may be pending until it is taken for one that never comes.
 pub(crate) const PENDING: Duration = Duration::from_secs(180);

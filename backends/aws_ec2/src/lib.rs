@@ -10,14 +10,15 @@
 //! No instance is a master, none is reached from outside, and none has an image of ours: the user data fetches the program
 //! by its digest from the bucket of the jobs, and the program is the worker.
 
+mod api;
 mod backend;
+mod by_hand;
 mod config;
+mod console;
 mod doctor;
-mod ec2;
-mod failure;
 mod fleet;
 mod instance;
-mod keys;
+mod leftovers;
 mod policy;
 mod program;
 mod template;

@@ -27,9 +27,11 @@ pub(crate) fn client_policy(config: &Ec2Config, account: &str, bucket: Option<&s
                 "ec2:DescribeInstanceTypes",
                 "ec2:DescribeInstances",
                 "ec2:DescribeLaunchTemplates",
+                "ec2:DescribeRouteTables",
                 "ec2:DescribeSecurityGroups",
                 "ec2:DescribeSpotPriceHistory",
                 "ec2:DescribeSubnets",
+                "servicequotas:GetServiceQuota",
             ],
             "*",
         ),
@@ -39,7 +41,11 @@ pub(crate) fn client_policy(config: &Ec2Config, account: &str, bucket: Option<&s
         statements.push(allow(
             "Images",
             &["ssm:GetParameters", "ssm:GetParameter"],
-            "arn:aws:ssm:*::parameter/aws/service/ami-*",
+            if config.has_gpus {
+                "arn:aws:ssm:*::parameter/aws/service/deeplearning/ami/*"
+            } else {
+                "arn:aws:ssm:*::parameter/aws/service/ami-*"
+            },
         ));
     }
     if config.security_group.is_none() {

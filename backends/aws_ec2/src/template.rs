@@ -4,12 +4,15 @@
 use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use lithops_core::compute::FleetMark;
 use serde_json::{Value, json};
 
-use crate::config::Ec2Config;
+use crate::config::{Ec2Config, volumes};
 
 /// The tag of all that belongs to a fleet.
 pub(crate) const FLEET: &str = "lithops:fleet";
+/// The tag that says in which storage the fleet is to be looked for.
+pub(crate) const STORAGE: &str = "lithops:storage";
 /// The tag that says which client has made it.
 const CLIENT: &str = "lithops:client";
 
@@ -17,7 +20,7 @@ const CLIENT: &str = "lithops:client";
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Template<'a> {
     pub(crate) config: &'a Ec2Config,
-    pub(crate) fleet: &'a str,
+    pub(crate) fleet: &'a FleetMark,
     pub(crate) role: &'a str,
     pub(crate) security_group: &'a str,
     pub(crate) script: &'a str,
@@ -32,7 +35,7 @@ pub(crate) fn name(fleet: &str, wave: u64) -> String {
 impl Template<'_> {
     /// The parameters of CreateLaunchTemplate.
     pub(crate) fn request(&self, wave: u64) -> Value {
-        let name = name(self.fleet, wave);
+        let name = name(&self.fleet.name, wave);
         json!({
             "ClientToken": name,
             "LaunchTemplateName": name,
@@ -41,13 +44,10 @@ impl Template<'_> {
         })
     }
 
-    fn data(&self) -> Value {
+    /// The data of the template, which are parameters of RunInstances too.
+    pub(crate) fn data(&self) -> Value {
         let config = self.config;
         let profile = if self.role.starts_with("arn:") { "Arn" } else { "Name" };
-        let mut disk = json!({"Encrypted": true, "DeleteOnTermination": true, "VolumeType": "gp3"});
-        if let Some(size) = config.root_disk {
-            disk["VolumeSize"] = size.into();
-        }
         json!({
             "ImageId": config.image(),
             "InstanceInitiatedShutdownBehavior": "terminate",
@@ -55,7 +55,7 @@ impl Template<'_> {
             "SecurityGroupId": [self.security_group],
             "KeyName": config.key_name,
             "UserData": STANDARD.encode(self.script),
-            "BlockDeviceMapping": [{"DeviceName": config.root_device, "Ebs": disk}],
+            "BlockDeviceMapping": volumes::request(&config.volumes),
             "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
             "TagSpecification": [
                 {"ResourceType": "instance", "Tag": self.tags()},
@@ -65,7 +65,8 @@ impl Template<'_> {
     }
 
     fn tags(&self) -> Value {
-        let own = [("Name", "lithops"), (FLEET, self.fleet), (CLIENT, self.client)];
+        let FleetMark { name, storage } = self.fleet;
+        let own = [("Name", "lithops"), (FLEET, name), (STORAGE, storage), (CLIENT, self.client)];
         let mut tags: BTreeMap<&str, &str> = own.into_iter().collect();
         tags.extend(self.config.tags.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         tags.into_iter().map(|(name, value)| json!({"Key": name, "Value": value})).collect()
@@ -86,7 +87,7 @@ mod tests {
         let role = config.instance_role.clone().unwrap_or_default();
         let template = Template {
             config: &config,
-            fleet: "f-1",
+            fleet: &FleetMark { name: "f-1".into(), storage: "s-1".into() },
             role: &role,
             security_group: "sg-1",
             script: "#!/bin/bash\n",
@@ -112,7 +113,8 @@ mod tests {
             "LaunchTemplateData.SecurityGroupId.1=sg-1\n",
             "LaunchTemplateData.TagSpecification.1.ResourceType=instance\n",
             ".Tag.3.Key=lithops:fleet\n",
-            ".Tag.4.Key=team\n",
+            ".Tag.4.Key=lithops:storage\n",
+            ".Tag.5.Key=team\n",
         ] {
             assert!(form.contains(wanted), "{wanted} is missing in\n{form}");
         }

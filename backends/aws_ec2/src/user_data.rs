@@ -7,7 +7,7 @@ use lithops_core::{
     storage::Locator,
 };
 
-use crate::{config::Ec2Config, program::FleetProgram};
+use crate::{config::Ec2Config, fleet::Start, program::FleetProgram};
 
 const SCRIPT: &str = include_str!("user_data.sh");
 /// The most bytes that EC2 takes, before they are encoded.
@@ -18,28 +18,28 @@ const LARGEST: usize = 16 << 10;
 ///
 /// # Errors
 /// It is longer than EC2 takes.
-pub(crate) fn script(
-    config: &Ec2Config,
+pub(crate) fn script(start: Start<'_>, launch: &Launch) -> Result<String> {
+    filled((start.config, start.program), launch, start.ec2.region(), start.transport)
+}
+
+fn filled(
+    (config, program): (&Ec2Config, &FleetProgram),
     launch: &Launch,
-    program: &FleetProgram,
     region: &str,
+    transport: &str,
 ) -> Result<String> {
-    let Locator { bucket, endpoint, .. } = &launch.storage;
+    let Locator { bucket, .. } = &launch.storage;
     let region = launch.storage.region.as_deref().unwrap_or(region);
-    let endpoint = endpoint
-        .as_deref()
-        .map_or_else(String::new, |endpoint| format!("--endpoint-url {}", quoted(endpoint)));
-    let arguments: String =
-        program.arguments.iter().map(|argument| format!(" {}", quoted(argument))).collect();
     let minutes = config.hard_limit.as_secs().div_ceil(60);
     let script = SCRIPT
         .replace("@MINUTES@", &minutes.to_string())
         .replace("@REGION@", &quoted(region))
-        .replace(" @ENDPOINT@", &if endpoint.is_empty() { endpoint } else { format!(" {endpoint}") })
+        .replace("@S3@", &aws(launch, region))
         .replace("@PROGRAM@", &quoted(&format!("s3://{bucket}/{}", program.key)))
         .replace("@DIGEST@", &program.digest)
         .replace("@FLEET@", &format!("s3://{bucket}/lithops.fleets/{}/", launch.fleet))
-        .replace("@ARGUMENTS@", &arguments)
+        .replace("@TRANSPORT@", transport)
+        .replace("@ARGUMENTS@", &arguments(program))
         .replace("@LAUNCH@", &quoted(&launch.to_json()?));
     if script.len() > LARGEST {
         let problem = format!("the user data has {} bytes, and EC2 takes {LARGEST}", script.len());
@@ -49,8 +49,21 @@ pub(crate) fn script(
     Ok(script)
 }
 
+/// The command that copies to and from the storage of a fleet.
+pub(crate) fn aws(launch: &Launch, region: &str) -> String {
+    let endpoint = launch.storage.endpoint.as_deref();
+    let endpoint =
+        endpoint.map_or_else(String::new, |endpoint| format!(" --endpoint-url {}", quoted(endpoint)));
+    format!("aws --region {}{endpoint} s3", quoted(region))
+}
+
+/// The arguments of the program, each behind a space.
+pub(crate) fn arguments(program: &FleetProgram) -> String {
+    program.arguments.iter().map(|argument| format!(" {}", quoted(argument))).collect()
+}
+
 /// A word of a shell that means just this text.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {
         return text.to_owned();
@@ -62,7 +75,7 @@ fn quoted(text: &str) -> String {
 mod tests {
     use std::{io::Write, process::Command};
 
-    use lithops_core::{config::Config, protocol::SignKey};
+    use lithops_core::{config::Config, process::PULL, protocol::SignKey};
 
     use super::*;
 
@@ -78,7 +91,7 @@ mod tests {
             digest: "ab12".into(),
             arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
         };
-        let script = script(&config, &launch, &program, "us-east-1").expect("it fits");
+        let script = filled((&config, &program), &launch, "us-east-1", PULL).expect("it fits");
         script.replace(&verify.to_string(), "VERIFY").replace(env!("CARGO_PKG_VERSION"), "VERSION")
     }
 

@@ -3,7 +3,7 @@ shutdown -h +@MINUTES@ 'lithops: hard_dismantle_timeout'
 trap 'shutdown -h now' EXIT
 set -euo pipefail
 umask 022; folder=${LITHOPS_FOLDER:-/opt/lithops}; mkdir -p "$folder"; cd "$folder"
-S3() { aws --region @REGION@ @ENDPOINT@ s3 cp --only-show-errors "$@"; }
+S3() { @S3@ cp --only-show-errors "$@"; }
 imds() {
   local token
   token=$(curl -sf -m 5 -X PUT http://169.254.169.254/latest/api/token -H 'X-aws-ec2-metadata-token-ttl-seconds: 60')
@@ -18,7 +18,7 @@ chmod 755 worker
 printf started | S3 - "@FLEET@started/$LITHOPS_WORKER"
 systemd-run --quiet --wait --unit=lithops -p DynamicUser=yes -p TimeoutStopSec=90 -p OOMPolicy=continue \
   -p LimitNOFILE=65536 -p StandardOutput=journal+console -p StandardError=journal+console \
-  --setenv="LITHOPS_WORKER=$LITHOPS_WORKER" --setenv=LITHOPS_TRANSPORT=pull --setenv=AWS_REGION=@REGION@ \
+  --setenv="LITHOPS_WORKER=$LITHOPS_WORKER" --setenv=LITHOPS_TRANSPORT=@TRANSPORT@ --setenv=AWS_REGION=@REGION@ \
   --setenv=LITHOPS_LAUNCH=@LAUNCH@ "$folder/worker"@ARGUMENTS@ &
 while sleep 5; do
   if imds spot/instance-action; then systemctl stop lithops; break; fi

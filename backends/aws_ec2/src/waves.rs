@@ -5,11 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lithops_core::compute::FleetMark;
 use serde_json::{Value, json};
 
 use crate::{
-    ec2::Pool,
-    template::{self, FLEET},
+    api::answers::Pool,
+    template::{self, FLEET, STORAGE},
 };
 
 /// The most instances of one wave.
@@ -31,7 +32,9 @@ pub(crate) struct Wave {
 
 impl Wave {
     /// The parameters of CreateFleet.
-    pub(crate) fn request(&self, fleet: &str) -> Value {
+    pub(crate) fn request(&self, mark: &FleetMark) -> Value {
+        let FleetMark { name: fleet, storage } = mark;
+        let tags = json!([{"Key": FLEET, "Value": fleet}, {"Key": STORAGE, "Value": storage}]);
         let pools: Vec<Value> = self
             .pools
             .iter()
@@ -58,8 +61,8 @@ impl Wave {
                 "Overrides": pools,
             }],
             "TagSpecification": [
-                {"ResourceType": "instance", "Tag": [{"Key": FLEET, "Value": fleet}]},
-                {"ResourceType": "fleet", "Tag": [{"Key": FLEET, "Value": fleet}]},
+                {"ResourceType": "instance", "Tag": tags},
+                {"ResourceType": "fleet", "Tag": tags},
             ],
         })
     }
@@ -113,8 +116,9 @@ mod tests {
     #[test]
     fn a_wave_names_every_pool_and_is_the_same_when_it_is_asked_for_again() {
         let pools = Pools::of(&texts(&["a.large", "b.large"]), &texts(&["subnet-1", "subnet-2"]));
+        let mark = FleetMark { name: "f".into(), storage: "s".into() };
         let wave = Wave { number: 7, instances: 12, is_spot: true, pools: pools.to_ask(true) };
-        let form = Form::of(&wave.request("f"));
+        let form = Form::of(&wave.request(&mark));
         let text: String = form.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
         for wanted in [
             "ClientToken=f-7\n",
@@ -125,12 +129,13 @@ mod tests {
             "LaunchTemplateConfigs.1.Overrides.4.InstanceType=b.large\n",
             "LaunchTemplateConfigs.1.Overrides.4.SubnetId=subnet-2\n",
             "TagSpecification.1.Tag.1.Key=lithops:fleet\n",
+            "TagSpecification.1.Tag.2.Value=s\n",
         ] {
             assert!(text.contains(wanted), "{wanted} is missing in\n{text}");
         }
-        assert_eq!(form, Form::of(&wave.clone().request("f")));
+        assert_eq!(form, Form::of(&wave.clone().request(&mark)));
         let on_demand = Wave { is_spot: false, ..wave };
-        assert!(Form::of(&on_demand.request("f")).encode().contains("DefaultTargetCapacityType=on-demand"));
+        assert!(Form::of(&on_demand.request(&mark)).encode().contains("DefaultTargetCapacityType=on-demand"));
     }
 
     #[test]

@@ -175,6 +175,12 @@ pub trait ComputeBackend: Debug + Send + Sync + 'static {
     /// Looks for problems that would keep jobs from running, and says what to do about each.
     async fn check(&self) -> Vec<Check>;
 
+    /// Looks for the problems that only a worker can see: starts one on the platform, which tries the storage, and ends it.
+    /// That costs what the platform takes for it. Empty where a worker is no more than a process of this machine.
+    async fn check_live(&self) -> Vec<Check> {
+        Vec::new()
+    }
+
     /// Ends what the backend keeps running: warm workers, fleets.
     async fn close(&self, mode: CloseMode) -> Result<()>;
 }

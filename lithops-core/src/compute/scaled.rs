@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// What [`scale`](super::ComputeBackend::scale) answers: the state of a fleet's workers.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Scaled {
     /// The names of the workers that run.
     pub live: Vec<String>,
@@ -17,6 +17,10 @@ pub struct Scaled {
     pub ended: Vec<(String, WorkerEnd)>,
     /// When the platform wants to be asked again at the earliest; `None` leaves that to the caller.
     pub retry_after: Option<Duration>,
+    /// What workers that run cost in an hour, in US dollars, by name, where this differs from the price in the
+    /// capabilities: a worker that was bought in another way, or in another size.
+    #[serde(default)]
+    pub hour_usd: Vec<(String, f64)>,
 }
 
 impl Scaled {

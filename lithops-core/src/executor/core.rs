@@ -1,6 +1,10 @@
 //! [`Core`]: what all jobs of an executor share, and how each of them is planned, checked and started.
 
-use std::{mem, sync::Arc, time::Duration};
+use std::{
+    mem,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
 
 use tokio::sync::broadcast;
 
@@ -64,6 +68,8 @@ pub(crate) struct Core {
     pub(crate) observers: broadcast::Sender<JobEvent>,
     /// Storage work that goes on after the last result of a job: cleanup, and writing the history.
     pub(crate) pending: Arc<BackgroundTasks>,
+    /// The jobs that were begun, as long as anything holds them.
+    pub(crate) jobs: Mutex<Vec<Weak<JobState>>>,
 }
 
 impl Core {
@@ -312,6 +318,10 @@ impl Core {
         if self.ctrl_c {
             interrupt::note(job);
         }
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        jobs.retain(|job| job.strong_count() > 0);
+        jobs.push(Arc::downgrade(job));
+        drop(jobs);
         job.tell(|| {
             let progress = job.progress();
             let calls = progress.complete.then_some(progress.known);
@@ -329,6 +339,8 @@ impl Drop for Core {
             mem::forget((kept, Arc::clone(&self.history), Arc::clone(&self.pending)));
             return;
         }
+        let jobs = mem::take(self.jobs.get_mut().unwrap_or_else(PoisonError::into_inner));
+        interrupt::end_if_main_panics(&jobs);
         let fleets = self.client_fleets.as_ref().map(ClientFleets::take).unwrap_or_default();
         for fleet in fleets.into_iter().filter(|fleet| fleet.has_begun()) {
             let (backend, pending) = (Arc::clone(&self.backend), Arc::clone(&self.pending));

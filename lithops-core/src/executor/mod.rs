@@ -23,7 +23,7 @@ pub use durable::{
 };
 pub use job::{
     Account, CallSource, Command, Commands, History, InputQueue, Inputs, IntoInputs, JobCleanup, JobEvent,
-    JobState, Learn, Measured, OutcomePart, Outcomes, Progress,
+    JobState, Learn, Measured, OutcomePart, Outcomes, Progress, Spending,
 };
 pub use results::{
     AsCompleted, Completed, Events, FuturesList, ResponseFuture, ResponseValue, ReturnWhen, Status, Summary,

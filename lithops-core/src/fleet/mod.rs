@@ -5,6 +5,7 @@
 //! lithops.fleets/<fleet>/jobs/<job>   the manifest of a job, signed with the fleet's key, while the job runs
 //! lithops.fleets/<fleet>/client       what the client says of itself: that it lives, has news, or closes the fleet
 //! lithops.fleets/<fleet>/ended/<name> why a worker has ended, when it cannot serve
+//! lithops.fleets/<fleet>/checked/<name> what a worker has found that only tries whether it could serve
 //! lithops.jobs/<job>/                 the job: inputs, commits, cancel, as of every durable job
 //! lithops.jobs/<job>/board/           the job's board: claims, beats, outcomes (`crate::board`)
 //! ```
@@ -19,6 +20,7 @@
 //! A board belongs to its job, so that two fleets can share one: the fleet of a client that is
 //! gone, and the fleet of the client that continues the job.
 
+mod checked;
 mod client_fleet;
 mod client_fleets;
 mod client_state;
@@ -28,6 +30,7 @@ mod leftovers;
 mod outcomes;
 mod stored_board;
 
+pub use checked::checked_prefix;
 pub use client_fleet::ClientFleet;
 pub use client_fleets::ClientFleets;
 pub use client_state::ClientState;

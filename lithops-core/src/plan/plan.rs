@@ -164,6 +164,13 @@ impl Plan {
         (Duration::try_from_secs_f64(billed).unwrap_or(Duration::MAX), usd)
     }
 
+    /// What a worker costs in an hour, in US dollars, without requests.
+    #[must_use]
+    pub fn worker_hour_usd(&self) -> f64 {
+        let capabilities = &self.numbers.capabilities;
+        capabilities.price.second_usd(capabilities.worker_memory, capabilities.worker_cpus) * 3600.0
+    }
+
     /// The price in US dollars of this many hand-overs, without the time of workers.
     #[must_use]
     pub fn requests_usd(&self, hand_overs: u64) -> f64 {

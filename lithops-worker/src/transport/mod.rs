@@ -14,5 +14,5 @@ mod stdio;
 pub use http::{http, is_http};
 #[cfg(feature = "lambda")]
 pub use lambda::{is_in_lambda, lambda};
-pub use pull::{check, is_launched, launched};
+pub use pull::{check, is_launched, is_to_check, launched};
 pub use stdio::stdio;

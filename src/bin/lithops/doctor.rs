@@ -9,7 +9,7 @@ use crate::{print, runtime::connected};
 
 /// Looks at the configured backend and storage: credentials, permissions, quotas, programs.
 ///
-/// The command changes and starts nothing. For a cloud it prints the least permissions that the policies must
+/// Without `--live` the command changes and starts nothing. For a cloud it prints the least permissions that the policies must
 /// grant. Exit code 1 when a problem would keep jobs from running.
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
@@ -21,6 +21,10 @@ pub(crate) struct Doctor {
     #[arg(short, long, value_name = "NAME")]
     backend: Option<String>,
 
+    /// Starts one worker on the platform too, which tries the storage and ends. The platform bills it.
+    #[arg(long)]
+    live: bool,
+
     /// Prints JSON.
     #[arg(long)]
     json: bool,
@@ -29,16 +33,25 @@ pub(crate) struct Doctor {
 impl Doctor {
     pub(crate) fn run(self) -> lithops::Result<ExitCode> {
         let found = lithops_core::runtime::block_on(async {
-            connected(self.config, self.backend).await?.check().await
+            let connected = connected(self.config, self.backend).await?;
+            let mut found = connected.check().await?;
+            if self.live && !is_ill(&found) {
+                found.extend(connected.backend.check_live().await);
+            }
+            Ok::<_, lithops::Error>(found)
         })?;
-        let is_ill = found.iter().any(|check| check.severity == Severity::Error);
         if self.json {
             print::json(&found)?;
         } else {
             found.iter().try_for_each(tell)?;
         }
-        Ok(if is_ill { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        Ok(if is_ill(&found) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
+}
+
+/// Whether something would keep jobs from running.
+fn is_ill(found: &[Check]) -> bool {
+    found.iter().any(|check| check.severity == Severity::Error)
 }
 
 fn tell(check: &Check) -> lithops::Result<()> {

@@ -50,6 +50,23 @@ pub(crate) fn described(answer: &str, state_of: impl Fn(&str) -> Option<Describe
     whole
 }
 
+/// moto's prices of spot instances, with this price.
+pub(crate) fn priced(answer: &str, usd: &str) -> String {
+    const PRICE: &str = "<spotPrice>";
+    let mut parts = answer.split(PRICE);
+    let mut whole = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.split_once('<').map_or("", |(_, rest)| rest);
+        whole.push_str(&format!("{PRICE}{usd}<{rest}"));
+    }
+    whole
+}
+
+/// An answer to GetServiceQuota.
+pub(crate) fn quota(value: f64) -> String {
+    serde_json::json!({"Quota": {"ServiceCode": "ec2", "Unit": "None", "Value": value}}).to_string()
+}
+
 fn in_state(part: &str, state: &Described) -> String {
     let Described { name, code, message } = state;
     let number = match name.as_str() {
@@ -82,6 +99,13 @@ fn replaced(text: &str, before: &str, after: &str, with: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_price_is_replaced() {
+        let moto = "<a><item><spotPrice>0.00001</spotPrice></item><item><spotPrice>1</spotPrice></item></a>";
+        let ours = "<a><item><spotPrice>0.03</spotPrice></item><item><spotPrice>0.03</spotPrice></item></a>";
+        assert_eq!(priced(moto, "0.03"), ours);
+    }
 
     #[test]
     fn an_instance_has_the_state_that_is_known_here() {

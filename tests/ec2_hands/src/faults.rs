@@ -22,6 +22,8 @@ pub(crate) struct Faults {
     pub(crate) pending_ms: u64,
     /// The action of S3 that the role of instances may not do.
     pub(crate) s3_refuses: Option<String>,
+    /// Each quota of vCPUs.
+    pub(crate) quota: Option<f64>,
 }
 
 impl Faults {

@@ -24,6 +24,7 @@ const GRACE: Duration = Duration::from_secs(5);
 const SHIMS: &[(&str, &str)] = &[
     ("aws", include_str!("../shims/aws")),
     ("curl", include_str!("../shims/curl")),
+    ("gzip", include_str!("../shims/gzip")),
     ("shutdown", include_str!("../shims/shutdown")),
     ("systemctl", include_str!("../shims/systemctl")),
     ("systemd-run", include_str!("../shims/systemd-run")),
@@ -92,6 +93,7 @@ impl Machine {
         script.env("HOME", &folder).env("TMPDIR", folder.join("tmp"));
         script.env("LITHOPS_FOLDER", folder.join("opt"));
         script.env("HANDS", hands).env("HANDS_INSTANCE", id).env("HANDS_FOLDER", &folder);
+        script.env("HANDS_UNPACKED", tools.folder.join("unpacked"));
         script.env("HANDS_IMDS", format!("http://127.0.0.1:{port}")).env("HANDS_CURL", &tools.curl);
         if let Some(action) = s3_refuses {
             script.env("HANDS_S3_REFUSES", action);

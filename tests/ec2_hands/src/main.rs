@@ -10,7 +10,7 @@
 //!               └──> bash user-data  (PATH: shutdown, curl, aws, systemd-run, systemctl)
 //! ```
 //!
-//! What tests ask for stands below `/_hands/`: `faults`, `state`, `requests`, `spot/ID`, `lose/ID`.
+//! What tests ask for stands below `/_hands/`: `faults`, `state`, `templates`, `requests`, `spot/ID`, `lose/ID`.
 
 mod answer;
 mod faults;

@@ -20,7 +20,7 @@ use crate::{
     form::Form,
     instance::{Cause, Described, Instance, Life},
     machine::{Machine, Tools},
-    moto::Moto,
+    moto::{Answer, Moto},
 };
 
 /// The time from a notice to the end of a spot instance.
@@ -85,6 +85,18 @@ impl Region {
 
     pub(crate) fn requests(&self) -> Value {
         self.lock().requests.clone().into()
+    }
+
+    /// The launch templates that there are, as moto tells them.
+    pub(crate) async fn templates(&self) -> Answer {
+        let form = Form::of(&[("Action", "DescribeLaunchTemplates"), ("Version", "2016-11-15")]);
+        let (status, text) = self.moto.ec2(&form).await;
+        let names = answer::between(&text, "<launchTemplateName>", "</launchTemplateName>");
+        (status, Value::from(names).to_string())
+    }
+
+    pub(crate) fn quota(&self) -> f64 {
+        self.lock().faults.quota.unwrap_or(640.0)
     }
 
     pub(crate) fn described(&self, id: &str) -> Option<Described> {

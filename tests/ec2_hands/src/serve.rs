@@ -11,6 +11,9 @@ use tokio::net::TcpListener;
 
 use crate::{answer, fleet, form::Form, instance::Cause, moto::Answer, region::Region};
 
+/// What every spot instance costs in an hour; moto has no market.
+const SPOT_PRICE: &str = "0.030000";
+
 /// Serves connections until it is dropped.
 pub(crate) async fn serve(listener: TcpListener, region: Arc<Region>) {
     while let Ok((stream, _)) = listener.accept().await {
@@ -50,6 +53,7 @@ async fn for_tests(region: &Arc<Region>, wish: &str, body: &str) -> Answer {
     match wish.split('/').collect::<Vec<_>>().as_slice() {
         ["state"] => (200, region.json().to_string()),
         ["summary"] => (200, region.summary().to_string()),
+        ["templates"] => region.templates().await,
         ["requests"] => (200, region.requests().to_string()),
         ["faults"] => match serde_json::from_str(body) {
             Ok(faults) => {
@@ -90,7 +94,17 @@ async fn of_aws(region: &Arc<Region>, headers: Vec<(String, String)>, body: Stri
         let status = if code == "UnauthorizedOperation" { 403 } else { 400 };
         return (status, answer::error(&code, "The hands were told to refuse this"));
     }
+    let is_dry = form.get("DryRun") == Some("true");
+    let target =
+        headers.iter().find(|(name, _)| name == "x-amz-target").map_or("", |(_, value)| value.as_str());
     let done = match action.as_str() {
+        // moto looks at nothing else then, and starts nothing.
+        _ if is_dry => region.moto.send(&headers, body).await,
+        _ if target.ends_with(".GetServiceQuota") => (200, answer::quota(region.quota())),
+        "DescribeSpotPriceHistory" => {
+            let (status, text) = region.moto.send(&headers, body).await;
+            (status, answer::priced(&text, SPOT_PRICE))
+        }
         "CreateFleet" => fleet::create(region, &form).await,
         "DescribeInstances" => {
             let (status, text) = region.moto.ec2(&form).await;

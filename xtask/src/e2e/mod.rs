@@ -19,4 +19,4 @@ mod third_party;
 pub(crate) use knative::measure as knative_rate;
 pub(crate) use peers::{Server, weed};
 pub(crate) use plugins::{PLUGIN, library};
-pub(crate) use run::{What, run};
+pub(crate) use run::{What, only_of_aws_ec2, run};

@@ -26,6 +26,14 @@ impl Programs {
         Ok(Self { built, folder })
     }
 
+    /// The same programs, in another empty folder.
+    pub(super) fn again(&self, name: &str) -> Result<Self, String> {
+        let folder = self.folder.with_extension(name);
+        fs::create_dir_all(&folder)
+            .map_err(|error| format!("cannot make `{}`: {error}", folder.display()))?;
+        Ok(Self { built: self.built.clone(), folder })
+    }
+
     /// The folder of the programs.
     pub(super) fn built(&self) -> &Path {
         &self.built
@@ -64,7 +72,12 @@ impl Programs {
 
     /// A program that is not started yet.
     pub(super) fn command(&self, name: &str) -> Command {
-        let mut command = Command::new(self.built.join(name));
+        self.prepared(self.built.join(name))
+    }
+
+    /// A program of this machine that is not started yet, in the same folder and with the same variables.
+    pub(super) fn prepared(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new(program);
         command.current_dir(&self.folder).env("HOME", &self.folder).stdin(Stdio::null());
         for name in ["LITHOPS_CONFIG", "LITHOPS_CONFIG_FILE", "LITHOPS_BACKEND", "LITHOPS_STORAGE"] {
             command.env_remove(name);

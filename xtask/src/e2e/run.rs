@@ -43,7 +43,7 @@ pub(crate) fn run(what: What, full: bool) -> Result<(), String> {
     match what {
         What::Localhost => localhost(),
         What::Storage => storage::run(full),
-        What::AwsEc2 => aws_ec2::run(full),
+        What::AwsEc2 => aws_ec2::run(""),
         What::AwsLambda => aws_lambda::run(full),
         What::GcpCloudRun => gcp_cloudrun::run(full),
         What::K8s => k8s::run(full),
@@ -51,6 +51,11 @@ pub(crate) fn run(what: What, full: bool) -> Result<(), String> {
         What::ThirdParty => third_party::run(),
         What::Plugins => plugins::run(),
     }
+}
+
+/// Runs the trials of `aws_ec2` whose names have these words.
+pub(crate) fn only_of_aws_ec2(words: &str) -> Result<(), String> {
+    aws_ec2::run(words)
 }
 
 /// Each trial leaves no process behind.

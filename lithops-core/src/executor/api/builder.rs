@@ -1,6 +1,10 @@
 //! [`Builder`]: makes an executor from the configuration and from what the program sets.
 
-use std::{marker::PhantomData, path::PathBuf, sync::Arc};
+use std::{
+    marker::PhantomData,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
 use tokio::sync::broadcast;
 
@@ -221,6 +225,7 @@ impl<M: Mode> Builder<M> {
         let history = History::new(storage.clone(), keeps_history, Arc::clone(&pending));
         let lease_config = backend.capabilities().pull;
         Ok(Core {
+            jobs: Mutex::default(),
             client_fleets: lease_config.map(|config| ClientFleets::new(&storage, &locator, config)),
             backend,
             storage_shared: store.capabilities().shared_between_processes,

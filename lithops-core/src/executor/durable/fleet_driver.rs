@@ -22,7 +22,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     executor::{
         driver::{Ended, throttle::Throttle},
-        job::{Command, Commands, JobEvent, Measured},
+        job::{Command, Commands, JobEvent, Measured, Spending},
         terminal::status_line,
     },
     fleet::{ClientFleet, GIVEN_UP, JobManifest, StoredBoard},
@@ -39,6 +39,9 @@ const SCALED_EVERY: Duration = Duration::from_secs(1);
 /// The job fails when more workers than the calls of a chunk can have killed, and this many more, have ended
 /// in a row without a commit: a fleet that makes no progress must not start workers without end.
 const FALSE_STARTS: u64 = 16;
+
+/// What the workers cost is told this often, where they are the same.
+const SPENDING_EVERY: Duration = Duration::from_secs(10);
 
 /// A removed manifest is put again at most this many times without a commit in between. After that the job
 /// fails: another program removes the manifests on purpose.
@@ -104,6 +107,8 @@ pub(crate) struct FleetDriver<'a> {
     stored_waiting: Waiting,
     storing_waiting: Fuse<BoxFuture<'a, Result<()>>>,
     started_before: u64,
+    /// What was said last of the workers' cost, and when.
+    told_spending: (Spending, Duration),
     /// The number of commits of the fleet when workers were last counted.
     commits: u64,
     measured: Measured,
@@ -144,6 +149,7 @@ impl<'a> FleetDriver<'a> {
             stored_waiting: Waiting::default(),
             storing_waiting: Fuse::terminated(),
             started_before: 0,
+            told_spending: Default::default(),
             commits: 0,
             measured: Measured::default(),
         }
@@ -159,7 +165,8 @@ impl<'a> FleetDriver<'a> {
         });
         // A request to the platform that nothing drives any more would hold what the end of the fleet needs.
         self.scaling = Fuse::terminated();
-        self.workers.values().for_each(|number| job.worker_ended(*number, true));
+        job.workers_stay();
+        self.tell_spending(Duration::ZERO);
         self.client_fleet.needs_no_more(id);
         // The manifest stays only where the job goes on: another client has taken it over, or it was
         // detached.
@@ -428,7 +435,7 @@ impl<'a> FleetDriver<'a> {
     /// a commit.
     async fn scaled(&mut self, scaled: Scaled) -> Result<()> {
         self.throttle.accepted();
-        let Scaled { live, coming: _, waiting, ended, retry_after } = scaled;
+        let Scaled { live, coming: _, waiting, ended, retry_after, hour_usd } = scaled;
         if let Some(pause) = retry_after {
             self.next_scaling = self.next_scaling.max(self.now() + pause);
         }
@@ -445,9 +452,15 @@ impl<'a> FleetDriver<'a> {
         for (_, number) in self.workers.iter().filter(|(name, _)| !names.contains(*name)) {
             self.leadership.job.worker_ended(*number, true);
         }
+        for (name, usd) in hour_usd {
+            if let Some(number) = self.workers.get(&name) {
+                self.leadership.job.worker_costs(*number, usd);
+            }
+        }
         for (name, end) in ended {
             self.ended(&name, end).await?;
         }
+        self.tell_spending(SPENDING_EVERY);
         self.waiting(&waiting)?;
         // The fleet's workers also serve its other jobs, so that commits of any job count as progress.
         let commits = self.client_fleet.commits();
@@ -466,6 +479,19 @@ impl<'a> FleetDriver<'a> {
             format!("{in_vain} workers were started in a row and ended before any of them committed a chunk"),
         )
         .with_hint("something ends them from outside: is there too little memory, or a limit of processes?"))
+    }
+
+    /// Says what the workers cost, when there are others than before, or this much later.
+    fn tell_spending(&mut self, later: Duration) {
+        let job = &self.leadership.job;
+        let (now, spending) = (self.begun.elapsed(), job.spending());
+        let (told, at) = self.told_spending;
+        let is_other = (told.workers, told.hour_usd) != (spending.workers, spending.hour_usd);
+        let is_free = spending.usd <= 0.0 && spending.hour_usd <= 0.0;
+        if !is_free && (is_other || now >= at + later) {
+            self.told_spending = (spending, now);
+            job.tell(|| JobEvent::Spending { job: job.id(), spending });
+        }
     }
 
     /// Notes the end of a worker.

@@ -122,6 +122,8 @@ struct Gathered {
     lost: u64,
     /// The names of the workers of which the storage has how they ended.
     ends: Vec<String>,
+    /// What the events say of the workers' cost.
+    spending: Vec<String>,
 }
 
 /// Runs a job of one call to its end.
@@ -180,17 +182,19 @@ async fn gather(answers: Answers) -> Gathered {
     let ended = FleetDriver::new(&leadership, resources, client_fleet).gather(&mut commands, &mut stop).await;
     let error = job.wait_for(|_, progress| progress.is_finished()).await.err();
     let requests = platform.requests.load(Ordering::Relaxed);
-    let mut waiting = Vec::new();
+    let (mut waiting, mut spending) = (Vec::new(), Vec::new());
     while let Ok(event) = events.try_recv() {
-        if let JobEvent::Waiting { workers, why, .. } = event {
-            waiting.push((workers, why));
+        match event {
+            JobEvent::Waiting { workers, why, .. } => waiting.push((workers, why)),
+            JobEvent::Spending { spending: now, .. } => spending.push(now.to_string()),
+            _ => {}
         }
     }
     let lost = job.progress().lost_workers;
     let said = platform.said.lock().expect("not poisoned").clone();
     let keys = storage.list_keys("bucket", "lithops.fleets/").await.expect("a list");
     let ends = keys.iter().filter_map(|key| Some(key.split_once("/ended/")?.1.to_owned())).collect();
-    Gathered { ended, error, requests, lasted: begun.elapsed(), waiting, said, lost, ends }
+    Gathered { ended, error, requests, lasted: begun.elapsed(), waiting, said, lost, ends, spending }
 }
 
 #[tokio::test(start_paused = true)]
@@ -295,4 +299,26 @@ async fn workers_that_took_too_much_memory_are_told_to_the_fleet() {
     .await;
     assert_eq!(gathered.ended, Ended::Finished, "{:?}", gathered.error);
     assert_eq!((gathered.lost, gathered.ends), (2, vec!["greedy".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_workers_cost_is_told_while_they_run() {
+    let gathered = gather(|since| {
+        let live = ["a", "b"].map(str::to_owned).to_vec();
+        let hour_usd = vec![("a".to_owned(), 3.6), ("b".to_owned(), 1.8)];
+        (since < Duration::from_secs(25)).then(|| Ok(Scaled { live, hour_usd, ..Scaled::default() }))
+    })
+    .await;
+    assert_eq!(gathered.ended, Ended::Finished, "{:?}", gathered.error);
+    let told: Vec<_> = gathered.spending.iter().map(String::as_str).collect();
+    assert_eq!(
+        told,
+        [
+            "2 workers, $5.4000/h, $0 so far",
+            "2 workers, $5.4000/h, $0.0150 so far",
+            "2 workers, $5.4000/h, $0.0300 so far",
+            "1 worker, $0/h, $0.0375 so far",
+            "0 workers, $0/h, $0.0375 so far",
+        ]
+    );
 }

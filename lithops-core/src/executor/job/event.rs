@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Progress;
+use super::{Progress, Spending};
 use crate::{id::JobId, in_seconds};
 
 /// Something that happened to a job of an executor.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum JobEvent {
@@ -65,6 +65,14 @@ pub enum JobEvent {
         /// What they wait for, in the platform's own words.
         why: String,
     },
+    /// The workers of a fleet cost this much now: other workers than before, or the same for ten seconds more. Not told
+    /// where workers cost nothing.
+    Spending {
+        /// The id of the job.
+        job: JobId,
+        /// How many workers run, and what they cost.
+        spending: Spending,
+    },
     /// Chunks take longer than the platform lets a worker run: the remaining chunks are smaller.
     Replanned {
         /// The id of the job.
@@ -120,6 +128,7 @@ impl JobEvent {
             | Self::WorkerLost { job, .. }
             | Self::Throttled { job }
             | Self::Waiting { job, .. }
+            | Self::Spending { job, .. }
             | Self::Replanned { job, .. }
             | Self::RunsOn { job, .. }
             | Self::Speculated { job, .. }

@@ -1,5 +1,5 @@
 //! Ctrl-C: ends the jobs of the program, so that no worker runs on and costs money, and then ends the
-//! program.
+//! program. A panic of its main thread ends them too.
 
 use std::{
     fs,
@@ -8,7 +8,8 @@ use std::{
         Arc, Mutex, Once, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -48,6 +49,21 @@ pub(crate) fn note(job: &Arc<JobState>) {
         jobs.retain(|job| job.strong_count() > 0);
     }
     jobs.push(Arc::downgrade(job));
+}
+
+/// Ends the jobs of an executor that is dropped because the program's main thread panics: the program is about to end,
+/// and does not ask for their results any more. Their stored data stays.
+pub(crate) fn end_if_main_panics(jobs: &[Weak<JobState>]) {
+    let current = thread::current();
+    if !thread::panicking() || current.name() != Some("main") || runtime::is_driver() {
+        return;
+    }
+    let running: Vec<_> = jobs.iter().filter_map(Weak::upgrade).filter(|job| !job.is_over()).collect();
+    running.iter().for_each(|job| job.interrupt());
+    let until = Instant::now() + PATIENCE;
+    while running.iter().any(|job| !job.is_over()) && Instant::now() < until {
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Runs a task that ends an invocation. An interruption of the program waits for it.

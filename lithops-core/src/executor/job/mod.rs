@@ -1,5 +1,6 @@
 //! The state of one job in its client: inputs, outcomes, events, measurements, and the cleanup after the job.
 
+pub(super) mod account;
 pub(super) mod background;
 pub(super) mod cleanup;
 pub(super) mod encode_inputs;
@@ -15,6 +16,7 @@ pub(super) mod repeat;
 pub(super) mod source;
 pub(super) mod state;
 
+pub use account::{Account, Spending};
 pub use cleanup::JobCleanup;
 pub use event::JobEvent;
 pub use history::{History, Learn};
@@ -27,4 +29,4 @@ pub use progress::Progress;
 pub(super) use repeat::{Failed, Repeat};
 pub use source::CallSource;
 pub(super) use source::CallSources;
-pub use state::{Account, Command, Commands, JobState};
+pub use state::{Command, Commands, JobState};

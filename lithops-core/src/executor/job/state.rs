@@ -1,12 +1,8 @@
 //! [`JobState`]: the state that a job's handles share with the task that drives the job.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+    atomic::{AtomicBool, Ordering},
 };
 
 use tokio::{
@@ -14,7 +10,9 @@ use tokio::{
     time::Instant,
 };
 
-use super::{CallSource, CallSources, Progress, Repeat, background::MayFinish};
+use super::{
+    Account, CallSource, CallSources, Progress, Repeat, Spending, account::JobWorkers, background::MayFinish,
+};
 use super::{JobCleanup, JobEvent, Outcomes};
 use crate::{
     error::{CallError, CallErrorKind, Error, Result},
@@ -26,34 +24,9 @@ use crate::{
     storage::Locator,
 };
 
-/// What the workers of a job have used so far.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Account {
-    /// How many workers were started.
-    pub workers: u64,
-    /// How many chunks, and retried parts of chunks, were handed over to workers.
-    pub hand_overs: u64,
-    /// How long the workers lived for the job, added up.
-    pub lived: Duration,
-    /// How much of `lived` is billed, after the platform's rounding.
-    pub billed: Duration,
-    /// The cost of the billed time and the requests, in US dollars.
-    pub usd: f64,
-}
-
-impl Account {
-    fn add(&mut self, lived: Duration, plan: &Plan) {
-        let (billed, usd) = plan.bill(lived.as_secs_f64());
-        self.lived += lived;
-        self.billed = self.billed.saturating_add(billed);
-        self.usd += usd;
-    }
-}
-
 /// Counts of what happened to the job besides outcomes; [`Progress`] has the same counts for users.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Counts {
-    pub(crate) account: Account,
     pub(crate) retried: u64,
     pub(crate) lost_workers: u64,
     pub(crate) throttled: u64,
@@ -131,8 +104,7 @@ struct Inner {
     /// The plan with which the job started, before its own measurements; predictions are taken from it.
     first_plan: Plan,
     counts: Counts,
-    /// The live workers, and since when each has lived.
-    workers: BTreeMap<u64, Instant>,
+    workers: JobWorkers,
     /// When the last call got its outcome; `None` before. Workers cost the job nothing after that.
     finished: Option<Instant>,
     /// Another client drives the job.
@@ -162,6 +134,13 @@ impl Inner {
     }
 }
 
+impl Inner {
+    /// Until when workers cost the job something.
+    fn workers_until(&self) -> Instant {
+        self.finished.unwrap_or_else(Instant::now)
+    }
+}
+
 impl MayFinish for JobState {
     fn is_finished(&self) -> bool {
         self.progress().is_finished()
@@ -183,7 +162,7 @@ impl JobState {
             first_plan: plan.clone(),
             plan,
             counts: Counts::default(),
-            workers: BTreeMap::new(),
+            workers: JobWorkers::default(),
             finished: None,
             reading: false,
             interrupted: false,
@@ -375,38 +354,50 @@ impl JobState {
     /// What the job's workers have used so far, including those that still live.
     pub(crate) fn account(&self) -> Account {
         let inner = self.lock();
-        let mut account = inner.counts.account;
-        let until = inner.finished.unwrap_or_else(Instant::now);
-        for began in inner.workers.values() {
-            account.add(until.saturating_duration_since(*began), &inner.plan);
-        }
-        account.usd += inner.plan.requests_usd(account.hand_overs);
-        account
+        inner.workers.account(inner.workers_until(), &inner.plan)
+    }
+
+    /// What the job's workers cost while they run.
+    #[must_use]
+    pub fn spending(&self) -> Spending {
+        let inner = self.lock();
+        inner.workers.spending(inner.workers_until(), &inner.plan)
+    }
+
+    /// What the workers cost that ran on when the job ended.
+    pub(crate) fn stayed(&self) -> Spending {
+        self.lock().workers.stayed()
     }
 
     /// Notes that a worker was requested.
     pub(crate) fn worker_began(&self, number: u64) {
-        let mut inner = self.lock();
-        inner.counts.account.workers += 1;
-        inner.workers.insert(number, Instant::now());
+        self.lock().workers.began(number);
+    }
+
+    /// Notes what a live worker costs in an hour, in US dollars.
+    pub(crate) fn worker_costs(&self, number: u64, hour_usd: f64) {
+        self.lock().workers.costs(number, hour_usd);
     }
 
     /// Notes that a worker has ended. With `was_started` false it never ran, and is not counted.
     pub(crate) fn worker_ended(&self, number: u64, was_started: bool) {
         let mut inner = self.lock();
-        let Some(began) = inner.workers.remove(&number) else { return };
-        if was_started {
-            let until = inner.finished.unwrap_or_else(Instant::now);
-            let Inner { counts, plan, .. } = &mut *inner;
-            counts.account.add(until.saturating_duration_since(began), plan);
-        } else {
-            inner.counts.account.workers -= 1;
-        }
+        let until = inner.workers_until();
+        let Inner { workers, plan, .. } = &mut *inner;
+        workers.ended(number, was_started, until, plan);
+    }
+
+    /// Notes that the live workers are the job's no more, and run on.
+    pub(crate) fn workers_stay(&self) {
+        let mut inner = self.lock();
+        let until = inner.workers_until();
+        let Inner { workers, plan, .. } = &mut *inner;
+        workers.stay(until, plan);
     }
 
     /// Counts chunks that were handed over.
     pub(crate) fn handed_over(&self, chunks: u64) {
-        self.lock().counts.account.hand_overs += chunks;
+        self.lock().workers.handed_over(chunks);
     }
 
     /// Sets whether another client drives the job, so that this client only reads it.

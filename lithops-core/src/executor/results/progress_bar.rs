@@ -90,9 +90,9 @@ fn draw() -> bool {
     let oldest = waits.values_mut().next().filter(|wait| wait.since.elapsed() > PATIENCE);
     if let Some(wait) = oldest {
         let job = wait.job.stage_shown();
-        let progress = job.progress();
+        let (progress, spending) = (job.progress(), job.spending());
         wait.rate.see(job.id(), &progress, Instant::now());
-        status_line::draw(|width| text(job.function(), &progress, &wait.rate, others, width));
+        status_line::draw(|width| text(job.function(), &progress, &spending, &wait.rate, others, width));
     }
     waits.is_empty()
 }

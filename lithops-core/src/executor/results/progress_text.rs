@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{executor::job::Progress, id::JobId};
+use crate::{
+    executor::job::{Progress, Spending},
+    id::JobId,
+};
 
 /// The bar itself has at most this many columns, and at least the other number.
 const WIDEST: usize = 30;
@@ -43,7 +46,14 @@ impl Rate {
 
 /// The line for a job, of at most `width` columns. The numbers come first: the bar and the name get the room
 /// that is left.
-pub(super) fn text(function: &str, progress: &Progress, rate: &Rate, others: usize, width: usize) -> String {
+pub(super) fn text(
+    function: &str,
+    progress: &Progress,
+    spending: &Spending,
+    rate: &Rate,
+    others: usize,
+    width: usize,
+) -> String {
     let mut numbers = format!("{}/{}", progress.done, progress.known);
     numbers.push_str(&wrong(progress));
     if rate.per_second > 0.0 {
@@ -54,6 +64,9 @@ pub(super) fn text(function: &str, progress: &Progress, rate: &Rate, others: usi
     }
     if let Some(remaining) = rate.remaining(progress) {
         let _ = write!(numbers, ", {} left", clock(remaining));
+    }
+    if spending.usd > 0.0 {
+        let _ = write!(numbers, ", {spending}");
     }
     if others > 0 {
         let _ = write!(numbers, ", {others} more wait");
@@ -179,12 +192,16 @@ mod tests {
         rate.see(id, &Progress { done: 0, ..progress }, now);
         rate.see(id, &progress, now + Duration::from_secs(10));
         assert_eq!(
-            text("a::function", &progress, &rate, 0, 100),
+            text("a::function", &progress, &Spending::default(), &rate, 0, 100),
             "a::function [##############--------------] 500/1000, 2 failed, 50/s, 0:10 left"
         );
+        let mut spending = Spending::default();
+        (spending.workers, spending.hour_usd, spending.usd) = (3, 0.26775, 0.004);
+        let line = text("f", &progress, &spending, &rate, 0, 100);
+        assert!(line.ends_with("50/s, 0:10 left, 3 workers, $0.2677/h, $0.0040 so far"), "{line}");
         let name = "a_crate::with_a_long_name::{{closure}} at src/\u{6f22}\u{5b57}.rs:12";
         for width in 0..200 {
-            let line = text(name, &progress, &rate, 3, width);
+            let line = text(name, &progress, &Spending::default(), &rate, 3, width);
             assert!(columns(&line) <= width, "{width}: {line}");
             assert!(
                 width < 60 || line.contains("500/1000, 2 failed, 50/s, 0:10 left, 3 more wait"),
@@ -192,7 +209,7 @@ mod tests {
             );
         }
         assert_eq!(
-            text(name, &progress, &Rate::default(), 0, 40),
+            text(name, &progress, &Spending::default(), &Rate::default(), 0, 40),
             "..\u{6f22}\u{5b57}.rs:12 [###---] 500/1000, 2 failed"
         );
     }

@@ -57,6 +57,11 @@ pub struct Summary {
     pub cost_usd: f64,
     /// The predicted cost, in US dollars; `None` where durations were not known.
     pub predicted_cost_usd: Option<f64>,
+    /// How many workers ran on when the job ended: they wait for the next job, until the executor is closed or they
+    /// have waited for long enough. The job does not pay for that.
+    pub idle_workers: usize,
+    /// What these cost in an hour, in US dollars.
+    pub idle_hour_usd: f64,
 }
 
 impl Summary {
@@ -88,7 +93,7 @@ impl Summary {
         let run_time = Duration::from_nanos(u64::try_from(ran.nanos).unwrap_or(u64::MAX));
         // A sub-worker that was replaced, after a crash or a timeout, is one place with its successor.
         let places = most_at_once(ran.lived.values()) as f64 * makespan.as_secs_f64();
-        let prediction = plan.prediction();
+        let (prediction, stayed) = (plan.prediction(), job.stayed());
         Self {
             calls: progress.known,
             done: progress.done,
@@ -108,6 +113,8 @@ impl Summary {
             billed: account.billed,
             cost_usd: account.usd,
             predicted_cost_usd: plan.cost().usd,
+            idle_workers: stayed.workers,
+            idle_hour_usd: stayed.hour_usd,
         }
     }
 }
@@ -196,7 +203,12 @@ impl fmt::Display for Summary {
             "cost          {} ({})",
             Cost::of(self.cost_usd),
             beside(self.predicted_cost_usd.map(|usd| Cost::of(usd).to_string()))
-        )
+        )?;
+        if self.idle_hour_usd > 0.0 {
+            let (workers, usd) = (self.idle_workers, Cost::of(self.idle_hour_usd));
+            write!(f, "\nrunning on    {workers} workers, {usd}/h until the executor is closed")?;
+        }
+        Ok(())
     }
 }
 

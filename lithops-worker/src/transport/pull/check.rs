@@ -1,10 +1,15 @@
 //! `lithops-worker check`: whether a worker could serve from here, tried without serving.
+//!
+//! A program that a platform has started for that alone has `LITHOPS_TRANSPORT=check` and a name; what it has found is stored
+//! too, where the client looks for it.
 
-use std::{path::Path, thread};
+use std::{env, path::Path, thread};
 
 use lithops_core::{
     error::{Error, ErrorKind, Result},
+    fleet::checked_prefix,
     id::new_uuid,
+    process::{CHECK, TRANSPORT_VARIABLE},
     protocol::Launch,
     storage::{self, StorageClient, own_keys::FLEETS},
 };
@@ -26,24 +31,46 @@ pub fn check(file: Option<&Path>) -> i32 {
         if let Some(secrets) = secrets {
             storage::give(&secrets.storage, secrets.secrets.into_iter().collect());
         }
-        runtime.block_on(use_storage(&launch)).map(|()| launch)
+        runtime.block_on(use_storage(&launch)).map(|()| (launch, runtime))
     });
-    let (error, code) = match &checked {
+    let (error, mut code) = match &checked {
         Ok(_) => (None, 0),
         Err(error) => (Some(words_of(error)), exit_code(error)),
     };
+    let used = checked.as_ref().ok().map(|(launch, _)| launch);
     let place = json!({
         "lithops": env!("CARGO_PKG_VERSION"),
         "machine": std::env::consts::ARCH,
         "c_library": c_library(),
         "cpus": thread::available_parallelism().map(std::num::NonZero::get).ok(),
         "memory_limit_bytes": pool::memory_limit(),
-        "storage": checked.as_ref().ok().map(|launch| &launch.storage.scheme),
-        "bucket": checked.as_ref().ok().map(|launch| &launch.storage.bucket),
+        "storage": used.map(|launch| &launch.storage.scheme),
+        "bucket": used.map(|launch| &launch.storage.bucket),
         "error": error,
     });
     complain_or_print(&place, error.as_deref());
+    if let Ok((launch, runtime)) = &checked
+        && is_to_check()
+        && let Err(error) = runtime.block_on(store(launch, &place))
+    {
+        complain(&words_of(&error));
+        code = exit_code(&error);
+    }
     code
+}
+
+/// Whether this program was started only to look whether it could serve.
+#[must_use]
+pub fn is_to_check() -> bool {
+    env::var_os(TRANSPORT_VARIABLE).is_some_and(|transport| transport == CHECK)
+}
+
+/// Stores what was found, under the worker's name.
+async fn store(launch: &Launch, place: &serde_json::Value) -> Result<()> {
+    let client = StorageClient::connect(&launch.storage)?;
+    let name = launch.worker.as_deref().unwrap_or("worker");
+    let key = format!("{}{name}", checked_prefix(&launch.fleet));
+    client.put_object(client.bucket(), &key, place.to_string().into_bytes()).await.map(drop)
 }
 
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]

@@ -29,7 +29,7 @@ mod programs;
 mod running_pool;
 mod serve;
 
-pub use check::check;
+pub use check::{check, is_to_check};
 pub use launched::{is_launched, launched};
 pub(super) use lifeline::Lifeline;
 pub(super) use serve::pull;

@@ -5,10 +5,12 @@ use serde_json::json;
 use super::{place::Place, run::Trial};
 
 pub(super) const TRIALS: &[(&str, Trial)] = &[
-    ("an interrupted client leaves nothing", interrupted),
-    ("a killed client leaves nothing", killed),
-    ("a client that ends while instances are pending leaves nothing", pending),
-    ("a boot that fails ends the job with the console, and leaves nothing", failed_boot),
+    ("nothing is left after Ctrl-C", interrupted),
+    ("nothing is left after SIGKILL", killed),
+    ("nothing is left after Ctrl-C while instances are pending", pending),
+    ("nothing is left after a failed boot, which the job tells with the console", failed_boot),
+    ("nothing is left after a panic", panicking),
+    ("nothing is left after the executor is dropped or closed", dropped_or_closed),
     ("a spot notice costs no lease", notice),
     ("a spot instance that is taken away loses nothing", taken),
 ];
@@ -33,6 +35,32 @@ fn killed(place: &Place) -> Result<(), String> {
     running.signal("KILL")?;
     running.ends_with(None)?;
     place.nothing_is_left()
+}
+
+/// The stack of the client is unwound while its job runs.
+fn panicking(place: &Place) -> Result<(), String> {
+    let running = place.start(&["panic", "4000", "100"], "max_workers: 4, worker_processes: 1, lease: 4s")?;
+    let (_, stderr) = running.ends_with(Some(101))?;
+    if !stderr.contains("the client panics after Some") {
+        return Err(format!("it panicked before a call had ended: {stderr}"));
+    }
+    place.nothing_is_left()
+}
+
+/// The program goes on without its executor.
+fn dropped_or_closed(place: &Place) -> Result<(), String> {
+    for how in ["drop", "close"] {
+        let before = place.hands.instances()?.len();
+        let mut running = place.start(&[how, "4", "0"], "max_workers: 2, worker_processes: 1")?;
+        place.until(&format!("the job has run, and after {how} no instance lives"), || {
+            running.lives()?;
+            let begun = place.since(before)?;
+            Ok(!begun.is_empty() && begun.iter().all(|one| one["state"] == "terminated"))
+        })?;
+        running.lives()?;
+        place.nothing_is_left()?;
+    }
+    Ok(())
 }
 
 fn pending(place: &Place) -> Result<(), String> {

@@ -54,6 +54,14 @@ impl Hands {
         }
     }
 
+    /// The names of all launch templates that there are.
+    pub(super) fn templates(&self) -> Result<Vec<Value>, String> {
+        match self.json("templates")? {
+            Value::Array(names) => Ok(names),
+            other => Err(format!("no list of templates: {other}")),
+        }
+    }
+
     /// All requests to EC2 that there were.
     pub(super) fn requests(&self) -> Result<Vec<Value>, String> {
         match self.json("requests")? {

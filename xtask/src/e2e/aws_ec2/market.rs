@@ -2,11 +2,14 @@
 
 use serde_json::json;
 
-use super::{place::Place, run::Trial};
+use super::{jobs, place::Place, run::Trial};
 
 pub(super) const TRIALS: &[(&str, Trial)] = &[
-    ("3 of 10 instances get no capacity: it is said, and the job ends right on 7", shortfall),
-    ("what spot refuses is started on demand", on_demand),
+    (
+        "no capacity is said and the job goes on: 3 of 10 instances are missing, and it ends right on 7",
+        shortfall,
+    ),
+    ("what spot refuses is started on demand, and billed so", on_demand),
     ("a request whose answer was lost starts nothing twice", lost_answer),
     ("what is refused for good ends the job with what to do", refused),
 ];
@@ -39,9 +42,24 @@ fn on_demand(place: &Place) -> Result<(), String> {
     said.wants(words, said.stderr.contains(words))?;
     let instances = place.since(before)?;
     match (count(&instances, true), count(&instances, false)) {
-        (1, 2) => Ok(()),
-        (spot, rest) => Err(format!("{spot} spot instances and {rest} on demand, and 1 and 2 are wanted")),
+        (1, 2) => {}
+        (spot, rest) => {
+            return Err(format!("{spot} spot instances and {rest} on demand, and 1 and 2 are wanted"));
+        }
     }
+    // The market's price and that of the data, each with its address.
+    let shown = format!("3 workers, ${:.4}/h", 0.03 + 2.0 * 0.08925 + 3.0 * 0.005);
+    said.wants(&shown, said.stderr.contains(&shown))?;
+    let usd = |instance: &serde_json::Value| {
+        let hour = if instance["spot"] == true { 0.03 } else { 0.08925 };
+        instance["seconds"].as_f64().unwrap_or_default().max(60.0) / 3600.0 * (hour + 0.005)
+    };
+    let ran: f64 = instances.iter().map(usd).sum();
+    let billed = jobs::cost(&said)?;
+    if (billed - ran).abs() <= 0.05 * ran {
+        return Ok(());
+    }
+    Err(format!("${billed:.5} are billed, and the instances cost ${ran:.5}: {instances:?}\n{}", said.stderr))
 }
 
 fn lost_answer(place: &Place) -> Result<(), String> {

@@ -3,6 +3,7 @@
 mod faults;
 mod hands;
 mod jobs;
+mod looks;
 mod market;
 mod place;
 mod run;

@@ -53,7 +53,9 @@ impl Place {
     pub(super) fn start(&self, arguments: &[&str], more: &str) -> Result<Running, String> {
         let config = self.programs.write("config.yaml", self.yaml(more).as_bytes())?;
         let file = |name: &str| fs::File::create(self.folder.join(name)).map_err(|error| error.to_string());
-        let mut command: Command = self.programs.command("examples/fleet");
+        // A shell that has started this in the background has it ignore Ctrl-C, and what it starts.
+        let mut command: Command = self.programs.prepared("env");
+        command.arg("--default-signal=INT").arg(self.programs.built().join("examples/fleet"));
         command.args(arguments).env("LITHOPS_CONFIG_FILE", config);
         let child = command.stdin(Stdio::null()).stdout(file("stdout")?).stderr(file("stderr")?).spawn();
         let child = child.map_err(|error| format!("cannot start the example: {error}"))?;
@@ -79,18 +81,7 @@ impl Place {
             let live = |one: &Value| one["state"] != "terminated";
             Ok(!self.hands.instances()?.iter().any(live))
         })?;
-        let count = |action: &str| -> Result<usize, String> {
-            Ok(self.hands.requests()?.iter().filter(|request| request["action"] == action).count())
-        };
-        let (made, deleted) = (count("CreateLaunchTemplate")?, count("DeleteLaunchTemplate")?);
-        let doctor = self.programs.write("config.yaml", self.yaml("").as_bytes()).and_then(|config| {
-            self.programs.lithops(&["doctor", "--config", &config.display().to_string()])
-        })?;
-        doctor.wants(
-            &format!("no template left of {made}, {deleted} were deleted"),
-            doctor.stdout.contains("no launch template is left"),
-        )?;
-        doctor.wants("no instance left", doctor.stdout.contains("no instance of a fleet runs")).map(drop)
+        self.until("no template is there", || Ok(self.hands.templates()?.is_empty()))
     }
 
     /// Waits until something is so.

@@ -11,20 +11,22 @@ use lithops_core::{
     error::Result,
 };
 
-use crate::SCHEME;
+use crate::{
+    SCHEME,
+    api::answers::Instance,
+    config::{
+        prices::{Prices, SpotMarket},
+        volumes::{self, Volume},
+    },
+};
 
 /// What is known of instances, as data.
-const PLATFORM: &str = include_str!("../capabilities.yaml");
+const PLATFORM: &str = include_str!("../../capabilities.yaml");
 
 /// The types by default: all have two vCPUs, so that the platform may choose among them.
 const TYPES: &[&str] = &["c7i.large", "c7a.large", "c6i.large", "m7i.large"];
 /// How long calls may run on in a worker that was told to leave: a spot instance ends two minutes after it was told.
 const GRACE: Duration = Duration::from_secs(80);
-/// The share of the price on demand that spot instances cost, where the market was not asked: an estimate.
-const SPOT_SHARE: f64 = 0.4;
-/// US dollars for an hour of a public address, which an instance has in a subnet that leads nowhere else. From
-/// https://aws.amazon.com/vpc/pricing/, since February 2024.
-const ADDRESS_HOUR_USD: f64 = 0.005;
 
 /// Whether instances are spot instances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,19 +49,21 @@ pub(crate) struct Ec2Config {
     pub(crate) spot_patience: Duration,
     pub(crate) hard_limit: Duration,
     pub(crate) start_timeout: Duration,
-    /// An image; without one, the newest of Amazon Linux 2023.
+    /// An image; without one, the newest of Amazon Linux 2023, with the drivers of GPUs where these are wanted.
     pub(crate) ami: Option<String>,
-    pub(crate) root_device: String,
-    /// In GiB.
-    pub(crate) root_disk: Option<usize>,
+    pub(crate) has_gpus: bool,
+    pub(crate) volumes: Vec<Volume>,
+    /// Whether no instance is started: the user starts the workers, on instances that there are.
+    pub(crate) is_consuming: bool,
     pub(crate) vpc: Option<String>,
     pub(crate) subnets: Vec<String>,
     pub(crate) security_group: Option<String>,
     pub(crate) key_name: Option<String>,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) artifact: Option<PathBuf>,
-    /// US dollars for an hour of an instance on demand, without its address.
-    pub(crate) on_demand_usd: f64,
+    pub(crate) prices: Prices,
+    /// Whether the configuration says what an hour costs: that counts then, however an instance was bought.
+    pub(crate) is_priced: bool,
     pub(crate) capabilities: Capabilities,
 }
 
@@ -89,14 +93,14 @@ impl Ec2Config {
         let types =
             if types.is_empty() { TYPES.iter().map(|name| (*name).to_owned()).collect() } else { types };
         let machine = machine(section, &types)?;
-        let mut capabilities = capabilities(section, &types)?;
-        let on_demand_usd = capabilities.price.worker_hour_usd;
-        let spot = spot(section)?;
-        if spot != Spot::Never && !is_priced(section) {
-            capabilities.price.worker_hour_usd *= SPOT_SHARE;
-        }
-        if !is_priced(section) {
-            capabilities.price.worker_hour_usd += ADDRESS_HOUR_USD;
+        let has_gpus = gpus(section, &types)?;
+        let (mut capabilities, on_demand) = capabilities(section, &types)?;
+        let root_device = text("root_device")?.unwrap_or_else(|| "/dev/xvda".to_owned());
+        let volumes = volumes::read(section, &root_device)?;
+        let prices = Prices::read(section, on_demand, volumes::gib(&volumes))?;
+        let (spot, is_priced) = (spot(section)?, is_priced(section));
+        if !is_priced {
+            capabilities.price.worker_hour_usd = prices.planned(spot != Spot::Never);
         }
         capabilities.pull = Some(lease(section)?);
         let mut subnets = names(section, "subnet_ids")?;
@@ -111,17 +115,32 @@ impl Ec2Config {
             hard_limit: hard_limit(section)?,
             start_timeout: section.duration("start_timeout")?.unwrap_or(Duration::from_secs(180)),
             ami: ami(section)?,
-            root_device: text("root_device")?.unwrap_or_else(|| "/dev/xvda".to_owned()),
-            root_disk: section.positive("root_disk")?,
+            has_gpus,
+            volumes,
+            is_consuming: exec_mode(section)? == "consume",
             vpc: text("vpc_id")?,
             subnets,
             security_group: text("security_group_id")?,
             key_name: text("key_name")?,
             tags: tags(section)?,
             artifact: section.existing("artifact", "name the compiled program, or leave the key out")?,
-            on_demand_usd,
+            prices,
+            is_priced,
             capabilities,
         })
+    }
+
+    /// What an hour of an instance costs, in US dollars.
+    pub(crate) fn hour_usd(&self, instance: &Instance, market: Option<&SpotMarket>) -> f64 {
+        match self.is_priced {
+            true => {
+                self.capabilities
+                    .price
+                    .second_usd(self.capabilities.worker_memory, self.capabilities.worker_cpus)
+                    * 3600.0
+            }
+            false => self.prices.of(instance, market),
+        }
     }
 
     /// The image, as EC2 is told it.
@@ -132,12 +151,18 @@ impl Ec2Config {
     /// The parameter that names the newest image of Amazon Linux 2023.
     pub(crate) fn parameter(&self) -> String {
         let arch = if self.machine == Machine::Arm64 { "arm64" } else { "x86_64" };
+        if self.has_gpus {
+            return format!(
+                "/aws/service/deeplearning/ami/{arch}/base-oss-nvidia-driver-gpu-amazon-linux-2023/latest/ami-id"
+            );
+        }
         format!("/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{arch}")
     }
 }
 
-/// What instances of these types can do. They all have as many vCPUs as the first.
-fn capabilities(section: Section<'_>, types: &[String]) -> Result<Capabilities> {
+/// What instances of these types can do, and what each costs on demand, as far as it is known. They all have as many
+/// vCPUs as the first.
+fn capabilities(section: Section<'_>, types: &[String]) -> Result<(Capabilities, Vec<(String, f64)>)> {
     let platform = Platform::parse(PLATFORM, "the data of `aws_ec2`")?.overridden_by(section)?;
     let of = |name: &String| {
         let wish = WorkerWish { variant: Some(name.clone()), ..WorkerWish::default() };
@@ -148,8 +173,11 @@ fn capabilities(section: Section<'_>, types: &[String]) -> Result<Capabilities> 
         Some(Value::Map(map)) => map.contains_key(part),
         _ => false,
     };
+    let on_demand =
+        types.iter().filter_map(|name| Some((name.clone(), of(name).ok()?.price.worker_hour_usd)));
+    let on_demand: Vec<_> = on_demand.collect();
     if says("vcpus") {
-        return platform.worker(&WorkerWish::default());
+        return Ok((platform.worker(&WorkerWish::default())?, on_demand));
     }
     let mut found: Option<(String, Capabilities)> = None;
     for name in types {
@@ -177,22 +205,53 @@ fn capabilities(section: Section<'_>, types: &[String]) -> Result<Capabilities> 
         if !says("memory") {
             capabilities.worker_memory = known.worker_memory;
         }
-        if !says("price") {
-            capabilities.price = known.price;
+        if !is_priced(section) {
+            capabilities.price.worker_hour_usd = known.price.worker_hour_usd;
         }
     }
-    Ok(capabilities)
+    Ok((capabilities, on_demand))
 }
 
 /// Whether the configuration says what instances cost.
 fn is_priced(section: Section<'_>) -> bool {
-    matches!(section.get("capabilities").map(|located| &located.value), Some(Value::Map(map)) if map.contains_key("price"))
+    let Some(Value::Map(map)) = section.get("capabilities").map(|located| &located.value) else {
+        return false;
+    };
+    matches!(map.get("price"), Some(Value::Map(price)) if price.keys().any(|key| key.ends_with("_usd")))
+}
+
+/// The family of a type: `c7i` of `c7i.large`.
+pub(crate) fn family(instance_type: &str) -> &str {
+    instance_type.split('.').next().unwrap_or_default()
+}
+
+/// The letters before the number of a family: `c` of `c7i`, which are the class that quotas are for.
+pub(crate) fn class(instance_type: &str) -> &str {
+    let family = family(instance_type);
+    let end = family.find(|c: char| !c.is_ascii_lowercase()).unwrap_or(family.len());
+    &family[..end]
+}
+
+/// Whether workers have GPUs: an image with their drivers is taken then.
+fn gpus(section: Section<'_>, types: &[String]) -> Result<bool> {
+    let are_wanted = section.bool("use_gpu")?.unwrap_or(false);
+    match types.iter().find(|name| !matches!(class(name), "g" | "p" | "gr")) {
+        Some(other) if are_wanted => {
+            let problem = format!("is true, and `{other}` has no GPU");
+            Err(section.unusable(
+                "use_gpu",
+                &problem,
+                "name types that have one: `worker_instance_type: g5.xlarge`",
+            ))
+        }
+        _ => Ok(are_wanted),
+    }
 }
 
 /// The processor of the types: its family has a `g` behind its number where it is one of Arm.
 fn machine(section: Section<'_>, types: &[String]) -> Result<Machine> {
     let is_arm = |name: &String| {
-        let family = name.split('.').next().unwrap_or_default();
+        let family = family(name);
         let after = family.trim_start_matches(|c: char| c.is_ascii_alphabetic());
         family == "a1" || after.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with('g')
     };
@@ -220,11 +279,7 @@ fn spot(section: Section<'_>) -> Result<Spot> {
 /// The times of a worker's lease.
 fn lease(section: Section<'_>) -> Result<LeaseConfig> {
     let mut lease = section.duration("lease")?.map_or_else(LeaseConfig::default, LeaseConfig::with_lease);
-    let mode = section.one_of("exec_mode", &["reuse", "create", "consume"])?.unwrap_or("reuse");
-    if mode == "consume" {
-        let hint = "write `reuse` or `create`: instances are asked for, and end themselves";
-        return Err(section.unusable("exec_mode", "is `consume`, and no instance of yours is used", hint));
-    }
+    let mode = exec_mode(section)?;
     // One that leaves sooner would not see the end of another's lease.
     let least = 2 * lease.lease;
     let patience = section.duration("soft_dismantle_timeout")?.unwrap_or(Duration::from_secs(300));
@@ -234,6 +289,10 @@ fn lease(section: Section<'_>) -> Result<LeaseConfig> {
     }
     lease.grace = GRACE;
     Ok(lease)
+}
+
+fn exec_mode(section: Section<'_>) -> Result<&'static str> {
+    Ok(section.one_of("exec_mode", &["reuse", "create", "consume"])?.unwrap_or("reuse"))
 }
 
 fn hard_limit(section: Section<'_>) -> Result<Duration> {
@@ -335,6 +394,24 @@ mod tests {
         assert!(is_near(price("  request_spot_instances: false\n"), 0.08925 + 0.005));
         assert!(is_near(price("  worker_instance_type: m7i.large\n"), 0.1008 * 0.4 + 0.005));
         assert!(is_near(price("  capabilities: {price: {worker_hour_usd: 2}}\n"), 2.0));
+        assert!(is_near(price("  capabilities: {price: {minimum: 1s}}\n"), 0.08925 * 0.4 + 0.005));
+        assert!(is_near(price("  root_disk: 730\n  spot_share: 0.5\n"), 0.08925 * 0.5 + 0.005 + 0.08));
+    }
+
+    #[test]
+    fn workers_with_gpus_have_an_image_with_their_drivers() {
+        let config = read("  use_gpu: true\n  worker_instance_type: g5.xlarge\n").expect("it is right");
+        assert!(
+            config.image().ends_with("x86_64/base-oss-nvidia-driver-gpu-amazon-linux-2023/latest/ami-id")
+        );
+        assert!(
+            read("  worker_instance_type: g5.xlarge\n").expect("it is right").image().contains("al2023-ami")
+        );
+        for (name, wanted) in
+            [("c7i.large", "c"), ("g4dn.xlarge", "g"), ("inf2.xlarge", "inf"), ("p5.48xlarge", "p")]
+        {
+            assert_eq!(class(name), wanted);
+        }
     }
 
     #[test]
@@ -355,7 +432,8 @@ mod tests {
             ("  worker_instance_type: [c7i.large, c7g.large]\n", "of x86 and of Arm"),
             ("  worker_instance_type: [1]\n", "no list of names"),
             ("  request_spot_instances: sometimes\n", "`only`"),
-            ("  exec_mode: consume\n", "`reuse` or `create`"),
+            ("  use_gpu: true\n", "g5.xlarge"),
+            ("  spot_share: 2\n", "0 to 1"),
             ("  hard_dismantle_timeout: 30\n", "at least 60"),
             ("  instance_role: 'a b'\n", "instance profile"),
             ("  instance_role: 'arn:aws:iam::1:role/x'\n", "instance-profile/"),

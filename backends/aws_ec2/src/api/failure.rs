@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lithops_cloud_aws::ServiceError;
 use lithops_core::error::{Error, ErrorKind, Retry};
 
-use crate::ec2::{FleetError, Pool};
+use crate::api::answers::{FleetError, Pool};
 
 /// Codes of pools that have nothing to give for now.
 const NO_CAPACITY: &[&str] = &[

@@ -39,7 +39,8 @@ pub(crate) const KEYS: &[Key] = &[
     Key::used("auto_dismantle", "`true`: instances end themselves. It cannot be turned off"),
     Key::used(
         "exec_mode",
-        "`reuse`: instances stay for the next job; `create`: they do not; by default `reuse`",
+        "`reuse`: instances stay for the next job; `create`: they do not; `consume`: none is started, and the job says how \
+         to start workers on your own; by default `reuse`",
     ),
     Key::used(
         "target_ami",
@@ -60,12 +61,25 @@ pub(crate) const KEYS: &[Key] = &[
     Key::used("key_name", "a key pair to log in with, for looking for faults: nothing here needs it"),
     Key::used("tags", "more tags of instances"),
     Key::used("artifact", "the path of the program that has the functions, when it is not the one that runs"),
-    Key::accepted(
+    Key::used(
         "use_gpu",
-        "name a type with GPUs, and an image with their drivers",
-        "whether workers have GPUs",
+        "`true`: an image with the drivers of GPUs, for types that have some; by default false",
     ),
-    Key::accepted("instance_id", NO_MASTER, "the instance of the mode `consume`"),
+    Key::used(
+        "ebs_volumes",
+        "further disks, in the form of boto3: [{DeviceName: /dev/xvdb, Ebs: {VolumeSize: 100}}]; encrypted, attached and \
+         not mounted, and gone with their instance",
+    ),
+    Key::used(
+        "spot_share",
+        "what a spot instance costs beside one on demand, for plans: from 0 to 1; by default 0.4. Bills take the market's \
+         price",
+    ),
+    Key::accepted(
+        "instance_id",
+        "no instance is logged in to: with `exec_mode: consume` the job says how to start workers there",
+        "the instance of the mode `consume`",
+    ),
     Key::accepted("master_instance_type", NO_MASTER, "the type of the master"),
     Key::accepted("ssh_key_name", "write `key_name` to log in", "the key pair of the instances"),
     Key::accepted("ssh_username", NO_SSH, "the user of the instances"),
@@ -83,7 +97,6 @@ pub(crate) const KEYS: &[Key] = &[
         "an instance has no limit but `hard_dismantle_timeout`",
         "a limit of calls",
     ),
-    Key::accepted("ebs_volumes", "write `root_disk`", "disks of the workers"),
     Key::accepted("delete_on_dismantle", "an instance that ends is terminated", "whether it is deleted"),
     Key::accepted("worker_create_retries", "what is missing is asked for again", "how often"),
 ];

@@ -1,0 +1,127 @@
+//! What the command `lithops` sees of instances before, beside and after jobs.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use super::{place::Place, run::Trial};
+use crate::{
+    e2e::peers::{SECRET, moto_python},
+    steps,
+};
+
+pub(super) const TRIALS: &[(&str, Trial)] = &[
+    ("the doctor finds nothing wrong, and says what is", doctor),
+    ("clean lists a leftover instance with its price, and ends it", clean),
+    ("the doctor starts an instance that tries the storage", live),
+];
+
+/// What a killed client has left is listed with its price, and removed; what another client uses is not.
+fn clean(place: &Place) -> Result<(), String> {
+    let more = "max_workers: 2, worker_processes: 1, orphan: 600s";
+    let mut gone = place.start(&["map", "4000", "100"], more)?;
+    place.until_running(&mut gone, 2)?;
+    gone.signal("KILL")?;
+    gone.ends_with(None)?;
+    let mut living = place.start(&["map", "4000", "100"], more)?;
+    place.until_running(&mut living, 4)?;
+    let clean =
+        |more: &[&str]| place.programs.lithops(&[&["clean", "--config", "config.yaml"], more].concat());
+    let said = clean(&["--dry-run"])?;
+    let listed = |stdout: &str| {
+        let is_one = |line: &&str| {
+            line.contains("spot instance c7i.large, running") && line.contains(", $0.04 an hour")
+        };
+        stdout.lines().filter(is_one).count()
+    };
+    said.ends_with(0)?.wants("two instances with their price", listed(&said.stdout) == 2)?;
+    said.wants("their sum", said.stderr.contains("together this costs $0.07 an hour"))?;
+    said.wants("nothing ended", place.running()?.len() == 4)?;
+    let said = clean(&[])?;
+    said.ends_with(0)?.wants("two instances ended", listed(&said.stdout) == 2)?;
+    place.until("two instances are left", || Ok(place.running()?.len() == 2))?;
+    living.lives()?;
+    living.signal("INT")?;
+    living.ends_with(Some(130)).map(drop)
+}
+
+/// moto's default network has no way out: this makes one, as an account has it.
+const WAY_OUT: &str = "
+import boto3, sys
+ec2 = boto3.client('ec2', region_name='us-east-1', endpoint_url=sys.argv[1], aws_access_key_id='x', aws_secret_access_key='x')
+gateway = ec2.create_internet_gateway()['InternetGateway']['InternetGatewayId']
+for table in ec2.describe_route_tables()['RouteTables']:
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=table['VpcId'])
+    ec2.create_route(RouteTableId=table['RouteTableId'], DestinationCidrBlock='0.0.0.0/0', GatewayId=gateway)
+";
+
+fn doctor(place: &Place) -> Result<(), String> {
+    place.programs.write("config.yaml", place.yaml("").as_bytes())?;
+    let look = || place.programs.lithops(&["doctor", "--config", "config.yaml"]);
+    let said = look()?;
+    said.ends_with(0)?;
+    let words = "has no route to S3: no internet gateway, no NAT gateway and no gateway endpoint";
+    said.wants(words, said.stdout.contains(words))?;
+    let mut python = Command::new(moto_python()?);
+    steps::run(python.args(["-c", WAY_OUT, &format!("http://127.0.0.1:{}", place.moto.port)]))?;
+    let said = look()?;
+    said.ends_with(0)?;
+    for finding in [
+        "instances open S3 as the instance profile `workers`",
+        "the credentials are of account",
+        "the image is ami-",
+        "with 2 vCPUs",
+        "instances are in",
+        "a route leads to S3 from each subnet",
+        "dry runs are allowed: CreateLaunchTemplate, CreateFleet, TerminateInstances, RunInstances of c7i.large",
+        "the quota L-34B43A08 allows 640 vCPUs of spot instances, and 20 workers have 40",
+        "a spot instance costs 0.03 USD an hour now",
+        "no instance of a fleet runs",
+        "no launch template is left",
+        "\"ec2:CreateFleet\"",
+    ] {
+        said.wants(finding, said.stdout.contains(finding))?;
+    }
+    said.wants("no secret", !said.stdout.contains(SECRET) && !said.stderr.contains(SECRET))?;
+    place.hands.faults(&json!({"quota": 8, "refused": {"RunInstances": "UnauthorizedOperation"}}))?;
+    let said = look()?;
+    said.ends_with(1)?;
+    for finding in [
+        "warning  the quota L-34B43A08 allows 8 vCPUs of spot instances, and 20 workers have 40",
+        "write `max_workers: 4`, or ask for more",
+        "error    cannot RunInstances of c7i.large, as a dry run says",
+        "prints the policy that the credentials need",
+    ] {
+        said.wants(finding, said.stdout.contains(finding))?;
+    }
+    let wrong = place.yaml("subnet_ids: [subnet-0]").replace("instance_role: workers", "max_workers: 3");
+    place.programs.write("wrong.yaml", wrong.as_bytes())?;
+    let said = place.programs.lithops(&["doctor", "--config", "wrong.yaml"])?;
+    said.ends_with(1)?;
+    for finding in ["`instance_role` is missing", "subnet-0"] {
+        said.wants(finding, said.stdout.contains(finding))?;
+    }
+    Ok(())
+}
+
+fn live(place: &Place) -> Result<(), String> {
+    place.programs.write("config.yaml", place.yaml("").as_bytes())?;
+    let before = place.hands.instances()?.len();
+    let look = || place.programs.lithops(&["doctor", "--live", "--config", "config.yaml"]);
+    let said = look()?;
+    let words = "has opened the bucket, and put, read, listed and deleted an object";
+    said.ends_with(0)?
+        .wants(words, said.stdout.contains(words))?
+        .wants("its C library", said.stdout.contains("glibc"))?;
+    said.wants("one instance", place.since(before)?.len() == 1)?;
+    place.nothing_is_left()?;
+    place.hands.faults(&json!({"s3_refuses": "PutObject"}))?;
+    let said = look()?;
+    said.ends_with(1)?;
+    for words in
+        ["ended without an answer", "(403) when calling the PutObject operation", "may the instance profile"]
+    {
+        said.wants(words, said.stdout.contains(words))?;
+    }
+    said.wants("one more instance", place.since(before)?.len() == 2).map(drop)
+}
