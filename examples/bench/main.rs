@@ -5,6 +5,7 @@
 
 mod busy;
 mod calls;
+mod durable;
 mod echo;
 mod growth;
 mod kill;
@@ -50,6 +51,7 @@ async fn measure(workload: &str, count: Option<u64>, folder: Option<&str>) -> li
         "partitioner" => {
             lines::partitioner(folder.ok_or_else(|| usage("`partitioner` needs a folder"))?).await
         }
+        "storage" => durable::storage(count.unwrap_or(64)).await,
         "growth" => growth::calls(count.unwrap_or(1_000_000)).await,
         "sub_workers" => growth::sub_workers(count.unwrap_or(64)).await,
         "jobs_at_once" => growth::jobs_at_once(count.unwrap_or(1_000)).await,
@@ -62,7 +64,7 @@ async fn measure(workload: &str, count: Option<u64>, folder: Option<&str>) -> li
 
 fn usage(problem: &str) -> Error {
     Error::new(ErrorKind::InvalidInput, problem).with_hint(
-        "write `start`, `noop`, `memory`, `latency`, `bytes`, `cpu`, `skew`, `wordcount`, `partitioner`, `growth`, \
+        "write `start`, `noop`, `memory`, `latency`, `bytes`, `cpu`, `skew`, `wordcount`, `partitioner`, `storage`, `growth`, \
          `sub_workers`, `jobs_at_once`, `jobs_in_turn`, `kill` or `echo`",
     )
 }

@@ -36,6 +36,8 @@ pub(crate) enum What {
     Wordcount,
     /// Reading text in parts, and its lines, beside the same by hand.
     Partitioner,
+    /// A durable job with much data, beside its storage alone; and the objects of a chunk of small outcomes.
+    Storage,
     /// Time, CPU time and the client's memory for ever more calls.
     Growth,
     /// Sleeping calls on 1 to 64 sub-workers.

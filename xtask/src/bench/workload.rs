@@ -112,6 +112,16 @@ pub(super) const WORKLOADS: &[Workload] = &[
         has_peers: false,
     },
     Workload {
+        name: "storage",
+        unit: "of the storage alone",
+        count: 64,
+        runs: 3,
+        more_is_better: true,
+        goal: "objects_per_chunk <= 1",
+        has_peers: false,
+        ..BASE
+    },
+    Workload {
         name: "growth",
         unit: "s for the most calls",
         count: 10_000_000,
