@@ -33,6 +33,5 @@ pub mod storage;
 mod threads;
 pub mod tracker;
 pub mod value;
-mod yaml;
 
 pub use inventory;

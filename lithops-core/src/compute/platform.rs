@@ -9,9 +9,11 @@ use super::{
     platform_data::{Data, Vcpus},
 };
 use crate::{
-    config::{Located, Section, Value},
+    config::{
+        Located, Section, Value,
+        yaml::{self, YamlError},
+    },
     error::{Error, ErrorKind, Result},
-    yaml::{self, YamlError},
 };
 
 /// The capabilities, limits and prices of a platform, read from a data file.

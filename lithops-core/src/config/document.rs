@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{ConfigSource, Located, Origin, Value};
-use crate::{
-    error::{Error, ErrorKind, Result},
-    yaml::{self, Key, Node, Problem, Tree, YamlError},
+use super::{
+    ConfigSource, Located, Origin, Value,
+    yaml::{self, MapKey, Node, Problem, Tree, YamlError},
 };
+use crate::error::{Error, ErrorKind, Result};
 
 /// A section: the place where it starts, and its values.
 #[derive(Clone)]
@@ -27,7 +27,7 @@ pub(super) fn parse(text: &str, source: &ConfigSource) -> Result<BTreeMap<String
     sections.into_iter().map(|(name, body)| section(name, body, source)).collect()
 }
 
-fn section(name: Key, body: Node, source: &ConfigSource) -> Result<(String, SectionValues)> {
+fn section(name: MapKey, body: Node, source: &ConfigSource) -> Result<(String, SectionValues)> {
     let origin = source.at(name.place.line);
     let entries = match body.tree {
         Tree::Map(entries) => entries,

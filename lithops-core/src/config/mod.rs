@@ -15,6 +15,7 @@ mod secret;
 mod section;
 mod sources;
 mod value;
+pub(crate) mod yaml;
 
 pub(crate) use check::nearest;
 pub use check::{Finding, FindingSeverity, check_files, check_section, check_sections};

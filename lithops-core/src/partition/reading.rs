@@ -166,7 +166,7 @@ impl Read for Reading {
     }
 }
 
-/// A piece that is read whether or not it is waited for; it is given up when nobody wants it any more.
+/// A piece that is read whether or not it is waited for; it is given up when it is not wanted any more.
 struct ReadAhead(JoinHandle<Result<Bytes>>);
 
 impl ReadAhead {

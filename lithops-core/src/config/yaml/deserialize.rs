@@ -6,7 +6,7 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-use super::{Key, Node, Tree, YamlError};
+use super::{MapKey, Node, Tree, YamlError};
 use crate::config::Value;
 
 impl<'de> Deserializer<'de> for &'de Node {
@@ -80,7 +80,7 @@ impl<'de> SeqAccess<'de> for Nodes<'de> {
 }
 
 struct Entries<'de> {
-    entries: std::slice::Iter<'de, (Key, Node)>,
+    entries: std::slice::Iter<'de, (MapKey, Node)>,
     /// The node of the key that was read last.
     node: Option<&'de Node>,
 }

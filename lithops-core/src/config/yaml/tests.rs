@@ -1,3 +1,5 @@
+//! What texts are read as, and the place of what is wrong with others.
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;

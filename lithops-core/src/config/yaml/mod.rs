@@ -2,10 +2,12 @@
 
 mod deserialize;
 mod error;
+mod place;
 mod scalar;
 #[cfg(test)]
 mod tests;
 mod tree;
 
 pub(crate) use error::{Problem, YamlError};
-pub(crate) use tree::{Key, Node, Place, Tree, read};
+pub(crate) use place::Place;
+pub(crate) use tree::{MapKey, Node, Tree, read};

@@ -2,27 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use granit_parser::{Event, Marker, Parser, ScalarStyle, StrInput};
+use granit_parser::{Event, Parser, ScalarStyle, StrInput};
 
-use super::{Problem, YamlError, scalar};
+use super::{Place, Problem, YamlError, scalar};
 use crate::config::Value;
 
 /// As many nodes as a document may have once its aliases are followed. A text of one MiB, the largest that is
 /// read, has fewer without them.
 const MOST_NODES: usize = 1 << 20;
-
-/// A position in the text; both numbers count from one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(crate) line: u64,
-    pub(crate) column: u64,
-}
-
-impl Place {
-    pub(super) fn of(marker: &Marker) -> Self {
-        Self { line: marker.line() as u64, column: marker.col() as u64 + 1 }
-    }
-}
 
 /// A node and where it begins.
 #[derive(Debug, Clone)]
@@ -37,12 +24,12 @@ pub(crate) enum Tree {
     Scalar(Value),
     List(Vec<Node>),
     /// Each key is in it once.
-    Map(Vec<(Key, Node)>),
+    Map(Vec<(MapKey, Node)>),
 }
 
 /// A key of a mapping, as it is written.
 #[derive(Debug, Clone)]
-pub(crate) struct Key {
+pub(crate) struct MapKey {
     pub(crate) place: Place,
     pub(crate) name: String,
 }
@@ -150,7 +137,7 @@ impl<'text> Reader<'text> {
             if !names.insert(name.clone()) {
                 return Err(YamlError::new(Problem::DuplicateKey(name), place));
             }
-            entries.push((Key { place, name }, node));
+            entries.push((MapKey { place, name }, node));
         }
         // What the mapping says itself wins over what it merges, and of that the first.
         entries.extend(merged.into_iter().filter(|(key, _)| names.insert(key.name.clone())));
@@ -207,7 +194,7 @@ impl<'text> Reader<'text> {
     }
 }
 
-fn entries_to_merge(node: Node) -> Result<Vec<(Key, Node)>, YamlError> {
+fn entries_to_merge(node: Node) -> Result<Vec<(MapKey, Node)>, YamlError> {
     match node.tree {
         Tree::Map(entries) => Ok(entries),
         Tree::List(nodes) if nodes.iter().all(|node| matches!(node.tree, Tree::Map(_))) => {
