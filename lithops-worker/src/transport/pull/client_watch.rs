@@ -15,6 +15,12 @@ const LIST_ANYWAY: Duration = Duration::from_secs(30);
 /// After this time of failures alone the worker gives the storage up, as it does with the requests of boards.
 const GIVEN_UP: Duration = Duration::from_secs(300);
 
+/// For this long after its last chunk a worker looks more often, by this factor: a program that has got its results often
+/// starts the next job at once.
+pub(super) const FRESH: Duration = Duration::from_secs(10);
+/// See [`FRESH`].
+pub(super) const FRESH_LOOKS: u32 = 2;
+
 /// What a look has found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Seen {
