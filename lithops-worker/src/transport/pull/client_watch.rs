@@ -86,6 +86,11 @@ impl ClientWatch {
         Ok(if is_due || news(before) != news(state) { Seen::News } else { Seen::Nothing })
     }
 
+    /// When the client will have been silent for too long, unless it is heard of before.
+    pub(super) fn gone_at(&self) -> Option<Instant> {
+        self.heard.checked_add(self.orphan)
+    }
+
     /// Notes that the manifests were listed.
     pub(super) fn listed(&mut self) {
         self.listed = Some(Instant::now());

@@ -174,7 +174,7 @@ impl<'a> JobSession<'a> {
         }
         let mut wanted: Fuse<BoxFuture<'_, Result<Wanted<'_>>>> = Fuse::terminated();
         let mut client = Some(client);
-        let mut next_look = Instant::now() + look / FRESH_LOOKS;
+        let mut looked = Instant::now();
         told.mark_changed();
         let end = loop {
             self.leave(&told.borrow_and_update())?;
@@ -185,7 +185,7 @@ impl<'a> JobSession<'a> {
                 Err(End::Left) => break SessionEnd::Left,
             };
             // While a look is under way, its answer is waited for and not its time.
-            let look_due = client.is_some().then_some(next_look);
+            let look_due = client.as_ref().map(|client| self.next_look(looked, look, client));
             let until = rest.map(|rest| self.begun + rest).into_iter().chain(look_due).min();
             let until = self.leaves_at.filter(|at| *at > Instant::now()).into_iter().chain(until).min();
             tokio::select! {
@@ -225,16 +225,10 @@ impl<'a> JobSession<'a> {
                 _ = told.changed() => {}
                 () = sleep_until(until.unwrap_or(self.begun)), if until.is_some() => {}
             }
-            if Instant::now() >= next_look
-                && let Some(client) = client.take()
+            if let Some(client) =
+                client.take_if(|client| Instant::now() >= self.next_look(looked, look, client))
             {
-                // A busy worker touches the storage at each heartbeat anyway.
-                let pause = match self.board.is_idle() {
-                    true if self.board.idle_for(self.begun.elapsed()) < FRESH => look / FRESH_LOOKS,
-                    true => look,
-                    false => self.manifest.lease_config.beat,
-                };
-                next_look = Instant::now() + pause;
+                looked = Instant::now();
                 wanted = look_at(client, fleet).boxed().fuse();
             }
         };
@@ -242,6 +236,20 @@ impl<'a> JobSession<'a> {
         // gone, so they must have ended before.
         while requests.next().await.is_some() {}
         Ok(end)
+    }
+
+    /// When to look at the client again. A busy worker touches the storage at each heartbeat anyway; it also looks when the
+    /// client would have been silent for too long.
+    fn next_look(&self, looked: Instant, look: Duration, client: &ClientWatch) -> Instant {
+        let pause = match self.board.is_idle() {
+            true if self.board.idle_for(self.begun.elapsed()) < FRESH => look / FRESH_LOOKS,
+            true => look,
+            false => self.manifest.lease_config.beat,
+        };
+        match client.gone_at() {
+            Some(gone_at) if gone_at > looked => (looked + pause).min(gone_at.max(looked + look)),
+            _ => looked + pause,
+        }
     }
 
     /// Whether an idle worker goes to another job. One that it has not seen may have free chunks. Between jobs that it
