@@ -474,6 +474,84 @@ fn programs_and_histories_that_no_job_has_used_for_long_are_removed() {
     assert!(!old.iter().any(|path| path.exists()) && kept.iter().all(|path| path.exists()));
 }
 
+/// A worker that does not outlive its test.
+struct Worker(std::process::Child);
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_worker_that_a_client_has_left_is_listed_and_ended_and_that_of_a_living_client_is_not() {
+    let root = tempfile::tempdir().expect("a folder");
+    let file = Config::new(&format!("localhost: {{storage_root: {}}}", root.path().display()));
+    let folder = root.path().join("storage");
+    let put_client = |fleet: &str| {
+        let folder = folder.join("lithops.fleets").join(fleet);
+        fs::create_dir_all(&folder).expect("a folder");
+        fs::write(folder.join("client"), "1 0 open").expect("its client says that it lives");
+        folder.join("client")
+    };
+    let start = |fleet: &str| {
+        let document = serde_json::json!({
+            "form": 1, "lithops": env!("CARGO_PKG_VERSION"), "protocol": [0, 65535], "fleet": fleet,
+            "verify": "0".repeat(64), "worker": format!("{fleet}-1"), "memory": null,
+            "storage": {
+                "scheme": "localhost", "bucket": "storage", "region": null, "endpoint": null,
+                "root": root.path().to_str(),
+            },
+            "look": {"secs": 0, "nanos": 50_000_000}, "patience": {"secs": 600, "nanos": 0},
+            "orphan": {"secs": 3600, "nanos": 0}, "grace": {"secs": 1, "nanos": 0},
+        });
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lithops"));
+        command.env("LITHOPS_TRANSPORT", "pull").env("LITHOPS_LAUNCH", document.to_string());
+        Worker(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("a worker"))
+    };
+    let left = put_client("left");
+    let mut worker = start("left");
+    // A worker that has stopped sees no client go, and would stay for ever.
+    let pid = rustix::process::Pid::from_child(&worker.0);
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("stopped");
+    fs::remove_file(left).expect("its client has ended");
+    let name = format!("process {}", worker.0.id());
+    let clean = |more: &[&str]| lithops(&[&["clean", "--config", file.path()], more].concat());
+    let said = clean(&["--dry-run"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let line = said.stdout.lines().find(|line| line.contains(&name)).expect("it is listed");
+    assert!(
+        line.starts_with(&format!("would remove {name}  a worker of the fleet left, which is stopped")),
+        "{line}"
+    );
+    assert_eq!(worker.0.try_wait().expect("its state"), None);
+
+    // The client of another worker says all the time that it lives.
+    let living = put_client("living");
+    let kept = start("living");
+    let (says_on, ended) = (std::sync::atomic::AtomicBool::new(true), std::sync::atomic::Ordering::SeqCst);
+    let said = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for beat in 2.. {
+                if !says_on.load(ended) {
+                    return;
+                }
+                fs::write(&living, format!("{beat} 0 open")).expect("it says so");
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        });
+        let said = clean(&[]);
+        says_on.store(false, ended);
+        said
+    });
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.stdout.contains(&format!("removing {name}  ")), "{said:?}");
+    assert!(!said.stdout.contains(&format!("process {}", kept.0.id())), "{said:?}");
+    let status = worker.0.wait().expect("it has ended");
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9), "{status}");
+}
+
 #[derive(Debug)]
 struct Said {
     code: i32,

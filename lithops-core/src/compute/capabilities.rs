@@ -51,6 +51,9 @@ pub struct Capabilities {
     pub call_overhead: Duration,
     /// The price of workers, as the platform bills them.
     pub price: Price,
+    /// Where workers are cheaper because the platform may take them away; else `None`.
+    #[serde(default)]
+    pub spot: Option<Spot>,
 }
 
 impl Granularity {}
@@ -62,10 +65,19 @@ impl Capabilities {
         self.storages.is_empty() || self.storages.iter().any(|known| known == storage)
     }
 
-    /// Whether a worker is billed for as long as it lives; otherwise each activation is billed.
+    /// Whether a worker is billed for as long as it lives, its start and its end included; otherwise each activation is
+    /// billed.
     #[must_use]
     pub fn bills_lifetime(&self) -> bool {
-        self.feed || self.granularity == Granularity::Vm
+        self.feed || self.pull.is_some() || self.granularity == Granularity::Vm
+    }
+
+    /// US dollars for one billed second of a worker, with its address.
+    #[must_use]
+    pub fn second_usd(&self) -> f64 {
+        let discount = self.spot.map_or(0.0, |spot| spot.discount);
+        self.price.second_usd(self.worker_memory, self.worker_cpus) * (1.0 - discount)
+            + self.price.address_hour_usd / 3600.0
     }
 
     /// The capabilities of this machine with `cpus` CPUs: fed workers, streamed reports, no price.
@@ -96,7 +108,26 @@ impl Capabilities {
             },
             call_overhead: Duration::from_micros(40),
             price: Price::default(),
+            spot: None,
         }
+    }
+}
+
+/// Workers that the platform may take away at any time.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Spot {
+    /// The part of the price that is saved, from 0 to 1.
+    pub discount: f64,
+    /// How often a worker is taken away in an hour, on the average.
+    pub interrupted_per_hour: f64,
+}
+
+impl Spot {
+    /// How many times as long everything takes, if half of a chunk of this many seconds is run again at each interruption,
+    /// after the start of another worker.
+    #[must_use]
+    pub fn stretch(&self, chunk: f64, start: f64) -> f64 {
+        1.0 + self.interrupted_per_hour / 3600.0 * (chunk / 2.0 + start)
     }
 }
 

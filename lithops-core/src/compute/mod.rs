@@ -13,7 +13,7 @@ mod scaled;
 mod worker;
 
 pub use backend::{BackendInfo, Check, CloseMode, ComputeBackend, Severity};
-pub use capabilities::{CancelLevel, Capabilities, Granularity, Liveness, Reports, Startup};
+pub use capabilities::{CancelLevel, Capabilities, Granularity, Liveness, Reports, Spot, Startup};
 pub use descriptor::{BackendDescriptor, BackendOptions, Connecting};
 pub use invocation::{
     Event, EventKind, ExitReason, Feed, FeedCommand, FeedSink, Invocation, InvocationId, InvokeRequest,

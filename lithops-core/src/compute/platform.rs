@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{
-    Capabilities, Granularity, Price, Startup,
-    platform_data::{Data, Vcpus},
+    Capabilities, Granularity, Price, Spot, Startup,
+    platform_data::{Data, MemoryOfVcpu, Pull, Vcpus},
 };
 use crate::{
     config::{
@@ -28,12 +28,16 @@ use crate::{
 /// sources: [https://example.com/pricing]
 /// granularity: caas                # faas: 1 sub-worker; caas, vm: its CPUs; local
 /// memory: {default: 2048, min: 512, max: 32768}      # where memory is chosen
-/// vcpus: {default: 4, min: 1, max: 8}                # or {mb_per_vcpu: 1769}, {count: 8}, {machine: true}
+/// vcpus: {default: 4, steps: [1, 2, 4, 8]}           # or {default: 4, min: 1, max: 8}, {mb_per_vcpu: 1769}, {count: 8}, {machine: true}
+/// memory_of_vcpu:                  # where not every memory is sold with every number of vCPUs
+///   - {vcpus: 4, min: 2048, max: 16384}
 /// worker_processes: {default: 4, max: 256}           # by default as the granularity says
 /// workers: {default: 100, max: 1000}                 # at once
 /// payload_limit: 33554432          # bytes of one hand-over; no limit when left out
 /// timeout: {default: 300s, limit: 3600s}
 /// feed: false                      # whether a live worker can be given more
+/// pull:                            # where workers are a fleet; {} has the default times
+///   {lease: 30s, beat: 7500ms, look: 1s, patience: 300s, orphan: 600s, grace: 25s}
 /// reports: buffered                # streamed, buffered
 /// liveness: response               # platform, response
 /// cancel: activation               # none, activation, call
@@ -46,9 +50,12 @@ use crate::{
 ///   gb_second_usd: 2.5e-6
 ///   vcpu_second_usd: 2.4e-5
 ///   worker_hour_usd: 0.05
+///   address_hour_usd: 0.005        # of the public address that each worker has
+///   chunk_usd: 1.1e-5              # requests to the storage for each chunk of a fleet
 ///   increment: 100ms               # what is begun is paid for
 ///   minimum: 1s
 ///   bills_startup: false
+/// spot: {discount: 0.6, interrupted_per_hour: 0.05}  # workers that the platform may take away
 /// variants:                        # parts of the above, chosen by name
 ///   big: {vcpus: {default: 8}}
 /// ```
@@ -160,6 +167,7 @@ impl Platform {
         let data = &self.data;
         let worker_memory = self.memory(wish.memory)?;
         let worker_cpus = self.vcpus(wish, worker_memory)?;
+        self.fits_together(worker_memory, worker_cpus)?;
         let whole = (worker_cpus as usize).max(1);
         let default_worker_processes = match (data.worker_processes.default, data.granularity) {
             (Some(default), _) => default,
@@ -191,7 +199,7 @@ impl Platform {
             payload_limit: data.payload_limit,
             timeout_limit,
             feed: data.feed,
-            pull: None,
+            pull: data.pull.as_ref().map(Pull::lease_config),
             reports: data.reports,
             liveness: data.liveness,
             cancel: data.cancel,
@@ -209,10 +217,16 @@ impl Platform {
                 gb_second_usd: price.gb_second_usd,
                 vcpu_second_usd: price.vcpu_second_usd,
                 worker_hour_usd: price.worker_hour_usd,
+                address_hour_usd: price.address_hour_usd,
+                chunk_usd: price.chunk_usd,
                 increment: price.increment.0,
                 minimum: price.minimum.0,
                 bills_startup: price.bills_startup,
             },
+            spot: data.spot.as_ref().map(|spot| Spot {
+                discount: spot.discount,
+                interrupted_per_hour: spot.interrupted_per_hour,
+            }),
         })
     }
 
@@ -247,6 +261,30 @@ impl Platform {
                 let problem = format!("`runtime_cpu` is {vcpus}, which {} does not sell", self.name());
                 Err(wrong("runtime_cpu", problem, format!("write a number from {min} to {max}")))
             }
+            Vcpus::Steps { default, steps } => {
+                let vcpus = wish.vcpus.unwrap_or(*default);
+                if steps.iter().any(|step| (step - vcpus).abs() < 1e-9) {
+                    return Ok(vcpus);
+                }
+                let problem = format!("`runtime_cpu` is {vcpus}, which {} does not sell", self.name());
+                let steps: Vec<_> = steps.iter().map(f64::to_string).collect();
+                Err(wrong("runtime_cpu", problem, format!("write one of {}", steps.join(", "))))
+            }
+        }
+    }
+
+    /// Refuses a memory that is not sold with this number of vCPUs.
+    fn fits_together(&self, memory: u64, vcpus: f64) -> Result<()> {
+        let of = self.data.memory_of_vcpu.iter().find(|of| (of.vcpus - vcpus).abs() < 1e-9);
+        match of {
+            Some(MemoryOfVcpu { min, max, .. }) if !(*min..=*max).contains(&memory) => {
+                let problem = format!(
+                    "{} does not sell {memory} MB (`runtime_memory`) with {vcpus} vCPUs",
+                    self.name()
+                );
+                Err(wrong("runtime_memory", problem, format!("write a whole number from {min} to {max}")))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -324,128 +362,5 @@ fn refuse_not_finite(value: &Value, path: &str, source: &str) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::compute::{
-        Liveness,
-        platform_data::{Bounds, Prices, Processes, Start, Timeout, Workers},
-    };
-
-    const CONTAINERS: &str = "
-platform: containers
-date: 2026-11-23
-sources: [https://example.com]
-granularity: caas
-memory: {default: 2048, min: 512, max: 32768}
-vcpus: {default: 4, min: 1, max: 8}
-worker_processes: {max: 256}
-workers: {default: 100, max: 1000}
-feed: false
-reports: buffered
-liveness: response
-cancel: activation
-startup: {cold: 2s, warm: 20ms, sub_worker: 3ms}
-call_overhead: 30us
-price: {vcpu_second_usd: 2.4e-5, increment: 100ms}
-variants:
-  big: {vcpus: {default: 8}}
-  bought: {vcpus: {mb_per_vcpu: 1024}}
-";
-
-    fn wish() -> WorkerWish {
-        WorkerWish::default()
-    }
-
-    /// The example in the documentation of [`Platform`].
-    fn example() -> String {
-        let source = include_str!("platform.rs").lines().skip_while(|line| *line != "/// ```yaml").skip(1);
-        let lines = source.take_while(|line| *line != "/// ```");
-        lines
-            .map(|line| line.trim_start_matches("///").strip_prefix(' ').unwrap_or_default())
-            .fold(String::new(), |text, line| text + line + "\n")
-    }
-
-    /// The keys that a part of a description may have.
-    fn keys<T: serde::de::DeserializeOwned>() -> Vec<String> {
-        let unknown = serde_json::json!({"no such key": 1});
-        let words = serde_json::from_value::<T>(unknown).err().expect("it is unknown").to_string();
-        let (_, expected) = words.split_once("expected").expect("what is known");
-        let mut keys: Vec<_> = expected.split('`').skip(1).step_by(2).map(str::to_owned).collect();
-        keys.sort();
-        keys
-    }
-
-    #[test]
-    fn the_documentation_has_every_key_that_is_read_and_no_other() {
-        Platform::parse(&example(), "the documentation").expect("the example is right");
-        let example: BTreeMap<String, Value> =
-            BTreeMap::deserialize(&yaml::read(&example()).expect("YAML")).expect("a mapping");
-        assert_eq!(example.keys().cloned().collect::<Vec<_>>(), keys::<Data>());
-        for (key, keys) in [
-            ("memory", keys::<Bounds>()),
-            ("worker_processes", keys::<Processes>()),
-            ("workers", keys::<Workers>()),
-            ("timeout", keys::<Timeout>()),
-            ("startup", keys::<Start>()),
-            ("price", keys::<Prices>()),
-        ] {
-            let Value::Map(part) = &example[key] else { panic!("`{key}` is a mapping") };
-            assert_eq!(part.keys().cloned().collect::<Vec<_>>(), keys, "{key}");
-        }
-    }
-
-    #[test]
-    fn outcomes_through_the_storage_alone_are_no_word_of_a_file() {
-        let text = CONTAINERS.replace("reports: buffered", "reports: stored");
-        let error = Platform::parse(&text, "containers.yaml").expect_err("no file says so").to_string();
-        assert!(error.contains("containers.yaml") && error.contains("`streamed` or `buffered`"), "{error}");
-        assert!(error.contains("a fleet"), "{error}");
-    }
-
-    #[test]
-    fn a_container_runs_as_many_calls_as_it_has_cpus() {
-        let platform = Platform::parse(CONTAINERS, "containers.yaml").expect("it is right");
-        let worker = platform.worker(&wish()).expect("it is sold");
-        assert_eq!((worker.default_worker_processes, worker.worker_cpus), (4, 4.0));
-        assert_eq!(worker.liveness, Liveness::ResponseOnly);
-        let large = platform.worker(&WorkerWish { vcpus: Some(6.0), ..wish() }).expect("it is sold");
-        assert_eq!(large.default_worker_processes, 6);
-        let big = platform.worker(&WorkerWish { variant: Some("big".into()), ..wish() }).expect("it is sold");
-        assert_eq!(big.default_worker_processes, 8);
-        let bought =
-            platform.worker(&WorkerWish { variant: Some("bought".into()), ..wish() }).expect("it is sold");
-        assert_eq!(bought.default_worker_processes, 2);
-    }
-
-    #[test]
-    fn what_the_platform_does_not_sell_is_refused_by_name() {
-        let platform = Platform::parse(CONTAINERS, "containers.yaml").expect("it is right");
-        let refused = |wish: WorkerWish| platform.worker(&wish).expect_err("refused").to_string();
-        let memory = refused(WorkerWish { memory: Some(64), ..wish() });
-        assert!(memory.contains("`runtime_memory` is 64 MB") && memory.contains("512 to 32768"), "{memory}");
-        let cpus = refused(WorkerWish { vcpus: Some(9.0), ..wish() });
-        assert!(cpus.contains("`runtime_cpu` is 9") && cpus.contains("from 1 to 8"), "{cpus}");
-        let variant = refused(WorkerWish { variant: Some("huge".into()), ..wish() });
-        assert!(variant.contains("`huge`") && variant.contains("`big`"), "{variant}");
-    }
-
-    #[test]
-    fn wrong_data_name_the_place() {
-        for (from, to, wanted) in [
-            ("increment: 100ms", "increment: 100", "increment"),
-            ("vcpu_second_usd: 2.4e-5", "vcpu_second_usd: -1", "`price.vcpu_second_usd`"),
-            ("vcpu_second_usd: 2.4e-5", "vcpu_second_usd: .nan", "`price.vcpu_second_usd`"),
-            ("cold: 2s", "cold: -2s", "c.yaml:14"),
-            ("feed: false", "fead: false", "fead"),
-            ("default: 100, max: 1000", "default: 0, max: 1000", "`workers.default`"),
-            ("default: 100, max: 1000", "default: 2000, max: 1000", "`workers.default`"),
-            ("default: 4, min: 1", "default: 0.5, min: 1", "`vcpus.default`"),
-            ("granularity: caas", "granularity: baas", "c.yaml:5"),
-        ] {
-            let text = CONTAINERS.replace(from, to);
-            let said = Platform::parse(&text, "c.yaml").err().map(|error| error.to_string());
-            let fits = to == "increment: 100" && said.is_none();
-            assert!(fits || said.as_ref().is_some_and(|said| said.contains(wanted)), "{to}: {said:?}");
-        }
-    }
-}
+#[path = "platform_tests.rs"]
+mod tests;

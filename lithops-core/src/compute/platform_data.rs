@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::{CancelLevel, Granularity, Liveness, Reports};
 use crate::{
+    board::LeaseConfig,
     config::{Value, duration},
     error::{Error, ErrorKind, Result},
 };
@@ -20,11 +21,14 @@ pub(super) struct Data {
     pub(super) memory: Option<Bounds>,
     #[serde(deserialize_with = "vcpus")]
     pub(super) vcpus: Vcpus,
+    #[serde(default)]
+    pub(super) memory_of_vcpu: Vec<MemoryOfVcpu>,
     pub(super) worker_processes: Processes,
     pub(super) workers: Workers,
     pub(super) payload_limit: Option<u64>,
     pub(super) timeout: Option<Timeout>,
     pub(super) feed: bool,
+    pub(super) pull: Option<Pull>,
     #[serde(deserialize_with = "reports")]
     pub(super) reports: Reports,
     #[serde(deserialize_with = "liveness")]
@@ -37,6 +41,7 @@ pub(super) struct Data {
     pub(super) startup: Start,
     pub(super) call_overhead: Span,
     pub(super) price: Prices,
+    pub(super) spot: Option<Interrupted>,
     #[serde(default)]
     pub(super) variants: BTreeMap<String, Value>,
 }
@@ -50,6 +55,51 @@ pub(super) struct Bounds {
     pub(super) max: u64,
 }
 
+/// The memory, in MiB, that a worker with this number of vCPUs can have.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MemoryOfVcpu {
+    pub(super) vcpus: f64,
+    pub(super) min: u64,
+    pub(super) max: u64,
+}
+
+/// The lease configuration of a fleet. What is left out is as by default.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pull {
+    pub(super) lease: Option<Span>,
+    pub(super) beat: Option<Span>,
+    pub(super) look: Option<Span>,
+    pub(super) patience: Option<Span>,
+    pub(super) orphan: Option<Span>,
+    pub(super) grace: Option<Span>,
+}
+
+impl Pull {
+    pub(super) fn lease_config(&self) -> LeaseConfig {
+        let with_lease =
+            self.lease.map_or_else(LeaseConfig::default, |lease| LeaseConfig::with_lease(lease.0));
+        let or = |span: &Option<Span>, default: Duration| span.map_or(default, |span| span.0);
+        LeaseConfig {
+            beat: or(&self.beat, with_lease.beat),
+            look: or(&self.look, with_lease.look),
+            patience: or(&self.patience, with_lease.patience),
+            orphan: or(&self.orphan, with_lease.orphan),
+            grace: or(&self.grace, with_lease.grace),
+            ..with_lease
+        }
+    }
+}
+
+/// Workers that the platform may take away, for a lower price.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Interrupted {
+    pub(super) discount: f64,
+    pub(super) interrupted_per_hour: f64,
+}
+
 /// What decides how many vCPUs a worker has.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Vcpus {
@@ -61,6 +111,8 @@ pub(super) enum Vcpus {
     Machine,
     /// The number is chosen, within these bounds.
     Chosen { default: f64, min: f64, max: f64 },
+    /// The number is chosen, one of these.
+    Steps { default: f64, steps: Vec<f64> },
 }
 
 #[derive(Deserialize)]
@@ -72,21 +124,30 @@ struct VcpusRead {
     default: Option<f64>,
     min: Option<f64>,
     max: Option<f64>,
+    steps: Option<Vec<f64>>,
 }
 
 fn vcpus<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Vcpus, D::Error> {
     let read = VcpusRead::deserialize(deserializer)?;
     let chosen = (read.default, read.min, read.max);
+    if let Some(steps) = read.steps {
+        return match (read.mb_per_vcpu, read.count, read.machine, chosen) {
+            (None, None, None, (Some(default), None, None)) => Ok(Vcpus::Steps { default, steps }),
+            _ => Err(de::Error::custom(VCPUS)),
+        };
+    }
     match (read.mb_per_vcpu, read.count, read.machine, chosen) {
         (Some(mb), None, None, (None, None, None)) => Ok(Vcpus::MbPerVcpu(mb)),
         (None, Some(count), None, (None, None, None)) => Ok(Vcpus::Count(count)),
         (None, None, Some(true), (None, None, None)) => Ok(Vcpus::Machine),
         (None, None, None, (Some(default), Some(min), Some(max))) => Ok(Vcpus::Chosen { default, min, max }),
-        _ => Err(de::Error::custom(
-            "`vcpus` is one of {mb_per_vcpu: MB}, {count: N}, {machine: true} and {default: N, min: N, max: N}",
-        )),
+        _ => Err(de::Error::custom(VCPUS)),
     }
 }
+
+/// The forms of `vcpus`.
+const VCPUS: &str = "`vcpus` is one of {mb_per_vcpu: MB}, {count: N}, {machine: true}, {default: N, min: N, max: N} and \
+                     {default: N, steps: [N, N]}";
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,7 +176,7 @@ fn reports<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Re
         Value::String(word) if word == "buffered" => Ok(Reports::Buffered),
         _ => Err(de::Error::custom(
             "`reports` is `streamed` or `buffered`; outcomes come through the storage alone where workers are a \
-             fleet, which no file says",
+             fleet (`pull`)",
         )),
     }
 }
@@ -145,6 +206,8 @@ pub(super) struct Prices {
     pub(super) gb_second_usd: f64,
     pub(super) vcpu_second_usd: f64,
     pub(super) worker_hour_usd: f64,
+    pub(super) address_hour_usd: f64,
+    pub(super) chunk_usd: f64,
     pub(super) increment: Span,
     pub(super) minimum: Span,
     pub(super) bills_startup: bool,
@@ -178,6 +241,8 @@ impl Data {
             ("price.gb_second_usd", price.gb_second_usd),
             ("price.vcpu_second_usd", price.vcpu_second_usd),
             ("price.worker_hour_usd", price.worker_hour_usd),
+            ("price.address_hour_usd", price.address_hour_usd),
+            ("price.chunk_usd", price.chunk_usd),
         ] {
             if !(0.0..=1e6).contains(&usd) {
                 return refuse(key, usd.to_string(), "US dollars from 0 up");
@@ -224,8 +289,59 @@ impl Data {
             Vcpus::Chosen { default, min, max } if !(0.001 <= *min && min <= default && default <= max) => {
                 refuse("vcpus.default", default.to_string(), "a number between `vcpus.min` and `vcpus.max`")
             }
+            Vcpus::Steps { default, steps }
+                if !steps.contains(default) || steps.iter().any(|step| *step < 0.001) =>
+            {
+                refuse("vcpus.default", default.to_string(), "one of `vcpus.steps`, which are above 0")
+            }
             _ => Ok(()),
         }?;
+        for MemoryOfVcpu { vcpus, min, max } in &self.memory_of_vcpu {
+            if self.memory.is_none() || *min < 1 || min > max {
+                let found = format!("{min} to {max} for {vcpus} vCPUs");
+                return refuse("memory_of_vcpu", found, "MiB from `min` up to `max`, and describe `memory`");
+            }
+        }
+        if let Some(pull) = &self.pull {
+            let LeaseConfig { lease, beat, patience, .. } = pull.lease_config();
+            if self.feed {
+                return refuse(
+                    "feed",
+                    "true".into(),
+                    "false, or leave out `pull`: nothing is fed to workers that pull",
+                );
+            }
+            if beat > lease / 2 {
+                return refuse(
+                    "pull.beat",
+                    format!("{beat:?}"),
+                    &format!("at most half of the lease of {lease:?}"),
+                );
+            }
+            if patience < lease {
+                return refuse(
+                    "pull.patience",
+                    format!("{patience:?}"),
+                    &format!("at least the lease of {lease:?}"),
+                );
+            }
+        }
+        if let Some(Interrupted { discount, interrupted_per_hour }) = self.spot {
+            if !(0.0..1.0).contains(&discount) {
+                return refuse(
+                    "spot.discount",
+                    discount.to_string(),
+                    "the part of the price that is saved: 0.6 for 60 %",
+                );
+            }
+            if !(0.0..=3600.0).contains(&interrupted_per_hour) {
+                return refuse(
+                    "spot.interrupted_per_hour",
+                    interrupted_per_hour.to_string(),
+                    "interruptions of a worker in an hour",
+                );
+            }
+        }
         if self.startup.per_second.is_some_and(|rate| rate <= 0.0) {
             return refuse(
                 "startup.per_second",

@@ -16,6 +16,12 @@ pub struct Price {
     pub vcpu_second_usd: f64,
     /// US dollars for each hour of a worker, independent of its size.
     pub worker_hour_usd: f64,
+    /// US dollars for each hour of the public address that a worker has; it is never cheaper.
+    #[serde(default)]
+    pub address_hour_usd: f64,
+    /// US dollars for the requests to the storage that each chunk of a fleet costs.
+    #[serde(default)]
+    pub chunk_usd: f64,
     /// Time is billed in steps of this; exactly when it is 0.
     pub increment: Duration,
     /// The least time that is billed.
@@ -28,7 +34,8 @@ impl Price {
     /// Whether workers are free.
     #[must_use]
     pub fn is_free(&self) -> bool {
-        [self.request_usd, self.gb_second_usd, self.vcpu_second_usd, self.worker_hour_usd] == [0.0; 4]
+        let times = [self.gb_second_usd, self.vcpu_second_usd, self.worker_hour_usd, self.address_hour_usd];
+        times == [0.0; 4] && self.hand_over_usd() <= 0.0
     }
 
     /// The seconds that are billed for a worker that was busy for `seconds`.
@@ -38,6 +45,12 @@ impl Price {
         // Without the tolerance, rounding errors of a sum could add a whole step.
         let stepped = if increment > 0.0 { (seconds / increment - 1e-9).ceil() * increment } else { seconds };
         stepped.max(self.minimum.as_secs_f64()).max(0.0)
+    }
+
+    /// US dollars for each chunk that is handed over, beside the time of workers.
+    #[must_use]
+    pub fn hand_over_usd(&self) -> f64 {
+        self.request_usd + self.chunk_usd
     }
 
     /// US dollars for one billed second of a worker with this memory and these vCPUs.

@@ -7,8 +7,10 @@
 //! | an activation | `chunksize` calls on `worker_processes` places, each taking the next call when it is free; the end of the last round comes from the distribution of durations |
 //! | the job, workers not fed | activations on as many places as workers may live, the first of each after a cold start, the others after a warm one; workers start no faster than the platform starts them |
 //! | the job, workers fed | all calls on the places of all live workers, after a cold start |
+//! | a fleet | the same; its chunks are claimed and committed by two writes each, of which a storage takes some thousands in a second, and a worker ends one look after its job |
+//! | workers that may be taken away | half a chunk is run again after the start of another worker, as often as that happens |
 //! | starting sub-workers | the CPU time each takes, on the worker's vCPUs |
-//! | money | requests, and the billed time of each activation (or of each worker's life, for virtual machines and fed workers) in the platform's steps |
+//! | money | requests, and the billed time of each activation (or of each worker's life, for virtual machines, fed workers and fleets) in the platform's steps |
 //!
 //! The model leaves out that inputs take time to travel, that machines differ, and that platforms have good
 //! and bad hours. `lithops plan --simulate` plays the same job event by event, without the shortcuts.
@@ -95,22 +97,21 @@ impl Shape {
             let spread = Spread::of(&durations, calls, at_once, each);
             activation = each + starting;
             let waves = (workers / live).ceil();
-            makespan = first
-                + (waves - 1.0) * startup.warm.as_secs_f64()
+            let running = (waves - 1.0) * startup.warm.as_secs_f64()
                 + spread.makespan(workers, live)
                 + waves * starting;
+            makespan = first + on_platform(running, workers, activation, capabilities);
             let start = if price.bills_startup { (cold * live) / workers } else { 0.0 };
             // The last chunk may be shorter, and is billed by its own length.
             let whole = self.calls as f64 / calls;
             billed = if capabilities.bills_lifetime() {
-                live * price.billed_seconds(makespan)
+                live * price.billed_seconds(makespan + tail(capabilities))
             } else {
                 whole * (price.billed_seconds(activation) + start)
                     + (workers - whole) * price.minimum.as_secs_f64()
             };
         }
-        let usd = workers * price.request_usd
-            + billed * price.second_usd(capabilities.worker_memory, capabilities.worker_cpus);
+        let usd = workers * price.hand_over_usd() + billed * capabilities.second_usd();
         let (places, stretch) = (live * at_once, (at_once * crowd).max(1.0));
         Prediction {
             makespan: span(makespan),
@@ -121,6 +122,29 @@ impl Shape {
             usd,
         }
     }
+}
+
+/// How often a chunk of a fleet is written to the storage at least: a claim, and its commit.
+const CHUNK_WRITES: f64 = 2.0;
+/// How many writes in a second a storage takes below one prefix: S3 says 3,500, of which some are for heartbeats.
+const BOARD_WRITES_PER_SECOND: f64 = 3000.0;
+
+/// The time in which this many chunks are done, each in `activation` seconds, where they would take `running` seconds if
+/// the storage took every write at once and no worker were taken away.
+pub(super) fn on_platform(running: f64, chunks: f64, activation: f64, capabilities: &Capabilities) -> f64 {
+    let on_board = capabilities.pull.map_or(0.0, |_| chunks * CHUNK_WRITES / BOARD_WRITES_PER_SECOND);
+    let start = capabilities.startup.cold.as_secs_f64();
+    running.max(on_board) * capabilities.spot.map_or(1.0, |spot| spot.stretch(activation, start))
+}
+
+/// How many seconds a worker lives on after the job of a program that ends with it: until it sees that the fleet is closed.
+pub(super) fn tail(capabilities: &Capabilities) -> f64 {
+    capabilities.pull.map_or(0.0, |pull| pull.look.as_secs_f64())
+}
+
+/// How long a chunk should take at least on a fleet of this many workers, so that the storage takes their writes.
+pub(super) fn least_on_board(workers: u64) -> Duration {
+    span(workers as f64 * CHUNK_WRITES / BOARD_WRITES_PER_SECOND)
 }
 
 /// The part of a worker's time limit that a chunk may be planned for: predictions are not exact.

@@ -159,8 +159,7 @@ impl Plan {
     pub fn bill(&self, seconds: f64) -> (Duration, f64) {
         let capabilities = &self.numbers.capabilities;
         let billed = capabilities.price.billed_seconds(seconds);
-        let usd =
-            billed * capabilities.price.second_usd(capabilities.worker_memory, capabilities.worker_cpus);
+        let usd = billed * capabilities.second_usd();
         (Duration::try_from_secs_f64(billed).unwrap_or(Duration::MAX), usd)
     }
 
@@ -174,7 +173,7 @@ impl Plan {
     /// The price in US dollars of this many hand-overs, without the time of workers.
     #[must_use]
     pub fn requests_usd(&self, hand_overs: u64) -> f64 {
-        hand_overs as f64 * self.numbers.capabilities.price.request_usd
+        hand_overs as f64 * self.numbers.capabilities.price.hand_over_usd()
     }
 
     /// The predicted time of the job; `None` without a workload.

@@ -61,13 +61,12 @@ pub fn simulate(
     played.sort_by(|one, other| one.makespan.total_cmp(&other.makespan));
     let average = |of: fn(&Played) -> f64| played.iter().map(of).sum::<f64>() / f64::from(runs);
     let span = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
-    let (memory, cpus) = (capabilities.worker_memory, capabilities.worker_cpus);
-    let requests = plan.workers() as f64 * capabilities.price.request_usd;
+    let requests = plan.workers() as f64 * capabilities.price.hand_over_usd();
     Ok(Simulation {
         makespans: played.iter().map(|run| span(run.makespan)).collect(),
         utilisation: average(|run| run.utilisation),
         billed: span(average(|run| run.billed)),
-        usd: requests + average(|run| run.billed) * capabilities.price.second_usd(memory, cpus),
+        usd: requests + average(|run| run.billed) * capabilities.second_usd(),
     })
 }
 
@@ -123,6 +122,7 @@ fn play(plan: &Plan, capabilities: &Capabilities, workload: &Workload, random: &
         billed = live as f64 * price.billed_seconds(makespan);
     } else {
         let mut free: BinaryHeap<_> = (0..live).map(|index| Reverse((Time(started(index)), true))).collect();
+        let mut worked = 0.0;
         for calls in plan.chunks() {
             let Some(Reverse((Time(at), cold))) = free.pop() else { break };
             let at = if cold { at } else { at + startup.warm.as_secs_f64() };
@@ -136,13 +136,17 @@ fn play(plan: &Plan, capabilities: &Capabilities, workload: &Workload, random: &
             };
             while worker.advance(&mut take) {}
             busy += worker.busy;
+            worked += worker.ended;
             let start = if cold && price.bills_startup { startup.cold.as_secs_f64() } else { 0.0 };
             billed += price.billed_seconds(worker.ended + start);
             makespan = makespan.max(at + worker.ended);
             free.push(Reverse((Time(at + worker.ended), false)));
         }
+        let (cold, chunks) = (startup.cold.as_secs_f64(), plan.workers() as f64);
+        let running = (makespan - cold).max(0.0);
+        makespan = cold + model::on_platform(running, chunks, worked / chunks.max(1.0), capabilities);
         if capabilities.bills_lifetime() {
-            billed = live as f64 * price.billed_seconds(makespan);
+            billed = live as f64 * price.billed_seconds(makespan + model::tail(capabilities));
         }
     }
     let places = live as f64 * machine.places as f64 * makespan;

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use crate::{
-    compute::{Capabilities, Granularity, Price, Reports},
+    board::LeaseConfig,
+    compute::{Capabilities, Granularity, Price, Reports, Spot},
     plan::*,
 };
 
@@ -125,6 +126,98 @@ fn a_chunk_fits_into_the_time_and_the_bytes_that_the_platform_allows() {
     let short = calls(0.001);
     let by_bytes = PlanRequest { workload: Some(&short), payload: Some(1 << 20), ..request };
     assert!(by_bytes.plan().expect("a plan").chunksize() <= 6);
+}
+
+/// Containers that pull.
+fn fleet() -> Capabilities {
+    let mut capabilities = containers(1.0);
+    (capabilities.pull, capabilities.payload_limit) = (Some(LeaseConfig::default()), None);
+    (capabilities.timeout_limit, capabilities.default_max_workers) = (None, 100);
+    capabilities.price = Price { vcpu_second_usd: 1e-5, ..Price::default() };
+    capabilities
+}
+
+#[test]
+fn the_lives_of_a_fleets_workers_are_billed_and_its_chunks_cost_requests_to_the_storage() {
+    let (plain, workload) = (fleet(), calls(1.0));
+    let cost = |capabilities: &Capabilities| {
+        let chunksize = exactly(10);
+        let request =
+            PlanRequest { chunksize, workload: Some(&workload), ..PlanRequest::new(1000, capabilities) };
+        let plan = request.plan().expect("a plan");
+        let prediction = *plan.prediction().expect("it is predicted");
+        let life = prediction.makespan.as_secs_f64() + 1.0;
+        assert!((prediction.billed.as_secs_f64() - 100.0 * life).abs() < 1e-3, "{prediction:?}");
+        (prediction.usd, life)
+    };
+    let (usd, life) = cost(&plain);
+    assert!(life > 3.0 + 10.0 + 1.0, "start, chunk and the look that sees the end: {life}");
+    assert!((usd - 100.0 * life * 1e-5).abs() < 1e-9, "{usd}");
+    let with = |change: fn(&mut Capabilities)| {
+        let mut changed = plain.clone();
+        change(&mut changed);
+        cost(&changed)
+    };
+    let (chunks, _) = with(|changed| changed.price.chunk_usd = 1e-4);
+    assert!((chunks - usd - 100.0 * 1e-4).abs() < 1e-9, "{chunks}");
+    let (addresses, _) = with(|changed| changed.price.address_hour_usd = 0.005);
+    assert!((addresses - usd - 100.0 * life * 0.005 / 3600.0).abs() < 1e-9, "{addresses}");
+    let (spot, _) = with(|changed| changed.spot = Some(Spot { discount: 0.6, interrupted_per_hour: 0.0 }));
+    assert!((spot - usd * 0.4).abs() < 1e-9, "{spot}");
+    // Taken away every ten minutes, each loses half of a chunk and a start: a hundredth of its time and more.
+    let (_, longer) = with(|changed| changed.spot = Some(Spot { discount: 0.6, interrupted_per_hour: 6.0 }));
+    let lost = (life - 3.0 - 1.0) * 6.0 / 3600.0 * (10.0 / 2.0 + 3.0);
+    assert!((longer - life - lost).abs() < 0.01, "{longer} and {lost}");
+}
+
+#[test]
+fn auto_makes_larger_chunks_where_each_costs_requests_or_the_storage_takes_no_more() {
+    // One call in ten is long: with small chunks no worker has several of them in a row at the end.
+    let durations = Durations::weighted([(0.01, 0.9), (0.5, 0.1)]).expect("durations");
+    let workload = Workload::given(durations);
+    let chosen = |capabilities: &Capabilities, objective, max_workers| {
+        let (chunksize, workload) = (Some(Count::Auto), Some(&workload));
+        let max_workers = Some(max_workers);
+        let request = PlanRequest {
+            chunksize,
+            workload,
+            objective,
+            max_workers,
+            ..PlanRequest::new(1_000_000, capabilities)
+        };
+        request.plan().expect("a plan")
+    };
+    let (free, mut dear) = (fleet(), fleet());
+    dear.price.chunk_usd = 1e-3;
+    let (small, large) = (chosen(&free, Objective::Balanced, 100), chosen(&dear, Objective::Balanced, 100));
+    assert!(large.chunksize() > small.chunksize(), "{small} and {large}");
+    let most = chosen(&free, Objective::Time, 5000);
+    assert_eq!(most.warnings(), [], "what auto chooses needs no advice: {most}");
+}
+
+#[test]
+fn chunks_that_are_too_short_for_the_storage_are_told() {
+    let (capabilities, workload) = (fleet(), calls(0.1));
+    let warned = |max_workers, chunksize| {
+        let request = PlanRequest {
+            chunksize: exactly(chunksize),
+            workload: Some(&workload),
+            max_workers: Some(max_workers),
+            ..PlanRequest::new(1_000_000, &capabilities)
+        };
+        let plan = request.plan().expect("a plan");
+        plan.warnings().iter().map(ToString::to_string).find(|warning| warning.contains("below one prefix"))
+    };
+    // 10,000 workers: two writes each in 2 * 10,000 / 3,000 s.
+    let warning = warned(10_000, 10).expect("it is told");
+    assert!(warning.contains("10000 workers") && warning.contains("6.67 s at least"), "{warning}");
+    let better: usize = warning
+        .rsplit("chunksize to ")
+        .next()
+        .and_then(|rest| rest.split(' ').next()?.parse().ok())
+        .expect("a number");
+    assert!((60..=70).contains(&better), "{warning}");
+    assert_eq!((warned(10_000, better), warned(1000, 10)), (None, None));
 }
 
 #[test]

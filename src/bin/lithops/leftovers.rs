@@ -48,13 +48,13 @@ impl AtPlatform {
             let tense = if is_dry_run { "costs" } else { "cost" };
             print::remark(&format!("together this {tense} ${} an hour", dollars(cost)));
         }
-        for left in &self.found.elsewhere {
-            let what = format!(
-                "{} stays: its fleet is in another storage; `lithops clean` with the configuration of that storage can \
-                 tell whether its client lives",
-                line(left)
-            );
-            print::remark(&what);
+        if let [one, ..] = &self.found.elsewhere[..] {
+            print::remark(&format!(
+                "{} of fleets in other storages stay, such as {}: `lithops clean` with the configuration of their storage can \
+                 tell whether their clients live",
+                self.found.elsewhere.len(),
+                line(one)
+            ));
         }
         Ok(failed)
     }

@@ -27,8 +27,7 @@ impl<T: Tracking> Driver<T> {
         self.tracker.set_total(known);
         let open = self.tracker.cancel(known);
         let on = self.tell_what_runs_on();
-        self.abandon();
-        self.put_stop();
+        self.abandon(true);
         let words = cancelled(&format!("the job was cancelled{on}"));
         self.commit_failed(open, &words);
     }
@@ -63,23 +62,30 @@ impl<T: Tracking> Driver<T> {
     }
 
     /// Ends all running calls of the job: through the feeds, or by ending the invocations on backends without
-    /// feeds.
-    pub(super) fn abandon(&self) {
+    /// feeds. Where the platform cannot end them, `is_unwanted` says whether workers are told by a mark that no client
+    /// wants the job's calls any more.
+    pub(super) fn abandon(&mut self, is_unwanted: bool) {
         let cancel = Cancel { job: self.spec.job, calls: vec![(0, u64::MAX)] };
         self.workers.feeds().for_each(|feed| feed.send(FeedCommand::CancelCalls(cancel.clone())));
+        if is_unwanted && self.put_stop() {
+            return;
+        }
         if !self.backend.capabilities().feed {
             self.workers.invocations().cloned().for_each(|id| self.end_invocation(id));
         }
     }
 
-    /// Where the platform cannot end what runs, puts a mark that workers look for while calls run. It is removed once all
-    /// of them have ended, or the platform must have ended them; a program that ends before leaves it to `lithops clean`.
-    pub(super) fn put_stop(&mut self) {
+    /// Where the platform cannot end what runs, puts a mark that workers look for while calls run. Their invocations go on,
+    /// because they tell when all have ended: then the mark is removed, or when the platform must have ended them. A program
+    /// that ends before leaves it to `lithops clean`. Returns whether there is such a mark.
+    fn put_stop(&mut self) -> bool {
         let capabilities = self.backend.capabilities();
         if capabilities.cancel != CancelLevel::None || self.workers.len() == 0 {
-            return;
+            return false;
         }
-        let Some(payload_store) = self.payload_store.clone().filter(PayloadStore::is_shared) else { return };
+        let Some(payload_store) = self.payload_store.clone().filter(PayloadStore::is_shared) else {
+            return false;
+        };
         let mut events = mem::take(&mut self.events);
         let limit = capabilities.timeout_limit.unwrap_or(LOOK_FOR_STOP) + LOOK_FOR_STOP;
         let is_durable = self.commit_buffer.is_some();
@@ -92,6 +98,7 @@ impl<T: Tracking> Driver<T> {
                 stop.remove().await;
             });
         });
+        true
     }
 
     /// Tells the workers that this job sends no further calls.

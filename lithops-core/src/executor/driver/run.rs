@@ -84,11 +84,8 @@ pub async fn drive_with(
         tracing::debug!(job = %job.id(), "finished");
         job.tell(|| JobEvent::Finished { job: job.id(), progress: job.progress() });
     } else if !(job.is_interrupted() && job.is_detached()) {
-        driver.abandon();
         // A driver that is stopped because another client has taken over must not stop that client's workers.
-        if ended == Ended::Failed || job.is_interrupted() {
-            driver.put_stop();
-        }
+        driver.abandon(ended == Ended::Failed || job.is_interrupted());
     }
     driver.release();
     ended

@@ -28,7 +28,8 @@ pub(in crate::plan) fn on(numbers: &Numbers, prediction: Option<&Prediction>) ->
     let capabilities = &numbers.capabilities;
     if !capabilities.feed {
         let wave = last_wave(numbers, shape);
-        warnings.extend([chunk(numbers), startup(numbers, prediction), wave].into_iter().flatten());
+        let board = board(numbers, shape, prediction);
+        warnings.extend([chunk(numbers), startup(numbers, prediction), board, wave].into_iter().flatten());
     }
     warnings
 }
@@ -95,6 +96,20 @@ fn chunk(numbers: &Numbers) -> Option<Warning> {
     let lost = (rounds * worker_processes) as f64 / chunksize as f64 - 1.0;
     let uneven = numbers.calls > chunksize as u64 && lost > 0.2;
     uneven.then_some(Warning::UnevenChunk { chunksize, worker_processes })
+}
+
+/// Where chunks are so short that the storage cannot take the writes of all workers.
+fn board(numbers: &Numbers, shape: Shape, prediction: Option<&Prediction>) -> Option<Warning> {
+    let (workers, chunk) = (shape.live(), prediction?.activation);
+    let least = model::least_on_board(workers);
+    // `Auto` has counted the writes.
+    let is_asked = numbers.capabilities.pull.is_some() && numbers.chosen.1 != Chosen::Auto;
+    if !is_asked || chunk >= least || chunk.is_zero() {
+        return None;
+    }
+    let better = (numbers.chunksize as f64 * least.as_secs_f64() / chunk.as_secs_f64()).ceil() as u64;
+    let better = better.next_multiple_of(numbers.worker_processes as u64).min(numbers.calls);
+    Some(Warning::ChunkBelowBoard { workers, chunk, least, better })
 }
 
 fn startup(numbers: &Numbers, prediction: Option<&Prediction>) -> Option<Warning> {

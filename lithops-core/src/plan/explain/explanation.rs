@@ -226,15 +226,16 @@ fn money(plan: &Plan) -> String {
     let Some(prediction) = plan.prediction().filter(|_| !price.is_free()) else {
         return format!("cost: {cost}");
     };
-    let requests = plan.workers() as f64 * price.request_usd;
+    let requests = plan.workers() as f64 * price.hand_over_usd();
     let what =
         if numbers.capabilities.bills_lifetime() { "of the lives of workers" } else { "of activations" };
     format!(
         "cost {cost}: {} {what} are billed at ${:.3e} a second{}",
         seconds(prediction.billed.as_secs_f64()),
-        price.second_usd(numbers.capabilities.worker_memory, numbers.capabilities.worker_cpus),
+        numbers.capabilities.second_usd(),
         if requests > 0.0 {
-            format!(", and ${requests:.2e} for {} requests", plan.workers())
+            let what = if price.chunk_usd > 0.0 { "chunks in the storage" } else { "requests" };
+            format!(", and ${requests:.2e} for {} {what}", plan.workers())
         } else {
             String::new()
         },

@@ -83,6 +83,17 @@ pub enum Warning {
         /// The largest chunksize that fits; `None` when not even a single call does.
         fitting: Option<u64>,
     },
+    /// Chunks of a fleet are so short that the storage cannot take the writes of all workers.
+    ChunkBelowBoard {
+        /// How many workers live at once.
+        workers: u64,
+        /// How long a chunk is expected to take.
+        chunk: Duration,
+        /// How long it should take at least.
+        least: Duration,
+        /// The chunksize with which it does.
+        better: u64,
+    },
     /// Workers take longer to start than to run their chunk.
     StartupDominates {
         /// How long a worker takes to start.
@@ -165,6 +176,13 @@ impl fmt::Display for Warning {
                     ),
                 }
             }
+            Self::ChunkBelowBoard { workers, chunk, least, better } => write!(
+                f,
+                "{workers} workers that do a chunk in {} each write more than the storage takes below one prefix, 3,000 \
+                 times a second: a chunk should take {} at least; set chunksize to {better} or more",
+                span(chunk),
+                span(least)
+            ),
             Self::StartupDominates { startup, chunk, better } => write!(
                 f,
                 "a worker takes {} to start and {} to do its chunk: set chunksize to {better} or more",

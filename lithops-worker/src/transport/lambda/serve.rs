@@ -68,7 +68,8 @@ async fn serve() -> Result<(), BoxError> {
 /// invocation before its time limit.
 fn look() -> Duration {
     let seconds = std::env::var(LOOK).ok().and_then(|text| text.parse().ok());
-    seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(DEFAULT_LOOK)
+    let look = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    look.filter(|look| !look.is_zero()).unwrap_or(DEFAULT_LOOK)
 }
 
 /// What Lambda says of this sandbox.

@@ -15,6 +15,12 @@ const LIST_ANYWAY: Duration = Duration::from_secs(30);
 /// After this time of failures alone the worker gives the storage up, as it does with the requests of boards.
 const GIVEN_UP: Duration = Duration::from_secs(300);
 
+/// For this long after its last chunk a worker looks more often, by this factor: a program that has got its results often
+/// starts the next job at once.
+pub(super) const FRESH: Duration = Duration::from_secs(10);
+/// See [`FRESH`].
+pub(super) const FRESH_LOOKS: u32 = 2;
+
 /// What a look has found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Seen {
@@ -78,6 +84,11 @@ impl ClientWatch {
         let news = |state: Option<ClientState>| state.map(|state| state.news);
         let is_due = self.listed.is_none_or(|listed| listed.elapsed() >= LIST_ANYWAY);
         Ok(if is_due || news(before) != news(state) { Seen::News } else { Seen::Nothing })
+    }
+
+    /// When the client will have been silent for too long, unless it is heard of before.
+    pub(super) fn gone_at(&self) -> Option<Instant> {
+        self.heard.checked_add(self.orphan)
     }
 
     /// Notes that the manifests were listed.

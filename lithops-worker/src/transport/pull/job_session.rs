@@ -23,7 +23,7 @@ use tokio::{
 
 use super::{
     chunk_run::{ChunkRun, NextStep},
-    client_watch::{ClientWatch, Seen},
+    client_watch::{ClientWatch, FRESH, FRESH_LOOKS, Seen},
     inputs::{Fetched, StoredInputs},
     leave::Leave,
     running_pool::ToPool,
@@ -81,6 +81,9 @@ pub(super) struct JobSession<'a> {
     leaves_at: Option<Instant>,
 }
 
+/// What a look at the client has found, with the jobs that were listed after it.
+pub(super) type Listed = (Seen, Vec<JobId>);
+
 /// What a look at the client has found, and the listed jobs if they were looked up.
 type Wanted<'a> = (&'a mut ClientWatch, Seen, Option<Vec<JobId>>);
 
@@ -126,15 +129,17 @@ impl<'a> JobSession<'a> {
     }
 
     /// Works until there is nothing more to do here, or the worker is to leave. An idle session looks once per `look`
-    /// whether the job is still wanted. Returns why it has ended, and whether this worker had a chunk.
+    /// whether the job is still wanted. Returns why it has ended, whether this worker had a chunk, and the jobs if they were
+    /// listed just before the end.
     pub(super) async fn work(
         mut self,
         pool: &mut ToPool,
         look: Duration,
         client: &mut ClientWatch,
         (told, others): (watch::Receiver<Leave>, OtherJobs),
-    ) -> Result<(SessionEnd, bool)> {
-        let end = self.run(pool, look, client, (told, others)).await;
+    ) -> Result<(SessionEnd, bool, Option<Listed>)> {
+        let mut listed = None;
+        let end = self.run(pool, look, client, (told, others), &mut listed).await;
         self.forget(pool)?;
         let end = match end {
             // A job that is removed while a worker is at it has objects that cannot be read any more: no error then.
@@ -144,7 +149,7 @@ impl<'a> JobSession<'a> {
             },
             Ok(end) => end,
         };
-        Ok((end, self.chunk_runs > 0))
+        Ok((end, self.chunk_runs > 0, listed))
     }
 
     /// Whether nothing is stored of the job any more, although its manifest was left behind.
@@ -158,13 +163,18 @@ impl<'a> JobSession<'a> {
         look: Duration,
         client: &mut ClientWatch,
         (mut told, mut others): (watch::Receiver<Leave>, OtherJobs),
+        listed: &mut Option<Listed>,
     ) -> Result<SessionEnd> {
         let fleet = self.fleet;
         let mut requests = Requests::new();
         let mut fetches = Fetches::new();
+        // Where there is one segment, its inputs are needed with the first chunk: they come while that is claimed.
+        if self.manifest.segments.len() == 1 {
+            fetches.extend(self.inputs.fetch(0, self.journal));
+        }
         let mut wanted: Fuse<BoxFuture<'_, Result<Wanted<'_>>>> = Fuse::terminated();
         let mut client = Some(client);
-        let mut next_look = Instant::now() + look;
+        let mut looked = Instant::now();
         told.mark_changed();
         let end = loop {
             self.leave(&told.borrow_and_update())?;
@@ -175,7 +185,7 @@ impl<'a> JobSession<'a> {
                 Err(End::Left) => break SessionEnd::Left,
             };
             // While a look is under way, its answer is waited for and not its time.
-            let look_due = client.is_some().then_some(next_look);
+            let look_due = client.as_ref().map(|client| self.next_look(looked, look, client));
             let until = rest.map(|rest| self.begun + rest).into_iter().chain(look_due).min();
             let until = self.leaves_at.filter(|at| *at > Instant::now()).into_iter().chain(until).min();
             tokio::select! {
@@ -199,25 +209,26 @@ impl<'a> JobSession<'a> {
                             _ => self.leaves_at = Some(Instant::now()),
                         }
                     }
-                    if let Some(jobs) = jobs {
-                        others.listed = jobs;
+                    let just_listed = jobs.map(|jobs| (seen, jobs));
+                    if let Some((_, jobs)) = &just_listed {
+                        others.listed.clone_from(jobs);
                     }
                     if !others.listed.contains(&self.job()) {
+                        *listed = just_listed;
                         break SessionEnd::Gone;
                     }
                     if self.board.is_idle() && self.may_change(&others, seen) {
+                        *listed = just_listed;
                         break SessionEnd::Idle;
                     }
                 }
                 _ = told.changed() => {}
                 () = sleep_until(until.unwrap_or(self.begun)), if until.is_some() => {}
             }
-            if Instant::now() >= next_look
-                && let Some(client) = client.take()
+            if let Some(client) =
+                client.take_if(|client| Instant::now() >= self.next_look(looked, look, client))
             {
-                // A busy worker touches the storage at each heartbeat anyway.
-                let pause = if self.board.is_idle() { look } else { self.manifest.lease_config.beat };
-                next_look = Instant::now() + pause;
+                looked = Instant::now();
                 wanted = look_at(client, fleet).boxed().fuse();
             }
         };
@@ -225,6 +236,20 @@ impl<'a> JobSession<'a> {
         // gone, so they must have ended before.
         while requests.next().await.is_some() {}
         Ok(end)
+    }
+
+    /// When to look at the client again. A busy worker touches the storage at each heartbeat anyway; it also looks when the
+    /// client would have been silent for too long.
+    fn next_look(&self, looked: Instant, look: Duration, client: &ClientWatch) -> Instant {
+        let pause = match self.board.is_idle() {
+            true if self.board.idle_for(self.begun.elapsed()) < FRESH => look / FRESH_LOOKS,
+            true => look,
+            false => self.manifest.lease_config.beat,
+        };
+        match client.gone_at() {
+            Some(gone_at) if gone_at > looked => (looked + pause).min(gone_at.max(looked + look)),
+            _ => looked + pause,
+        }
     }
 
     /// Whether an idle worker goes to another job. One that it has not seen may have free chunks. Between jobs that it

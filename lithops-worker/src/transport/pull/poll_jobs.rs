@@ -14,11 +14,11 @@ use lithops_core::{
     protocol::Launch,
     storage::StorageClient,
 };
-use tokio::time::sleep;
+use tokio::{task::JoinSet, time::sleep};
 
 use super::{
-    client_watch::{ClientWatch, Seen},
-    job_session::{JobSession, OtherJobs, SessionEnd},
+    client_watch::{ClientWatch, FRESH, FRESH_LOOKS, Seen},
+    job_session::{JobSession, Listed, OtherJobs, SessionEnd},
     leave::{Leave, Leaving},
     running_pool::RunningPool,
 };
@@ -37,7 +37,19 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Looks for jobs of the fleet and works at them, until there has been none for `launch.patience`, or the worker is not
 /// wanted any more.
-pub(super) async fn poll_jobs(launch: &Launch, mut pool: RunningPool, leaving: &Leaving) -> Result<()> {
+pub(super) async fn poll_jobs(launch: &Launch, pool: RunningPool, leaving: &Leaving) -> Result<()> {
+    let mut removals = JoinSet::new();
+    let polled = poll(launch, pool, leaving, &mut removals).await;
+    while removals.join_next().await.is_some() {}
+    polled
+}
+
+async fn poll(
+    launch: &Launch,
+    mut pool: RunningPool,
+    leaving: &Leaving,
+    removals: &mut JoinSet<()>,
+) -> Result<()> {
     let storage = StorageClient::connect(&launch.storage)?;
     let fleet = Fleet::new(&storage, &launch.fleet, launch.verify);
     let own_name = launch.worker.clone().unwrap_or_default();
@@ -59,17 +71,27 @@ pub(super) async fn poll_jobs(launch: &Launch, mut pool: RunningPool, leaving: &
     let mut listed = Vec::new();
     // After a session there may be news that the client has told during it.
     let mut must_list = true;
+    // What the last session has listed at its end.
+    let mut fresh: Option<Listed> = None;
     loop {
         if matches!(*told.borrow(), Leave::By(_)) {
             return Ok(());
         }
-        let seen = client.look(&fleet).await?;
+        let (seen, just_listed) = match fresh.take() {
+            Some((seen, jobs)) => (seen, Some(jobs)),
+            None => (client.look(&fleet).await?, None),
+        };
         let due = finished.values().any(FinishedJob::is_due);
         let mut next = None;
         if must_list || due || seen != Seen::Nothing || *told.borrow() == Leave::WhenIdle {
             must_list = false;
-            client.listed();
-            let jobs = fleet.jobs().await?;
+            let jobs = match just_listed {
+                Some(jobs) => jobs,
+                None => {
+                    client.listed();
+                    fleet.jobs().await?
+                }
+            };
             listed.clone_from(&jobs);
             finished.retain(|job, _| jobs.contains(job));
             sessions.retain(|job, _| jobs.contains(job));
@@ -85,7 +107,11 @@ pub(super) async fn poll_jobs(launch: &Launch, mut pool: RunningPool, leaving: &
             if is_unwanted || idle > launch.patience {
                 return Ok(());
             }
-            let pause = if idle < LONG_IDLE { launch.look } else { launch.look * LONG_IDLE_LOOKS };
+            let pause = match idle {
+                idle if idle < FRESH => launch.look / FRESH_LOOKS,
+                idle if idle < LONG_IDLE => launch.look,
+                _ => launch.look * LONG_IDLE_LOOKS,
+            };
             tokio::select! {
                 () = sleep(pause) => {}
                 _ = told.changed() => {}
@@ -109,10 +135,13 @@ pub(super) async fn poll_jobs(launch: &Launch, mut pool: RunningPool, leaving: &
         let to_pool = pool.of(manifest.program.as_ref(), &launch.storage).await?;
         let session = JobSession::new(&name, manifest, &storage, &fleet, &journal);
         let worked = session.work(to_pool, launch.look, &mut client, (told.clone(), others)).await?;
-        let (end, had_chunks) = worked;
+        let (end, had_chunks, listed_last) = worked;
+        fresh = listed_last;
         // A worker that has left a job because the client is gone goes on with jobs that are detached.
         if !matches!(end, SessionEnd::Idle | SessionEnd::Left) {
-            remove_own_objects(&journal).await;
+            // The next job does not wait for that.
+            removals.spawn(remove_own_objects(journal));
+            while removals.try_join_next().is_some() {}
             finished.insert(job, FinishedJob { chunks, again, looked: Instant::now(), is_open: false });
         }
         // A session that has found nothing to do is no work, and must not keep an idle worker alive.
@@ -176,7 +205,7 @@ impl FinishedJob {
 }
 
 /// Removes what this worker has written of a job that was removed meanwhile: it would stay for ever.
-async fn remove_own_objects(journal: &Journal) {
+async fn remove_own_objects(journal: Journal) {
     if journal.record().await.is_err_and(|error| error.kind() == ErrorKind::NotDurable) {
         // If this fails, `lithops clean` removes them.
         let _ = journal.delete().await;

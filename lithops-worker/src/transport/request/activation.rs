@@ -158,6 +158,10 @@ async fn unwanted(spec: Arc<JobSpec>, look: Option<Duration>) {
         if journal.is_stopped().await.is_ok_and(|is_stopped| is_stopped) {
             return;
         }
+        // What is stored of a durable job that was cancelled is removed with its last handle, and the mark with it.
+        if spec.durable.is_some() && journal.has_record().await.is_ok_and(|has_record| !has_record) {
+            return;
+        }
     }
 }
 
