@@ -32,22 +32,24 @@ fn first_example(place: &Place<'_>) -> Result<(), String> {
 }
 
 fn four_at_a_time(place: &Place<'_>) -> Result<(), String> {
-    let running = place.start("examples/fleet", &["meet", "100"], "runtime_cpu: 4")?;
+    // All calls run at once: less than 25 pods would not do, and more are not allowed.
+    let running = place.start("examples/fleet", &["meet", "100"], "runtime_cpu: 4, max_workers: 25")?;
     let (ran, pods) = counted(place, running)?;
-    ran.says("all 100 results are right")?;
-    if pods.len() != 25 {
-        return Err(format!("{} pods, and 25 are wanted: {ran:?}", pods.len()));
+    ran.says("all 100 results are right, from 25 machines")?;
+    if pods != 25 {
+        return Err(format!("{pods} pods, and 25 are wanted: {ran:?}"));
     }
     until_none(place)
 }
 
 fn one_by_one(place: &Place<'_>) -> Result<(), String> {
     let calls = ONE_BY_ONE.to_string();
-    let running = place.start("examples/fleet", &["meet", &calls], "runtime_cpu: 0.1, runtime_memory: 64")?;
+    let more = format!("runtime_cpu: 0.1, runtime_memory: 64, max_workers: {calls}");
+    let running = place.start("examples/fleet", &["meet", &calls], &more)?;
     let (ran, pods) = counted(place, running)?;
-    ran.says(&format!("all {calls} results are right"))?;
-    if pods.len() != ONE_BY_ONE {
-        return Err(format!("{} pods, and {ONE_BY_ONE} are wanted: {ran:?}", pods.len()));
+    ran.says(&format!("all {calls} results are right, from {calls} machines"))?;
+    if pods != ONE_BY_ONE {
+        return Err(format!("{pods} pods, and {ONE_BY_ONE} are wanted: {ran:?}"));
     }
     Ok(())
 }
