@@ -36,8 +36,8 @@ enum Command {
         /// Runs the tests as well. They are left out otherwise because the README's test command runs them.
         #[arg(long)]
         with_tests: bool,
-        /// Then what takes long, too: the end-to-end runs of aws_ec2, gcp_cloudrun and knative, a million values of each kind of
-        /// type, 10,000 seeds of the simulator.
+        /// Then what takes long, too: the end-to-end run of aws_ec2, a million values of each kind of type, 10,000 seeds of the
+        /// simulator.
         #[arg(long)]
         full: bool,
     },

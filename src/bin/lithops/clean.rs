@@ -21,6 +21,7 @@ use crate::{failure, job::Listed, leftovers::AtPlatform, place::Place, print};
 ///
 /// Also ends what the backend still runs, or would still start, of fleets whose client is gone, and prints what it costs
 /// an hour. A client that does not say that it has ended is watched for 30 seconds: it says in the storage that it lives.
+/// Also removes services whose workers are kept without requests (`min_workers`), when no client has used them for two hours.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -5,7 +5,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use lithops_core::{compute::Leftover, fleet::Leftovers, registry::Connected, runtime::block_on};
+use lithops_core::{compute::Leftover, fleet::Leftovers, registry::Connected};
+use tokio::runtime::{Builder, Runtime};
 
 use crate::{print, runtime};
 
@@ -13,6 +14,8 @@ use crate::{print, runtime};
 pub(crate) struct AtPlatform {
     connected: Connected,
     found: Leftovers,
+    /// Connections that were made in it end with it.
+    runtime: Runtime,
 }
 
 impl AtPlatform {
@@ -22,11 +25,13 @@ impl AtPlatform {
         backend: Option<String>,
         storage: Option<String>,
     ) -> lithops::Result<Self> {
-        block_on(async {
+        let driver = Builder::new_current_thread().enable_all().build()?;
+        let (connected, found) = driver.block_on(async {
             let connected = runtime::connected_with(config, backend, storage).await?;
             let found = Leftovers::find(&*connected.backend, connected.storage()?, Leftovers::WATCH).await?;
-            Ok(Self { connected, found })
-        })
+            Ok::<_, lithops::Error>((connected, found))
+        })?;
+        Ok(Self { connected, found, runtime: driver })
     }
 
     /// Whether there is nothing to remove.
@@ -40,7 +45,7 @@ impl AtPlatform {
         for left in &self.found.gone {
             print::line(format_args!("{verb} {}", line(left)))?;
             if !is_dry_run {
-                failed.extend(block_on(self.connected.backend.remove_leftover(left)).err());
+                failed.extend(self.runtime.block_on(self.connected.backend.remove_leftover(left)).err());
             }
         }
         let cost: f64 = self.found.gone.iter().filter_map(|left| left.usd_per_hour).sum();

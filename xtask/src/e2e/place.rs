@@ -60,6 +60,21 @@ impl<'a> Place<'a> {
         Ok(place)
     }
 
+    /// The same namespace and user, with another folder: for trials that run at once.
+    pub(in crate::e2e) fn beside(&self, name: &str) -> Result<Self, String> {
+        let folder = self.folder.join(name);
+        fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+        let (kubeconfig, storage) = (self.kubeconfig.clone(), self.storage.clone());
+        Ok(Self {
+            kind: self.kind,
+            cluster: self.cluster,
+            built: self.built.clone(),
+            folder,
+            kubeconfig,
+            storage,
+        })
+    }
+
     fn make(&self) -> Result<(), String> {
         // A cluster that ran already may have it.
         let _ =

@@ -49,7 +49,6 @@ async fn asked_by_another(address: String, trusted: &Path) -> String {
 
 /// Run by [`asked_by_another`]; alone it does nothing.
 #[tokio::test]
-#[expect(clippy::print_stdout, reason = "the test that has started this reads it")]
 async fn client() {
     let Ok(address) = std::env::var(ADDRESS) else { return };
     let connect: Uri = format!("https://{address}").parse().expect("an address");

@@ -2,16 +2,18 @@
 
 use super::{
     pods::{running, until_none, worker},
-    run::Trial,
+    run::Trials,
 };
 use crate::e2e::place::{NAMESPACE, Place, Running};
 
-pub(super) const TRIALS: &[(&str, Trial)] = &[
+pub(super) const ALONE: Trials = &[
     ("200 calls from zero, while pods, containers and the activator go", all_at_once),
     ("calls of a killed client are stopped, and then no pod is left", killed_client),
+    ("rights that are missing are an error", no_rights),
+];
+pub(super) const TOGETHER: Trials = &[
     ("an image that is not there ends the job in the platform's words", missing_image),
     ("a program that is no worker ends the job in the platform's words", no_worker),
-    ("rights that are missing are an error", no_rights),
 ];
 
 /// A job that runs when this returns: this many pods do.

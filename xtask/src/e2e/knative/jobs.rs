@@ -4,20 +4,23 @@ use std::fs;
 
 use super::{
     pods::{counted, until_none},
-    run::Trial,
+    run::Trials,
 };
 use crate::e2e::place::{NAMESPACE, Place};
 
-pub(super) const TRIALS: &[(&str, Trial)] = &[
+pub(super) const TOGETHER: Trials = &[
     ("the first example runs with another configuration", first_example),
-    ("100 calls four at a time are 25 pods, and then none", four_at_a_time),
-    ("calls one by one are as many pods", one_by_one),
-    ("10,000 short calls on 10 pods", short_calls),
     ("words of text in S3 are counted", words),
     ("calls fail as on this machine", failures),
     ("a worker in an image of its own fetches the program", fetched),
-    ("a Service that is there is not created again", deployed_once),
     ("the doctor finds nothing wrong", doctor),
+];
+pub(super) const ALONE: Trials = &[
+    ("100 calls four at a time are 25 pods, and then none", four_at_a_time),
+    ("calls one by one are as many pods", one_by_one),
+    ("10,000 short calls on 10 pods", short_calls),
+    ("a Service that is there is not created again", deployed_once),
+    ("pods that are kept, and that no client uses, are found and removed", kept),
 ];
 
 /// Calls one by one, each with a pod of its own: as many as two CPUs start and probe in time. With 100 the probes of those
@@ -32,22 +35,24 @@ fn first_example(place: &Place<'_>) -> Result<(), String> {
 }
 
 fn four_at_a_time(place: &Place<'_>) -> Result<(), String> {
-    let running = place.start("examples/fleet", &["meet", "100"], "runtime_cpu: 4")?;
+    // All calls run at once: less than 25 pods would not do, and more are not allowed.
+    let running = place.start("examples/fleet", &["meet", "100"], "runtime_cpu: 4, max_workers: 25")?;
     let (ran, pods) = counted(place, running)?;
-    ran.says("all 100 results are right")?;
-    if pods.len() != 25 {
-        return Err(format!("{} pods, and 25 are wanted: {ran:?}", pods.len()));
+    ran.says("all 100 results are right, from 25 machines")?;
+    if pods != 25 {
+        return Err(format!("{pods} pods, and 25 are wanted: {ran:?}"));
     }
     until_none(place)
 }
 
 fn one_by_one(place: &Place<'_>) -> Result<(), String> {
     let calls = ONE_BY_ONE.to_string();
-    let running = place.start("examples/fleet", &["meet", &calls], "runtime_cpu: 0.1, runtime_memory: 64")?;
+    let more = format!("runtime_cpu: 0.1, runtime_memory: 64, max_workers: {calls}");
+    let running = place.start("examples/fleet", &["meet", &calls], &more)?;
     let (ran, pods) = counted(place, running)?;
-    ran.says(&format!("all {calls} results are right"))?;
-    if pods.len() != ONE_BY_ONE {
-        return Err(format!("{} pods, and {ONE_BY_ONE} are wanted: {ran:?}", pods.len()));
+    ran.says(&format!("all {calls} results are right, from {calls} machines"))?;
+    if pods != ONE_BY_ONE {
+        return Err(format!("{pods} pods, and {ONE_BY_ONE} are wanted: {ran:?}"));
     }
     Ok(())
 }
@@ -114,6 +119,28 @@ fn deployed_once(place: &Place<'_>) -> Result<(), String> {
     place.until("it is gone", || Ok(place.objects("ksvc")?.is_empty()))?;
     let none = place.run("lithops", &["runtime", "delete", &name], "")?;
     none.refuses("there is no Service")
+}
+
+fn kept(place: &Place<'_>) -> Result<(), String> {
+    let program = place.built.join("examples/fleet").display().to_string();
+    let more = "min_workers: 1";
+    place.run("lithops", &["runtime", "deploy", "fleet", "--worker", &program], more)?.says("lithops-")?;
+    let services = place.objects("ksvc")?;
+    let name = services[0]["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let is_noted = services[0]["metadata"]["annotations"]["lithops/used"].is_string();
+    if !is_noted || services[0]["metadata"]["generation"] != 1 {
+        return Err(format!("that it is used is not noted, or changes it: {}", services[0]));
+    }
+    let none = place.run("lithops", &["clean", "--dry-run"], more)?;
+    if none.says("")?.stdout.contains(&name) {
+        return Err(format!("it was used just now: {none:?}"));
+    }
+    // As if the last client had gone long ago.
+    place.kubectl(&["annotate", "--overwrite", "ksvc", &name, "lithops/used=1700000000"])?;
+    place
+        .run("lithops", &["clean"], more)?
+        .says(&format!("removing {name}  a Service with `min_workers`: 1 pods"))?;
+    place.until("it is gone", || Ok(place.objects("ksvc")?.is_empty()))
 }
 
 fn doctor(place: &Place<'_>) -> Result<(), String> {

@@ -1,20 +1,20 @@
 //! Pods while a program runs, and the processes of their workers.
 
-use std::{collections::BTreeSet, fs};
+use std::fs;
 
 use crate::e2e::place::{Place, Ran, Running};
 
-/// Runs a program to its end; returns the names of all pods that were there meanwhile.
-pub(super) fn counted(place: &Place<'_>, mut running: Running) -> Result<(Ran, BTreeSet<String>), String> {
-    let mut pods = BTreeSet::new();
+/// Runs a program to its end; returns how many pods were there at once, at most. Those that are told to end do not count:
+/// on a busy machine the engine replaces some that it could not ask in time.
+pub(super) fn counted(place: &Place<'_>, mut running: Running) -> Result<(Ran, usize), String> {
+    let mut most = 0;
     place.until("the program ends", || {
         let has_ended = running.has_ended()?;
-        for pod in place.objects("pods")? {
-            pods.insert(pod["metadata"]["name"].as_str().unwrap_or_default().to_owned());
-        }
+        let pods = place.objects("pods")?;
+        most = most.max(pods.iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()).count());
         Ok(has_ended)
     })?;
-    Ok((running.end()?, pods))
+    Ok((running.end()?, most))
 }
 
 /// The names of the pods that run.
