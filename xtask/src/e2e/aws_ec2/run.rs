@@ -137,6 +137,6 @@ impl Lanes<'_> {
 fn conformance(place: &Place) -> Result<(), String> {
     let config = place.programs.write("conformance.yaml", place.yaml("lease: 4s, orphan: 60s").as_bytes())?;
     let mut trials = cargo();
-    trials.args(SUITE).args(["--", "--test-threads=4"]).env("LITHOPS_TEST_EC2", config);
+    trials.args(SUITE).args(["--", "--test-threads=3"]).env("LITHOPS_TEST_EC2", config);
     steps::run(&mut trials)
 }
