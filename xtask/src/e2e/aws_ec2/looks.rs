@@ -30,12 +30,12 @@ fn clean(place: &Place) -> Result<(), String> {
     let said = clean(&["--dry-run"])?;
     let listed = |stdout: &str| {
         let is_one = |line: &&str| {
-            line.contains("spot instance c7i.large, running") && line.contains(", $0.04 an hour")
+            line.contains("spot instance c7i.large, running") && line.contains(", $0.03 an hour")
         };
         stdout.lines().filter(is_one).count()
     };
     said.ends_with(0)?.wants("two instances with their price", listed(&said.stdout) == 2)?;
-    said.wants("their sum", said.stderr.contains("together this costs $0.07 an hour"))?;
+    said.wants("their sum", said.stderr.contains("together this costs $0.06 an hour"))?;
     said.wants("nothing ended", place.running()?.len() == 4)?;
     let said = clean(&[])?;
     said.ends_with(0)?.wants("two instances ended", listed(&said.stdout) == 2)?;
