@@ -15,6 +15,8 @@ pub(crate) struct Instance {
     pub(crate) life: Life,
     /// When it began to run, which is when it begins to cost.
     pub(crate) running: Option<Instant>,
+    /// When a client was first told that it runs.
+    pub(crate) told: Option<Instant>,
     pub(crate) ended: Option<Instant>,
     pub(crate) machine: Option<Machine>,
     /// What was on the console when its machine was gone.
@@ -54,6 +56,7 @@ impl Instance {
             is_spot,
             life: Life::Pending,
             running: None,
+            told: None,
             ended: None,
             machine: None,
             console: String::new(),
@@ -88,11 +91,14 @@ impl Instance {
         Described { name: name.to_owned(), code: code.to_owned(), message: message.to_owned() }
     }
 
-    /// The instance for tests: its state, and how many seconds it has run.
+    /// The instance for tests: its state, how many seconds it has run, and how many of them since a client could know it.
     pub(crate) fn json(&self, id: &str) -> Value {
         let until = self.ended.unwrap_or_else(Instant::now);
-        let seconds = self.running.map_or(0.0, |since| (until - since).as_secs_f64());
+        let since = |since: Option<Instant>| {
+            since.map_or(0.0, |since| until.saturating_duration_since(since).as_secs_f64())
+        };
+        let (seconds, told) = (since(self.running), since(self.told));
         let Described { name, code, .. } = self.described();
-        json!({"id": id, "state": name, "cause": code, "spot": self.is_spot, "seconds": seconds})
+        json!({"id": id, "state": name, "cause": code, "spot": self.is_spot, "seconds": seconds, "told_seconds": told})
     }
 }

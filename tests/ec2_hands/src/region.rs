@@ -100,7 +100,12 @@ impl Region {
     }
 
     pub(crate) fn described(&self, id: &str) -> Option<Described> {
-        self.lock().instances.get(id).map(Instance::described)
+        let mut state = self.lock();
+        let instance = state.instances.get_mut(id)?;
+        if instance.life == Life::Running {
+            instance.told.get_or_insert_with(Instant::now);
+        }
+        Some(instance.described())
     }
 
     /// The state of all instances, for tests, in the order in which they were started.

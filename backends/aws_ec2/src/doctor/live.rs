@@ -140,7 +140,10 @@ fn said(backend: &AwsEc2Backend, id: &str, place: &Place, after: Duration) -> Ve
     let config = &backend.config;
     let library = c_library.as_deref().unwrap_or("another C library than glibc");
     let cpus_seen = cpus.map_or_else(|| "?".to_owned(), |cpus| cpus.to_string());
-    let memory = memory_limit_bytes.map_or_else(String::new, |bytes| format!(", {} MiB", bytes >> 20));
+    // A control group without a limit says a number that no machine has.
+    let memory = memory_limit_bytes
+        .filter(|bytes| bytes >> 50 == 0)
+        .map_or_else(String::new, |bytes| format!(", {} MiB", bytes >> 20));
     let mut found = vec![fine(format!(
         "the instance {id} has opened the bucket, and put, read, listed and deleted an object {:.0} s after it was asked for: \
          lithops {lithops}, {machine}, {library}, {cpus_seen} CPUs{memory}",

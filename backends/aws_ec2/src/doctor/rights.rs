@@ -111,6 +111,8 @@ fn fleet(config: &Ec2Config) -> Value {
 /// Passing the role, the image, the subnet and the type are parts of RunInstances.
 fn run(config: &Ec2Config, role: &str, group: Option<&str>, (name, subnet): (&str, &str)) -> Value {
     let mut request = data(config, role, group);
+    // Disks are no question of rights: the image says how large its own is.
+    request["BlockDeviceMapping"] = Value::Null;
     request["MinCount"] = 1.into();
     request["MaxCount"] = 1.into();
     request["InstanceType"] = name.into();

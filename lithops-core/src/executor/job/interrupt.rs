@@ -58,10 +58,13 @@ pub(crate) fn end_if_main_panics(jobs: &[Weak<JobState>]) {
     if !thread::panicking() || current.name() != Some("main") || runtime::is_driver() {
         return;
     }
-    let running: Vec<_> = jobs.iter().filter_map(Weak::upgrade).filter(|job| !job.is_over()).collect();
-    running.iter().for_each(|job| job.interrupt());
+    for job in jobs.iter().filter_map(Weak::upgrade).filter(|job| !job.progress().is_finished()) {
+        job.interrupt();
+    }
+    // The task that drives a job holds it to its end; jobs of other executors may be at work too.
     let until = Instant::now() + PATIENCE;
-    while running.iter().any(|job| !job.is_over()) && Instant::now() < until {
+    let is_driven = |job: &Weak<JobState>| job.strong_count() > 0;
+    while at_work() > 0 && jobs.iter().any(is_driven) && Instant::now() < until {
         thread::sleep(Duration::from_millis(5));
     }
 }

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// How long anything may take that is to happen, on a busy machine or a slow platform.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Puts the backend of a scheme to all promises that its capabilities make, as the `main` of a test target. Its workers
 /// are this program as well.

@@ -47,12 +47,12 @@ fn on_demand(place: &Place) -> Result<(), String> {
             return Err(format!("{spot} spot instances and {rest} on demand, and 1 and 2 are wanted"));
         }
     }
-    // The market's price and that of the data, each with its address.
-    let shown = format!("3 workers, ${:.4}/h", 0.03 + 2.0 * 0.08925 + 3.0 * 0.005);
+    // The market's price and that of the data; moto gives instances of fleets no public address.
+    let shown = format!("3 workers, ${:.4}/h", 0.03 + 2.0 * 0.08925);
     said.wants(&shown, said.stderr.contains(&shown))?;
     let usd = |instance: &serde_json::Value| {
         let hour = if instance["spot"] == true { 0.03 } else { 0.08925 };
-        instance["seconds"].as_f64().unwrap_or_default().max(60.0) / 3600.0 * (hour + 0.005)
+        instance["seconds"].as_f64().unwrap_or_default().max(60.0) / 3600.0 * hour
     };
     let ran: f64 = instances.iter().map(usd).sum();
     let billed = jobs::cost(&said)?;

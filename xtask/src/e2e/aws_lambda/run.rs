@@ -26,7 +26,7 @@ pub(in crate::e2e) fn run(full: bool) -> Result<(), String> {
         .map_err(|error| format!("cannot make `{}`: {error}", folder.display()))?;
     let programs = Programs::new(built("debug")?)?;
     let server = Server::ministack(&folder, false)?;
-    emulator::agrees(&programs, &server, &folder)?;
+    emulator::agrees(&programs, &server, &folder, full)?;
     eprintln!("   the runtime interface emulator of AWS: calls go well and fail as on ministack: passed");
     for (name, trial) in programs::TRIALS {
         let left = Leftovers::of(&programs);
