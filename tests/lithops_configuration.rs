@@ -139,7 +139,7 @@ const GCP_CLOUDRUN: &[Key] = &[
     ("region", "us-east1", Read),
     ("region", "US East", Refused),
     ("credentials_path", "/none/key.json", Refused),
-    ("min_workers", "0", Read),
+    ("min_workers", "1", Read),
     ("max_workers", "1000", Read),
     ("worker_processes", "1", Read),
     ("runtime", "us-east1-docker.pkg.dev/my-project/lithops/worker:1", Read),
@@ -217,7 +217,8 @@ fn every_key_is_read_or_noted_with_the_reason() {
                 }
                 "localhost" => own,
                 "gcp_cloudrun" => {
-                    format!("lithops: {{backend: gcp_cloudrun, storage: aws_s3}}\n{own}\n{storage}")
+                    let storage = "gcp_storage: {storage_bucket: my-bucket, endpoint: 'http://127.0.0.1:1'}";
+                    format!("lithops: {{backend: gcp_cloudrun, storage: gcp_storage}}\n{own}\n{storage}")
                 }
                 "gcp" => format!(
                     "lithops: {{storage: gcp_storage}}\n{own}\ngcp_storage: {{storage_bucket: my-bucket}}"

@@ -262,9 +262,8 @@ async fn silent(images: Images) {
     let mut events = fexec.events();
     let futures = fexec.map(stops_its_instance, vec![folder.clone(); 8]).chunksize(1).await.expect("a job");
     let reason = loop {
-        match events.next().await.expect("the job goes on") {
-            JobEvent::WorkerLost { reason, .. } => break reason,
-            _ => {}
+        if let JobEvent::WorkerLost { reason, .. } = events.next().await.expect("the job goes on") {
+            break reason;
         }
     };
     // The instance has made the file just before it was stopped.
