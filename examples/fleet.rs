@@ -2,8 +2,8 @@
 //!
 //! `fleet map CALLS MILLISECONDS` runs a job, `fleet start CALLS MILLISECONDS` prints the job's id first, and
 //! `fleet attach JOB CALLS` goes on with it. Each call lasts that long. `fleet rate CALLS WORKERS` says how many calls that do
-//! nothing are made in a second, in one chunk for each worker, once all workers run. The configuration says how many workers
-//! there are. `fleet noted CALLS MILLISECONDS` is `map` whose calls note in the storage that they begin: none may begin more often
+//! nothing are made in a second, in one chunk for each worker, once all workers run. `fleet latency CALLS` says how long single
+//! calls take from `map` to the result, the first and then that many others. The configuration says how many workers there are. `fleet noted CALLS MILLISECONDS` is `map` whose calls note in the storage that they begin: none may begin more often
 //! than is known.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is what it is for")]
 
@@ -72,9 +72,10 @@ fn main() -> lithops::Result<()> {
         }
         ["noted", calls, milliseconds] => note(&fexec, number(calls)?, number(milliseconds)?),
         ["rate", calls, workers] => rate(&fexec, number(calls)?, number(workers)?),
+        ["latency", calls] => latency(&fexec, number(calls)?),
         ["attach", job, calls] => check(&fexec.attach(job.parse()?)?, number(calls)?),
         _ => Err(wrong("no such part").with_hint(
-            "write `map CALLS MILLISECONDS`, `start ..`, `attach JOB CALLS`, `noted CALLS MILLISECONDS` or `rate CALLS WORKERS`",
+            "write `map CALLS MILLISECONDS`, `start ..`, `attach JOB CALLS`, `noted CALLS MILLISECONDS`, `rate CALLS WORKERS` or `latency CALLS`",
         )),
     }
 }
@@ -121,6 +122,21 @@ fn rate(fexec: &FunctionExecutor, calls: u64, workers: u64) -> lithops::Result<(
             return Err(wrong("a result is not right"));
         }
         println!("{calls} calls on {} machines: {:.0} calls/s", machines.len(), calls as f64 / took);
+    }
+    Ok(())
+}
+
+fn latency(fexec: &FunctionExecutor, calls: u64) -> lithops::Result<()> {
+    let once = || -> lithops::Result<f64> {
+        let began = Instant::now();
+        fexec.map(nothing, 0..1).run()?.get_result()?;
+        Ok(began.elapsed().as_secs_f64() * 1000.0)
+    };
+    println!("first: {:.1} ms", once()?);
+    let mut took = (0..calls).map(|_| once()).collect::<lithops::Result<Vec<_>>>()?;
+    took.sort_by(f64::total_cmp);
+    if let (Some(last), median) = (took.last(), took[took.len() / 2]) {
+        println!("warm: median {median:.1} ms, longest {last:.1} ms");
     }
     Ok(())
 }

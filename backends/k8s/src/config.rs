@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use lithops_core::{
     board::LeaseConfig,
-    compute::{Capabilities, Platform, WorkerWish},
+    compute::{CancelLevel, Capabilities, Platform, Reports, WorkerWish},
     config::{Config, Key, Section, Value},
     error::Result,
 };
@@ -18,6 +18,8 @@ use crate::SCHEME;
 /// What is known of clusters, as data.
 const PLATFORM: &str = include_str!("../capabilities.yaml");
 
+/// The most workers that are fed: the API server carries every byte of theirs.
+const FED: usize = 200;
 /// How long a Job is kept after its end, so that people can look at it.
 const TTL: Duration = Duration::from_secs(300);
 /// The shortest life of a wave.
@@ -69,6 +71,12 @@ pub(crate) const KEYS: &[Key] = &[
         "pod_template",
         "laid over the specification of the pods at last (RFC 7386); the container is `lithops`",
     ),
+    Key::used(
+        "dispatch",
+        "`pull`: workers fetch their work from the storage; `fed`: the client connects to each pod and feeds it; `auto`: fed \
+         up to 200 workers, and durable jobs are pulled; by default `pull`",
+    )
+    .harmless(),
     Key::used("ttl", "how long a Job is kept after its end; by default 300 s").harmless(),
     Key::used("lease", "how long a silent worker keeps its chunk; by default 30 s").harmless(),
     Key::used("patience", "how long a worker without a job stays; by default 300 s").harmless(),
@@ -94,12 +102,16 @@ pub(crate) struct K8sConfig {
     pub(crate) pod: PodConfig,
     /// How long a wave may live.
     pub(crate) deadline: Duration,
-    /// How long a Job is kept after its end.
+    /// The most workers that are fed: the API server carries every byte of theirs.
+const FED: usize = 200;
+/// How long a Job is kept after its end.
     pub(crate) ttl: Duration,
     /// The LocalQueue of Kueue.
     pub(crate) queue: Option<String>,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) capabilities: Capabilities,
+    /// The times of workers.
+    pub(crate) lease: LeaseConfig,
     workers: Workers,
 }
 
@@ -108,6 +120,7 @@ pub(crate) struct K8sConfig {
 struct Workers {
     platform: Platform,
     wish: WorkerWish,
+    dispatch: Dispatch,
 }
 
 /// What the pods of the workers have.
@@ -144,8 +157,9 @@ impl K8sConfig {
         let mut capabilities = platform.worker(&wish)?;
         // The time limits a wave of pods, and no call.
         let deadline = capabilities.timeout_limit.take().unwrap_or(Duration::from_secs(12 * 3600));
-        capabilities.pull = Some(lease(section)?);
-        let workers = Workers { platform, wish };
+        let (lease, dispatch) = (lease(section)?, Dispatch::read(section)?);
+        dispatch.apply(&mut capabilities, lease);
+        let workers = Workers { platform, wish, dispatch };
         Ok(Self {
             access: Access::read(SCHEME, section)?,
             images: Images::read(SCHEME, section)?,
@@ -154,6 +168,7 @@ impl K8sConfig {
             ttl: section.duration("ttl")?.unwrap_or(TTL),
             queue: text("queue")?,
             labels: labels(section)?,
+            lease,
             workers,
             capabilities,
         })
@@ -163,7 +178,8 @@ impl K8sConfig {
     pub(crate) fn capabilities_of(&self, memory: u64) -> Result<Capabilities> {
         let wish = WorkerWish { memory: Some(memory), ..self.workers.wish.clone() };
         let mut sized = self.workers.platform.worker(&wish)?;
-        (sized.timeout_limit, sized.pull) = (None, self.capabilities.pull);
+        sized.timeout_limit = None;
+        self.workers.dispatch.apply(&mut sized, self.lease);
         Ok(sized)
     }
 
@@ -192,6 +208,45 @@ impl PodConfig {
                 .unwrap_or("IfNotPresent"),
             template: template(section)?,
         })
+    }
+}
+
+/// How calls come to the workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dispatch {
+    Pull,
+    Fed,
+    /// The workers of durable jobs pull, others are fed.
+    Auto,
+}
+
+impl Dispatch {
+    fn read(section: Section<'_>) -> Result<Self> {
+        let workers = section.positive("max_workers")?;
+        Ok(match section.one_of("dispatch", &["pull", "fed", "auto"])? {
+            Some("fed") if workers.is_some_and(|workers| workers > FED) => {
+                let problem = format!("is `fed`, and `max_workers` is above {FED}");
+                let hint = "every connection goes through the API server: write `dispatch: auto` or `pull`";
+                return Err(section.unusable("dispatch", &problem, hint));
+            }
+            Some("fed") => Self::Fed,
+            Some("auto") if workers.is_none_or(|workers| workers <= FED) => Self::Auto,
+            _ => Self::Pull,
+        })
+    }
+
+    fn apply(self, capabilities: &mut Capabilities, lease: LeaseConfig) {
+        if self != Self::Fed {
+            capabilities.pull = Some(lease);
+        }
+        if self != Self::Pull {
+            capabilities.feed = true;
+            capabilities.reports = Reports::Streamed;
+            capabilities.cancel = CancelLevel::Call;
+            capabilities.max_workers = capabilities.max_workers.min(FED);
+            // A worker that is connected is handed its calls at once.
+            capabilities.startup.warm = Duration::from_millis(10);
+        }
     }
 }
 
@@ -315,6 +370,8 @@ mod tests {
             ("  runtime_timeout: 721h\n", "at most"),
             ("  runtime_timeout: 59\n", "at least 60"),
             ("  labels: {lithops/fleet: x}\n", "`lithops/fleet`"),
+            ("  dispatch: push\n", "`pull`, `fed`, `auto`"),
+            ("  dispatch: fed\n  max_workers: 201\n", "`dispatch: auto`"),
         ] {
             let error = read(section).expect_err(section);
             assert!(

@@ -5,8 +5,8 @@ use std::time::Duration;
 use lithops_core::{
     digest::Digest,
     error::Result,
-    process::{PULL, TRANSPORT_VARIABLE},
-    protocol::{Launch, Secrets},
+    process::{PROGRAM_VARIABLE, PULL, SERVE, TRANSPORT_VARIABLE},
+    protocol::{Launch, ProgramId, Secrets},
 };
 use serde_json::{Value, json};
 
@@ -47,6 +47,26 @@ pub(crate) struct Wave<'a> {
     pub(crate) secrets: Option<&'a Secrets>,
     /// Who has asked for it, for people that look at the cluster.
     pub(crate) client: &'a str,
+    pub(crate) transport: Transport<'a>,
+}
+
+/// How calls come to the workers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Transport<'a> {
+    /// Workers fetch them from the storage.
+    Pull,
+    /// The client connects to each worker; the program is the one that an image without functions of its own executes.
+    Serve(Option<&'a ProgramId>),
+}
+
+impl Transport<'_> {
+    /// Its word for a worker.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Pull => PULL,
+            Self::Serve(_) => SERVE,
+        }
+    }
 }
 
 /// The image of the workers.
@@ -56,7 +76,7 @@ pub(crate) struct WorkerImage {
     pub(crate) name: String,
     /// Whether it is the user's program, and not a `lithops-worker` that fetches the program.
     pub(crate) is_program: bool,
-    /// The arguments that the worker is started with.
+    /// The arguments of the program.
     pub(crate) arguments: Vec<String>,
 }
 
@@ -220,10 +240,15 @@ impl Wave<'_> {
             "volumeMounts": mounts,
         });
         if self.image.is_program {
-            variables.push(json!({"name": TRANSPORT_VARIABLE, "value": PULL}));
+            variables.push(json!({"name": TRANSPORT_VARIABLE, "value": self.transport.word()}));
+            if !self.image.arguments.is_empty() {
+                container["args"] = json!(self.image.arguments);
+            }
+        } else {
+            container["args"] = json!([self.transport.word()]);
         }
-        if !self.image.arguments.is_empty() {
-            container["args"] = json!(self.image.arguments);
+        if let Transport::Serve(Some(program)) = self.transport {
+            variables.push(json!({"name": PROGRAM_VARIABLE, "value": program.to_json()?}));
         }
         variables.extend(pod.env_vars.iter().map(|(name, value)| json!({"name": name, "value": value})));
         container["env"] = variables.into();

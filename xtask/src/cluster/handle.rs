@@ -196,6 +196,11 @@ impl Cluster {
         Node::new(&self.parts, node).restart_containerd()
     }
 
+    /// Kills the API server, which cuts every connection to it, and starts it again.
+    pub(crate) fn restart_api_server(&self) -> Result<(), String> {
+        parts::restart_api_server(&self.parts)
+    }
+
     /// The address of the registry, without a scheme. It has no TLS.
     pub(crate) fn registry(&self) -> &str {
         REGISTRY

@@ -67,8 +67,7 @@ impl<'a> Place<'a> {
         self.cluster.kubectl(["create", "namespace", NAMESPACE])?;
         let restricted = "pod-security.kubernetes.io/enforce=restricted";
         self.cluster.kubectl(["label", "namespace", NAMESPACE, restricted])?;
-        let role = root().join(format!("backends/{}/rbac.yaml", self.kind.scheme));
-        self.kubectl(&["apply", "-f", &role.display().to_string()])?;
+        self.apply_role()?;
         self.kubectl(&["create", "serviceaccount", "client"])?;
         let account = format!("--serviceaccount={NAMESPACE}:client");
         self.kubectl(&["create", "rolebinding", "client", &format!("--role={}", self.kind.role), &account])?;
@@ -79,6 +78,22 @@ impl<'a> Place<'a> {
         let user = config["users"][0]["name"].clone();
         config["users"] = serde_json::json!([{"name": user, "user": {"token": token.trim()}}]);
         fs::write(&self.kubeconfig, config.to_string()).map_err(|error| error.to_string())
+    }
+
+    /// Gives the user the rights of the documentation.
+    pub(in crate::e2e) fn apply_role(&self) -> Result<(), String> {
+        let role = root().join(format!("backends/{}/rbac.yaml", self.kind.scheme));
+        self.kubectl(&["apply", "-f", &role.display().to_string()]).map(drop)
+    }
+
+    /// Evicts a pod, as who drains a node does.
+    pub(in crate::e2e) fn evict(&self, name: &str) -> Result<(), String> {
+        let eviction =
+            serde_json::json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}});
+        let file = self.folder.join("eviction.json");
+        fs::write(&file, eviction.to_string()).map_err(|error| error.to_string())?;
+        let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{name}/eviction");
+        self.kubectl(&["create", "--raw", &path, "-f", &file.display().to_string()]).map(drop)
     }
 
     /// `kubectl` in the namespace, as an administrator.

@@ -31,8 +31,8 @@ fn launch() -> Launch {
 }
 
 fn image(is_program: bool) -> WorkerImage {
-    let arguments = if is_program { Vec::new() } else { vec!["pull".to_owned()] };
-    WorkerImage { name: "registry.test/lithops-runtime:0123@sha256:4567".into(), is_program, arguments }
+    let name = "registry.test/lithops-runtime:0123@sha256:4567".into();
+    WorkerImage { name, is_program, arguments: Vec::new() }
 }
 
 fn secrets() -> Secrets {
@@ -44,8 +44,17 @@ fn secrets() -> Secrets {
 
 fn job_of(config: &K8sConfig, image: &WorkerImage, secrets: Option<&Secrets>) -> Value {
     let launch = launch();
-    let wave = Wave { config, launch: &launch, number: 3, workers: 25, image, secrets, client: "host 1" };
-    wave.job().expect("a manifest")
+    wave(config, &launch, image, secrets).job().expect("a manifest")
+}
+
+fn wave<'a>(
+    config: &'a K8sConfig,
+    launch: &'a Launch,
+    image: &'a WorkerImage,
+    secrets: Option<&'a Secrets>,
+) -> Wave<'a> {
+    let (client, transport) = ("host 1", Transport::Pull);
+    Wave { config, launch, number: 3, workers: 25, image, secrets, client, transport }
 }
 
 /// The manifest without the launch document, which has a key that is never the same.

@@ -14,6 +14,7 @@ pub(super) mod progress;
 pub(super) mod repeat;
 pub(super) mod source;
 pub(super) mod state;
+mod waiting;
 
 pub use cleanup::JobCleanup;
 pub use event::JobEvent;
@@ -28,3 +29,4 @@ pub(super) use repeat::{Failed, Repeat};
 pub use source::CallSource;
 pub(super) use source::CallSources;
 pub use state::{Account, Command, Commands, JobState};
+pub(super) use waiting::say_waiting;

@@ -31,5 +31,7 @@ mod serve;
 
 pub use check::check;
 pub use launched::{is_launched, launched};
+pub(super) use launched::{exit_code, launch, tell_platform, words_of};
 pub(super) use lifeline::Lifeline;
+pub(super) use programs::Programs;
 pub(super) use serve::pull;

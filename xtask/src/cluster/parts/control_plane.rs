@@ -2,6 +2,8 @@
 
 use std::{fs::File, io::Read, net::Ipv4Addr, process::Command};
 
+use rustix::process::Signal;
+
 use super::{Parts, filled};
 use crate::{
     cluster::{
@@ -58,6 +60,18 @@ pub(in crate::cluster) fn start_api_server(parts: &Parts) -> Result<(), String> 
             format!("--initial-cluster=default={peers}"),
         ],
     )?;
+    spawn_api_server(parts)
+}
+
+/// Kills the API server, which cuts every connection to it, and starts it again.
+pub(in crate::cluster) fn restart_api_server(parts: &Parts) -> Result<(), String> {
+    parts.process("kube-apiserver")?.end(Signal::KILL)?;
+    spawn_api_server(parts)?;
+    wait_for_api_server(parts)
+}
+
+fn spawn_api_server(parts: &Parts) -> Result<(), String> {
+    let (folder, etcd) = (&parts.folder, format!("http://{LOOPBACK}:{ETCD}"));
     let key = folder.join("accounts.key");
     parts.spawn(
         "kube-apiserver",
@@ -89,9 +103,7 @@ pub(in crate::cluster) fn start_api_server(parts: &Parts) -> Result<(), String> 
 pub(in crate::cluster) fn start_controllers(parts: &Parts) -> Result<(), String> {
     let folder = &parts.folder;
     let certificate = folder.join(CERTIFICATE);
-    parts.until("kube-apiserver", || {
-        certificate.exists() && parts.asks(&["get", "--raw", "/readyz"], |said| said == "ok")
-    })?;
+    wait_for_api_server(parts)?;
     for (part, port, more) in [
         (
             "kube-controller-manager",
@@ -123,6 +135,13 @@ pub(in crate::cluster) fn start_controllers(parts: &Parts) -> Result<(), String>
         parts.spawn(part, &parts.program(part), common.into_iter().chain(more))?;
     }
     Ok(())
+}
+
+fn wait_for_api_server(parts: &Parts) -> Result<(), String> {
+    let certificate = parts.folder.join(CERTIFICATE);
+    parts.until("kube-apiserver", || {
+        certificate.exists() && parts.asks(&["get", "--raw", "/readyz"], |said| said == "ok")
+    })
 }
 
 fn random() -> Result<String, String> {

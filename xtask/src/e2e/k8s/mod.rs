@@ -1,6 +1,7 @@
 //! `cargo xtask e2e k8s`: the backend on a real cluster in a network namespace of this machine.
 
 mod faults;
+mod fed;
 mod jobs;
 mod refusals;
 mod run;
