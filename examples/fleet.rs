@@ -3,7 +3,8 @@
 //! `fleet map CALLS MILLISECONDS` runs a job, `fleet start CALLS MILLISECONDS` prints the job's id first, and
 //! `fleet attach JOB CALLS` goes on with it. Each call lasts that long. `fleet rate CALLS WORKERS` says how many calls that do
 //! nothing are made in a second, in one chunk for each worker, once all workers run. `fleet latency CALLS` says how long single
-//! calls take from `map` to the result, the first and then that many others. The configuration says how many workers there are. `fleet noted CALLS MILLISECONDS` is `map` whose calls note in the storage that they begin: none may begin more often
+//! calls take from `map` to the result, the first and then that many others. `fleet fill MEGABYTES` is a call that fills the disk of
+//! its worker the first time. The configuration says how many workers there are. `fleet noted CALLS MILLISECONDS` is `map` whose calls note in the storage that they begin: none may begin more often
 //! than is known.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is what it is for")]
 
@@ -72,10 +73,11 @@ fn main() -> lithops::Result<()> {
         }
         ["noted", calls, milliseconds] => note(&fexec, number(calls)?, number(milliseconds)?),
         ["rate", calls, workers] => rate(&fexec, number(calls)?, number(workers)?),
+        ["fill", megabytes] => fill(&fexec, number(megabytes)?),
         ["latency", calls] => latency(&fexec, number(calls)?),
         ["attach", job, calls] => check(&fexec.attach(job.parse()?)?, number(calls)?),
         _ => Err(wrong("no such part").with_hint(
-            "write `map CALLS MILLISECONDS`, `start ..`, `attach JOB CALLS`, `noted CALLS MILLISECONDS`, `rate CALLS WORKERS` or `latency CALLS`",
+            "write `map CALLS MILLISECONDS`, `start ..`, `attach JOB CALLS`, `noted CALLS MILLISECONDS`, `rate CALLS WORKERS`, `latency CALLS` or `fill MEGABYTES`",
         )),
     }
 }
@@ -122,6 +124,32 @@ fn rate(fexec: &FunctionExecutor, calls: u64, workers: u64) -> lithops::Result<(
             return Err(wrong("a result is not right"));
         }
         println!("{calls} calls on {} machines: {:.0} calls/s", machines.len(), calls as f64 / took);
+    }
+    Ok(())
+}
+
+/// Fills the disk of the worker the first time that it is called, and waits for what happens; says how often it was called.
+#[lithops::function]
+async fn filled((run, megabytes): (String, u64), storage: StorageClient) -> lithops::Result<u64> {
+    let begun = format!("{BEGUN}/{run}/");
+    let before = storage.list_keys(storage.bucket(), &begun).await?.len() as u64;
+    storage.put_object(storage.bucket(), &format!("{begun}{}", uuid()), Vec::new()).await?;
+    if before == 0 {
+        let file = std::env::temp_dir().join("filled");
+        for _ in 0..megabytes {
+            use std::io::Write as _;
+            let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&file)?;
+            file.write_all(&vec![1; 1 << 20])?;
+        }
+        thread::sleep(Duration::from_secs(240));
+    }
+    Ok(before)
+}
+
+fn fill(fexec: &FunctionExecutor, megabytes: u64) -> lithops::Result<()> {
+    match fexec.call_async(filled, (uuid(), megabytes)).run()?.result()? {
+        1 => println!("the disk was filled once, and then not"),
+        other => println!("the call began {other} times before"),
     }
     Ok(())
 }

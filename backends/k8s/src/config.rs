@@ -18,10 +18,10 @@ use crate::SCHEME;
 /// What is known of clusters, as data.
 const PLATFORM: &str = include_str!("../capabilities.yaml");
 
-/// The most workers that are fed: the API server carries every byte of theirs.
-const FED: usize = 200;
 /// How long a Job is kept after its end, so that people can look at it.
 const TTL: Duration = Duration::from_secs(300);
+/// The most workers that are fed: the API server carries every byte of theirs.
+const FED: usize = 200;
 /// The shortest life of a wave.
 const SHORTEST: Duration = Duration::from_secs(60);
 
@@ -48,7 +48,10 @@ pub(crate) const KEYS: &[Key] = &[
         "docker_user",
         "the user of that registry; on docker.io also the first part of the image's name",
     ),
-    Key::used("docker_password", "the password or token of that user"),
+    Key::used(
+        "docker_password",
+        "the password or token of that user; nodes pull with it too, by a Secret of the Job, unless `image_pull_secrets` are named",
+    ),
     Key::used("image_pull_secrets", "names of Secrets that nodes pull the image with: [name]"),
     Key::used("image_pull_policy", "`Always`, `IfNotPresent` or `Never`; by default `IfNotPresent`"),
     Key::used("runtime_cpu", "the CPUs of a worker, request and limit; by default 1").harmless(),
@@ -77,6 +80,8 @@ pub(crate) const KEYS: &[Key] = &[
          up to 200 workers, and durable jobs are pulled; by default `pull`",
     )
     .harmless(),
+    Key::used("platform", "who bills the pods, for plans by cost: `eks_fargate` or `gke_autopilot`; else they cost nothing")
+        .harmless(),
     Key::used("ttl", "how long a Job is kept after its end; by default 300 s").harmless(),
     Key::used("lease", "how long a silent worker keeps its chunk; by default 30 s").harmless(),
     Key::used("patience", "how long a worker without a job stays; by default 300 s").harmless(),
@@ -102,9 +107,7 @@ pub(crate) struct K8sConfig {
     pub(crate) pod: PodConfig,
     /// How long a wave may live.
     pub(crate) deadline: Duration,
-    /// The most workers that are fed: the API server carries every byte of theirs.
-const FED: usize = 200;
-/// How long a Job is kept after its end.
+    /// How long a Job is kept after its end.
     pub(crate) ttl: Duration,
     /// The LocalQueue of Kueue.
     pub(crate) queue: Option<String>,
@@ -153,7 +156,8 @@ impl K8sConfig {
         let section = config.section(SCHEME);
         let text = |key: &str| -> Result<Option<String>> { Ok(section.string(key)?.map(str::to_owned)) };
         let platform = Platform::parse(PLATFORM, "the data of `k8s`")?.overridden_by(section)?;
-        let wish = WorkerWish::read(section)?;
+        let variant = section.one_of("platform", &["eks_fargate", "gke_autopilot"])?.map(str::to_owned);
+        let wish = WorkerWish { variant, ..WorkerWish::read(section)? };
         let mut capabilities = platform.worker(&wish)?;
         // The time limits a wave of pods, and no call.
         let deadline = capabilities.timeout_limit.take().unwrap_or(Duration::from_secs(12 * 3600));
@@ -337,6 +341,33 @@ mod tests {
         assert_eq!(config.deadline, Duration::from_secs(12 * 3600));
         assert_eq!(config.capabilities.timeout_limit, None);
         assert_eq!(config.capabilities.pull.map(|lease| lease.lease), Some(Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn a_platform_that_bills_pods_has_its_prices() {
+        // An hour of a worker with 1 vCPU and 2 GiB.
+        for (platform, usd) in [("eks_fargate", 0.04048 + 2.0 * 0.004445), ("gke_autopilot", 0.0445 + 2.0 * 0.0049225)] {
+            let price = read(&format!("  platform: {platform}\n")).expect("it is right").capabilities.price;
+            assert!((price.second_usd(2048, 1.0) * 3600.0 - usd).abs() < 1e-6, "{platform}: {price:?}");
+        }
+        assert!(read("  namespace: batch\n").expect("it is right").capabilities.price.is_free());
+    }
+
+    #[test]
+    fn a_job_may_be_fed_and_one_of_many_workers_is_not() {
+        let capabilities = |section: &str| read(section).expect("it is right").capabilities;
+        let shape = |section: &str| {
+            let capabilities = capabilities(section);
+            (capabilities.feed, capabilities.pull.is_some(), capabilities.reports)
+        };
+        assert_eq!(shape("  dispatch: pull\n"), (false, true, Reports::Buffered));
+        assert_eq!(shape("  dispatch: fed\n"), (true, false, Reports::Streamed));
+        assert_eq!(shape("  dispatch: auto\n"), (true, true, Reports::Streamed));
+        assert_eq!(shape("  dispatch: auto\n  max_workers: 201\n"), (false, true, Reports::Buffered));
+        let durable = capabilities("  dispatch: auto\n").of_durable_jobs();
+        assert_eq!((durable.feed, durable.reports, durable.cancel), (false, Reports::Buffered, CancelLevel::Activation));
+        let sized = read("  dispatch: fed\n").expect("it is right").capabilities_of(4096).expect("it is sold");
+        assert_eq!((sized.feed, sized.pull), (true, None));
     }
 
     #[test]

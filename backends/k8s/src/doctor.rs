@@ -22,7 +22,7 @@ const RIGHTS: &[Right] = &[
 ];
 /// The rights that are needed only where workers are fed.
 const FORWARD: Right = ("", "pods/portforward", &["create", "get"]);
-/// The right that is needed only where the storage has credentials of its own.
+/// The right that is needed only where storage or registry have credentials of their own.
 const SECRETS: Right = ("", "secrets", &["create"]);
 
 /// All findings, good and bad.
@@ -56,7 +56,8 @@ pub(crate) async fn check(backend: &K8sBackend) -> Vec<Check> {
 
 fn needed(backend: &K8sBackend) -> Vec<Right> {
     let capabilities = &backend.config.capabilities;
-    let secrets = (backend.has_secrets() && capabilities.pull.is_some()).then_some(SECRETS);
+    let pulls = backend.config.pod.pull_secrets.is_empty() && backend.config.images.registry.login().is_some();
+    let secrets = (backend.has_secrets() && capabilities.pull.is_some() || pulls).then_some(SECRETS);
     let forward = capabilities.feed.then_some(FORWARD);
     RIGHTS.iter().copied().chain(secrets).chain(forward).collect()
 }

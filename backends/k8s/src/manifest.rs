@@ -131,7 +131,7 @@ impl Wave<'_> {
                 "completionMode": "Indexed",
                 "completions": self.workers,
                 "parallelism": self.workers,
-                "suspend": config.queue.is_some() || self.secrets.is_some(),
+                "suspend": config.queue.is_some() || self.has_secrets(),
                 "backoffLimitPerIndex": RETRIES,
                 "maxFailedIndexes": self.workers,
                 "activeDeadlineSeconds": whole_seconds(config.deadline),
@@ -189,8 +189,10 @@ impl Wave<'_> {
         if let Some(class) = &pod.priority_class {
             spec["priorityClassName"] = class.as_str().into();
         }
-        if !pod.pull_secrets.is_empty() {
-            spec["imagePullSecrets"] = pod.pull_secrets.iter().map(|name| json!({"name": name})).collect();
+        let made = self.login().map(|_| self.pull_secret_name());
+        let pull_secrets: Vec<_> = pod.pull_secrets.iter().chain(&made).collect();
+        if !pull_secrets.is_empty() {
+            spec["imagePullSecrets"] = pull_secrets.iter().map(|name| json!({"name": name})).collect();
         }
         if self.secrets.is_some()
             && let Some(volumes) = spec["volumes"].as_array_mut()
@@ -255,23 +257,54 @@ impl Wave<'_> {
         Ok(container)
     }
 
-    /// The manifest of the Secret that opens the storage. It goes when its Job goes.
+    /// Whether the wave's Job needs Secrets.
+    pub(crate) fn has_secrets(&self) -> bool {
+        self.secrets.is_some() || self.login().is_some()
+    }
+
+    /// The manifests of the Secrets: what opens the storage, and what nodes pull the image with. They go when their Job goes.
     ///
     /// # Errors
     /// When the secrets cannot be encoded.
-    pub(crate) fn secret(&self, secrets: &Secrets, job_uid: &str) -> Result<Value> {
-        let name = self.name();
-        Ok(json!({
+    pub(crate) fn secret_manifests(&self, job_uid: &str) -> Result<Vec<Value>> {
+        let mut manifests = Vec::new();
+        if let Some(secrets) = self.secrets {
+            let data = json!({SECRETS_FILE: secrets.to_json()?});
+            manifests.push(self.secret(&self.name(), "Opaque", &data, job_uid));
+        }
+        if let Some((server, user, password)) = self.login() {
+            let login = json!({"auths": {server: {"username": user, "password": password}}});
+            let data = json!({".dockerconfigjson": login.to_string()});
+            let kind = "kubernetes.io/dockerconfigjson";
+            manifests.push(self.secret(&self.pull_secret_name(), kind, &data, job_uid));
+        }
+        Ok(manifests)
+    }
+
+    fn secret(&self, name: &str, kind: &str, data: &Value, job_uid: &str) -> Value {
+        let job = self.name();
+        json!({
             "apiVersion": "v1",
             "kind": "Secret",
-            "type": "Opaque",
+            "type": kind,
             "metadata": {
                 "name": name,
                 "labels": {FLEET: label(&self.launch.fleet), MANAGED_BY: "lithops"},
-                "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": job_uid}],
+                "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": job, "uid": job_uid}],
             },
-            "stringData": {SECRETS_FILE: secrets.to_json()?},
-        }))
+            "stringData": data,
+        })
+    }
+
+    /// The registry, user and password that nodes are to pull with: those that the image is pushed with, unless Secrets are
+    /// named.
+    fn login(&self) -> Option<(&str, &str, &str)> {
+        let is_named = !self.config.pod.pull_secrets.is_empty();
+        self.config.images.registry.login().filter(|_| !is_named)
+    }
+
+    fn pull_secret_name(&self) -> String {
+        format!("{}-pull", self.name())
     }
 }
 

@@ -334,9 +334,8 @@ async fn meet(fleet: Arc<FedFleet>, worker: String, name: String, launch: Launch
         Ok(connection) => connection,
         Err(error) => {
             tracing::debug!(pod = name, %error, "cannot connect");
-            // A pod that has ended says so itself. Another stays known, so that it is not tried again.
-            let has_ended = !fleet.members().known.contains(&worker);
-            if !has_ended {
+            // A pod that has ended says so itself. Another is tried again, for whoever asks again.
+            if fleet.members().known.remove(&worker) {
                 fleet.fail(error);
             }
             return;

@@ -112,20 +112,53 @@ fn secrets_are_in_the_secret_alone() {
     let (secrets, config, image, launch) = (secrets(), config(SECTION), image(true), launch());
     let job = job_of(&config, &image, Some(&secrets)).to_string();
     assert!(!job.contains("hunter2"), "{job}");
-    let wave = Wave {
-        config: &config,
-        launch: &launch,
-        number: 3,
-        workers: 1,
-        image: &image,
-        secrets: Some(&secrets),
-        client: "",
-    };
-    let secret = wave.secret(&secrets, "uid-of-the-job").expect("a manifest");
+    let wave = wave(&config, &launch, &image, Some(&secrets));
+    let [secret] = &wave.secret_manifests("uid-of-the-job").expect("manifests")[..] else { panic!("one Secret") };
     assert!(secret["stringData"]["storage.json"].as_str().is_some_and(|text| text.contains("hunter2")));
     assert_eq!(secret["metadata"]["ownerReferences"][0]["uid"], "uid-of-the-job");
     let typed: KubernetesSecret = serde_json::from_value(secret.clone()).expect("a Secret");
-    assert_eq!(serde_json::to_value(&typed).expect("JSON"), secret);
+    assert_eq!(serde_json::to_value(&typed).expect("JSON"), *secret);
+}
+
+#[test]
+fn the_password_that_an_image_is_pushed_with_pulls_it_too_unless_a_secret_is_named() {
+    let section = "k8s:\n  docker_server: registry.test/team\n  docker_user: me\n  docker_password: hunter2\n";
+    let (config, image, launch) = (config(section), image(true), launch());
+    let wave = wave(&config, &launch, &image, None);
+    let job = wave.job().expect("a manifest");
+    assert!(!job.to_string().contains("hunter2") && job["spec"]["suspend"] == json!(true), "{job}");
+    let [secret] = &wave.secret_manifests("uid").expect("manifests")[..] else { panic!("one Secret") };
+    assert_eq!(job["spec"]["template"]["spec"]["imagePullSecrets"], json!([{"name": secret["metadata"]["name"]}]));
+    let login = secret["stringData"][".dockerconfigjson"].as_str().expect("text");
+    let login: Value = serde_json::from_str(login).expect("JSON");
+    assert_eq!(login, json!({"auths": {"registry.test": {"username": "me", "password": "hunter2"}}}));
+    assert_eq!(secret["type"], "kubernetes.io/dockerconfigjson");
+    let named = self::config(&format!("{section}  image_pull_secrets: [mine]\n"));
+    assert!(!Wave { config: &named, ..wave }.has_secrets());
+}
+
+#[test]
+fn a_worker_that_is_fed_is_told_to_listen_and_which_program_it_is_to_fetch() {
+    let (config, launch) = (config(SECTION), launch());
+    let digest = lithops_core::digest::Digest::of(b"program");
+    let program = ProgramId { digest, len: 7, arguments: Vec::new() };
+    let container = |is_program: bool, program: Option<&ProgramId>| {
+        let image = image(is_program);
+        let job = Wave { transport: Transport::Serve(program), ..wave(&config, &launch, &image, None) }.job();
+        job.expect("a manifest")["spec"]["template"]["spec"]["containers"][0].clone()
+    };
+    let has = |container: &Value, name: &str| {
+        let variables = container["env"].as_array().expect("variables").iter();
+        variables.filter(|variable| variable["name"] == name).map(|variable| variable["value"].clone()).next()
+    };
+    let own = container(true, None);
+    assert_eq!(has(&own, TRANSPORT_VARIABLE), Some("serve".into()));
+    assert_eq!((&own["args"], has(&own, PROGRAM_VARIABLE)), (&Value::Null, None));
+    let fetching = container(false, Some(&program));
+    assert_eq!(fetching["args"], json!(["serve"]));
+    let named = has(&fetching, PROGRAM_VARIABLE).expect("a program");
+    let named: ProgramId = serde_json::from_str(named.as_str().expect("text")).expect("JSON");
+    assert_eq!(named, program);
 }
 
 #[test]

@@ -15,6 +15,12 @@ use crate::{
 };
 
 const KUBECONFIG: &str = include_str!("../../../cluster/templates/kubeconfig.in");
+/// Which requests are logged: those of service accounts, and not those of the cluster's own parts, once they are answered.
+const AUDIT_POLICY: &str = r#"{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived", "ResponseStarted"],
+"rules": [{"level": "None", "namespaces": ["kube-system"]}, {"level": "None", "userGroups": ["system:serviceaccounts:kube-system"]},
+{"level": "Metadata", "userGroups": ["system:serviceaccounts"]}, {"level": "None"}]}"#;
+/// The log of these requests.
+pub(in crate::cluster) const AUDIT: &str = "audit.log";
 const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 /// The certificate that the API server makes for itself, and that clients trust.
@@ -73,6 +79,7 @@ pub(in crate::cluster) fn restart_api_server(parts: &Parts) -> Result<(), String
 fn spawn_api_server(parts: &Parts) -> Result<(), String> {
     let (folder, etcd) = (&parts.folder, format!("http://{LOOPBACK}:{ETCD}"));
     let key = folder.join("accounts.key");
+    let policy = folder.write("audit-policy.json", AUDIT_POLICY)?;
     parts.spawn(
         "kube-apiserver",
         &parts.program("kube-apiserver"),
@@ -94,6 +101,8 @@ fn spawn_api_server(parts: &Parts) -> Result<(), String> {
             // Services have no addresses, because there is no kube-proxy: webhooks are found by their endpoints.
             "--enable-aggregator-routing=true".to_owned(),
             "--allow-privileged=true".to_owned(),
+            format!("--audit-policy-file={}", policy.display()),
+            format!("--audit-log-path={}", folder.join(AUDIT).display()),
         ],
     )?;
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{faults, jobs, refusals};
+use super::{bars, faults, fed, jobs, long, refusals};
 use crate::{
     cluster::{Cluster, Options},
     e2e::place::{Kind, Place},
@@ -23,23 +23,33 @@ const K8S: Kind = Kind {
     keys: &[("runtime_memory", "256"), ("ephemeral_storage", "256")],
 };
 
-/// Runs the trials on a cluster, which is ended afterwards.
-pub(in crate::e2e) fn run(_full: bool) -> Result<(), String> {
+/// The nodes that only seem to run pods, for a thousand of them.
+const FAKE_NODES: u16 = 5;
+/// The variable with a part of the names of the only trials that are run.
+const ONLY: &str = "LITHOPS_E2E_ONLY";
+
+/// Runs the trials on a cluster, which is ended afterwards; with `full` those that take minutes, too.
+pub(in crate::e2e) fn run(full: bool) -> Result<(), String> {
     let build = ["build", "--quiet", "-p", "lithops", "--bins", "--examples", "--features", FEATURES];
     steps::run(cargo().args(build))?;
     let suite = ["test", "--quiet", "-p", "lithops-conformance", "--features", "cluster", "--test", "k8s"];
     steps::run(cargo().args(suite).arg("--no-run"))?;
     // It is not the one that `cargo xtask cluster up` starts, and begins anew where a run was killed.
-    let folder = Some(built("cluster-e2e")?);
-    let cluster = Cluster::up(&Options { install: true, folder, anew: true, ..Options::default() })?;
-    let tried = on(&cluster, &suite);
+    let (folder, fake_nodes) = (Some(built("cluster-e2e")?), if full { FAKE_NODES } else { 0 });
+    let cluster = Cluster::up(&Options { install: true, folder, anew: true, fake_nodes, ..Options::default() })?;
+    let tried = on(&cluster, &suite, full);
     let ended = cluster.down();
     tried.and(ended)
 }
 
-fn on(cluster: &Cluster, suite: &[&str]) -> Result<(), String> {
+fn on(cluster: &Cluster, suite: &[&str], full: bool) -> Result<(), String> {
     let place = Place::new(&K8S, cluster, built("debug")?)?;
-    for (name, trial) in jobs::TRIALS.iter().chain(refusals::TRIALS).chain(faults::TRIALS) {
+    let only = std::env::var(ONLY).unwrap_or_default();
+    let short = [jobs::TRIALS, fed::TRIALS, bars::TRIALS, refusals::TRIALS, faults::TRIALS];
+    let long: &[&[(&str, Trial)]] =
+        if full { &[long::TRIALS, &[("a thousand pods without processes", long::thousand_pods)]] } else { &[] };
+    let trials = short.iter().chain(long).flat_map(|trials| *trials);
+    for (name, trial) in trials.filter(|(name, _)| name.contains(&only)) {
         let begun = Instant::now();
         place
             .clear()
@@ -47,9 +57,17 @@ fn on(cluster: &Cluster, suite: &[&str]) -> Result<(), String> {
             .map_err(|problem| format!("e2e k8s: {name}: {problem}"))?;
         eprintln!("   {name}: passed in {:.1} s", begun.elapsed().as_secs_f64());
     }
-    place.clear()?;
-    let config = place.config("conformance", "lease: 6s, orphan: 60s")?;
-    let mut trials = cluster.command("cargo");
-    trials.current_dir(crate::workspace::root()).args(suite).args(["--", "--test-threads=2"]);
-    steps::run(trials.env("LITHOPS_TEST_K8S", config).env("CARGO_NET_OFFLINE", "true"))
+    for dispatch in ["pull", "fed"] {
+        if !format!("conformance, {dispatch}").contains(&only) {
+            continue;
+        }
+        place.clear()?;
+        let config = place.config("conformance", &format!("lease: 6s, orphan: 60s, dispatch: {dispatch}"))?;
+        let begun = Instant::now();
+        let mut trials = cluster.command("cargo");
+        trials.current_dir(crate::workspace::root()).args(suite).args(["--", "--test-threads=2"]);
+        steps::run(trials.env("LITHOPS_TEST_K8S", config).env("CARGO_NET_OFFLINE", "true"))?;
+        eprintln!("   conformance, {dispatch}: passed in {:.1} s", begun.elapsed().as_secs_f64());
+    }
+    Ok(())
 }
