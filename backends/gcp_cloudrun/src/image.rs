@@ -111,7 +111,11 @@ pub(crate) async fn ship(admin: &Admin, config: &GcpCloudRunConfig, content: &Co
 }
 
 /// Writes an image into a file of the current folder.
-pub(crate) async fn build(config: &GcpCloudRunConfig, content: &Content, spec: &RuntimeSpec) -> Result<Package> {
+pub(crate) async fn build(
+    config: &GcpCloudRunConfig,
+    content: &Content,
+    spec: &RuntimeSpec,
+) -> Result<Package> {
     let (Content::Program(path) | Content::Worker(path)) = content else {
         return Err(Error::new(
             ErrorKind::InvalidInput,

@@ -112,7 +112,10 @@ impl K8sBackend {
             image: image.clone(),
             program,
             secrets: self.secrets.clone(),
-            storage: self.storage.as_ref().map_or_else(|| Locator::new("none", ""), |(_, place)| place.clone()),
+            storage: self
+                .storage
+                .as_ref()
+                .map_or_else(|| Locator::new("none", ""), |(_, place)| place.clone()),
             client: client_name(),
             max_workers: self.max_workers,
         };

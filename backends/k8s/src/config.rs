@@ -346,7 +346,9 @@ mod tests {
     #[test]
     fn a_platform_that_bills_pods_has_its_prices() {
         // An hour of a worker with 1 vCPU and 2 GiB.
-        for (platform, usd) in [("eks_fargate", 0.04048 + 2.0 * 0.004445), ("gke_autopilot", 0.0445 + 2.0 * 0.0049225)] {
+        for (platform, usd) in
+            [("eks_fargate", 0.04048 + 2.0 * 0.004445), ("gke_autopilot", 0.0445 + 2.0 * 0.0049225)]
+        {
             let price = read(&format!("  platform: {platform}\n")).expect("it is right").capabilities.price;
             assert!((price.second_usd(2048, 1.0) * 3600.0 - usd).abs() < 1e-6, "{platform}: {price:?}");
         }
@@ -365,8 +367,12 @@ mod tests {
         assert_eq!(shape("  dispatch: auto\n"), (true, true, Reports::Streamed));
         assert_eq!(shape("  dispatch: auto\n  max_workers: 201\n"), (false, true, Reports::Buffered));
         let durable = capabilities("  dispatch: auto\n").of_durable_jobs();
-        assert_eq!((durable.feed, durable.reports, durable.cancel), (false, Reports::Buffered, CancelLevel::Activation));
-        let sized = read("  dispatch: fed\n").expect("it is right").capabilities_of(4096).expect("it is sold");
+        assert_eq!(
+            (durable.feed, durable.reports, durable.cancel),
+            (false, Reports::Buffered, CancelLevel::Activation)
+        );
+        let sized =
+            read("  dispatch: fed\n").expect("it is right").capabilities_of(4096).expect("it is sold");
         assert_eq!((sized.feed, sized.pull), (true, None));
     }
 

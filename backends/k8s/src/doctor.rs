@@ -56,7 +56,8 @@ pub(crate) async fn check(backend: &K8sBackend) -> Vec<Check> {
 
 fn needed(backend: &K8sBackend) -> Vec<Right> {
     let capabilities = &backend.config.capabilities;
-    let pulls = backend.config.pod.pull_secrets.is_empty() && backend.config.images.registry.login().is_some();
+    let pulls =
+        backend.config.pod.pull_secrets.is_empty() && backend.config.images.registry.login().is_some();
     let secrets = (backend.has_secrets() && capabilities.pull.is_some() || pulls).then_some(SECRETS);
     let forward = capabilities.feed.then_some(FORWARD);
     RIGHTS.iter().copied().chain(secrets).chain(forward).collect()

@@ -64,7 +64,9 @@ where
     let read = stream.read_exact(&mut said).await;
     match read {
         Ok(_) if said[0] == WELCOME => Ok(()),
-        Ok(_) => Err(Error::new(ErrorKind::Unexpected, "the worker has answered something else than a welcome")),
+        Ok(_) => {
+            Err(Error::new(ErrorKind::Unexpected, "the worker has answered something else than a welcome"))
+        }
         Err(error) => Err(Error::new(
             ErrorKind::PermissionDenied,
             format!("the worker does not take this client for its own: {error}"),

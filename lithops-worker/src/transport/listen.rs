@@ -121,7 +121,10 @@ async fn serve(start: Start) -> Result<i32> {
     };
     if !welcomed {
         // Nobody has come; or the address cannot be listened at, and the thread says why.
-        return relayed.join().unwrap_or_else(|_| Err(io::Error::other("the relay panicked").into())).map(|_| 0);
+        return relayed
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the relay panicked").into()))
+            .map(|_| 0);
     }
     lifeline::watch(&ours)?;
     let was_told = match greeted(ours).await? {
@@ -221,7 +224,8 @@ async fn shown(mut stream: TcpStream, launch: &Launch) -> Option<TcpStream> {
 /// Removes the variables that made this process a worker: programs that calls start must not take themselves for workers.
 #[expect(unsafe_code, reason = "there is no safe way to remove a variable")]
 fn forget() {
-    for variable in [TRANSPORT_VARIABLE, Launch::VARIABLE, Launch::WORKER_VARIABLE, LISTEN, PROGRAM_VARIABLE] {
+    for variable in [TRANSPORT_VARIABLE, Launch::VARIABLE, Launch::WORKER_VARIABLE, LISTEN, PROGRAM_VARIABLE]
+    {
         // SAFETY: this is the start of the process's work: no thread of ours runs yet, and other threads of the program
         // only wait for this one.
         unsafe { env::remove_var(variable) };

@@ -55,9 +55,7 @@ pub(super) async fn serve(channel: UnixStream) -> Result<()> {
 
 /// Greets the client at the other end of `channel`: the way from it, the way to it, and what it has set. `None` when it has
 /// gone already.
-pub(super) async fn greeted(
-    channel: UnixStream,
-) -> Result<Option<(FrameReader<Incoming>, Outbox, Setup)>> {
+pub(super) async fn greeted(channel: UnixStream) -> Result<Option<(FrameReader<Incoming>, Outbox, Setup)>> {
     let (mut frames, outbox) = protocol::channel(channel)?;
 
     // The hello goes out first and in any case, so that the client can tell what is wrong with the versions.

@@ -19,7 +19,8 @@ use lithops_core::{
     id::{ActivationId, JobId},
     process,
     protocol::{
-        Calls, JobSpec, Launch, PayloadsBuilder, Program, Run, Setup, SignKey, answer_challenge, now_nanos, relay,
+        Calls, JobSpec, Launch, PayloadsBuilder, Program, Run, Setup, SignKey, answer_challenge, now_nanos,
+        relay,
     },
     storage::Locator,
 };

@@ -75,7 +75,8 @@ async fn once(
     let forwarded = pods.portforward(name, &[PORT]).await;
     let mut forwarded = forwarded.map_err(|error| of_forward(&error, name))?;
     let stream = forwarded.take_stream(PORT);
-    let mut stream = stream.ok_or_else(|| Error::new(ErrorKind::Unexpected, "a port-forward without its port"))?;
+    let mut stream =
+        stream.ok_or_else(|| Error::new(ErrorKind::Unexpected, "a port-forward without its port"))?;
     answer_challenge(&mut stream, &launch.fleet, worker, key).await.map_err(|error| {
         // The program may not listen yet.
         Error::new(ErrorKind::WorkerLost, format!("the pod `{name}` cannot be spoken with: {error}"))

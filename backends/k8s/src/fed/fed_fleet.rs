@@ -235,7 +235,13 @@ impl FedFleet {
                     if let Some(name) = pods.fleet.pod_name(&worker)
                         && members.known.insert(worker.clone())
                     {
-                        tokio::spawn(meet(Arc::clone(self), worker, name, pods.launch.clone(), Arc::clone(&pods.key)));
+                        tokio::spawn(meet(
+                            Arc::clone(self),
+                            worker,
+                            name,
+                            pods.launch.clone(),
+                            Arc::clone(&pods.key),
+                        ));
                     }
                 }
             }
@@ -394,10 +400,13 @@ async fn how_ended(
         None => unknown(),
         Some(WorkerEnd::Finished) => unknown(),
         Some(WorkerEnd::OutOfMemory) => {
-            let words = format!("the pod `{name}` took more memory than `runtime_memory`, and was ended for it");
+            let words =
+                format!("the pod `{name}` took more memory than `runtime_memory`, and was ended for it");
             ExitReason::OutOfMemory(words)
         }
-        Some(WorkerEnd::Evicted) => ExitReason::Lost(format!("the pod `{name}` was taken away by the cluster")),
+        Some(WorkerEnd::Evicted) => {
+            ExitReason::Lost(format!("the pod `{name}` was taken away by the cluster"))
+        }
         Some(WorkerEnd::Refused(words)) => ExitReason::Refused(words),
         Some(WorkerEnd::Lost(words)) => ExitReason::Lost(format!("the pod `{name}` was lost: {words}")),
     }

@@ -68,7 +68,11 @@ impl Members {
         let of_others = staying.iter().filter(|member| !member.channel.serves(job));
         let Some(idlest) = of_others.min_by_key(|member| member.channel.jobs()) else {
             let problem = format!("all {most} workers serve the job already");
-            return if staying.len() >= most { Err(Error::new(ErrorKind::RateLimited, problem)) } else { Ok(None) };
+            return if staying.len() >= most {
+                Err(Error::new(ErrorKind::RateLimited, problem))
+            } else {
+                Ok(None)
+            };
         };
         // A busy worker is shared only when no further one may live.
         if idlest.channel.jobs() > 0 && staying.len() < most {

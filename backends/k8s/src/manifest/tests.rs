@@ -113,7 +113,9 @@ fn secrets_are_in_the_secret_alone() {
     let job = job_of(&config, &image, Some(&secrets)).to_string();
     assert!(!job.contains("hunter2"), "{job}");
     let wave = wave(&config, &launch, &image, Some(&secrets));
-    let [secret] = &wave.secret_manifests("uid-of-the-job").expect("manifests")[..] else { panic!("one Secret") };
+    let [secret] = &wave.secret_manifests("uid-of-the-job").expect("manifests")[..] else {
+        panic!("one Secret")
+    };
     assert!(secret["stringData"]["storage.json"].as_str().is_some_and(|text| text.contains("hunter2")));
     assert_eq!(secret["metadata"]["ownerReferences"][0]["uid"], "uid-of-the-job");
     let typed: KubernetesSecret = serde_json::from_value(secret.clone()).expect("a Secret");
@@ -122,13 +124,17 @@ fn secrets_are_in_the_secret_alone() {
 
 #[test]
 fn the_password_that_an_image_is_pushed_with_pulls_it_too_unless_a_secret_is_named() {
-    let section = "k8s:\n  docker_server: registry.test/team\n  docker_user: me\n  docker_password: hunter2\n";
+    let section =
+        "k8s:\n  docker_server: registry.test/team\n  docker_user: me\n  docker_password: hunter2\n";
     let (config, image, launch) = (config(section), image(true), launch());
     let wave = wave(&config, &launch, &image, None);
     let job = wave.job().expect("a manifest");
     assert!(!job.to_string().contains("hunter2") && job["spec"]["suspend"] == json!(true), "{job}");
     let [secret] = &wave.secret_manifests("uid").expect("manifests")[..] else { panic!("one Secret") };
-    assert_eq!(job["spec"]["template"]["spec"]["imagePullSecrets"], json!([{"name": secret["metadata"]["name"]}]));
+    assert_eq!(
+        job["spec"]["template"]["spec"]["imagePullSecrets"],
+        json!([{"name": secret["metadata"]["name"]}])
+    );
     let login = secret["stringData"][".dockerconfigjson"].as_str().expect("text");
     let login: Value = serde_json::from_str(login).expect("JSON");
     assert_eq!(login, json!({"auths": {"registry.test": {"username": "me", "password": "hunter2"}}}));

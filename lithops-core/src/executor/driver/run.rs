@@ -338,7 +338,10 @@ impl<T: Tracking> Driver<T> {
         // Once every call is dispatched there is nothing left to plan.
         let tuned = self.tuning.as_ref().filter(|_| !self.is_at_the_end() && self.workers.len() > 0);
         let tuned = tuned.map(Tuning::due);
-        [pause, look, self.throttle.until(), stragglers, tuned, self.waiting_look()].into_iter().flatten().min()
+        [pause, look, self.throttle.until(), stragglers, tuned, self.waiting_look()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether every call has been given to a worker.

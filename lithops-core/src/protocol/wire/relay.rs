@@ -53,29 +53,27 @@ where
     Ok(tokio::select! {
         sent = &mut up => match sent {
             Ok(()) => {
-                // What the other side still sends is of no use to anyone; but it is heard out, so that all was sent.
+                // It is heard out, so that all that was sent has come.
                 let _ = timeout(FAREWELL, down).await;
                 RelayEnd::Closed
             }
             Err(error) => RelayEnd::Cut(error.to_string()),
         },
         received = &mut down => match received {
-            Ok(()) => {
-                let _ = timeout(FAREWELL, up).await;
-                RelayEnd::Closed
-            }
+            // What would still be sent is of no use to the other side.
+            Ok(()) => RelayEnd::Closed,
             Err(error) => RelayEnd::Cut(error.to_string()),
         },
     })
 }
 
 /// Sends what comes through the channel, until that is closed.
-async fn up(mut from: OwnedReadHalf, mut to: impl AsyncWrite + Unpin) -> io::Result<()> {
+async fn up(from: OwnedReadHalf, mut to: impl AsyncWrite + Unpin) -> io::Result<()> {
     let mut piece = BytesMut::with_capacity(HEAD + PIECE);
     loop {
         piece.clear();
         piece.extend_from_slice(&[0; HEAD]);
-        let read = timeout(BEAT, from.read_buf(&mut (&mut piece).limit(PIECE))).await;
+        let read = timeout(BEAT, read(&from, &mut piece)).await;
         match read {
             // Nothing to say: that this side lives.
             Err(_) => {}
@@ -91,6 +89,19 @@ async fn up(mut from: OwnedReadHalf, mut to: impl AsyncWrite + Unpin) -> io::Res
         }
         to.write_all(&piece).await?;
         to.flush().await?;
+    }
+}
+
+/// Reads what there is, at most a piece.
+async fn read(from: &OwnedReadHalf, piece: &mut BytesMut) -> io::Result<usize> {
+    loop {
+        from.readable().await?;
+        // Not `read_buf`: a greeting carries a descriptor, at which a read ends early although more bytes wait, and a short
+        // read would be taken for the last one.
+        match from.try_read_buf(&mut (&mut *piece).limit(PIECE)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            read => return read,
+        }
     }
 }
 
@@ -128,9 +139,10 @@ async fn heard<T>(next: impl Future<Output = io::Result<T>>) -> io::Result<T> {
         io::Error::new(io::ErrorKind::TimedOut, format!("the other side has said nothing for {SILENCE:?}"))
     })?;
     next.map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => {
-            io::Error::new(error.kind(), "the connection was closed before the other side had said that it is done")
-        }
+        io::ErrorKind::UnexpectedEof => io::Error::new(
+            error.kind(),
+            "the connection was closed before the other side had said that it is done",
+        ),
         _ => error,
     })
 }
@@ -189,6 +201,32 @@ mod tests {
         drop(gone);
         let RelayEnd::Cut(words) = relay(here, near).await.expect("no error") else { panic!("it is cut") };
         assert!(words.contains("before the other side had said that it is done"), "{words}");
+    }
+
+    #[tokio::test]
+    async fn bytes_behind_a_descriptor_do_not_wait_for_others() {
+        use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+        use std::{io::IoSlice, mem::MaybeUninit, os::fd::AsFd};
+
+        let (here, mut there) = tokio::io::duplex(1 << 20);
+        let (mut client, near) = UnixStream::pair().expect("a pair");
+        let null = crate::process::open_null().expect("opened");
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let descriptors = [null.as_fd()];
+        assert!(control.push(SendAncillaryMessage::ScmRights(&descriptors)));
+        sendmsg(&client, &[IoSlice::new(b"hello")], &mut control, SendFlags::empty()).expect("sent");
+        client.write_all(b" world").expect("sent");
+        tokio::spawn(relay(here, near));
+        let mut came = Vec::new();
+        while came.len() < 11 {
+            let len = there.read_u32_le().await.expect("a length") as usize;
+            let before = came.len();
+            came.resize(before + len, 0);
+            there.read_exact(&mut came[before..]).await.expect("a piece");
+            assert!(len > 0, "it has said that it lives before it has sent all: {came:?}");
+        }
+        assert_eq!(came, b"hello world");
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,7 +19,9 @@ const WRITES: usize = 5;
 /// Each right of the manifest is used, none is missed, and nothing else is asked for.
 fn rbac_of_the_docs_is_enough(place: &Place<'_>) -> Result<(), String> {
     let seen = place.audit()?.len();
-    place.run("examples/fleet", &["map", "100", "10"], "max_workers: 2")?.says("all 100 results are right")?;
+    place
+        .run("examples/fleet", &["map", "100", "10"], "max_workers: 2")?
+        .says("all 100 results are right")?;
     place
         .run("examples/fleet", &["map", "100", "10"], "max_workers: 2, dispatch: fed")?
         .says("all 100 results are right")?;
@@ -72,8 +74,16 @@ fn right(asked: &Value) -> Option<String> {
 
 fn rights(rule: &Value) -> Vec<String> {
     let texts = |key: &str| -> Vec<String> {
-        rule[key].as_array().into_iter().flatten().filter_map(|text| Some(text.as_str()?.to_owned())).collect()
+        rule[key]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|text| Some(text.as_str()?.to_owned()))
+            .collect()
     };
     let resources = texts("resources");
-    texts("verbs").iter().flat_map(|verb| resources.iter().map(move |name| format!("{verb} {name}"))).collect()
+    texts("verbs")
+        .iter()
+        .flat_map(|verb| resources.iter().map(move |name| format!("{verb} {name}")))
+        .collect()
 }

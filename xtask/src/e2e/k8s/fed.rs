@@ -58,7 +58,8 @@ fn fetched(place: &Place<'_>) -> Result<(), String> {
 
 /// A job of 4 workers that takes 15 seconds; it runs when this returns.
 fn long_job(place: &Place<'_>) -> Result<Running, String> {
-    let mut running = place.start("examples/fleet", &["map", "120", "500"], "max_workers: 4, dispatch: fed")?;
+    let mut running =
+        place.start("examples/fleet", &["map", "120", "500"], "max_workers: 4, dispatch: fed")?;
     place.until("four workers run", || {
         if running.has_ended()? {
             return Err(format!("the program ended: {}", running.stderr()));

@@ -56,7 +56,8 @@ fn disturb(place: &Place<'_>, running: &mut Running) -> Result<usize, String> {
         }
         next = Instant::now() + BETWEEN;
         let pods = place.running()?;
-        let Some(name) = pods.get(done % pods.len().max(1)).and_then(|pod| pod["metadata"]["name"].as_str()) else {
+        let Some(name) = pods.get(done % pods.len().max(1)).and_then(|pod| pod["metadata"]["name"].as_str())
+        else {
             continue;
         };
         done += 1;
@@ -67,7 +68,9 @@ fn disturb(place: &Place<'_>, running: &mut Running) -> Result<usize, String> {
             }
             5 => drop(place.cluster.kubectl(["uncordon", "node1"])?),
             // It may have ended meanwhile.
-            odd if odd % 2 == 1 => drop(place.kubectl(&["delete", "pod", name, "--grace-period=0", "--force"])),
+            odd if odd % 2 == 1 => {
+                drop(place.kubectl(&["delete", "pod", name, "--grace-period=0", "--force"]))
+            }
             _ => drop(place.evict(name)),
         }
     }
@@ -75,7 +78,8 @@ fn disturb(place: &Place<'_>, running: &mut Running) -> Result<usize, String> {
 }
 
 fn disk(place: &Place<'_>) -> Result<(), String> {
-    let ran = place.run("examples/fleet", &["fill", "400"], "max_workers: 1, ephemeral_storage: 128, lease: 6s")?;
+    let ran =
+        place.run("examples/fleet", &["fill", "400"], "max_workers: 1, ephemeral_storage: 128, lease: 6s")?;
     ran.says("the disk was filled once, and then not").map(drop)
 }
 
@@ -108,7 +112,8 @@ fn cut_watches(place: &Place<'_>) -> Result<(), String> {
             .recv_timeout(Duration::from_secs(10))
             .map_err(|_| "the proxy does not listen".to_owned())
             .and_then(|port: u16| {
-                let more = format!("max_workers: 4, lease: 6s, kubecfg_path: '{}'", place.through(port)?.display());
+                let more =
+                    format!("max_workers: 4, lease: 6s, kubecfg_path: '{}'", place.through(port)?.display());
                 four_workers(place, &more)?.end()
             })
             .and_then(|ran: Ran| ran.says("all 160 results are right").map(drop));
