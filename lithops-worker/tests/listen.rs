@@ -29,7 +29,7 @@ fn wait_for(path: String) {
     }
 }
 
-/// Takes events in until so many calls are reported; gives their numbers and how each has ended, and whether the worker said
+/// Takes events in until this many calls are reported; gives their numbers and how each has ended, and whether the worker said
 /// that it leaves.
 async fn outcomes(invocation: &mut Invocation, count: usize) -> (Vec<(u64, Tag)>, bool) {
     let (mut outcomes, mut leaves) = (Vec::new(), false);

@@ -32,7 +32,7 @@ const DEFAULT: &str = "127.0.0.1:7070";
 const LISTEN: &str = "LITHOPS_LISTEN";
 /// The longest time without a client. One that lives connects at once.
 const UNWANTED: Duration = Duration::from_secs(60);
-/// How long whoever connects may take to show that it is the client.
+/// How long another side that connects may take to show that it is the client.
 const TO_ANSWER: Duration = Duration::from_secs(10);
 /// How many connections may be asked at once.
 const ASKED: usize = 16;

@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 
 use super::connect::Ended;
 
-/// The most ends of workers that nobody has asked for that are kept.
+/// The most ends of workers that are kept for a later question.
 const ENDS: usize = 1000;
 
 /// A worker that is connected.
