@@ -1,6 +1,6 @@
 //! A job on the configured backend, which says what it is waiting for.
 //!
-//! `fleet map CALLS MILLISECONDS` runs a job, `fleet start CALLS MILLISECONDS` prints the job's id first, and
+//! `fleet map CALLS MILLISECONDS` runs a job, `fleet start CALLS MILLISECONDS` runs a durable one and prints its id first, and
 //! `fleet attach JOB CALLS` goes on with it. Each call lasts that long. `fleet rate CALLS WORKERS` says how many calls that do
 //! nothing are made in a second, in one chunk for each worker, once all workers run. `fleet latency CALLS` says how long single
 //! calls take from `map` to the result, the first and then that many others. `fleet fill MEGABYTES` is a call that fills the disk of
@@ -65,7 +65,8 @@ fn main() -> lithops::Result<()> {
     match arguments[..] {
         [what @ ("map" | "start"), calls, milliseconds] => {
             let (calls, milliseconds) = (number(calls)?, number(milliseconds)?);
-            let futures = fexec.map(work, (0..calls).map(move |x| (x, milliseconds))).run()?;
+            let map = fexec.map(work, (0..calls).map(move |x| (x, milliseconds)));
+            let futures = if what == "start" { map.durable().run()? } else { map.run()? };
             if what == "start" {
                 println!("{}", futures.job_id());
             }

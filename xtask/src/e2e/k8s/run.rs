@@ -77,7 +77,7 @@ fn on(cluster: &Cluster, suite: &[&str], full: bool) -> Result<(), String> {
             // Whoever has chosen some wants to know of all of them.
             Err(problem) if std::env::var_os(ONLY).is_some() => {
                 eprintln!("{problem}");
-                failed.push(name);
+                failed.push(*name);
             }
             Err(problem) => return Err(problem),
         }
