@@ -16,8 +16,8 @@ use tokio::sync::mpsc;
 use crate::{
     compute::{
         BackendInfo, Capabilities, Check, CloseMode, ComputeBackend, Event, EventKind, ExitReason, Feed,
-        FeedCommand, FeedSink, Granularity, Invocation, InvocationId, InvokeRequest, Package, Runtime, RuntimeId,
-        RuntimeSpec, WaitingWorkers,
+        FeedCommand, FeedSink, Granularity, Invocation, InvocationId, InvokeRequest, Package, Runtime,
+        RuntimeId, RuntimeSpec, WaitingWorkers,
     },
     error::{CallErrorKind, Error, ErrorKind, Result},
     executor::{
@@ -118,7 +118,8 @@ impl ComputeBackend for Backend {
     }
 
     fn awaited(&self) -> Vec<WaitingWorkers> {
-        let count = usize::try_from(self.starts.load(Ordering::Relaxed).saturating_sub(self.room)).unwrap_or(0);
+        let count =
+            usize::try_from(self.starts.load(Ordering::Relaxed).saturating_sub(self.room)).unwrap_or(0);
         vec![WaitingWorkers { count, why: "no node has room".into(), is_hopeless: false }]
     }
 

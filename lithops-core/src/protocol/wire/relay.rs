@@ -168,19 +168,19 @@ mod tests {
         let expected = sent.clone();
         let writes = std::thread::spawn(move || {
             client.write_all(&sent).expect("sent");
-            client.shutdown(std::net::Shutdown::Write).expect("closed");
-            let mut back = Vec::new();
-            client.read_to_end(&mut back).expect("read");
+            let mut back = [0; 8];
+            client.read_exact(&mut back).expect("read");
             back
         });
         let came = tokio::task::spawn_blocking(move || {
-            let mut came = Vec::new();
-            worker.read_to_end(&mut came).expect("read");
+            let mut came = vec![0; 3_000_000];
+            worker.read_exact(&mut came).expect("read");
             worker.write_all(b"and back").expect("sent");
+            assert_eq!(worker.read(&mut [0]).expect("read"), 0, "the client has closed its side");
             came
         });
+        assert_eq!(&writes.join().expect("read"), b"and back");
         assert!(came.await.expect("read") == expected, "every byte in its order");
-        assert_eq!(writes.join().expect("read"), b"and back");
         for relay in relays {
             assert_eq!(relay.await.expect("no panic").expect("no error"), RelayEnd::Closed);
         }

@@ -4,16 +4,20 @@ use super::run::Trial;
 use crate::e2e::place::{Place, Running};
 
 pub(super) const TRIALS: &[(&str, Trial)] = &[
+    ("fed: a warm call takes a moment, and 10,000 calls little more", rate),
+    ("fed: workers fetch the program, where their image is none", fetched),
+    ("fed: a killed client leaves nothing", killed_client),
+];
+
+/// Those that are run with `--full` alone.
+pub(super) const LONG: &[(&str, Trial)] = &[
     ("fed: the first example runs with another configuration, on 25 workers", first_example),
     ("fed: calls fail as on this machine", failures),
-    ("fed: a warm call takes a moment, and 10,000 calls little more", rate),
-    ("fed: workers that the image fetches the program for", fetched),
     ("fed: an evicted worker hands back", evicted),
     ("fed: a node that falls silent loses nothing", silent),
     ("fed: an API server that is restarted loses nothing", restarted),
     ("fed: a cluster without room is waited for, and said", no_room),
     ("fed: rights that are missing are an error", no_rights),
-    ("fed: a killed client leaves nothing", killed_client),
     ("auto: a durable job goes on in another program", durable),
 ];
 

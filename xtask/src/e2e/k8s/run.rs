@@ -25,7 +25,7 @@ const K8S: Kind = Kind {
 
 /// The nodes that only seem to run pods, for a thousand of them.
 const FAKE_NODES: u16 = 5;
-/// How workers get their calls, in the runs of the conformance suite.
+/// How workers get their calls, in the runs of the conformance suite: with `--full` in each of these ways.
 const DISPATCH: &[&str] = &["pull", "fed"];
 /// The variable with parts of the names of the only trials that are run, with `;` between them.
 const ONLY: &str = "LITHOPS_E2E_ONLY";
@@ -63,7 +63,7 @@ fn on(cluster: &Cluster, suite: &[&str], full: bool) -> Result<(), String> {
     let place = Place::new(&K8S, cluster, built("debug")?)?;
     let short = [jobs::TRIALS, fed::TRIALS, bars::TRIALS, refusals::TRIALS, faults::TRIALS];
     let long: &[&[(&str, Trial)]] = if full {
-        &[long::TRIALS, &[("a thousand pods without processes", long::thousand_pods)]]
+        &[fed::LONG, long::TRIALS, &[("a thousand pods without processes", long::thousand_pods)]]
     } else {
         &[]
     };
@@ -85,7 +85,8 @@ fn on(cluster: &Cluster, suite: &[&str], full: bool) -> Result<(), String> {
     if !failed.is_empty() {
         return Err(format!("{} trials failed: {}", failed.len(), failed.join(", ")));
     }
-    for dispatch in DISPATCH.iter().filter(|dispatch| is_chosen(&conformance(dispatch))) {
+    let dispatch = if full { DISPATCH } else { &DISPATCH[..1] };
+    for dispatch in dispatch.iter().filter(|dispatch| is_chosen(&conformance(dispatch))) {
         place.clear()?;
         let config = place.config("conformance", &format!("lease: 6s, orphan: 60s, dispatch: {dispatch}"))?;
         let begun = Instant::now();
