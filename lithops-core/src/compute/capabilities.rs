@@ -60,13 +60,19 @@ impl Capabilities {
     /// Whether every job is durable, because workers can only fetch their chunks.
     #[must_use]
     pub fn only_pulls(&self) -> bool {
-        self.pull.is_some() && !self.feed
+        self.pull.is_some() && !self.does_both()
+    }
+
+    /// Whether workers are fed, and those of durable jobs fetch their chunks. On this machine the configuration chooses
+    /// one of the two for all jobs.
+    fn does_both(&self) -> bool {
+        self.feed && self.pull.is_some() && self.granularity != Granularity::Local
     }
 
     /// The capabilities for durable jobs, whose workers fetch their chunks wherever they can.
     #[must_use]
     pub fn of_durable_jobs(&self) -> Self {
-        if self.pull.is_none() || !self.feed {
+        if !self.does_both() {
             return self.clone();
         }
         Self { feed: false, reports: Reports::Buffered, cancel: CancelLevel::Activation, ..self.clone() }
