@@ -1,12 +1,13 @@
 //! A job on the configured backend, which says what it is waiting for.
 //!
-//! `fleet map CALLS MILLISECONDS` runs a job, `fleet start CALLS MILLISECONDS` prints the job's id first, and
+//! `fleet map CALLS MILLISECONDS` runs a job, `fleet start CALLS MILLISECONDS` runs a durable one and prints its id first, and
 //! `fleet attach JOB CALLS` goes on with it. Each call lasts that long. `fleet rate CALLS WORKERS` says how many calls that do
-//! nothing are made in a second, in one chunk for each worker, once all workers run. The configuration says how many workers
-//! there are. `fleet noted CALLS MILLISECONDS` is `map` whose calls note in the storage that they begin: none may begin more often
-//! than is known. `fleet meet CALLS` is a job whose calls end once all of them have begun. `fleet drop ..` and `fleet close ..` are `map`
-//! after which the executor is dropped or closed while the program
-//! stays; `fleet panic ..` panics once the first call has ended.
+//! nothing are made in a second, in one chunk for each worker, once all workers run. `fleet latency CALLS` says how long single
+//! calls take from `map` to the result, the first and then that many others. `fleet fill MEGABYTES` is a call that fills the disk of
+//! its worker the first time. The configuration says how many workers there are. `fleet noted CALLS MILLISECONDS` is `map` whose
+//! calls note in the storage that they begin: none may begin more often than is known. `fleet meet CALLS` is a job whose calls end
+//! once all of them have begun. `fleet drop ..` and `fleet close ..` are `map`, after which the executor is dropped or closed while
+//! the program stays; `fleet panic ..` panics once the first call has ended.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -85,7 +86,8 @@ fn main() -> lithops::Result<()> {
     match arguments[..] {
         [what @ ("map" | "start"), calls, milliseconds] => {
             let (calls, milliseconds) = (number(calls)?, number(milliseconds)?);
-            let futures = fexec.map(work, (0..calls).map(move |x| (x, milliseconds))).run()?;
+            let map = fexec.map(work, (0..calls).map(move |x| (x, milliseconds)));
+            let futures = if what == "start" { map.durable().run()? } else { map.run()? };
             if what == "start" {
                 println!("{}", futures.job_id());
             }
@@ -109,9 +111,11 @@ fn main() -> lithops::Result<()> {
             let first = futures.as_completed().next();
             panic!("the client panics after {first:?}");
         }
+        ["fill", megabytes] => fill(&fexec, number(megabytes)?),
+        ["latency", calls] => latency(&fexec, number(calls)?),
         ["attach", job, calls] => check(&fexec.attach(job.parse()?)?, number(calls)?),
         _ => Err(wrong("no such part").with_hint(
-            "write `map CALLS MILLISECONDS`, `start ..`, `drop ..`, `close ..`, `panic ..`, `attach JOB CALLS`, `noted CALLS MILLISECONDS`, `meet CALLS` or `rate CALLS WORKERS`",
+            "write `map CALLS MILLISECONDS`, `start ..`, `drop ..`, `close ..`, `panic ..`, `attach JOB CALLS`, `noted CALLS MILLISECONDS`, `meet CALLS`, `rate CALLS WORKERS`, `latency CALLS` or `fill MEGABYTES`",
         )),
     }
 }
@@ -193,6 +197,47 @@ fn rate(fexec: &FunctionExecutor, calls: u64, workers: u64) -> lithops::Result<(
             return Err(wrong("a result is not right"));
         }
         println!("{calls} calls on {} machines: {:.0} calls/s", machines.len(), calls as f64 / took);
+    }
+    Ok(())
+}
+
+/// Fills the disk of the worker the first time that it is called, and waits for what happens; says how often it was called.
+#[lithops::function]
+async fn filled((run, megabytes): (String, u64), storage: StorageClient) -> lithops::Result<u64> {
+    let begun = format!("{BEGUN}/{run}/");
+    let before = storage.list_keys(storage.bucket(), &begun).await?.len() as u64;
+    storage.put_object(storage.bucket(), &format!("{begun}{}", uuid()), Vec::new()).await?;
+    if before == 0 {
+        let file = std::env::temp_dir().join("filled");
+        for _ in 0..megabytes {
+            use std::io::Write as _;
+            let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&file)?;
+            file.write_all(&vec![1; 1 << 20])?;
+        }
+        thread::sleep(Duration::from_secs(240));
+    }
+    Ok(before)
+}
+
+fn fill(fexec: &FunctionExecutor, megabytes: u64) -> lithops::Result<()> {
+    match fexec.call_async(filled, (uuid(), megabytes)).run()?.result()? {
+        1 => println!("the disk was filled once, and then not"),
+        other => println!("the call began {other} times before"),
+    }
+    Ok(())
+}
+
+fn latency(fexec: &FunctionExecutor, calls: u64) -> lithops::Result<()> {
+    let once = || -> lithops::Result<f64> {
+        let began = Instant::now();
+        fexec.map(nothing, 0..1).run()?.get_result()?;
+        Ok(began.elapsed().as_secs_f64() * 1000.0)
+    };
+    println!("first: {:.1} ms", once()?);
+    let mut took = (0..calls).map(|_| once()).collect::<lithops::Result<Vec<_>>>()?;
+    took.sort_by(f64::total_cmp);
+    if let (Some(last), median) = (took.last(), took[took.len() / 2]) {
+        println!("warm: median {median:.1} ms, longest {last:.1} ms");
     }
     Ok(())
 }

@@ -37,6 +37,12 @@ pub const PULL: &str = "pull";
 pub const CHECK: &str = "check";
 /// The value of [`TRANSPORT_VARIABLE`] for a worker that is given its calls by HTTP requests.
 pub const HTTP: &str = "http";
+/// The value of [`TRANSPORT_VARIABLE`] for a worker that its client connects to.
+pub const SERVE: &str = "serve";
+
+/// The variable that names the program of the calls, for a worker that is not the program itself and that its client connects
+/// to: a [`ProgramId`](crate::protocol::ProgramId) as JSON.
+pub const PROGRAM_VARIABLE: &str = "LITHOPS_FETCHED_PROGRAM";
 
 /// The variable with the depth of a child: 1 for a client's worker, 2 for the sub-workers of that
 /// worker, and so on.

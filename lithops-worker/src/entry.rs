@@ -11,8 +11,9 @@ use std::{
 };
 
 use lithops_core::{
+    error::Result,
     process::{ROLE_VARIABLE, assigned_role, initialised},
-    protocol::Role,
+    protocol::{Program, Role},
 };
 
 use rustix::process::{getpid, set_child_subreaper};
@@ -34,6 +35,7 @@ pub fn enter() {
         None if transport::is_http() => serve_http(),
         None if transport::is_launched() => serve_launched(None, true),
         None if transport::is_to_check() => check(),
+        None if transport::is_listening() => serve_listening(true),
         None | Some(Role::Client) => initialised(Role::Client),
         Some(role) => become_role(role),
     }
@@ -47,6 +49,7 @@ pub fn enter_as_assigned() {
         #[cfg(feature = "http")]
         None if transport::is_http() => serve_http(),
         None if transport::is_launched() => serve_launched(None, true),
+        None if transport::is_listening() => serve_listening(true),
         None | Some(Role::Client) => {}
     }
 }
@@ -55,6 +58,17 @@ pub fn enter_as_assigned() {
 /// the environment. `is_program` says whether this program has functions of its own; else it executes only programs that
 /// it fetches.
 pub fn serve_launched(document: Option<&Path>, is_program: bool) -> ! {
+    serve(|program| transport::launched(document, program, is_program))
+}
+
+/// Serves the client that connects to this worker, and does not return. `is_program` says whether this program has functions
+/// of its own; else it executes the one that its platform was told.
+pub fn serve_listening(is_program: bool) -> ! {
+    serve(|program| transport::listen(program, is_program))
+}
+
+/// Serves as a worker that was started without a channel, and does not return.
+fn serve(how: impl FnOnce(Result<Program>) -> i32 + Send) -> ! {
     initialised(Role::Worker);
     signals::set(Role::Worker);
     keep_memory();
@@ -63,7 +77,7 @@ pub fn serve_launched(document: Option<&Path>, is_program: bool) -> ! {
     // Under `#[tokio::main]` this thread is inside a runtime already, and another cannot be started on it.
     let code = thread::scope(|scope| {
         let thread = thread::Builder::new().stack_size(STACK);
-        let served = thread.spawn_scoped(scope, move || transport::launched(document, program, is_program));
+        let served = thread.spawn_scoped(scope, move || how(program));
         served.map_or(1, |served| served.join().unwrap_or(1))
     });
     // Processes that calls have started end with their worker.

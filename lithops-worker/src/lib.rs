@@ -20,4 +20,4 @@ pub mod transport;
 pub use entry::serve_http;
 #[cfg(feature = "lambda")]
 pub use entry::serve_lambda;
-pub use entry::{enter, enter_as_assigned, serve_launched, serve_stdio};
+pub use entry::{enter, enter_as_assigned, serve_launched, serve_listening, serve_stdio};

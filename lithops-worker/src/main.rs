@@ -3,7 +3,8 @@
 //! A backend starts it with a socket as standard input, or as `lithops-worker pull [--launch FILE]` with the launch
 //! document of a fleet, in the file or in `LITHOPS_LAUNCH`. `lithops-worker check [--launch FILE]` tries the storage of
 //! that document, and prints what there is as JSON, without serving. A platform for containers starts it as `lithops-worker http`,
-//! or with `LITHOPS_TRANSPORT=http`, and it listens at `PORT` then. `lithops-worker --version` prints its version.
+//! or with `LITHOPS_TRANSPORT=http`, and it listens at `PORT` then. As `lithops-worker serve` it listens for the client of
+//! a launch document, in its own machine only. `lithops-worker --version` prints its version.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
             }
             ExitCode::from(lithops_worker::transport::check(file.as_deref()) as u8)
         }
+        Some("serve") => lithops_worker::serve_listening(false),
         #[cfg(feature = "http")]
         Some("http") => lithops_worker::serve_http(),
         #[cfg(feature = "http")]

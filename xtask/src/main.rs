@@ -50,8 +50,8 @@ enum Command {
         /// Against what.
         #[arg(value_enum, default_value = "localhost")]
         what: e2e::What,
-        /// With further servers, as second opinions.
-        #[arg(long)]
+        /// With further servers, as second opinions, and with trials that take minutes.
+        #[arg(long, visible_alias = "long")]
         full: bool,
         /// Only the trials whose names have these words; of `aws_ec2` alone.
         #[arg(long)]

@@ -202,6 +202,11 @@ impl ComputeBackend for AwsLambdaBackend {
     }
 
     async fn build_runtime(&self, spec: &RuntimeSpec) -> Result<Package> {
+        if let Some(output) = &spec.output {
+            let problem = format!("`{output}` is a place for an image, and Lambda is given a ZIP file");
+            return Err(Error::new(ErrorKind::Unsupported, problem)
+                .with_hint("leave `--output` out: the file is written into this folder"));
+        }
         deploy::build(&self.wanted(spec).await?).await
     }
 

@@ -192,7 +192,7 @@ impl ComputeBackend for GcpCloudRunBackend {
     }
 
     async fn build_runtime(&self, spec: &RuntimeSpec) -> Result<Package> {
-        image::build(&self.config, &Content::of_spec(&self.config, spec)?, &spec.name).await
+        image::build(&self.config, &Content::of_spec(&self.config, spec)?, spec).await
     }
 
     async fn deploy_runtime(&self, spec: &RuntimeSpec) -> Result<Runtime> {

@@ -110,7 +110,11 @@ pub(crate) async fn ship(admin: &Admin, config: &GcpCloudRunConfig, content: &Co
 }
 
 /// Writes an image into a file of the current folder.
-pub(crate) async fn build(config: &GcpCloudRunConfig, content: &Content, name: &str) -> Result<Package> {
+pub(crate) async fn build(
+    config: &GcpCloudRunConfig,
+    content: &Content,
+    spec: &RuntimeSpec,
+) -> Result<Package> {
     let (Content::Program(path) | Content::Worker(path)) = content else {
         return Err(Error::new(
             ErrorKind::InvalidInput,
@@ -118,11 +122,13 @@ pub(crate) async fn build(config: &GcpCloudRunConfig, content: &Content, name: &
         )
         .with_hint("leave `runtime` out to build one"));
     };
+    let output = match &spec.output {
+        Some(text) => text.parse()?,
+        None => Output::Archive(std::env::current_dir()?.join(format!("{}.tar", spec.name))),
+    };
     let image = make(config, path).await?;
-    let file = std::env::current_dir()?.join(format!("{name}.tar"));
-    image.write(&Output::Archive(file.clone()), &format!("localhost/{NAME}:{}", image.tag())).await?;
-    let size = std::fs::metadata(&file)?.len();
-    Ok(Package { path: file, size })
+    image.write(&output, &format!("localhost/{NAME}:{}", image.tag())).await?;
+    Ok(Package { path: output.path().to_owned(), size: output.size()? })
 }
 
 fn can_serve(bytes: &[u8]) -> bool {

@@ -1,8 +1,12 @@
 //! [`K8sBackend`]: the [`ComputeBackend`] of a cluster of Kubernetes.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, MutexGuard, PoisonError},
+};
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use lithops_core::{
     artifact::{Artifact, Glibc, StoredProgram, Target},
     compute::{
@@ -21,9 +25,10 @@ use crate::{
     SCHEME,
     config::{self, K8sConfig},
     doctor,
+    fed::{FedFleet, FedStart},
     fleet::{K8sFleet, Start},
     leftovers,
-    manifest::WorkerImage,
+    manifest::{Transport, WorkerImage},
     version, waves,
 };
 
@@ -53,7 +58,10 @@ pub struct K8sBackend {
     secrets: Option<Secrets>,
     cluster: OnceCell<Cluster>,
     image: OnceCell<WorkerImage>,
+    /// The fleets whose workers pull, by their name.
     fleets: Mutex<HashMap<String, K8sFleet>>,
+    /// The fleets whose workers are fed, by the memory of a worker.
+    fed: std::sync::Mutex<HashMap<u64, Arc<FedFleet>>>,
 }
 
 impl K8sBackend {
@@ -71,6 +79,7 @@ impl K8sBackend {
             cluster: OnceCell::new(),
             image: OnceCell::new(),
             fleets: Mutex::default(),
+            fed: std::sync::Mutex::default(),
         })
     }
 
@@ -89,15 +98,46 @@ impl K8sBackend {
         self.cluster.get_or_try_init(connect).await
     }
 
+    /// The fleet of workers with this memory that are fed.
+    async fn fed_fleet(&self, memory: Option<u64>) -> Result<Arc<FedFleet>> {
+        let (cluster, image) = (self.cluster().await?, self.image().await?);
+        let memory = memory.unwrap_or(self.config.pod.memory);
+        let known = || self.fed().get(&memory).cloned();
+        if let Some(fleet) = known() {
+            return Ok(fleet);
+        }
+        let program = self.fleet_program().await?;
+        let start = FedStart {
+            cluster: cluster.clone(),
+            config: self.config.with_memory(memory),
+            image: image.clone(),
+            program,
+            secrets: self.secrets.clone(),
+            storage: self
+                .storage
+                .as_ref()
+                .map_or_else(|| Locator::new("none", ""), |(_, place)| place.clone()),
+            client: client_name(),
+            max_workers: self.max_workers,
+        };
+        Ok(Arc::clone(self.fed().entry(memory).or_insert_with(|| FedFleet::new(start))))
+    }
+
+    fn fed_fleets(&self) -> Vec<Arc<FedFleet>> {
+        self.fed().values().cloned().collect()
+    }
+
+    fn fed(&self) -> MutexGuard<'_, HashMap<u64, Arc<FedFleet>>> {
+        self.fed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The image of the workers. That of the program is made and pushed the first time.
     async fn image(&self) -> Result<&WorkerImage> {
         let make = || async {
             match &self.config.images.runtime {
-                Some(name) => Ok(WorkerImage {
-                    name: name.clone(),
-                    is_program: false,
-                    arguments: vec!["pull".to_owned()],
-                }),
+                Some(name) => {
+                    Ok(WorkerImage { name: name.clone(), is_program: false, arguments: Vec::new() })
+                }
                 None => {
                     let program = self.config.images.artifact.as_ref().unwrap_or(&self.program.path);
                     let pushed = self.config.images.push(program).await?;
@@ -148,8 +188,21 @@ impl ComputeBackend for K8sBackend {
         self.config.images.delete(id).await
     }
 
-    async fn invoke(&self, _: InvokeRequest) -> Result<Invocation> {
-        Err(Error::new(ErrorKind::Unsupported, "k8s hands nothing over: its workers pull"))
+    async fn invoke(&self, request: InvokeRequest) -> Result<Invocation> {
+        if !self.config.capabilities.feed {
+            return Err(Error::new(ErrorKind::Unsupported, "nothing is handed over: the workers pull")
+                .with_hint("write `k8s: {dispatch: fed}`, or `auto`"));
+        }
+        self.fed_fleet(request.memory).await?.invoke(&request).await
+    }
+
+    fn awaited(&self) -> Vec<WaitingWorkers> {
+        self.fed_fleets().iter().flat_map(|fleet| fleet.awaited()).collect()
+    }
+
+    async fn withdraw(&self) -> Result<()> {
+        let withdrawn = self.fed_fleets().into_iter().map(|fleet| async move { fleet.withdraw().await });
+        join_all(withdrawn).await.into_iter().collect()
     }
 
     async fn scale(&self, launch: &Launch, workers: usize) -> Result<Scaled> {
@@ -157,7 +210,8 @@ impl ComputeBackend for K8sBackend {
         let client = client_name();
         let sized = launch.memory.map(|memory| self.config.with_memory(memory));
         let config = sized.as_ref().unwrap_or(&self.config);
-        let start = Start { cluster, config, image, secrets: self.secrets.as_ref(), client: &client };
+        let (secrets, transport) = (self.secrets.as_ref(), Transport::Pull);
+        let start = Start { cluster, config, image, secrets, client: &client, transport };
         let most = workers.min(self.max_workers);
         let mut fleets = self.fleets.lock().await;
         let fleet = fleets.entry(launch.fleet.clone()).or_insert_with(|| K8sFleet::new(cluster, launch));
@@ -186,7 +240,13 @@ impl ComputeBackend for K8sBackend {
         Ok(Some(ProgramId { digest: stored.digest, len: stored.len, arguments }))
     }
 
-    async fn cancel(&self, _: &InvocationId) -> Result<()> {
+    async fn cancel(&self, id: &InvocationId) -> Result<()> {
+        self.fed_fleets().iter().for_each(|fleet| fleet.cancel(id));
+        Ok(())
+    }
+
+    async fn discard(&self, id: &InvocationId) -> Result<()> {
+        self.fed_fleets().iter().for_each(|fleet| fleet.discard(id));
         Ok(())
     }
 
@@ -212,6 +272,9 @@ impl ComputeBackend for K8sBackend {
     }
 
     async fn close(&self, mode: CloseMode) -> Result<()> {
+        let now = mode == CloseMode::Now;
+        let closed = self.fed_fleets().into_iter().map(|fleet| async move { fleet.close(now).await });
+        join_all(closed).await.into_iter().collect::<Result<()>>()?;
         // Workers read in the storage that their fleet is closed, and end; so does their Job.
         if mode == CloseMode::Drain {
             return Ok(());

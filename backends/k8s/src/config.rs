@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use lithops_core::{
     board::LeaseConfig,
-    compute::{Capabilities, Platform, WorkerWish},
+    compute::{CancelLevel, Capabilities, Platform, Reports, WorkerWish},
     config::{Config, Key, Section, Value},
     error::Result,
 };
@@ -20,6 +20,8 @@ const PLATFORM: &str = include_str!("../capabilities.yaml");
 
 /// How long a Job is kept after its end, so that people can look at it.
 const TTL: Duration = Duration::from_secs(300);
+/// The most workers that are fed: the API server carries every byte of theirs.
+const FED: usize = 200;
 /// The shortest life of a wave.
 const SHORTEST: Duration = Duration::from_secs(60);
 
@@ -46,7 +48,10 @@ pub(crate) const KEYS: &[Key] = &[
         "docker_user",
         "the user of that registry; on docker.io also the first part of the image's name",
     ),
-    Key::used("docker_password", "the password or token of that user"),
+    Key::used(
+        "docker_password",
+        "the password or token of that user; nodes pull with it too, by a Secret of the Job, unless `image_pull_secrets` are named",
+    ),
     Key::used("image_pull_secrets", "names of Secrets that nodes pull the image with: [name]"),
     Key::used("image_pull_policy", "`Always`, `IfNotPresent` or `Never`; by default `IfNotPresent`"),
     Key::used("runtime_cpu", "the CPUs of a worker, request and limit; by default 1").harmless(),
@@ -69,6 +74,14 @@ pub(crate) const KEYS: &[Key] = &[
         "pod_template",
         "laid over the specification of the pods at last (RFC 7386); the container is `lithops`",
     ),
+    Key::used(
+        "dispatch",
+        "`pull`: workers fetch their work from the storage; `fed`: the client connects to each pod and feeds it; `auto`: fed \
+         up to 200 workers, and durable jobs are pulled; by default `pull`",
+    )
+    .harmless(),
+    Key::used("platform", "who bills the pods, for plans by cost: `eks_fargate` or `gke_autopilot`; else they cost nothing")
+        .harmless(),
     Key::used("ttl", "how long a Job is kept after its end; by default 300 s").harmless(),
     Key::used("lease", "how long a silent worker keeps its chunk; by default 30 s").harmless(),
     Key::used("patience", "how long a worker without a job stays; by default 300 s").harmless(),
@@ -100,6 +113,8 @@ pub(crate) struct K8sConfig {
     pub(crate) queue: Option<String>,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) capabilities: Capabilities,
+    /// The times of workers.
+    pub(crate) lease: LeaseConfig,
     workers: Workers,
 }
 
@@ -108,6 +123,7 @@ pub(crate) struct K8sConfig {
 struct Workers {
     platform: Platform,
     wish: WorkerWish,
+    dispatch: Dispatch,
 }
 
 /// What the pods of the workers have.
@@ -140,12 +156,14 @@ impl K8sConfig {
         let section = config.section(SCHEME);
         let text = |key: &str| -> Result<Option<String>> { Ok(section.string(key)?.map(str::to_owned)) };
         let platform = Platform::parse(PLATFORM, "the data of `k8s`")?.overridden_by(section)?;
-        let wish = WorkerWish::read(section)?;
+        let variant = section.one_of("platform", &["eks_fargate", "gke_autopilot"])?.map(str::to_owned);
+        let wish = WorkerWish { variant, ..WorkerWish::read(section)? };
         let mut capabilities = platform.worker(&wish)?;
         // The time limits a wave of pods, and no call.
         let deadline = capabilities.timeout_limit.take().unwrap_or(Duration::from_secs(12 * 3600));
-        capabilities.pull = Some(lease(section)?);
-        let workers = Workers { platform, wish };
+        let (lease, dispatch) = (lease(section)?, Dispatch::read(section)?);
+        dispatch.apply(&mut capabilities, lease);
+        let workers = Workers { platform, wish, dispatch };
         Ok(Self {
             access: Access::read(SCHEME, section)?,
             images: Images::read(SCHEME, section)?,
@@ -154,6 +172,7 @@ impl K8sConfig {
             ttl: section.duration("ttl")?.unwrap_or(TTL),
             queue: text("queue")?,
             labels: labels(section)?,
+            lease,
             workers,
             capabilities,
         })
@@ -163,7 +182,8 @@ impl K8sConfig {
     pub(crate) fn capabilities_of(&self, memory: u64) -> Result<Capabilities> {
         let wish = WorkerWish { memory: Some(memory), ..self.workers.wish.clone() };
         let mut sized = self.workers.platform.worker(&wish)?;
-        (sized.timeout_limit, sized.pull) = (None, self.capabilities.pull);
+        sized.timeout_limit = None;
+        self.workers.dispatch.apply(&mut sized, self.lease);
         Ok(sized)
     }
 
@@ -192,6 +212,45 @@ impl PodConfig {
                 .unwrap_or("IfNotPresent"),
             template: template(section)?,
         })
+    }
+}
+
+/// How calls come to the workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dispatch {
+    Pull,
+    Fed,
+    /// The workers of durable jobs pull, others are fed.
+    Auto,
+}
+
+impl Dispatch {
+    fn read(section: Section<'_>) -> Result<Self> {
+        let workers = section.positive("max_workers")?;
+        Ok(match section.one_of("dispatch", &["pull", "fed", "auto"])? {
+            Some("fed") if workers.is_some_and(|workers| workers > FED) => {
+                let problem = format!("is `fed`, and `max_workers` is above {FED}");
+                let hint = "every connection goes through the API server: write `dispatch: auto` or `pull`";
+                return Err(section.unusable("dispatch", &problem, hint));
+            }
+            Some("fed") => Self::Fed,
+            Some("auto") if workers.is_none_or(|workers| workers <= FED) => Self::Auto,
+            _ => Self::Pull,
+        })
+    }
+
+    fn apply(self, capabilities: &mut Capabilities, lease: LeaseConfig) {
+        if self != Self::Fed {
+            capabilities.pull = Some(lease);
+        }
+        if self != Self::Pull {
+            capabilities.feed = true;
+            capabilities.reports = Reports::Streamed;
+            capabilities.cancel = CancelLevel::Call;
+            capabilities.max_workers = capabilities.max_workers.min(FED);
+            // A worker that is connected is handed its calls at once.
+            capabilities.startup.warm = Duration::from_millis(10);
+        }
     }
 }
 
@@ -285,6 +344,39 @@ mod tests {
     }
 
     #[test]
+    fn a_platform_that_bills_pods_has_its_prices() {
+        // An hour of a worker with 1 vCPU and 2 GiB.
+        for (platform, usd) in
+            [("eks_fargate", 0.04048 + 2.0 * 0.004445), ("gke_autopilot", 0.0445 + 2.0 * 0.0049225)]
+        {
+            let price = read(&format!("  platform: {platform}\n")).expect("it is right").capabilities.price;
+            assert!((price.second_usd(2048, 1.0) * 3600.0 - usd).abs() < 1e-6, "{platform}: {price:?}");
+        }
+        assert!(read("  namespace: batch\n").expect("it is right").capabilities.price.is_free());
+    }
+
+    #[test]
+    fn a_job_may_be_fed_and_one_of_many_workers_is_not() {
+        let capabilities = |section: &str| read(section).expect("it is right").capabilities;
+        let shape = |section: &str| {
+            let capabilities = capabilities(section);
+            (capabilities.feed, capabilities.pull.is_some(), capabilities.reports)
+        };
+        assert_eq!(shape("  dispatch: pull\n"), (false, true, Reports::Buffered));
+        assert_eq!(shape("  dispatch: fed\n"), (true, false, Reports::Streamed));
+        assert_eq!(shape("  dispatch: auto\n"), (true, true, Reports::Streamed));
+        assert_eq!(shape("  dispatch: auto\n  max_workers: 201\n"), (false, true, Reports::Buffered));
+        let durable = capabilities("  dispatch: auto\n").of_durable_jobs();
+        assert_eq!(
+            (durable.feed, durable.reports, durable.cancel),
+            (false, Reports::Buffered, CancelLevel::Activation)
+        );
+        let sized =
+            read("  dispatch: fed\n").expect("it is right").capabilities_of(4096).expect("it is sold");
+        assert_eq!((sized.feed, sized.pull), (true, None));
+    }
+
+    #[test]
     fn a_job_may_ask_for_workers_with_another_memory() {
         let config = read("  runtime_cpu: 4\n").expect("it is right");
         let sized = config.capabilities_of(8192).expect("it is sold");
@@ -315,6 +407,8 @@ mod tests {
             ("  runtime_timeout: 721h\n", "at most"),
             ("  runtime_timeout: 59\n", "at least 60"),
             ("  labels: {lithops/fleet: x}\n", "`lithops/fleet`"),
+            ("  dispatch: push\n", "`pull`, `fed`, `auto`"),
+            ("  dispatch: fed\n  max_workers: 201\n", "`dispatch: auto`"),
         ] {
             let error = read(section).expect_err(section);
             assert!(

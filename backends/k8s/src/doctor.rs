@@ -20,7 +20,9 @@ const RIGHTS: &[Right] = &[
     ("", "pods", &["list", "watch"]),
     ("", "events", &["list"]),
 ];
-/// The right that is needed only where the storage has credentials of its own.
+/// The rights that are needed only where workers are fed.
+const FORWARD: Right = ("", "pods/portforward", &["create", "get"]);
+/// The right that is needed only where storage or registry have credentials of their own.
 const SECRETS: Right = ("", "secrets", &["create"]);
 
 /// All findings, good and bad.
@@ -53,8 +55,12 @@ pub(crate) async fn check(backend: &K8sBackend) -> Vec<Check> {
 }
 
 fn needed(backend: &K8sBackend) -> Vec<Right> {
-    let secrets = backend.has_secrets().then_some(SECRETS);
-    RIGHTS.iter().copied().chain(secrets).collect()
+    let capabilities = &backend.config.capabilities;
+    let pulls =
+        backend.config.pod.pull_secrets.is_empty() && backend.config.images.registry.login().is_some();
+    let secrets = (backend.has_secrets() && capabilities.pull.is_some() || pulls).then_some(SECRETS);
+    let forward = capabilities.feed.then_some(FORWARD);
+    RIGHTS.iter().copied().chain(secrets).chain(forward).collect()
 }
 
 async fn leftovers(cluster: &Cluster) -> Check {
@@ -79,7 +85,7 @@ mod tests {
 
     #[test]
     fn the_rights_that_are_asked_for_are_those_of_the_manifest() {
-        for (group, resource, verbs) in RIGHTS.iter().chain([&SECRETS]) {
+        for (group, resource, verbs) in RIGHTS.iter().chain([&SECRETS, &FORWARD]) {
             let group = if group.is_empty() { "\"\"" } else { group };
             let rule = format!(
                 "  - apiGroups: [{group}]\n    resources: [{resource}]\n    verbs: [{}]\n",
@@ -87,6 +93,6 @@ mod tests {
             );
             assert!(RBAC.contains(&rule), "{rule}");
         }
-        assert_eq!(RBAC.matches("apiGroups").count(), RIGHTS.len() + 1);
+        assert_eq!(RBAC.matches("apiGroups").count(), RIGHTS.len() + 2);
     }
 }

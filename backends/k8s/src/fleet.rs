@@ -16,7 +16,7 @@ use lithops_kubernetes::{Cluster, failure};
 use crate::{
     cluster_state::{ClusterState, Ended, Said, SeenPod},
     config::K8sConfig,
-    manifest::{Wave, WorkerImage, prefix},
+    manifest::{Transport, Wave, WorkerImage, prefix},
     pod_state::{Outlook, PodState},
     waves::{self, Created, Warning},
 };
@@ -58,6 +58,7 @@ pub(crate) struct Start<'a> {
     pub(crate) image: &'a WorkerImage,
     pub(crate) secrets: Option<&'a Secrets>,
     pub(crate) client: &'a str,
+    pub(crate) transport: Transport<'a>,
 }
 
 impl K8sFleet {
@@ -97,6 +98,7 @@ impl K8sFleet {
                 image: start.image,
                 secrets: start.secrets,
                 client: start.client,
+                transport: start.transport,
             };
             // Also one whose creation fails half-way, or is not waited for any more, is to be deleted in the end.
             self.is_begun = true;
@@ -159,6 +161,11 @@ impl K8sFleet {
             }
         }
         failed.map_or(Ok(()), Err)
+    }
+
+    /// The name of a worker's pod.
+    pub(crate) fn pod_name(&self, worker: &str) -> Option<String> {
+        self.state.lock().pods.get(worker).map(|pod| pod.name.clone())
     }
 
     /// How many workers are to be asked for. A worker whose node is silent has another in its place, and may come back:

@@ -1,15 +1,19 @@
-//! The k8s backend of lithops: workers are the pods of Indexed Jobs, and fetch their work from the storage.
+//! The k8s backend of lithops: workers are the pods of Indexed Jobs. They fetch their work from the storage, or their client
+//! connects to them and feeds them.
 //!
 //! ```text
 //!  scale ──> one Indexed Job per wave of workers ──> pods ──> workers of the fleet ──> the board, in the storage
 //!    ▲                                                │
 //!    └── what the cluster says of them: watches ──────┘
+//!
+//!  invoke ──> the same Jobs and watches ──> pods that listen <── a port-forward each: calls down, reports up
 //! ```
 
 mod backend;
 mod cluster_state;
 mod config;
 mod doctor;
+mod fed;
 mod fleet;
 mod leftovers;
 mod manifest;

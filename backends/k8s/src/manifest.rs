@@ -5,8 +5,8 @@ use std::time::Duration;
 use lithops_core::{
     digest::Digest,
     error::Result,
-    process::{PULL, TRANSPORT_VARIABLE},
-    protocol::{Launch, Secrets},
+    process::{PROGRAM_VARIABLE, PULL, SERVE, TRANSPORT_VARIABLE},
+    protocol::{Launch, ProgramId, Secrets},
 };
 use serde_json::{Value, json};
 
@@ -49,6 +49,26 @@ pub(crate) struct Wave<'a> {
     pub(crate) secrets: Option<&'a Secrets>,
     /// Who has asked for it, for people that look at the cluster.
     pub(crate) client: &'a str,
+    pub(crate) transport: Transport<'a>,
+}
+
+/// How calls come to the workers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Transport<'a> {
+    /// Workers fetch them from the storage.
+    Pull,
+    /// The client connects to each worker; the program is the one that an image without functions of its own executes.
+    Serve(Option<&'a ProgramId>),
+}
+
+impl Transport<'_> {
+    /// Its word for a worker.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Pull => PULL,
+            Self::Serve(_) => SERVE,
+        }
+    }
 }
 
 /// The image of the workers.
@@ -58,7 +78,7 @@ pub(crate) struct WorkerImage {
     pub(crate) name: String,
     /// Whether it is the user's program, and not a `lithops-worker` that fetches the program.
     pub(crate) is_program: bool,
-    /// The arguments that the worker is started with.
+    /// The arguments of the program.
     pub(crate) arguments: Vec<String>,
 }
 
@@ -113,7 +133,7 @@ impl Wave<'_> {
                 "completionMode": "Indexed",
                 "completions": self.workers,
                 "parallelism": self.workers,
-                "suspend": config.queue.is_some() || self.secrets.is_some(),
+                "suspend": config.queue.is_some() || self.has_secrets(),
                 "backoffLimitPerIndex": RETRIES,
                 "maxFailedIndexes": self.workers,
                 "activeDeadlineSeconds": whole_seconds(config.deadline),
@@ -171,8 +191,10 @@ impl Wave<'_> {
         if let Some(class) = &pod.priority_class {
             spec["priorityClassName"] = class.as_str().into();
         }
-        if !pod.pull_secrets.is_empty() {
-            spec["imagePullSecrets"] = pod.pull_secrets.iter().map(|name| json!({"name": name})).collect();
+        let made = self.login().map(|_| self.pull_secret_name());
+        let pull_secrets: Vec<_> = pod.pull_secrets.iter().chain(&made).collect();
+        if !pull_secrets.is_empty() {
+            spec["imagePullSecrets"] = pull_secrets.iter().map(|name| json!({"name": name})).collect();
         }
         if self.secrets.is_some()
             && let Some(volumes) = spec["volumes"].as_array_mut()
@@ -222,33 +244,69 @@ impl Wave<'_> {
             "volumeMounts": mounts,
         });
         if self.image.is_program {
-            variables.push(json!({"name": TRANSPORT_VARIABLE, "value": PULL}));
+            variables.push(json!({"name": TRANSPORT_VARIABLE, "value": self.transport.word()}));
+            if !self.image.arguments.is_empty() {
+                container["args"] = json!(self.image.arguments);
+            }
+        } else {
+            container["args"] = json!([self.transport.word()]);
         }
-        if !self.image.arguments.is_empty() {
-            container["args"] = json!(self.image.arguments);
+        if let Transport::Serve(Some(program)) = self.transport {
+            variables.push(json!({"name": PROGRAM_VARIABLE, "value": program.to_json()?}));
         }
         variables.extend(pod.env_vars.iter().map(|(name, value)| json!({"name": name, "value": value})));
         container["env"] = variables.into();
         Ok(container)
     }
 
-    /// The manifest of the Secret that opens the storage. It goes when its Job goes.
+    /// Whether the wave's Job needs Secrets.
+    pub(crate) fn has_secrets(&self) -> bool {
+        self.secrets.is_some() || self.login().is_some()
+    }
+
+    /// The manifests of the Secrets: what opens the storage, and what nodes pull the image with. They go when their Job goes.
     ///
     /// # Errors
     /// When the secrets cannot be encoded.
-    pub(crate) fn secret(&self, secrets: &Secrets, job_uid: &str) -> Result<Value> {
-        let name = self.name();
-        Ok(json!({
+    pub(crate) fn secret_manifests(&self, job_uid: &str) -> Result<Vec<Value>> {
+        let mut manifests = Vec::new();
+        if let Some(secrets) = self.secrets {
+            let data = json!({SECRETS_FILE: secrets.to_json()?});
+            manifests.push(self.secret(&self.name(), "Opaque", &data, job_uid));
+        }
+        if let Some((server, user, password)) = self.login() {
+            let login = json!({"auths": {server: {"username": user, "password": password}}});
+            let data = json!({".dockerconfigjson": login.to_string()});
+            let kind = "kubernetes.io/dockerconfigjson";
+            manifests.push(self.secret(&self.pull_secret_name(), kind, &data, job_uid));
+        }
+        Ok(manifests)
+    }
+
+    fn secret(&self, name: &str, kind: &str, data: &Value, job_uid: &str) -> Value {
+        let job = self.name();
+        json!({
             "apiVersion": "v1",
             "kind": "Secret",
-            "type": "Opaque",
+            "type": kind,
             "metadata": {
                 "name": name,
                 "labels": {FLEET: label(&self.launch.fleet), MANAGED_BY: "lithops"},
-                "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": job_uid}],
+                "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": job, "uid": job_uid}],
             },
-            "stringData": {SECRETS_FILE: secrets.to_json()?},
-        }))
+            "stringData": data,
+        })
+    }
+
+    /// The registry, user and password that nodes are to pull with: those that the image is pushed with, unless Secrets are
+    /// named.
+    fn login(&self) -> Option<(&str, &str, &str)> {
+        let is_named = !self.config.pod.pull_secrets.is_empty();
+        self.config.images.registry.login().filter(|_| !is_named)
+    }
+
+    fn pull_secret_name(&self) -> String {
+        format!("{}-pull", self.name())
     }
 }
 

@@ -72,21 +72,29 @@ async fn create_slowly(cluster: &Cluster, wave: &Wave<'_>) -> Result<Created> {
         }
         Err(error) => return Err(failure::of(&error, &what)),
     };
-    let Some(secrets) = wave.secrets else { return Ok(Created::There(Box::new(job))) };
-    let secret: Secret = serde_json::from_value(wave.secret(secrets, &job.uid().unwrap_or_default())?)
-        .map_err(|_| Error::new(ErrorKind::Unexpected, "the Secret of a wave is none"))?;
+    if !wave.has_secrets() {
+        return Ok(Created::There(Box::new(job)));
+    }
     let namespaced: Api<Secret> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
-    match namespaced.create(&PostParams::default(), &secret).await {
-        Ok(_) => {}
-        Err(kube::Error::Api(status)) if status.code == 409 => {}
-        Err(error) => {
-            let what = format!("create the Secret `{name}` in the namespace `{}`", cluster.namespace);
-            let error = failure::of(&error, &what);
-            // What may succeed later is tried again with the Job that is there. One that can never begin is not left.
-            if error.retry() != Retry::Later {
-                let _ = delete(cluster, &name).await;
+    for secret in wave.secret_manifests(&job.uid().unwrap_or_default())? {
+        let secret: Secret = serde_json::from_value(secret)
+            .map_err(|_| Error::new(ErrorKind::Unexpected, "the Secret of a wave is none"))?;
+        match namespaced.create(&PostParams::default(), &secret).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.code == 409 => {}
+            Err(error) => {
+                let what = format!(
+                    "create the Secret `{}` in the namespace `{}`",
+                    secret.name_any(),
+                    cluster.namespace
+                );
+                let error = failure::of(&error, &what);
+                // What may succeed later is tried again with the Job that is there. One that can never begin is not left.
+                if error.retry() != Retry::Later {
+                    let _ = delete(cluster, &name).await;
+                }
+                return Err(error);
             }
-            return Err(error);
         }
     }
     if wave.config.queue.is_some() {

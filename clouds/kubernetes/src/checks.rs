@@ -90,12 +90,16 @@ pub async fn rights(cluster: &Cluster, rights: &[Right]) -> Check {
 }
 
 async fn may(cluster: &Cluster, group: &str, resource: &str, verb: &str) -> Result<bool, kube::Error> {
+    // What belongs to an object, such as its log, is named behind it.
+    let (resource, part) =
+        resource.split_once('/').map_or((resource, None), |(name, part)| (name, Some(part)));
     let review = SelfSubjectAccessReview {
         spec: SelfSubjectAccessReviewSpec {
             resource_attributes: Some(ResourceAttributes {
                 group: Some(group.to_owned()),
                 namespace: Some(cluster.namespace.clone()),
                 resource: Some(resource.to_owned()),
+                subresource: part.map(str::to_owned),
                 verb: Some(verb.to_owned()),
                 ..ResourceAttributes::default()
             }),

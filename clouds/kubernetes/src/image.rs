@@ -35,6 +35,18 @@ pub struct Registry {
     pub base_image: Option<String>,
 }
 
+impl Registry {
+    /// The registry's host, the user and the password; `None` without a password.
+    #[must_use]
+    pub fn login(&self) -> Option<(&str, &str, &str)> {
+        let (user, password) = (self.user.as_deref()?, self.password.as_deref()?);
+        let server = without_scheme(self.server.as_deref().unwrap_or(DOCKER_HUB));
+        let host = server.split('/').next().unwrap_or(server);
+        // The name by which nodes know Docker Hub.
+        Some((if host == DOCKER_HUB { "https://index.docker.io/v1/" } else { host }, user, password))
+    }
+}
+
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // A password is among the values.
@@ -123,19 +135,19 @@ impl Images {
         Ok(pushed)
     }
 
-    /// Writes an image of a program into a file of the current folder.
+    /// Writes an image of a program to where the runtime is to be written, or into a file of the current folder.
     ///
     /// # Errors
     /// When the program cannot be in an image, or the file cannot be written.
     pub async fn build(&self, spec: &RuntimeSpec) -> Result<Package> {
+        let output = match &spec.output {
+            Some(text) => text.parse()?,
+            None => Output::Archive(std::env::current_dir()?.join(format!("{}.tar", spec.name))),
+        };
         let image = self.make(self.program(spec)?).await?;
         let name = self.named().unwrap_or_else(|_| format!("localhost/{NAME}"));
-        let path = std::env::current_dir()?.join(format!("{}.tar", spec.name));
-        image
-            .write(&Output::Archive(path.clone()), &format!("{}:{}", without_scheme(&name), image.tag()))
-            .await?;
-        let size = std::fs::metadata(&path)?.len();
-        Ok(Package { path, size })
+        image.write(&output, &format!("{}:{}", without_scheme(&name), image.tag())).await?;
+        Ok(Package { path: output.path().to_owned(), size: output.size()? })
     }
 
     /// The images that were pushed, by their tags.

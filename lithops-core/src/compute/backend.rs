@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Capabilities, Invocation, InvocationId, InvokeRequest, Leftover, Package, Runtime, RuntimeId,
-    RuntimeSpec, Scaled,
+    RuntimeSpec, Scaled, WaitingWorkers,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -105,6 +105,21 @@ pub trait ComputeBackend: Debug + Send + Sync + 'static {
     /// arrive in the invocation's stream. Every call is reported, or the invocation ends with an exit event;
     /// both may happen late, but never not at all.
     async fn invoke(&self, request: InvokeRequest) -> Result<Invocation>;
+
+    /// What the workers wait for that [`invoke`](Self::invoke) was asked for and that have not come, where workers are fed
+    /// and do not start at once. Asked every second or so; it must not wait for the platform.
+    fn awaited(&self) -> Vec<WaitingWorkers> {
+        Vec::new()
+    }
+
+    /// Removes what the platform has no room for of workers that no [`invoke`](Self::invoke) waits for any more. Called when
+    /// a job has finished before the workers have come that it has asked for.
+    ///
+    /// # Errors
+    /// When the platform refuses it.
+    async fn withdraw(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// Asks the platform for workers of a fleet until `workers` of them run, counting those that run or are
     /// coming already, and returns the state of the fleet at once, without waiting for a worker. Called only

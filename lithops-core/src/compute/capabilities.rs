@@ -32,7 +32,8 @@ pub struct Capabilities {
     /// Whether a live worker can be given further chunks.
     pub feed: bool,
     /// The lease configuration of the fleet, where workers fetch their chunks from a board. `None` where
-    /// workers are handed their chunks.
+    /// workers are handed their chunks. Where workers can be fed too ([`feed`](Self::feed)), only the workers of durable
+    /// jobs fetch theirs.
     pub pull: Option<LeaseConfig>,
     /// How outcomes come back. It has no effect on a fleet, whose outcomes come through the storage.
     pub reports: Reports,
@@ -59,6 +60,27 @@ pub struct Capabilities {
 impl Granularity {}
 
 impl Capabilities {
+    /// Whether every job is durable, because workers can only fetch their chunks.
+    #[must_use]
+    pub fn only_pulls(&self) -> bool {
+        self.pull.is_some() && !self.does_both()
+    }
+
+    /// Whether workers are fed, and those of durable jobs fetch their chunks. On this machine the configuration chooses
+    /// one of the two for all jobs.
+    fn does_both(&self) -> bool {
+        self.feed && self.pull.is_some() && self.granularity != Granularity::Local
+    }
+
+    /// The capabilities for durable jobs, whose workers fetch their chunks wherever they can.
+    #[must_use]
+    pub fn of_durable_jobs(&self) -> Self {
+        if !self.does_both() {
+            return self.clone();
+        }
+        Self { feed: false, reports: Reports::Buffered, cancel: CancelLevel::Activation, ..self.clone() }
+    }
+
     /// Whether workers can open the storage with this name.
     #[must_use]
     pub fn opens(&self, storage: &str) -> bool {

@@ -128,6 +128,9 @@ pub enum EventKind {
     Exited(ExitReason),
     /// The platform asks to slow down; the duration is the pause that it asks for.
     Throttled(Duration),
+    /// The worker ends soon, because its platform has told it to: it begins nothing more, and gives back what it has not
+    /// begun.
+    Leaving,
 }
 
 /// Why an activation has ended.

@@ -14,13 +14,16 @@ pub struct RuntimeSpec {
     pub memory: Option<u64>,
     /// The path of the program whose functions the runtime runs.
     pub artifact: PathBuf,
+    /// Where what is built is written to, in the words of the backend: `oci:DIR` or `tar:FILE` for an image. `None` for a
+    /// file of the current folder.
+    pub output: Option<String>,
 }
 
 impl RuntimeSpec {
     /// A runtime called `name` for the program at `artifact`.
     #[must_use]
     pub fn new(name: impl Into<String>, artifact: PathBuf) -> Self {
-        Self { name: name.into(), memory: None, artifact }
+        Self { name: name.into(), memory: None, artifact, output: None }
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     bytes::Bytes,
-    compute::{Capabilities, ComputeBackend, Granularity, Reports},
+    compute::{Capabilities, CloseMode, ComputeBackend, Granularity, Reports},
     error::{Error, ErrorKind, Result},
     fleet::{ClientFleet, ClientFleets},
     fork,
@@ -77,6 +77,7 @@ impl Core {
     /// measured.
     pub(crate) fn plan(&self, options: &JobOptions, calls: u64, earlier: Option<&Measured>) -> Result<Plan> {
         let capabilities = self.capabilities(options)?;
+        let capabilities = if options.durable { capabilities.of_durable_jobs() } else { capabilities };
         let workload = options.workload()?.or_else(|| earlier.and_then(history::expected));
         PlanRequest {
             worker_processes: options.worker_processes.or(self.worker_processes),
@@ -295,7 +296,7 @@ impl Core {
     /// no limit, and where workers pull their chunks from the storage anyway.
     pub(crate) fn payload_store(&self, job: JobId) -> Option<PayloadStore> {
         let capabilities = self.backend.capabilities();
-        let limit = capabilities.payload_limit.filter(|_| capabilities.pull.is_none())?;
+        let limit = capabilities.payload_limit.filter(|_| !capabilities.only_pulls())?;
         let storage = self.storage_shared.then(|| self.storage.clone());
         let journal = Journal::new(&self.storage, job);
         Some(PayloadStore::new(limit, self.backend.info().scheme, storage, journal))
@@ -303,13 +304,13 @@ impl Core {
 
     /// Whether outcomes come back through the storage only (workers pull), which makes every job durable.
     pub(crate) fn stores_outcomes(&self) -> bool {
-        self.backend.capabilities().pull.is_some()
+        self.backend.capabilities().only_pulls()
     }
 
     /// Whether workers can send what a call prints while it runs.
     pub(crate) fn sends_logs_live(&self) -> bool {
         let capabilities = self.backend.capabilities();
-        capabilities.reports == Reports::Streamed && capabilities.pull.is_none()
+        capabilities.reports == Reports::Streamed && !capabilities.only_pulls()
     }
 
     /// Announces a new job: observers get `Started`, and the job is registered for Ctrl-C if the executor
@@ -341,6 +342,18 @@ impl Drop for Core {
         }
         let jobs = mem::take(self.jobs.get_mut().unwrap_or_else(PoisonError::into_inner));
         interrupt::end_if_main_panics(&jobs);
+        let capabilities = self.backend.capabilities();
+        if capabilities.feed && capabilities.granularity != Granularity::Local {
+            // Workers elsewhere are told that they are not needed any more, before this program ends.
+            let (backend, pending) = (Arc::clone(&self.backend), Arc::clone(&self.pending));
+            pending.begin();
+            runtime::driver().spawn(async move {
+                if let Err(error) = backend.close(CloseMode::Drain).await {
+                    tracing::warn!(%error, "cannot end the workers");
+                }
+                pending.end();
+            });
+        }
         let fleets = self.client_fleets.as_ref().map(ClientFleets::take).unwrap_or_default();
         for fleet in fleets.into_iter().filter(|fleet| fleet.has_begun()) {
             let (backend, pending) = (Arc::clone(&self.backend), Arc::clone(&self.pending));

@@ -42,6 +42,7 @@ pub(super) fn write_event(event: Result<Event>, out: &mut Vec<u8>) {
                 let kind = FrameKind::Logs;
                 (kind as u8, body(|frame| Frame::write(kind, &logs, frame))?)
             }
+            EventKind::Leaving => (FrameKind::Leaving as u8, Vec::new()),
             EventKind::Exited(reason) => {
                 let kind = FrameKind::Ended;
                 (kind as u8, body(|frame| Frame::write(kind, &reason, frame))?)

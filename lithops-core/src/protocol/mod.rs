@@ -31,11 +31,15 @@
 //! it ended (`Ended`). Where answers are streamed over connections that do not tell of the end of a worker, an
 //! answer begins with a hello, and a `Heartbeat` comes when nothing else has come for a while.
 //!
+//! A worker in another network than the client's is connected to through something that is not a socket: both ends
+//! [`relay`] their channel over it, once the worker has made sure whose client it is ([`challenge`]).
+//!
 //! A frame is `length: u32 LE`, `kind: u8`, a byte that says whether the body begins with a loan, two zero
 //! bytes, and a body. Bodies that carry calls or outcomes are laid out by hand in columns and sliced without
 //! a copy; the other bodies are encoded with postcard.
 
 mod calls;
+mod challenge;
 mod envelope;
 mod fleet_key;
 mod hello;
@@ -53,6 +57,7 @@ mod synthetic;
 mod wire;
 
 pub use calls::Calls;
+pub use challenge::{answer_challenge, challenge};
 pub use envelope::Envelope;
 pub(crate) use fleet_key::unchecked;
 pub use fleet_key::{SignKey, VerifyKey};
@@ -73,5 +78,5 @@ pub use synthetic::{blank_header, failed_report, failed_together, lost_report, n
 pub(crate) use wire::malformed;
 pub use wire::{
     BlockingFrames, Frame, FrameKind, FrameReader, HEADER_LEN, Incoming, MAX_FRAME, MAX_VALUE, Outbox,
-    channel, frame_header, no_descriptors, read_frame, send_lent,
+    RelayEnd, channel, frame_header, no_descriptors, read_frame, relay, send_lent,
 };

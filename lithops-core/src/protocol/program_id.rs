@@ -4,7 +4,10 @@ use std::ffi::OsString;
 
 use serde::{Deserialize, Serialize};
 
-use crate::digest::Digest;
+use crate::{
+    digest::Digest,
+    error::{Error, ErrorKind, Result},
+};
 
 /// Which program runs the calls of a fleet's job. It stands in the signed manifest, so that a worker that fetches the
 /// program from the storage knows it by its digest.
@@ -16,4 +19,16 @@ pub struct ProgramId {
     pub len: u64,
     /// The arguments that the program is started with.
     pub arguments: Vec<OsString>,
+}
+
+impl ProgramId {
+    /// The id as JSON.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(|error| {
+            Error::new(ErrorKind::Unexpected, format!("cannot encode which program is to run: {error}"))
+        })
+    }
 }

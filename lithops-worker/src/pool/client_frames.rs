@@ -1,12 +1,14 @@
 //! Frames of the client, and of executors inside of calls: jobs, calls, and what becomes of them.
 
+use std::time::Duration;
+
 use lithops_core::{
     error::Result,
     id::JobId,
     protocol::StoredCalls,
     protocol::{
         Calls, Cancel, Deadline, Forget, Frame, FrameKind, HandBack, JobSpec, Secrets, SetProcesses,
-        unstarted_report,
+        frame_header, unstarted_report,
     },
     storage,
 };
@@ -112,7 +114,23 @@ impl Pool {
         }
         let job = self.jobs.entry(spec.job).or_insert_with(|| PoolJob::new(spec, frame.into(), owner));
         job.unreadable = unreadable;
+        if owner == JobOwner::Client && self.leaving.is_some() {
+            job.due = self.leaving;
+        }
         self.count_most();
+    }
+
+    /// Begins no further call of the client, because the platform ends the worker soon, and says so. What runs is ended after
+    /// `grace`.
+    pub(super) fn leave(&mut self, grace: Duration) {
+        for (id, job) in self.jobs.iter_mut().filter(|(_, job)| job.owner == JobOwner::Client) {
+            let due = Due::told(&HandBack { job: *id, within: grace });
+            (job.due, self.leaving) = (Some(due), Some(due));
+        }
+        // A job that is announced now gets its calls back.
+        let none = || Due::told(&HandBack { job: JobId::from_bytes([0; 16]), within: Duration::ZERO });
+        self.leaving = self.leaving.or_else(|| Some(none()));
+        self.outgoing.to(Some(JobOwner::Client)).extend_from_slice(&frame_header(FrameKind::Leaving, 0));
     }
 
     /// Queues calls of a job that was announced.

@@ -24,12 +24,35 @@ const IDLE_TICKS: u32 = 10;
 /// # Errors
 /// When the client or a sub-worker breaks the protocol, or no sub-worker can be started.
 pub async fn run(mut pool: Pool, mut client: FrameReader<Incoming>) -> Result<()> {
-    let served = serve(&mut pool, &mut client).await;
+    let served = serve(&mut pool, &mut client, std::future::pending(), Duration::ZERO).await;
+    pool.end();
+    served.map(drop)
+}
+
+/// Runs the pool until the client goes, or `told` has come: then it begins no further call, and ends when nothing runs any
+/// more, or what runs is ended after `grace`. Returns whether it was told.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_until_told(
+    mut pool: Pool,
+    mut client: FrameReader<Incoming>,
+    told: impl Future<Output = ()>,
+    grace: Duration,
+) -> Result<bool> {
+    let served = serve(&mut pool, &mut client, told, grace).await;
     pool.end();
     served
 }
 
-async fn serve(pool: &mut Pool, client: &mut FrameReader<Incoming>) -> Result<()> {
+async fn serve(
+    pool: &mut Pool,
+    client: &mut FrameReader<Incoming>,
+    told: impl Future<Output = ()>,
+    grace: Duration,
+) -> Result<bool> {
+    tokio::pin!(told);
+    let mut is_told = false;
     // To stop and set the timer costs more than some ticks in vain, when the pool is busy again soon.
     let timer = time::sleep(TICK);
     tokio::pin!(timer);
@@ -37,7 +60,7 @@ async fn serve(pool: &mut Pool, client: &mut FrameReader<Incoming>) -> Result<()
     loop {
         tokio::select! {
             frame = client.next() => {
-                let Some(frame) = frame? else { return Ok(()) };
+                let Some(frame) = frame? else { return Ok(is_told) };
                 pool.client_frame(&frame)?;
                 while let Some(frame) = client.buffered()? {
                     pool.client_frame(&frame)?;
@@ -45,6 +68,10 @@ async fn serve(pool: &mut Pool, client: &mut FrameReader<Incoming>) -> Result<()
             }
             Some(event) = pool.events.recv() => pool.slot_event(event)?,
             Some(result) = pool.storage.finished.recv() => pool.storage_result(result)?,
+            () = &mut told, if !is_told => {
+                is_told = true;
+                pool.leave(grace);
+            }
             () = tokio::task::yield_now(), if pool.starts.go_on => {}
             () = &mut timer, if idle_ticks < IDLE_TICKS => {
                 let pause = if pool.tick()? { SOON } else { TICK };
@@ -57,6 +84,9 @@ async fn serve(pool: &mut Pool, client: &mut FrameReader<Incoming>) -> Result<()
             pool.slot_event(event)?;
         }
         pool.turn()?;
+        if is_told && !pool.has_calls() {
+            return Ok(true);
+        }
         if idle_ticks == IDLE_TICKS && pool.is_busy() {
             idle_ticks = 0;
             timer.as_mut().reset(time::Instant::now() + TICK);

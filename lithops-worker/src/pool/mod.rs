@@ -46,5 +46,5 @@ pub(crate) use ledger::{Ledger, MAX_BATCH};
 pub(crate) use slots::limit_to;
 pub(crate) use slots::{MARK_LEN, memory_limit};
 
-pub use dispatcher::run;
+pub use dispatcher::{run, run_until_told};
 pub use state::Pool;

@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use tokio::sync::mpsc;
 
 use super::{
-    jobs::{JobOwner, PoolJob},
+    jobs::{Due, JobOwner, PoolJob},
     outgoing::Outgoing,
     slots::{Memory, Slot, SlotEvent},
     starts::Starts,
@@ -25,6 +25,8 @@ pub struct Pool {
     pub(super) setup: Setup,
     pub(super) outgoing: Outgoing,
     pub(super) jobs: HashMap<JobId, PoolJob>,
+    /// Until when calls may run, once the platform has told the worker to leave.
+    pub(super) leaving: Option<Due>,
     /// How often a job was given a sub-worker.
     pub(super) turns: u64,
     /// The most calls that get on with their work at once: the `worker_processes` of the client's job that has most.
@@ -50,6 +52,7 @@ impl Pool {
             setup,
             outgoing: Outgoing::new(client),
             jobs: HashMap::new(),
+            leaving: None,
             turns: 0,
             most: 0,
             widest: 0,
@@ -101,6 +104,11 @@ impl Pool {
                 .slots
                 .values()
                 .any(|slot| !slot.batches.is_empty() || slot.ending.is_some() || !slot.ready)
+    }
+
+    /// Whether calls wait or run.
+    pub(super) fn has_calls(&self) -> bool {
+        self.jobs.values().any(PoolJob::waits) || self.slots.values().any(|slot| !slot.batches.is_empty())
     }
 
     /// Ends all sub-workers, at once.

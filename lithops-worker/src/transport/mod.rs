@@ -4,6 +4,7 @@
 mod http;
 #[cfg(feature = "lambda")]
 mod lambda;
+mod listen;
 mod pull;
 #[cfg(any(feature = "http", feature = "lambda"))]
 mod request;
@@ -14,5 +15,6 @@ mod stdio;
 pub use http::{http, is_http};
 #[cfg(feature = "lambda")]
 pub use lambda::{is_in_lambda, lambda};
+pub use listen::{is_listening, listen};
 pub use pull::{check, is_launched, is_to_check, launched};
 pub use stdio::stdio;

@@ -4,7 +4,7 @@ use std::{os::unix::net::UnixStream, sync::atomic::Ordering};
 
 use lithops_core::{
     error::{Error, ErrorKind, Result, Retry},
-    protocol::{self, FrameKind, Hello, Role, Setup, frame_header},
+    protocol::{self, FrameKind, FrameReader, Hello, Incoming, Outbox, Role, Setup, frame_header},
 };
 
 use super::pull::{Lifeline, pull};
@@ -43,28 +43,7 @@ pub fn stdio(channel: UnixStream) -> i32 {
 /// Serves the client at the other end of `channel` until the client closes it.
 pub(super) async fn serve(channel: UnixStream) -> Result<()> {
     let socket = channel.try_clone()?;
-    let (mut frames, outbox) = protocol::channel(channel)?;
-
-    // The hello goes out first and in any case, so that the client can tell what is wrong with the versions.
-    let mut hello = Vec::new();
-    Hello::of(Role::Worker).write(&mut hello)?;
-    outbox.send(&hello);
-    let Some(frame) = frames.next().await? else { return Ok(()) };
-    Hello::read(&frame)?;
-    if frames.take_arrived() > 0 {
-        outbox.sharing().store(true, Ordering::Relaxed);
-        outbox.send(&frame_header(FrameKind::Shares, 0));
-    }
-    let mut setup: Setup = match frames.next().await? {
-        Some(frame) if frame.kind == FrameKind::Setup => frame.decode()?,
-        Some(frame) => {
-            return Err(Error::new(
-                ErrorKind::Unexpected,
-                format!("the client sent {:?} before its setup", frame.kind),
-            ));
-        }
-        None => return Ok(()),
-    };
+    let Some((frames, outbox, mut setup)) = greeted(channel).await? else { return Ok(()) };
     match setup.launch.take() {
         Some(launch) => pull(setup, launch, Lifeline { frames, socket }).await,
         None => {
@@ -72,4 +51,32 @@ pub(super) async fn serve(channel: UnixStream) -> Result<()> {
             pool::run(Pool::new(setup, outbox), frames).await
         }
     }
+}
+
+/// Greets the client at the other end of `channel`: the way from it, the way to it, and what it has set. `None` when it has
+/// gone already.
+pub(super) async fn greeted(channel: UnixStream) -> Result<Option<(FrameReader<Incoming>, Outbox, Setup)>> {
+    let (mut frames, outbox) = protocol::channel(channel)?;
+
+    // The hello goes out first and in any case, so that the client can tell what is wrong with the versions.
+    let mut hello = Vec::new();
+    Hello::of(Role::Worker).write(&mut hello)?;
+    outbox.send(&hello);
+    let Some(frame) = frames.next().await? else { return Ok(None) };
+    Hello::read(&frame)?;
+    if frames.take_arrived() > 0 {
+        outbox.sharing().store(true, Ordering::Relaxed);
+        outbox.send(&frame_header(FrameKind::Shares, 0));
+    }
+    let setup: Setup = match frames.next().await? {
+        Some(frame) if frame.kind == FrameKind::Setup => frame.decode()?,
+        Some(frame) => {
+            return Err(Error::new(
+                ErrorKind::Unexpected,
+                format!("the client sent {:?} before its setup", frame.kind),
+            ));
+        }
+        None => return Ok(None),
+    };
+    Ok(Some((frames, outbox, setup)))
 }

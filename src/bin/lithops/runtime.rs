@@ -20,12 +20,13 @@ use crate::print;
 #[command(after_help = "\
 Examples:
   lithops runtime deploy --memory 1769         one vCPU for each instance
+  lithops runtime build --output oci:image     writes the image into a folder
   lithops runtime list                         what is deployed?
   lithops runtime update                       deploys, and deletes what it replaces
   lithops runtime delete --all                 deletes everything of the namespace")]
 pub(crate) enum Runtime {
     /// Builds the package that would be deployed, and prints where it is.
-    Build(What),
+    Build(Building),
     /// Deploys a runtime; one that is already deployed is left unchanged.
     Deploy(What),
     /// Deploys a runtime, and deletes those deployed before with the same memory.
@@ -53,6 +54,18 @@ pub(crate) struct What {
 
     #[command(flatten)]
     place: Where,
+}
+
+/// The runtime that is to be built, and where.
+#[derive(Debug, Args)]
+pub(crate) struct Building {
+    #[command(flatten)]
+    what: What,
+
+    /// Where an image is written: `oci:DIR`, a folder for `skopeo` and others, or `tar:FILE`, for `ctr images import`,
+    /// `podman load` and `docker load`.
+    #[arg(short, long, value_name = "oci:DIR|tar:FILE")]
+    output: Option<String>,
 }
 
 /// The backend of the runtimes.
@@ -122,7 +135,7 @@ impl Runtime {
     pub(crate) fn run(self) -> lithops::Result<ExitCode> {
         block_on(async {
             match self {
-                Self::Build(what) => what.build().await,
+                Self::Build(building) => building.build().await,
                 Self::Deploy(what) => what.deploy().await.map(drop),
                 Self::Update(what) => what.update().await,
                 Self::List(listing) => listing.list().await,
@@ -144,11 +157,6 @@ impl What {
         connected(self.place.config.clone(), self.place.backend.clone()).await
     }
 
-    async fn build(self) -> lithops::Result<()> {
-        let package = self.connect().await?.backend.build_runtime(&self.spec()).await?;
-        print::line(format_args!("{}  {} bytes", package.path.display(), package.size))
-    }
-
     async fn deploy(&self) -> lithops::Result<(Connected, Deployed)> {
         let connected = self.connect().await?;
         let runtime = connected.backend.deploy_runtime(&self.spec()).await?;
@@ -165,6 +173,15 @@ impl What {
             print::remark(&format!("deleted {}", older.id));
         }
         Ok(())
+    }
+}
+
+impl Building {
+    async fn build(self) -> lithops::Result<()> {
+        let mut spec = self.what.spec();
+        spec.output = self.output;
+        let package = self.what.connect().await?.backend.build_runtime(&spec).await?;
+        print::line(format_args!("{}  {} bytes", package.path.display(), package.size))
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     build::{self, CLUSTER, KNATIVE, KWOK},
     folder::Folder,
     network::REGISTRY,
-    parts::{ACTIVATOR, CONFIG, Node, Parts, restart_activator},
+    parts::{ACTIVATOR, AUDIT, CONFIG, Node, Parts, restart_activator, restart_api_server},
     start::{Programs, start},
     system::Sandbox,
 };
@@ -166,7 +166,6 @@ impl Cluster {
     }
 
     /// Runs a function on a thread that is in the network of the cluster.
-    #[expect(dead_code, reason = "for end-to-end runs")]
     pub(crate) fn within<T: Send>(&self, run: impl FnOnce() -> T + Send) -> Result<T, String> {
         self.parts.sandbox.within(run)
     }
@@ -194,6 +193,16 @@ impl Cluster {
     /// Ends the containerd of a node, whose containers go on, and starts it again.
     pub(crate) fn restart_containerd(&self, node: u8) -> Result<(), String> {
         Node::new(&self.parts, node).restart_containerd()
+    }
+
+    /// Kills the API server, which cuts every connection to it, and starts it again.
+    pub(crate) fn restart_api_server(&self) -> Result<(), String> {
+        restart_api_server(&self.parts)
+    }
+
+    /// The API server's log of the requests of service accounts: an object of JSON in each line.
+    pub(crate) fn audit(&self) -> PathBuf {
+        self.parts.folder.join(AUDIT)
     }
 
     /// The address of the registry, without a scheme. It has no TLS.

@@ -82,8 +82,7 @@ impl<'a> Place<'a> {
         self.cluster.kubectl(["create", "namespace", NAMESPACE])?;
         let restricted = "pod-security.kubernetes.io/enforce=restricted";
         self.cluster.kubectl(["label", "namespace", NAMESPACE, restricted])?;
-        let role = root().join(format!("backends/{}/rbac.yaml", self.kind.scheme));
-        self.kubectl(&["apply", "-f", &role.display().to_string()])?;
+        self.apply_role()?;
         self.kubectl(&["create", "serviceaccount", "client"])?;
         let account = format!("--serviceaccount={NAMESPACE}:client");
         self.kubectl(&["create", "rolebinding", "client", &format!("--role={}", self.kind.role), &account])?;
@@ -94,6 +93,57 @@ impl<'a> Place<'a> {
         let user = config["users"][0]["name"].clone();
         config["users"] = serde_json::json!([{"name": user, "user": {"token": token.trim()}}]);
         fs::write(&self.kubeconfig, config.to_string()).map_err(|error| error.to_string())
+    }
+
+    /// Gives the user the rights of the documentation.
+    pub(in crate::e2e) fn apply_role(&self) -> Result<(), String> {
+        let role = root().join(format!("backends/{}/rbac.yaml", self.kind.scheme));
+        self.kubectl(&["apply", "-f", &role.display().to_string()]).map(drop)
+    }
+
+    /// The requests of the client that the API server has answered, oldest first.
+    pub(in crate::e2e) fn audit(&self) -> Result<Vec<Value>, String> {
+        let client = format!("system:serviceaccount:{NAMESPACE}:client");
+        let text = fs::read_to_string(self.cluster.audit()).map_err(|error| error.to_string())?;
+        let all = text.lines().filter_map(|line| serde_json::from_str(line).ok());
+        Ok(all.filter(|asked: &Value| asked["user"]["username"] == client).collect())
+    }
+
+    /// How many requests the API server has answered, of everybody.
+    pub(in crate::e2e) fn requests(&self) -> Result<u64, String> {
+        let text = self.cluster.kubectl(["get", "--raw", "/metrics"])?;
+        let counts = text.lines().filter(|line| line.starts_with("apiserver_request_total{"));
+        Ok(counts.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64)
+    }
+
+    /// The address of the API server.
+    pub(in crate::e2e) fn server(&self) -> Result<String, String> {
+        let text = fs::read_to_string(&self.kubeconfig).map_err(|error| error.to_string())?;
+        let config: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        let server = config["clusters"][0]["cluster"]["server"].as_str().unwrap_or_default();
+        Ok(server.trim_start_matches("https://").trim_end_matches('/').to_owned())
+    }
+
+    /// A kubeconfig of the client that leads to this port of loopback.
+    pub(in crate::e2e) fn through(&self, port: u16) -> Result<PathBuf, String> {
+        let text = fs::read_to_string(&self.kubeconfig).map_err(|error| error.to_string())?;
+        let mut config: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        let cluster = &mut config["clusters"][0]["cluster"];
+        cluster["server"] = format!("https://127.0.0.1:{port}").into();
+        cluster["tls-server-name"] = "kubernetes.default.svc".into();
+        let file = self.folder.join("kubeconfig-proxy");
+        fs::write(&file, config.to_string()).map_err(|error| error.to_string())?;
+        Ok(file)
+    }
+
+    /// Evicts a pod, as who drains a node does.
+    pub(in crate::e2e) fn evict(&self, name: &str) -> Result<(), String> {
+        let eviction =
+            serde_json::json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}});
+        let file = self.folder.join("eviction.json");
+        fs::write(&file, eviction.to_string()).map_err(|error| error.to_string())?;
+        let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{name}/eviction");
+        self.kubectl(&["create", "--raw", &path, "-f", &file.display().to_string()]).map(drop)
     }
 
     /// `kubectl` in the namespace, as an administrator.

@@ -31,8 +31,8 @@ fn launch() -> Launch {
 }
 
 fn image(is_program: bool) -> WorkerImage {
-    let arguments = if is_program { Vec::new() } else { vec!["pull".to_owned()] };
-    WorkerImage { name: "registry.test/lithops-runtime:0123@sha256:4567".into(), is_program, arguments }
+    let name = "registry.test/lithops-runtime:0123@sha256:4567".into();
+    WorkerImage { name, is_program, arguments: Vec::new() }
 }
 
 fn secrets() -> Secrets {
@@ -44,8 +44,17 @@ fn secrets() -> Secrets {
 
 fn job_of(config: &K8sConfig, image: &WorkerImage, secrets: Option<&Secrets>) -> Value {
     let launch = launch();
-    let wave = Wave { config, launch: &launch, number: 3, workers: 25, image, secrets, client: "host 1" };
-    wave.job().expect("a manifest")
+    wave(config, &launch, image, secrets).job().expect("a manifest")
+}
+
+fn wave<'a>(
+    config: &'a K8sConfig,
+    launch: &'a Launch,
+    image: &'a WorkerImage,
+    secrets: Option<&'a Secrets>,
+) -> Wave<'a> {
+    let (client, transport) = ("host 1", Transport::Pull);
+    Wave { config, launch, number: 3, workers: 25, image, secrets, client, transport }
 }
 
 /// The manifest without the launch document, which has a key that is never the same.
@@ -103,20 +112,59 @@ fn secrets_are_in_the_secret_alone() {
     let (secrets, config, image, launch) = (secrets(), config(SECTION), image(true), launch());
     let job = job_of(&config, &image, Some(&secrets)).to_string();
     assert!(!job.contains("hunter2"), "{job}");
-    let wave = Wave {
-        config: &config,
-        launch: &launch,
-        number: 3,
-        workers: 1,
-        image: &image,
-        secrets: Some(&secrets),
-        client: "",
+    let wave = wave(&config, &launch, &image, Some(&secrets));
+    let [secret] = &wave.secret_manifests("uid-of-the-job").expect("manifests")[..] else {
+        panic!("one Secret")
     };
-    let secret = wave.secret(&secrets, "uid-of-the-job").expect("a manifest");
     assert!(secret["stringData"]["storage.json"].as_str().is_some_and(|text| text.contains("hunter2")));
     assert_eq!(secret["metadata"]["ownerReferences"][0]["uid"], "uid-of-the-job");
     let typed: KubernetesSecret = serde_json::from_value(secret.clone()).expect("a Secret");
-    assert_eq!(serde_json::to_value(&typed).expect("JSON"), secret);
+    assert_eq!(serde_json::to_value(&typed).expect("JSON"), *secret);
+}
+
+#[test]
+fn the_password_that_an_image_is_pushed_with_pulls_it_too_unless_a_secret_is_named() {
+    let section =
+        "k8s:\n  docker_server: registry.test/team\n  docker_user: me\n  docker_password: hunter2\n";
+    let (config, image, launch) = (config(section), image(true), launch());
+    let wave = wave(&config, &launch, &image, None);
+    let job = wave.job().expect("a manifest");
+    assert!(!job.to_string().contains("hunter2") && job["spec"]["suspend"] == json!(true), "{job}");
+    let [secret] = &wave.secret_manifests("uid").expect("manifests")[..] else { panic!("one Secret") };
+    assert_eq!(
+        job["spec"]["template"]["spec"]["imagePullSecrets"],
+        json!([{"name": secret["metadata"]["name"]}])
+    );
+    let login = secret["stringData"][".dockerconfigjson"].as_str().expect("text");
+    let login: Value = serde_json::from_str(login).expect("JSON");
+    assert_eq!(login, json!({"auths": {"registry.test": {"username": "me", "password": "hunter2"}}}));
+    assert_eq!(secret["type"], "kubernetes.io/dockerconfigjson");
+    let named = self::config(&format!("{section}  image_pull_secrets: [mine]\n"));
+    assert!(!Wave { config: &named, ..wave }.has_secrets());
+}
+
+#[test]
+fn a_worker_that_is_fed_is_told_to_listen_and_which_program_it_is_to_fetch() {
+    let (config, launch) = (config(SECTION), launch());
+    let digest = lithops_core::digest::Digest::of(b"program");
+    let program = ProgramId { digest, len: 7, arguments: Vec::new() };
+    let container = |is_program: bool, program: Option<&ProgramId>| {
+        let image = image(is_program);
+        let job = Wave { transport: Transport::Serve(program), ..wave(&config, &launch, &image, None) }.job();
+        job.expect("a manifest")["spec"]["template"]["spec"]["containers"][0].clone()
+    };
+    let has = |container: &Value, name: &str| {
+        let variables = container["env"].as_array().expect("variables").iter();
+        variables.filter(|variable| variable["name"] == name).map(|variable| variable["value"].clone()).next()
+    };
+    let own = container(true, None);
+    assert_eq!(has(&own, TRANSPORT_VARIABLE), Some("serve".into()));
+    assert_eq!((&own["args"], has(&own, PROGRAM_VARIABLE)), (&Value::Null, None));
+    let fetching = container(false, Some(&program));
+    assert_eq!(fetching["args"], json!(["serve"]));
+    let named = has(&fetching, PROGRAM_VARIABLE).expect("a program");
+    let named: ProgramId = serde_json::from_str(named.as_str().expect("text")).expect("JSON");
+    assert_eq!(named, program);
 }
 
 #[test]

@@ -37,6 +37,31 @@ impl FromStr for Output {
     }
 }
 
+impl Output {
+    /// The file or folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        let (Self::Folder(path) | Self::Archive(path)) = self;
+        path
+    }
+
+    /// How many bytes what is there has.
+    ///
+    /// # Errors
+    /// When it is not there, or cannot be looked at.
+    pub fn size(&self) -> Result<u64> {
+        let folder = match self {
+            Self::Archive(file) => return Ok(fs::metadata(file)?.len()),
+            Self::Folder(folder) => folder.join("blobs/sha256"),
+        };
+        let mut size = 0;
+        for blob in fs::read_dir(folder)? {
+            size += blob?.metadata()?.len();
+        }
+        Ok(size)
+    }
+}
+
 impl fmt::Display for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

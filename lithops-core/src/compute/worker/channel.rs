@@ -61,6 +61,8 @@ struct Shared {
     shares: Arc<AtomicBool>,
     /// Whether the worker has said hello.
     has_come: AtomicBool,
+    /// Whether the worker has said that it ends soon.
+    leaves: AtomicBool,
 }
 
 impl WorkerChannel {
@@ -123,6 +125,7 @@ impl WorkerChannel {
             ended: Mutex::default(),
             shares,
             has_come: AtomicBool::new(false),
+            leaves: AtomicBool::new(false),
         };
         Ok((frames, Self { name: name.into(), outbox, shared: Arc::new(shared) }))
     }
@@ -143,6 +146,12 @@ impl WorkerChannel {
     #[must_use]
     pub fn has_come(&self) -> bool {
         self.shared.has_come.load(Ordering::Acquire)
+    }
+
+    /// Whether the worker has said that it ends soon: it is to be given nothing more.
+    #[must_use]
+    pub fn leaves(&self) -> bool {
+        self.shared.leaves.load(Ordering::Relaxed)
     }
 
     /// Whether this worker runs the invocation.
@@ -271,6 +280,13 @@ impl Shared {
             let _ = events.send(Ok(event));
         }
     }
+
+    fn tell_all(&self, event: &Event) {
+        for events in self.jobs().iter().flat_map(HashMap::values) {
+            // An error says that the job has stopped listening: it is about to drain.
+            let _ = events.send(Ok(event.clone()));
+        }
+    }
 }
 
 /// Forwards the worker's frames to the jobs that they belong to, and at last how the worker ended.
@@ -358,6 +374,11 @@ async fn forward(shared: &Shared, frames: &mut FrameReader<Incoming>) -> Result<
             continue;
         }
         let event = Event::from_frame(&frame, ActivationId(0))?;
+        if matches!(event.kind, EventKind::Leaving) {
+            shared.leaves.store(true, Ordering::Relaxed);
+            shared.tell_all(&event);
+            continue;
+        }
         let job = match &event.kind {
             EventKind::Report(report) => report.header.run.job,
             EventKind::StoredReport(stored) => stored.run.job,

@@ -24,6 +24,7 @@ impl Event {
                 Self { activation: stored.run.activation, kind: EventKind::StoredReport(Box::new(stored)) }
             }
             FrameKind::Logs => Self { activation, kind: EventKind::Logs(frame.decode()?) },
+            FrameKind::Leaving => Self { activation, kind: EventKind::Leaving },
             FrameKind::Ended => Self { activation, kind: EventKind::Exited(frame.decode()?) },
             kind => {
                 return Err(Error::new(ErrorKind::Unexpected, format!("a worker sent a {kind:?} frame")));

@@ -31,7 +31,17 @@ impl<T: Tracking> Driver<T> {
             if suspects {
                 // A suspect (a call that was lost with its worker) runs alone in a worker, so that it cannot
                 // take other calls down with it.
-                if let Some(number) = self.workers.idle().or_else(|| self.start_worker(true)) {
+                let idle = self.workers.idle();
+                let number = match self.asks_first() {
+                    true => {
+                        if idle.is_none() && self.starting.is_empty() {
+                            self.ask_for_worker();
+                        }
+                        idle
+                    }
+                    false => idle.or_else(|| self.start_worker(true)),
+                };
+                if let Some(number) = number {
                     if let Some(dispatch) = self.tracker.take_suspect() {
                         let calls = self.calls_again(dispatch);
                         self.hand_over(number, calls, dispatch);
@@ -46,7 +56,14 @@ impl<T: Tracking> Driver<T> {
                 return;
             }
             // New workers come first, because starting one takes longest.
-            let (number, room) = match self.start_worker(false) {
+            let started = match self.asks_first() {
+                true => {
+                    self.ask_for_workers(again);
+                    None
+                }
+                false => self.start_worker(false),
+            };
+            let (number, room) = match started {
                 Some(number) => (number, self.chunk_for_new()),
                 None => match self.workers.hungriest() {
                     Some((number, room)) => (number, room.div_ceil(chunksize) * chunksize),
@@ -79,7 +96,8 @@ impl<T: Tracking> Driver<T> {
             && let Some((dispatch, holder)) = self.tracker.straggler(before, self.plan.chunksize() as u64)
         {
             // A backup attempt in another worker is preferred: the first worker itself may be what is slow.
-            let other = self.workers.hungriest_but(holder).or_else(|| self.start_worker(false));
+            let other = self.workers.hungriest_but(holder);
+            let other = if self.asks_first() { other } else { other.or_else(|| self.start_worker(false)) };
             let Some(number) = other.or_else(|| self.workers.hungriest().map(|(number, _)| number)) else {
                 return;
             };
@@ -94,8 +112,8 @@ impl<T: Tracking> Driver<T> {
 
     /// Adds a worker, if one more may live, and returns its number. The backend is asked for the worker when
     /// its first calls are handed over.
-    fn start_worker(&mut self, alone: bool) -> Option<u64> {
-        let live = self.workers.len();
+    pub(super) fn start_worker(&mut self, alone: bool) -> Option<u64> {
+        let live = self.workers.staying();
         let first_steps =
             || self.tuning.as_ref().is_some_and(|tuning| live as u64 >= tuning.limit(&self.plan_now()));
         let allowed = self.throttle.allows(live) && !first_steps();
@@ -164,7 +182,7 @@ impl<T: Tracking> Driver<T> {
     }
 
     /// How many calls a new worker is given: at most the number that fits into the platform's time limit.
-    fn chunk_for_new(&mut self) -> u64 {
+    pub(super) fn chunk_for_new(&mut self) -> u64 {
         let chunksize = self.plan.chunksize() as u64;
         let fitting = self.fitting.unwrap_or(u64::MAX);
         let Some(tuning) = self.tuning.as_ref().filter(|_| !self.backend.capabilities().feed) else {
@@ -266,7 +284,7 @@ impl<T: Tracking> Driver<T> {
 
     /// The memory per worker that the job was planned with, in MiB; `None` where the platform does not sell
     /// memory.
-    fn memory(&self) -> Option<u64> {
+    pub(super) fn memory(&self) -> Option<u64> {
         Some(self.plan.worker_memory()).filter(|memory| *memory > 0)
     }
 
@@ -407,6 +425,7 @@ impl<T: Tracking> Driver<T> {
                 };
                 let events = events.map(Some).chain(ended).map(move |event| (number, event));
                 self.events.push(Box::pin(events));
+                self.look_at_waiting();
                 Ok(())
             }
             Err(error) if error.kind() == ErrorKind::RateLimited => {

@@ -18,7 +18,8 @@
 //!     +--------------------------------------------------------------+
 //! ```
 
-pub(super) mod assignment;
+pub(super) mod asking;
+mod assignment;
 pub(super) mod budget;
 pub(super) mod commit_buffer;
 pub(super) mod dispatch;

@@ -73,6 +73,7 @@ impl<T: Tracking> Driver<T> {
                 EventKind::Exited(ExitReason::Throttled(pause)) => self.refused(number, pause),
                 EventKind::Throttled(pause) => self.throttled(self.workers.len(), pause, number),
                 EventKind::Started => self.workers.heard(number),
+                EventKind::Leaving => self.workers.leaves(number),
             },
             Some(Err(error)) => self.lost(number, error.to_string())?,
             // A stream may end without an exit event: the worker's calls must not be waited for.

@@ -87,6 +87,7 @@ pub async fn drive_with(
         // A driver that is stopped because another client has taken over must not stop that client's workers.
         driver.abandon(ended == Ended::Failed || job.is_interrupted());
     }
+    driver.withdraw(ended);
     driver.release();
     ended
 }
@@ -138,6 +139,9 @@ pub(super) struct Driver<T> {
     /// The pace of the calls, in jobs with backup attempts; `next_stragglers` is the time of the next check.
     pub(super) pace: Option<Pace>,
     next_stragglers: Instant,
+    /// When the platform is asked next what workers wait for, and what it was the last time.
+    pub(super) next_waiting: Instant,
+    pub(super) waits_for: String,
     /// The commit buffer of a durable job, in which outcomes wait until they are stored; `None` for other
     /// jobs.
     pub(super) commit_buffer: Option<CommitBuffer>,
@@ -225,6 +229,8 @@ impl<T: Tracking> Driver<T> {
             next_look: now + lease.unwrap_or_default() / 4,
             pace: speculate.then(Pace::default),
             next_stragglers: now + LOOK_FOR_STRAGGLERS,
+            next_waiting: now,
+            waits_for: String::new(),
             commit_buffer,
         }
     }
@@ -333,7 +339,10 @@ impl<T: Tracking> Driver<T> {
         // Once every call is dispatched there is nothing left to plan.
         let tuned = self.tuning.as_ref().filter(|_| !self.is_at_the_end() && self.workers.len() > 0);
         let tuned = tuned.map(Tuning::due);
-        [pause, look, self.throttle.until(), stragglers, tuned].into_iter().flatten().min()
+        [pause, look, self.throttle.until(), stragglers, tuned, self.waiting_look()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether every call has been given to a worker.
@@ -362,6 +371,7 @@ impl<T: Tracking> Driver<T> {
             self.next_stragglers = now + LOOK_FOR_STRAGGLERS;
             self.speculate();
         }
+        self.look_at_waiting();
         Ok(())
     }
 

@@ -16,8 +16,8 @@ use tokio::sync::mpsc;
 use crate::{
     compute::{
         BackendInfo, CancelLevel, Capabilities, Check, CloseMode, ComputeBackend, Event, EventKind,
-        ExitReason, Feed, FeedCommand, FeedSink, Invocation, InvocationId, InvokeRequest, Package, Runtime,
-        RuntimeId, RuntimeSpec,
+        ExitReason, Feed, FeedCommand, FeedSink, Granularity, Invocation, InvocationId, InvokeRequest,
+        Package, Runtime, RuntimeId, RuntimeSpec, WaitingWorkers,
     },
     error::{CallErrorKind, Error, ErrorKind, Result},
     executor::{
@@ -47,6 +47,8 @@ struct Backend {
     discarded: Mutex<Vec<InvocationId>>,
     /// Where workers send events whose channel has no way down: until they are dropped here, they run.
     running: Mutex<Vec<mpsc::UnboundedSender<Result<Event>>>>,
+    /// How often workers were not needed any more that had not come.
+    withdrawn: AtomicU64,
 }
 
 impl fmt::Debug for Backend {
@@ -103,6 +105,10 @@ impl ComputeBackend for Backend {
 
     async fn invoke(&self, request: InvokeRequest) -> Result<Invocation> {
         let number = self.starts.fetch_add(1, Ordering::Relaxed);
+        if number >= self.room && self.capabilities.granularity != Granularity::Local {
+            assert!(request.calls.is_empty(), "no call is bound to a worker that is not there");
+            std::future::pending::<()>().await;
+        }
         if number >= self.room {
             return Err(Error::new(ErrorKind::WorkerLost, "there is no room for a process"));
         }
@@ -117,6 +123,17 @@ impl ComputeBackend for Backend {
             return Ok(Invocation { id, events: events.boxed(), feed: None });
         }
         Ok(Invocation { id, events: events.boxed(), feed: Some(Feed::new(Arc::new(worker))) })
+    }
+
+    fn awaited(&self) -> Vec<WaitingWorkers> {
+        let count =
+            usize::try_from(self.starts.load(Ordering::Relaxed).saturating_sub(self.room)).unwrap_or(0);
+        vec![WaitingWorkers { count, why: "no node has room".into(), is_hopeless: false }]
+    }
+
+    async fn withdraw(&self) -> Result<()> {
+        self.withdrawn.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 
     async fn cancel(&self, _: &InvocationId) -> Result<()> {
@@ -173,7 +190,17 @@ impl Seen {
 }
 
 async fn drive_against(play: Play, workers: usize, room: u64) -> Seen {
-    let capabilities = Capabilities { default_max_workers: workers, ..Capabilities::local(1) };
+    drive_with_capabilities(play, workers, room, Capabilities::local(1)).await
+}
+
+/// Workers that are fed, and are started by a platform that may have no room.
+async fn drive_pods(play: Play, workers: usize, room: u64) -> Seen {
+    let capabilities = Capabilities { granularity: Granularity::Caas, ..Capabilities::local(1) };
+    drive_with_capabilities(play, workers, room, capabilities).await
+}
+
+async fn drive_with_capabilities(play: Play, workers: usize, room: u64, capabilities: Capabilities) -> Seen {
+    let capabilities = Capabilities { default_max_workers: workers, ..capabilities };
     let (assignment, backend, mut commands) = assignment(capabilities, play, workers, room);
     let job = Arc::clone(&assignment.job);
     // The virtual time runs on: a job that waits for ever fails here instead of hanging the test.
@@ -191,8 +218,9 @@ fn assignment(
     let mut request = PlanRequest::new(CALLS, &capabilities);
     (request.max_workers, request.chunksize) = (Some(workers), Some(Count::Exactly(1)));
     let plan = request.plan().expect("a plan");
-    let (discarded, starts, running) = (Mutex::default(), AtomicU64::new(0), Mutex::default());
-    let backend = Arc::new(Backend { capabilities, play, room, starts, discarded, running });
+    let (discarded, starts) = (Mutex::default(), AtomicU64::new(0));
+    let (running, withdrawn) = (Mutex::default(), AtomicU64::new(0));
+    let backend = Arc::new(Backend { capabilities, play, room, starts, discarded, running, withdrawn });
     let (job, commands) = JobState::new(JOB, "played", plan.clone(), Some(CALLS));
     let job = Arc::new(job);
     let queue = Arc::new(InputQueue::default());
@@ -391,4 +419,35 @@ async fn that_one_more_worker_cannot_be_started_is_no_end_of_those_that_are_ther
     };
     let seen = drive_against(play, 8, u64::MAX).await;
     assert_eq!((seen.ended, seen.values()), (Ended::Finished, vec![b'r'; 20]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_wait_for_no_worker_that_has_no_room() {
+    let play: Play = |_, calls| vec![report(calls.run, b'r')];
+    // Two of eight come: they do the calls of all.
+    let seen = drive_pods(play, 8, 2).await;
+    assert_eq!((seen.ended, seen.values()), (Ended::Finished, vec![b'r'; 20]));
+    while seen.backend.withdrawn.load(Ordering::Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let seen = drive_pods(play, 8, u64::MAX).await;
+    assert_eq!((seen.ended, seen.values(), seen.starts()), (Ended::Finished, vec![b'r'; 20], 8));
+    assert_eq!(seen.backend.withdrawn.load(Ordering::Relaxed), 0, "all have come");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_leaves_is_given_nothing_more_and_another_takes_its_place() {
+    // The first worker hands back all that it has, and would do so for ever.
+    let play: Play = |start, calls| match start {
+        0 => vec![EventKind::Leaving, EventKind::Report(Box::new(unstarted_report(calls.run)))],
+        _ => vec![report(calls.run, b'r')],
+    };
+    for drive in [0, 1] {
+        let seen = match drive {
+            0 => drive_against(play, 1, u64::MAX).await,
+            _ => drive_pods(play, 1, u64::MAX).await,
+        };
+        assert_eq!((seen.ended, seen.values()), (Ended::Finished, vec![b'r'; 20]));
+        assert_eq!(seen.starts(), 2);
+    }
 }

@@ -28,6 +28,8 @@ pub(crate) struct Worker {
     outstanding: Ranges,
     /// The worker runs suspects, and must be given nothing else before they are reported.
     alone: bool,
+    /// The worker ends soon, and is given nothing more.
+    leaves: bool,
     /// When the worker last reported, or was accepted, or asked for.
     heard: Instant,
 }
@@ -40,6 +42,8 @@ pub(crate) struct Workers {
     /// The workers with room, as `(calls in hand, number)`: the one with the fewest calls comes first.
     hungry: BTreeSet<(u64, u64)>,
     next: u64,
+    /// How many workers end soon.
+    leaving: usize,
     /// A worker is given at least this many calls ahead of its reports.
     least: u64,
 }
@@ -67,6 +71,11 @@ impl Workers {
         self.all.len()
     }
 
+    /// How many workers are not about to end.
+    pub(crate) fn staying(&self) -> usize {
+        self.all.len() - self.leaving
+    }
+
     /// Adds a worker that is about to be requested, and returns its number. `alone` reserves the worker for
     /// suspects.
     pub(crate) fn add(&mut self, alone: bool) -> u64 {
@@ -75,8 +84,9 @@ impl Workers {
         let now = Instant::now();
         let window = Window::new(self.least, now.into_std());
         let outstanding = Ranges::default();
-        self.all
-            .insert(number, Worker { invocation: None, feed: None, window, outstanding, alone, heard: now });
+        let worker =
+            Worker { invocation: None, feed: None, window, outstanding, alone, leaves: false, heard: now };
+        self.all.insert(number, worker);
         number
     }
 
@@ -94,7 +104,15 @@ impl Workers {
     pub(crate) fn remove(&mut self, number: u64) -> Option<Worker> {
         let worker = self.all.remove(&number)?;
         self.hungry.remove(&(worker.window.calls(), number));
+        self.leaving -= usize::from(worker.leaves);
         Some(worker)
+    }
+
+    /// Notes that a worker ends soon: it is given nothing more.
+    pub(crate) fn leaves(&mut self, number: u64) {
+        let mut is_new = false;
+        self.change(number, |worker| is_new = !std::mem::replace(&mut worker.leaves, true));
+        self.leaving += usize::from(is_new);
     }
 
     /// The worker with the fewest calls among those with room, and how many calls it has room for.
@@ -192,7 +210,7 @@ impl Workers {
         let worker = self.all.get_mut(&number)?;
         self.hungry.remove(&(worker.window.calls(), number));
         change(worker);
-        if worker.feed.is_some() && !worker.alone && worker.window.room() > 0 {
+        if worker.feed.is_some() && !worker.alone && !worker.leaves && worker.window.room() > 0 {
             self.hungry.insert((worker.window.calls(), number));
         }
         Some(())

@@ -22,8 +22,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     executor::{
         driver::{Ended, throttle::Throttle},
-        job::{Command, Commands, JobEvent, Measured, Spending},
-        terminal::status_line,
+        job::{Command, Commands, JobEvent, Measured, Spending, say_waiting},
     },
     fleet::{ClientFleet, GIVEN_UP, JobManifest, StoredBoard},
     journal::{ChunkOutcomes, Waiting},
@@ -539,16 +538,8 @@ impl<'a> FleetDriver<'a> {
         self.leadership.job.count(|counts| counts.waiting_workers = workers as u64);
         self.waits_for.workers = workers as u64;
         if why != self.waits_for.why {
-            let job = self.leadership.record.job;
-            if !why.is_empty() {
-                tracing::warn!(%job, workers, "workers of the fleet wait: {why}");
-                if status_line::is_watched() {
-                    let why = why.escape_debug();
-                    status_line::print_above(&format!("lithops: {workers} workers wait: {why}\n"));
-                }
-            }
-            self.waits_for.why.clone_from(&why);
-            self.leadership.job.tell(|| JobEvent::Waiting { job, workers, why });
+            say_waiting(&self.leadership.job, workers, &why);
+            self.waits_for.why = why;
         }
         Ok(())
     }

@@ -145,7 +145,7 @@ impl Core {
         journal.put_record(&record).await?;
         let shows_logs = options.show_logs.unwrap_or(self.show_logs);
         let mut spec = self.spec_of(&record, options.env.clone(), shared)?;
-        spec.live_logs = shows_logs && self.sends_logs_live();
+        spec.live_logs = shows_logs && self.sends_logs_live() && self.client_fleets.is_none();
         let backend = Arc::clone(&self.backend);
         let learn = Some(self.learn(entry, options)?);
         let client_fleet = self.fleet_of(record.memory)?;
@@ -178,11 +178,12 @@ impl Core {
         }
         let env = env_of(record)?;
         let recorded = |count: u64| usize::try_from(count).ok().map(Count::Exactly);
+        let capabilities = self.backend.capabilities().of_durable_jobs();
         let plan = PlanRequest {
             worker_processes: recorded(record.worker_processes),
             chunksize: recorded(record.chunksize),
             max_workers: Some(self.max_workers),
-            ..PlanRequest::new(record.calls, self.backend.capabilities())
+            ..PlanRequest::new(record.calls, &capabilities)
         }
         .plan()?;
         if entry.at_most_once != record.policy.at_most_once {
@@ -230,7 +231,7 @@ impl Core {
             inline_limit: capabilities.payload_limit.filter(|_| capabilities.pull.is_none()),
             storage: Some(self.locator.clone()),
             log_limit: crate::executor::core::LOG_LIMIT,
-            live_logs: self.show_logs && self.sends_logs_live(),
+            live_logs: self.show_logs && self.sends_logs_live() && self.client_fleets.is_none(),
             durable: Some(DurableSpec {
                 calls: record.calls,
                 chunksize: record.chunksize,

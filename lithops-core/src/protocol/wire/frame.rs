@@ -77,6 +77,8 @@ pub enum FrameKind {
     Heartbeat = 18,
     /// [`HandBack`](crate::protocol::HandBack): begin no further call of the job.
     HandBack = 19,
+    /// No body: the worker was told to end by its platform, and begins nothing more.
+    Leaving = 20,
 }
 
 impl FrameKind {
@@ -102,6 +104,7 @@ impl FrameKind {
             17 => Self::Shares,
             18 => Self::Heartbeat,
             19 => Self::HandBack,
+            20 => Self::Leaving,
             _ => return None,
         })
     }

@@ -6,6 +6,7 @@ mod limits;
 mod malformed;
 mod outbox;
 mod received_fds;
+mod relay;
 mod watched;
 
 pub use channel::{BlockingFrames, Incoming, channel, send_lent};
@@ -14,3 +15,4 @@ pub use limits::{MAX_FRAME, MAX_VALUE};
 pub(crate) use malformed::malformed;
 pub use malformed::no_descriptors;
 pub use outbox::Outbox;
+pub use relay::{RelayEnd, relay};

@@ -61,16 +61,16 @@ pub fn launched(file: Option<&Path>, program: Result<Program>, is_program: bool)
 }
 
 /// The exit code of a worker that cannot serve because of an error.
-pub(super) fn exit_code(error: &Error) -> i32 {
+pub(in crate::transport) fn exit_code(error: &Error) -> i32 {
     if may_succeed_later(error) { EXIT_ELSEWHERE } else { EXIT_REFUSED }
 }
 
-pub(super) fn words_of(error: &Error) -> String {
+pub(in crate::transport) fn words_of(error: &Error) -> String {
     error.hint().map_or_else(|| error.to_string(), |hint| format!("{error}; {hint}"))
 }
 
 /// The launch document, with a name for the worker.
-pub(super) fn launch(file: Option<&Path>) -> Result<Launch> {
+pub(in crate::transport) fn launch(file: Option<&Path>) -> Result<Launch> {
     let text = match file {
         Some(path) => fs::read_to_string(path).map_err(|error| {
             let problem = format!("cannot read the launch document `{}`: {error}", path.display());
@@ -119,11 +119,16 @@ async fn serve_launched(
     Err(error)
 }
 
-/// Tells platform and client why this worker cannot serve, as far as they can be reached.
-async fn tell_why(launch: &Launch, words: &str) {
+/// Tells the platform why this worker cannot serve, where it asks.
+pub(in crate::transport) fn tell_platform(words: &str) {
     if let Ok(mut log) = fs::OpenOptions::new().write(true).open(TERMINATION_LOG) {
         let _ = log.write_all(words.as_bytes());
     }
+}
+
+/// Tells platform and client why this worker cannot serve, as far as they can be reached.
+async fn tell_why(launch: &Launch, words: &str) {
+    tell_platform(words);
     if let (Ok(storage), Some(worker)) = (StorageClient::connect(&launch.storage), &launch.worker) {
         let _ = Fleet::new(&storage, &launch.fleet, launch.verify).put_ended(worker, words).await;
     }

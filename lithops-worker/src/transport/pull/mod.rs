@@ -30,6 +30,8 @@ mod running_pool;
 mod serve;
 
 pub use check::{check, is_to_check};
+pub(super) use launched::{exit_code, launch, tell_platform, words_of};
 pub use launched::{is_launched, launched};
 pub(super) use lifeline::Lifeline;
+pub(super) use programs::Programs;
 pub(super) use serve::pull;

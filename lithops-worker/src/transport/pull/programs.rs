@@ -8,7 +8,7 @@ use lithops_core::{
 
 /// The programs of a worker of a fleet.
 #[derive(Debug)]
-pub(super) struct Programs {
+pub(in crate::transport) struct Programs {
     /// Whether the program that the worker was started with has functions of its own.
     is_program: bool,
     #[cfg(feature = "programs")]
@@ -16,7 +16,7 @@ pub(super) struct Programs {
 }
 
 impl Programs {
-    pub(super) fn new(is_program: bool) -> Self {
+    pub(in crate::transport) fn new(is_program: bool) -> Self {
         Self {
             is_program,
             #[cfg(feature = "programs")]
@@ -28,7 +28,7 @@ impl Programs {
     ///
     /// # Errors
     /// When it cannot be fetched, or is not the one that the client has stored.
-    pub(super) async fn find(
+    pub(in crate::transport) async fn find(
         &mut self,
         program: Option<&ProgramId>,
         own: &Program,

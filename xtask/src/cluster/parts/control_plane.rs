@@ -2,6 +2,8 @@
 
 use std::{fs::File, io::Read, net::Ipv4Addr, process::Command};
 
+use rustix::process::Signal;
+
 use super::{Parts, filled};
 use crate::{
     cluster::{
@@ -13,6 +15,12 @@ use crate::{
 };
 
 const KUBECONFIG: &str = include_str!("../../../cluster/templates/kubeconfig.in");
+/// Which requests are logged: those of service accounts, and not those of the cluster's own parts, once they are answered.
+const AUDIT_POLICY: &str = r#"{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived", "ResponseStarted"],
+"rules": [{"level": "None", "namespaces": ["kube-system"]}, {"level": "None", "userGroups": ["system:serviceaccounts:kube-system"]},
+{"level": "Metadata", "userGroups": ["system:serviceaccounts"]}, {"level": "None"}]}"#;
+/// The log of these requests.
+pub(in crate::cluster) const AUDIT: &str = "audit.log";
 const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 /// The certificate that the API server makes for itself, and that clients trust.
@@ -58,7 +66,20 @@ pub(in crate::cluster) fn start_api_server(parts: &Parts) -> Result<(), String> 
             format!("--initial-cluster=default={peers}"),
         ],
     )?;
+    spawn_api_server(parts)
+}
+
+/// Kills the API server, which cuts every connection to it, and starts it again.
+pub(in crate::cluster) fn restart_api_server(parts: &Parts) -> Result<(), String> {
+    parts.process("kube-apiserver")?.end(Signal::KILL)?;
+    spawn_api_server(parts)?;
+    wait_for_api_server(parts)
+}
+
+fn spawn_api_server(parts: &Parts) -> Result<(), String> {
+    let (folder, etcd) = (&parts.folder, format!("http://{LOOPBACK}:{ETCD}"));
     let key = folder.join("accounts.key");
+    let policy = folder.write("audit-policy.json", AUDIT_POLICY)?;
     parts.spawn(
         "kube-apiserver",
         &parts.program("kube-apiserver"),
@@ -80,6 +101,8 @@ pub(in crate::cluster) fn start_api_server(parts: &Parts) -> Result<(), String> 
             // Services have no addresses, because there is no kube-proxy: webhooks are found by their endpoints.
             "--enable-aggregator-routing=true".to_owned(),
             "--allow-privileged=true".to_owned(),
+            format!("--audit-policy-file={}", policy.display()),
+            format!("--audit-log-path={}", folder.join(AUDIT).display()),
         ],
     )?;
     Ok(())
@@ -89,9 +112,7 @@ pub(in crate::cluster) fn start_api_server(parts: &Parts) -> Result<(), String> 
 pub(in crate::cluster) fn start_controllers(parts: &Parts) -> Result<(), String> {
     let folder = &parts.folder;
     let certificate = folder.join(CERTIFICATE);
-    parts.until("kube-apiserver", || {
-        certificate.exists() && parts.asks(&["get", "--raw", "/readyz"], |said| said == "ok")
-    })?;
+    wait_for_api_server(parts)?;
     for (part, port, more) in [
         (
             "kube-controller-manager",
@@ -123,6 +144,13 @@ pub(in crate::cluster) fn start_controllers(parts: &Parts) -> Result<(), String>
         parts.spawn(part, &parts.program(part), common.into_iter().chain(more))?;
     }
     Ok(())
+}
+
+fn wait_for_api_server(parts: &Parts) -> Result<(), String> {
+    let certificate = parts.folder.join(CERTIFICATE);
+    parts.until("kube-apiserver", || {
+        certificate.exists() && parts.asks(&["get", "--raw", "/readyz"], |said| said == "ok")
+    })
 }
 
 fn random() -> Result<String, String> {

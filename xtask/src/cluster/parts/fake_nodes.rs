@@ -33,6 +33,11 @@ pub(in crate::cluster) fn add_fake_nodes(parts: &Parts, kwok: &Path, count: u16)
     })
 }
 
+/// What Kubernetes calls the processor of this machine.
+fn arch() -> &'static str {
+    if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
+}
+
 fn node(number: u16) -> Value {
     let name = format!("fake{number}");
     let resources = json!({"cpu": "64", "memory": "256Gi", "pods": "250"});
@@ -41,7 +46,12 @@ fn node(number: u16) -> Value {
         "kind": "Node",
         "metadata": {
             "name": name,
-            "labels": {"type": "kwok", "kubernetes.io/hostname": name},
+            "labels": {
+                "type": "kwok",
+                "kubernetes.io/arch": arch(),
+                "kubernetes.io/hostname": name,
+                "kubernetes.io/os": "linux",
+            },
             "annotations": {MARK: "fake"},
         },
         "spec": {"taints": [{"key": MARK, "value": "fake", "effect": "NoSchedule"}]},

@@ -10,7 +10,9 @@ mod storage;
 
 pub(super) use all::Parts;
 use all::filled;
-pub(super) use control_plane::{start_api_server, start_controllers, write_credentials};
+pub(super) use control_plane::{
+    AUDIT, restart_api_server, start_api_server, start_controllers, write_credentials,
+};
 pub(super) use fake_nodes::add_fake_nodes;
 pub(super) use knative::{ACTIVATOR, restart_activator, serve_names, start_knative};
 pub(super) use node::{Node, wait_for_nodes};

@@ -1,7 +1,7 @@
 //! What a cluster does to workers: nothing is lost, and each end is told for what it is.
 
 use super::run::Trial;
-use crate::e2e::place::{NAMESPACE, Place, Running};
+use crate::e2e::place::{Place, Running};
 
 pub(super) const TRIALS: &[(&str, Trial)] = &[
     ("an evicted worker hands back and does not count as done", evicted),
@@ -26,14 +26,8 @@ fn long_job(place: &Place<'_>) -> Result<Running, String> {
 fn evicted(place: &Place<'_>) -> Result<(), String> {
     let running = long_job(place)?;
     let pods = place.running()?;
-    let name = pods[0]["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let uid = pods[0]["metadata"]["uid"].clone();
-    let eviction =
-        serde_json::json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}});
-    let file = place.folder.join("eviction.json");
-    std::fs::write(&file, eviction.to_string()).map_err(|error| error.to_string())?;
-    let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{name}/eviction");
-    place.kubectl(&["create", "--raw", &path, "-f", &file.display().to_string()])?;
+    place.evict(pods[0]["metadata"]["name"].as_str().unwrap_or_default())?;
     place.until("the worker has left, and another runs for its index", || {
         let pods = place.running()?;
         Ok(pods.len() == 4 && pods.iter().all(|pod| pod["metadata"]["uid"] != uid))

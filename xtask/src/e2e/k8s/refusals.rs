@@ -14,7 +14,7 @@ pub(super) const TRIALS: &[(&str, Trial)] = &[
 ];
 
 /// Starts a job, waits until it says this, and interrupts it: nothing is left.
-fn waits(place: &Place<'_>, more: &str, words: &str) -> Result<(), String> {
+pub(super) fn waits(place: &Place<'_>, more: &str, words: &str) -> Result<(), String> {
     let mut running = place.start("examples/fleet", &["map", "2", "0"], more)?;
     place.until(&format!("`{words}` is said"), || {
         if running.has_ended()? {
