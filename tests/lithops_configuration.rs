@@ -139,7 +139,7 @@ const GCP_CLOUDRUN: &[Key] = &[
     ("region", "us-east1", Read),
     ("region", "US East", Refused),
     ("credentials_path", "/none/key.json", Refused),
-    ("min_workers", "1", Read),
+    ("min_workers", "0", Read),
     ("max_workers", "1000", Read),
     ("worker_processes", "1", Read),
     ("runtime", "us-east1-docker.pkg.dev/my-project/lithops/worker:1", Read),

@@ -7,7 +7,7 @@ use lithops_cloud_google::{
 };
 use lithops_core::{
     compute::{Capabilities, Platform, WorkerWish},
-    config::{Config, Key, Section, Value},
+    config::{Config, Key, Value},
     error::{Error, ErrorKind, Result},
 };
 
@@ -217,7 +217,7 @@ impl GcpCloudRunConfig {
                 login,
                 base_image: text("base_image")?,
             },
-            min_workers: whole(section, "min_workers")?,
+            min_workers: section.whole("min_workers")?.unwrap_or(0),
             env_vars,
             network: Network {
                 connector: text("vpc_connector")?,
@@ -276,16 +276,6 @@ const RESERVED: [&str; 4] = ["PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION
 fn wrong(key: &str, problem: String) -> Error {
     Error::new(ErrorKind::ConfigInvalid, format!("`{key}` in section `{SCHEME}` {problem}"))
         .with_context("key", format!("{SCHEME}.{key}"))
-}
-
-fn whole(section: Section<'_>, key: &str) -> Result<usize> {
-    match section.number(key)? {
-        None => Ok(0),
-        Some(number) if number >= 0.0 && number.fract() == 0.0 && number <= 1000.0 => Ok(number as usize),
-        Some(number) => {
-            Err(section.unusable(key, &format!("is {number}"), "write a whole number from 0 to 1000"))
-        }
-    }
 }
 
 /// Whether a runtime is one of Python Lithops: an interpreter, or an image that has one.

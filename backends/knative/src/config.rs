@@ -134,7 +134,7 @@ impl KnativeConfig {
             routing: routing(section)?,
             http2: section.bool("http2")?.unwrap_or(true),
             pod: PodConfig {
-                min_workers: section.positive("min_workers")?.unwrap_or(0),
+                min_workers: section.whole("min_workers")?.unwrap_or(0),
                 service_account: section.string("service_account")?.map(str::to_owned),
                 annotations: annotations(section)?,
                 env_vars: env_vars(section)?,

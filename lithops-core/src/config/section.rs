@@ -77,6 +77,19 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// A whole number from 0 up.
+    ///
+    /// # Errors
+    /// When the value is negative, a fraction, a string or anything else.
+    pub fn whole(&self, key: &str) -> Result<Option<usize>> {
+        self.read(key, "a whole number from 0 up", |value| match value {
+            Value::Int(0) => Ok(0),
+            value => {
+                count(value).ok_or_else(|| format!("write for example `{key}: 2`, or leave the key out"))
+            }
+        })
+    }
+
     /// A number above 0, with or without a fraction.
     ///
     /// # Errors

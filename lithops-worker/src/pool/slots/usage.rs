@@ -45,12 +45,13 @@ mod tests {
     #[test]
     fn what_a_child_has_used_is_known_once() {
         let burn = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
-        let child = Command::new("sh").args(["-c", burn]).spawn().expect("a shell");
+        let mut child = Command::new("sh").args(["-c", burn]).spawn().expect("a shell");
         let pid = Pid::from_child(&child);
         let ended = rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
         rustix::process::waitid(rustix::process::WaitId::Pid(pid), ended).expect("it ends");
         let usage = Usage::at_end_of(pid);
         assert!(usage.cpu > Duration::from_millis(1) && usage.peak_memory > 100_000, "{usage:?}");
         assert_eq!(Usage::at_end_of(pid).peak_memory, 0);
+        child.wait().expect_err("it is let go");
     }
 }
