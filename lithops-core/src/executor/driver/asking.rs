@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{Ended, run::Driver};
 use crate::{
     compute::{CloseMode, Granularity, InvokeRequest},
-    executor::job::{interrupt, say_waiting},
+    executor::job::interrupt,
     tracker::Tracking,
 };
 
@@ -67,7 +67,7 @@ impl<T: Tracking> Driver<T> {
         self.job.count(|counts| counts.waiting_workers = workers as u64);
         if why != self.waits_for {
             why.clone_into(&mut self.waits_for);
-            say_waiting(&self.job, workers, why);
+            self.job.say_waiting(workers, why);
         }
     }
 

@@ -22,7 +22,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     executor::{
         driver::{Ended, throttle::Throttle},
-        job::{Command, Commands, JobEvent, Measured, Spending, say_waiting},
+        job::{Command, Commands, JobEvent, Measured, Spending},
     },
     fleet::{ClientFleet, GIVEN_UP, JobManifest, StoredBoard},
     journal::{ChunkOutcomes, Waiting},
@@ -538,7 +538,7 @@ impl<'a> FleetDriver<'a> {
         self.leadership.job.count(|counts| counts.waiting_workers = workers as u64);
         self.waits_for.workers = workers as u64;
         if why != self.waits_for.why {
-            say_waiting(&self.leadership.job, workers, &why);
+            self.leadership.job.say_waiting(workers, &why);
             self.waits_for.why = why;
         }
         Ok(())

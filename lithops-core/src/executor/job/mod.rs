@@ -15,7 +15,6 @@ pub(super) mod progress;
 pub(super) mod repeat;
 pub(super) mod source;
 pub(super) mod state;
-mod waiting;
 
 pub use account::{Account, Spending};
 pub use cleanup::JobCleanup;
@@ -31,4 +30,3 @@ pub(super) use repeat::{Failed, Repeat};
 pub use source::CallSource;
 pub(super) use source::CallSources;
 pub use state::{Command, Commands, JobState};
-pub(super) use waiting::say_waiting;

@@ -425,6 +425,18 @@ impl JobState {
         }
     }
 
+    /// Says what `workers` workers wait for, or with no words that none waits any more.
+    pub fn say_waiting(&self, workers: usize, why: &str) {
+        if !why.is_empty() {
+            tracing::warn!(job = %self.id, workers, "workers wait: {why}");
+            if status_line::is_watched() {
+                let why = why.escape_debug();
+                status_line::print_above(&format!("lithops: {workers} workers wait: {why}\n"));
+            }
+        }
+        self.tell(|| JobEvent::Waiting { job: self.id, workers, why: why.to_owned() });
+    }
+
     /// Notes that a task begins to drive the job, until the returned guard is dropped.
     pub(crate) fn drive(self: &Arc<Self>) -> Driven {
         self.driven.store(true, Ordering::Release);
