@@ -75,6 +75,14 @@ fn aliases_of_aliases_are_bounded() {
 }
 
 #[test]
+fn comments_may_stand_anywhere() {
+    let text =
+        "# first\na: 1 # one\n# between\nb:\n  # below\n  - x # item\n  # after\nc: {d: 2} # flow\n# last\n";
+    assert_eq!(value(text).to_string(), "{a: 1, b: [x], c: {d: 2}}");
+    assert_eq!(value("# nothing\n"), Value::Null);
+}
+
+#[test]
 fn problems_have_their_place() {
     assert_eq!(problem("a: 1\nb:\n  c: 1\n  c: 2\n"), (Problem::DuplicateKey("c".into()), 4, 3));
     assert_eq!(problem("a: 1\n---\nb: 2\n"), (Problem::SecondDocument, 2, 1));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use granit_parser::{Event, Parser, ScalarStyle, StrInput};
+use granit_parser::{Event, Options, Parser, ScalarStyle, StrInput};
 
 use super::{Place, Problem, YamlError, scalar};
 use crate::config::Value;
@@ -53,8 +53,10 @@ impl From<Node> for Value {
 /// The first problem and its place.
 pub(crate) fn read(text: &str) -> Result<Node, YamlError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut reader = Reader { parser: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0 };
-    reader.document()
+    // Another crate of the program may turn the parser's feature `comments` on, which makes comments events.
+    let options = Options { emit_comments: false, ..Options::default() };
+    let parser = Parser::new_from_str_with_options(text, options);
+    Reader { parser, anchors: HashMap::new(), nodes: 0 }.document()
 }
 
 struct Reader<'text> {
