@@ -54,7 +54,8 @@ impl From<Node> for Value {
 pub(crate) fn read(text: &str) -> Result<Node, YamlError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     // Another crate of the program may turn the parser's feature `comments` on, which makes comments events.
-    let options = Options { emit_comments: false, ..Options::default() };
+    let mut options = Options::default();
+    options.set_emit_comments(false);
     let parser = Parser::new_from_str_with_options(text, options);
     Reader { parser, anchors: HashMap::new(), nodes: 0 }.document()
 }
