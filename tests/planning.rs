@@ -236,7 +236,7 @@ async fn wrong_numbers_are_refused_wherever_they_are_written() {
         ),
         ("lithops:\n  history: maybe\n", "`history`"),
         ("localhost:\n  worker_processes: -1\n", "`worker_processes`"),
-        ("localhost:\n  worker_processes: .nan\n", "non-finite"),
+        ("localhost:\n  worker_processes: .nan\n", "found `.nan`"),
         ("localhost:\n  max_workers: 0\n", "`max_workers`"),
         ("localhost:\n  max_workers: 1000000\n", "`max_workers` is 1000000, and the limit is"),
         ("localhost:\n  capabilities: {price: {worker_hour_usd: -1}}\n", "`price.worker_hour_usd`"),
