@@ -335,7 +335,7 @@ mod tests {
             ("  worker: /no/such/file\n", "there is no such file"),
             ("  capabilities: {price: {gb_second_usd: -1}}\n", "`price.gb_second_usd`"),
             ("  capabilities: {price: {gb_second: 1}}\n", "gb_second"),
-            ("  capabilities: {price: {gb_second_usd: .nan}}\n", "non-finite"),
+            ("  capabilities: {price: {gb_second_usd: .nan}}\n", "is .nan, which is not a number"),
         ] {
             let said = refused(section);
             assert!(said.contains(wanted), "{section}: {said}");
