@@ -212,7 +212,9 @@ impl<'a> Place<'a> {
     /// A program that was built, in the network of the cluster, under such a configuration.
     pub(in crate::e2e) fn command(&self, program: &str, more: &str) -> Result<Command, String> {
         let config = self.config("config", more)?;
-        let mut command = self.cluster.command(self.built.join(program));
+        // Programs that are started in the background by a shell ignore Ctrl-C, and so would all below them.
+        let mut command = self.cluster.command("env");
+        command.arg("--default-signal=INT").arg(self.built.join(program));
         command.current_dir(&self.folder).env("HOME", &self.folder).env("LITHOPS_CONFIG_FILE", config);
         command.env_remove("KUBECONFIG").stdin(Stdio::null());
         Ok(command)

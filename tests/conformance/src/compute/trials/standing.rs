@@ -59,7 +59,9 @@ pub(in crate::compute) async fn check_says_what_it_found(subject: Subject) {
 pub(in crate::compute) async fn deploying_twice_changes_nothing(subject: Subject) {
     let backend = &subject.backend;
     let program = std::env::current_exe().unwrap_or_else(|error| panic!("this program: {error}"));
-    let spec = RuntimeSpec::new("lithops-conformance", program);
+    let mut spec = RuntimeSpec::new("lithops-conformance", program);
+    // Of a size of its own: other trials use the runtime of the usual size, or deploy it, at this moment.
+    spec.memory = Some(subject.capabilities().worker_memory / 2);
     let works = |answer: Result<_>| answer.unwrap_or_else(|error| panic!("{error:?}"));
     let first = works(backend.deploy_runtime(&spec).await);
     let second = works(backend.deploy_runtime(&spec).await);
