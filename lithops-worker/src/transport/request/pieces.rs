@@ -46,6 +46,7 @@ impl Pieces {
     ///
     /// # Errors
     /// When the hello cannot be encoded.
+    #[cfg(feature = "http")]
     pub(in crate::transport) fn greeted(mut self, heartbeat: Duration) -> Result<Self> {
         let mut hello = Vec::new();
         Hello::of(Role::Worker).write(&mut hello)?;
