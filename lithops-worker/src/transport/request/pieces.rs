@@ -46,7 +46,10 @@ impl Pieces {
     ///
     /// # Errors
     /// When the hello cannot be encoded.
-    #[cfg(feature = "http")]
+    #[cfg_attr(
+        not(feature = "http"),
+        expect(dead_code, reason = "only streams over HTTP begin with a hello")
+    )]
     pub(in crate::transport) fn greeted(mut self, heartbeat: Duration) -> Result<Self> {
         let mut hello = Vec::new();
         Hello::of(Role::Worker).write(&mut hello)?;
