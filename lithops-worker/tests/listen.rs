@@ -74,7 +74,7 @@ async fn nobody_else_is_served_and_the_client_still_is() {
     let stranger = SignKey::generate().expect("a key");
     let refused = worker.connect(&stranger).await.expect_err("it is refused");
     assert!(refused.to_string().contains("does not take this client for its own"), "{refused}");
-    // One that says nothing keeps nobody waiting.
+    // A client that sends nothing does not keep others waiting.
     let _silent = std::net::TcpStream::connect(&worker.address).expect("a connection");
     let channel = worker.connect(&worker.key).await.expect("let in");
     let mut invocation = channel.invoke(&calls(square, 1, &[2])).expect("encoded").expect("it lives");

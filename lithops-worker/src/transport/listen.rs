@@ -120,7 +120,7 @@ async fn serve(start: Start) -> Result<i32> {
         _ = told.recv() => return Ok(EXIT_ELSEWHERE),
     };
     if !welcomed {
-        // Nobody has come; or the address cannot be listened at, and the thread says why.
+        // No client has come, or the address cannot be listened at, and the thread says why.
         return relayed
             .join()
             .unwrap_or_else(|_| Err(io::Error::other("the relay panicked").into()))

@@ -340,7 +340,7 @@ async fn meet(fleet: Arc<FedFleet>, worker: String, name: String, launch: Launch
         Ok(connection) => connection,
         Err(error) => {
             tracing::debug!(pod = name, %error, "cannot connect");
-            // A pod that has ended says so itself. Another is tried again, for whoever asks again.
+            // A pod that has ended says so itself. Another is tried again, when the connection is asked for again.
             if fleet.members().known.remove(&worker) {
                 fleet.fail(error);
             }

@@ -53,7 +53,7 @@ async fn client() {
     let Ok(address) = std::env::var(ADDRESS) else { return };
     let connect: Uri = format!("https://{address}").parse().expect("an address");
     let authority = connect.authority().expect("a host").clone();
-    // Over TLS the two sides agree, whatever is said here.
+    // Over TLS the two sides agree on a version, independent of this setting.
     let target = Target { connect, authority, http2: false };
     let client = ServiceClient::new(target, Arc::new(Rules::default())).expect("a client");
     let (answer, started, reports) = ask(&Arc::new(client), patient()).await;

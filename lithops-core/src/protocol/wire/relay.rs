@@ -123,7 +123,7 @@ async fn down(from: impl AsyncRead + Unpin, mut to: OwnedWriteHalf) -> io::Resul
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             if to.write_all(part).await.is_err() {
-                // Nobody listens here any more: the other direction says so to the other side.
+                // This side is closed: the other direction tells the other side.
                 return std::future::pending().await;
             }
             let count = part.len();

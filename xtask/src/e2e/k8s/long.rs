@@ -37,7 +37,7 @@ fn fed_churn(place: &Place<'_>) -> Result<(), String> {
 fn unquiet(place: &Place<'_>, more: &str) -> Result<(), String> {
     let mut running = place.start("examples/fleet", &["map", "20000", "15"], more)?;
     let ended = disturb(place, &mut running);
-    // Whatever has happened.
+    // Also after a failure.
     let back = place.cluster.kubectl(["uncordon", "node1"]);
     let (done, ran) = (ended?, running.end()?);
     back?;
@@ -136,7 +136,7 @@ fn proxy(server: &str, told: &std::sync::mpsc::Sender<u16>, is_over: &AtomicBool
 
     let listener = TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
-    // Whoever waits for it has given up if this fails.
+    // If this fails, the receiver has been dropped.
     let _ = told.send(listener.local_addr()?.port());
     let open: Mutex<Vec<TcpStream>> = Mutex::default();
     let (mut cut, mut next) = (0, Instant::now() + EVERY);

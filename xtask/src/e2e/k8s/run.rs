@@ -74,7 +74,7 @@ fn on(cluster: &Cluster, suite: &[&str], full: bool) -> Result<(), String> {
         let tried = place.clear().and_then(|()| trial(&place));
         match tried.map_err(|problem| format!("e2e k8s: {name}: {problem}")) {
             Ok(()) => eprintln!("   {name}: passed in {:.1} s", begun.elapsed().as_secs_f64()),
-            // Whoever has chosen some wants to know of all of them.
+            // With chosen trials, the others run on after a failure.
             Err(problem) if std::env::var_os(ONLY).is_some() => {
                 eprintln!("{problem}");
                 failed.push(*name);
