@@ -82,3 +82,18 @@ pub(crate) async fn bytes(calls: u64) -> lithops::Result<Value> {
     assert!(values == inputs, "every call gives its own value, in order");
     Ok(json!({ "value": (2 * calls * SIZE as u64) as f64 / (1 << 20) as f64 / took.as_secs_f64() }))
 }
+
+#[lithops::function]
+fn add(x: u64) -> u64 {
+    x + 7
+}
+
+/// Seconds of a map with chunks of this size on the backend of the configuration, and of the client's CPU.
+pub(crate) async fn faas(calls: u64, chunksize: usize) -> lithops::Result<Value> {
+    let fexec = FunctionExecutor::builder().build().await?;
+    let (cpu, begun) = (CpuTime::now(), Instant::now());
+    let values = fexec.map(add, 0..calls).chunksize(chunksize).await?.get_result().await?;
+    let (took, cpu) = (begun.elapsed(), cpu.of_client());
+    assert!(values.into_iter().eq(7..calls + 7), "every call gives its own value, in order");
+    Ok(json!({ "value": took.as_secs_f64(), "client_cpu_s": cpu.as_secs_f64() }))
+}

@@ -45,6 +45,11 @@ async fn measure(workload: &str, count: Option<u64>, folder: Option<&str>) -> li
         "memory" => memory::memory(count.unwrap_or(1_000_000)).await,
         "latency" => calls::latency(count.unwrap_or(2_000)).await,
         "bytes" => calls::bytes(count.unwrap_or(200)).await,
+        "faas" => {
+            let chunksize =
+                folder.unwrap_or("1").parse().map_err(|_| usage("the size of a chunk is no number"))?;
+            calls::faas(count.unwrap_or(200), chunksize).await
+        }
         "cpu" => busy::cpu(count.unwrap_or(64)).await,
         "skew" => busy::skew(count.unwrap_or(2_000)).await,
         "wordcount" => words::count(folder.ok_or_else(|| usage("`wordcount` needs a folder"))?).await,
@@ -65,6 +70,6 @@ async fn measure(workload: &str, count: Option<u64>, folder: Option<&str>) -> li
 fn usage(problem: &str) -> Error {
     Error::new(ErrorKind::InvalidInput, problem).with_hint(
         "write `start`, `noop`, `memory`, `latency`, `bytes`, `cpu`, `skew`, `wordcount`, `partitioner`, `storage`, `growth`, \
-         `sub_workers`, `jobs_at_once`, `jobs_in_turn`, `kill` or `echo`",
+         `sub_workers`, `jobs_at_once`, `jobs_in_turn`, `kill`, `faas` or `echo`",
     )
 }

@@ -27,6 +27,11 @@ impl CpuTime {
         Self { client: of_process(client), workers, sub_workers, at: SystemTime::now() }
     }
 
+    /// What the client has used since `self`.
+    pub(crate) fn of_client(&self) -> Duration {
+        Self::now().client.saturating_sub(self.client)
+    }
+
     /// Nanoseconds for each of `calls` since `self`, by process; and how many CPUs were busy.
     pub(crate) fn per_call(&self, calls: u64) -> Value {
         let now = Self::now();

@@ -30,6 +30,13 @@ impl Ranges {
         self.ends.range(..=number).next_back().is_some_and(|(_, end)| number < *end)
     }
 
+    /// How many numbers from `first` on the set holds without a gap.
+    #[must_use]
+    pub fn run_from(&self, first: u64) -> u64 {
+        let range = self.ends.range(..=first).next_back();
+        range.map_or(0, |(_, end)| end.saturating_sub(first))
+    }
+
     /// The ranges `(first, end)`, in order, without `end`.
     pub fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.ends.iter().map(|(first, end)| (*first, *end))
@@ -123,6 +130,8 @@ mod tests {
             let (first, end) = (asked.0, asked.0 + asked.1);
             let missing: Vec<_> = ranges.missing(first, end).into_iter().flat_map(|(first, end)| first..end).collect();
             prop_assert_eq!(missing, (first..end).filter(|number| !model.contains(number)).collect::<Vec<_>>());
+            let run = (first..).take_while(|number| model.contains(number)).count() as u64;
+            prop_assert_eq!(ranges.run_from(first), run);
             prop_assert!(ranges.iter().zip(ranges.iter().skip(1)).all(|(one, next)| one.1 < next.0), "merged");
         }
     }

@@ -25,7 +25,8 @@ pub(super) struct LogMarks {
     secret: [u8; 16],
     pipe: OwnedFd,
     identity: Option<Identity>,
-    /// Half the time of the shortest system call, in nanoseconds: a call that takes less cannot have printed anything.
+    /// Three quarters of the time of the shortest system call, in nanoseconds: a call that takes less, with what comes
+    /// between two calls, cannot have printed anything. To print takes longer than that system call.
     nothing: u64,
 }
 
@@ -46,7 +47,7 @@ impl LogMarks {
             let _ = ioctl_fionread(&pipe);
             clock::monotonic().saturating_sub(begun)
         });
-        let nothing = took.min().unwrap_or(0) / 2;
+        let nothing = took.min().unwrap_or(0) / 4 * 3;
         Ok(Self { secret, nothing, identity: Identity::of(&pipe), pipe })
     }
 
@@ -61,23 +62,26 @@ impl LogMarks {
         let _ = io::stdout().flush();
     }
 
-    /// Ends the output of a call that took `took` nanoseconds, flushing included, if there is any output. The worker leaves
-    /// at least a byte in the pipe until a mark has come, so an empty pipe means that nothing was printed; unless
-    /// `is_live`, when the worker takes all of it as soon as it can.
-    pub(super) fn end_call(&self, batch: u32, index: u32, took: u64, is_live: bool) {
+    /// Ends the output of a call that took `took` nanoseconds, flushing included, if there is any output. Returns whether
+    /// the call took long enough to be looked at.
+    ///
+    /// The worker leaves at least a byte in the pipe until a mark has come, so an empty pipe means that nothing was
+    /// printed; unless `is_live`, when the worker takes all of it as soon as it can.
+    pub(super) fn end_call(&self, batch: u32, index: u32, took: u64, is_live: bool) -> bool {
         // To look at the pipe would cost several times what such a short call does.
         if took < self.nothing {
-            return;
+            return false;
         }
         if is_live || ioctl_fionread(&self.pipe).unwrap_or(1) > 0 {
             self.mark(batch, index);
         }
+        true
     }
 
     /// Whether a call that took `took` nanoseconds may have closed or replaced descriptors, so that it is worth looking.
     /// After the last call of a batch a single system call counts, such as a close.
     pub(super) fn may_have_replaced(&self, took: u64, is_last: bool) -> bool {
-        took >= if is_last { self.nothing } else { 2 * FEW * self.nothing }
+        took >= if is_last { self.nothing } else { FEW * self.nothing / 3 * 4 }
     }
 
     /// Where the output of the next call would go. Closed descriptors are opened again.

@@ -129,8 +129,8 @@ impl Reporter {
         state.sent = 0;
     }
 
-    /// Adds an outcome; times are in nanoseconds since the Unix epoch.
-    pub(super) fn add(&self, tag: Tag, value: &[u8], started: u64, ended: u64) {
+    /// Adds an outcome; times are in nanoseconds since the Unix epoch. Returns whether outcomes were sent.
+    pub(super) fn add(&self, tag: Tag, value: &[u8], started: u64, ended: u64) -> bool {
         let mut state = self.shared.lock();
         if value.len() > FULL {
             if !state.builder.is_empty() {
@@ -144,16 +144,18 @@ impl Reporter {
             } else {
                 state.send_with(value, false);
             }
-            return;
+            return true;
         }
         if state.builder.is_empty() {
             state.oldest = clock::monotonic();
         }
         state.builder.value().extend_from_slice(value);
         state.builder.end_call(tag, started, ended);
-        if state.builder.bytes() > FULL {
+        let is_full = state.builder.bytes() > FULL;
+        if is_full {
             state.send(false);
         }
+        is_full
     }
 
     /// Sends the outcomes that are left of the batch. The batch is done, or is broken off before some of its calls.

@@ -122,9 +122,7 @@ impl SubWorker {
         while let Some(index) = self.ledger.claim(calls.batch, calls.run.count, now) {
             nesting::begin_call(calls.run.first + u64::from(index));
             self.value.clear();
-            // Not the end of the call before: what lies between takes longer than a call of which the time alone says
-            // that it has printed nothing.
-            let started = clock::monotonic();
+            let started = now;
             let outcome = job.run(&calls, index, &mut self.value);
             LogMarks::flush();
             now = clock::monotonic();
@@ -137,7 +135,7 @@ impl SubWorker {
                 }
             };
             // The mark comes before the outcome, so that the log is complete when the worker sees the outcome.
-            self.marks.end_call(calls.batch, index, took, job.scope.spec.live_logs);
+            let mut was_quick = !self.marks.end_call(calls.batch, index, took, job.scope.spec.live_logs);
             if self.marks.may_have_replaced(took, index + 1 == calls.run.count) {
                 if !self.reporter.has_channel() {
                     // The call stays the running one in the ledger, and so is the one to blame.
@@ -145,8 +143,15 @@ impl SubWorker {
                     leave_at_once(1);
                 }
                 output = self.marks.output();
+                was_quick = false;
             }
-            self.reporter.add(tag, &self.value, started.wrapping_add(offset), now.wrapping_add(offset));
+            was_quick &=
+                !self.reporter.add(tag, &self.value, started.wrapping_add(offset), now.wrapping_add(offset));
+            // The end of a call is the start of the next one, because to read the clock takes as long as a short call;
+            // unless system calls came between.
+            if !was_quick {
+                now = clock::monotonic();
+            }
             self.ledger.finish(calls.batch, index + 1);
             if output == OutputTarget::Elsewhere {
                 break;

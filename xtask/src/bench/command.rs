@@ -4,9 +4,9 @@ use std::process::Command;
 
 use clap::ValueEnum;
 
-use super::{comparison, lambda};
+use super::{comparison, faas, lambda, text};
 use crate::{
-    e2e::{self, PLUGIN, library},
+    e2e::{self, BUCKET, ID, PLUGIN, SECRET, Server, library},
     steps,
     workspace::{built, cargo, root},
 };
@@ -14,7 +14,7 @@ use crate::{
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum What {
-    /// Every workload but `granularity`, `plugin`, `knative` and `lambda`.
+    /// Every workload but `partitioner_s3`, `granularity`, `plugin`, `knative`, `lambda` and `faas`.
     All,
     /// Bare sockets over two hops: what the others could be at best.
     Echo,
@@ -36,6 +36,9 @@ pub(crate) enum What {
     Wordcount,
     /// Reading text in parts, and its lines, beside the same by hand.
     Partitioner,
+    /// The same from an S3 server on this machine, beside object_store alone.
+    #[value(name = "partitioner_s3")]
+    PartitionerS3,
     /// A durable job with much data, beside its storage alone; and the objects of a chunk of small outcomes.
     Storage,
     /// Time, CPU time and the client's memory for ever more calls.
@@ -62,12 +65,16 @@ pub(crate) enum What {
     Knative,
     /// The backend `aws_lambda`: thousands of invocations at once, a warm call, a cold start.
     Lambda,
+    /// 200 and 2,000 calls on an emulator of Lambda and S3, beside Lithops for Python on the same.
+    Faas,
 }
 
 /// Builds the programs, then measures; with peers where the workload has any.
 pub(crate) fn run(what: What, peers: bool) -> Result<(), String> {
     match what {
         What::Lambda => lambda::run(),
+        What::Faas => faas::run(),
+        What::PartitionerS3 => partitioner_s3(),
         What::Knative => e2e::knative_rate(),
         What::Plugin => plugin(),
         What::Granularity => {
@@ -80,6 +87,25 @@ pub(crate) fn run(what: What, peers: bool) -> Result<(), String> {
             comparison::run(&[value.get_name()], peers)
         }
     }
+}
+
+fn partitioner_s3() -> Result<(), String> {
+    let package = "--package=lithops-conformance";
+    steps::run(cargo().args(["build", "--release", "--quiet", package, "--example=s3_parts"]))?;
+    let below = built("bench")?;
+    let text = text::folder(&below, 512)?;
+    let folder = below.join("s3");
+    std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+    let server = Server::seaweedfs(&folder)?;
+    let config = folder.join("config.yaml");
+    std::fs::write(&config, &server.yaml).map_err(|error| error.to_string())?;
+    let mut measure = Command::new(built("release")?.join("examples/s3_parts"));
+    measure.arg(format!("http://127.0.0.1:{}", server.port)).arg(BUCKET).arg(text);
+    measure.env("AWS_ACCESS_KEY_ID", ID).env("AWS_SECRET_ACCESS_KEY", SECRET);
+    let measured = steps::run(measure.env("LITHOPS_CONFIG_FILE", config));
+    drop(server);
+    std::fs::remove_dir_all(&folder).map_err(|error| error.to_string())?;
+    measured
 }
 
 /// Each is built in a workspace of its own, as strangers do.

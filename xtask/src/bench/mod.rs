@@ -2,6 +2,7 @@
 
 mod command;
 mod comparison;
+mod faas;
 mod lambda;
 mod summary;
 mod system;

@@ -29,7 +29,7 @@ impl Workload {
 /// A peer gets as many calls as it manages in this time, its own start included.
 pub(super) const FITS: Duration = Duration::from_secs(15);
 /// A run that takes longer is taken for hanging.
-pub(super) const HANGS: Duration = Duration::from_secs(40);
+pub(super) const HANGS: Duration = Duration::from_secs(120);
 
 const BASE: Workload = Workload {
     name: "",

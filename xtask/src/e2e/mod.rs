@@ -17,6 +17,6 @@ mod storage;
 mod third_party;
 
 pub(crate) use knative::measure as knative_rate;
-pub(crate) use peers::{Server, weed};
+pub(crate) use peers::{BUCKET, ID, SECRET, Server, lithops_python, weed};
 pub(crate) use plugins::{PLUGIN, library};
 pub(crate) use run::{What, only_of_aws_ec2, run};

@@ -279,7 +279,7 @@ fn check_size(bytes: usize) -> Result<()> {
 async fn gather(maps: &JobState, queue: &InputQueue) -> Result<()> {
     maps.wait_for(|_, progress| progress.is_finished()).await?;
     let (reports, failed) = maps.read(|outcomes| {
-        let reports: Vec<_> = outcomes.parts().iter().map(|part| part.report().clone()).collect();
+        let reports: Vec<_> = outcomes.parts_from(0).iter().map(|part| part.report().clone()).collect();
         let failed = reports.iter().find_map(|report| {
             let index = (0..report.len()).find(|index| report.tag(*index) != Tag::Ok)?;
             Some(maps.call_error(outcomes, report, index))

@@ -1,6 +1,6 @@
 //! [`Outcomes`]: the committed outcomes of a job, kept in the reports in which they arrived.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, iter};
 
 use crate::{
     protocol::{LogEntry, Report, Tag},
@@ -86,17 +86,23 @@ impl Outcomes {
         self.reports.values()
     }
 
-    /// All outcomes, in the order of the calls, as cheap copies that can be read without the job's lock.
+    /// The outcomes from call `first` on, up to the first call that has none: in the order of the calls, as cheap
+    /// copies that can be read without the job's lock. A part begins at `first`, or there are none.
     #[must_use]
-    pub fn parts(&self) -> Vec<OutcomePart> {
-        let own = self.reports.values().map(|report| OutcomePart { report: report.clone(), repeated: None });
-        let together = self.together.values().map(|(end, report)| {
-            let count = end - report.header.run.first;
-            OutcomePart { report: report.clone(), repeated: Some(count) }
-        });
-        let mut parts: Vec<_> = own.chain(together).collect();
-        parts.sort_by_key(|part| part.report.header.run.first);
-        parts
+    pub fn parts_from(&self, first: u64) -> Vec<OutcomePart> {
+        let mut next = first;
+        let part = || {
+            let part = match self.reports.get(&next) {
+                Some(report) => OutcomePart { report: report.clone(), repeated: None },
+                None => {
+                    let (end, report) = self.together.get(&next)?;
+                    OutcomePart { report: report.clone(), repeated: Some(end - next) }
+                }
+            };
+            next += part.calls();
+            Some(part)
+        };
+        iter::from_fn(part).collect()
     }
 
     /// The committed calls.
@@ -167,4 +173,30 @@ fn at(report: &Report, call: u64) -> Report {
     let mut report = report.clone();
     report.header.run.first = call;
     report
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{id::JobId, protocol::failed_together};
+
+    #[test]
+    fn parts_go_up_to_the_first_call_without_an_outcome() {
+        let report =
+            |first| failed_together(JobId::generate(), vec![(first, first + 2)], b"").next().expect("one");
+        let mut outcomes = Outcomes::default();
+        let calls = |outcomes: &Outcomes, first| {
+            let parts = outcomes.parts_from(first).into_iter();
+            parts.map(|part| (part.report().header.run.first, part.calls())).collect::<Vec<_>>()
+        };
+        outcomes.insert(report(2));
+        assert_eq!(calls(&outcomes, 0), []);
+        assert_eq!(calls(&outcomes, 2), [(2, 2)]);
+        outcomes.insert(report(0));
+        outcomes.insert(report(1 << 20));
+        let alone = report(4).slice(0, 1);
+        outcomes.insert_together(1 << 20, alone);
+        assert_eq!(calls(&outcomes, 0), [(0, 2), (2, 2), (4, (1 << 20) - 4), (1 << 20, 2)]);
+        assert_eq!(calls(&outcomes, 4), [(4, (1 << 20) - 4), (1 << 20, 2)]);
+    }
 }

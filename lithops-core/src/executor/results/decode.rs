@@ -15,8 +15,9 @@ use crate::{
     error::{CallError, Error, ErrorKind, Result},
     executor::{
         api::Mode,
-        job::{JobState, Outcomes},
+        job::{JobState, OutcomePart},
     },
+    protocol::Tag,
 };
 
 /// `outcomes` lists at most this many calls that were cancelled together: their number can exceed the memory.
@@ -126,31 +127,61 @@ impl<T, E, M: Mode> ResponseFuture<Result<T, E>, M> {
     call_methods!(T);
 }
 
-/// Waits for the whole job, and then passes every outcome to `take`, in the order of the calls.
+/// Waits for the whole job, and passes every outcome to `take`, in the order of the calls. Values are decoded while
+/// later calls run: at the end, one CPU would decode and the others would have nothing to do.
+///
+/// After an error of `take` no more is decoded, and the error is returned once the job has ended.
 async fn finished<T: DeserializeOwned>(
     job: &Arc<JobState>,
     mut take: impl FnMut(Result<T, CallError>) -> Result<()>,
 ) -> Result<()> {
-    let shown = progress_bar::show(job);
-    job.wait_for(|_, progress| progress.is_finished()).await?;
-    drop(shown);
-    // The reports are cheap to clone. They are decoded outside of the lock, which may take long.
-    let parts = job.read(Outcomes::parts);
-    let mut never_made = 0u64;
-    for part in &parts {
-        never_made = never_made.saturating_add(part.together().unwrap_or(0));
-        for place in 0..part.calls() {
-            let (report, index) = part.get(place);
-            let outcome = if report.tag(index) == crate::protocol::Tag::Ok {
-                decode_value(&report, index)
-                    .map_err(|error| undecodable(job, report.header.run.first + index as u64, &error))
-            } else {
-                Err(job.read(|outcomes| job.call_error(outcomes, &report, index)))
-            };
-            take(outcome)?;
-            if never_made > LISTED && part.together().is_some() {
-                return Err(too_many_to_list(job, never_made));
+    let mut shown = Some(progress_bar::show(job));
+    let mut next = 0;
+    let mut never_made = 0;
+    loop {
+        job.wait_for(|outcomes, progress| {
+            progress.is_finished() || outcomes.done().run_from(next) >= TOGETHER
+        })
+        .await?;
+        let is_finished = job.progress().is_finished();
+        if is_finished {
+            drop(shown.take());
+        }
+        // The reports are cheap to clone. They are decoded outside of the lock, which may take long.
+        let parts = job.read(|outcomes| outcomes.parts_from(next));
+        for part in &parts {
+            if let Err(error) = take_part(job, part, &mut never_made, &mut take) {
+                job.wait_for(|_, progress| progress.is_finished()).await?;
+                return Err(error);
             }
+            next += part.calls();
+        }
+        if is_finished {
+            return Ok(());
+        }
+    }
+}
+
+/// So many calls at once are decoded while others run: to wake up for each report would cost more than it saves.
+const TOGETHER: u64 = 4096;
+
+fn take_part<T: DeserializeOwned>(
+    job: &JobState,
+    part: &OutcomePart,
+    never_made: &mut u64,
+    take: &mut impl FnMut(Result<T, CallError>) -> Result<()>,
+) -> Result<()> {
+    *never_made = never_made.saturating_add(part.together().unwrap_or(0));
+    for place in 0..part.calls() {
+        let (report, index) = part.get(place);
+        take(if report.tag(index) == Tag::Ok {
+            decode_value(&report, index)
+                .map_err(|error| undecodable(job, report.header.run.first + index as u64, &error))
+        } else {
+            Err(job.read(|outcomes| job.call_error(outcomes, &report, index)))
+        })?;
+        if *never_made > LISTED && part.together().is_some() {
+            return Err(too_many_to_list(job, *never_made));
         }
     }
     Ok(())

@@ -20,7 +20,7 @@ pub(super) const TRIALS: &[(&str, Trial)] = &[
 
 /// The configuration, with more in the section `aws_lambda`.
 pub(in crate::e2e) fn config(server: &Server, more: &str) -> String {
-    server.yaml.replace("MORE", more)
+    server.lambda_yaml(more)
 }
 
 fn seed(programs: &Programs, server: &Server) -> Result<(), String> {

@@ -3,7 +3,6 @@
 mod parts;
 mod server;
 
-pub(crate) use parts::weed;
 pub(super) use parts::{google_run_python, google_storage_python, ministack_python, moto_python, shellcheck};
-pub(crate) use server::Server;
-pub(super) use server::{BUCKET, ID, SECRET};
+pub(crate) use parts::{lithops_python, weed};
+pub(crate) use server::{BUCKET, ID, SECRET, Server};

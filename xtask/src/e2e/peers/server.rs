@@ -10,23 +10,26 @@ use std::{
 };
 
 use super::parts;
-use crate::workspace::built;
+use crate::workspace::{built, root};
 
 /// How long a server may take to answer.
 const START: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// The file of the requests of a server that counts them.
+const ACCESSES: &str = "accesses.log";
+
 /// The bucket that is made in each.
-pub(in crate::e2e) const BUCKET: &str = "lithops-e2e";
+pub(crate) const BUCKET: &str = "lithops-e2e";
 /// Credentials that must not be seen anywhere but in the configuration.
-pub(in crate::e2e) const ID: &str = "PLANTEDID0123456789";
-pub(in crate::e2e) const SECRET: &str = "planted-secret-5b1e6f4c";
+pub(crate) const ID: &str = "PLANTEDID0123456789";
+pub(crate) const SECRET: &str = "planted-secret-5b1e6f4c";
 
 /// A server, the configuration that leads to it, and its files.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(in crate::e2e) name: &'static str,
-    pub(in crate::e2e) yaml: String,
+    pub(crate) yaml: String,
     /// The folder of the server's files, if secrets can be searched for in them.
     pub(in crate::e2e) data: Option<PathBuf>,
     pub(crate) port: u16,
@@ -84,7 +87,7 @@ impl Server {
     }
 
     /// SeaweedFS, as the storage `minio`.
-    pub(in crate::e2e) fn seaweedfs(folder: &Path) -> Result<Self, String> {
+    pub(crate) fn seaweedfs(folder: &Path) -> Result<Self, String> {
         let data = folder.join("seaweedfs");
         fs::create_dir_all(&data).map_err(|error| error.to_string())?;
         let identities = format!(
@@ -176,9 +179,29 @@ impl Server {
     /// ministack, as `aws_lambda` and its storage `aws_s3`; when it is `strict` it looks at signatures and policies. The
     /// word MORE in the configuration stands for more of the section `aws_lambda`.
     pub(crate) fn ministack(folder: &Path, strict: bool) -> Result<Self, String> {
+        Self::ministack_by(Command::new(parts::ministack()?), folder, strict)
+    }
+
+    /// ministack, which is not strict, and writes down its requests at [`accesses`](Self::accesses).
+    pub(crate) fn counted_ministack(folder: &Path) -> Result<Self, String> {
+        let mut command = Command::new(parts::ministack_python()?);
+        command.arg(root().join("xtask/peers/ministack_counted.py")).arg(folder.join(ACCESSES));
+        Self::ministack_by(command, folder, false)
+    }
+
+    /// Where a server that counts has a line for each request.
+    pub(crate) fn accesses(&self) -> PathBuf {
+        self.log.as_deref().and_then(Path::parent).map(|folder| folder.join(ACCESSES)).unwrap_or_default()
+    }
+
+    /// The configuration of the backend `aws_lambda`, with more in its section.
+    pub(crate) fn lambda_yaml(&self, more: &str) -> String {
+        self.yaml.replace("MORE", more)
+    }
+
+    fn ministack_by(mut command: Command, folder: &Path, strict: bool) -> Result<Self, String> {
         let [port] = free_ports()?;
         let log = folder.join("ministack.log");
-        let mut command = Command::new(parts::ministack()?);
         // Functions inherit the variables that the server is started with.
         command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", folder).envs([
             ("BIND_HOST", "127.0.0.1"),
