@@ -90,8 +90,8 @@ pub(crate) fn run(what: What, peers: bool) -> Result<(), String> {
 }
 
 fn partitioner_s3() -> Result<(), String> {
-    let package = "--package=lithops-conformance";
-    steps::run(cargo().args(["build", "--release", "--quiet", package, "--example=s3_parts"]))?;
+    let package = "--package=lithops-storage-aws-s3";
+    steps::run(cargo().args(["build", "--release", "--quiet", package, "--example=parts"]))?;
     let below = built("bench")?;
     let text = text::folder(&below, 512)?;
     let folder = below.join("s3");
@@ -99,7 +99,7 @@ fn partitioner_s3() -> Result<(), String> {
     let server = Server::seaweedfs(&folder)?;
     let config = folder.join("config.yaml");
     std::fs::write(&config, &server.yaml).map_err(|error| error.to_string())?;
-    let mut measure = Command::new(built("release")?.join("examples/s3_parts"));
+    let mut measure = Command::new(built("release")?.join("examples/parts"));
     measure.arg(format!("http://127.0.0.1:{}", server.port)).arg(BUCKET).arg(text);
     measure.env("AWS_ACCESS_KEY_ID", ID).env("AWS_SECRET_ACCESS_KEY", SECRET);
     let measured = steps::run(measure.env("LITHOPS_CONFIG_FILE", config));

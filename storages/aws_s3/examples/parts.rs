@@ -1,20 +1,13 @@
 //! Reads text from an S3 in parts, and its lines, beside the same by object_store alone. Both run in two sub-workers, which
 //! read one part at a time.
 //!
-//! `cargo xtask bench partitioner_s3` starts a server, and runs `s3_parts ENDPOINT BUCKET FOLDER` with the server's
+//! `cargo xtask bench partitioner_s3` starts a server, and runs `parts ENDPOINT BUCKET FOLDER` with the server's
 //! configuration.
 #![expect(clippy::print_stdout, reason = "the measurement is what it is for")]
 
-use std::{fs, path::PathBuf, sync::OnceLock, time::Instant};
+use std::{fs, ops::Deref, path::PathBuf, sync::OnceLock, time::Instant};
 
-use lithops_backend_localhost as _;
-use lithops_core::{
-    error::{Error, ErrorKind, Result},
-    executor::FunctionExecutor,
-    partition::{ByteSize, DataObject, DataSource},
-};
-use lithops_macros::function;
-use lithops_storage_aws_s3 as _;
+use lithops::{Error, ErrorKind, Result, prelude::*};
 use object_store::{
     ObjectStoreExt,
     aws::{AmazonS3, AmazonS3Builder},
@@ -33,13 +26,13 @@ fn timed(begun: Instant, found: u64) -> Timed {
     (found, u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX))
 }
 
-#[function(crate = "lithops_conformance")]
+#[lithops::function]
 async fn read(object: DataObject) -> Result<Timed> {
     let begun = Instant::now();
     Ok(timed(begun, object.bytes().await?.len() as u64))
 }
 
-#[function(crate = "lithops_conformance")]
+#[lithops::function]
 async fn lines(object: DataObject) -> Result<Timed> {
     let begun = Instant::now();
     let bytes = object.bytes().await?;
@@ -60,21 +53,18 @@ fn client(endpoint: &str, bucket: &str) -> Result<&'static AmazonS3> {
     Ok(CLIENT.get_or_init(|| client.expect("a client")))
 }
 
-async fn bare_part((endpoint, bucket, key, at): &Place) -> Result<bytes::Bytes> {
-    let client = client(endpoint, bucket)?;
-    client
-        .get_range(&key.as_str().into(), *at..*at + PART)
-        .await
-        .map_err(|error| Error::new(ErrorKind::Io, error.to_string()))
+async fn bare_part((endpoint, bucket, key, at): &Place) -> Result<impl Deref<Target = [u8]>> {
+    let part = client(endpoint, bucket)?.get_range(&key.as_str().into(), *at..*at + PART).await;
+    part.map_err(|error| Error::new(ErrorKind::Io, error.to_string()))
 }
 
-#[function(crate = "lithops_conformance")]
+#[lithops::function]
 async fn bare_read(place: Place) -> Result<Timed> {
     let begun = Instant::now();
     Ok(timed(begun, bare_part(&place).await?.len() as u64))
 }
 
-#[function(crate = "lithops_conformance")]
+#[lithops::function]
 async fn bare_lines(place: Place) -> Result<Timed> {
     let begun = Instant::now();
     let bytes = bare_part(&place).await?;
@@ -105,13 +95,13 @@ async fn measure() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: [String; 3] = arguments
         .try_into()
-        .map_err(|_| Error::new(ErrorKind::InvalidInput, "write `s3_parts ENDPOINT BUCKET FOLDER`"))?;
+        .map_err(|_| Error::new(ErrorKind::InvalidInput, "write `parts ENDPOINT BUCKET FOLDER`"))?;
     let fexec = FunctionExecutor::builder().worker_processes(2).build().await?;
     let places = upload(&fexec, &arguments).await?;
     let source = || DataSource::prefix(format!("{}/{PREFIX}", arguments[1]));
     let size = ByteSize::b(PART);
     // MiB per second of one sub-worker, and what was found.
-    let mib = places.len() as f64 * PART as f64 / f64::from(1 << 20);
+    let mib = places.len() as f64 * PART as f64 / (1 << 20) as f64;
     let rate = |found: Vec<Timed>| {
         let nanos: u64 = found.iter().map(|(_, nanos)| nanos).sum();
         (mib / (nanos as f64 / 1e9), found.iter().map(|(found, _)| found).sum::<u64>())
@@ -141,6 +131,6 @@ async fn measure() -> Result<()> {
 }
 
 fn main() -> Result<()> {
-    lithops_worker::enter();
+    lithops::init();
     tokio::runtime::Runtime::new()?.block_on(measure())
 }
