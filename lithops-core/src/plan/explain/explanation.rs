@@ -4,9 +4,9 @@ use serde::{Serialize, Serializer};
 
 use super::seconds;
 use crate::{
-    compute::Granularity,
+    compute::{Capabilities, Granularity},
     plan::{
-        Chosen, Objective, Plan, Prediction,
+        Chosen, Cost, Objective, Plan, Prediction,
         auto::{self, Choice},
         model::Shape,
     },
@@ -220,6 +220,25 @@ fn time(plan: &Plan, prediction: &Prediction) -> String {
     ) + &if plan.waves() > 1 { format!(", {} waves", plan.waves()) } else { String::new() }
 }
 
+/// What the price of a worker consists of, where it is more than one number.
+fn hour(capabilities: &Capabilities) -> String {
+    let Capabilities { price, worker_memory, worker_cpus, spot, .. } = capabilities;
+    let discount = spot.map_or(0.0, |spot| spot.discount);
+    if discount <= 0.0 && price.extras_hour_usd() <= 0.0 {
+        return String::new();
+    }
+    let mut parts = format!("{} an hour", Cost::of(price.second_usd(*worker_memory, *worker_cpus) * 3600.0));
+    if discount > 0.0 {
+        parts += &format!(" less {:.0} % because it may be taken away", discount * 100.0);
+    }
+    for (usd, what) in [(price.address_hour_usd, "address"), (price.disk_hour_usd, "disks")] {
+        if usd > 0.0 {
+            parts += &format!(", {} for its {what}", Cost::of(usd));
+        }
+    }
+    format!(" ({parts})")
+}
+
 fn money(plan: &Plan) -> String {
     let (numbers, cost) = (plan.numbers(), plan.cost());
     let price = &numbers.capabilities.price;
@@ -230,9 +249,10 @@ fn money(plan: &Plan) -> String {
     let what =
         if numbers.capabilities.bills_lifetime() { "of the lives of workers" } else { "of activations" };
     format!(
-        "cost {cost}: {} {what} are billed at ${:.3e} a second{}",
+        "cost {cost}: {} {what} are billed at ${:.3e} a second{}{}",
         seconds(prediction.billed.as_secs_f64()),
         numbers.capabilities.second_usd(),
+        hour(&numbers.capabilities),
         if requests > 0.0 {
             let what = if price.chunk_usd > 0.0 { "chunks in the storage" } else { "requests" };
             format!(", and ${requests:.2e} for {} {what}", plan.workers())
