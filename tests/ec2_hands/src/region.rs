@@ -99,13 +99,24 @@ impl Region {
         self.lock().faults.quota.unwrap_or(640.0)
     }
 
+    /// What is told of an instance; `None` of one that EC2 has not heard of yet.
     pub(crate) fn described(&self, id: &str) -> Option<Described> {
+        if !self.knows(id) {
+            return None;
+        }
         let mut state = self.lock();
         let instance = state.instances.get_mut(id)?;
         if instance.life == Life::Running {
             instance.told.get_or_insert_with(Instant::now);
         }
         Some(instance.described())
+    }
+
+    /// Whether EC2 has heard of an instance: that takes as long as a test wants.
+    pub(crate) fn knows(&self, id: &str) -> bool {
+        let state = self.lock();
+        let unknown = Duration::from_millis(state.faults.unknown_ms);
+        state.instances.get(id).is_some_and(|instance| instance.begun.elapsed() >= unknown)
     }
 
     /// The state of all instances, for tests, in the order in which they were started.
