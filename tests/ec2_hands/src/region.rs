@@ -137,21 +137,23 @@ impl Region {
             .map_or_else(|| instance.console.clone(), |machine| STANDARD.encode(machine.console()))
     }
 
-    /// Begins the life of an instance that moto has on record.
-    pub(crate) fn begin(self: &Arc<Self>, id: &str, is_spot: bool) {
+    /// Begins the life of an instance that moto has on record, the next one after `before` others of its request.
+    pub(crate) fn begin(self: &Arc<Self>, id: &str, is_spot: bool, before: u32) {
         {
             let instances = &mut self.lock().instances;
             let number = instances.len();
             instances.insert(id.to_owned(), Instance::new(number, is_spot));
         }
         let (region, id) = (Arc::clone(self), id.to_owned());
-        tokio::spawn(async move { region.boot(&id).await });
+        tokio::spawn(async move { region.boot(&id, before).await });
     }
 
-    async fn boot(self: Arc<Self>, id: &str) {
+    async fn boot(self: Arc<Self>, id: &str, before: u32) {
         let (pending, refuses) = {
             let faults = &self.lock().faults;
-            (Duration::from_millis(faults.pending_ms), faults.s3_refuses.clone())
+            let pending =
+                Duration::from_millis(faults.pending_ms) + Duration::from_millis(faults.apart_ms) * before;
+            (pending, faults.s3_refuses.clone())
         };
         let form = Form::of(&[
             ("Action", "DescribeInstanceAttribute"),

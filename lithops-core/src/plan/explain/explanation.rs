@@ -142,6 +142,7 @@ fn sentences(plan: &Plan) -> Vec<String> {
     match (numbers.workload.as_deref(), plan.prediction()) {
         (Some(workload), Some(prediction)) => {
             said.push(format!("{workload}"));
+            said.extend(start(plan, prediction));
             said.push(time(plan, prediction));
         }
         _ => said.push("how long calls take is not known: neither time nor price can be predicted".into()),
@@ -209,6 +210,28 @@ fn workers(plan: &Plan) -> String {
     } else {
         format!("workers {workers}: {division}, all at once")
     }
+}
+
+/// What the start of workers takes and costs, where it counts.
+fn start(plan: &Plan, prediction: &Prediction) -> Option<String> {
+    const COUNTS: f64 = 0.01;
+    let capabilities = &plan.numbers().capabilities;
+    let (cold, live) = (capabilities.startup.cold.as_secs_f64(), plan.live_workers() as f64);
+    if cold < COUNTS * prediction.makespan.as_secs_f64() {
+        return None;
+    }
+    let mut said = format!("start {}: no call begins before", seconds(cold));
+    if let Some(rate) = capabilities.startup.per_second.filter(|_| live > 1.0) {
+        said += &format!(
+            "; {rate} workers start in a second, so {live} of them take {} more",
+            seconds(live / rate)
+        );
+    }
+    if capabilities.price.bills_startup && !capabilities.price.is_free() {
+        let usd = Cost::of(live * cold * capabilities.second_usd());
+        said += &format!("; {} of starts are billed, {usd}", seconds(live * cold));
+    }
+    Some(said)
 }
 
 fn time(plan: &Plan, prediction: &Prediction) -> String {
