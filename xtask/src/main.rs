@@ -36,7 +36,7 @@ enum Command {
         /// Runs the tests as well. They are left out otherwise because the README's test command runs them.
         #[arg(long)]
         with_tests: bool,
-        /// Then what takes long, too: the end-to-end run of aws_ec2, a million values of each kind of type, 10,000 seeds of the
+        /// Then what takes long, too: the end-to-end run of knative, a million values of each kind of type, 10,000 seeds of the
         /// simulator.
         #[arg(long)]
         full: bool,

@@ -23,7 +23,7 @@ use crate::{
     config::{Ec2Config, keys},
     doctor,
     fleet::{self, Ec2Fleet, Place, Start},
-    leftovers,
+    image, leftovers,
     program::{self, FleetProgram},
 };
 
@@ -121,7 +121,15 @@ pub(crate) async fn place(ec2: &Ec2, config: &Ec2Config) -> Result<Place> {
         Some(group) => group.clone(),
         None => security_group(ec2, &vpc).await?,
     };
-    Ok(Place { subnets: subnets.into_iter().map(|subnet| subnet.subnet_id).collect(), security_group })
+    let root_device = match config.asks_root {
+        true => image::of(config, ec2).await?.root_device_name,
+        false => config.root_device.clone(),
+    };
+    Ok(Place {
+        subnets: subnets.into_iter().map(|subnet| subnet.subnet_id).collect(),
+        security_group,
+        root_device,
+    })
 }
 
 async fn security_group(ec2: &Ec2, vpc: &str) -> Result<String> {

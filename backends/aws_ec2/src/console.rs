@@ -14,10 +14,15 @@ pub(crate) async fn in_vain(ec2: &Ec2, false_starts: usize, (id, words): (&str, 
     let problem = format!(
         "{false_starts} instances in a row ended before their workers were started; of the last, {id}: {words}; its console: {console}"
     );
-    Error::new(ErrorKind::WorkerLost, problem).with_hint(
+    // So EC2 says it of a disk that it may not make or open.
+    let hint = if words.contains("Client.InternalError") {
+        "disks are encrypted: may the account, and the role of spot instances, use the key for them? `aws ec2 get-ebs-default-kms-key-id` \
+         names it"
+    } else {
         "may the instance profile read and write the bucket, does a route lead there, and has the image `aws`? \
-         `lithops doctor --live` tries it with one instance",
-    )
+         `lithops doctor --live` tries it with one instance"
+    };
+    Error::new(ErrorKind::WorkerLost, problem).with_hint(hint)
 }
 
 /// The end of what an instance has written, or why it cannot be read.

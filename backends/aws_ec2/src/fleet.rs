@@ -12,6 +12,7 @@ use lithops_core::{
     protocol::Launch,
     storage::StorageClient,
 };
+use tokio::time::sleep;
 
 use crate::{
     api::{
@@ -37,10 +38,12 @@ const AFTER_SHORTFALL: Duration = Duration::from_secs(10);
 const LOOK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 /// How long an instance that was just started may be in no description.
 const UNSEEN: Duration = Duration::from_secs(60);
+/// How often EC2 is asked, once a second, to end instances that it does not know yet.
+const HEARS: usize = 10;
 /// How long an unknown instance profile may be one that was just made.
 const YOUNG: Duration = Duration::from_secs(30);
-/// How long a quota may leave the fleet without any instance.
-const QUOTA: Duration = Duration::from_secs(300);
+/// How long the fleet may be without any instance for reasons that waiting does not mend, such as a quota.
+const LASTING: Duration = Duration::from_secs(300);
 /// After this many instances in a row that did not start their workers, while none has, no further one is started.
 const FALSE_STARTS: usize = 3;
 
@@ -57,11 +60,13 @@ pub(crate) struct Start<'a> {
     pub(crate) transport: &'static str,
 }
 
-/// Where instances are: their subnets and their security group.
+/// Where instances are, and what only EC2 knows of their image.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     pub(crate) subnets: Vec<String>,
     pub(crate) security_group: String,
+    /// How the image calls its first disk.
+    pub(crate) root_device: String,
 }
 
 /// The instances of one fleet.
@@ -81,7 +86,9 @@ pub(crate) struct Ec2Fleet {
     /// Since when spot instances are refused.
     spot_refused: Option<Instant>,
     unknown_profile: Option<Instant>,
-    quota: Option<Instant>,
+    lasting: Option<Instant>,
+    /// Whether the account has no role for spot instances: all are on demand then.
+    has_no_spot: bool,
     false_starts: usize,
     has_started: bool,
     /// What spot instances cost, once there are any; nothing where EC2 does not say it.
@@ -137,7 +144,8 @@ impl Ec2Fleet {
             shortfall: None,
             spot_refused: None,
             unknown_profile: None,
-            quota: None,
+            lasting: None,
+            has_no_spot: false,
             false_starts: 0,
             has_started: false,
             market: None,
@@ -173,11 +181,11 @@ impl Ec2Fleet {
         // What a wave without an answer has started is in no list but that of EC2.
         match ec2.instances(Some(&self.launch.fleet)).await {
             Ok(described) => {
-                for instance in described {
-                    self.note(&instance.instance_id, InstanceState::of(&instance));
+                for instance in &described {
+                    self.note(&instance.instance_id, InstanceState::of(instance));
                 }
-                let ended = self.end_live_ones(ec2).await;
-                failed = failed.or(ended.err());
+                failed = failed.or(self.end_young_ones(ec2).await.err());
+                failed = failed.or(end_stopped_ones(ec2, &described).await.err());
             }
             Err(error) => {
                 failed.get_or_insert(failure::of(error, "list the instances of the fleet"));
@@ -192,15 +200,44 @@ impl Ec2Fleet {
         failed.map_or(Ok(()), Err)
     }
 
-    async fn end_live_ones(&mut self, ec2: &Ec2) -> Result<()> {
+    /// Ends what lives, also what EC2 hears of only some seconds after it has started it.
+    async fn end_young_ones(&mut self, ec2: &Ec2) -> Result<()> {
+        for _ in 0..HEARS {
+            if self.end_live_ones(ec2).await? == 0 {
+                return Ok(());
+            }
+            sleep(LOOK.0).await;
+        }
+        let left = self.end_live_ones(ec2).await?;
+        if left > 0 {
+            tracing::warn!(
+                left,
+                "EC2 does not know instances that it has started: they end when they see that their fleet is closed"
+            );
+        }
+        Ok(())
+    }
+
+    /// Ends what lives; gives how many instances EC2 has not heard of yet.
+    async fn end_live_ones(&mut self, ec2: &Ec2) -> Result<usize> {
         let lives = |seen: &Seen| !matches!(seen.state, InstanceState::Ended(_));
         let ids: Vec<String> =
             self.instances.iter().filter(|(_, seen)| lives(seen)).map(|(id, _)| id.clone()).collect();
         if ids.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
-        let ended = ec2.terminate(&ids).await;
-        ended.map_err(|error| failure::of(error, "end the instances of the fleet"))
+        let unknown = ec2.terminate(&ids).await;
+        let unknown = unknown.map_err(|error| failure::of(error, "end the instances of the fleet"))?;
+        let mut young = 0;
+        for id in ids {
+            let Some(seen) = self.instances.get_mut(&id) else { continue };
+            if unknown.contains(&id) && !seen.is_described && seen.since.elapsed() < UNSEEN {
+                young += 1;
+            } else {
+                seen.state = InstanceState::Ended(EndCause::Terminated("its fleet has ended".to_owned()));
+            }
+        }
+        Ok(young)
     }
 
     /// How many instances run or are coming.
@@ -236,10 +273,8 @@ impl Ec2Fleet {
         }
         for instance in &described {
             self.note(&instance.instance_id, InstanceState::of(instance));
-            if let Some(seen) = self.instances.get_mut(&instance.instance_id)
-                && !start.config.is_priced
-            {
-                seen.hour_usd = Some(start.config.prices.of(instance, self.market.as_ref()));
+            if let Some(seen) = self.instances.get_mut(&instance.instance_id) {
+                seen.hour_usd = Some(start.config.hour_usd(instance, self.market.as_ref()));
             }
         }
         for seen in self.instances.values_mut() {
@@ -257,6 +292,7 @@ impl Ec2Fleet {
                 }
             }
         }
+        end_stopped_ones(start.ec2, &described).await?;
         self.end_late_ones(start).await
     }
 
@@ -281,7 +317,7 @@ impl Ec2Fleet {
         if late.is_empty() {
             return Ok(());
         }
-        let ended = start.ec2.terminate(&late).await;
+        let ended = start.ec2.terminate(&late).await.map(drop);
         ended.map_err(|error| failure::of(error, "end instances that have started no worker"))
     }
 
@@ -342,6 +378,7 @@ impl Ec2Fleet {
             fleet: &mark,
             role,
             security_group: &start.place.security_group,
+            root_device: &start.place.root_device,
             script: &script,
             client: start.client,
         };
@@ -349,10 +386,16 @@ impl Ec2Fleet {
         created.map_err(|error| failure::of(error, &format!("create the launch template `{name}`")))?;
         let answer = match start.ec2.create_fleet(&wave.request(&mark)).await {
             Ok(answer) => answer,
+            // It is asked for again, by the same template.
+            Err(error) if error.may_pass() || failure::is_young_template(&error) => {
+                return Err(failure::of(error, "start instances"));
+            }
             Err(error) => {
                 // A refusal is an answer: there is nothing to be asked for again.
-                if !error.may_pass() {
-                    self.begun = None;
+                self.begun = None;
+                if wave.is_spot && start.config.spot == Spot::First && failure::lacks_spot_role(&error) {
+                    self.has_no_spot = true;
+                    return Ok(());
                 }
                 return Err(failure::of(error, "start instances"));
             }
@@ -362,7 +405,7 @@ impl Ec2Fleet {
         for id in &started {
             self.instances.entry(id.clone()).or_insert_with(Seen::new);
         }
-        self.answered(&wave, started.len(), Shortfall::of(answer.errors(), wave.is_spot))?;
+        self.answered(&wave, started.len(), Shortfall::of(answer.errors(), wave.is_spot), start.config.spot)?;
         // Instances need it no more, and a client that is killed leaves none.
         match start.ec2.delete_template(&name).await {
             Ok(()) => drop(self.templates.remove(&name)),
@@ -372,7 +415,7 @@ impl Ec2Fleet {
     }
 
     /// Notes what a wave has come to.
-    fn answered(&mut self, wave: &Wave, started: usize, shortfall: Shortfall) -> Result<()> {
+    fn answered(&mut self, wave: &Wave, started: usize, shortfall: Shortfall, spot: Spot) -> Result<()> {
         let now = Instant::now();
         let is_whole = started >= wave.instances;
         self.next_wave = Some(now + if is_whole { BETWEEN_WAVES } else { AFTER_SHORTFALL });
@@ -381,8 +424,15 @@ impl Ec2Fleet {
         {
             return Err(fatal);
         }
+        if let Some(error) = shortfall.no_spot_role {
+            match spot {
+                Spot::First => (self.has_no_spot, self.next_wave) = (true, None),
+                _ if self.at_hand() == 0 => return Err(error),
+                _ => {}
+            }
+        }
         if is_whole {
-            (self.shortfall, self.unknown_profile, self.quota) = (None, None, None);
+            (self.shortfall, self.unknown_profile, self.lasting) = (None, None, None);
             if wave.is_spot {
                 self.spot_refused = None;
             }
@@ -394,7 +444,7 @@ impl Ec2Fleet {
         }
         let since = |is_so: bool, since: Option<Instant>| is_so.then(|| since.unwrap_or(now));
         self.unknown_profile = since(shortfall.is_unknown_profile, self.unknown_profile);
-        self.quota = since(shortfall.is_quota, self.quota);
+        self.lasting = since(shortfall.is_lasting, self.lasting);
         let mut why = shortfall.why;
         if why.is_empty() {
             why.push(format!(
@@ -411,6 +461,7 @@ impl Ec2Fleet {
         match config.spot {
             Spot::Never => false,
             Spot::Only => true,
+            Spot::First if self.has_no_spot => false,
             Spot::First => self.spot_refused.is_none_or(|since| since.elapsed() < config.spot_patience),
         }
     }
@@ -430,7 +481,7 @@ impl Ec2Fleet {
         let is_over =
             |since: Option<Instant>, limit: Duration| since.is_some_and(|since| since.elapsed() > limit);
         let is_hopeless =
-            self.at_hand() == 0 && (is_over(self.unknown_profile, YOUNG) || is_over(self.quota, QUOTA));
+            self.at_hand() == 0 && (is_over(self.unknown_profile, YOUNG) || is_over(self.lasting, LASTING));
         if missing > 0 {
             let why = match &self.shortfall {
                 Some(waits) => waits.why.join("; "),
@@ -444,6 +495,17 @@ impl Ec2Fleet {
         }
         scaled
     }
+}
+
+/// Ends instances that somebody has stopped: nothing starts them again, and their disks cost.
+async fn end_stopped_ones(ec2: &Ec2, described: &[Instance]) -> Result<()> {
+    let stopped = described.iter().filter(|one| one.is_stopped());
+    let stopped: Vec<String> = stopped.map(|one| one.instance_id.clone()).collect();
+    if stopped.is_empty() {
+        return Ok(());
+    }
+    let ended = ec2.terminate(&stopped).await.map(drop);
+    ended.map_err(|error| failure::of(error, "end instances that were stopped"))
 }
 
 /// What spot instances cost now. It is asked once for a fleet.
@@ -471,7 +533,7 @@ pub(crate) fn no_role() -> Error {
         ErrorKind::ConfigInvalid,
         "`instance_role` is missing in section `aws_ec2`: workers open S3 as that role",
     )
-    .with_hint("name an instance profile; `lithops doctor` prints the policy that its role needs")
+    .with_hint("name an instance profile, which is made by four commands: they stand in the README below `EC2`; `lithops doctor` prints the policy that its role needs")
     .with_context("key", "aws_ec2.instance_role")
     .with_retry(Retry::Never)
 }

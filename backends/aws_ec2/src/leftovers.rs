@@ -14,14 +14,14 @@ use crate::{
     template::{FLEET, STORAGE},
 };
 
-/// The instances that live, and the templates that are there.
+/// The instances that live or were stopped, and the templates that are there.
 ///
 /// # Errors
 /// When EC2 cannot be asked.
 pub(crate) async fn find(backend: &AwsEc2Backend, ec2: &Ec2) -> Result<Vec<Leftover>> {
     let instances = ec2.instances(None).await;
     let mut instances = instances.map_err(|error| failure::of(error, "list the instances of fleets"))?;
-    instances.retain(Instance::is_live);
+    instances.retain(|one| one.is_live() || one.is_stopped());
     let market = match instances.iter().any(Instance::is_spot) {
         true => market(backend, ec2).await,
         false => SpotMarket::default(),
@@ -31,7 +31,11 @@ pub(crate) async fn find(backend: &AwsEc2Backend, ec2: &Ec2) -> Result<Vec<Lefto
         what: format!("{} instance {}, {}", one.market(), one.instance_type, one.state()),
         fleet: Some(mark(|key| one.tag(key))),
         since: time::parsed(&one.launch_time),
-        usd_per_hour: Some(backend.config.hour_usd(one, Some(&market))),
+        usd_per_hour: Some(match one.is_stopped() {
+            // Its disks alone.
+            true => backend.config.capabilities.price.disk_hour_usd,
+            false => backend.config.hour_usd(one, Some(&market)),
+        }),
     };
     let templates = ec2.templates().await;
     let templates = templates.map_err(|error| failure::of(error, "list the launch templates of fleets"))?;
@@ -52,7 +56,7 @@ pub(crate) async fn find(backend: &AwsEc2Backend, ec2: &Ec2) -> Result<Vec<Lefto
 pub(crate) async fn remove(ec2: &Ec2, leftover: &Leftover) -> Result<()> {
     let id = &leftover.id;
     if id.starts_with("i-") {
-        let ended = ec2.terminate(std::slice::from_ref(id)).await;
+        let ended = ec2.terminate(std::slice::from_ref(id)).await.map(drop);
         return ended.map_err(|error| failure::of(error, &format!("end the instance `{id}`")));
     }
     let deleted = ec2.delete_template(id).await;

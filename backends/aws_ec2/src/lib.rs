@@ -17,6 +17,7 @@ mod config;
 mod console;
 mod doctor;
 mod fleet;
+mod image;
 mod instance;
 mod leftovers;
 mod policy;

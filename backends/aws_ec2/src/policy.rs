@@ -3,7 +3,10 @@
 use lithops_cloud_aws::{allow, bucket_access, pass_role, policy};
 use serde_json::{Value, json};
 
-use crate::{config::Ec2Config, template::FLEET};
+use crate::{
+    config::{Ec2Config, Spot},
+    template::FLEET,
+};
 
 /// The permissions of a user who runs jobs.
 pub(crate) fn client_policy(config: &Ec2Config, account: &str, bucket: Option<&str>) -> Value {
@@ -37,16 +40,22 @@ pub(crate) fn client_policy(config: &Ec2Config, account: &str, bucket: Option<&s
         ),
         pass_role(&role, "ec2.amazonaws.com"),
     ];
-    if config.ami.as_deref().is_none_or(|ami| ami.starts_with("resolve:ssm:")) {
-        statements.push(allow(
-            "Images",
-            &["ssm:GetParameters", "ssm:GetParameter"],
-            if config.has_gpus {
-                "arn:aws:ssm:*::parameter/aws/service/deeplearning/ami/*"
-            } else {
-                "arn:aws:ssm:*::parameter/aws/service/ami-*"
-            },
-        ));
+    if let Some(parameter) = config.image().strip_prefix("resolve:ssm:") {
+        let parameters = match parameter.strip_prefix("/aws/service/ami-") {
+            Some(_) => "arn:aws:ssm:*::parameter/aws/service/ami-*".to_owned(),
+            None => format!("arn:aws:ssm:*:*:parameter{parameter}"),
+        };
+        statements.push(allow("Parameter", &["ssm:GetParameters", "ssm:GetParameter"], parameters));
+    }
+    if config.ami.is_some() {
+        statements.push(allow("Image", &["ec2:DescribeImages"], "*"));
+    }
+    if config.spot != Spot::Never {
+        // Needed once for an account: EC2 makes it with the first spot instance.
+        let role = "arn:aws:iam::*:role/aws-service-role/spot.amazonaws.com/AWSServiceRoleForEC2Spot";
+        let mut spot = allow("SpotRole", &["iam:CreateServiceLinkedRole"], role);
+        spot["Condition"] = json!({"StringEquals": {"iam:AWSServiceName": "spot.amazonaws.com"}});
+        statements.push(spot);
     }
     if config.security_group.is_none() {
         // Needed once: it may be made by hand as well.
@@ -63,7 +72,7 @@ pub(crate) fn role_policy(bucket: Option<&str>) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use lithops_core::config::Config;
+    use lithops_core::config::{Config, Environment, Sources};
 
     use super::*;
 
@@ -78,5 +87,29 @@ mod tests {
         assert_eq!(may_end[0]["Condition"]["Null"]["ec2:ResourceTag/lithops:fleet"], "false");
         let role = role_policy(Some("jobs")).to_string();
         assert!(!role.contains("ec2:") && !role.contains("iam:"), "{role}");
+    }
+
+    #[test]
+    fn a_policy_has_what_the_configuration_needs() {
+        let policy = |section: &str| {
+            let sources = Sources { yaml: Some(format!("aws_ec2: {{{section}}}")), file: None };
+            let config = Config::load(&sources, &Environment::new(".")).expect("YAML");
+            client_policy(&Ec2Config::read(&config).expect("it is right"), "1", None).to_string()
+        };
+        let all = policy("");
+        for part in ["iam:CreateServiceLinkedRole", "parameter/aws/service/ami-*", "ec2:CreateSecurityGroup"]
+        {
+            assert!(all.contains(part), "{part}: {all}");
+        }
+        assert!(!all.contains("ec2:DescribeImages"), "{all}");
+        let other = policy(
+            "request_spot_instances: false, security_group_id: sg-1, target_ami: 'resolve:ssm:/my/image'",
+        );
+        assert!(other.contains("arn:aws:ssm:*:*:parameter/my/image"), "{other}");
+        assert!(other.contains("ec2:DescribeImages"), "{other}");
+        assert!(
+            !other.contains("CreateServiceLinkedRole") && !other.contains("CreateSecurityGroup"),
+            "{other}"
+        );
     }
 }

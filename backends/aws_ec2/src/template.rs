@@ -23,6 +23,8 @@ pub(crate) struct Template<'a> {
     pub(crate) fleet: &'a FleetMark,
     pub(crate) role: &'a str,
     pub(crate) security_group: &'a str,
+    /// How the image calls its first disk.
+    pub(crate) root_device: &'a str,
     pub(crate) script: &'a str,
     pub(crate) client: &'a str,
 }
@@ -55,7 +57,7 @@ impl Template<'_> {
             "SecurityGroupId": [self.security_group],
             "KeyName": config.key_name,
             "UserData": STANDARD.encode(self.script),
-            "BlockDeviceMapping": volumes::request(&config.volumes),
+            "BlockDeviceMapping": volumes::request(&config.volumes, &config.root_device, self.root_device),
             "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
             "TagSpecification": [
                 {"ResourceType": "instance", "Tag": self.tags()},
@@ -90,6 +92,7 @@ mod tests {
             fleet: &FleetMark { name: "f-1".into(), storage: "s-1".into() },
             role: &role,
             security_group: "sg-1",
+            root_device: &config.root_device,
             script: "#!/bin/bash\n",
             client: "host 1",
         };

@@ -16,9 +16,9 @@ gzip -dc worker.gz > worker
 echo 'ab12  worker' | sha256sum -c --quiet
 chmod 755 worker
 printf started | S3 - "s3://jobs/lithops.fleets/0198c0de-0000-7000-8000-000000000000/started/$LITHOPS_WORKER"
-systemd-run --quiet --wait --unit=lithops -p DynamicUser=yes -p TimeoutStopSec=90 -p OOMPolicy=continue \
-  -p LimitNOFILE=65536 -p StandardOutput=journal+console -p StandardError=journal+console \
-  --setenv="LITHOPS_WORKER=$LITHOPS_WORKER" --setenv=LITHOPS_TRANSPORT=pull --setenv=AWS_REGION=eu-west-1 \
+systemd-run --quiet --wait --unit=lithops -p DynamicUser=yes -p KillMode=mixed -p TimeoutStopSec=90 \
+  -p OOMPolicy=continue -p LimitNOFILE=65536 -p StandardOutput=journal+console -p StandardError=journal+console \
+  --setenv="LITHOPS_WORKER=$LITHOPS_WORKER" --setenv=LITHOPS_TRANSPORT=pull --setenv=TMPDIR=/var/tmp --setenv=AWS_REGION=eu-west-1 \
   --setenv=LITHOPS_LAUNCH='{"form":1,"lithops":"VERSION","protocol":[5,5],"fleet":"0198c0de-0000-7000-8000-000000000000","verify":"VERIFY","storage":{"scheme":"aws_s3","bucket":"jobs","region":"eu-west-1","endpoint":null,"root":null},"worker":null,"memory":null,"look":{"secs":0,"nanos":250000000},"patience":{"secs":300,"nanos":0},"orphan":{"secs":600,"nanos":0},"grace":{"secs":25,"nanos":0}}' "$folder/worker" &
 while sleep 5; do
   if imds spot/instance-action; then systemctl stop lithops; break; fi

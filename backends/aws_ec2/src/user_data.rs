@@ -1,5 +1,8 @@
 //! What an instance runs when it boots: a script that sets its own end before anything that can fail, fetches the program
 //! by its digest, and runs it as the worker.
+//!
+//! The worker alone hears that it is to leave (`KillMode=mixed`): systemd would tell its sub-workers too, and end the calls
+//! that they may still finish. Temporary files lie on the disk: `/tmp` of Amazon Linux is memory.
 
 use lithops_core::{
     error::{Error, ErrorKind, Result},

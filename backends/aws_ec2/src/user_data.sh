@@ -16,9 +16,9 @@ gzip -dc worker.gz > worker
 echo '@DIGEST@  worker' | sha256sum -c --quiet
 chmod 755 worker
 printf started | S3 - "@FLEET@started/$LITHOPS_WORKER"
-systemd-run --quiet --wait --unit=lithops -p DynamicUser=yes -p TimeoutStopSec=90 -p OOMPolicy=continue \
-  -p LimitNOFILE=65536 -p StandardOutput=journal+console -p StandardError=journal+console \
-  --setenv="LITHOPS_WORKER=$LITHOPS_WORKER" --setenv=LITHOPS_TRANSPORT=@TRANSPORT@ --setenv=AWS_REGION=@REGION@ \
+systemd-run --quiet --wait --unit=lithops -p DynamicUser=yes -p KillMode=mixed -p TimeoutStopSec=90 \
+  -p OOMPolicy=continue -p LimitNOFILE=65536 -p StandardOutput=journal+console -p StandardError=journal+console \
+  --setenv="LITHOPS_WORKER=$LITHOPS_WORKER" --setenv=LITHOPS_TRANSPORT=@TRANSPORT@ --setenv=TMPDIR=/var/tmp --setenv=AWS_REGION=@REGION@ \
   --setenv=LITHOPS_LAUNCH=@LAUNCH@ "$folder/worker"@ARGUMENTS@ &
 while sleep 5; do
   if imds spot/instance-action; then systemctl stop lithops; break; fi

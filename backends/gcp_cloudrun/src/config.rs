@@ -19,10 +19,6 @@ const PLATFORM: &str = include_str!("../capabilities.yaml");
 /// The hint where a program does not exist.
 const PROGRAM: &str = "name the compiled program, or leave the key out";
 
-/// The vCPUs that an instance can have, with the memory in MiB that each can be had with.
-const SIZES: [(f64, u64, u64); 5] =
-    [(1.0, 512, 4096), (2.0, 512, 8192), (4.0, 2048, 16384), (6.0, 4096, 24576), (8.0, 4096, 32768)];
-
 /// The keys of the section.
 pub(crate) const KEYS: &[Key] = &[
     REGION,
@@ -240,33 +236,12 @@ impl GcpCloudRunConfig {
     pub fn capabilities(&self, memory: Option<u64>) -> Result<Capabilities> {
         let mut wish = self.wish.clone();
         wish.memory = memory.or(wish.memory);
-        if wish.memory.is_none() {
-            // More vCPUs are not sold with the memory that one has by default.
-            let least = SIZES.iter().find(|(cpus, ..)| Some(*cpus) == wish.vcpus).map(|(_, least, _)| *least);
-            wish.memory = least.filter(|least| *least > 2048);
-        }
         if let Some(cpus) = wish.vcpus.filter(|cpus| *cpus < 1.0) {
             return Err(wrong("runtime_cpu", format!("is {cpus}")).with_hint(
                 "write 1, 2, 4, 6 or 8: less than one vCPU is sold without HTTP/2 to the instance",
             ));
         }
-        let worker = self.platform.worker(&wish)?;
-        let Some((_, least, most)) = SIZES.iter().find(|(cpus, ..)| (cpus - worker.worker_cpus).abs() < 1e-9)
-        else {
-            return Err(wrong(
-                "runtime_cpu",
-                format!("is {}, which Cloud Run does not sell", worker.worker_cpus),
-            )
-            .with_hint("write 1, 2, 4, 6 or 8"));
-        };
-        if !(*least..=*most).contains(&worker.worker_memory) {
-            let problem = format!(
-                "is {} MB, which Cloud Run does not sell with {} vCPUs",
-                worker.worker_memory, worker.worker_cpus
-            );
-            return Err(wrong("runtime_memory", problem).with_hint(format!("write {least} to {most}")));
-        }
-        Ok(worker)
+        self.platform.worker(&wish)
     }
 }
 
@@ -334,6 +309,7 @@ mod tests {
             ("  runtime_cpu: 4\n", 2048, 4),
             ("  runtime_cpu: 6\n", 4096, 6),
             ("  runtime_cpu: 2\n  runtime_memory: 8192\n", 8192, 2),
+            ("  runtime_memory: 512\n", 512, 1),
         ] {
             let worker = read(section).expect(section);
             assert_eq!(
@@ -347,11 +323,11 @@ mod tests {
     #[test]
     fn what_is_not_sold_or_cannot_be_is_refused_with_what_to_write() {
         for (section, wanted) in [
-            ("  runtime_cpu: 3\n", "write 1, 2, 4, 6 or 8"),
+            ("  runtime_cpu: 3\n", "write one of 1, 2, 4, 6, 8"),
             ("  runtime_cpu: 0.25\n", "without HTTP/2"),
             ("  runtime_memory: 256\n", "512"),
-            ("  runtime_memory: 8192\n", "write 512 to 4096"),
-            ("  runtime_cpu: 8\n  runtime_memory: 2048\n", "write 4096 to 32768"),
+            ("  runtime_memory: 8192\n", "from 512 to 4096"),
+            ("  runtime_cpu: 8\n  runtime_memory: 2048\n", "from 4096 to 32768"),
             ("  runtime_timeout: 3601\n", "3600"),
             ("  trigger: pub/sub\n", "`trigger: https`"),
             ("  service_account: me\n", "no service account"),
@@ -399,5 +375,28 @@ mod tests {
         let by_hand: f64 = 10_000.0 * (2.0 * 0.000024 + 2.0 * 2.0 * 0.0000025 + 0.0000004);
         assert!((by_hand - 0.584).abs() < 1e-9);
         assert!((usd - by_hand).abs() < 0.005, "{usd} {by_hand}");
+    }
+
+    /// The sizes are part of the data: plans for any backend that has such data refuse what is not sold.
+    #[test]
+    fn a_plan_knows_which_memory_is_sold_with_which_vcpus() {
+        let platform = Platform::parse(PLATFORM, "the data of Cloud Run").expect("it is right");
+        let plan = |vcpus: f64, memory: Option<u64>| {
+            let worker =
+                platform.worker(&WorkerWish { vcpus: Some(vcpus), memory, ..WorkerWish::default() })?;
+            PlanRequest::new(16, &worker).plan()
+        };
+        for (vcpus, memory, processes) in [(1.0, 2048, 1), (4.0, 2048, 4), (6.0, 4096, 6), (8.0, 4096, 8)] {
+            let plan = plan(vcpus, None).expect("it is sold");
+            assert_eq!((plan.worker_memory(), plan.worker_processes()), (memory, processes), "{vcpus}");
+        }
+        for (vcpus, memory, words) in [
+            (3.0, None, "write one of 1, 2, 4, 6, 8"),
+            (2.0, Some(8193), "from 512 to 8192"),
+            (4.0, Some(1024), "from 2048 to 16384"),
+        ] {
+            let error = plan(vcpus, memory).expect_err("it is not sold").to_string();
+            assert!(error.contains(words), "{error}");
+        }
     }
 }

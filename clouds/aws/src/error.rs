@@ -45,6 +45,11 @@ where
 pub fn of_code(code: &str, message: String) -> Error {
     let refuse = |kind, hint: &str| Error::new(kind, message.clone()).with_hint(hint);
     match code {
+        // The SDK's part for it would bring two services more into each first build.
+        "NoCredentials" | "CredentialsNotLoaded" if message.contains("enabled: sso") => refuse(
+            ErrorKind::PermissionDenied,
+            "a login of `aws sso login` is read through the command `aws`: put `credential_process = aws configure export-credentials --profile NAME --format process` into a profile of its own, and say AWS_PROFILE",
+        ),
         "NoCredentials" | "CredentialsNotLoaded" => refuse(
             ErrorKind::PermissionDenied,
             "log in with `aws configure`, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write them in section `aws`",

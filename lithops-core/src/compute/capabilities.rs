@@ -94,12 +94,12 @@ impl Capabilities {
         self.feed || self.pull.is_some() || self.granularity == Granularity::Vm
     }
 
-    /// US dollars for one billed second of a worker, with its address.
+    /// US dollars for one billed second of a worker, with its address and its disks.
     #[must_use]
     pub fn second_usd(&self) -> f64 {
         let discount = self.spot.map_or(0.0, |spot| spot.discount);
         self.price.second_usd(self.worker_memory, self.worker_cpus) * (1.0 - discount)
-            + self.price.address_hour_usd / 3600.0
+            + self.price.extras_hour_usd() / 3600.0
     }
 
     /// The capabilities of this machine with `cpus` CPUs: fed workers, streamed reports, no price.

@@ -51,6 +51,7 @@ use crate::{
 ///   vcpu_second_usd: 2.4e-5
 ///   worker_hour_usd: 0.05
 ///   address_hour_usd: 0.005        # of the public address that each worker has
+///   disk_hour_usd: 0.002           # of its disks
 ///   chunk_usd: 1.1e-5              # requests to the storage for each chunk of a fleet
 ///   increment: 100ms               # what is begun is paid for
 ///   minimum: 1s
@@ -165,8 +166,14 @@ impl Platform {
 
     fn capabilities(&self, wish: &WorkerWish) -> Result<Capabilities> {
         let data = &self.data;
-        let worker_memory = self.memory(wish.memory)?;
+        let mut worker_memory = self.memory(wish.memory)?;
         let worker_cpus = self.vcpus(wish, worker_memory)?;
+        if let Some(MemoryOfVcpu { min, max, .. }) =
+            self.memory_of(worker_cpus).filter(|_| wish.memory.is_none())
+        {
+            // The platform's default is not sold with every number of vCPUs.
+            worker_memory = worker_memory.clamp(*min, *max);
+        }
         self.fits_together(worker_memory, worker_cpus)?;
         let whole = (worker_cpus as usize).max(1);
         let default_worker_processes = match (data.worker_processes.default, data.granularity) {
@@ -218,6 +225,7 @@ impl Platform {
                 vcpu_second_usd: price.vcpu_second_usd,
                 worker_hour_usd: price.worker_hour_usd,
                 address_hour_usd: price.address_hour_usd,
+                disk_hour_usd: price.disk_hour_usd,
                 chunk_usd: price.chunk_usd,
                 increment: price.increment.0,
                 minimum: price.minimum.0,
@@ -273,10 +281,14 @@ impl Platform {
         }
     }
 
+    /// The memory that is sold with this number of vCPUs, where it is not every one.
+    fn memory_of(&self, vcpus: f64) -> Option<&MemoryOfVcpu> {
+        self.data.memory_of_vcpu.iter().find(|of| (of.vcpus - vcpus).abs() < 1e-9)
+    }
+
     /// Refuses a memory that is not sold with this number of vCPUs.
     fn fits_together(&self, memory: u64, vcpus: f64) -> Result<()> {
-        let of = self.data.memory_of_vcpu.iter().find(|of| (of.vcpus - vcpus).abs() < 1e-9);
-        match of {
+        match self.memory_of(vcpus) {
             Some(MemoryOfVcpu { min, max, .. }) if !(*min..=*max).contains(&memory) => {
                 let problem = format!(
                     "{} does not sell {memory} MB (`runtime_memory`) with {vcpus} vCPUs",
@@ -328,14 +340,18 @@ fn lay_over(below: &mut Value, above: &Value) {
         return;
     };
     for (key, above) in above {
-        let kinds = |value: &Value| match value {
+        let kind = |value: &Value| match value {
             Value::Map(map) => {
-                ["mb_per_vcpu", "count", "machine"].into_iter().find(|kind| map.contains_key(*kind))
+                ["mb_per_vcpu", "count", "machine", "steps"].into_iter().find(|kind| map.contains_key(*kind))
             }
             _ => None,
         };
+        // Another default of a number that is chosen among steps leaves the steps.
+        let is_default = |value: &Value| matches!(value, Value::Map(map) if map.keys().eq(["default"]));
+        let fits =
+            |below: &Value| kind(below) == kind(above) || (kind(below) == Some("steps") && is_default(above));
         match below.get_mut(key) {
-            Some(below) if key != "vcpus" || kinds(below) == kinds(above) => lay_over(below, above),
+            Some(below) if key != "vcpus" || fits(below) => lay_over(below, above),
             _ => {
                 below.insert(key.clone(), above.clone());
             }

@@ -207,6 +207,7 @@ pub(super) struct Prices {
     pub(super) vcpu_second_usd: f64,
     pub(super) worker_hour_usd: f64,
     pub(super) address_hour_usd: f64,
+    pub(super) disk_hour_usd: f64,
     pub(super) chunk_usd: f64,
     pub(super) increment: Span,
     pub(super) minimum: Span,
@@ -242,6 +243,7 @@ impl Data {
             ("price.vcpu_second_usd", price.vcpu_second_usd),
             ("price.worker_hour_usd", price.worker_hour_usd),
             ("price.address_hour_usd", price.address_hour_usd),
+            ("price.disk_hour_usd", price.disk_hour_usd),
             ("price.chunk_usd", price.chunk_usd),
         ] {
             if !(0.0..=1e6).contains(&usd) {

@@ -19,6 +19,9 @@ pub struct Price {
     /// US dollars for each hour of the public address that a worker has; it is never cheaper.
     #[serde(default)]
     pub address_hour_usd: f64,
+    /// US dollars for each hour of the disks that a worker has; they are never cheaper either.
+    #[serde(default)]
+    pub disk_hour_usd: f64,
     /// US dollars for the requests to the storage that each chunk of a fleet costs.
     #[serde(default)]
     pub chunk_usd: f64,
@@ -34,8 +37,14 @@ impl Price {
     /// Whether workers are free.
     #[must_use]
     pub fn is_free(&self) -> bool {
-        let times = [self.gb_second_usd, self.vcpu_second_usd, self.worker_hour_usd, self.address_hour_usd];
-        times == [0.0; 4] && self.hand_over_usd() <= 0.0
+        let times = [
+            self.gb_second_usd,
+            self.vcpu_second_usd,
+            self.worker_hour_usd,
+            self.address_hour_usd,
+            self.disk_hour_usd,
+        ];
+        times == [0.0; 5] && self.hand_over_usd() <= 0.0
     }
 
     /// The seconds that are billed for a worker that was busy for `seconds`.
@@ -51,6 +60,12 @@ impl Price {
     #[must_use]
     pub fn hand_over_usd(&self) -> f64 {
         self.request_usd + self.chunk_usd
+    }
+
+    /// US dollars for an hour of what comes with a worker, its address and its disks: these are no cheaper where workers are.
+    #[must_use]
+    pub fn extras_hour_usd(&self) -> f64 {
+        self.address_hour_usd + self.disk_hour_usd
     }
 
     /// US dollars for one billed second of a worker with this memory and these vCPUs.

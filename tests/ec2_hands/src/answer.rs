@@ -34,17 +34,23 @@ pub(crate) fn console(id: &str, output: &str) -> String {
     )
 }
 
-/// moto's descriptions of instances, in the states that the hands know.
+/// moto's descriptions of instances, in the states that the hands tell; those that they do not tell are left out.
 pub(crate) fn described(answer: &str, state_of: impl Fn(&str) -> Option<Described>) -> String {
     const RESERVATION: &str = "<reservationId>";
+    const ITEM: &str = "<item>";
+    const END: &str = "</reservationSet>";
     let mut parts = answer.split(RESERVATION);
     let mut whole = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let id = between(part, "<instanceId>", "</instanceId>").first().copied().unwrap_or_default();
-        whole.push_str(RESERVATION);
-        match state_of(id) {
-            Some(state) => whole.push_str(&in_state(part, &state)),
-            None => whole.push_str(part),
+        if let Some(state) = state_of(id) {
+            whole.push_str(RESERVATION);
+            whole.push_str(&in_state(part, &state));
+        } else if let Some((_, after)) = part.split_once(END) {
+            // The last one: its mark of an item is open already.
+            whole.truncate(whole.rfind(ITEM).unwrap_or(whole.len()));
+            whole.push_str(END);
+            whole.push_str(after);
         }
     }
     whole
@@ -108,23 +114,32 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_has_the_state_that_is_known_here() {
+    fn an_instance_has_the_state_that_is_told_here_and_others_are_left_out() {
         let one = |id: &str| {
             format!(
-                "<reservationId>r</reservationId><stateReason><code/><message/></stateReason><instanceId>{id}</instanceId><instanceState><code>48</code><name>terminated</name></instanceState>"
+                "<item><reservationId>r</reservationId><instancesSet><item><stateReason><code/><message/></stateReason><instanceId>{id}</instanceId><instanceState><code>48</code><name>terminated</name></instanceState></item></instancesSet></item>"
             )
         };
-        let answer = format!("<a>{}{}</a>", one("i-1"), one("i-2"));
-        let known = |id: &str| {
-            (id == "i-2").then(|| Described { name: "pending".into(), code: "c".into(), message: "m".into() })
+        let answer = format!("<reservationSet>{}{}</reservationSet><a/>", one("i-1"), one("i-2"));
+        let told = |told: &'static str| {
+            described(&answer, move |id| {
+                let state = || Described { name: "pending".into(), code: "c".into(), message: "m".into() };
+                told.contains(id).then(state)
+            })
         };
-        let described = described(&answer, known);
-        assert!(described.starts_with(&format!("<a>{}", one("i-1"))), "{described}");
-        assert!(described.contains("<code>0</code><name>pending</name>"), "{described}");
-        assert!(
-            described.contains("<stateReason><code>c</code><message>m</message></stateReason>"),
-            "{described}"
-        );
-        assert!(described.ends_with("</a>"), "{described}");
+        let changed = |id: &str| {
+            let state = "<stateReason><code>c</code><message>m</message></stateReason>";
+            one(id)
+                .replace("<stateReason><code/><message/></stateReason>", state)
+                .replace("<code>48</code><name>terminated</name>", "<code>0</code><name>pending</name>")
+        };
+        for (ids, left) in [
+            ("i-1 i-2", changed("i-1") + &changed("i-2")),
+            ("i-1", changed("i-1")),
+            ("i-2", changed("i-2")),
+            ("none", String::new()),
+        ] {
+            assert_eq!(told(ids), format!("<reservationSet>{left}</reservationSet><a/>"), "{ids}");
+        }
     }
 }

@@ -20,6 +20,10 @@ pub(crate) struct Faults {
     pub(crate) refused: BTreeMap<String, String>,
     /// How long instances are pending.
     pub(crate) pending_ms: u64,
+    /// How much longer each further instance of a request is pending: EC2 starts only some in a second.
+    pub(crate) apart_ms: u64,
+    /// For how long after its start EC2 does not know an instance.
+    pub(crate) unknown_ms: u64,
     /// The action of S3 that the role of instances may not do.
     pub(crate) s3_refuses: Option<String>,
     /// Each quota of vCPUs.

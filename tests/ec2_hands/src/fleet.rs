@@ -46,11 +46,9 @@ async fn start(region: &Arc<Region>, form: &Form) -> Answer {
     }
     let instances = answer::between(&body, "<fleetInstanceSet>", "</fleetInstanceSet>");
     let instances = instances.first().copied().unwrap_or_default();
-    for ids in answer::between(instances, "<instanceIds>", "</instanceIds>") {
-        for id in answer::between(ids, "<item>", "</item>") {
-            region.begin(id, is_spot);
-        }
-    }
+    let ids = answer::between(instances, "<instanceIds>", "</instanceIds>");
+    let ids = ids.into_iter().flat_map(|ids| answer::between(ids, "<item>", "</item>"));
+    ids.zip(0..).for_each(|(id, before)| region.begin(id, is_spot, before));
     (200, answer::fleet(instances, &errors, &code))
 }
 

@@ -12,6 +12,8 @@ pub(crate) struct Instance {
     /// How many were started before it.
     pub(crate) number: usize,
     pub(crate) is_spot: bool,
+    /// When it was asked for.
+    pub(crate) begun: Instant,
     pub(crate) life: Life,
     /// When it began to run, which is when it begins to cost.
     pub(crate) running: Option<Instant>,
@@ -54,6 +56,7 @@ impl Instance {
         Self {
             number,
             is_spot,
+            begun: Instant::now(),
             life: Life::Pending,
             running: None,
             told: None,

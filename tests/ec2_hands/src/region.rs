@@ -99,13 +99,24 @@ impl Region {
         self.lock().faults.quota.unwrap_or(640.0)
     }
 
+    /// What is told of an instance; `None` of one that EC2 has not heard of yet.
     pub(crate) fn described(&self, id: &str) -> Option<Described> {
+        if !self.knows(id) {
+            return None;
+        }
         let mut state = self.lock();
         let instance = state.instances.get_mut(id)?;
         if instance.life == Life::Running {
             instance.told.get_or_insert_with(Instant::now);
         }
         Some(instance.described())
+    }
+
+    /// Whether EC2 has heard of an instance: that takes as long as a test wants.
+    pub(crate) fn knows(&self, id: &str) -> bool {
+        let state = self.lock();
+        let unknown = Duration::from_millis(state.faults.unknown_ms);
+        state.instances.get(id).is_some_and(|instance| instance.begun.elapsed() >= unknown)
     }
 
     /// The state of all instances, for tests, in the order in which they were started.
@@ -126,21 +137,23 @@ impl Region {
             .map_or_else(|| instance.console.clone(), |machine| STANDARD.encode(machine.console()))
     }
 
-    /// Begins the life of an instance that moto has on record.
-    pub(crate) fn begin(self: &Arc<Self>, id: &str, is_spot: bool) {
+    /// Begins the life of an instance that moto has on record, the next one after `before` others of its request.
+    pub(crate) fn begin(self: &Arc<Self>, id: &str, is_spot: bool, before: u32) {
         {
             let instances = &mut self.lock().instances;
             let number = instances.len();
             instances.insert(id.to_owned(), Instance::new(number, is_spot));
         }
         let (region, id) = (Arc::clone(self), id.to_owned());
-        tokio::spawn(async move { region.boot(&id).await });
+        tokio::spawn(async move { region.boot(&id, before).await });
     }
 
-    async fn boot(self: Arc<Self>, id: &str) {
+    async fn boot(self: Arc<Self>, id: &str, before: u32) {
         let (pending, refuses) = {
             let faults = &self.lock().faults;
-            (Duration::from_millis(faults.pending_ms), faults.s3_refuses.clone())
+            let pending =
+                Duration::from_millis(faults.pending_ms) + Duration::from_millis(faults.apart_ms) * before;
+            (pending, faults.s3_refuses.clone())
         };
         let form = Form::of(&[
             ("Action", "DescribeInstanceAttribute"),

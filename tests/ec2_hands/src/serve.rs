@@ -110,6 +110,12 @@ async fn of_aws(region: &Arc<Region>, headers: Vec<(String, String)>, body: Stri
             let (status, text) = region.moto.ec2(&form).await;
             (status, answer::described(&text, |id| region.described(id)))
         }
+        // One that is not known keeps all others of the request alive.
+        "TerminateInstances" if form.all("InstanceId").iter().any(|id| !region.knows(id)) => {
+            let unknown: Vec<_> = form.all("InstanceId").into_iter().filter(|id| !region.knows(id)).collect();
+            let message = format!("The instance IDs '{}' do not exist", unknown.join(", "));
+            (400, answer::error("InvalidInstanceID.NotFound", &message))
+        }
         "TerminateInstances" => {
             let (status, text) = region.moto.ec2(&form).await;
             if status == 200 {

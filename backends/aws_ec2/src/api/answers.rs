@@ -195,6 +195,11 @@ impl Instance {
         matches!(self.state(), "pending" | "running")
     }
 
+    /// Whether it runs no more and is still there: its disks cost.
+    pub(crate) fn is_stopped(&self) -> bool {
+        matches!(self.state(), "stopping" | "stopped")
+    }
+
     /// How it was bought, for people.
     pub(crate) fn market(&self) -> &'static str {
         if self.is_spot() { "spot" } else { "on-demand" }
@@ -351,6 +356,24 @@ impl NamedTemplate {
     pub(crate) fn tag(&self, key: &str) -> Option<&str> {
         self.tag_set.tag(key)
     }
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Images {
+    pub(crate) images_set: Items<ImageInfo>,
+}
+
+/// What an image is for, and which disk it boots from.
+#[derive(Debug, Deserialize, Default, Clone)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct ImageInfo {
+    pub(crate) image_id: String,
+    pub(crate) name: String,
+    /// `x86_64` or `arm64`.
+    pub(crate) architecture: String,
+    /// Such as `/dev/xvda`.
+    pub(crate) root_device_name: String,
 }
 
 #[derive(Debug, Deserialize, Default)]

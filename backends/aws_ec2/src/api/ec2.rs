@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use crate::{
     SCHEME,
     api::answers::{
-        Console, Done, FleetAnswer, Group, Groups, Instance, Instances, NamedTemplate, Prices, RouteTable,
-        RouteTables, SpotPrice, Subnet, Subnets, Templates, TypeInfo, Types,
+        Console, Done, FleetAnswer, Group, Groups, ImageInfo, Images, Instance, Instances, NamedTemplate,
+        Prices, RouteTable, RouteTables, SpotPrice, Subnet, Subnets, Templates, TypeInfo, Types,
     },
     config::Ec2Config,
     template::FLEET,
@@ -91,16 +91,23 @@ impl Ec2 {
         }
     }
 
-    /// Ends instances. Those that have ended already are no error.
-    pub(crate) async fn terminate(&self, instances: &[String]) -> Answer<()> {
-        for some in instances.chunks(TERMINATED_AT_ONCE) {
+    /// Ends instances; gives those that EC2 does not know: it has forgotten them, or has not heard of them yet.
+    pub(crate) async fn terminate(&self, instances: &[String]) -> Answer<Vec<String>> {
+        let mut left: Vec<&[String]> = instances.chunks(TERMINATED_AT_ONCE).collect();
+        let (mut unknown, mut failed) = (Vec::new(), None);
+        while let Some(some) = left.pop() {
             match self.call::<Done>("TerminateInstances", &json!({"InstanceId": some})).await {
                 Ok(_) => {}
-                Err(error) if error.code == "InvalidInstanceID.NotFound" => {}
-                Err(error) => return Err(error),
+                // One that is not known keeps all others of the request alive.
+                Err(error) if error.code == "InvalidInstanceID.NotFound" => match some {
+                    [one] => unknown.push(one.clone()),
+                    some => left.extend(some.chunks(some.len().div_ceil(2).max(1))),
+                },
+                // The others are ended all the same: they cost.
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
-        Ok(())
+        failed.map_or(Ok(unknown), Err)
     }
 
     /// What an instance has written to its console, encoded.
@@ -159,6 +166,13 @@ impl Ec2 {
             "VpcId": vpc,
         });
         Ok(self.call::<Group>("CreateSecurityGroup", &request).await?.group_id)
+    }
+
+    /// What is known of an image.
+    pub(crate) async fn image(&self, id: &str) -> Answer<ImageInfo> {
+        let images: Images = self.call("DescribeImages", &json!({"ImageId": [id]})).await?;
+        let unknown = || ServiceError::said("InvalidAMIID.NotFound", &format!("there is no image `{id}`"));
+        images.images_set.item.into_iter().next().ok_or_else(unknown)
     }
 
     pub(crate) async fn types(&self, names: &[String]) -> Answer<Vec<TypeInfo>> {

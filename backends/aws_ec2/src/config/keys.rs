@@ -46,7 +46,10 @@ pub(crate) const KEYS: &[Key] = &[
         "target_ami",
         "an image with systemd, `aws` and a C library that is new enough; by default the newest Amazon Linux 2023",
     ),
-    Key::used("root_device", "the name of the image's first disk, to encrypt it; by default /dev/xvda"),
+    Key::used(
+        "root_device",
+        "the name of the image's first disk, to encrypt it; by default what EC2 says of `target_ami`, else /dev/xvda",
+    ),
     Key::used("root_disk", "GiB of the first disk; by default as large as the image has it"),
     Key::used(
         "vpc_id",

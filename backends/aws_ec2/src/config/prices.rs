@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use lithops_core::{
+    compute::{Price, Spot},
     config::Section,
     error::{Error, ErrorKind, Result},
 };
@@ -10,8 +11,8 @@ use serde::Deserialize;
 
 use crate::api::answers::{Instance, SpotPrice};
 
-/// What is known beside the prices of types, as data.
-const MARKET: &str = include_str!("../../market.json");
+/// What is known of disks, as data.
+const DISKS: &str = include_str!("../../market.json");
 const HOURS_OF_A_MONTH: f64 = 730.0;
 
 /// What an hour of an instance costs, by the data and the configuration.
@@ -22,46 +23,43 @@ pub(crate) struct Prices {
     /// What a spot instance costs beside one on demand.
     spot_share: f64,
     address_hour_usd: f64,
-    disks_hour_usd: f64,
+    disk_hour_usd: f64,
 }
 
 #[derive(Deserialize)]
-struct Market {
-    spot_share: f64,
-    address_hour_usd: f64,
+struct Disks {
     gib_month_usd: f64,
 }
 
-impl Prices {
-    /// The prices of these types, with as many GiB of disk as are asked for.
-    ///
-    /// # Errors
-    /// When the configuration names an impossible share.
-    pub(crate) fn read(section: Section<'_>, on_demand: Vec<(String, f64)>, gib: u64) -> Result<Self> {
-        let market: Market = serde_json::from_str(MARKET).map_err(|error| {
-            Error::new(ErrorKind::Unexpected, format!("the data of the market cannot be read: {error}"))
-        })?;
-        let spot_share = section.number("spot_share")?.unwrap_or(market.spot_share);
-        if !(0.0..=1.0).contains(&spot_share) {
-            return Err(section.unusable(
-                "spot_share",
-                &format!("is {spot_share}"),
-                "write a number from 0 to 1",
-            ));
-        }
-        Ok(Self {
-            on_demand,
-            spot_share,
-            address_hour_usd: market.address_hour_usd,
-            disks_hour_usd: gib as f64 * market.gib_month_usd / HOURS_OF_A_MONTH,
-        })
-    }
+/// US dollars for an hour of this many GiB of disk.
+///
+/// # Errors
+/// The data of the crate cannot be read.
+pub(crate) fn disk_hour_usd(gib: u64) -> Result<f64> {
+    let disks: Disks = serde_json::from_str(DISKS).map_err(|error| {
+        Error::new(ErrorKind::Unexpected, format!("the data of disks cannot be read: {error}"))
+    })?;
+    Ok(gib as f64 * disks.gib_month_usd / HOURS_OF_A_MONTH)
+}
 
-    /// What plans count with: the first type, with a public address.
-    pub(crate) fn planned(&self, is_spot: bool) -> f64 {
-        let first = self.on_demand.first().map_or(0.0, |(_, usd)| *usd);
-        let share = if is_spot { self.spot_share } else { 1.0 };
-        first * share + self.address_hour_usd + self.disks_hour_usd
+/// What spot instances save, by the data or by the key `spot_share`.
+///
+/// # Errors
+/// The configuration names an impossible share.
+pub(crate) fn spot(section: Section<'_>, known: Option<Spot>) -> Result<Option<Spot>> {
+    let Some(share) = section.number("spot_share")? else { return Ok(known) };
+    if !(0.0..=1.0).contains(&share) {
+        return Err(section.unusable("spot_share", &format!("is {share}"), "write a number from 0 to 1"));
+    }
+    Ok(known.map(|spot| Spot { discount: 1.0 - share, ..spot }))
+}
+
+impl Prices {
+    /// Those of these types, with what plans count with beside them.
+    pub(crate) fn new(on_demand: Vec<(String, f64)>, price: &Price, spot: Option<Spot>) -> Self {
+        let spot_share = 1.0 - spot.map_or(0.0, |spot| spot.discount);
+        let (address_hour_usd, disk_hour_usd) = (price.address_hour_usd, price.disk_hour_usd);
+        Self { on_demand, spot_share, address_hour_usd, disk_hour_usd }
     }
 
     /// What an instance of a type costs on demand, without its address and disks.
@@ -79,8 +77,13 @@ impl Prices {
         } else {
             on_demand
         };
+        machine + self.extras(instance)
+    }
+
+    /// What the address and the disks of an instance cost.
+    pub(crate) fn extras(&self, instance: &Instance) -> f64 {
         let address = if instance.has_address() { self.address_hour_usd } else { 0.0 };
-        machine + address + self.disks_hour_usd
+        address + self.disk_hour_usd
     }
 }
 
@@ -118,16 +121,15 @@ mod tests {
         (a - b).abs() < 1e-9
     }
 
-    fn prices(yaml: &str, gib: u64) -> Result<Prices> {
-        let sources = Sources { yaml: Some(format!("aws_ec2: {{{yaml}}}")), file: None };
-        let config = Config::load(&sources, &Environment::new(".")).expect("YAML");
-        let types = vec![("a.large".to_owned(), 0.1), ("b.large".to_owned(), 0.2)];
-        Prices::read(config.section("aws_ec2"), types, gib)
-    }
+    const SPOT: Spot = Spot { discount: 0.6, interrupted_per_hour: 0.1 };
 
     #[test]
     fn an_instance_costs_what_its_type_its_market_its_zone_its_address_and_its_disks_cost() {
-        let prices = prices("", 730).expect("it is right");
+        let disk = disk_hour_usd(730).expect("the data are right");
+        let mut price = Price::default();
+        (price.address_hour_usd, price.disk_hour_usd) = (0.005, disk);
+        let types = vec![("a.large".to_owned(), 0.1), ("b.large".to_owned(), 0.2)];
+        let prices = Prices::new(types, &price, Some(SPOT));
         let said = |instance_type: &str, zone: &str, usd: &str| SpotPrice {
             instance_type: instance_type.into(),
             spot_price: usd.into(),
@@ -141,7 +143,7 @@ mod tests {
         let of = |instance_type: &str, lifecycle: &str, zone: &str, address: &str| {
             prices.of(&Instance::running(instance_type, lifecycle, zone, address), Some(&market))
         };
-        let disk = 0.08;
+        assert!(is_near(disk, 0.08));
         assert!(is_near(of("a.large", "spot", "x", ""), 0.03 + disk));
         assert!(is_near(of("a.large", "spot", "y", "1.2.3.4"), 0.02 + 0.005 + disk));
         assert!(is_near(of("b.large", "spot", "x", ""), 0.2 * 0.4 + disk), "the market does not say it");
@@ -151,9 +153,15 @@ mod tests {
 
     #[test]
     fn the_share_of_plans_is_a_key() {
-        assert!(is_near(prices("", 0).expect("it is right").planned(true), 0.1 * 0.4 + 0.005));
-        assert!(is_near(prices("spot_share: 0.3", 0).expect("it is right").planned(true), 0.1 * 0.3 + 0.005));
-        assert!(is_near(prices("spot_share: 0.3", 0).expect("it is right").planned(false), 0.105));
-        assert!(prices("spot_share: 30", 0).is_err());
+        let of = |yaml: &str, known| {
+            let sources = Sources { yaml: Some(format!("aws_ec2: {{{yaml}}}")), file: None };
+            let config = Config::load(&sources, &Environment::new(".")).expect("YAML");
+            spot(config.section("aws_ec2"), known)
+        };
+        assert_eq!(of("", Some(SPOT)).expect("it is right"), Some(SPOT));
+        let said = of("spot_share: 0.25", Some(SPOT)).expect("it is right").expect("they are wanted");
+        assert_eq!((said.discount, said.interrupted_per_hour), (0.75, 0.1));
+        assert_eq!(of("spot_share: 0.25", None).expect("it is right"), None, "all are on demand");
+        assert!(of("spot_share: 30", Some(SPOT)).is_err());
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     SCHEME,
     api::answers::Instance,
     config::{
-        prices::{Prices, SpotMarket},
+        prices::{self, Prices, SpotMarket},
         volumes::{self, Volume},
     },
 };
@@ -25,8 +25,6 @@ const PLATFORM: &str = include_str!("../../capabilities.yaml");
 
 /// The types by default: all have two vCPUs, so that the platform may choose among them.
 const TYPES: &[&str] = &["c7i.large", "c7a.large", "c6i.large", "m7i.large"];
-/// How long calls may run on in a worker that was told to leave: a spot instance ends two minutes after it was told.
-const GRACE: Duration = Duration::from_secs(80);
 
 /// Whether instances are spot instances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +51,10 @@ pub(crate) struct Ec2Config {
     pub(crate) ami: Option<String>,
     pub(crate) has_gpus: bool,
     pub(crate) volumes: Vec<Volume>,
+    /// The name of the first disk, by the configuration or as images of Amazon Linux call it.
+    pub(crate) root_device: String,
+    /// Whether the image is to be asked how it calls its first disk.
+    pub(crate) asks_root: bool,
     /// Whether no instance is started: the user starts the workers, on instances that there are.
     pub(crate) is_consuming: bool,
     pub(crate) vpc: Option<String>,
@@ -95,14 +97,21 @@ impl Ec2Config {
         let machine = machine(section, &types)?;
         let has_gpus = gpus(section, &types)?;
         let (mut capabilities, on_demand) = capabilities(section, &types)?;
-        let root_device = text("root_device")?.unwrap_or_else(|| "/dev/xvda".to_owned());
+        let (said, ami) = (text("root_device")?, ami(section)?);
+        let asks_root = said.is_none() && ami.is_some();
+        let root_device = said.unwrap_or_else(|| "/dev/xvda".to_owned());
         let volumes = volumes::read(section, &root_device)?;
-        let prices = Prices::read(section, on_demand, volumes::gib(&volumes))?;
-        let (spot, is_priced) = (spot(section)?, is_priced(section));
-        if !is_priced {
-            capabilities.price.worker_hour_usd = prices.planned(spot != Spot::Never);
+        let (spot, is_priced) = (spot(section)?, says_price(section, MACHINE));
+        if !says_price(section, &["disk_hour_usd"]) {
+            capabilities.price.disk_hour_usd = prices::disk_hour_usd(volumes::gib(&volumes))?;
         }
-        capabilities.pull = Some(lease(section)?);
+        capabilities.spot = prices::spot(section, capabilities.spot)?.filter(|_| spot != Spot::Never);
+        let prices = Prices::new(on_demand, &capabilities.price, capabilities.spot);
+        if let Some(spot) = capabilities.spot.as_mut().filter(|_| is_priced) {
+            // What the configuration says is what an instance costs, however it was bought.
+            spot.discount = 0.0;
+        }
+        capabilities.pull = Some(lease(section, capabilities.pull.unwrap_or_default())?);
         let mut subnets = names(section, "subnet_ids")?;
         subnets.extend(text("public_subnet_id")?);
         Ok(Self {
@@ -114,9 +123,11 @@ impl Ec2Config {
             spot_patience: section.duration("spot_patience")?.unwrap_or(Duration::from_secs(60)),
             hard_limit: hard_limit(section)?,
             start_timeout: section.duration("start_timeout")?.unwrap_or(Duration::from_secs(180)),
-            ami: ami(section)?,
+            ami,
             has_gpus,
             volumes,
+            root_device,
+            asks_root,
             is_consuming: exec_mode(section)? == "consume",
             vpc: text("vpc_id")?,
             subnets,
@@ -134,10 +145,8 @@ impl Ec2Config {
     pub(crate) fn hour_usd(&self, instance: &Instance, market: Option<&SpotMarket>) -> f64 {
         match self.is_priced {
             true => {
-                self.capabilities
-                    .price
-                    .second_usd(self.capabilities.worker_memory, self.capabilities.worker_cpus)
-                    * 3600.0
+                let Capabilities { price, worker_memory, worker_cpus, .. } = &self.capabilities;
+                price.second_usd(*worker_memory, *worker_cpus) * 3600.0 + self.prices.extras(instance)
             }
             false => self.prices.of(instance, market),
         }
@@ -205,19 +214,22 @@ fn capabilities(section: Section<'_>, types: &[String]) -> Result<(Capabilities,
         if !says("memory") {
             capabilities.worker_memory = known.worker_memory;
         }
-        if !is_priced(section) {
+        if !says_price(section, MACHINE) {
             capabilities.price.worker_hour_usd = known.price.worker_hour_usd;
         }
     }
     Ok((capabilities, on_demand))
 }
 
-/// Whether the configuration says what instances cost.
-fn is_priced(section: Section<'_>) -> bool {
+/// The prices of an instance without its address and disks.
+const MACHINE: &[&str] = &["worker_hour_usd", "vcpu_second_usd", "gb_second_usd"];
+
+/// Whether the configuration says one of these prices.
+fn says_price(section: Section<'_>, keys: &[&str]) -> bool {
     let Some(Value::Map(map)) = section.get("capabilities").map(|located| &located.value) else {
         return false;
     };
-    matches!(map.get("price"), Some(Value::Map(price)) if price.keys().any(|key| key.ends_with("_usd")))
+    matches!(map.get("price"), Some(Value::Map(price)) if keys.iter().any(|key| price.contains_key(*key)))
 }
 
 /// The family of a type: `c7i` of `c7i.large`.
@@ -276,18 +288,20 @@ fn spot(section: Section<'_>) -> Result<Spot> {
     }
 }
 
-/// The times of a worker's lease.
-fn lease(section: Section<'_>) -> Result<LeaseConfig> {
-    let mut lease = section.duration("lease")?.map_or_else(LeaseConfig::default, LeaseConfig::with_lease);
-    let mode = exec_mode(section)?;
+/// The times of a worker's lease, where the data have `known`.
+fn lease(section: Section<'_>, known: LeaseConfig) -> Result<LeaseConfig> {
+    let mut lease = known;
+    if let Some(wanted) = section.duration("lease")? {
+        let LeaseConfig { patience, orphan, grace, .. } = known;
+        lease = LeaseConfig { patience, orphan, grace, ..LeaseConfig::with_lease(wanted) };
+    }
     // One that leaves sooner would not see the end of another's lease.
     let least = 2 * lease.lease;
-    let patience = section.duration("soft_dismantle_timeout")?.unwrap_or(Duration::from_secs(300));
-    lease.patience = if mode == "create" { least } else { patience.max(least) };
+    let patience = section.duration("soft_dismantle_timeout")?.unwrap_or(lease.patience);
+    lease.patience = if exec_mode(section)? == "create" { least } else { patience.max(least) };
     if let Some(orphan) = section.duration("orphan")? {
         lease.orphan = orphan;
     }
-    lease.grace = GRACE;
     Ok(lease)
 }
 
@@ -359,7 +373,10 @@ fn names(section: Section<'_>, key: &'static str) -> Result<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use lithops_core::config::{Environment, Sources};
+    use lithops_core::{
+        config::{Environment, Sources},
+        plan::{Count, Durations, PlanRequest, Workload},
+    };
 
     use super::*;
 
@@ -382,7 +399,8 @@ mod tests {
         assert_eq!((config.types.len(), config.capabilities.default_worker_processes), (4, 2));
         assert_eq!(config.machine, Machine::X86_64);
         let lease = config.capabilities.pull.expect("workers pull");
-        assert_eq!((lease.patience, lease.grace), (Duration::from_secs(300), GRACE));
+        let seconds = [lease.lease, lease.patience, lease.orphan, lease.grace].map(|time| time.as_secs());
+        assert_eq!(seconds, [30, 300, 600, 80]);
         let config = read("  worker_instance_type: x9.huge\n  capabilities: {vcpus: {count: 64}}\n");
         assert_eq!(config.expect("the user says it").capabilities.default_worker_processes, 64);
         assert_eq!(read("  worker_instance_type: c7g.large\n").expect("it is right").machine, Machine::Arm64);
@@ -390,12 +408,47 @@ mod tests {
 
     #[test]
     fn the_price_is_that_of_the_type_and_of_how_it_is_bought() {
-        let price = |section: &str| read(section).expect("it is right").capabilities.price.worker_hour_usd;
+        let price = |section: &str| read(section).expect("it is right").capabilities.second_usd() * 3600.0;
         assert!(is_near(price("  request_spot_instances: false\n"), 0.08925 + 0.005));
         assert!(is_near(price("  worker_instance_type: m7i.large\n"), 0.1008 * 0.4 + 0.005));
-        assert!(is_near(price("  capabilities: {price: {worker_hour_usd: 2}}\n"), 2.0));
+        assert!(is_near(price("  capabilities: {price: {worker_hour_usd: 2}}\n"), 2.0 + 0.005));
         assert!(is_near(price("  capabilities: {price: {minimum: 1s}}\n"), 0.08925 * 0.4 + 0.005));
+        assert!(is_near(price("  capabilities: {price: {address_hour_usd: 0}}\n"), 0.08925 * 0.4));
         assert!(is_near(price("  root_disk: 730\n  spot_share: 0.5\n"), 0.08925 * 0.5 + 0.005 + 0.08));
+        let said = "  root_disk: 730\n  capabilities: {price: {disk_hour_usd: 0.01}}\n";
+        assert!(is_near(price(said), 0.08925 * 0.4 + 0.005 + 0.01));
+    }
+
+    /// By hand: ten instances for as long as the plan says, what each costs, and the requests of their chunks.
+    #[test]
+    fn a_plan_shows_what_spot_instances_addresses_disks_and_chunks_cost() {
+        let explained = |section: &str| {
+            let config = read(section).expect("it is right");
+            let workload = Workload::given(Durations::fixed(60.0).expect("a number"));
+            let request = PlanRequest {
+                chunksize: Some(Count::Exactly(2)),
+                max_workers: Some(10),
+                workload: Some(&workload),
+                ..PlanRequest::new(400, &config.capabilities)
+            };
+            let plan = request.plan().expect("a plan");
+            let prediction = *plan.prediction().expect("it is predicted");
+            (prediction.usd, prediction.billed.as_secs_f64(), plan.explain().join("\n"))
+        };
+        let (usd, seconds, words) = explained("  root_disk: 730\n");
+        let hour = 0.08925 * 0.4 + 0.005 + 0.08;
+        assert!((usd - seconds / 3600.0 * hour - 200.0 * 1.6e-5).abs() < 1e-6, "{usd} {seconds}");
+        for part in [
+            "($0.0892 an hour less 60 %",
+            "$0.0050 for its address",
+            "$0.0800 for its disks)",
+            "200 chunks in the storage",
+        ] {
+            assert!(words.contains(part), "{part}: {words}");
+        }
+        let (_, on_demand, words) = explained("  request_spot_instances: false\n");
+        assert!(on_demand < seconds, "what is taken away is run again");
+        assert!(!words.contains("less") && !words.contains("disks"), "{words}");
     }
 
     #[test]

@@ -105,8 +105,17 @@ pub(crate) fn gib(volumes: &[Volume]) -> u64 {
     volumes.iter().map(Volume::gib).sum()
 }
 
-/// The disks as parameters of CreateLaunchTemplate.
-pub(crate) fn request(volumes: &[Volume]) -> serde_json::Value {
+/// The disks as parameters of CreateLaunchTemplate, where the image calls the first one `root` and not `assumed`. Under
+/// another name it would be a second disk.
+pub(crate) fn request(volumes: &[Volume], assumed: &str, root: &str) -> serde_json::Value {
+    let mut volumes = volumes.to_vec();
+    if assumed != root {
+        let is_said = volumes.iter().any(|volume| volume.device_name == root);
+        volumes.retain(|volume| !is_said || volume.device_name != assumed);
+        for volume in volumes.iter_mut().filter(|volume| volume.device_name == assumed) {
+            root.clone_into(&mut volume.device_name);
+        }
+    }
     serde_json::to_value(volumes).unwrap_or(json!([]))
 }
 
@@ -122,6 +131,27 @@ mod tests {
         read(config.section("aws_ec2"), "/dev/xvda")
     }
 
+    fn of_same(volumes: &[Volume]) -> serde_json::Value {
+        request(volumes, "/dev/xvda", "/dev/xvda")
+    }
+
+    #[test]
+    fn the_first_disk_has_the_name_that_the_image_gives_it() {
+        let names = |yaml: &str, root: &str| -> Vec<String> {
+            let asked = request(&of(yaml).expect("right"), "/dev/xvda", root);
+            let disks = asked.as_array().expect("disks").clone();
+            disks.iter().map(|disk| disk["DeviceName"].as_str().unwrap_or_default().to_owned()).collect()
+        };
+        assert_eq!(names("root_disk: 40", "/dev/xvda"), ["/dev/xvda"]);
+        assert_eq!(names("root_disk: 40", "/dev/sda1"), ["/dev/sda1"]);
+        let more = "ebs_volumes: [{DeviceName: /dev/sda1, Ebs: {VolumeSize: 9}}, {DeviceName: /dev/xvdb, Ebs: {VolumeSize: 9}}]";
+        assert_eq!(
+            names(more, "/dev/sda1"),
+            ["/dev/sda1", "/dev/xvdb"],
+            "the configuration has described it"
+        );
+    }
+
     #[test]
     fn every_disk_is_encrypted_and_ends_with_its_instance() {
         let disk = |size: Option<u64>| {
@@ -131,14 +161,14 @@ mod tests {
             }
             ebs
         };
-        assert_eq!(request(&of("").expect("right")), json!([{"DeviceName": "/dev/xvda", "Ebs": disk(None)}]));
+        assert_eq!(of_same(&of("").expect("right")), json!([{"DeviceName": "/dev/xvda", "Ebs": disk(None)}]));
         let more = of(
             "root_disk: 40, ebs_volumes: [{DeviceName: /dev/xvdb, Ebs: {VolumeSize: 100, DeleteOnTermination: true}}, {DeviceName: /dev/xvdc, VirtualName: ephemeral0}]",
         );
         let more = more.expect("right");
         assert_eq!(gib(&more), 140);
         assert_eq!(
-            request(&more),
+            of_same(&more),
             json!([
                 {"DeviceName": "/dev/xvda", "Ebs": disk(Some(40))},
                 {"DeviceName": "/dev/xvdb", "Ebs": disk(Some(100))},
@@ -147,7 +177,7 @@ mod tests {
         );
         let root =
             of("ebs_volumes: [{DeviceName: /dev/xvda, Ebs: {VolumeSize: 9, VolumeType: io2, Iops: 400}}]");
-        let root = request(&root.expect("right"));
+        let root = of_same(&root.expect("right"));
         assert_eq!(root[0]["Ebs"]["VolumeType"], "io2");
         assert_eq!((root.as_array().map(Vec::len), &root[0]["Ebs"]["Encrypted"]), (Some(1), &json!(true)));
     }

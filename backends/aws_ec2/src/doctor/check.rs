@@ -6,7 +6,6 @@ use lithops_core::{
     compute::{Check, Severity},
 };
 use serde::Deserialize;
-use serde_json::json;
 
 use super::{
     findings::{bad, fine, problem},
@@ -16,6 +15,7 @@ use crate::{
     AwsEc2Backend,
     api::{ec2::Ec2, failure},
     config::Ec2Config,
+    image,
     policy::{client_policy, role_policy},
     program,
 };
@@ -30,18 +30,6 @@ struct Identity {
 #[serde(rename_all = "PascalCase", default)]
 struct IdentityResult {
     account: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Parameter {
-    parameter: ParameterValue,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ParameterValue {
-    value: String,
 }
 
 /// All findings, good and bad.
@@ -63,7 +51,7 @@ pub(crate) async fn check(backend: &AwsEc2Backend) -> Vec<Check> {
         }
     };
     found.push(fine(format!("the credentials are of account {account}, the region is {}", ec2.region())));
-    found.push(image(config, ec2.region()).await);
+    found.push(image(config, ec2).await);
     found.push(types(config, ec2).await);
     found.extend(network::network(config, ec2).await);
     found.extend(rights::rights(backend, ec2).await);
@@ -131,28 +119,21 @@ async fn account(config: &Ec2Config, region: &str) -> Result<String, ServiceErro
     Ok(identity.get_caller_identity_result.account)
 }
 
-async fn image(config: &Ec2Config, region: &str) -> Check {
-    let parameter = match &config.ami {
-        Some(ami) => match ami.strip_prefix("resolve:ssm:") {
-            Some(parameter) => parameter.to_owned(),
-            None => {
-                return fine(format!(
-                    "the image is {ami}: it must have systemd, `aws` and a new enough C library"
-                ));
-            }
-        },
-        None => config.parameter(),
-    };
-    let ssm = match Service::new("ssm", "2014-11-06", region, &config.access) {
-        Ok(ssm) => ssm,
+async fn image(config: &Ec2Config, ec2: &Ec2) -> Check {
+    let named = match image::id(config, ec2.region()).await {
+        Ok((id, Some(parameter))) => format!("{id}, by the parameter {parameter}"),
+        Ok((id, None)) => id,
         Err(error) => return bad(&error),
     };
-    let asked = ssm.call_json::<Parameter>("AmazonSSM.GetParameter", &json!({"Name": parameter})).await;
-    match asked {
-        Ok(found) => fine(format!("the image is {}, by the parameter {parameter}", found.parameter.value)),
-        Err(error) => {
-            bad(&failure::of(error, &format!("read the parameter {parameter} that names the image")))
-        }
+    if config.ami.is_none() {
+        return fine(format!("the image is {named}"));
+    }
+    match image::of(config, ec2).await {
+        Ok(image) => fine(format!(
+            "the image is {named} ({}, {}, boots from {}): it must have systemd, `aws` and a new enough C library",
+            image.name, image.architecture, image.root_device_name
+        )),
+        Err(error) => bad(&error),
     }
 }
 

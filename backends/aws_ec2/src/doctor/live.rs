@@ -16,12 +16,16 @@ use tokio::time::sleep;
 
 use super::findings::{bad, fine, problem};
 use crate::{
-    AwsEc2Backend, console, fleet,
+    AwsEc2Backend,
+    api::failure,
+    console, fleet,
     fleet::{Ec2Fleet, Start},
     instance::PENDING,
 };
 
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long an instance may take to end itself.
+const ITS_END: Duration = Duration::from_secs(120);
 
 /// What `lithops-worker check` stores.
 #[derive(Debug, Deserialize)]
@@ -39,15 +43,27 @@ enum Heard {
     Nothing(Error),
 }
 
+/// How an instance has ended that had nothing more to do.
+enum End {
+    /// By itself, for good: with the reason that EC2 says.
+    Itself(String),
+    /// It is there in this state: its disks cost at least.
+    Not(String),
+}
+
 /// Starts an instance, and waits for what it finds. Nothing of it is left.
 pub(crate) async fn check_live(backend: &AwsEc2Backend) -> Vec<Check> {
     match tried(backend).await {
-        Ok(Heard::Said { id, place, after }) => said(backend, &id, &place, after),
-        Ok(Heard::Nothing(error)) | Err(error) => vec![bad(&error)],
+        Ok((Heard::Said { id, place, after }, end)) => {
+            let mut found = said(backend, &id, &place, after);
+            found.extend(end.map(|end| told(&id, &end)));
+            found
+        }
+        Ok((Heard::Nothing(error), _)) | Err(error) => vec![bad(&error)],
     }
 }
 
-async fn tried(backend: &AwsEc2Backend) -> Result<Heard> {
+async fn tried(backend: &AwsEc2Backend) -> Result<(Heard, Option<End>)> {
     if backend.config.instance_role.is_none() {
         return Err(fleet::no_role());
     }
@@ -67,13 +83,49 @@ async fn tried(backend: &AwsEc2Backend) -> Result<Heard> {
     };
     let mut fleet = Ec2Fleet::new(&launch, &backend.config, start.place);
     let heard = listen(&mut fleet, start, &launch.fleet).await;
+    let end = match &heard {
+        Ok(Heard::Said { id, .. }) => Some(end(start, &launch.fleet, id).await),
+        _ => None,
+    };
     // Also after a failure: the instance costs for as long as it lives.
     let ended = fleet.end(start.ec2).await;
     let left = storage.list_keys(storage.bucket(), &format!("{FLEETS}{}/", launch.fleet)).await?;
     if !left.is_empty() {
         storage.delete_objects(storage.bucket(), left).await?;
     }
-    ended.and(heard)
+    ended?;
+    Ok((heard?, end.transpose()?))
+}
+
+/// Waits until the instance, which has nothing more to do, ends itself.
+async fn end(start: Start<'_>, fleet: &str, id: &str) -> Result<End> {
+    let begun = Instant::now();
+    loop {
+        let described = start.ec2.instances(Some(fleet)).await;
+        let described = described.map_err(|error| failure::of(error, "look at the instance"))?;
+        let Some(instance) = described.iter().find(|one| one.instance_id == id) else {
+            return Ok(End::Itself("EC2 has forgotten it".to_owned()));
+        };
+        match instance.state() {
+            "shutting-down" | "terminated" => return Ok(End::Itself(instance.reason().0.to_owned())),
+            state if instance.is_stopped() || begun.elapsed() > ITS_END => {
+                return Ok(End::Not(state.to_owned()));
+            }
+            _ => sleep(PAUSE).await,
+        }
+    }
+}
+
+/// What its end means for jobs.
+fn told(id: &str, end: &End) -> Check {
+    match end {
+        End::Itself(reason) => fine(format!("the instance {id} has ended itself for good: {reason}")),
+        End::Not(state) => problem(
+            format!("the instance {id} had nothing more to do and is {state}: the doctor has ended it"),
+            Severity::Error,
+            "instances of jobs would cost until their client ends them: look at the image's `shutdown`, and at the console",
+        ),
+    }
 }
 
 async fn listen(fleet: &mut Ec2Fleet, start: Start<'_>, name: &str) -> Result<Heard> {

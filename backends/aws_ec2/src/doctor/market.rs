@@ -49,7 +49,7 @@ pub(super) async fn price(backend: &AwsEc2Backend, ec2: &Ec2) -> Check {
                 "a spot instance costs {usd} USD an hour now ({instance_type} in {zone}), {}; {on_demand} on demand; plans \
                  count with {:.4} with its address and disks (`spot_share`)",
                 of_all(usd),
-                config.capabilities.price.worker_hour_usd
+                config.capabilities.second_usd() * 3600.0
             )),
             None => fine("the market says no price of spot instances".into()),
         },

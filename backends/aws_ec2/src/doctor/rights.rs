@@ -83,6 +83,7 @@ fn data(config: &Ec2Config, role: &str, group: Option<&str>) -> Value {
         fleet: &mark,
         role,
         security_group: group.unwrap_or_default(),
+        root_device: &config.root_device,
         script: "#!/bin/bash\nshutdown -h now\n",
         client: "doctor",
     };

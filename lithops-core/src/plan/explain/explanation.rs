@@ -4,9 +4,9 @@ use serde::{Serialize, Serializer};
 
 use super::seconds;
 use crate::{
-    compute::Granularity,
+    compute::{Capabilities, Granularity},
     plan::{
-        Chosen, Objective, Plan, Prediction,
+        Chosen, Cost, Objective, Plan, Prediction,
         auto::{self, Choice},
         model::Shape,
     },
@@ -142,6 +142,7 @@ fn sentences(plan: &Plan) -> Vec<String> {
     match (numbers.workload.as_deref(), plan.prediction()) {
         (Some(workload), Some(prediction)) => {
             said.push(format!("{workload}"));
+            said.extend(start(plan, prediction));
             said.push(time(plan, prediction));
         }
         _ => said.push("how long calls take is not known: neither time nor price can be predicted".into()),
@@ -211,6 +212,28 @@ fn workers(plan: &Plan) -> String {
     }
 }
 
+/// What the start of workers takes and costs, where it counts.
+fn start(plan: &Plan, prediction: &Prediction) -> Option<String> {
+    const COUNTS: f64 = 0.01;
+    let capabilities = &plan.numbers().capabilities;
+    let (cold, live) = (capabilities.startup.cold.as_secs_f64(), plan.live_workers() as f64);
+    if cold < COUNTS * prediction.makespan.as_secs_f64() {
+        return None;
+    }
+    let mut said = format!("start {}: no call begins before", seconds(cold));
+    if let Some(rate) = capabilities.startup.per_second.filter(|_| live > 1.0) {
+        said += &format!(
+            "; {rate} workers start in a second, so {live} of them take {} more",
+            seconds(live / rate)
+        );
+    }
+    if capabilities.price.bills_startup && !capabilities.price.is_free() {
+        let usd = Cost::of(live * cold * capabilities.second_usd());
+        said += &format!("; {} of starts are billed, {usd}", seconds(live * cold));
+    }
+    Some(said)
+}
+
 fn time(plan: &Plan, prediction: &Prediction) -> String {
     format!(
         "time {}: a chunk takes {}, sub-workers run calls {:.0} % of their time",
@@ -218,6 +241,25 @@ fn time(plan: &Plan, prediction: &Prediction) -> String {
         seconds(prediction.activation.as_secs_f64()),
         prediction.utilisation * 100.0,
     ) + &if plan.waves() > 1 { format!(", {} waves", plan.waves()) } else { String::new() }
+}
+
+/// What the price of a worker consists of, where it is more than one number.
+fn hour(capabilities: &Capabilities) -> String {
+    let Capabilities { price, worker_memory, worker_cpus, spot, .. } = capabilities;
+    let discount = spot.map_or(0.0, |spot| spot.discount);
+    if discount <= 0.0 && price.extras_hour_usd() <= 0.0 {
+        return String::new();
+    }
+    let mut parts = format!("{} an hour", Cost::of(price.second_usd(*worker_memory, *worker_cpus) * 3600.0));
+    if discount > 0.0 {
+        parts += &format!(" less {:.0} % because it may be taken away", discount * 100.0);
+    }
+    for (usd, what) in [(price.address_hour_usd, "address"), (price.disk_hour_usd, "disks")] {
+        if usd > 0.0 {
+            parts += &format!(", {} for its {what}", Cost::of(usd));
+        }
+    }
+    format!(" ({parts})")
 }
 
 fn money(plan: &Plan) -> String {
@@ -230,9 +272,10 @@ fn money(plan: &Plan) -> String {
     let what =
         if numbers.capabilities.bills_lifetime() { "of the lives of workers" } else { "of activations" };
     format!(
-        "cost {cost}: {} {what} are billed at ${:.3e} a second{}",
+        "cost {cost}: {} {what} are billed at ${:.3e} a second{}{}",
         seconds(prediction.billed.as_secs_f64()),
         numbers.capabilities.second_usd(),
+        hour(&numbers.capabilities),
         if requests > 0.0 {
             let what = if price.chunk_usd > 0.0 { "chunks in the storage" } else { "requests" };
             format!(", and ${requests:.2e} for {} {what}", plan.workers())

@@ -6,13 +6,13 @@ use serde_json::json;
 
 use super::{place::Place, run::Trial};
 use crate::{
-    e2e::peers::{SECRET, moto_python},
+    e2e::peers::{ID, SECRET, moto_python},
     steps,
 };
 
 pub(super) const TRIALS: &[(&str, Trial)] = &[
     ("the doctor finds nothing wrong, and says what is", doctor),
-    ("clean lists a leftover instance with its price, and ends it", clean),
+    ("clean_lists_a_leftover: an instance with its price, and ends it", clean),
     ("the doctor starts an instance that tries the storage", live),
 ];
 
@@ -63,6 +63,23 @@ for table in ec2.describe_route_tables()['RouteTables']:
     ec2.create_route(RouteTableId=table['RouteTableId'], DestinationCidrBlock='0.0.0.0/0', GatewayId=gateway)
 ";
 
+/// An image of Ubuntu, which calls its first disk in its own way.
+const IMAGE: &str = "
+import boto3, sys
+ec2 = boto3.client('ec2', region_name='us-east-1', endpoint_url=sys.argv[1], aws_access_key_id='x', aws_secret_access_key='x')
+images = [one for one in ec2.describe_images()['Images'] if one['Name'].startswith('ubuntu/') and one['Architecture'] == 'x86_64']
+print(next(one['ImageId'] for one in images if one['RootDeviceName'] == '/dev/sda1'))
+";
+
+/// Runs lines of Python at moto; gives what they print.
+fn moto(place: &Place, lines: &str) -> Result<String, String> {
+    let mut python = Command::new(moto_python()?);
+    let python = python.args(["-c", lines, &format!("http://127.0.0.1:{}", place.moto.port)]);
+    let output = python.output().map_err(|error| error.to_string())?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
 /// Runs lines of Python at moto.
 fn prepare(place: &Place, lines: &str) -> Result<(), String> {
     let mut python = Command::new(moto_python()?);
@@ -108,6 +125,9 @@ fn doctor(place: &Place) -> Result<(), String> {
     ] {
         said.wants(finding, said.stdout.contains(finding))?;
     }
+    place.hands.faults(&json!({}))?;
+    other_image(place)?;
+    login(place)?;
     let wrong = place.yaml("subnet_ids: [subnet-0]").replace("instance_role: workers", "max_workers: 3");
     place.programs.write("wrong.yaml", wrong.as_bytes())?;
     let said = place.programs.lithops(&["doctor", "--config", "wrong.yaml"])?;
@@ -116,6 +136,41 @@ fn doctor(place: &Place) -> Result<(), String> {
         said.wants(finding, said.stdout.contains(finding))?;
     }
     Ok(())
+}
+
+/// The first disk of another image has the name that EC2 says.
+fn other_image(place: &Place) -> Result<(), String> {
+    let before = place.hands.requests()?.len();
+    let image = moto(place, IMAGE)?;
+    place.programs.write("image.yaml", place.yaml(&format!("target_ami: {image}")).as_bytes())?;
+    let said = place.programs.lithops(&["doctor", "--config", "image.yaml"])?;
+    said.ends_with(0)?;
+    for words in [&format!("the image is {image} (ubuntu/"), ", x86_64, boots from /dev/sda1)"] {
+        said.wants(words, said.stdout.contains(words))?;
+    }
+    let said = place.programs.example_with("fleet", &["map", "2", "0"], "image.yaml")?;
+    said.ends_with(0)?;
+    let created = |request: &serde_json::Value| {
+        request["action"] == "CreateLaunchTemplate"
+            && request["body"].as_str().is_some_and(|body| {
+                body.contains("BlockDeviceMapping.1.DeviceName=%2Fdev%2Fsda1") && !body.contains("xvda")
+            })
+    };
+    said.wants("a template with its disk", place.hands.requests()?.iter().skip(before).any(created)).map(drop)
+}
+
+/// A login that the SDK's parts here do not read is told with what to do.
+fn login(place: &Place) -> Result<(), String> {
+    let sso = "[default]\nregion = us-east-1\nsso_session = work\nsso_account_id = 123456789012\nsso_role_name = x\n[sso-session work]\nsso_region = us-east-1\nsso_start_url = http://127.0.0.1:1\n";
+    let file = place.programs.write("sso", sso.as_bytes())?;
+    let keys = format!("access_key_id: {ID}, secret_access_key: {SECRET}, ");
+    place.programs.write("login.yaml", place.yaml("").replace(&keys, "").as_bytes())?;
+    let variables =
+        [("AWS_CONFIG_FILE", file.to_str().unwrap_or_default()), ("AWS_EC2_METADATA_DISABLED", "true")];
+    let said = place.programs.run("lithops", &["doctor", "--config", "login.yaml"], &variables)?;
+    said.ends_with(1)?;
+    let words = "credential_process = aws configure export-credentials";
+    said.wants(words, said.stdout.contains(words)).map(drop)
 }
 
 fn live(place: &Place) -> Result<(), String> {
@@ -128,6 +183,8 @@ fn live(place: &Place) -> Result<(), String> {
     said.ends_with(0)?
         .wants(words, said.stdout.contains(words))?
         .wants("its C library", said.stdout.contains("glibc"))?;
+    let words = "has ended itself for good: Client.InstanceInitiatedShutdown";
+    said.wants(words, said.stdout.contains(words))?;
     said.wants("one instance", place.since(before)?.len() == 1)?;
     place.nothing_is_left()?;
     place.hands.faults(&json!({"s3_refuses": "PutObject"}))?;

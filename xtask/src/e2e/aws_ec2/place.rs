@@ -17,6 +17,8 @@ use crate::e2e::{
 
 /// How long something may take that instances are to do.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long after the time for a silent client instances may live.
+const MARGIN: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// moto and the hands, and the programs.
@@ -84,6 +86,24 @@ impl Place {
         self.until("no template is there", || Ok(self.hands.templates()?.is_empty()))
     }
 
+    /// Waits until no instance is pending or running and no template is there, which must be so soon after the client's end:
+    /// after the time that its workers wait for a silent client, and half a minute.
+    pub(super) fn nothing_is_left_after(&self, orphan: Duration) -> Result<(), String> {
+        let (begun, most) = (Instant::now(), orphan + MARGIN);
+        self.nothing_is_left()?;
+        let took = begun.elapsed();
+        eprintln!(
+            "   {:.1} s after the client's end no instance and no template is left (at most {} s)",
+            took.as_secs_f64(),
+            most.as_secs()
+        );
+        if took <= most {
+            Ok(())
+        } else {
+            Err(format!("nothing is left after {took:?}, and not after {most:?}"))
+        }
+    }
+
     /// Waits until something is so.
     pub(super) fn until(
         &self,
@@ -112,6 +132,10 @@ impl Place {
 }
 
 impl Running {
+    pub(super) fn stdout(&self) -> String {
+        fs::read_to_string(self.folder.join("stdout")).unwrap_or_default()
+    }
+
     pub(super) fn stderr(&self) -> String {
         fs::read_to_string(self.folder.join("stderr")).unwrap_or_default()
     }
@@ -132,8 +156,7 @@ impl Running {
     /// Waits for the end, with this exit code; gives what it printed on stdout and stderr.
     pub(super) fn ends_with(mut self, code: Option<i32>) -> Result<(String, String), String> {
         let status = self.child.wait().map_err(|error| error.to_string())?;
-        let stdout = fs::read_to_string(self.folder.join("stdout")).unwrap_or_default();
-        let stderr = self.stderr();
+        let (stdout, stderr) = (self.stdout(), self.stderr());
         if status.code() == code {
             return Ok((stdout, stderr));
         }

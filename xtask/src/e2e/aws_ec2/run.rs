@@ -42,7 +42,7 @@ const BUILD: &[&str] = &[
 ];
 const SUITE: &[&str] =
     &["test", "--quiet", "-p", "lithops-conformance", "--features", "instances", "--test", "aws_ec2"];
-/// The conformance suite is a trial too, and the longest.
+/// The conformance suite is a trial too.
 const CONFORMANCE: (&str, Trial) = ("the conformance suite", conformance);
 
 /// Runs the trials whose names have these words: all, where there are none.
@@ -53,7 +53,7 @@ pub(in crate::e2e) fn run(words: &str) -> Result<(), String> {
         .map(|name| format!("tests/ec2_hands/shims/{name}"));
     steps::run(shellcheck.args(scripts).args(shims).current_dir(root()))?;
     let metadata = aws_programs()?.join("ec2-metadata-mock");
-    // The suite is the longest, and does not begin beside the boot of the job with the most instances.
+    // Long ones begin first, so that no lane waits for them in the end. The suite does not begin beside the boot of the job with the most instances.
     let (first, others) = jobs::TRIALS.split_at(LANES);
     let all = first.iter().copied().chain([CONFORMANCE]).chain(others.iter().copied());
     let all = all.chain(faults::TRIALS.iter().copied()).chain(market::TRIALS.iter().copied());
