@@ -16,12 +16,16 @@ use std::{
     time::Duration,
 };
 
-use rustix::net::sockopt::set_socket_send_buffer_size;
+use rustix::{
+    net::sockopt::set_socket_send_buffer_size,
+    process::{Pid, PidfdFlags, pidfd_open},
+};
+use tokio::io::Interest;
 
 use crate::{
     error::{Error, ErrorKind, Result},
     fork,
-    protocol::{Launch, Program, Role},
+    protocol::{Launch, Program, Role, watched},
 };
 
 /// The variable with the role of a child: `worker:<inode>` or `sub-worker:<inode>`.
@@ -192,6 +196,21 @@ pub fn launch(program: &Program, arguments: &[&str], launch: &Launch) -> Result<
         )
         .with_hint("may this user start more processes (`ulimit -u`), and is there memory for them?")
     })
+}
+
+/// Waits until a child has ended that nothing has waited for yet; for ever where no descriptor is left to watch it with.
+/// Must be called inside a Tokio runtime.
+pub fn until_ended(child: &Child) -> impl Future<Output = ()> + Send + 'static {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let handle = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    let handle = handle.and_then(|handle| watched(handle, Interest::READABLE).ok());
+    async move {
+        match handle {
+            // A descriptor of a process is readable from its end on.
+            Some(handle) if handle.readable().await.is_ok() => {}
+            _ => std::future::pending().await,
+        }
+    }
 }
 
 /// Starts `program` as a sub-worker. `mark` is inherited by all processes that its calls start.

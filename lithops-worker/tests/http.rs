@@ -1,5 +1,6 @@
 //! `lithops-worker http`: a worker that is given its calls by HTTP requests, by the client that backends use.
 
+mod common;
 mod http {
     pub(crate) mod functions;
     pub(crate) mod request;
@@ -8,6 +9,7 @@ mod http {
 
 use std::{fs, path::Path, time::Duration};
 
+use common::process::until_written;
 use http::{
     functions::{nothing_more, pid_of_call, report_then_wait, square, wait_for},
     request::{Heard, Tried, tried},
@@ -82,7 +84,7 @@ async fn the_calls_of_a_client_that_goes_are_stopped_and_then_the_next_activatio
         let begun = worker.folder().join(format!("begun-{http2}")).display().to_string();
         let activation = worker.activation(wait_for, 1, 0, std::slice::from_ref(&begun)).await;
         let running = Heard::begin(&client, activation);
-        let pid = wait_until_written(Path::new(&begun)).await;
+        let pid = until_written(Path::new(&begun)).await;
         drop(running);
         // While it stops its calls it is busy, and does not run two activations at once.
         let next = loop {
@@ -106,8 +108,8 @@ async fn a_worker_that_is_told_to_end_hands_back_what_has_not_begun_and_ends_whe
     let (first, never) = (begun.clone(), nothing_more());
     let activation = worker.activation(wait_for, 1, 0, &[first, never]).await;
     let mut running = Heard::begin(&client, activation);
-    wait_until_written(Path::new(&begun)).await;
-    worker.terminate();
+    until_written(Path::new(&begun)).await;
+    worker.process.terminate();
     running.outcomes(1).await;
     let other = worker.activation(square, 1, 0, &[2]).await;
     let refused = Heard::all(&worker.client(true), other).await;
@@ -117,7 +119,7 @@ async fn a_worker_that_is_told_to_end_hands_back_what_has_not_begun_and_ends_whe
     assert_eq!(heard.answer, FINISHED);
     let tags: Vec<_> = heard.outcomes.iter().map(|outcome| (outcome.call, outcome.tag)).collect();
     assert_eq!(tags, [(1, Tag::Unstarted), (0, Tag::Ok)]);
-    assert_eq!(worker.end().await, Some(0));
+    assert_eq!(worker.process.end().await, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,12 +129,12 @@ async fn calls_that_outlast_the_grace_are_given_to_another_worker() {
     let activation = worker.activation(wait_for, 1, 0, std::slice::from_ref(&begun)).await;
     let client = worker.client(true);
     let running = Heard::begin(&client, activation);
-    wait_until_written(Path::new(&begun)).await;
-    worker.terminate();
+    until_written(Path::new(&begun)).await;
+    worker.process.terminate();
     let heard = running.end().await;
     assert_eq!(heard.answer, FINISHED);
     assert_eq!(heard.outcomes[0].tag, Tag::Lost);
-    assert_eq!(worker.end().await, Some(0));
+    assert_eq!(worker.process.end().await, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,7 +176,7 @@ async fn a_worker_that_stands_still_is_lost_and_one_that_works_in_silence_is_not
             None => continue,
         }
     };
-    wait_until_written(Path::new(&begun)).await;
+    until_written(Path::new(&begun)).await;
     worker.stop();
     let heard = heard.end().await;
     worker.go_on();
@@ -200,15 +202,6 @@ async fn only_a_post_with_the_frames_of_a_request_begins_an_activation() {
     // None of them is in the way of the next.
     let activation = worker.activation(pid_of_call, 1, 0, &[0]).await;
     assert_eq!(Heard::all(&worker.client(false), activation).await.answer, FINISHED);
-}
-
-async fn wait_until_written(path: &Path) -> String {
-    loop {
-        match fs::read_to_string(path) {
-            Ok(text) if text.ends_with('\n') => return text.trim().to_owned(),
-            _ => tokio::task::yield_now().await,
-        }
-    }
 }
 
 fn is_alive(pid: &str) -> bool {

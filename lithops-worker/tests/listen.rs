@@ -1,13 +1,15 @@
 //! `lithops-worker serve`: a worker that its client connects to, and that serves its own client alone.
 
+mod common;
 mod listen {
     pub(crate) mod worker;
 }
 
 use std::{fs, path::Path, sync::Arc, thread, time::Duration};
 
+use common::{calls::calls, process::until_written};
 use futures_util::StreamExt;
-use listen::worker::{ListeningWorker, calls};
+use listen::worker::ListeningWorker;
 use lithops_core::{
     compute::{EventKind, ExitReason, Invocation},
     protocol::{SignKey, Tag},
@@ -60,12 +62,13 @@ async fn end(invocation: &mut Invocation) -> ExitReason {
 async fn a_worker_serves_its_client_and_ends_well_when_the_client_says_that_it_is_done() {
     let worker = ListeningWorker::start(&[]);
     let channel = worker.connect(&worker.key).await.expect("let in");
-    let mut invocation = channel.invoke(&calls(square, 2, &[2, 3, 4])).expect("encoded").expect("it lives");
+    let mut invocation =
+        channel.invoke(&calls(square, 2, 0, &[2, 3, 4], None)).expect("encoded").expect("it lives");
     let (mut reported, _) = outcomes(&mut invocation, 3).await;
     reported.sort_unstable_by_key(|(call, _)| *call);
     assert_eq!(reported, [(0, Tag::Ok), (1, Tag::Ok), (2, Tag::Ok)]);
     drop((invocation, channel));
-    assert_eq!(worker.end().await, Some(0));
+    assert_eq!(worker.process.end().await, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,9 +78,10 @@ async fn nobody_else_is_served_and_the_client_still_is() {
     let refused = worker.connect(&stranger).await.expect_err("it is refused");
     assert!(refused.to_string().contains("does not take this client for its own"), "{refused}");
     // A client that sends nothing does not keep others waiting.
-    let _silent = std::net::TcpStream::connect(&worker.address).expect("a connection");
+    let _silent = std::net::TcpStream::connect(&worker.process.address).expect("a connection");
     let channel = worker.connect(&worker.key).await.expect("let in");
-    let mut invocation = channel.invoke(&calls(square, 1, &[2])).expect("encoded").expect("it lives");
+    let mut invocation =
+        channel.invoke(&calls(square, 1, 0, &[2], None)).expect("encoded").expect("it lives");
     outcomes(&mut invocation, 1).await;
     // The second one does not even get a connection.
     assert!(worker.connect(&worker.key).await.is_err());
@@ -88,12 +92,12 @@ async fn a_client_that_vanishes_ends_the_worker_so_that_its_platform_may_start_a
     let worker = ListeningWorker::start(&[]);
     let begun = worker.folder().join("begun").display().to_string();
     let (channel, cut) = worker.connected(&worker.key).await.expect("let in");
-    let invocation = channel.invoke(&calls(wait_for, 1, std::slice::from_ref(&begun)));
+    let invocation = channel.invoke(&calls(wait_for, 1, 0, std::slice::from_ref(&begun), None));
     let mut invocation = invocation.expect("encoded").expect("it lives");
-    listen::worker::until_written(Path::new(&begun)).await;
+    until_written(Path::new(&begun)).await;
     cut.abort();
     assert!(matches!(end(&mut invocation).await, ExitReason::Lost(_)));
-    assert_eq!(worker.end().await, Some(75));
+    assert_eq!(worker.process.end().await, Some(75));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,26 +106,26 @@ async fn a_worker_that_is_told_to_leave_says_so_hands_back_and_ends_when_its_cal
     let begun = worker.folder().join("begun").display().to_string();
     let never = "/no such folder/at all".to_owned();
     let channel = worker.connect(&worker.key).await.expect("let in");
-    let invocation = channel.invoke(&calls(wait_for, 1, &[begun.clone(), never]));
+    let invocation = channel.invoke(&calls(wait_for, 1, 0, &[begun.clone(), never], None));
     let mut invocation = invocation.expect("encoded").expect("it lives");
-    listen::worker::until_written(Path::new(&begun)).await;
-    worker.terminate();
+    until_written(Path::new(&begun)).await;
+    worker.process.terminate();
     let (reported, leaves) = outcomes(&mut invocation, 1).await;
     assert_eq!((reported, leaves), (vec![(1, Tag::Unstarted)], true));
     assert!(channel.leaves());
     fs::write(format!("{begun}.go"), "").expect("written");
     assert_eq!(outcomes(&mut invocation, 1).await.0, [(0, Tag::Ok)]);
     assert!(matches!(end(&mut invocation).await, ExitReason::Lost(_)));
-    assert_eq!(worker.end().await, Some(75));
+    assert_eq!(worker.process.end().await, Some(75));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_without_a_client_ends() {
     let worker = ListeningWorker::start(&[("orphan", "0.2")]);
-    assert_eq!(worker.end().await, Some(0));
+    assert_eq!(worker.process.end().await, Some(0));
     let worker = ListeningWorker::start(&[]);
-    worker.terminate();
-    assert_eq!(worker.end().await, Some(75));
+    worker.process.terminate();
+    assert_eq!(worker.process.end().await, Some(75));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,7 +137,7 @@ async fn jobs_share_a_worker() {
         async move {
             let inputs: Vec<u64> = (0..100 * number).collect();
             let mut invocation =
-                channel.invoke(&calls(square, 2, &inputs)).expect("encoded").expect("it lives");
+                channel.invoke(&calls(square, 2, 0, &inputs, None)).expect("encoded").expect("it lives");
             outcomes(&mut invocation, inputs.len()).await.0.len()
         }
     });

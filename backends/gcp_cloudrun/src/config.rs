@@ -54,7 +54,10 @@ pub(crate) const KEYS: &[Key] = &[
         "invoker",
         "the service account whose ID tokens requests have; needed where the credentials are a user's",
     ),
-    Key::used("endpoint", "another address of the Admin API, such as http://127.0.0.1:8080"),
+    Key::used(
+        "endpoint",
+        "another address of the Admin API and of the registry of images, such as http://127.0.0.1:8080",
+    ),
     Key::used(
         "worker",
         "the path of a `lithops-worker` that is put into the image; it fetches the program from the storage",

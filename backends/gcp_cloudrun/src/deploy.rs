@@ -59,7 +59,7 @@ async fn create(admin: &Admin, wanted: &Wanted) -> Result<()> {
     let doing = format!("deploy the service `{}`", wanted.name);
     let path = format!("{}/services?serviceId={}", admin.location(), wanted.name);
     match admin.call(Api::Run, Method::POST, &path, Some(&wanted.document), &doing).await {
-        Ok(operation) => finish(admin, operation, &doing).await,
+        Ok(operation) => finish(admin, Api::Run, operation, &doing).await,
         // Another client was faster, and has made the same: the name is the digest of its parts.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
@@ -73,14 +73,14 @@ async fn raise(admin: &Admin, wanted: &Wanted, path: &str) -> Result<()> {
     let change = json!({"template": {"scaling": scaling}});
     let path = format!("{path}?updateMask=template.scaling");
     match admin.call(Api::Run, Method::PATCH, &path, Some(&change), &doing).await {
-        Ok(operation) => finish(admin, operation, &doing).await,
+        Ok(operation) => finish(admin, Api::Run, operation, &doing).await,
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     }
 }
 
 /// Waits until an operation is over.
-pub(crate) async fn finish(admin: &Admin, mut operation: Value, doing: &str) -> Result<()> {
+pub(crate) async fn finish(admin: &Admin, api: Api, mut operation: Value, doing: &str) -> Result<()> {
     let (begun, mut pause) = (Instant::now(), LOOKS.0);
     while operation["done"] != true {
         let Some(name) = operation["name"].as_str().map(str::to_owned) else { return Ok(()) };
@@ -89,11 +89,11 @@ pub(crate) async fn finish(admin: &Admin, mut operation: Value, doing: &str) -> 
                 ErrorKind::Timeout,
                 format!("cannot {doing}: it is not over after {READY:?}"),
             )
-            .with_hint("look at the service in the console of Cloud Run"));
+            .with_hint("look at it in the console of Google"));
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LOOKS.1);
-        operation = admin.get(Api::Run, &name, doing).await?;
+        operation = admin.get(api, &name, doing).await?;
     }
     match operation["error"]["message"].as_str() {
         None => Ok(()),
@@ -205,5 +205,5 @@ pub(crate) async fn delete(admin: &Admin, name: &str) -> Result<()> {
     let doing = format!("delete the service `{name}`");
     let path = format!("{}/services/{name}", admin.location());
     let operation = admin.call(Api::Run, Method::DELETE, &path, None, &doing).await?;
-    finish(admin, operation, &doing).await
+    finish(admin, Api::Run, operation, &doing).await
 }

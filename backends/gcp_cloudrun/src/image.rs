@@ -1,6 +1,9 @@
 //! The image of the service: what is in it, and where it is pushed.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use lithops_core::{
     artifact::{Artifact, Glibc, Machine, StoredProgram, Target},
@@ -10,10 +13,12 @@ use lithops_core::{
 use lithops_image::{Image, ImageBuilder, Login, Logins, Output, Pushed, Reference, Repository};
 use reqwest::Method;
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::{
     admin::{Admin, Api},
     config::GcpCloudRunConfig,
+    deploy,
 };
 
 /// The last part of the names of images. The tag tells programs apart.
@@ -22,6 +27,10 @@ const NAME: &str = "lithops-runtime";
 const PROGRAM: &str = "/lithops/worker";
 /// A text that is in every program that can serve HTTP. Unlike a symbol it is not stripped by any build.
 const MARK: &str = concat!("lithops-worker/", env!("CARGO_PKG_VERSION"), "/http");
+
+/// How long the repository may take to be there that another client makes, and the first pause between two looks.
+const PATIENCE: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(250);
 
 /// What runs in instances.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,13 +167,20 @@ async fn make(config: &GcpCloudRunConfig, program: &Path) -> Result<Image> {
 pub(crate) fn named(admin: &Admin, config: &GcpCloudRunConfig) -> String {
     match &config.registry.server {
         Some(server) => format!("{}/{NAME}", server.trim_end_matches('/')),
-        None => format!(
-            "{}-docker.pkg.dev/{}/{}/{NAME}",
-            admin.region,
-            admin.project.replace(':', "/"),
-            config.registry.repository
-        ),
+        None => {
+            format!(
+                "{}/{}/{}/{NAME}",
+                own_registry(admin, config),
+                admin.project.replace(':', "/"),
+                config.registry.repository
+            )
+        }
     }
+}
+
+/// The host of Artifact Registry; where another address stands for Google, it is there too.
+fn own_registry(admin: &Admin, config: &GcpCloudRunConfig) -> String {
+    config.endpoint.clone().unwrap_or_else(|| format!("{}-docker.pkg.dev", admin.region))
 }
 
 /// The access token opens the registries of Google; a login of the section comes before it.
@@ -174,27 +190,36 @@ async fn logins(admin: &Admin, config: &GcpCloudRunConfig, reference: &Reference
     if let Some((user, password)) = &config.registry.login {
         return Ok(logins.with(registry, Login::password(user, password)));
     }
-    if registry.ends_with(".pkg.dev") || registry == "gcr.io" || registry.ends_with(".gcr.io") {
+    let is_own = config.registry.server.is_none();
+    if is_own || registry.ends_with(".pkg.dev") || registry == "gcr.io" || registry.ends_with(".gcr.io") {
         let token = admin.tokens.access().await?;
         return Ok(logins.with(registry, Login::password("oauth2accesstoken", token)));
     }
     Ok(logins)
 }
 
-/// Makes the repository in Artifact Registry if there is none.
+/// Makes the repository in Artifact Registry if there is none, and waits until it takes images.
 async fn make_repository(admin: &Admin, config: &GcpCloudRunConfig) -> Result<()> {
     let name = &config.registry.repository;
-    let path = format!("{}/repositories/{name}", admin.location());
-    match admin.get(Api::Registry, &path, &format!("look at the repository `{name}`")).await {
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        other => return other.map(drop),
-    }
-    let path = format!("{}/repositories?repositoryId={name}", admin.location());
-    let body = json!({"format": "DOCKER", "description": "images of lithops", "labels": {"lithops": "1"}});
-    let doing = format!("make the repository `{name}` in Artifact Registry");
-    match admin.call(Api::Registry, Method::POST, &path, Some(&body), &doing).await {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
+    let looked_at = format!("{}/repositories/{name}", admin.location());
+    let looking = format!("look at the repository `{name}`");
+    let (begun, mut pause) = (Instant::now(), LOOK);
+    loop {
+        match admin.get(Api::Registry, &looked_at, &looking).await {
+            Err(error) if error.kind() == ErrorKind::NotFound && begun.elapsed() < PATIENCE => {}
+            other => return other.map(drop),
+        }
+        let path = format!("{}/repositories?repositoryId={name}", admin.location());
+        let body =
+            json!({"format": "DOCKER", "description": "images of lithops", "labels": {"lithops": "1"}});
+        let doing = format!("make the repository `{name}` in Artifact Registry");
+        match admin.call(Api::Registry, Method::POST, &path, Some(&body), &doing).await {
+            Ok(operation) => return deploy::finish(admin, Api::Registry, operation, &doing).await,
+            // Another client makes it, and it may not be there yet.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        tokio::time::sleep(pause).await;
+        pause *= 2;
     }
 }

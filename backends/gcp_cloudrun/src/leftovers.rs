@@ -30,7 +30,7 @@ pub(crate) async fn note_use(admin: &Admin, name: &str) -> Result<()> {
     let path = format!("{path}?updateMask=annotations");
     let change = json!({"annotations": annotations});
     let operation = admin.call(Api::Run, Method::PATCH, &path, Some(&change), &doing).await?;
-    deploy::finish(admin, operation, &doing).await
+    deploy::finish(admin, Api::Run, operation, &doing).await
 }
 
 /// The services whose instances no client uses any more.

@@ -1,5 +1,6 @@
-//! ID tokens by the key of a service account: what the key has signed is exchanged for a token at the address that the key
-//! file names. `google-cloud-auth` does the same at one fixed address.
+//! Tokens by the key of a service account: what the key has signed is exchanged for a token at the address that the key
+//! file names. `google-cloud-auth` does that for ID tokens at one fixed address; what it gives as access tokens is what the
+//! key has signed itself, which not every service takes: registries of images want a token of Google.
 
 use std::{
     collections::HashMap,
@@ -32,7 +33,28 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// Where Google exchanges.
 const TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
 
-/// Makes ID tokens, and keeps them.
+/// What a token is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose<'a> {
+    /// An ID token for this audience.
+    Id(&'a str),
+    /// An access token of this scope.
+    Access(&'a str),
+}
+
+impl<'a> Purpose<'a> {
+    /// The claim by which it is asked for, the field of the answer, and what it is called.
+    fn names(self) -> (&'static str, &'a str, &'static str, String) {
+        match self {
+            Self::Id(audience) => {
+                ("target_audience", audience, "id_token", format!("ID token for `{audience}`"))
+            }
+            Self::Access(scope) => ("scope", scope, "access_token", "access token".to_owned()),
+        }
+    }
+}
+
+/// Makes tokens, and keeps them.
 pub(crate) struct Assertion {
     email: String,
     key_id: String,
@@ -79,30 +101,31 @@ impl Assertion {
         Ok(Self { email, key_id, token_uri, key, http, made: Mutex::default() })
     }
 
-    /// A token for an audience. `anew` says that the last one was not accepted.
+    /// A token. `anew` says that the last one was not accepted.
     ///
     /// # Errors
     /// The exchange fails, or refuses the key.
-    pub(crate) async fn token(&self, audience: &str, anew: bool) -> Result<String> {
+    pub(crate) async fn token(&self, purpose: Purpose<'_>, anew: bool) -> Result<String> {
+        let (_, of, ..) = purpose.names();
         let mut made = self.made.lock().await;
-        let kept = made.get(audience).filter(|(_, until)| !anew && *until > Instant::now());
+        let kept = made.get(of).filter(|(_, until)| !anew && *until > Instant::now());
         if let Some((token, _)) = kept {
             return Ok(token.clone());
         }
-        let token = self.exchange(audience).await?;
-        made.insert(audience.to_owned(), (token.clone(), Instant::now() + LIFE - MARGIN));
+        let token = self.exchange(purpose).await?;
+        made.insert(of.to_owned(), (token.clone(), Instant::now() + LIFE - MARGIN));
         Ok(token)
     }
 
-    async fn exchange(&self, audience: &str) -> Result<String> {
+    async fn exchange(&self, purpose: Purpose<'_>) -> Result<String> {
+        let (_, _, field, what) = purpose.names();
         let failed = |words: String, retry| {
-            let message =
-                format!("the service account `{}` gets no ID token for `{audience}`: {words}", self.email);
+            let message = format!("the service account `{}` gets no {what}: {words}", self.email);
             Error::new(ErrorKind::PermissionDenied, message)
                 .with_hint("is the key still valid, and this machine's clock right? make a new key in the console of Google")
                 .with_retry(retry)
         };
-        let assertion = self.signed(audience).map_err(|words| failed(words, Retry::Never))?;
+        let assertion = self.signed(purpose).map_err(|words| failed(words, Retry::Never))?;
         let form =
             format!("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion={assertion}");
         let sent =
@@ -112,7 +135,7 @@ impl Assertion {
         let status = answer.status();
         let text = answer.text().await.map_err(unreached)?;
         let json: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-        match json["id_token"].as_str() {
+        match json[field].as_str() {
             Some(token) if status.is_success() => Ok(token.to_owned()),
             _ => {
                 let words = json["error_description"]
@@ -125,15 +148,15 @@ impl Assertion {
         }
     }
 
-    fn signed(&self, audience: &str) -> std::result::Result<String, String> {
+    fn signed(&self, purpose: Purpose<'_>) -> std::result::Result<String, String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let head = json!({"alg": "RS256", "typ": "JWT", "kid": self.key_id});
+        let (claim, of, ..) = purpose.names();
         let claims = json!({
             "iss": self.email,
-            "sub": self.email,
             "aud": self.token_uri,
-            "target_audience": audience,
+            claim: of,
             "iat": now,
             "exp": now + LIFE.as_secs(),
         });

@@ -16,7 +16,10 @@ use google_cloud_auth::{
 use lithops_core::error::{Error, ErrorKind, Result, Retry};
 use serde_json::Value;
 
-use crate::{KeyFile, KeyKind, assertion::Assertion};
+use crate::{
+    KeyFile, KeyKind,
+    assertion::{Assertion, Purpose},
+};
 
 /// What access tokens are for. Roles of the identity say what it may do.
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
@@ -56,6 +59,9 @@ impl Tokens {
     /// # Errors
     /// There are no credentials, or they are not accepted.
     pub async fn access(&self) -> Result<String> {
+        if let Some(file) = self.key.as_ref().filter(|file| file.kind == KeyKind::ServiceAccount) {
+            return self.assertion(file)?.token(Purpose::Access(SCOPE), false).await;
+        }
         let credentials = {
             let mut access = self.access.lock().unwrap_or_else(PoisonError::into_inner);
             match &*access {
@@ -75,14 +81,7 @@ impl Tokens {
         if let (None, Some(file)) = (&self.invoker, &self.key)
             && file.kind == KeyKind::ServiceAccount
         {
-            let assertion = match self.assertion.get() {
-                Some(assertion) => assertion,
-                None => {
-                    let made = Assertion::of(file)?;
-                    self.assertion.get_or_init(|| made)
-                }
-            };
-            return assertion.token(audience, anew).await;
+            return self.assertion(file)?.token(Purpose::Id(audience), anew).await;
         }
         let credentials = {
             let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
@@ -100,6 +99,15 @@ impl Tokens {
         };
         let token = credentials.id_token().await;
         token.map_err(|error| self.no_token(&format!("an ID token for `{audience}`"), &error))
+    }
+
+    /// What the key of a service account signs.
+    fn assertion(&self, file: &KeyFile) -> Result<&Assertion> {
+        if let Some(assertion) = self.assertion.get() {
+            return Ok(assertion);
+        }
+        let made = Assertion::of(file)?;
+        Ok(self.assertion.get_or_init(|| made))
     }
 
     fn json(file: &KeyFile) -> Result<Value> {
@@ -120,9 +128,6 @@ impl Tokens {
         };
         let json = Self::json(file)?;
         let made = match file.kind {
-            KeyKind::ServiceAccount => service_account::Builder::new(json)
-                .with_access_specifier(service_account::AccessSpecifier::from_scopes([SCOPE]))
-                .build_access_token_credentials(),
             KeyKind::AuthorizedUser => user_account::Builder::new(json).build_access_token_credentials(),
             KeyKind::ExternalAccount => {
                 external_account::Builder::new(json).with_scopes([SCOPE]).build_access_token_credentials()
@@ -130,7 +135,8 @@ impl Tokens {
             KeyKind::ImpersonatedServiceAccount => {
                 impersonated::Builder::new(json).with_scopes([SCOPE]).build_access_token_credentials()
             }
-            KeyKind::Other => return Err(unknown(file)),
+            // A key of a service account signs itself.
+            KeyKind::ServiceAccount | KeyKind::Other => return Err(unknown(file)),
         };
         made.map_err(|error| self.unusable(&error))
     }

@@ -3,6 +3,10 @@
 use std::fmt::Debug;
 
 use async_trait::async_trait;
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -123,8 +127,8 @@ pub trait ComputeBackend: Debug + Send + Sync + 'static {
 
     /// Asks the platform for workers of a fleet until `workers` of them run, counting those that run or are
     /// coming already, and returns the state of the fleet at once, without waiting for a worker. Called only
-    /// where [`Capabilities::pull`] is set, every second or so: such a backend is never asked to
-    /// [`invoke`](Self::invoke). More workers may run, and none is ended.
+    /// where [`Capabilities::pull`] is set, every second or so and after [changes](Self::fleet_changes): such a backend
+    /// is never asked to [`invoke`](Self::invoke). More workers may run, and none is ended.
     ///
     /// # Errors
     /// When workers can never run. A platform without room is no error: such workers are
@@ -134,6 +138,14 @@ pub trait ComputeBackend: Debug + Send + Sync + 'static {
     async fn scale(&self, launch: &Launch, workers: usize) -> Result<Scaled> {
         let _ = (launch, workers);
         Err(Error::new(ErrorKind::Unsupported, format!("`{}` has no fleets", self.info().scheme)))
+    }
+
+    /// An item whenever the platform tells by itself that a worker of a fleet has ended or is about to: the caller then
+    /// asks to [`scale`](Self::scale) at once, so that another worker takes its place sooner than with the next regular
+    /// request. Items may come for nothing. Nothing comes where the platform only answers.
+    fn fleet_changes(&self, launch: &Launch) -> BoxStream<'static, ()> {
+        let _ = launch;
+        stream::pending().boxed()
     }
 
     /// Removes what the platform would still start of a fleet that has ended: workers that are coming or wait. That the

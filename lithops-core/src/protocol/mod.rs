@@ -75,8 +75,8 @@ pub use secrets::Secrets;
 pub use stored_calls::StoredCalls;
 pub use stored_report::StoredReport;
 pub use synthetic::{blank_header, failed_report, failed_together, lost_report, now_nanos, unstarted_report};
-pub(crate) use wire::malformed;
 pub use wire::{
     BlockingFrames, Frame, FrameKind, FrameReader, HEADER_LEN, Incoming, MAX_FRAME, MAX_VALUE, Outbox,
     RelayEnd, channel, frame_header, no_descriptors, read_frame, relay, send_lent,
 };
+pub(crate) use wire::{malformed, watched};

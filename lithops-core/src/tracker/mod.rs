@@ -2,7 +2,10 @@
 //! used by clients, by workers that pull, and by the simulator.
 
 mod policy;
+mod range_map;
 mod ranges;
+#[cfg(test)]
+mod tests;
 #[expect(clippy::module_inception, reason = "its one subject is that of the folder")]
 mod tracker;
 mod tracking;

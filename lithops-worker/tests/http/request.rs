@@ -184,7 +184,7 @@ pub(crate) async fn tried(worker: &Worker, case: &Tried) {
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: worker\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     );
-    let address = worker.address.clone();
+    let address = worker.process.address.clone();
     let answer = tokio::task::spawn_blocking(move || {
         let mut stream = TcpStream::connect(address).expect("a connection");
         stream.write_all(request.as_bytes()).expect("sent");

@@ -1,12 +1,9 @@
 //! A worker as a process of its own, at a port of loopback.
 
 use std::{
-    io::{BufRead, BufReader, Read},
-    panic::Location,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Command,
     sync::Arc,
-    thread,
     time::Duration,
 };
 
@@ -15,24 +12,20 @@ use hyper::{HeaderMap, Uri};
 use lithops_activations::{Activation, Limits, ServiceClient, ServiceRules, Target};
 use lithops_core::{
     artifact::{Artifact, Glibc, Machine, ProgramRef, StoredProgram, Target as System},
-    compute::InvokeRequest,
     error::Result,
-    function::{Argument, Function, entry_of},
-    id::{ActivationId, JobId},
+    function::{Argument, Function},
     process,
-    protocol::{Calls, JobSpec, PayloadsBuilder, Run, now_nanos},
     storage::{Locator, StorageClient},
 };
 
 use super::request::{Frames, Request};
+use crate::common::{calls::calls, process::ListeningProcess};
 
 const WORKER: &str = env!("CARGO_BIN_EXE_lithops-worker");
 
 /// A worker, which ends with its test.
 pub(crate) struct Worker {
-    child: Option<Child>,
-    pid: u32,
-    pub(crate) address: String,
+    pub(crate) process: ListeningProcess,
     root: tempfile::TempDir,
     running: ProgramRef,
 }
@@ -53,7 +46,7 @@ impl Worker {
         let (root, running) = stored().await;
         let mut command = Command::new(WORKER);
         command.arg("http").envs(variables.iter().copied());
-        Self::spawn(command, root, running)
+        Self { process: ListeningProcess::start(command), root, running }
     }
 
     /// This program, which is its own worker.
@@ -63,25 +56,7 @@ impl Worker {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
         command.args(&program.arguments).env("LITHOPS_TRANSPORT", "http");
         command.env("LITHOPS_PROGRAM", running.program.digest.to_string());
-        Self::spawn(command, root, running)
-    }
-
-    fn spawn(mut command: Command, root: tempfile::TempDir, running: ProgramRef) -> Self {
-        command.env("LITHOPS_LISTEN", "127.0.0.1:0").stdin(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.stdout(Stdio::null()).spawn().expect("a worker");
-        let mut lines = BufReader::new(child.stderr.take().expect("a pipe"));
-        let mut said = String::new();
-        let address = loop {
-            let mut line = String::new();
-            assert!(lines.read_line(&mut line).expect("a line") > 0, "the worker has ended: {said}");
-            if let Some((_, address)) = line.trim().split_once(" listens at ") {
-                break address.to_owned();
-            }
-            said.push_str(&line);
-        };
-        // What it says later is not waited for.
-        thread::spawn(move || lines.read_to_string(&mut String::new()));
-        Self { pid: child.id(), child: Some(child), address, root, running }
+        Self { process: ListeningProcess::start(command), root, running }
     }
 
     pub(crate) fn folder(&self) -> PathBuf {
@@ -89,7 +64,7 @@ impl Worker {
     }
 
     pub(crate) fn client(&self, http2: bool) -> Arc<ServiceClient> {
-        let connect: Uri = format!("http://{}", self.address).parse().expect("an address");
+        let connect: Uri = format!("http://{}", self.process.address).parse().expect("an address");
         let authority = connect.authority().expect("an address").clone();
         let client = ServiceClient::new(Target { connect, authority, http2 }, Arc::new(NoRules));
         Arc::new(client.expect("a client"))
@@ -103,37 +78,10 @@ impl Worker {
         first: u64,
         inputs: &[T],
     ) -> Request {
-        let _ = function;
-        let entry = entry_of::<F, K>(Location::caller()).expect("a function");
-        let job = JobSpec {
-            job: JobId::generate(),
-            function: entry.id(),
-            worker_processes,
-            timeout: None,
-            at_most_once: false,
-            env: Vec::new(),
-            shared: Vec::new(),
-            stored_shared: Vec::new(),
-            inline_limit: None,
-            storage: Some(self.running.storage.clone()),
-            log_limit: 1 << 20,
-            live_logs: false,
-            durable: None,
-            depth: 0,
-            parent: None,
-        };
-        let mut arguments = PayloadsBuilder::default();
-        for input in inputs {
-            arguments.data().extend_from_slice(&lithops_core::value::encode(input).expect("an input"));
-            arguments.end_value();
-        }
-        let count = u32::try_from(inputs.len()).expect("few");
-        let activation = ActivationId(1000 + first);
-        let run = Run { job: job.job, activation, offset: 0, chunksize: count, attempt: 1, first, count };
-        let calls = Calls { run, batch: 0, queued_at: now_nanos(), arguments: arguments.finish() };
+        let storage = Some(self.running.storage.clone());
         Request {
             running: self.running.clone(),
-            invoke: InvokeRequest::new(Arc::new(job), vec![calls]),
+            invoke: calls(function, worker_processes, first, inputs, storage),
             limits: Limits::new(Duration::from_secs(60), None),
         }
     }
@@ -163,40 +111,15 @@ impl Worker {
 
     /// Makes a request without the client, to see each frame.
     pub(crate) async fn post(&self, request: &Request) -> (Frames, u16) {
-        Frames::post(&self.address, request).await
-    }
-
-    pub(crate) fn terminate(&self) {
-        self.signal("-TERM");
+        Frames::post(&self.process.address, request).await
     }
 
     pub(crate) fn stop(&self) {
-        self.signal("-STOP");
+        self.process.signal("-STOP");
     }
 
     pub(crate) fn go_on(&self) {
-        self.signal("-CONT");
-    }
-
-    fn signal(&self, signal: &str) {
-        let sent = Command::new("kill").args([signal, &self.pid.to_string()]).status().expect("a signal");
-        assert!(sent.success());
-    }
-
-    /// The exit code of the worker, which ends by itself.
-    pub(crate) async fn end(mut self) -> Option<i32> {
-        let mut child = self.child.take().expect("it runs");
-        let ended = tokio::task::spawn_blocking(move || child.wait().expect("an end").code());
-        ended.await.expect("no panic")
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.process.signal("-CONT");
     }
 }
 

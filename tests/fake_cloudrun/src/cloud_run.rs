@@ -19,6 +19,7 @@ use crate::{
     admin,
     answer::{Body, json, text},
     images::Images,
+    repositories::Repositories,
     router::Router,
     settings::{Counts, Settings},
     tokens::{ACCESS, EMAIL, Tokens},
@@ -44,6 +45,7 @@ pub(crate) struct Shared {
     /// The front ends of services that were deleted.
     pub(crate) deleted: Mutex<Vec<Router>>,
     pub(crate) operations: Mutex<HashMap<String, Value>>,
+    repositories: Repositories,
     pub(crate) folder: tempfile::TempDir,
     counts: Mutex<Counts>,
 }
@@ -78,6 +80,7 @@ impl FakeCloudRun {
             services: tokio::sync::Mutex::default(),
             deleted: Mutex::default(),
             operations: Mutex::default(),
+            repositories: Repositories::default(),
             folder: tempfile::tempdir()?,
             counts: Mutex::default(),
         });
@@ -159,7 +162,7 @@ async fn respond(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<B
     if path == "/token" && head.method == Method::POST {
         let token = shared.tokens.exchange(&String::from_utf8_lossy(&body));
         return match token {
-            Some(token) => json(200, &json!({"id_token": token})),
+            Some(token) => json(200, &token),
             None => {
                 json(400, &json!({"error": "invalid_grant", "error_description": "Invalid JWT Signature."}))
             }
@@ -174,14 +177,27 @@ async fn respond(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<B
                 "Request had invalid authentication credentials.",
             );
         }
-        let (answer, wrote) = admin::answer(shared, &head.method, path, query, &body).await;
+        let of_repositories = shared.repositories.answer(&head.method, path, query);
+        let (answer, wrote) = match of_repositories {
+            Some(answered) => answered,
+            None => admin::answer(shared, &head.method, path, query, &body).await,
+        };
         shared.count(|counts| counts.writes += u64::from(wrote));
         return answer;
     }
     if path == "/counts" {
         return json(200, &shared.count(|counts| counts.json()));
     }
-    if path.starts_with("/v2/") {
+    if let Some(name) = path.strip_prefix("/v2/") {
+        if !shared.tokens.may_push(header("authorization")) {
+            let mut answer = text(401, r#"{"errors":[{"code":"UNAUTHORIZED"}]}"#);
+            let basic = hyper::header::HeaderValue::from_static("Basic realm=\"fake\"");
+            answer.headers_mut().insert("www-authenticate", basic);
+            return answer;
+        }
+        if !name.is_empty() && !shared.repositories.takes(name) {
+            return text(404, r#"{"errors":[{"code":"NAME_UNKNOWN","message":"Repository not found"}]}"#);
+        }
         let kind = header("content-type").unwrap_or_default();
         let (answer, stored) = shared.images.registry().answer(&head.method, path, query, kind, &body);
         shared.count(|counts| counts.uploads += u64::from(stored));

@@ -12,6 +12,7 @@ mod cloud_run;
 mod images;
 mod instance;
 mod registry;
+mod repositories;
 mod router;
 mod settings;
 mod tokens;

@@ -51,12 +51,16 @@ impl Tokens {
         .to_string())
     }
 
-    /// Exchanges what the service account has signed for an ID token.
-    pub(crate) fn exchange(&self, form: &str) -> Option<String> {
+    /// Exchanges what the service account has signed for an ID token, or for an access token.
+    pub(crate) fn exchange(&self, form: &str) -> Option<Value> {
         let assertion = form.split('&').find_map(|pair| pair.strip_prefix("assertion="))?;
-        let claims = checked(&self.account, assertion)?;
-        let audience = claims["target_audience"].as_str().filter(|_| claims["iss"] == EMAIL)?;
-        self.identity(audience)
+        let claims = checked(&self.account, assertion).filter(|claims| claims["iss"] == EMAIL)?;
+        if let Some(audience) = claims["target_audience"].as_str() {
+            return Some(json!({"id_token": self.identity(audience)?}));
+        }
+        let scope = "https://www.googleapis.com/auth/cloud-platform";
+        (claims["scope"] == scope)
+            .then(|| json!({"access_token": ACCESS, "expires_in": LIFE, "token_type": "Bearer"}))
     }
 
     /// An ID token for an audience.
@@ -84,15 +88,22 @@ impl Tokens {
         claims.is_some_and(|claims| claims["aud"] == audience && claims["exp"].as_u64() > Some(now()))
     }
 
+    /// Whether the value of `Authorization` is a login of the registry: an access token of Google. What a service account has
+    /// signed itself is none.
+    pub(crate) fn may_push(&self, authorization: Option<&str>) -> bool {
+        let login = authorization.and_then(|value| STANDARD.decode(value.strip_prefix("Basic ")?).ok());
+        login.is_some_and(|login| login == format!("oauth2accesstoken:{ACCESS}").as_bytes())
+    }
+
     /// Whether the value of `Authorization` is an access token: one that the service account has signed itself, or one of
-    /// the metadata server.
+    /// Google.
     pub(crate) fn may_manage(&self, authorization: Option<&str>) -> bool {
         let Some(token) = authorization.and_then(|value| value.strip_prefix("Bearer ")) else { return false };
         token == ACCESS || checked(&self.account, token).is_some_and(|claims| claims["iss"] == EMAIL)
     }
 }
 
-/// The access token of the metadata server.
+/// The access token that Google gives.
 pub(crate) const ACCESS: &str = "ya29.access-token-of-tests";
 
 fn now() -> u64 {
@@ -123,6 +134,9 @@ mod tests {
         assert!(!others.may_invoke(Some(&token), "http://a"));
         assert!(!tokens.may_invoke(None, "http://a") && !tokens.may_manage(Some(&token)));
         assert!(tokens.may_manage(Some(&format!("Bearer {ACCESS}"))));
+        let login =
+            |password: &str| format!("Basic {}", STANDARD.encode(format!("oauth2accesstoken:{password}")));
+        assert!(tokens.may_push(Some(&login(ACCESS))) && !tokens.may_push(Some(&login(&token))));
         assert_eq!(tokens.exchange("assertion=a.b.c"), None);
     }
 }

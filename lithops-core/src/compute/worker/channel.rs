@@ -18,7 +18,7 @@ use rustix::{
     io::Errno,
     net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::{
     compute::{
@@ -56,7 +56,7 @@ struct Shared {
     /// The jobs that the worker serves; `None` once it has ended.
     jobs: Mutex<Option<HashMap<JobId, Events>>>,
     /// How the worker has ended; `None` until that is known.
-    ended: Mutex<Option<ExitReason>>,
+    ended: watch::Sender<Option<ExitReason>>,
     /// Whether memory is shared with the worker.
     shares: Arc<AtomicBool>,
     /// Whether the worker has said hello.
@@ -122,7 +122,7 @@ impl WorkerChannel {
         let shares = outbox.sharing();
         let shared = Shared {
             jobs: Mutex::new(Some(HashMap::new())),
-            ended: Mutex::default(),
+            ended: watch::Sender::default(),
             shares,
             has_come: AtomicBool::new(false),
             leaves: AtomicBool::new(false),
@@ -139,7 +139,14 @@ impl WorkerChannel {
     /// How the worker has ended; `None` until that is known.
     #[must_use]
     pub fn ended(&self) -> Option<ExitReason> {
-        self.shared.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.ended.borrow().clone()
+    }
+
+    /// Waits until it is known how the worker has ended. The future holds no handle to the channel.
+    pub fn until_ended(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut ended = self.shared.ended.subscribe();
+        // An error says that nothing listens to the worker any more: it has ended.
+        async move { drop(ended.wait_for(Option::is_some).await) }
     }
 
     /// Whether the worker has said hello.
@@ -324,7 +331,7 @@ async fn listen(
         let _ =
             events.send(Ok(Event { activation: ActivationId(0), kind: EventKind::Exited(reason.clone()) }));
     }
-    *shared.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+    shared.ended.send_replace(Some(reason));
 }
 
 /// Whether an error says only that the peer is gone: the end of the peer's process tells why.

@@ -116,6 +116,11 @@ impl WorkerProcess {
         self.channel.ended()
     }
 
+    /// Waits until it is known how the worker has ended. The future holds no handle to the worker.
+    pub fn until_ended(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.channel.until_ended()
+    }
+
     /// How a worker of a fleet has ended; `None` until that is known.
     #[must_use]
     pub fn end_in_fleet(&self) -> Option<WorkerEnd> {

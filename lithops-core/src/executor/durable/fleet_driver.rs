@@ -8,7 +8,7 @@ use std::{
 use futures_util::{
     FutureExt, StreamExt,
     future::{BoxFuture, Fuse, FusedFuture},
-    stream::FuturesUnordered,
+    stream::{self, BoxStream, FuturesUnordered},
 };
 use tokio::{
     sync::oneshot,
@@ -85,6 +85,9 @@ pub(crate) struct FleetDriver<'a> {
     /// The present request to the platform, which returns the state of the fleet.
     scaling: Fuse<BoxFuture<'a, Result<Scaled>>>,
     next_scaling: Duration,
+    /// What the platform tells of ended workers by itself, and until when it must not be asked all the same.
+    changes: BoxStream<'static, ()>,
+    scaling_pauses: Duration,
     /// Sets the pauses after failed requests for workers, and gives the platform up after too long.
     throttle: Throttle,
     /// The number of commits of the fleet when a request for workers last failed.
@@ -137,6 +140,8 @@ impl<'a> FleetDriver<'a> {
             asking: FuturesUnordered::new(),
             scaling: Fuse::terminated(),
             next_scaling: Duration::ZERO,
+            changes: resources.backend.fleet_changes(&client_fleet.launch).chain(stream::pending()).boxed(),
+            scaling_pauses: Duration::ZERO,
             throttle: Throttle::new(resources.plan.max_workers()),
             commits_at_failure: client_fleet.commits(),
             keeping: Fuse::terminated(),
@@ -252,6 +257,7 @@ impl<'a> FleetDriver<'a> {
                     Ok(scaled) => self.scaled(scaled).await?,
                     Err(error) => self.not_scaled(error)?,
                 },
+                Some(()) = self.changes.next() => self.scale_soon(),
                 kept = &mut self.keeping => self.kept(kept)?,
                 // If this fails, only `lithops job status` does not say why the job waits.
                 _ = &mut self.storing_waiting => {}
@@ -404,6 +410,21 @@ impl<'a> FleetDriver<'a> {
         self.scaling = async move { backend.scale(launch, workers).await }.boxed().fuse();
     }
 
+    /// Lets the platform be asked at once, because a worker has ended: its calls must not wait for the next regular
+    /// request. Where many workers have come and gone without a commit the regular requests must do, so that workers
+    /// that only end are not started without a pause.
+    fn scale_soon(&mut self) {
+        let most = self.resources.plan.max_workers() as u64;
+        if self.next_scaling < Duration::MAX && self.in_vain() <= most.saturating_mul(2) {
+            self.next_scaling = self.next_scaling.min(self.now().max(self.scaling_pauses));
+        }
+    }
+
+    /// How many workers were started since the last commit of the fleet.
+    fn in_vain(&self) -> u64 {
+        self.workers.len() as u64 - self.started_before
+    }
+
     /// Handles a failed request for workers. Where a retry may help, the request is repeated with growing
     /// pauses, while live workers go on.
     fn not_scaled(&mut self, error: Error) -> Result<()> {
@@ -423,7 +444,8 @@ impl<'a> FleetDriver<'a> {
             self.throttle.still_hopes(&error.to_string())?;
         }
         let pause_ends = self.throttle.until().map(|until| until.saturating_duration_since(self.begun));
-        self.next_scaling = self.next_scaling.max(pause_ends.unwrap_or_default());
+        self.scaling_pauses = pause_ends.unwrap_or_default();
+        self.next_scaling = self.next_scaling.max(self.scaling_pauses);
         tracing::warn!(job = %id, %error, "the platform starts no workers for now");
         self.leadership.job.count(|counts| counts.throttled += 1);
         self.leadership.job.tell(|| JobEvent::Throttled { job: id });
@@ -436,7 +458,8 @@ impl<'a> FleetDriver<'a> {
         self.throttle.accepted();
         let Scaled { live, coming: _, waiting, ended, retry_after, hour_usd } = scaled;
         if let Some(pause) = retry_after {
-            self.next_scaling = self.next_scaling.max(self.now() + pause);
+            self.scaling_pauses = self.now() + pause;
+            self.next_scaling = self.next_scaling.max(self.scaling_pauses);
         }
         let names: BTreeSet<String> = live.iter().cloned().collect();
         for name in live {
@@ -467,7 +490,7 @@ impl<'a> FleetDriver<'a> {
             self.started_before = self.workers.len() as u64;
         }
         let record = &self.leadership.record;
-        let in_vain = self.workers.len() as u64 - self.started_before;
+        let in_vain = self.in_vain();
         let fair = record.chunksize.saturating_mul(u64::from(record.policy.losses) + 1);
         let most = self.resources.plan.max_workers() as u64;
         if in_vain <= fair.saturating_add(most.saturating_mul(2)).saturating_add(FALSE_STARTS) {

@@ -10,7 +10,14 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tokio::{sync::oneshot, time::Instant};
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep},
+};
 
 use super::{
     durable_job::{JobResources, Leadership},
@@ -44,6 +51,8 @@ type Answers = fn(Duration) -> Option<Result<Scaled>>;
 struct Platform {
     capabilities: Capabilities,
     answers: Answers,
+    /// The pause between two words that a worker has ended.
+    tells: Duration,
     begun: Instant,
     requests: AtomicU64,
     journal: Journal,
@@ -99,6 +108,10 @@ impl ComputeBackend for Platform {
         self.journal.commit(0, (0, 1), &ChunkOutcomes { logs: Vec::new(), reports }).await?;
         Ok(Scaled::live(vec!["worker".into()]))
     }
+    fn fleet_changes(&self, _: &Launch) -> BoxStream<'static, ()> {
+        let pause = self.tells;
+        stream::repeat(()).then(move |()| sleep(pause)).boxed()
+    }
     async fn cancel(&self, _: &InvocationId) -> Result<()> {
         Ok(())
     }
@@ -126,8 +139,13 @@ struct Gathered {
     spending: Vec<String>,
 }
 
-/// Runs a job of one call to its end.
+/// Runs a job of one call to its end, on a platform that only answers.
 async fn gather(answers: Answers) -> Gathered {
+    gather_told(Duration::from_secs(1 << 30), answers).await
+}
+
+/// Runs a job of one call to its end, on a platform that tells so often that a worker has ended.
+async fn gather_told(tells: Duration, answers: Answers) -> Gathered {
     let storage = StorageClient::new(Arc::new(MemoryStorage::default()), "bucket");
     let journal = Journal::new(&storage, JobId::generate());
     let record = JobRecord {
@@ -154,6 +172,7 @@ async fn gather(answers: Answers) -> Gathered {
     let platform = Arc::new(Platform {
         capabilities: Capabilities { pull: Some(LeaseConfig::default()), ..Capabilities::local(1) },
         answers,
+        tells,
         begun,
         requests: AtomicU64::new(0),
         journal: journal.clone(),
@@ -287,6 +306,34 @@ async fn workers_that_are_evicted_are_told_and_end_no_job() {
     .await;
     assert_eq!(gathered.ended, Ended::Finished, "{:?}", gathered.error);
     assert!(gathered.lost >= 15, "{}", gathered.lost);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_has_ended_has_another_in_its_place_at_once() {
+    let soon = Duration::from_millis(200);
+    let gathered =
+        gather_told(soon, |since| since.is_zero().then(|| Ok(Scaled::live(vec!["w".into()])))).await;
+    assert_eq!((gathered.ended, gathered.requests), (Ended::Finished, 2));
+    assert!(gathered.lasted < Duration::from_millis(500), "{:?}", gathered.lasted);
+    // A pause that the platform has asked for is kept.
+    let gathered = gather_told(soon, |since| {
+        let pause = Some(Duration::from_secs(5));
+        since.is_zero().then(|| Ok(Scaled { retry_after: pause, ..Scaled::live(vec!["w".into()]) }))
+    })
+    .await;
+    assert_eq!((gathered.ended, gathered.requests), (Ended::Finished, 2));
+    assert!(gathered.lasted >= Duration::from_secs(5), "{:?}", gathered.lasted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn workers_that_only_end_are_not_started_without_a_pause() {
+    let gathered = gather_told(Duration::from_millis(10), |since| {
+        Some(Ok(Scaled::live(vec![format!("w-{}", since.as_millis())])))
+    })
+    .await;
+    assert_eq!(gathered.ended, Ended::Failed);
+    assert!((15..=60).contains(&gathered.lasted.as_secs()), "{:?}", gathered.lasted);
+    assert!(gathered.requests < 40, "{}", gathered.requests);
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,3 +16,4 @@ pub(crate) use malformed::malformed;
 pub use malformed::no_descriptors;
 pub use outbox::Outbox;
 pub use relay::{RelayEnd, relay};
+pub(crate) use watched::watched;

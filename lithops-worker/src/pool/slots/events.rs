@@ -1,22 +1,18 @@
 //! What happens to a slot, as it reaches the dispatcher: frames of the sub-worker and of executors inside of its calls,
 //! and its end.
 
-use std::{io, os::fd::OwnedFd, process::Child, time::Duration};
+use std::{io, process::Child, time::Duration};
 
 use lithops_core::{
     error::Error,
+    process::until_ended,
     protocol::{self, Frame, FrameReader, Incoming, Outbox},
 };
 use rustix::{
     io::Errno,
-    process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, waitid},
+    process::{Pid, Signal, WaitId, WaitIdOptions, waitid},
 };
-use tokio::{
-    io::{Interest, unix::AsyncFd},
-    net::UnixStream,
-    sync::mpsc,
-    time,
-};
+use tokio::{net::UnixStream, sync::mpsc, time};
 
 use super::{offspring, usage::Usage};
 use crate::{pool::exit_cause::Exit, processes::end_group};
@@ -63,7 +59,7 @@ pub(in crate::pool) async fn watch(
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a child has a number");
     // Processes that the sub-worker has left behind may hold its end of the channel open, so that the process itself is
     // watched. Where no descriptor is left for that, the end of the channel must do.
-    let handle = pidfd_open(pid, PidfdFlags::empty()).ok().and_then(|handle| watched(handle).ok());
+    let mut ended = std::pin::pin!(until_ended(&child));
     let mut has_ended = false;
     let broken = loop {
         tokio::select! {
@@ -73,7 +69,7 @@ pub(in crate::pool) async fn watch(
                 Ok(None) => break None,
                 Err(error) => break Some(error).filter(|error| !is_end(error)),
             },
-            () = ended(handle.as_ref()), if !has_ended => {
+            () = &mut ended, if !has_ended => {
                 has_ended = true;
                 frames.hang_up();
             }
@@ -118,21 +114,6 @@ fn is_end(error: &Error) -> bool {
 
     let source = error.io_error();
     source.is_some_and(|source| matches!(source.kind(), BrokenPipe | ConnectionReset | UnexpectedEof))
-}
-
-#[expect(unsafe_code, reason = "a descriptor must not be closed while it is watched")]
-fn watched(handle: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: it owns its descriptor, which stays the same until it is dropped.
-    unsafe { AsyncFd::register_with_interest(handle, Interest::READABLE) }.map_err(io::Error::from)
-}
-
-/// Waits until the process has ended.
-async fn ended(handle: Option<&AsyncFd<OwnedFd>>) {
-    match handle {
-        // A descriptor of a process is readable from its end on.
-        Some(handle) if handle.readable().await.is_ok() => {}
-        _ => std::future::pending().await,
-    }
 }
 
 /// Waits for the process to end, ends what it has left behind, and only then lets the system reuse its number.

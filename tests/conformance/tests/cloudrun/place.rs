@@ -42,7 +42,7 @@ impl Place {
         let (endpoint, folder) = (self.fake.endpoint(), self.folder.path().display());
         format!(
             "lithops: {{backend: gcp_cloudrun, storage: localhost, history: false}}\n\
-             gcp_cloudrun: {{region: us-east1, endpoint: '{endpoint}', docker_server: '{endpoint}/lithops-test/lithops', \
+             gcp_cloudrun: {{region: us-east1, endpoint: '{endpoint}', \
              credentials_path: '{folder}/key.json', capabilities: {{storages: [localhost]}}{wish}}}\n\
              localhost: {{storage_root: '{folder}/storage'}}\n"
         )

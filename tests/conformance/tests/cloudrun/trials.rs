@@ -139,7 +139,8 @@ async fn deploys(_: Images) {
     let (first, second) = (first.expect("deployed"), second.expect("deployed"));
     assert_eq!(first, second);
     let counts = place.fake.counts();
-    assert_eq!(counts.writes, 1, "{counts:?}");
+    // The repository of images, and the service.
+    assert_eq!(counts.writes, 2, "{counts:?}");
     let again = connect(&place, "").await.deploy_runtime(&spec).await.expect("deployed");
     assert_eq!((again, place.fake.counts()), (first.clone(), counts), "nothing was uploaded or changed");
     assert_eq!(one.list_runtimes().await.expect("a list"), std::slice::from_ref(&first));
@@ -154,9 +155,10 @@ async fn raised(images: Images) {
     let spec = own();
     let first = connect(&place, ", max_workers: 2").await.deploy_runtime(&spec).await.expect("deployed");
     let more = connect(&place, ", max_workers: 5").await.deploy_runtime(&spec).await.expect("deployed");
-    assert_eq!((first == more, place.fake.counts().writes), (true, 2));
+    // The repository of images, the service, and its number of instances.
+    assert_eq!((first == more, place.fake.counts().writes), (true, 3));
     connect(&place, ", max_workers: 3").await.deploy_runtime(&spec).await.expect("deployed");
-    assert_eq!(place.fake.counts().writes, 2);
+    assert_eq!(place.fake.counts().writes, 3);
 }
 
 async fn kept(images: Images) {

@@ -133,7 +133,7 @@ impl Server {
         let endpoint = server.put_front(fake.arg("--key-file").arg(&key))?;
         server.name = "fake_cloudrun";
         server.yaml = format!(
-            "{}gcp_cloudrun: {{region: us-east1, endpoint: '{endpoint}', docker_server: '{endpoint}/lithops-test/lithops', credentials_path: '{}'MORE}}\n",
+            "{}gcp_cloudrun: {{region: us-east1, endpoint: '{endpoint}', credentials_path: '{}'MORE}}\n",
             server.yaml.replace("{storage:", "{backend: gcp_cloudrun, storage:"),
             key.display()
         );

@@ -10,17 +10,19 @@ use tokio::{
     time::Instant,
 };
 
-use super::{
-    Account, CallSource, CallSources, Progress, Repeat, Spending, account::JobWorkers, background::MayFinish,
-};
-use super::{JobCleanup, JobEvent, Outcomes};
 use crate::{
     error::{CallError, CallErrorKind, Error, Result},
-    executor::terminal::{ShownLogs, status_line},
+    executor::{
+        job::{
+            CallSource, CallSources, JobCleanup, JobEvent, Outcomes, Progress, Repeat, account::JobWorkers,
+            background::MayFinish,
+        },
+        terminal::ShownLogs,
+    },
     fork,
     id::{CallId, JobId},
-    plan::{Plan, Workload},
-    protocol::{CallStats, Logs, Report, Tag, failed_together},
+    plan::Plan,
+    protocol::{CallStats, Report, failed_together},
     storage::Locator,
 };
 
@@ -38,12 +40,12 @@ pub(crate) struct Counts {
 /// The state that a job's handles share with the task that drives the job.
 #[derive(Debug)]
 pub struct JobState {
-    id: JobId,
+    pub(super) id: JobId,
     function: String,
     inner: Mutex<Inner>,
     changed: Notify,
     commands: mpsc::UnboundedSender<Command>,
-    observers: Option<broadcast::Sender<JobEvent>>,
+    pub(super) observers: Option<broadcast::Sender<JobEvent>>,
     /// The storage of a durable job; `None` for other jobs.
     locator: Option<Locator>,
     /// Removes the stored data of a durable job, with the last handle.
@@ -51,13 +53,13 @@ pub struct JobState {
     /// Whether waiting for the job may show a progress bar.
     shown: bool,
     /// What of the calls' output was shown, in jobs that show it.
-    shown_logs: Option<Mutex<ShownLogs>>,
+    pub(super) shown_logs: Option<Mutex<ShownLogs>>,
     /// The job whose outcomes are the input of this one, where this one cannot begin before they are there.
     before: OnceLock<Arc<JobState>>,
     /// What the calls are given, as their user would name it.
-    sources: OnceLock<CallSources>,
+    pub(super) sources: OnceLock<CallSources>,
     /// How the failed calls are run again.
-    repeat: Mutex<Repeat<JobState>>,
+    pub(super) repeat: Mutex<Repeat<JobState>>,
     /// Whether a driver is at work. A driver still has work after the last outcome, so it wakes the last
     /// waiters itself.
     driven: AtomicBool,
@@ -92,21 +94,21 @@ pub enum Command {
 pub type Commands = mpsc::UnboundedReceiver<Command>;
 
 #[derive(Debug)]
-struct Inner {
-    outcomes: Outcomes,
-    known: u64,
+pub(super) struct Inner {
+    pub(super) outcomes: Outcomes,
+    pub(super) known: u64,
     complete: bool,
     /// Whether the inputs have not ended. `known` is then the length that the iterator announced, which may
     /// be wrong.
     open: bool,
     error: Option<Error>,
-    plan: Plan,
+    pub(super) plan: Plan,
     /// The plan with which the job started, before its own measurements; predictions are taken from it.
-    first_plan: Plan,
+    pub(super) first_plan: Plan,
     counts: Counts,
-    workers: JobWorkers,
+    pub(super) workers: JobWorkers,
     /// When the last call got its outcome; `None` before. Workers cost the job nothing after that.
-    finished: Option<Instant>,
+    pub(super) finished: Option<Instant>,
     /// Another client drives the job.
     reading: bool,
     /// The program is being ended.
@@ -131,13 +133,6 @@ impl Inner {
             reading: self.reading,
             open: self.open,
         }
-    }
-}
-
-impl Inner {
-    /// Until when workers cost the job something.
-    fn workers_until(&self) -> Instant {
-        self.finished.unwrap_or_else(Instant::now)
     }
 }
 
@@ -258,45 +253,6 @@ impl JobState {
         self.sources.get().unwrap_or(&CallSources::Inputs).of(call)
     }
 
-    /// Sets how the job's failed calls are run again.
-    pub(crate) fn set_repeat(&self, repeat: Repeat<Self>) {
-        *self.repeat() = repeat;
-    }
-
-    /// How the job's failed calls are run again.
-    pub(crate) fn repeat(&self) -> MutexGuard<'_, Repeat<Self>> {
-        self.repeat.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits for the job's end, and runs its failed calls again, as a new job. Calls that never ran are not
-    /// among them.
-    pub(crate) async fn retry_failed(&self) -> Result<Arc<Self>> {
-        self.wait_for(|_, progress| progress.is_finished()).await?;
-        let mut failed = self.failed();
-        failed.retain(|call| self.has_run(*call));
-        let sources = self.sources.get().cloned().unwrap_or_default();
-        let (start, failed) = self.repeat().prepare(failed, sources)?;
-        start(failed).await
-    }
-
-    /// Whether a failed call was not just cancelled.
-    fn has_run(&self, call: u64) -> bool {
-        let Some(report) = self.report_of(call) else { return false };
-        self.read(|outcomes| *self.call_error(outcomes, &report, 0).kind() != CallErrorKind::Cancelled)
-    }
-
-    /// The numbers of the calls that have failed so far. Announced calls whose inputs were never produced are
-    /// not among them.
-    pub(crate) fn failed(&self) -> Vec<u64> {
-        self.read(|outcomes| {
-            let calls = outcomes.reports().flat_map(|report| {
-                let failed = (0..report.len()).filter(|index| report.tag(*index) != Tag::Ok);
-                failed.map(|index| report.header.run.first + index as u64)
-            });
-            calls.collect()
-        })
-    }
-
     /// The storage of a durable job; `None` for other jobs.
     #[must_use]
     pub fn locator(&self) -> Option<&Locator> {
@@ -322,84 +278,6 @@ impl JobState {
         &self.function
     }
 
-    /// The present plan, for the number of calls that is known so far.
-    #[must_use]
-    pub fn plan(&self) -> Plan {
-        let inner = self.lock();
-        inner.plan.for_calls(inner.known)
-    }
-
-    /// The plan with which the job was started, for the number of calls that is known so far.
-    pub(crate) fn first_plan(&self) -> Plan {
-        let inner = self.lock();
-        inner.first_plan.for_calls(inner.known)
-    }
-
-    pub(crate) fn set_plan(&self, plan: Plan) {
-        self.lock().plan = plan;
-    }
-
-    /// Sets the workload from the history, which was read after the start. A workload that is already there
-    /// is kept: it is better.
-    pub(crate) fn expect(&self, workload: &Workload) {
-        let mut inner = self.lock();
-        if inner.first_plan.workload().is_none() {
-            inner.first_plan = inner.first_plan.with_workload(workload.clone());
-        }
-        if inner.plan.workload().is_none() {
-            inner.plan = inner.plan.with_workload(workload.clone());
-        }
-    }
-
-    /// What the job's workers have used so far, including those that still live.
-    pub(crate) fn account(&self) -> Account {
-        let inner = self.lock();
-        inner.workers.account(inner.workers_until(), &inner.plan)
-    }
-
-    /// What the job's workers cost while they run.
-    #[must_use]
-    pub fn spending(&self) -> Spending {
-        let inner = self.lock();
-        inner.workers.spending(inner.workers_until(), &inner.plan)
-    }
-
-    /// What the workers cost that ran on when the job ended.
-    pub(crate) fn stayed(&self) -> Spending {
-        self.lock().workers.stayed()
-    }
-
-    /// Notes that a worker was requested.
-    pub(crate) fn worker_began(&self, number: u64) {
-        self.lock().workers.began(number);
-    }
-
-    /// Notes what a live worker costs in an hour, in US dollars.
-    pub(crate) fn worker_costs(&self, number: u64, hour_usd: f64) {
-        self.lock().workers.costs(number, hour_usd);
-    }
-
-    /// Notes that a worker has ended. With `was_started` false it never ran, and is not counted.
-    pub(crate) fn worker_ended(&self, number: u64, was_started: bool) {
-        let mut inner = self.lock();
-        let until = inner.workers_until();
-        let Inner { workers, plan, .. } = &mut *inner;
-        workers.ended(number, was_started, until, plan);
-    }
-
-    /// Notes that the live workers are the job's no more, and run on.
-    pub(crate) fn workers_stay(&self) {
-        let mut inner = self.lock();
-        let until = inner.workers_until();
-        let Inner { workers, plan, .. } = &mut *inner;
-        workers.stay(until, plan);
-    }
-
-    /// Counts chunks that were handed over.
-    pub(crate) fn handed_over(&self, chunks: u64) {
-        self.lock().workers.handed_over(chunks);
-    }
-
     /// Sets whether another client drives the job, so that this client only reads it.
     pub(crate) fn set_reading(&self, reading: bool) {
         self.lock().reading = reading;
@@ -415,26 +293,6 @@ impl JobState {
     /// Changes the job's counts.
     pub(crate) fn count(&self, change: impl FnOnce(&mut Counts)) {
         change(&mut self.lock().counts);
-    }
-
-    /// Sends an event to the observers. The event is only made if there are any.
-    pub(crate) fn tell(&self, event: impl FnOnce() -> JobEvent) {
-        if let Some(observers) = self.observers.as_ref().filter(|observers| observers.receiver_count() > 0) {
-            // The last observer may have gone meanwhile, which is no error.
-            let _ = observers.send(event());
-        }
-    }
-
-    /// Says what `workers` workers wait for, or with no words that none waits any more.
-    pub fn say_waiting(&self, workers: usize, why: &str) {
-        if !why.is_empty() {
-            tracing::warn!(job = %self.id, workers, "workers wait: {why}");
-            if status_line::is_watched() {
-                let why = why.escape_debug();
-                status_line::print_above(&format!("lithops: {workers} workers wait: {why}\n"));
-            }
-        }
-        self.tell(|| JobEvent::Waiting { job: self.id, workers, why: why.to_owned() });
     }
 
     /// Notes that a task begins to drive the job, until the returned guard is dropped.
@@ -501,30 +359,6 @@ impl JobState {
         if progress.done > before {
             self.tell(|| JobEvent::Done { job: self.id, progress });
         }
-    }
-
-    /// Adds the output of calls, which may still run: further output of a call replaces the earlier one, and
-    /// begins with it. `worker` is the number of the worker that ran them; `None` where that is not known.
-    pub fn add_logs(&self, logs: Logs, worker: Option<u64>) {
-        if let Some(shown) = &self.shown_logs {
-            let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
-            let lines: String = logs.entries.iter().map(|entry| shown.next(entry, worker)).collect();
-            status_line::print_above(&lines);
-        }
-        let mut inner = self.lock();
-        logs.entries.into_iter().for_each(|entry| inner.outcomes.insert_log(entry));
-    }
-
-    /// Shows what is left of the output of calls that have got their outcome.
-    fn show_rest_of_logs(&self) {
-        let Some(shown) = &self.shown_logs else { return };
-        let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
-        let open: Vec<u64> = shown.open().collect();
-        let lines: String = self.read(|outcomes| {
-            let ended = open.into_iter().filter(|call| outcomes.done().contains(*call));
-            ended.map(|call| shown.rest(call, outcomes.log(call))).collect()
-        });
-        status_line::print_above(&lines);
     }
 
     /// Ends the job with an error: calls without an outcome will get none. Only the first error is kept.
@@ -638,7 +472,7 @@ impl JobState {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
