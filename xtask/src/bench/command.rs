@@ -14,7 +14,7 @@ use crate::{
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum What {
-    /// Every workload but `granularity`, `plugin`, `knative` and `lambda`.
+    /// Every workload but `granularity`, `plugin`, `k8s`, `knative` and `lambda`.
     All,
     /// Bare sockets over two hops: what the others could be at best.
     Echo,
@@ -57,6 +57,9 @@ pub(crate) enum What {
     Granularity,
     /// A call on a backend that is loaded at run time, beside one that is built in.
     Plugin,
+    /// The backend `k8s`, on a cluster on this machine: how soon a call has its result, on pods that pull and on pods that are
+    /// fed, and how many calls run in a second; what is slower than its documentation says is an error.
+    K8s,
     /// The backend `knative`: calls in a second on 10 pods of a cluster on this machine, and 5,000 activations at once in
     /// one client; less than 50,000 calls, or more than 4 s or 300 MB, is an error.
     Knative,
@@ -68,6 +71,7 @@ pub(crate) enum What {
 pub(crate) fn run(what: What, peers: bool) -> Result<(), String> {
     match what {
         What::Lambda => lambda::run(),
+        What::K8s => e2e::k8s_rate(),
         What::Knative => e2e::knative_rate(),
         What::Plugin => plugin(),
         What::Granularity => {
