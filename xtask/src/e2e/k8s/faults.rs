@@ -110,7 +110,8 @@ fn preempted(place: &Place<'_>) -> Result<(), String> {
 
 fn preempted_by(place: &Place<'_>) -> Result<(), String> {
     // Two of them fill a node.
-    let more = format!("max_workers: 4, runtime_cpu: 30, priority_class: unimportant, {PULL}");
+    let more =
+        format!("max_workers: 4, runtime_cpu: 30, worker_processes: 1, priority_class: unimportant, {PULL}");
     let mut running = working(place, &["map", "160", "500"], 4, &more)?;
     let pod = serde_json::json!({
         "apiVersion": "v1",
