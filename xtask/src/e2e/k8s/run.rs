@@ -66,7 +66,8 @@ pub(in crate::e2e) fn run(full: bool) -> Result<(), String> {
         steps::run(cargo().args(suite).arg("--no-run"))?;
     }
     // It is not the one that `cargo xtask cluster up` starts, and begins anew where a run was killed.
-    let (folder, fake_nodes) = (Some(built("cluster-e2e")?), if full { FAKE_NODES } else { 0 });
+    let many = thousand::LONG.iter().any(|(name, _)| full && is_chosen(name));
+    let (folder, fake_nodes) = (Some(built("cluster-e2e")?), if many { FAKE_NODES } else { 0 });
     let cluster =
         Cluster::up(&Options { install: true, folder, anew: true, fake_nodes, ..Options::default() })?;
     let tried = on(&cluster, &suite, full);
