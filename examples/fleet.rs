@@ -4,7 +4,7 @@
 //! `fleet attach JOB CALLS` goes on with it. Each call lasts that long. `fleet rate CALLS WORKERS` says how many calls that do
 //! nothing are made in a second, in one chunk for each worker, once all workers run. `fleet latency CALLS` says how long single
 //! calls take from `map` to the result, the first and then that many others. `fleet fill MEGABYTES` is a call that fills the disk of
-//! its worker the first time. The configuration says how many workers there are. `fleet noted CALLS MILLISECONDS` is `map` whose
+//! its worker the first time, and `fleet hoard CALLS MEGABYTES` are calls of which the first takes that much memory. The configuration says how many workers there are. `fleet noted CALLS MILLISECONDS` is `map` whose
 //! calls note in the storage that they begin: none may begin more often than is known. `fleet meet CALLS` is a job whose calls end
 //! once all of them have begun. `fleet drop ..` and `fleet close ..` are `map`, after which the executor is dropped or closed while
 //! the program stays; `fleet panic ..` panics once the first call has ended.
@@ -79,6 +79,7 @@ fn main() -> lithops::Result<()> {
             match event {
                 JobEvent::Waiting { workers, why, .. } => eprintln!("{workers} workers wait: {why}"),
                 JobEvent::Spending { spending, .. } => eprintln!("now {spending}"),
+                JobEvent::WorkerLost { reason, .. } => eprintln!("a worker was lost: {reason}"),
                 _ => {}
             }
         }
@@ -112,10 +113,11 @@ fn main() -> lithops::Result<()> {
             panic!("the client panics after {first:?}");
         }
         ["fill", megabytes] => fill(&fexec, number(megabytes)?),
+        ["hoard", calls, megabytes] => hoard(&fexec, number(calls)?, number(megabytes)?),
         ["latency", calls] => latency(&fexec, number(calls)?),
         ["attach", job, calls] => check(&fexec.attach(job.parse()?)?, number(calls)?),
         _ => Err(wrong("no such part").with_hint(
-            "write `map CALLS MILLISECONDS`, `start ..`, `drop ..`, `close ..`, `panic ..`, `attach JOB CALLS`, `noted CALLS MILLISECONDS`, `meet CALLS`, `rate CALLS WORKERS`, `latency CALLS` or `fill MEGABYTES`",
+            "write `map CALLS MILLISECONDS`, `start ..`, `drop ..`, `close ..`, `panic ..`, `attach JOB CALLS`, `noted CALLS MILLISECONDS`, `meet CALLS`, `rate CALLS WORKERS`, `latency CALLS`, `fill MEGABYTES` or `hoard CALLS MEGABYTES`",
         )),
     }
 }
@@ -141,12 +143,11 @@ fn note(fexec: &FunctionExecutor, calls: u64, milliseconds: u64) -> lithops::Res
     let storage = fexec.storage();
     let begun = tokio::runtime::Runtime::new()?.block_on(async {
         let begun = storage.list_keys(storage.bucket(), &format!("{BEGUN}/{run}/")).await?;
-        for key in &begun {
-            storage.delete_object(storage.bucket(), key).await?;
-        }
-        Ok::<_, lithops::Error>(begun)
+        let count = begun.len() as u64;
+        storage.delete_objects(storage.bucket(), begun).await?;
+        Ok::<_, lithops::Error>(count)
     })?;
-    let (begun, retried) = (begun.len() as u64, futures.progress().retried);
+    let retried = futures.progress().retried;
     if begun < calls || begun > calls + retried {
         return Err(wrong(&format!("{begun} calls began, of {calls} and {retried} that were tried again")));
     }
@@ -201,13 +202,16 @@ fn rate(fexec: &FunctionExecutor, calls: u64, workers: u64) -> lithops::Result<(
     Ok(())
 }
 
-/// Fills the disk of the worker the first time that it is called, and waits for what happens; says how often it was called.
+/// Fills the disk of the worker the first time that it is called, and waits for what happens; says how often it was called
+/// before. Where the disk is memory, the kernel ends a process for it: the worker is to be the first.
 #[lithops::function]
 async fn filled((run, megabytes): (String, u64), storage: StorageClient) -> lithops::Result<u64> {
     let begun = format!("{BEGUN}/{run}/");
     let before = storage.list_keys(storage.bucket(), &begun).await?.len() as u64;
     storage.put_object(storage.bucket(), &format!("{begun}{}", uuid()), Vec::new()).await?;
     if before == 0 {
+        let worker = std::os::unix::process::parent_id();
+        std::fs::write(format!("/proc/{worker}/oom_score_adj"), "1000")?;
         let file = std::env::temp_dir().join("filled");
         for _ in 0..megabytes {
             use std::io::Write as _;
@@ -223,6 +227,29 @@ fn fill(fexec: &FunctionExecutor, megabytes: u64) -> lithops::Result<()> {
     match fexec.call_async(filled, (uuid(), megabytes)).run()?.result()? {
         1 => println!("the disk was filled once, and then not"),
         other => println!("the call began {other} times before"),
+    }
+    Ok(())
+}
+
+/// Takes memory, and touches it.
+#[lithops::function]
+fn taken(megabytes: u64) -> usize {
+    let taken: Vec<Vec<u8>> = (0..megabytes).map(|number| vec![number as u8 | 1; 1 << 20]).collect();
+    taken.iter().flatten().filter(|byte| **byte != 0).count()
+}
+
+/// Runs a job whose first call takes this much memory; the others must succeed.
+fn hoard(fexec: &FunctionExecutor, calls: u64, megabytes: u64) -> lithops::Result<()> {
+    let takes = (0..calls).map(move |call| if call == 0 { megabytes } else { 0 });
+    let futures = fexec.map(taken, takes).run()?;
+    let mut outcomes = futures.outcomes()?.into_iter();
+    match outcomes.next() {
+        Some(Err(error)) => println!("{:?}: {error}", error.kind()),
+        other => println!("the first call gave {other:?}"),
+    }
+    match outcomes.find(|outcome| !matches!(outcome, Ok(0))) {
+        None => println!("all others are right; {} workers were lost", futures.progress().lost_workers),
+        Some(other) => println!("another call gave {other:?}"),
     }
     Ok(())
 }

@@ -83,9 +83,9 @@ impl K8sBackend {
         })
     }
 
-    /// Whether workers need credentials of their own for the storage.
-    pub(crate) fn has_secrets(&self) -> bool {
-        self.secrets.is_some()
+    /// What opens the storage for workers, where they need it.
+    pub(crate) fn secrets(&self) -> Option<&Secrets> {
+        self.secrets.as_ref()
     }
 
     /// The cluster, which is asked for its version the first time.
@@ -132,7 +132,7 @@ impl K8sBackend {
     }
 
     /// The image of the workers. That of the program is made and pushed the first time.
-    async fn image(&self) -> Result<&WorkerImage> {
+    pub(crate) async fn image(&self) -> Result<&WorkerImage> {
         let make = || async {
             match &self.config.images.runtime {
                 Some(name) => {
@@ -254,6 +254,10 @@ impl ComputeBackend for K8sBackend {
         doctor::check(self).await
     }
 
+    async fn check_live(&self) -> Vec<Check> {
+        doctor::check_live(self).await
+    }
+
     async fn leftovers(&self) -> Result<Vec<Leftover>> {
         leftovers::find(self.cluster().await?, &self.config.capabilities.price).await
     }
@@ -292,7 +296,7 @@ impl ComputeBackend for K8sBackend {
 }
 
 /// Who asks for workers, for people that look at the cluster.
-fn client_name() -> String {
+pub(crate) fn client_name() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!("{} {}", host.trim(), std::process::id())
 }

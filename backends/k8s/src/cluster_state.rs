@@ -82,8 +82,8 @@ pub(crate) struct SeenPod {
     pub(crate) job: String,
     /// When it was made, in seconds since 1970, by the cluster's clock.
     pub(crate) made: i64,
-    /// Whether a node was found for it.
-    pub(crate) is_placed: bool,
+    /// The node that was found for it.
+    pub(crate) node: Option<String>,
     pub(crate) state: PodState,
     has_run: bool,
 }
@@ -243,8 +243,8 @@ impl Said {
         }
         let job = pod.labels().get(JOB_NAME).cloned().unwrap_or_default();
         let made = pod.creation_timestamp().map_or(0, |time| time.0.as_second());
-        let is_placed = pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
-        self.pods.insert(uid, SeenPod { name: pod.name_any(), job, made, is_placed, state, has_run });
+        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
+        self.pods.insert(uid, SeenPod { name: pod.name_any(), job, made, node, state, has_run });
     }
 
     /// A pod was deleted. One that had not ended was taken away by the platform.

@@ -141,7 +141,7 @@ impl K8sFleet {
                 // Those that are coming end as soon as they see that the fleet has.
                 let waits = |pod: &SeenPod| match pod.state {
                     PodState::Waits { .. } => true,
-                    PodState::Coming => !pod.is_placed || self.warnings.contains_key(&pod.name),
+                    PodState::Coming => pod.node.is_none() || self.warnings.contains_key(&pod.name),
                     _ => false,
                 };
                 let job = said.jobs.get(name);
@@ -240,7 +240,8 @@ impl K8sFleet {
                     None => scaled.coming += 1,
                 },
                 PodState::Waits { why, outlook } => keeps(grouped(why), *outlook, 1),
-                PodState::Silent => {}
+                // Another takes its place meanwhile.
+                PodState::Silent => keeps(silent(pod), Outlook::Open, 1),
                 PodState::Leaving | PodState::Ended(_) => continue,
             }
             started += 1;
@@ -323,6 +324,10 @@ impl K8sFleet {
             prefix(&self.launch.fleet)
         )
     }
+}
+
+fn silent(pod: &SeenPod) -> String {
+    format!("the node `{}` says nothing any more", pod.node.as_deref().unwrap_or("?"))
 }
 
 /// The platform's words without what differs from pod to pod, so that one reason is said once.

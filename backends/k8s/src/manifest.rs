@@ -5,7 +5,7 @@ use std::time::Duration;
 use lithops_core::{
     digest::Digest,
     error::Result,
-    process::{PROGRAM_VARIABLE, PULL, SERVE, TRANSPORT_VARIABLE},
+    process::{CHECK, PROGRAM_VARIABLE, PULL, SERVE, TRANSPORT_VARIABLE},
     protocol::{Launch, ProgramId, Secrets},
 };
 use serde_json::{Value, json};
@@ -59,6 +59,8 @@ pub(crate) enum Transport<'a> {
     Pull,
     /// The client connects to each worker; the program is the one that an image without functions of its own executes.
     Serve(Option<&'a ProgramId>),
+    /// There are none: workers only try whether they could serve.
+    Check,
 }
 
 impl Transport<'_> {
@@ -67,6 +69,7 @@ impl Transport<'_> {
         match self {
             Self::Pull => PULL,
             Self::Serve(_) => SERVE,
+            Self::Check => CHECK,
         }
     }
 }
@@ -243,8 +246,11 @@ impl Wave<'_> {
             },
             "volumeMounts": mounts,
         });
-        if self.image.is_program {
+        // Only what a platform has started to check stores what it finds.
+        if self.image.is_program || matches!(self.transport, Transport::Check) {
             variables.push(json!({"name": TRANSPORT_VARIABLE, "value": self.transport.word()}));
+        }
+        if self.image.is_program {
             if !self.image.arguments.is_empty() {
                 container["args"] = json!(self.image.arguments);
             }

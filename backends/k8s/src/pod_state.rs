@@ -48,6 +48,8 @@ const DOUBTFUL: &[&str] = &[
     "ImageInspectError",
     "CreateContainerConfigError",
 ];
+/// The exit code of a container whose program was killed.
+const KILLED: i32 = 137;
 /// Reasons of a waiting container that no waiting mends.
 const WRONG: &[&str] = &["InvalidImageName", "ErrImageNeverPull"];
 
@@ -115,7 +117,8 @@ fn end(pod: &Pod, container: Option<&ContainerStatus>) -> WorkerEnd {
     let ended = container.and_then(|container| container.state.as_ref()?.terminated.as_ref());
     let words = ended.and_then(|ended| ended.message.as_deref()).map(str::trim).unwrap_or_default();
     match ended.map(|ended| (ended.exit_code, ended.reason.as_deref().unwrap_or_default())) {
-        Some((_, "OOMKilled")) => WorkerEnd::OutOfMemory,
+        // With another code the kernel has killed a process of the worker at some time, and the worker has ended otherwise.
+        Some((KILLED, "OOMKilled")) => WorkerEnd::OutOfMemory,
         Some((EXIT_REFUSED, _)) => WorkerEnd::Refused(words.to_owned()),
         _ if is_taken_away(pod) => WorkerEnd::Evicted,
         Some((EXIT_ELSEWHERE, _)) => WorkerEnd::Lost(format!("it could not serve there: {words}")),
@@ -193,6 +196,11 @@ mod tests {
         let mut told = pod(json!({"phase": "Failed", "containerStatuses": terminated}));
         told.metadata.deletion_timestamp =
             serde_json::from_value(json!("2026-11-29T00:00:00Z")).expect("a time");
+        assert_eq!(PodState::of(&told), PodState::Ended(WorkerEnd::Evicted));
+        // A sub-worker was killed for its memory before.
+        let terminated = container(json!({"terminated": {"exitCode": 75, "reason": "OOMKilled"}}));
+        told.status =
+            serde_json::from_value(json!({"phase": "Failed", "containerStatuses": terminated})).ok();
         assert_eq!(PodState::of(&told), PodState::Ended(WorkerEnd::Evicted));
         assert_eq!(
             ended(88, "Error", "no program\n"),

@@ -30,7 +30,7 @@ mod leftovers;
 mod outcomes;
 mod stored_board;
 
-pub use checked::checked_prefix;
+pub use checked::{CheckedPlace, checked_prefix};
 pub use client_fleet::ClientFleet;
 pub use client_fleets::ClientFleets;
 pub use client_state::ClientState;

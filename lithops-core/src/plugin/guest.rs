@@ -335,6 +335,10 @@ pub(super) extern "C" fn call(pointer: *mut c_void, operation: u32, request: Tex
             Operation::FleetEnded => encode(&backend.fleet_ended(&decode(&request)?).await?),
             Operation::Leftovers => encode(&backend.leftovers().await?),
             Operation::RemoveLeftover => encode(&backend.remove_leftover(&decode(&request)?).await?),
+            Operation::Awaited => encode(&backend.awaited()),
+            Operation::Withdraw => encode(&backend.withdraw().await?),
+            Operation::Discard => encode(&backend.discard(&InvocationId(decode(&request)?)).await?),
+            Operation::CheckLive => encode(&backend.check_live().await),
         }
     });
 }

@@ -25,6 +25,8 @@ mod load;
 mod loaded;
 #[cfg(feature = "plugins")]
 mod remote;
+#[cfg(all(test, feature = "plugins"))]
+mod tests;
 mod wire;
 mod wire_event;
 

@@ -23,7 +23,7 @@ use crate::{
     compute::{
         BackendInfo, BackendOptions, Capabilities, Check, CloseMode, ComputeBackend, Feed, FeedCommand,
         FeedSink, Invocation, InvocationId, InvokeRequest, Leftover, Package, Runtime, RuntimeId,
-        RuntimeSpec, Scaled,
+        RuntimeSpec, Scaled, Severity, WaitingWorkers,
     },
     error::{Error, ErrorKind, Result},
     id::JobId,
@@ -164,6 +164,16 @@ impl Remote {
         decode(&self.instance.call(operation, &encode(request)?, |_| {}).await?)
     }
 
+    /// Runs an operation whose answer the plugin only computes, and blocks the thread until it comes.
+    fn call_now<T: DeserializeOwned>(&self, operation: Operation, request: &impl Serialize) -> Result<T> {
+        let request = encode(request)?;
+        let Instance { plugin, pointer } = &*self.instance;
+        let answer = ask_now(|done| {
+            (plugin.vtable.call)(*pointer, operation as u32, Text::of(&request), done);
+        });
+        decode(&answer?)
+    }
+
     /// Runs an operation that starts an invocation. If the caller has stopped waiting, the plugin is told
     /// that nothing reads the invocation's events.
     async fn invoked(&self, operation: Operation, request: &[u8]) -> Result<Invocation> {
@@ -271,13 +281,7 @@ impl ComputeBackend for Remote {
     }
 
     fn sized(&self, memory: u64) -> Result<Capabilities> {
-        let request = encode(&memory)?;
-        let Instance { plugin, pointer } = &*self.instance;
-        // The plugin only computes the answer, on a thread of its own.
-        let answer = ask_now(|done| {
-            (plugin.vtable.call)(*pointer, Operation::Sized as u32, Text::of(&request), done);
-        });
-        decode(&answer?)
+        self.call_now(Operation::Sized, &memory)
     }
 
     async fn build_runtime(&self, spec: &RuntimeSpec) -> Result<Package> {
@@ -302,6 +306,18 @@ impl ComputeBackend for Remote {
         self.invoked(Operation::Invoke, &frames).await
     }
 
+    fn awaited(&self) -> Vec<WaitingWorkers> {
+        // It is only said, and asked for again a moment later.
+        self.call_now(Operation::Awaited, &()).unwrap_or_else(|error| {
+            tracing::debug!(%error, "the plugin does not say what workers wait for");
+            Vec::new()
+        })
+    }
+
+    async fn withdraw(&self) -> Result<()> {
+        self.call(Operation::Withdraw, &()).await
+    }
+
     async fn scale(&self, launch: &Launch, workers: usize) -> Result<Scaled> {
         self.call(Operation::Scale, &Scale { launch: launch.clone(), workers }).await
     }
@@ -322,17 +338,27 @@ impl ComputeBackend for Remote {
         self.call(Operation::Cancel, &id.0).await
     }
 
+    async fn discard(&self, id: &InvocationId) -> Result<()> {
+        self.call(Operation::Discard, &id.0).await
+    }
+
     async fn check(&self) -> Vec<Check> {
-        self.call(Operation::Check, &()).await.unwrap_or_else(|error| {
-            vec![Check {
-                finding: format!("the plugin could not look: {error}"),
-                severity: crate::compute::Severity::Error,
-                remedy: Some("ask whoever has written the plugin".to_owned()),
-            }]
-        })
+        self.call(Operation::Check, &()).await.unwrap_or_else(|error| could_not_look(&error))
+    }
+
+    async fn check_live(&self) -> Vec<Check> {
+        self.call(Operation::CheckLive, &()).await.unwrap_or_else(|error| could_not_look(&error))
     }
 
     async fn close(&self, mode: CloseMode) -> Result<()> {
         self.call(Operation::Close, &(mode == CloseMode::Now)).await
     }
+}
+
+fn could_not_look(error: &Error) -> Vec<Check> {
+    vec![Check {
+        finding: format!("the plugin could not look: {error}"),
+        severity: Severity::Error,
+        remedy: Some("ask whoever has written the plugin".to_owned()),
+    }]
 }

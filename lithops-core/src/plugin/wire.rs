@@ -26,6 +26,10 @@ pub(super) enum Operation {
     FleetEnded = 12,
     Leftovers = 13,
     RemoveLeftover = 14,
+    Awaited = 15,
+    Withdraw = 16,
+    Discard = 17,
+    CheckLive = 18,
 }
 
 impl Operation {
@@ -44,6 +48,10 @@ impl Operation {
             12 => Self::FleetEnded,
             13 => Self::Leftovers,
             14 => Self::RemoveLeftover,
+            15 => Self::Awaited,
+            16 => Self::Withdraw,
+            17 => Self::Discard,
+            18 => Self::CheckLive,
             _ => return None,
         })
     }

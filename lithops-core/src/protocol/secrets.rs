@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    storage::Locator,
+    storage::{Credentials, Locator},
 };
 
 /// The credentials of a storage. A client sends them to the workers of its own machine, and a worker to its
@@ -20,6 +20,13 @@ pub struct Secrets {
 }
 
 impl Secrets {
+    /// The credentials that open a storage; `None` where it needs none.
+    #[must_use]
+    pub fn of(storage: &Locator, credentials: &Credentials) -> Option<Self> {
+        let is_needed = !credentials.is_empty();
+        is_needed.then(|| Self { storage: storage.clone(), secrets: credentials.expose_all() })
+    }
+
     /// The JSON text of a file in which a platform hands secrets to workers.
     ///
     /// # Errors

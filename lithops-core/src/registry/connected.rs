@@ -9,7 +9,8 @@ use crate::{
     config::{self, Config},
     error::{Error, Result},
     process,
-    storage::{Locator, StorageClient, openness},
+    protocol::Secrets,
+    storage::{self, Locator, StorageClient, openness},
 };
 
 /// The backend of a configuration, and its storage, or the error if that cannot be opened.
@@ -41,7 +42,9 @@ impl Connected {
         );
         let storage = match StorageClient::open(&config) {
             Ok((storage, locator)) => {
-                options = options.with_storage(storage.clone(), locator.clone());
+                let credentials = storage::descriptor(&registry.storage_of(&config)?)?.credentials;
+                let secrets = Secrets::of(&locator, &credentials(&config)?);
+                options = options.with_storage(storage.clone(), locator.clone()).with_secrets(secrets);
                 Ok((storage, locator))
             }
             Err(error) => Err(error),

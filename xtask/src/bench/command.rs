@@ -14,7 +14,7 @@ use crate::{
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum What {
-    /// Every workload but `partitioner_s3`, `granularity`, `plugin`, `knative`, `lambda` and `faas`.
+    /// Every workload but `partitioner_s3`, `granularity`, `plugin`, `k8s`, `knative`, `lambda` and `faas`.
     All,
     /// Bare sockets over two hops: what the others could be at best.
     Echo,
@@ -60,6 +60,9 @@ pub(crate) enum What {
     Granularity,
     /// A call on a backend that is loaded at run time, beside one that is built in.
     Plugin,
+    /// The backend `k8s`, on a cluster on this machine: how soon a call has its result, on pods that pull and on pods that are
+    /// fed, and how many calls run in a second; what is slower than its documentation says is an error.
+    K8s,
     /// The backend `knative`: calls in a second on 10 pods of a cluster on this machine, and 5,000 activations at once in
     /// one client; less than 50,000 calls, or more than 4 s or 300 MB, is an error.
     Knative,
@@ -75,6 +78,7 @@ pub(crate) fn run(what: What, peers: bool) -> Result<(), String> {
         What::Lambda => lambda::run(),
         What::Faas => faas::run(),
         What::PartitionerS3 => partitioner_s3(),
+        What::K8s => e2e::k8s_rate(),
         What::Knative => e2e::knative_rate(),
         What::Plugin => plugin(),
         What::Granularity => {

@@ -5,7 +5,7 @@ use std::{ffi::OsStr, fmt::Write, path::PathBuf, process::Command, time::Instant
 use rustix::process::Signal;
 
 use super::{
-    build::{self, CLUSTER, KNATIVE, KWOK},
+    build::{self, CLUSTER, IMAGE, KNATIVE, KWOK},
     folder::Folder,
     network::REGISTRY,
     parts::{ACTIVATOR, AUDIT, CONFIG, Node, Parts, restart_activator, restart_api_server},
@@ -208,6 +208,11 @@ impl Cluster {
     /// The address of the registry, without a scheme. It has no TLS.
     pub(crate) fn registry(&self) -> &str {
         REGISTRY
+    }
+
+    /// An image that all nodes have, of a program that does nothing.
+    pub(crate) fn idle_image(&self) -> &str {
+        IMAGE
     }
 
     /// The configuration of Lithops for a bucket that the machine and the pods can reach.

@@ -16,6 +16,7 @@ mod run;
 mod storage;
 mod third_party;
 
+pub(crate) use k8s::measure as k8s_rate;
 pub(crate) use knative::measure as knative_rate;
 pub(crate) use peers::{BUCKET, ID, SECRET, Server, lithops_python, weed};
 pub(crate) use plugins::{PLUGIN, library};

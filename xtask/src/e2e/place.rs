@@ -146,6 +146,12 @@ impl<'a> Place<'a> {
         self.kubectl(&["create", "--raw", &path, "-f", &file.display().to_string()]).map(drop)
     }
 
+    /// Evicts all pods of a node, which takes no more of them until it is uncordoned.
+    pub(in crate::e2e) fn drain(&self, node: &str) -> Result<(), String> {
+        let how = ["--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=80s"];
+        self.cluster.kubectl(["drain", node].iter().chain(&how)).map(drop)
+    }
+
     /// `kubectl` in the namespace, as an administrator.
     pub(in crate::e2e) fn kubectl(&self, arguments: &[&str]) -> Result<String, String> {
         self.cluster.kubectl([&["-n", NAMESPACE], arguments].concat())
@@ -258,6 +264,25 @@ impl<'a> Place<'a> {
         }
         Ok(())
     }
+
+    /// Waits until something is so while a program runs: that the program ends before is an error.
+    pub(in crate::e2e) fn until_of(
+        &self,
+        running: &mut Running,
+        what: &str,
+        mut is_so: impl FnMut(&Running) -> Result<bool, String>,
+    ) -> Result<(), String> {
+        self.until(what, || {
+            if is_so(running)? {
+                return Ok(true);
+            }
+            // It may have said its last words meanwhile.
+            if running.has_ended()? && !is_so(running)? {
+                return Err(format!("the program ended before this was so: {what}\n{}", running.stderr()));
+            }
+            Ok(false)
+        })
+    }
 }
 
 impl Drop for Place<'_> {
@@ -329,6 +354,11 @@ impl Running {
 
     pub(in crate::e2e) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Sends it the signal of Ctrl-C.
+    pub(in crate::e2e) fn interrupt(&self) -> Result<(), String> {
+        crate::steps::run(Command::new("kill").args(["-INT", &self.pid().to_string()]))
     }
 
     /// Kills it, so that it can tidy up nothing.

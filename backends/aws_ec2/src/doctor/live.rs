@@ -5,13 +5,11 @@ use std::time::{Duration, Instant};
 use lithops_core::{
     compute::{Check, Scaled, Severity, WorkerEnd},
     error::{Error, ErrorKind, Result},
-    fleet::checked_prefix,
+    fleet::CheckedPlace,
     id::new_uuid,
     process::CHECK,
     protocol::{Launch, SignKey},
-    storage::{StorageClient, own_keys::FLEETS},
 };
-use serde::Deserialize;
 use tokio::time::sleep;
 
 use super::findings::{bad, fine, problem};
@@ -27,19 +25,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How long an instance may take to end itself.
 const ITS_END: Duration = Duration::from_secs(120);
 
-/// What `lithops-worker check` stores.
-#[derive(Debug, Deserialize)]
-struct Place {
-    lithops: String,
-    machine: String,
-    c_library: Option<String>,
-    cpus: Option<usize>,
-    memory_limit_bytes: Option<u64>,
-}
-
 /// What the instance has said, and how long that took; or why it has said nothing.
 enum Heard {
-    Said { id: String, place: Place, after: Duration },
+    Said { id: String, place: CheckedPlace, after: Duration },
     Nothing(Error),
 }
 
@@ -89,10 +77,7 @@ async fn tried(backend: &AwsEc2Backend) -> Result<(Heard, Option<End>)> {
     };
     // Also after a failure: the instance costs for as long as it lives.
     let ended = fleet.end(start.ec2).await;
-    let left = storage.list_keys(storage.bucket(), &format!("{FLEETS}{}/", launch.fleet)).await?;
-    if !left.is_empty() {
-        storage.delete_objects(storage.bucket(), left).await?;
-    }
+    CheckedPlace::forget(storage, &launch.fleet).await?;
     ended?;
     Ok((heard?, end.transpose()?))
 }
@@ -133,7 +118,7 @@ async fn listen(fleet: &mut Ec2Fleet, start: Start<'_>, name: &str) -> Result<He
     let limit = PENDING + start.config.start_timeout;
     let (mut last, mut waits) = (None, String::new());
     loop {
-        if let Some((id, place)) = answer(start.storage, name).await? {
+        if let Some((id, place)) = CheckedPlace::find(start.storage, name).await? {
             return Ok(Heard::Said { id, place, after: begun.elapsed() });
         }
         // An instance that has ended is not replaced.
@@ -145,7 +130,7 @@ async fn listen(fleet: &mut Ec2Fleet, start: Start<'_>, name: &str) -> Result<He
         }
         if let Some((id, end)) = ended.into_iter().next() {
             // What it has said may have come meanwhile.
-            if let Some((id, place)) = answer(start.storage, name).await? {
+            if let Some((id, place)) = CheckedPlace::find(start.storage, name).await? {
                 return Ok(Heard::Said { id, place, after: begun.elapsed() });
             }
             return Ok(Heard::Nothing(silent(&id, &end, &console::of(start.ec2, &id).await)));
@@ -157,22 +142,6 @@ async fn listen(fleet: &mut Ec2Fleet, start: Start<'_>, name: &str) -> Result<He
         }
         sleep(PAUSE).await;
     }
-}
-
-/// What the instance has stored, once it has.
-async fn answer(storage: &StorageClient, fleet: &str) -> Result<Option<(String, Place)>> {
-    let prefix = checked_prefix(fleet);
-    let Some(key) = storage.list_keys(storage.bucket(), &prefix).await?.into_iter().next() else {
-        return Ok(None);
-    };
-    let bytes = storage.get_object(storage.bucket(), &key).await?;
-    let place = serde_json::from_slice(&bytes).map_err(|error| {
-        Error::new(
-            ErrorKind::Damaged,
-            format!("what the instance has stored in `{key}` cannot be read: {error}"),
-        )
-    })?;
-    Ok(Some((key[prefix.len()..].to_owned(), place)))
 }
 
 fn silent(id: &str, end: &WorkerEnd, console: &str) -> Error {
@@ -187,24 +156,17 @@ fn silent(id: &str, end: &WorkerEnd, console: &str) -> Error {
 }
 
 /// What the answer means for jobs.
-fn said(backend: &AwsEc2Backend, id: &str, place: &Place, after: Duration) -> Vec<Check> {
-    let Place { lithops, machine, c_library, cpus, memory_limit_bytes } = place;
+fn said(backend: &AwsEc2Backend, id: &str, place: &CheckedPlace, after: Duration) -> Vec<Check> {
     let config = &backend.config;
-    let library = c_library.as_deref().unwrap_or("another C library than glibc");
-    let cpus_seen = cpus.map_or_else(|| "?".to_owned(), |cpus| cpus.to_string());
-    // A control group without a limit says a number that no machine has.
-    let memory = memory_limit_bytes
-        .filter(|bytes| bytes >> 50 == 0)
-        .map_or_else(String::new, |bytes| format!(", {} MiB", bytes >> 20));
     let mut found = vec![fine(format!(
         "the instance {id} has opened the bucket, and put, read, listed and deleted an object {:.0} s after it was asked for: \
-         lithops {lithops}, {machine}, {library}, {cpus_seen} CPUs{memory}",
+         {place}",
         after.as_secs_f64()
     ))];
     let counted = config.capabilities.worker_cpus as usize;
-    if config.access.endpoint.is_none() && cpus.is_some_and(|cpus| cpus != counted) {
+    if let Some(cpus) = place.cpus.filter(|cpus| config.access.endpoint.is_none() && *cpus != counted) {
         found.push(problem(
-            format!("the instance has {cpus_seen} CPUs, and {counted} are counted with"),
+            format!("the instance has {cpus} CPUs, and {counted} are counted with"),
             Severity::Warning,
             "write them: `aws_ec2: {capabilities: {vcpus: {count: ..}}}`",
         ));

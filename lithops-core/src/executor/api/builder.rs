@@ -209,8 +209,7 @@ impl<M: Mode> Builder<M> {
 
         let locator = locate(storage_descriptor, &config)?;
         let credentials = (storage_descriptor.credentials)(&config)?;
-        let secrets = (!credentials.is_empty())
-            .then(|| Secrets { storage: locator.clone(), secrets: credentials.expose_all() });
+        let secrets = Secrets::of(&locator, &credentials);
         storage::give(&locator, credentials);
         let store = storage::connect(&locator)?;
         let options = BackendOptions::new(config, process::program()?, plan.worker_processes(), max_workers)

@@ -1,6 +1,12 @@
 //! How much memory a worker may use and uses, and whether the kernel killed a process for want of it.
 
-use std::{fs, path::PathBuf, process, sync::OnceLock, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process,
+    sync::OnceLock,
+    time::Duration,
+};
 
 /// The memory that the platform lets this worker use, where no cgroup says so.
 static LIMIT: OnceLock<u64> = OnceLock::new();
@@ -47,7 +53,8 @@ impl Memory {
     /// The memory of this process's cgroup.
     pub(in crate::pool) fn of_this_process() -> Self {
         let cgroups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        let Places { events, limit, usage } = places(&cgroups);
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let Places { events, limit, usage } = places(&cgroups, &mounts);
         let limit =
             limit.and_then(|path| fs::read_to_string(path).ok()).and_then(|text| text.trim().parse().ok());
         let of_platform = LIMIT.get().copied();
@@ -144,30 +151,62 @@ struct Places {
     usage: Option<(PathBuf, PathBuf)>,
 }
 
-/// The files of the cgroup, for the second and the first version of cgroups.
-fn places(cgroups: &str) -> Places {
-    let files = |folder: PathBuf, events: &str, limit: &str, usage: &str| Places {
+/// The files of the cgroup of a process, by its `cgroup` and `mountinfo`, for the second and the first version of cgroups.
+fn places(cgroups: &str, mounts: &str) -> Places {
+    let files = |folder: PathBuf, [events, limit, usage]: [&str; 3]| Places {
         events: Some(folder.join(events)),
         limit: Some(folder.join(limit)),
         usage: Some((folder.join(usage), folder.join("memory.stat"))),
     };
+    let of_version = |(folder, version)| match version {
+        Version::First => {
+            files(folder, ["memory.oom_control", "memory.limit_in_bytes", "memory.usage_in_bytes"])
+        }
+        Version::Second => files(folder, ["memory.events", "memory.max", "memory.current"]),
+    };
+    let mut all = folders(cgroups, mounts).into_iter().map(of_version);
+    // Where both versions are mounted, one of them has no memory.
+    all.find(|places| places.events.as_ref().is_some_and(|events| events.exists())).unwrap_or_default()
+}
+
+/// A version of cgroups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    First,
+    Second,
+}
+
+/// The folders of the cgroup.
+fn folders(cgroups: &str, mounts: &str) -> Vec<(PathBuf, Version)> {
+    let mut all = Vec::new();
     for line in cgroups.lines() {
-        let mut parts = line.splitn(3, ':');
-        let (Some(_), Some(controllers), Some(path)) = (parts.next(), parts.next(), parts.next()) else {
-            continue;
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { continue };
+        let version = match controllers {
+            "" => Version::Second,
+            some if some.split(',').any(|controller| controller == "memory") => Version::First,
+            _ => continue,
         };
-        let path = path.trim_start_matches('/');
-        if controllers.is_empty() {
-            let folder = PathBuf::from("/sys/fs/cgroup").join(path);
-            if folder.join("memory.events").exists() {
-                return files(folder, "memory.events", "memory.max", "memory.current");
-            }
-        } else if controllers.split(',').any(|controller| controller == "memory") {
-            let folder = PathBuf::from("/sys/fs/cgroup/memory").join(path);
-            return files(folder, "memory.oom_control", "memory.limit_in_bytes", "memory.usage_in_bytes");
+        for (root, place) in mounts.lines().filter_map(|mount| mounted(mount, version)) {
+            // In a container the mount begins with its own cgroup, although the path may be that of the machine.
+            let below = Path::new(path).strip_prefix(root).unwrap_or(Path::new(""));
+            all.push((Path::new(place).join(below), version));
         }
     }
-    Places::default()
+    all
+}
+
+/// What a line of `mountinfo` has mounted and where, if that is the hierarchy with the memory.
+fn mounted(line: &str, version: Version) -> Option<(&str, &str)> {
+    let (mount, of) = line.split_once(" - ")?;
+    let mut mount = mount.split(' ').skip(3);
+    let mut of = of.split(' ');
+    let (kind, options) = (of.next()?, of.nth(1)?);
+    let is_it = match version {
+        Version::First => kind == "cgroup" && options.split(',').any(|option| option == "memory"),
+        Version::Second => kind == "cgroup2",
+    };
+    is_it.then_some((mount.next()?, mount.next()?))
 }
 
 fn kills(text: &str) -> u64 {
@@ -184,6 +223,30 @@ mod tests {
         assert_eq!(kills("low 0\nhigh 0\nmax 12\noom 3\noom_kill 2\noom_group_kill 0\n"), 2);
         assert_eq!(kills("oom_kill_disable 0\nunder_oom 0\noom_kill 5\n"), 5);
         assert_eq!(kills(""), 0);
+    }
+
+    #[test]
+    fn the_cgroup_is_found_on_a_machine_and_in_a_container() {
+        let first = |root: &str| {
+            format!(
+                "30 20 0:26 {root} /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n31 20 0:27 {root} /sys/fs/cgroup/memory ro,nosuid shared:9 - cgroup cgroup rw,memory\n"
+            )
+        };
+        let second =
+            |root: &str| format!("40 20 0:30 {root} /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw\n");
+        let own = "/kubepods/pod1/c1";
+        let cgroups = format!("9:memory:{own}\n3:cpu:{own}\n");
+        let found = |folder: &str, version| vec![(PathBuf::from(folder), version)];
+        let of_machine = folders(&cgroups, &first("/"));
+        assert_eq!(of_machine, found("/sys/fs/cgroup/memory/kubepods/pod1/c1", Version::First));
+        assert_eq!(folders(&cgroups, &first(own)), found("/sys/fs/cgroup/memory/", Version::First));
+        let cgroups = format!("0::{own}\n");
+        let of_machine = folders(&cgroups, &second("/"));
+        assert_eq!(of_machine, found("/sys/fs/cgroup/kubepods/pod1/c1", Version::Second));
+        assert_eq!(folders(&cgroups, &second(own)), found("/sys/fs/cgroup/", Version::Second));
+        // With a namespace of its own the container has the root.
+        assert_eq!(folders("0::/\n", &second("/")), found("/sys/fs/cgroup", Version::Second));
+        assert_eq!(folders("1:name=systemd:/\n", &first("/")), []);
     }
 
     #[test]

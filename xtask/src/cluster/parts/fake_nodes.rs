@@ -10,13 +10,18 @@ use crate::steps;
 /// The annotation of the nodes that kwok plays, and the taint that keeps other pods away.
 const MARK: &str = "kwok.x-k8s.io/node";
 
+/// What kwok makes of nodes and pods; it has nothing of its own.
+const STAGES: &str = include_str!("../../../cluster/templates/fake-stages.yaml");
+
 /// Starts kwok, and adds nodes for it.
 pub(in crate::cluster) fn add_fake_nodes(parts: &Parts, kwok: &Path, count: u16) -> Result<(), String> {
+    let stages = parts.folder.write("fake-stages.yaml", STAGES)?;
     parts.spawn(
         "kwok",
         kwok,
         [
             format!("--kubeconfig={}", parts.kubeconfig().display()),
+            format!("--config={}", stages.display()),
             format!("--manage-nodes-with-annotation-selector={MARK}=fake"),
             "--node-lease-duration-seconds=40".to_owned(),
         ],

@@ -7,7 +7,10 @@ use std::{
 
 use serde_json::Value;
 
-use super::run::Trial;
+use super::{
+    run::Trial,
+    workers::{FED, PULL},
+};
 use crate::e2e::place::{NAMESPACE, Place, Ran};
 
 pub(super) const TRIALS: &[(&str, Trial)] = &[
@@ -15,20 +18,39 @@ pub(super) const TRIALS: &[(&str, Trial)] = &[
     ("100 calls one by one are 100 pods, and four at a time 25", one_by_one),
     ("an image that is there is not pushed again", pushed_once),
     ("words of text in S3 are counted", words),
-    ("calls fail as on this machine", failures),
+    ("calls fail as on this machine", |place| failures(place, PULL)),
     ("the doctor finds nothing wrong", doctor),
-    ("a durable job goes on in another program", attached),
+    ("the doctor's pod tries the storage, and nothing of it is left", live_doctor),
+    ("a durable job goes on in another program", |place| attached(place, "lease: 6s")),
+    ("fed: workers fetch the program, where their image is none", fetched),
+];
+
+/// Those that are run with `--full` alone.
+pub(super) const LONG: &[(&str, Trial)] = &[
+    ("fed: the first example runs with another configuration", fed_first_example),
+    ("fed: calls fail as on this machine", |place| failures(place, FED)),
+    ("auto: a durable job goes on in another program", |place| attached(place, "lease: 6s, dispatch: auto")),
 ];
 
 /// 200 calls at 4 and 8, as the document on granularity has them.
 fn first_example(place: &Place<'_>) -> Result<(), String> {
     let (ran, pods) = counted(place, "examples/granularity", &[], "runtime_cpu: 4", 25)?;
-    let results: Vec<i64> = (7..207).collect();
-    ran.says(&format!("{results:?}"))?;
+    ran.says(&results_of_the_first_example())?;
     match pods.values().find(|pod| pod["spec"]["containers"][0]["resources"]["limits"]["cpu"] != "4") {
         None => Ok(()),
         Some(pod) => Err(format!("a worker has other limits: {pod}")),
     }
+}
+
+fn fed_first_example(place: &Place<'_>) -> Result<(), String> {
+    let ran = place.run("examples/granularity", &[], &format!("runtime_cpu: 4, {FED}"))?;
+    ran.says(&results_of_the_first_example())?;
+    // The program has ended its workers.
+    place.until("no Job is left", || Ok(place.objects("jobs")?.is_empty()))
+}
+
+fn results_of_the_first_example() -> String {
+    format!("{:?}", (7..207).collect::<Vec<_>>())
 }
 
 fn one_by_one(place: &Place<'_>) -> Result<(), String> {
@@ -95,8 +117,8 @@ fn words(place: &Place<'_>) -> Result<(), String> {
     ran.says(&lines.concat()).map(drop)
 }
 
-fn failures(place: &Place<'_>) -> Result<(), String> {
-    let ran = place.run("examples/failures", &[], "max_workers: 2")?;
+fn failures(place: &Place<'_>, dispatch: &str) -> Result<(), String> {
+    let ran = place.run("examples/failures", &[], &format!("max_workers: 2, {dispatch}"))?;
     ran.says("return: return is fine\nerr: ")?;
     ran.says("print: print is fine\nit printed: a line of output\n")?;
     for way in ["panic: ", "exit: ", "abort: ", "kill: ", "hang: "] {
@@ -111,16 +133,52 @@ fn doctor(place: &Place<'_>) -> Result<(), String> {
     ran.says(&format!("namespace is `{NAMESPACE}`"))?.says("resources: [jobs]").map(drop)
 }
 
-fn attached(place: &Place<'_>) -> Result<(), String> {
-    let more = "max_workers: 2, orphan: 60s, lease: 6s";
-    let mut first = place.start("examples/fleet", &["start", "40", "500"], more)?;
-    place.until("the job has an id, and workers", || {
-        if first.has_ended()? {
-            return Err(format!("the program ended: {}", first.stderr()));
-        }
+/// With the program as the image, and with the worker alone; then with a storage that no pod can reach.
+fn live_doctor(place: &Place<'_>) -> Result<(), String> {
+    let ran = place.run("lithops", &["doctor", "--live"], "")?;
+    ran.says("has opened the bucket, and put, read, listed and deleted an object")?.says("256 MiB")?;
+    eprint!(
+        "{}",
+        ran.stdout
+            .lines()
+            .filter(|line| line.contains("opened"))
+            .map(|line| format!("   {line}\n"))
+            .collect::<String>()
+    );
+    let runtime = worker_image(place)?;
+    let more = format!("{FED}, runtime: '{runtime}'");
+    place.run("lithops", &["doctor", "--live"], &more)?.says("has opened the bucket")?;
+    let pods = place.objects("pods")?;
+    let runs = |pod: &Value| pod["metadata"]["deletionTimestamp"].is_null();
+    match (place.objects("jobs")?.len(), pods.iter().find(|pod| runs(pod))) {
+        (0, None) => Ok(()),
+        (jobs, pod) => Err(format!("{jobs} Jobs are left, and the pod {pod:?}")),
+    }
+}
+
+fn attached(place: &Place<'_>, dispatch: &str) -> Result<(), String> {
+    let more = format!("max_workers: 2, orphan: 60s, {dispatch}");
+    let mut first = place.start("examples/fleet", &["start", "40", "500"], &more)?;
+    place.until_of(&mut first, "the job has an id, and workers", |first| {
         Ok(first.stdout().lines().next().is_some() && !place.running()?.is_empty())
     })?;
     let job = first.stdout().lines().next().unwrap_or_default().to_owned();
     first.kill()?;
-    place.run("examples/fleet", &["attach", &job, "40"], more)?.says("all 40 results are right").map(drop)
+    place.run("examples/fleet", &["attach", &job, "40"], &more)?.says("all 40 results are right").map(drop)
+}
+
+/// The image of a program is also one of a worker that fetches programs, if its program is `lithops-worker`.
+fn fetched(place: &Place<'_>) -> Result<(), String> {
+    let more = format!("max_workers: 2, {FED}, runtime: '{}'", worker_image(place)?);
+    place.run("examples/fleet", &["map", "20", "10"], &more)?.says("all 20 results are right").map(drop)
+}
+
+/// Pushes the image of `lithops-worker`; gives its name.
+fn worker_image(place: &Place<'_>) -> Result<String, String> {
+    let worker = place.built.join("lithops-worker").display().to_string();
+    let deployed = place.run("lithops", &["runtime", "deploy", "worker", "--worker", &worker], "")?;
+    deployed.says("lithops-runtime:")?;
+    let image = deployed.stdout.split_whitespace().find(|word| word.contains("lithops-runtime:"));
+    let image = image.ok_or("the image has no name")?;
+    Ok(image.trim_matches(|end: char| !end.is_alphanumeric()).to_owned())
 }

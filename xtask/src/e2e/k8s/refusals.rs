@@ -1,10 +1,15 @@
 //! Why nothing happens: each reason is told in the platform's words.
 
-use super::run::Trial;
+use std::time::{Duration, Instant};
+
+use super::{
+    run::Trial,
+    workers::{FED, PULL},
+};
 use crate::e2e::place::{NAMESPACE, Place};
 
 pub(super) const TRIALS: &[(&str, Trial)] = &[
-    ("a cluster without room is waited for, and said", no_room),
+    ("a cluster without room is waited for, and said", |place| no_room(place, PULL)),
     ("a quota is waited for, and said", quota),
     ("a Job whose pods may not be made is an error", forbidden),
     ("an image that no node may have is an error", wrong_image),
@@ -13,17 +18,27 @@ pub(super) const TRIALS: &[(&str, Trial)] = &[
     ("rights that are missing are an error", no_rights),
 ];
 
+/// Those that are run with `--full` alone.
+pub(super) const LONG: &[(&str, Trial)] =
+    &[("fed: a cluster without room is waited for, and said", |place| no_room(place, FED))];
+
+/// A reason is to be said this soon after it was there. A machine that does other things meanwhile takes longer, and is not
+/// what is tried here.
+const SOON: Duration = Duration::from_secs(15);
+const LATEST: Duration = Duration::from_secs(60);
+
 /// Starts a job, waits until it says this, and interrupts it: nothing is left.
-pub(super) fn waits(place: &Place<'_>, more: &str, words: &str) -> Result<(), String> {
+fn waits(place: &Place<'_>, more: &str, words: &str) -> Result<(), String> {
     let mut running = place.start("examples/fleet", &["map", "2", "0"], more)?;
-    place.until(&format!("`{words}` is said"), || {
-        if running.has_ended()? {
-            return Err(format!("the program ended: {}", running.stderr()));
-        }
+    place.until_of(&mut running, "its Job is there", |running| {
+        Ok(running.stderr().contains(words) || !place.objects("jobs")?.is_empty())
+    })?;
+    let made = Instant::now();
+    place.until_of(&mut running, &format!("`{words}` is said"), |running| {
         Ok(running.stderr().contains(words))
     })?;
-    let pid = running.pid().to_string();
-    crate::steps::run(std::process::Command::new("kill").args(["-INT", &pid]))?;
+    in_time(words, made.elapsed())?;
+    running.interrupt()?;
     let ran = running.end()?;
     if ran.code != Some(130) {
         return Err(format!("the program ended with {:?}: {}", ran.code, ran.stderr));
@@ -31,8 +46,23 @@ pub(super) fn waits(place: &Place<'_>, more: &str, words: &str) -> Result<(), St
     place.until("its Job is gone", || Ok(place.objects("jobs")?.is_empty()))
 }
 
-fn no_room(place: &Place<'_>) -> Result<(), String> {
-    waits(place, "runtime_cpu: 200", "Insufficient cpu")
+/// Runs a job that must end with an error in these words, and leave nothing.
+fn refused(place: &Place<'_>, more: &str, words: &str) -> Result<(), String> {
+    let begun = Instant::now();
+    let ran = place.run("examples/fleet", &["map", "2", "0"], more)?;
+    ran.refuses(words)?;
+    in_time(words, begun.elapsed())?;
+    place.until("its Job is gone", || Ok(place.objects("jobs")?.is_empty()))
+}
+
+fn in_time(words: &str, took: Duration) -> Result<(), String> {
+    let late = if took > SOON { ": late" } else { "" };
+    eprintln!("   `{words}` was said after {:.1} s{late}", took.as_secs_f64());
+    if took > LATEST { Err(format!("`{words}` was said after {took:?}")) } else { Ok(()) }
+}
+
+fn no_room(place: &Place<'_>, dispatch: &str) -> Result<(), String> {
+    waits(place, &format!("runtime_cpu: 200, {dispatch}"), "Insufficient cpu")
 }
 
 fn quota(place: &Place<'_>) -> Result<(), String> {
@@ -43,18 +73,16 @@ fn quota(place: &Place<'_>) -> Result<(), String> {
 }
 
 fn forbidden(place: &Place<'_>) -> Result<(), String> {
-    let ran = place.run("examples/fleet", &["map", "2", "0"], "pod_template: {hostNetwork: true}")?;
-    ran.refuses("violates PodSecurity")?;
-    place.clear()?;
+    refused(place, "pod_template: {hostNetwork: true}", "violates PodSecurity")?;
     // It may only be on its way.
     waits(place, "service_account: nobody", "serviceaccount \"nobody\" not found")
 }
 
 fn wrong_image(place: &Place<'_>) -> Result<(), String> {
     let never = "runtime: 'example.invalid/no/image:1', image_pull_policy: Never";
-    place.run("examples/fleet", &["map", "2", "0"], never)?.refuses("ErrImageNeverPull")?;
+    refused(place, never, "ErrImageNeverPull")?;
     let name = "pod_template: {containers: [{name: lithops, image: 'Not An Image'}]}";
-    place.run("examples/fleet", &["map", "2", "0"], name)?.refuses("InvalidImageName")
+    refused(place, name, "InvalidImageName")
 }
 
 fn missing_image(place: &Place<'_>) -> Result<(), String> {
@@ -70,15 +98,15 @@ fn no_namespace(place: &Place<'_>) -> Result<(), String> {
         "--clusterrole=admin",
         &format!("--serviceaccount={NAMESPACE}:client"),
     ])?;
-    let ran = place.run("examples/fleet", &["map", "2", "0"], "namespace: nowhere");
+    let tried = refused(place, "namespace: nowhere", "namespaces \"nowhere\" not found");
     place.cluster.kubectl(["delete", "clusterrolebinding", "everywhere"])?;
-    ran?.refuses("namespaces \"nowhere\" not found")
+    tried
 }
 
 fn no_rights(place: &Place<'_>) -> Result<(), String> {
     place.kubectl(&["delete", "rolebinding", "client"])?;
-    let ran = place.run("examples/fleet", &["map", "2", "0"], "");
+    let tried = refused(place, "", "is forbidden");
     let account = format!("--serviceaccount={NAMESPACE}:client");
     place.kubectl(&["create", "rolebinding", "client", "--role=lithops", &account])?;
-    ran?.refuses("is forbidden")
+    tried
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{bars, faults, fed, jobs, long, refusals};
+use super::{bars, churn, disks, faults, feeding, jobs, memory, refusals, thousand, watches};
 use crate::{
     cluster::{Cluster, Options},
     e2e::place::{Kind, Place},
@@ -12,9 +12,11 @@ use crate::{
 
 /// A trial: its error says what was wrong.
 pub(super) type Trial = fn(&Place<'_>) -> Result<(), String>;
+/// Trials with their names.
+type Trials = &'static [(&'static str, Trial)];
 
 const FEATURES: &str = "cli,k8s,minio";
-const K8S: Kind = Kind {
+pub(super) const K8S: Kind = Kind {
     scheme: "k8s",
     role: "lithops",
     label: "lithops/fleet",
@@ -30,6 +32,29 @@ const DISPATCH: &[&str] = &["pull", "fed"];
 /// The variable with parts of the names of the only trials that are run, with `;` between them.
 const ONLY: &str = "LITHOPS_E2E_ONLY";
 
+/// The trials of each run.
+const SHORT: &[Trials] = &[
+    jobs::TRIALS,
+    feeding::TRIALS,
+    bars::TRIALS,
+    refusals::TRIALS,
+    faults::TRIALS,
+    memory::TRIALS,
+    watches::TRIALS,
+];
+/// Those that are run with `--full` alone.
+const LONG: &[Trials] = &[
+    jobs::LONG,
+    feeding::LONG,
+    refusals::LONG,
+    faults::LONG,
+    memory::LONG,
+    watches::LONG,
+    disks::LONG,
+    churn::LONG,
+    thousand::LONG,
+];
+
 /// Runs the trials on a cluster, which is ended afterwards; with `full` those that take minutes, too.
 pub(in crate::e2e) fn run(full: bool) -> Result<(), String> {
     let build = ["build", "--quiet", "-p", "lithops", "--bins", "--examples", "--features", FEATURES];
@@ -41,7 +66,8 @@ pub(in crate::e2e) fn run(full: bool) -> Result<(), String> {
         steps::run(cargo().args(suite).arg("--no-run"))?;
     }
     // It is not the one that `cargo xtask cluster up` starts, and begins anew where a run was killed.
-    let (folder, fake_nodes) = (Some(built("cluster-e2e")?), if full { FAKE_NODES } else { 0 });
+    let many = thousand::LONG.iter().any(|(name, _)| full && is_chosen(name));
+    let (folder, fake_nodes) = (Some(built("cluster-e2e")?), if many { FAKE_NODES } else { 0 });
     let cluster =
         Cluster::up(&Options { install: true, folder, anew: true, fake_nodes, ..Options::default() })?;
     let tried = on(&cluster, &suite, full);
@@ -61,13 +87,7 @@ fn conformance(dispatch: &str) -> String {
 
 fn on(cluster: &Cluster, suite: &[&str], full: bool) -> Result<(), String> {
     let place = Place::new(&K8S, cluster, built("debug")?)?;
-    let short = [jobs::TRIALS, fed::TRIALS, bars::TRIALS, refusals::TRIALS, faults::TRIALS];
-    let long: &[&[(&str, Trial)]] = if full {
-        &[fed::LONG, long::TRIALS, &[("a thousand pods without processes", long::thousand_pods)]]
-    } else {
-        &[]
-    };
-    let trials = short.iter().chain(long).flat_map(|trials| *trials);
+    let trials = SHORT.iter().chain(if full { LONG } else { &[] }).flat_map(|trials| *trials);
     let mut failed = Vec::new();
     for (name, trial) in trials.filter(|(name, _)| is_chosen(name)) {
         let begun = Instant::now();

@@ -12,7 +12,7 @@ use lithops_kubernetes::{
 use crate::{K8sBackend, manifest, version};
 
 /// The rights that a client needs, as a manifest.
-const RBAC: &str = include_str!("../rbac.yaml");
+const RBAC: &str = include_str!("../../rbac.yaml");
 
 /// The same rights, as they are asked for: group, resource, verbs.
 const RIGHTS: &[Right] = &[
@@ -25,7 +25,7 @@ const FORWARD: Right = ("", "pods/portforward", &["create", "get"]);
 /// The right that is needed only where storage or registry have credentials of their own.
 const SECRETS: Right = ("", "secrets", &["create"]);
 
-/// All findings, good and bad.
+/// All findings of what can be asked without a pod, good and bad.
 pub(crate) async fn check(backend: &K8sBackend) -> Vec<Check> {
     let mut found = vec![storage(backend.storage.as_ref(), &backend.config.capabilities)];
     let cluster = match Cluster::connect(&backend.config.access).await {
@@ -58,7 +58,7 @@ fn needed(backend: &K8sBackend) -> Vec<Right> {
     let capabilities = &backend.config.capabilities;
     let pulls =
         backend.config.pod.pull_secrets.is_empty() && backend.config.images.registry.login().is_some();
-    let secrets = (backend.has_secrets() && capabilities.pull.is_some() || pulls).then_some(SECRETS);
+    let secrets = (backend.secrets().is_some() && capabilities.pull.is_some() || pulls).then_some(SECRETS);
     let forward = capabilities.feed.then_some(FORWARD);
     RIGHTS.iter().copied().chain(secrets).chain(forward).collect()
 }
