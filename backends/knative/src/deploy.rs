@@ -128,5 +128,56 @@ pub(crate) fn failed(error: &kube::Error, what: &str) -> Error {
         return Error::new(ErrorKind::Unsupported, problem)
             .with_hint("let an administrator install it: https://knative.dev/docs/install/");
     }
+    if let kube::Error::Api(status) = error
+        && let Some(hint) = hint_of_limit(&status.message)
+    {
+        let problem = format!("cannot {what}: {}", status.message);
+        return Error::new(ErrorKind::ConfigInvalid, problem).with_hint(hint);
+    }
     failure::of(error, what)
+}
+
+/// What to do where the cluster allows less than the configuration asks for. It is told when a Service is created.
+fn hint_of_limit(message: &str) -> Option<&'static str> {
+    let limits = [
+        (
+            "timeoutSeconds",
+            "the cluster allows a shorter `runtime_timeout`: 600 s unless its administrator has raised \
+             `max-revision-timeout-seconds` in the ConfigMap `config-defaults`",
+        ),
+        (
+            "max-scale",
+            "the cluster allows fewer `max_workers`: `max-scale-limit` in the ConfigMap `config-autoscaler`",
+        ),
+    ];
+    limits.iter().find(|(words, _)| message.contains(words)).map(|(_, hint)| *hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_cluster_allows_less_of_is_said_by_its_key() {
+        let denied = |words: &str| {
+            let message = format!(
+                "admission webhook \"validation.webhook.serving.knative.dev\" denied the request: validation failed: {words}"
+            );
+            let status = kube::core::Status { code: 400, message, ..kube::core::Status::default() };
+            failed(&kube::Error::Api(Box::new(status)), "create the Service `it`")
+        };
+        for (words, key) in [
+            ("expected 0 <= 900 <= 600: spec.template.spec.timeoutSeconds", "`runtime_timeout`"),
+            (
+                "expected 1 <= 200 <= 100: spec.template.metadata.annotations[autoscaling.knative.dev/max-scale]",
+                "`max_workers`",
+            ),
+            ("must not set the field(s): spec.template.spec.hostPath", "section of the backend"),
+        ] {
+            let error = denied(words);
+            assert_eq!(error.kind(), ErrorKind::ConfigInvalid);
+            assert!(error.to_string().contains(words), "{error}");
+            assert!(error.hint().is_some_and(|hint| hint.contains(key)), "{error:?}");
+        }
+    }
 }

@@ -11,6 +11,7 @@ use crate::{
     KnativeBackend,
     config::Routing,
     deploy,
+    route::leads_nowhere,
     state::{ServiceState, of_service},
 };
 
@@ -53,7 +54,7 @@ pub(crate) async fn check(backend: &KnativeBackend) -> Vec<Check> {
         }
     }
     found.push(namespace(&cluster).await);
-    found.extend(services(&cluster).await);
+    found.extend(services(&cluster, &config.routing).await);
     let secrets = backend.has_secrets().then_some(SECRETS);
     let needed: Vec<_> = RIGHTS.iter().copied().chain(secrets).collect();
     found.push(rights(&cluster, &needed).await);
@@ -70,7 +71,7 @@ pub(crate) async fn check(backend: &KnativeBackend) -> Vec<Check> {
 }
 
 /// Whether there is Knative, and which of its Services are of lithops.
-async fn services(cluster: &Cluster) -> Vec<Check> {
+async fn services(cluster: &Cluster, routing: &Routing) -> Vec<Check> {
     let all = match deploy::all(cluster).await {
         Ok(all) => all,
         Err(error) => return vec![bad(&error)],
@@ -79,6 +80,12 @@ async fn services(cluster: &Cluster) -> Vec<Check> {
         "the cluster has Knative Serving, with {} Services of lithops in the namespace: `lithops runtime list`",
         all.len()
     ))];
+    let urls = || all.iter().filter_map(|service| service.data["status"]["url"].as_str());
+    if matches!(routing, Routing::Service)
+        && let Some(error) = urls().find_map(leads_nowhere)
+    {
+        found.push(bad(&error));
+    }
     for service in all {
         if let ServiceState::Failed(words) = of_service(&service, false) {
             found.push(Check {

@@ -19,6 +19,23 @@ use crate::{config::Routing, deploy::Deployed, pods};
 const NAMESPACE: HeaderName = HeaderName::from_static("knative-serving-namespace");
 const REVISION: HeaderName = HeaderName::from_static("knative-serving-revision");
 
+/// The end of the hosts of Services where no domain was configured for them. It leads nowhere.
+const NO_DOMAIN: &str = ".example.com";
+
+/// What is wrong with the host of a Service that requests go to by its URL: it is one that no cluster can have.
+pub(crate) fn leads_nowhere(url: &str) -> Option<Error> {
+    let uri: Uri = url.parse().ok()?;
+    let host = uri.host().filter(|host| host.ends_with(NO_DOMAIN))?;
+    let problem = format!(
+        "requests to `{host}` reach no cluster: Services have this domain where the administrator has configured none"
+    );
+    Some(Error::new(ErrorKind::ConfigInvalid, problem).with_hint(
+        "name the ingress of the cluster: `knative: {ingress_endpoint: http://ADDRESS}` (`kubectl get svc -A` shows it, as \
+         `kourier` or `istio-ingressgateway`), or let the administrator configure a domain: \
+         https://knative.dev/docs/serving/using-a-custom-domain/",
+    ))
+}
+
 /// Whether the URL of the Service must be known, so that its ingress must serve it.
 pub(crate) fn needs_url(routing: &Routing) -> bool {
     match routing {
@@ -46,6 +63,9 @@ pub(crate) fn target(routing: &Routing, deployed: &Deployed, namespace: &str, ht
     let host = |uri: &Uri| uri.authority().cloned().ok_or_else(|| unusable("has a URL without a host"));
     let (connect, authority) = match routing {
         Routing::Service => {
+            if let Some(error) = deployed.url.as_deref().and_then(leads_nowhere) {
+                return Err(error);
+            }
             let url = url()?;
             let host = host(&url)?;
             (url, host)
@@ -54,7 +74,7 @@ pub(crate) fn target(routing: &Routing, deployed: &Deployed, namespace: &str, ht
             let name = format!("{}{suffix}", deployed.name);
             let host = Authority::try_from(name.as_str()).map_err(|error| {
                 Error::new(ErrorKind::ConfigInvalid, format!("`{name}` is no host: {error}"))
-                    .with_hint("write it as `knative: {service_host_suffix: .default.example.com}`")
+                    .with_hint("write it as `knative: {service_host_suffix: .default.knative.test}`")
             })?;
             (ingress.clone(), host)
         }
@@ -122,7 +142,7 @@ mod tests {
         Deployed {
             name: "lithops-1".to_owned(),
             revision: "lithops-1-00001".to_owned(),
-            url: Some("https://lithops-1.default.example.com".to_owned()),
+            url: Some("https://lithops-1.default.knative.test".to_owned()),
         }
     }
 
@@ -137,14 +157,14 @@ mod tests {
         for (routing, connect, host, waits) in [
             (
                 Routing::Service,
-                "https://lithops-1.default.example.com/",
-                "lithops-1.default.example.com",
+                "https://lithops-1.default.knative.test/",
+                "lithops-1.default.knative.test",
                 true,
             ),
             (
                 Routing::Ingress(ingress.clone(), None),
                 "http://10.0.0.1:31380/",
-                "lithops-1.default.example.com",
+                "lithops-1.default.knative.test",
                 true,
             ),
             (
@@ -164,6 +184,13 @@ mod tests {
             assert_eq!((target.connect.to_string().as_str(), target.authority.as_str()), (connect, host));
             assert_eq!(needs_url(&routing), waits);
         }
+        // A fresh installation has no domain.
+        let url = || Some("http://lithops-1.default.example.com".to_owned());
+        let fresh = Deployed { url: url(), ..deployed() };
+        let error = target(&Routing::Service, &fresh, "batch", true).expect_err("nothing is there");
+        assert!(error.hint().is_some_and(|hint| hint.contains("ingress_endpoint")), "{error:?}");
+        let by_host = target(&Routing::Ingress(uri("http://10.0.0.1"), None), &fresh, "batch", true);
+        assert_eq!(by_host.expect("the ingress knows it").authority, "lithops-1.default.example.com");
         let without = Deployed { url: None, ..deployed() };
         let error = target(&Routing::Service, &without, "batch", true).expect_err("it has no URL");
         assert!(error.hint().is_some_and(|hint| hint.contains("ingress_endpoint")), "{error:?}");

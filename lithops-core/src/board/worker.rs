@@ -370,14 +370,14 @@ impl BoardWorker {
                     is_marked |= page == full;
                 }
                 if is_marked {
-                    self.choose_page(now);
+                    self.choose_page();
                 } else {
                     self.state = State::Marking;
                     let (key, bytes) = (keys::full(full), Bytes::from("1"));
                     self.pending.ask(Request::Put { key, bytes, if_absent: true });
                 }
             }
-            (State::Marking, _) => self.choose_page(now),
+            (State::Marking, _) => self.choose_page(),
             (State::Claiming { chunk, epoch }, answer) => {
                 let (chunk, epoch) = (*chunk, *epoch);
                 match answer {
@@ -469,12 +469,16 @@ impl BoardWorker {
         if let Some(chunk) = self.known.free_in_page(page, self.known.place_of(&self.name, self.collisions)) {
             self.place = chunk;
             self.state = State::Looking;
-        } else if self.known.has_pages() && self.chunks_held == 1 {
-            // After one chunk for each worker, at least this page is full: most likely all are.
-            self.state =
-                State::Pausing { then: Search::Marks(page), until: now + self.lease_config.look / 2 };
         } else if self.known.has_pages() {
-            self.list_marks(page);
+            // After one chunk for each worker, at least this page is full: most likely all are, and the job ends soon. Also
+            // where one page after another is full. The pause comes before the marks, because other workers mark the rest
+            // meanwhile.
+            let hops = if self.chunks_held == 1 { HOPS } else { self.hops.min(HOPS) };
+            if hops == 0 {
+                return self.list_marks(page);
+            }
+            let until = now + self.lease_config.look * hops / HOPS;
+            self.state = State::Pausing { then: Search::Marks(page), until };
         } else {
             self.state = State::Looking;
         }
@@ -492,7 +496,7 @@ impl BoardWorker {
 
     /// Goes on after the marks of full pages were listed: in the page where the worker is, or in another one, of which
     /// it lists the claims first. Workers that leave the same page must not all come to the same place.
-    fn choose_page(&mut self, now: Duration) {
+    fn choose_page(&mut self) {
         let page = self.place / keys::PAGE;
         if self.known.free_from(self.place).is_some_and(|chunk| chunk / keys::PAGE == page) {
             self.state = State::Looking;
@@ -502,11 +506,8 @@ impl BoardWorker {
         match self.known.free_from(self.place) {
             Some(chunk) => {
                 self.place = chunk;
-                // Where one page after another is full, the job is about to end: other workers mark the rest meanwhile.
-                let pause = self.lease_config.look * self.hops.min(HOPS) / HOPS;
                 self.hops += 1;
-                let then = Search::Page(chunk / keys::PAGE);
-                self.state = State::Pausing { then, until: now + pause };
+                self.list_claims(chunk / keys::PAGE);
             }
             None => self.state = State::Looking,
         }
