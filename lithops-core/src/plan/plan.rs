@@ -166,8 +166,7 @@ impl Plan {
     /// What a worker costs in an hour, in US dollars, without requests.
     #[must_use]
     pub fn worker_hour_usd(&self) -> f64 {
-        let capabilities = &self.numbers.capabilities;
-        capabilities.price.second_usd(capabilities.worker_memory, capabilities.worker_cpus) * 3600.0
+        self.numbers.capabilities.second_usd() * 3600.0
     }
 
     /// The price in US dollars of this many hand-overs, without the time of workers.

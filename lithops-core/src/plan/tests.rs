@@ -147,6 +147,8 @@ fn the_lives_of_a_fleets_workers_are_billed_and_its_chunks_cost_requests_to_the_
         let plan = request.plan().expect("a plan");
         let prediction = *plan.prediction().expect("it is predicted");
         let life = prediction.makespan.as_secs_f64() + 1.0;
+        // What is shown of a worker's hour while it runs is what its bill counts.
+        assert!((plan.worker_hour_usd() - plan.bill(3600.0).1).abs() < 1e-9, "{plan}");
         assert!((prediction.billed.as_secs_f64() - 100.0 * life).abs() < 1e-3, "{prediction:?}");
         (prediction.usd, life)
     };
