@@ -104,9 +104,12 @@ impl Stat {
     fn parse(text: &str) -> Option<Self> {
         // The name of the program may hold spaces and parentheses.
         let mut fields = text.rsplit_once(')')?.1.split_whitespace();
-        let has_ended = matches!(fields.next()?, "Z" | "X");
+        let is_over = matches!(fields.next()?, "Z" | "X");
         let parent = fields.next()?.parse().ok()?;
-        let began = fields.nth(17)?.parse().ok()?;
+        let threads: u32 = fields.nth(15)?.parse().ok()?;
+        let began = fields.nth(1)?.parse().ok()?;
+        // The others of its threads still hold its files, such as the address that it listens at.
+        let has_ended = is_over && threads <= 1;
         Some(Self { parent, has_ended, began })
     }
 }
@@ -117,12 +120,14 @@ mod tests {
 
     #[test]
     fn a_name_may_hold_what_separates_fields() {
-        let text = |state: &str| {
-            format!("7 (a) S 1 (b) {state} 42 7 7 0 -1 4 1 2 3 4 5 6 7 8 20 0 1 0 987654 10 11 12\n")
+        let of = |state: &str, threads: u32| {
+            format!("7 (a) S 1 (b) {state} 42 7 7 0 -1 4 1 2 3 4 5 6 7 8 20 0 {threads} 0 987654 10 11 12\n")
         };
+        let text = |state: &str| of(state, 1);
         let lives = Stat { parent: 42, has_ended: false, began: 987_654 };
         assert_eq!(Stat::parse(&text("S")), Some(lives));
         assert!(Stat::parse(&text("Z")).is_some_and(|stat| stat.has_ended));
+        assert!(Stat::parse(&of("Z", 4)).is_some_and(|stat| !stat.has_ended), "three threads still end");
         assert_eq!(Stat::parse("7 (a) S 1"), None);
     }
 

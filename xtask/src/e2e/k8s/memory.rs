@@ -1,4 +1,4 @@
-//! Memory: what a call takes too much of is told for what it is, whoever ends it.
+//! Memory: what a call takes too much of is told for what it is, be it the worker that ends it or the kernel.
 
 use super::run::Trial;
 use crate::e2e::place::Place;
@@ -49,11 +49,16 @@ fn killed_worker(place: &Place<'_>, dispatch: &str) -> Result<(), String> {
 
 /// The kernel ends the program before it can say a word.
 fn too_small(place: &Place<'_>) -> Result<(), String> {
-    let resources = "{requests: {memory: 12Mi}, limits: {memory: 12Mi}}";
+    let resources = "{requests: {memory: 6Mi}, limits: {memory: 6Mi}}";
     let more =
         format!("max_workers: 6, pod_template: {{containers: [{{name: lithops, resources: {resources}}}]}}");
-    let ran = place.run("examples/fleet", &["map", "6", "0"], &more)?;
-    ran.refuses("workers in a row ended before they ran")?;
+    let mut running = place.start("examples/fleet", &["map", "6", "0"], &more)?;
+    let words = "workers in a row ended before they ran";
+    place.until_of(&mut running, &format!("`{words}` is said"), |running| {
+        Ok(running.stderr().contains(words))
+    })?;
+    let ran = running.end()?;
+    ran.refuses(words)?;
     eprintln!("   it says: {}", ran.stderr.lines().last().unwrap_or_default());
     Ok(())
 }
