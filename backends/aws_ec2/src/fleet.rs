@@ -497,7 +497,7 @@ impl Ec2Fleet {
     }
 }
 
-/// Ends instances that somebody has stopped: nothing starts them again, and their disks cost.
+/// Ends instances that a user has stopped: nothing starts them again, and their disks cost.
 async fn end_stopped_ones(ec2: &Ec2, described: &[Instance]) -> Result<()> {
     let stopped = described.iter().filter(|one| one.is_stopped());
     let stopped: Vec<String> = stopped.map(|one| one.instance_id.clone()).collect();

@@ -110,26 +110,41 @@ fn one_or_eight(place: &Place) -> Result<(), String> {
         Granularity { why: "start 35 s", ..one }.predicted(place, slow)?,
         Granularity { why: "8 of them take 8 s more", ..eight }.predicted(place, slow)?,
     ];
-    // Both at once: what else the machine does meets both.
-    let taken = thread::scope(|scope| {
-        let runs = [&one, &eight].map(|granularity| scope.spawn(|| granularity.taken(place, slow)));
-        runs.map(|run| run.join().unwrap_or_else(|_| Err("a run has panicked".into())))
-    });
-    let [first, second] = taken;
-    let taken = [first?, second?];
-    for (what, [(one, one_usd), (eight, eight_usd)]) in [
-        ("predicted", predicted),
-        ("predicted where one instance starts in a second", slowly),
-        ("taken there", taken),
-    ] {
-        eprintln!(
-            "   {what}: 1 x 8 vCPUs {one:.1} s and ${one_usd:.5}, 8 x 1 vCPU {eight:.1} s and ${eight_usd:.5}"
-        );
-        if one >= eight || one_usd >= eight_usd {
+    for (what, both) in
+        [("predicted", predicted), ("predicted where one instance starts in a second", slowly)]
+    {
+        if !beats(what, both) {
             return Err(format!("one instance does not beat eight, {what}"));
         }
     }
-    Ok(())
+    // Both at once, and the shortest of some runs: other processes of the machine disturb the time.
+    let mut shortest = [(f64::INFINITY, f64::INFINITY); 2];
+    for _ in 0..ROUNDS {
+        let taken = thread::scope(|scope| {
+            let runs = [&one, &eight].map(|granularity| scope.spawn(|| granularity.taken(place, slow)));
+            runs.map(|run| run.join().unwrap_or_else(|_| Err("a run has panicked".into())))
+        });
+        for (least, taken) in shortest.iter_mut().zip(taken) {
+            let (time, usd) = taken?;
+            *least = (least.0.min(time), least.1.min(usd));
+        }
+        place.nothing_is_left()?;
+        if beats("taken there", shortest) {
+            return Ok(());
+        }
+    }
+    Err(format!("one instance does not beat eight in {ROUNDS} runs: {shortest:?}"))
+}
+
+/// How often the calls of the claim are run at most.
+const ROUNDS: usize = 3;
+
+/// Whether one instance is over sooner than eight, and cheaper; prints both.
+fn beats(what: &str, [(one, one_usd), (eight, eight_usd)]: [(f64, f64); 2]) -> bool {
+    eprintln!(
+        "   {what}: 1 x 8 vCPUs {one:.1} s and ${one_usd:.5}, 8 x 1 vCPU {eight:.1} s and ${eight_usd:.5}"
+    );
+    one < eight && one_usd < eight_usd
 }
 
 /// Instances for the calls of the claim.
