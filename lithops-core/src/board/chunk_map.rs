@@ -5,6 +5,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::{Chunks, keys, keys::PAGE};
 use crate::tracker::Ranges;
 
+/// A run of free chunks that is shorter gives two workers no room.
+const SHORT: u64 = 8;
+
 /// What a participant knows about all chunks. No participant of a board deletes a claim or a
 /// commit, but other programs may: a worker that notices a deletion forgets the chunk.
 #[derive(Debug)]
@@ -108,8 +111,9 @@ impl ChunkMap {
             if at < to - from {
                 let (len, whole) = (to - from, end - first);
                 // The worker at the left of a run goes on to the right, and the new one begins near the middle, so that
-                // both have room. An empty page is taken anywhere.
-                return Some(if len == whole { from + at } else { from + len / 4 + at / 2 });
+                // both have room. An empty page is taken anywhere, and so is a short run, in which workers that come at
+                // once would meet.
+                return Some(if len == whole || len < SHORT { from + at } else { from + len / 4 + at / 2 });
             }
             at -= to - from;
         }

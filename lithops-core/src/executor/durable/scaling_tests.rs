@@ -321,8 +321,10 @@ async fn a_worker_that_has_ended_has_another_in_its_place_at_once() {
         since.is_zero().then(|| Ok(Scaled { retry_after: pause, ..Scaled::live(vec!["w".into()]) }))
     })
     .await;
-    assert_eq!((gathered.ended, gathered.requests), (Ended::Finished, 2));
+    assert_eq!(gathered.ended, Ended::Finished);
     assert!(gathered.lasted >= Duration::from_secs(5), "{:?}", gathered.lasted);
+    // Until the commit is seen it is told of five ends more.
+    assert!((2..=7).contains(&gathered.requests), "{}", gathered.requests);
 }
 
 #[tokio::test(start_paused = true)]
