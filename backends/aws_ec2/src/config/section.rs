@@ -433,9 +433,10 @@ mod tests {
             };
             let plan = request.plan().expect("a plan");
             let prediction = *plan.prediction().expect("it is predicted");
-            (prediction.usd, prediction.billed.as_secs_f64(), plan.explain().join("\n"))
+            (prediction, plan.explain().join("\n"))
         };
-        let (usd, seconds, words) = explained("  root_disk: 730\n");
+        let (spot, words) = explained("  root_disk: 730\n");
+        let (usd, seconds) = (spot.usd, spot.billed.as_secs_f64());
         let hour = 0.08925 * 0.4 + 0.005 + 0.08;
         assert!((usd - seconds / 3600.0 * hour - 200.0 * 1.6e-5).abs() < 1e-6, "{usd} {seconds}");
         for part in [
@@ -446,8 +447,8 @@ mod tests {
         ] {
             assert!(words.contains(part), "{part}: {words}");
         }
-        let (_, on_demand, words) = explained("  request_spot_instances: false\n");
-        assert!(on_demand < seconds, "what is taken away is run again");
+        let (on_demand, words) = explained("  request_spot_instances: false\n");
+        assert!(on_demand.makespan < spot.makespan, "what is taken away is run again");
         assert!(!words.contains("less") && !words.contains("disks"), "{words}");
     }
 
