@@ -23,7 +23,8 @@ pub(in crate::cluster) fn add_fake_nodes(parts: &Parts, kwok: &Path, count: u16)
             format!("--kubeconfig={}", parts.kubeconfig().display()),
             format!("--config={}", stages.display()),
             format!("--manage-nodes-with-annotation-selector={MARK}=fake"),
-            "--node-lease-duration-seconds=40".to_owned(),
+            // It is renewed four times in this time, and a node without a renewal for 9 s counts as lost.
+            "--node-lease-duration-seconds=8".to_owned(),
         ],
     )?;
     let nodes: Vec<_> = (1..=count).map(node).collect();
@@ -45,7 +46,7 @@ fn arch() -> &'static str {
 
 fn node(number: u16) -> Value {
     let name = format!("fake{number}");
-    let resources = json!({"cpu": "64", "memory": "256Gi", "pods": "250"});
+    let resources = json!({"cpu": "256", "memory": "256Gi", "ephemeral-storage": "1Ti", "pods": "250"});
     json!({
         "apiVersion": "v1",
         "kind": "Node",
