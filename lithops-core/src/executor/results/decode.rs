@@ -162,7 +162,7 @@ async fn finished<T: DeserializeOwned>(
     }
 }
 
-/// So many calls at once are decoded while others run: to wake up for each report would cost more than it saves.
+/// The number of calls that are decoded at once while others run: to wake up for each report would cost more than it saves.
 const TOGETHER: u64 = 4096;
 
 fn take_part<T: DeserializeOwned>(
