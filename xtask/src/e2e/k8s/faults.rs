@@ -12,7 +12,6 @@ pub(super) const TRIALS: &[(&str, Trial)] = &[
     ("a node that falls silent loses nothing, and is named", |place| {
         silent(place, PULL, "the node `node2` says nothing")
     }),
-    ("workers that are preempted lose nothing, and are waited for", preempted),
     ("a containerd that is restarted loses nothing", containerd),
     ("a_killed_client_leaves_nothing", |place| {
         killed_client(place, "lease: 2s, orphan: 4s, patience: 10s, ttl: 1s")
@@ -24,6 +23,7 @@ pub(super) const TRIALS: &[(&str, Trial)] = &[
 
 /// Those that are run with `--full` alone.
 pub(super) const LONG: &[(&str, Trial)] = &[
+    ("workers that are preempted lose nothing, and are waited for", preempted),
     ("fed: an_evicted_worker_hands_back", fed_evicted),
     ("fed: a node that falls silent loses nothing", |place| silent(place, FED, " was lost: ")),
 ];

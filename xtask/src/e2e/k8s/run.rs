@@ -33,22 +33,16 @@ const DISPATCH: &[&str] = &["pull", "fed"];
 const ONLY: &str = "LITHOPS_E2E_ONLY";
 
 /// The trials of each run.
-const SHORT: &[Trials] = &[
-    jobs::TRIALS,
-    feeding::TRIALS,
-    bars::TRIALS,
-    refusals::TRIALS,
-    faults::TRIALS,
-    memory::TRIALS,
-    watches::TRIALS,
-];
+const SHORT: &[Trials] = &[jobs::TRIALS, feeding::TRIALS, bars::TRIALS, refusals::TRIALS, faults::TRIALS];
 /// Those that are run with `--full` alone.
 const LONG: &[Trials] = &[
     jobs::LONG,
     feeding::LONG,
     refusals::LONG,
     faults::LONG,
+    memory::TRIALS,
     memory::LONG,
+    watches::TRIALS,
     watches::LONG,
     disks::LONG,
     churn::LONG,
