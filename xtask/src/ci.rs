@@ -37,18 +37,20 @@ pub(crate) fn run(with_tests: bool) -> Result<(), String> {
     step("e2e plugins", || e2e::run(e2e::What::Plugins, false))?;
     step("e2e storage", || e2e::run(e2e::What::Storage, false))?;
     step("e2e aws_lambda", || e2e::run(e2e::What::AwsLambda, false))?;
+    eprintln!(
+        "== e2e of aws_ec2, gcp_cloudrun, k8s and knative: left out, `cargo xtask ci --full` runs them"
+    );
+    Ok(())
+}
+
+/// The checks that take long.
+pub(crate) fn long() -> Result<(), String> {
     step("e2e gcp_cloudrun", || e2e::run(e2e::What::GcpCloudRun, false))?;
     if rustix::process::geteuid().is_root() {
         step("e2e k8s", || e2e::run(e2e::What::K8s, false))?;
     } else {
         eprintln!("== e2e k8s: left out, a cluster needs namespaces and control groups: root runs it");
     }
-    eprintln!("== e2e aws_ec2, e2e knative: left out, `cargo xtask ci --full` runs them");
-    Ok(())
-}
-
-/// The checks that take long.
-pub(crate) fn long() -> Result<(), String> {
     step("e2e aws_ec2", || e2e::run(e2e::What::AwsEc2, false))?;
     step("e2e knative", || e2e::run(e2e::What::Knative, false))?;
     step("a million values", || {
