@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::stream::BoxStream;
 use lithops_core::{
     compute::{
         BackendDescriptor, BackendInfo, BackendOptions, Capabilities, Check, CloseMode, ComputeBackend,
@@ -133,6 +134,10 @@ impl ComputeBackend for LocalhostBackend {
             scaled.waiting.push(WaitingWorkers { count, why, is_hopeless: false });
         }
         Ok(scaled)
+    }
+
+    fn fleet_changes(&self, _: &Launch) -> BoxStream<'static, ()> {
+        self.fleets.changes()
     }
 
     async fn fleet_program(&self) -> Result<Option<ProgramId>> {

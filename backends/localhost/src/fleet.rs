@@ -5,12 +5,17 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use futures_util::{
+    FutureExt, StreamExt,
+    stream::{self, BoxStream},
+};
 use lithops_core::{
     compute::{ExitReason, Scaled, WorkerEnd, WorkerProcess},
     error::{Error, ErrorKind, Result},
     process,
     protocol::{Launch, Program, Secrets},
 };
+use tokio::sync::watch;
 
 /// The exit code of a worker that has stored why it cannot serve.
 const EXIT_REFUSED: i32 = 88;
@@ -38,6 +43,8 @@ pub(crate) struct Start<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Fleets {
     state: Mutex<State>,
+    /// How many workers of all fleets have ended.
+    ends: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -95,6 +102,19 @@ impl Worker {
         }
     }
 
+    /// Counts the end of the worker, as soon as it is known.
+    fn count_end(&self, ends: &watch::Sender<u64>) {
+        let ends = ends.clone();
+        let ended = match self {
+            Self::Connected(worker) => worker.until_ended().boxed(),
+            Self::Launched(child) => process::until_ended(child).boxed(),
+        };
+        tokio::spawn(async move {
+            ended.await;
+            ends.send_modify(|count| *count += 1);
+        });
+    }
+
     fn kill(&mut self) {
         match self {
             Self::Connected(worker) => worker.kill(),
@@ -108,7 +128,15 @@ impl Worker {
 }
 
 impl Fleets {
-    /// Starts workers of a fleet until `workers` live; returns the state of the fleet.
+    /// An item for each time that workers have ended.
+    pub(crate) fn changes(&self) -> BoxStream<'static, ()> {
+        let next =
+            |mut ends: watch::Receiver<u64>| async move { ends.changed().await.ok().map(|()| ((), ends)) };
+        stream::unfold(self.ends.subscribe(), next).boxed()
+    }
+
+    /// Starts workers of a fleet until `workers` live; returns the state of the fleet. Must be called inside a Tokio
+    /// runtime that outlives the workers.
     pub(crate) fn scale(&self, launch: &Launch, workers: usize, start: Start<'_>) -> Result<Scaled> {
         let mut state = self.lock();
         let mut scaled = Scaled::default();
@@ -152,6 +180,7 @@ impl Fleets {
             // The name is used once only, because that of the fleet is.
             let name = format!("{}-{}", launch.fleet, state.started);
             let worker = start.worker(launch.named(&name))?;
+            worker.count_end(&self.ends);
             scaled.live.push(name.clone());
             state.workers.push((name, worker));
         }
