@@ -135,10 +135,8 @@ async fn serve(start: Start) -> Result<i32> {
             // Its path is that of the client's machine.
             let mut programs = Programs::new(is_program);
             setup = Setup { program: programs.find(program.as_ref(), &own, &storage).await?, ..setup };
-            // The fetched program is kept until the pool has ended.
-            let ran = pool::run_until_told(Pool::new(setup, outbox), frames, sigterm(told), grace).await;
-            drop(programs);
-            ran?
+            // `programs` keeps the fetched program until the pool has ended.
+            pool::run_until_told(Pool::new(setup, outbox), frames, sigterm(told), grace).await?
         }
         None => false,
     };
