@@ -108,6 +108,10 @@ impl SimulatedWorker {
                 // The end of a call that was stopped says nothing of the same call, if it was ordered anew.
                 if let Some(at) = self.stopped.iter().position(|stopped| *stopped == (chunk, epoch, call)) {
                     self.stopped.swap_remove(at);
+                    // A worker reports what has ended before long, whatever else runs.
+                    if self.running == 0 {
+                        self.report(&world.scenario);
+                    }
                     return self.go_on(world);
                 }
                 if !self.is_told && self.random_notice.happens(scenario.told_to_leave) {
