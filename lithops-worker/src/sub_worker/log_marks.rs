@@ -15,7 +15,10 @@ use crate::{clock, pool::MARK_LEN};
 
 /// How often the shortest system call is timed, at the start of a sub-worker: the minimum of a few dozen is steady.
 const TRIALS: usize = 64;
-/// A call that takes less time than this many of the shortest system calls has not closed and opened a descriptor.
+/// In this many nanoseconds no machine writes into a pipe and goes on with what lies between two calls. Where the trials
+/// were slow, because other tenants of the machine were busy just then, less than their time is to be believed.
+const SURELY_NOTHING: u64 = 128;
+/// A call that takes less than this many times as long has not closed and opened a descriptor.
 const FEW: u64 = 8;
 
 /// Writes marks into the log pipe, through a descriptor of its own, because a call may close or redirect standard
@@ -25,8 +28,8 @@ pub(super) struct LogMarks {
     secret: [u8; 16],
     pipe: OwnedFd,
     identity: Option<Identity>,
-    /// Three quarters of the time of the shortest system call, in nanoseconds: a call that takes less, with what comes
-    /// between two calls, cannot have printed anything. To print takes longer than that system call.
+    /// Three quarters of the time of the shortest system call, in nanoseconds, or less: a call that takes less, with what
+    /// comes between two calls, cannot have printed anything. To print takes longer than that system call.
     nothing: u64,
 }
 
@@ -47,7 +50,7 @@ impl LogMarks {
             let _ = ioctl_fionread(&pipe);
             clock::monotonic().saturating_sub(begun)
         });
-        let nothing = took.min().unwrap_or(0) / 4 * 3;
+        let nothing = (took.min().unwrap_or(0) / 4 * 3).min(SURELY_NOTHING);
         Ok(Self { secret, nothing, identity: Identity::of(&pipe), pipe })
     }
 
@@ -81,7 +84,7 @@ impl LogMarks {
     /// Whether a call that took `took` nanoseconds may have closed or replaced descriptors, so that it is worth looking.
     /// After the last call of a batch a single system call counts, such as a close.
     pub(super) fn may_have_replaced(&self, took: u64, is_last: bool) -> bool {
-        took >= if is_last { self.nothing } else { FEW * self.nothing / 3 * 4 }
+        took >= if is_last { self.nothing } else { FEW * self.nothing }
     }
 
     /// Where the output of the next call would go. Closed descriptors are opened again.
